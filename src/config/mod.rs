@@ -1,0 +1,200 @@
+//! What the operator wrote, turned into what is true.
+//!
+//! Flags and the config file are read, in order, into [`Settings`](settings::Settings) (what was
+//! written, and where); [`Config`] is the validated, immutable result that every later stage reads.
+//! One table, [`options::OPTIONS`], names every option for the flags, the file, `--help` and the tests.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+pub mod pattern;
+
+use pattern::Pattern;
+
+/// Where access-log lines go (`-l`, `logfile=`).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LogTarget {
+    /// No `-l`: each line goes to syslog, without its date.
+    Syslog,
+    /// `/dev/null`: no access log at all.
+    Off,
+    /// `-`: standard output.
+    Stdout,
+    /// Anything else: a file, appended to, reopened on HUP.
+    File(PathBuf),
+}
+
+/// Bounds on what one request may ask of us; each is an option.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Bytes of a whole request head (`head_limit`); beyond it 431.
+    pub head: usize,
+    /// Bytes of the request target (`target_limit`); beyond it 414.
+    pub target: usize,
+    /// Number of field lines (`field_limit`, at most [`Limits::MOST_FIELDS`]); beyond it 431.
+    pub fields: usize,
+    /// Bytes of a request's content (`body_limit`); beyond it 413.
+    pub body: u64,
+    /// Requests on one persistent connection (`keepalive_requests`, 0 = no bound).
+    pub keepalive_requests: u64,
+    /// Simultaneous connections (`max_connections`, 0 = what the descriptor limit allows).
+    pub connections: usize,
+    /// Simultaneous connections of one client address, IPv6 by /64 (`max_connections_per_address`, 0 = no bound).
+    pub connections_per_address: usize,
+}
+
+impl Limits {
+    /// No configuration may raise `field_limit` over this: the parser's array lives on the stack.
+    pub const MOST_FIELDS: usize = 128;
+}
+
+impl Default for Limits {
+    fn default() -> Limits {
+        Limits {
+            head: 16 * 1024,
+            target: 8000,
+            fields: 100,
+            body: 100 * 1024 * 1024,
+            keepalive_requests: 0,
+            connections: 0,
+            connections_per_address: 0,
+        }
+    }
+}
+
+/// How long each wait may last; each is an option, in seconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Timeouts {
+    /// From a request's first byte to its complete head (`head_timeout`); then 408.
+    pub head: Duration,
+    /// Between two bytes of a request's content (`body_timeout`); then 408.
+    pub body: Duration,
+    /// Without progress while sending (`send_timeout`); then the connection is closed.
+    pub send: Duration,
+    /// An idle persistent connection between requests (`keepalive_timeout`); then it is closed.
+    pub keepalive: Duration,
+    /// Total life of a persistent connection after which it is closed at the next response
+    /// (`keepalive_max_time`, zero = no bound).
+    pub keepalive_total: Duration,
+    /// Run time of a CGI script (`cgi_timeout`); then INT, and later KILL.
+    pub cgi: Duration,
+    /// What TERM leaves to requests in flight (`stop_grace`).
+    pub grace: Duration,
+}
+
+impl Default for Timeouts {
+    fn default() -> Timeouts {
+        let s = Duration::from_secs;
+        Timeouts {
+            head: s(60),
+            body: s(60),
+            send: s(300),
+            keepalive: s(20),
+            keepalive_total: s(3600),
+            cgi: s(30),
+            grace: s(5),
+        }
+    }
+}
+
+/// Bounds of the cache of open representations (see `resource::cache`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CacheLimits {
+    /// Files remembered (`cache_entries`, 0 = no cache).
+    pub entries: usize,
+    /// Bytes of small files' content held in memory (`cache_bytes`).
+    pub bytes: usize,
+}
+
+impl Default for CacheLimits {
+    fn default() -> CacheLimits {
+        CacheLimits { entries: 16384, bytes: 32 * 1024 * 1024 }
+    }
+}
+
+/// Everything the operator decided, validated. Shared and never changed after start.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// `-p`, `port`: port to listen on; 0 lets the kernel pick.
+    pub port: u16,
+    /// `-h`, `host`: name or address to bind, and the server's name; none = every address.
+    pub host: Option<String>,
+    /// `-d`, `dir`: directory to change to before anything is served.
+    pub dir: Option<PathBuf>,
+    /// `-r`: chroot into the directory.
+    pub chroot: bool,
+    /// `-dd`, `data_dir`: directory to change to after chroot.
+    pub data_dir: Option<PathBuf>,
+    /// `-s`/`-nos`: expand symbolic links and refuse what leaves the tree.
+    pub symlink_check: bool,
+    /// `-v`: a directory per host name.
+    pub vhost: bool,
+    /// `-g`: the `.htpasswd` at the top decides for the whole tree.
+    pub global_passwd: bool,
+    /// `-u`, `user`: who to become when started as root.
+    pub user: String,
+    /// `-c`, `cgipat`: which files are scripts, leading slashes removed; none = no CGI.
+    pub cgi_pattern: Option<Pattern>,
+    /// `cgilimit`: scripts at once; 0 = no bound.
+    pub cgi_limit: usize,
+    /// `-t`, `throttles`: the throttle file.
+    pub throttle_file: Option<PathBuf>,
+    /// `-l`, `logfile`.
+    pub log: LogTarget,
+    /// `-i`, `pidfile`.
+    pub pid_file: Option<PathBuf>,
+    /// `-T`, `charset`: charset of text types.
+    pub charset: String,
+    /// `-P`, `p3p`: value of the P3P field; empty = none.
+    pub p3p: String,
+    /// `-M`, `max_age`: seconds for Cache-Control and Expires; none = no such fields.
+    pub max_age: Option<u32>,
+    /// `urlpat`: what the referrer filter protects, a leading slash kept as thttpd does.
+    pub url_pattern: Option<Pattern>,
+    /// `localpat`: hosts that count as local referrers.
+    pub local_pattern: Option<Pattern>,
+    /// `noemptyreferrers`: refuse protected URLs without a referrer.
+    pub no_empty_referrers: bool,
+    /// `-D`, `debug`: stay in the foreground.
+    pub foreground: bool,
+    /// `workers`: threads that serve; 0 = chosen from the number of processors.
+    pub workers: usize,
+    /// Request and connection bounds.
+    pub limits: Limits,
+    /// Waits.
+    pub timeouts: Timeouts,
+    /// Cache bounds.
+    pub cache: CacheLimits,
+}
+
+impl Default for Config {
+    fn default() -> Config {
+        Config {
+            port: 80,
+            host: None,
+            dir: None,
+            chroot: false,
+            data_dir: None,
+            symlink_check: true,
+            vhost: false,
+            global_passwd: false,
+            user: "nobody".into(),
+            cgi_pattern: None,
+            cgi_limit: 0,
+            throttle_file: None,
+            log: LogTarget::Syslog,
+            pid_file: None,
+            charset: "UTF-8".into(),
+            p3p: String::new(),
+            max_age: None,
+            url_pattern: None,
+            local_pattern: None,
+            no_empty_referrers: false,
+            foreground: false,
+            workers: 0,
+            limits: Limits::default(),
+            timeouts: Timeouts::default(),
+            cache: CacheLimits::default(),
+        }
+    }
+}

@@ -1,0 +1,14 @@
+//! thttpd: a tiny web server with a fixed pool of blocking workers.
+//!
+//! # Layout
+//!
+//! ```text
+//! bytes ──parse──► Request ──resolve──► Resource ──respond──► Response ──send──► socket ──record──► log
+//!        request/           resource/            response/             conn/              log/
+//! ```
+//!
+//! Arrows point right only.
+pub mod config;
+pub mod request;
+pub mod resource;
+pub mod response;

@@ -1,0 +1,2 @@
+//! The server's front door.
+fn main() {}

@@ -1,0 +1,63 @@
+//! Field lines of one head: ordered, names compared without case, borrowed from the head's bytes.
+
+/// The field lines as they arrived. Names and values are slices of the head; values have lost
+/// their outer blanks (RFC 9112 §5.1).
+#[derive(Debug, Clone, Default)]
+pub struct Fields<'b> {
+    lines: Vec<(&'b str, &'b [u8])>,
+}
+
+impl<'b> Fields<'b> {
+    /// With room for `n` lines.
+    pub fn with_capacity(n: usize) -> Fields<'b> {
+        Fields { lines: Vec::with_capacity(n) }
+    }
+
+    /// Appends one field line.
+    pub fn push(&mut self, name: &'b str, value: &'b [u8]) {
+        self.lines.push((name, value));
+    }
+
+    /// All lines in order.
+    pub fn iter(&self) -> impl Iterator<Item = (&'b str, &'b [u8])> + '_ {
+        self.lines.iter().copied()
+    }
+
+    /// Every value of `name`, in order.
+    pub fn all<'s>(&'s self, name: &'s str) -> impl Iterator<Item = &'b [u8]> + 's {
+        self.lines.iter().filter(move |(n, _)| n.eq_ignore_ascii_case(name)).map(|&(_, v)| v)
+    }
+
+    /// The only or, of several, the last value: thttpd's rule for fields that do not combine.
+    pub fn last(&self, name: &str) -> Option<&'b [u8]> {
+        self.lines.iter().rev().find(|(n, _)| n.eq_ignore_ascii_case(name)).map(|&(_, v)| v)
+    }
+
+    /// All values of a list field joined with `, ` (RFC 9110 §5.3); none when absent.
+    pub fn joined(&self, name: &str) -> Option<Vec<u8>> {
+        let mut all = self.all(name);
+        let mut whole = all.next()?.to_vec();
+        for value in all {
+            whole.extend_from_slice(b", ");
+            whole.extend_from_slice(value);
+        }
+        Some(whole)
+    }
+
+    /// Does the list field `name` hold `token`, compared without case?
+    pub fn has_token(&self, name: &str, token: &str) -> bool {
+        self.all(name)
+            .flat_map(|value| value.split(|&b| b == b','))
+            .any(|one| one.trim_ascii().eq_ignore_ascii_case(token.as_bytes()))
+    }
+
+    /// Number of lines.
+    pub fn len(&self) -> usize {
+        self.lines.len()
+    }
+
+    /// No field line at all.
+    pub fn is_empty(&self) -> bool {
+        self.lines.is_empty()
+    }
+}
