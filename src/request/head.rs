@@ -1,1 +1,254 @@
-//! (to come)
+//! Request line and field lines → [`Request`].
+//!
+//! The request line is ours (HTTP/0.9, minor versions, limits, thttpd's log needs); the field lines
+//! are read by `httparse`, which refuses obs-fold, blanks before the colon, NUL and bare CR. Lines
+//! may end in CRLF or, as thttpd and RFC 9112 §2.2 allow, in a bare LF.
+
+use super::{BodyLength, Fields, Method, Parsed, Rejection, Request, Version, framing, target};
+use crate::config::Limits;
+
+/// The first line of a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RequestLine<'b> {
+    /// For decisions.
+    pub method: Method,
+    /// As sent.
+    pub method_text: &'b [u8],
+    /// As sent.
+    pub target: &'b [u8],
+    /// For decisions.
+    pub version: Version,
+    /// As sent.
+    pub version_text: &'b str,
+}
+
+/// A head that is answered with an error: why, and the request line for the log when it was read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refused<'b> {
+    /// What to answer.
+    pub rejection: Rejection,
+    /// None when not even the request line made sense.
+    pub line: Option<RequestLine<'b>>,
+}
+
+/// Reads one request head from the start of `bytes`.
+///
+/// # Errors
+/// [`Refused`] when the bytes can no longer become a request we serve: 400, 414, 417, 421, 431, 501
+/// or 505.
+pub fn parse<'b>(bytes: &'b [u8], limits: &Limits) -> Result<Parsed<Request<'b>>, Refused<'b>> {
+    let start = blank_lines(bytes);
+    let (line, line_len) = match request_line(&bytes[start..], limits) {
+        Ok(Parsed::Complete(line, len)) => (line, len),
+        Ok(Parsed::Partial) => return Ok(Parsed::Partial),
+        Err(rejection) => return Err(Refused { rejection, line: None }),
+    };
+    let refused = |rejection| Refused { rejection, line: Some(line) };
+    if line.target.len() > limits.target {
+        return Err(refused(Rejection::fatal(414, "The request target is longer than this server takes.")));
+    }
+    let after_line = start + line_len;
+    if line.version == Version::Http09 {
+        let request = assemble(line, Fields::default()).map_err(refused)?;
+        return Ok(Parsed::Complete(request, after_line));
+    }
+    match field_lines(&bytes[after_line..], limits).map_err(refused)? {
+        Parsed::Complete(_, len) if after_line + len > limits.head => Err(refused(head_too_large())),
+        Parsed::Complete(fields, len) => {
+            let request = assemble(line, fields).map_err(refused)?;
+            Ok(Parsed::Complete(request, after_line + len))
+        }
+        Parsed::Partial if bytes.len() >= limits.head => Err(refused(head_too_large())),
+        Parsed::Partial => Ok(Parsed::Partial),
+    }
+}
+
+fn head_too_large() -> Rejection {
+    Rejection::fatal(431, "The request's head is larger than this server takes.")
+}
+
+/// Empty lines before a request are skipped (RFC 9112 §2.2), a few of them.
+fn blank_lines(bytes: &[u8]) -> usize {
+    let mut skipped = 0;
+    for _ in 0..4 {
+        match &bytes[skipped..] {
+            [b'\r', b'\n', ..] => skipped += 2,
+            [b'\n', ..] => skipped += 1,
+            _ => break,
+        }
+    }
+    skipped
+}
+
+fn request_line<'b>(bytes: &'b [u8], limits: &Limits) -> Result<Parsed<RequestLine<'b>>, Rejection> {
+    // Room for the longest target, a method and a version.
+    let longest = limits.target + 64;
+    let window = &bytes[..bytes.len().min(longest.min(limits.head) + 2)];
+    let Some(end) = window.iter().position(|&b| b == b'\n') else {
+        return match bytes {
+            [] | [b'\r'] => Ok(Parsed::Partial),
+            // Not the start of a method: TLS, another protocol, noise. No use in waiting for a line.
+            [first, ..] if !is_token_byte(*first) => Err(not_http()),
+            _ if bytes.len() > longest => Err(Rejection::fatal(414, "The request line is too long.")),
+            _ if bytes.len() >= limits.head => Err(head_too_large()),
+            _ => Ok(Parsed::Partial),
+        };
+    };
+    let line = &bytes[..end];
+    let line = line.strip_suffix(b"\r").unwrap_or(line);
+    Ok(Parsed::Complete(words(line)?, end + 1))
+}
+
+fn not_http() -> Rejection {
+    Rejection::malformed("The request line is not HTTP: it must be a method, a target and a version.")
+}
+
+/// Method SP target [SP version]; single spaces, no other blanks or controls (RFC 9112 §3).
+fn words(line: &[u8]) -> Result<RequestLine<'_>, Rejection> {
+    if line.iter().any(|&b| b < b' ' || b == 0x7f) {
+        return Err(Rejection::malformed("The request line holds a control character."));
+    }
+    let mut words = line.split(|&b| b == b' ');
+    let (Some(method_text), Some(target)) = (words.next(), words.next()) else { return Err(not_http()) };
+    if method_text.is_empty() || !method_text.iter().copied().all(is_token_byte) || target.is_empty() {
+        return Err(not_http());
+    }
+    let method = Method::from_token(method_text);
+    let (version, version_text) = match (words.next(), words.next()) {
+        (None, _) if method == Method::Get => (Version::Http09, "HTTP/0.9"),
+        (Some(text), None) => version(text)?,
+        _ => return Err(not_http()),
+    };
+    Ok(RequestLine { method, method_text, target, version, version_text })
+}
+
+/// `HTTP/1.x` (RFC 9112 §2.3): case-sensitive, one digit each.
+fn version(text: &[u8]) -> Result<(Version, &str), Rejection> {
+    let (b"HTTP/", [major @ b'0'..=b'9', b'.', minor @ b'0'..=b'9']) =
+        text.split_at_checked(5).ok_or_else(not_http)?
+    else {
+        return Err(not_http());
+    };
+    let shown = std::str::from_utf8(text).unwrap_or_default();
+    match (major, minor) {
+        (b'1', b'0') => Ok((Version::Http10, shown)),
+        (b'1', _) => Ok((Version::Http11, shown)),
+        _ => Err(Rejection::fatal(505, "This server speaks HTTP/1.1 and HTTP/1.0.")),
+    }
+}
+
+/// tchar of RFC 9110 §5.6.2.
+fn is_token_byte(b: u8) -> bool {
+    b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b)
+}
+
+fn field_lines<'b>(bytes: &'b [u8], limits: &Limits) -> Result<Parsed<Fields<'b>>, Rejection> {
+    // Most heads are short: clear the large array only for those that need it.
+    let mut few = [httparse::EMPTY_HEADER; 24];
+    if limits.fields > few.len()
+        && let Err(httparse::Error::TooManyHeaders) = httparse::parse_headers(bytes, &mut few)
+    {
+        let mut many = [httparse::EMPTY_HEADER; Limits::MOST_FIELDS];
+        let most = limits.fields.min(many.len());
+        return collect(httparse::parse_headers(bytes, &mut many[..most]));
+    }
+    let most = limits.fields.min(few.len());
+    collect(httparse::parse_headers(bytes, &mut few[..most]))
+}
+
+type ReadLines<'h, 'b> = httparse::Result<(usize, &'h [httparse::Header<'b>])>;
+
+fn collect<'b>(read: ReadLines<'_, 'b>) -> Result<Parsed<Fields<'b>>, Rejection> {
+    match read {
+        Ok(httparse::Status::Partial) => Ok(Parsed::Partial),
+        Ok(httparse::Status::Complete((len, lines))) => {
+            let mut fields = Fields::with_capacity(lines.len());
+            for line in lines {
+                fields.push(line.name, line.value);
+            }
+            Ok(Parsed::Complete(fields, len))
+        }
+        Err(httparse::Error::TooManyHeaders) => {
+            Err(Rejection::fatal(431, "The request has more field lines than this server takes."))
+        }
+        Err(_) => Err(Rejection::malformed("A field line of the request is malformed.")),
+    }
+}
+
+/// Checks that need line and fields together.
+fn assemble<'b>(line: RequestLine<'b>, fields: Fields<'b>) -> Result<Request<'b>, Rejection> {
+    let body = framing::body_length(&fields, line.version)?;
+    let target = target::parse(line.target, line.method)?;
+    let host = host(target.authority, &fields, line.version)?;
+    let keep_alive = match line.version {
+        Version::Http09 => false,
+        Version::Http10 => fields.has_token("Connection", "keep-alive") && !fields.has_token("Connection", "close"),
+        Version::Http11 => !fields.has_token("Connection", "close"),
+    };
+    let expects_continue = match fields.last("Expect") {
+        Some(_) if line.version < Version::Http11 => false,
+        Some(value) if value.eq_ignore_ascii_case(b"100-continue") => body != BodyLength::None,
+        Some(_) => return Err(Rejection::fatal(417, "This server knows no expectation but 100-continue.")),
+        None => false,
+    };
+    Ok(Request {
+        method: line.method,
+        method_text: line.method_text,
+        target: line.target,
+        version: line.version,
+        version_text: line.version_text,
+        host,
+        path: target.path,
+        query: target.query,
+        asterisk: target.asterisk,
+        body,
+        keep_alive,
+        expects_continue,
+        fields,
+    })
+}
+
+/// The host a request is for: the absolute form's, else Host (RFC 9112 §3.2, §3.2.2). At most one
+/// Host field, and on 1.1 exactly one that is not empty (thttpd asks for that too).
+fn host<'b>(
+    authority: Option<&'b [u8]>,
+    fields: &Fields<'b>,
+    version: Version,
+) -> Result<Option<&'b str>, Rejection> {
+    let mut lines = fields.all("Host");
+    let field = lines.next();
+    if lines.next().is_some() {
+        return Err(Rejection::malformed("The request has more than one Host."));
+    }
+    let from_field = field.filter(|value| !value.is_empty()).map(host_name).transpose()?;
+    if version == Version::Http11 && field.is_none_or(<[u8]>::is_empty) && (authority.is_none() || field.is_none()) {
+        return Err(Rejection::malformed("An HTTP/1.1 request must name its host."));
+    }
+    authority.map(host_name).transpose().map(|host| host.or(from_field))
+}
+
+/// `name[:port]` or `[v6][:port]` → the name, brackets kept. Names are what a directory may be
+/// called: no slash, no leading dot, no blanks or markup (thttpd's rule, made strict).
+fn host_name(value: &[u8]) -> Result<&str, Rejection> {
+    let bad = || Rejection::malformed("The request's host is not a valid name or address.");
+    let text = std::str::from_utf8(value).map_err(|_| bad())?;
+    let name_end = match text.strip_prefix('[') {
+        Some(_) => text.find(']').ok_or_else(bad)? + 1,
+        None => text.find(':').unwrap_or(text.len()),
+    };
+    let (name, port) = text.split_at(name_end);
+    let port_is_fine =
+        port.is_empty() || port.strip_prefix(':').is_some_and(|digits| digits.bytes().all(|b| b.is_ascii_digit()));
+    let name_is_fine = match name.strip_prefix('[').and_then(|n| n.strip_suffix(']')) {
+        Some(literal) => literal.parse::<std::net::Ipv6Addr>().is_ok(),
+        None => {
+            !name.is_empty()
+                && !name.starts_with('.')
+                && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=%".contains(&b))
+        }
+    };
+    if port_is_fine && name_is_fine { Ok(name) } else { Err(bad()) }
+}
+
+#[cfg(test)]
+mod tests;
