@@ -1,13 +1,34 @@
 //! What the operator wrote, turned into what is true.
 //!
-//! Flags and the config file are read, in order, into [`Settings`](settings::Settings) (what was
-//! written, and where); [`Config`] is the validated, immutable result that every later stage reads.
-//! One table, [`options::OPTIONS`], names every option for the flags, the file, `--help` and the tests.
+//! Enters: the argument vector, and the config files it names. Leaves: one immutable [`Config`],
+//! with where each value came from ([`origin::Origins`]), or every [`problem::Problem`] found.
+//! `boot` calls [`args::parse`] once at start; later stages read only the [`Config`].
+//!
+//! ```text
+//! argv ──args──► flag ──┐
+//!                       ├─► settings ──► Config, Origins, warnings
+//! file ──file──► word ──┘      ▲
+//!                     options::OPTIONS: the one table
+//! ```
+//!
+//! The table also feeds [`help`] (usage line and `--help`) and [`dump`] (`--dump-config`), so an
+//! option is added in one place: its row, beside the field it sets.
 
 use std::path::PathBuf;
 use std::time::Duration;
 
+pub mod args;
+pub mod dump;
+pub mod file;
+pub mod help;
+pub mod kind;
+mod nearest;
+pub mod options;
+pub mod origin;
 pub mod pattern;
+pub mod problem;
+pub mod settings;
+mod warnings;
 
 use pattern::Pattern;
 
@@ -41,6 +62,8 @@ pub struct Limits {
     pub connections: usize,
     /// Simultaneous connections of one client address, IPv6 by /64 (`max_connections_per_address`, 0 = no bound).
     pub connections_per_address: usize,
+    /// Bytes a script may write in one response (`cgi_output_limit`, 0 = no bound).
+    pub cgi_output: u64,
 }
 
 impl Limits {
@@ -58,6 +81,7 @@ impl Default for Limits {
             keepalive_requests: 0,
             connections: 0,
             connections_per_address: 0,
+            cgi_output: 0,
         }
     }
 }
@@ -113,7 +137,7 @@ impl Default for CacheLimits {
 }
 
 /// Everything the operator decided, validated. Shared and never changed after start.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Config {
     /// `-p`, `port`: port to listen on; 0 lets the kernel pick.
     pub port: u16,
@@ -165,6 +189,18 @@ pub struct Config {
     pub timeouts: Timeouts,
     /// Cache bounds.
     pub cache: CacheLimits,
+    /// `listing`/`nolisting`: a directory without an index file is listed.
+    pub listing: bool,
+    /// `hide_dotfiles`/`showdotfiles`: listings leave out names that begin with a dot.
+    pub hide_dotfiles: bool,
+    /// `stats_interval`: time between two blocks of statistics in the log; zero = only on USR2.
+    pub stats_interval: Duration,
+    /// `watchdog`: abort when the server has made no progress for this long; zero = never.
+    pub watchdog: Duration,
+    /// `landlock`/`nolandlock`: let the kernel confine the process to the files it serves.
+    pub landlock: bool,
+    /// `reload_on_hup`/`noreload_on_hup`: HUP reads the configuration again, beside the log.
+    pub reload_on_hup: bool,
 }
 
 impl Default for Config {
@@ -195,6 +231,12 @@ impl Default for Config {
             limits: Limits::default(),
             timeouts: Timeouts::default(),
             cache: CacheLimits::default(),
+            listing: true,
+            hide_dotfiles: false,
+            stats_interval: Duration::from_secs(3600),
+            watchdog: Duration::from_secs(360),
+            landlock: true,
+            reload_on_hup: false,
         }
     }
 }

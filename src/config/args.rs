@@ -1,0 +1,279 @@
+//! The command line: argument vector → [`Invocation`].
+//!
+//! thttpd compares each argument whole (`-dd`, `-nor`; never `-p80`, never `-rs` for `-r -s`), takes
+//! the argument after a flag as its value whatever it looks like, and lets the last writer win.
+//! getopts matches otherwise: one dash is for clusters of letters. So the arguments are first
+//! put into its notation ([`normalise`]), values being replaced by their place so that any
+//! bytes survive; getopts then matches them, and its positions give back the order.
+
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+use super::Config;
+use super::file;
+use super::kind::{Act, Kind};
+use super::nearest::nearest;
+use super::options::{OPTIONS, Row};
+use super::origin::{Origin, Origins};
+use super::problem::{Problem, Problems, Why};
+use super::settings::Settings;
+use super::warnings;
+
+/// What the command line asks for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Action {
+    /// Nothing special: start and serve.
+    Serve,
+    /// `-V`, `--version`: print the version, exit 0.
+    ShowVersion,
+    /// `--help`: print [`help::page`](super::help::page), exit 0.
+    ShowHelp,
+    /// `--check`: say whether the configuration is sound, exit.
+    Check,
+    /// `--dump-config`: print [`dump::render`](super::dump::render), exit 0.
+    DumpConfig,
+    /// `--explain URL`: tell how the URL would be answered, exit.
+    Explain(String),
+    /// `--healthcheck [URL]`: ask the running server; without a URL, the one of this configuration.
+    HealthCheck(Option<String>),
+}
+
+/// A command line understood.
+#[derive(Debug, Clone)]
+pub struct Invocation {
+    /// What to do.
+    pub action: Action,
+    /// With which configuration.
+    pub config: Config,
+    /// Where each of its values was written.
+    pub origins: Origins,
+    /// What is allowed but probably not meant, a line each, for `--check` and the log.
+    pub warnings: Vec<String>,
+}
+
+/// Reads `argv` (the arguments after the program's name) and the config files that it names, in
+/// order. `program` is the name as invoked, for the usage line and the messages. Prints nothing.
+///
+/// # Errors
+/// Every problem found. A command line that cannot be understood ends the reading at that
+/// argument; bad values and mistakes in files do not.
+pub fn parse(argv: &[OsString], program: &str) -> Result<Invocation, Problems> {
+    let mut line = normalise(argv);
+    let mut settings = Settings::default();
+    let mut action = Action::Serve;
+    match in_order(&line) {
+        Ok(given) => {
+            for given in given {
+                let value = given.value.map(|place| line.values[place].as_os_str());
+                obey(&given, value, &mut settings, &mut action);
+            }
+        }
+        Err(problem) => line.fault = line.fault.or(Some(problem)),
+    }
+    let usage = line.fault.is_some();
+    settings.problems.extend(line.fault);
+    if settings.problems.is_empty() {
+        let Settings { config, origins, .. } = settings;
+        let warnings = warnings::of(&config, &origins);
+        return Ok(Invocation { action, config, origins, warnings });
+    }
+    Err(Problems { program: program.to_owned(), usage, list: settings.problems })
+}
+
+/// The command line in getopts' notation.
+struct Line {
+    /// `-p`, `0`, `--nor`, `--dd`, `1`: a flag's value is its place in `values`.
+    words: Vec<String>,
+    values: Vec<OsString>,
+    /// What stopped the reading, if anything did.
+    fault: Option<Problem>,
+}
+
+/// A flag as found by getopts: its row's place in the table and how it was meant.
+struct Given {
+    place: usize,
+    on: bool,
+    value: Option<usize>,
+}
+
+/// Puts thttpd's notation into getopts'. Stops at the first argument that is none of our flags,
+/// and after a flag that answers at once (`-V`: later arguments do not matter).
+fn normalise(argv: &[OsString]) -> Line {
+    let mut line = Line { words: Vec::new(), values: Vec::new(), fault: None };
+    let mut rest = argv.iter().peekable();
+    while let Some(argument) = rest.next() {
+        let (word, glued) = split_long(argument);
+        let Some((row, flag)) = find_flag(word) else {
+            line.fault = Some(stranger(argument));
+            break;
+        };
+        let next_is_value = |next: &&OsString| !next.as_bytes().starts_with(b"-");
+        let value = match (row.kind.takes_value(), glued) {
+            (Some(false), None) => None,
+            (Some(false), Some(_)) => {
+                line.fault = Some(Problem::new(&Origin::Default, argument.as_bytes(), Why::NoValue));
+                break;
+            }
+            (_, Some(value)) => Some(value.to_owned()),
+            (None, None) => rest.next_if(next_is_value).cloned(),
+            (Some(true), None) => match rest.next() {
+                Some(value) => Some(value.clone()),
+                None => {
+                    line.fault =
+                        Some(Problem::new(&Origin::Default, argument.as_bytes(), Why::ValueRequired));
+                    break;
+                }
+            },
+        };
+        line.push(flag, value);
+        if matches!(row.kind, Kind::Act(Act::ShowVersion | Act::ShowHelp)) {
+            break;
+        }
+    }
+    line
+}
+
+impl Line {
+    fn push(&mut self, flag: &'static str, value: Option<OsString>) {
+        let bare = flag.trim_start_matches('-');
+        let mut word = if bare.len() == 1 { format!("-{bare}") } else { format!("--{bare}") };
+        if let Some(value) = value {
+            word.push_str(if bare.len() == 1 { "" } else { "=" });
+            word.push_str(&self.values.len().to_string());
+            self.values.push(value);
+        }
+        self.words.push(word);
+    }
+}
+
+/// `--explain=URL` is two words in one; thttpd's own flags, with one dash, are never split.
+fn split_long(argument: &OsStr) -> (&OsStr, Option<&OsStr>) {
+    let bytes = argument.as_bytes();
+    match bytes.iter().position(|&b| b == b'=') {
+        Some(at) if bytes.starts_with(b"--") => {
+            (OsStr::from_bytes(&bytes[..at]), Some(OsStr::from_bytes(&bytes[at + 1..])))
+        }
+        _ => (argument, None),
+    }
+}
+
+/// The row that has `word` for a flag, and that flag.
+fn find_flag(word: &OsStr) -> Option<(&'static Row, &'static str)> {
+    let flags = OPTIONS.iter().flat_map(|row| [(row, row.flag), (row, row.off_flag)]);
+    flags.filter(|(_, flag)| !flag.is_empty()).find(|(_, flag)| word == *flag)
+}
+
+/// The problem of an argument that is no flag, with what may have been meant.
+fn stranger(argument: &OsStr) -> Problem {
+    let text = argument.to_string_lossy();
+    let why = if text.starts_with('-') && text.len() > 1 {
+        Why::Unknown { nearest: suggestion(&text) }
+    } else {
+        Why::Stray
+    };
+    Problem::new(&Origin::Default, argument.as_bytes(), why)
+}
+
+/// What the unknown flag `word` may have been meant to be: a value glued to its flag, a config-file
+/// name, or a slip of the pen.
+fn suggestion(word: &str) -> Option<String> {
+    let bare = word.trim_start_matches('-');
+    let name = bare.split('=').next().unwrap_or(bare);
+    if let Some(row) = OPTIONS.iter().find(|row| row.is_named(name)) {
+        let on = row.turned(name) == Some(true);
+        let flag = if on { row.flag } else { row.off_flag };
+        let value = if row.value.is_empty() { String::new() } else { format!(" {}", row.value) };
+        let equals = if value.is_empty() { "" } else { "=" };
+        return Some(match flag {
+            "" => format!("-o {name}{equals}{}", value.trim_start()),
+            flag => format!("{flag}{value}"),
+        });
+    }
+    let flags = OPTIONS.iter().flat_map(|row| [row.flag, row.off_flag]);
+    nearest(word, flags.clone().filter(|flag| !flag.is_empty())).map(str::to_owned).or_else(|| {
+        let valued = OPTIONS.iter().filter(|row| row.kind.takes_value() == Some(true) && row.flag.len() == 2);
+        valued
+            .filter_map(|row| Some((row.flag, word.strip_prefix(row.flag)?)))
+            .map(|(flag, value)| format!("{flag} {value}"))
+            .next()
+    })
+}
+
+/// Has getopts match the words, and sorts what it found by position.
+fn in_order(line: &Line) -> Result<Vec<Given>, Problem> {
+    let mut matcher = getopts::Options::new();
+    for row in OPTIONS {
+        for flag in [row.flag, row.off_flag].into_iter().filter(|flag| !flag.is_empty()) {
+            let bare = flag.trim_start_matches('-');
+            let (short, long) = if bare.len() == 1 { (bare, "") } else { ("", bare) };
+            let has = match row.kind.takes_value() {
+                Some(true) => getopts::HasArg::Yes,
+                Some(false) => getopts::HasArg::No,
+                None => getopts::HasArg::Maybe,
+            };
+            matcher.opt(short, long, row.help, row.value, has, getopts::Occur::Multi);
+        }
+    }
+    let matches = matcher.parse(&line.words).map_err(|fail| {
+        Problem::new(&Origin::Default, fail.to_string().as_bytes(), Why::Unknown { nearest: None })
+    })?;
+    let mut found: Vec<(usize, Given)> = Vec::new();
+    for (place, row) in OPTIONS.iter().enumerate() {
+        for (flag, on) in [(row.flag, true), (row.off_flag, false)] {
+            let bare = flag.trim_start_matches('-');
+            if bare.is_empty() {
+                continue;
+            }
+            let values = matches.opt_strs_pos(bare);
+            for position in matches.opt_positions(bare) {
+                let value = values.iter().find(|(at, _)| *at == position);
+                let value = value.and_then(|(_, place)| place.parse().ok());
+                found.push((position, Given { place, on, value }));
+            }
+        }
+    }
+    found.sort_by_key(|(position, _)| *position);
+    Ok(found.into_iter().map(|(_, given)| given).collect())
+}
+
+/// Does what one flag says.
+fn obey(given: &Given, value: Option<&OsStr>, settings: &mut Settings, action: &mut Action) {
+    let row = &OPTIONS[given.place];
+    let flag = if given.on { row.flag } else { row.off_flag };
+    if let Kind::Act(act) = row.kind {
+        return perform(act, value, settings, action);
+    }
+    let origin = Origin::Flag(flag);
+    if let Err(why) = settings.set(given.place, given.on, value, &origin) {
+        let value = value.unwrap_or_default().as_bytes();
+        let written = [flag.as_bytes(), b" ", value].concat();
+        settings.problems.push(Problem::new(&origin, &written, why));
+    }
+}
+
+/// Does what a flag that is not a setting says.
+fn perform(act: Act, value: Option<&OsStr>, settings: &mut Settings, action: &mut Action) {
+    let text = || value.map(|value| value.to_string_lossy().into_owned());
+    match act {
+        Act::ReadFile => read_file(Path::new(value.unwrap_or_default()), settings),
+        Act::Assign => settings.word(value.unwrap_or_default().as_bytes(), Origin::Assignment),
+        Act::ShowVersion => *action = Action::ShowVersion,
+        Act::ShowHelp => *action = Action::ShowHelp,
+        Act::Check => *action = Action::Check,
+        Act::DumpConfig => *action = Action::DumpConfig,
+        Act::Explain => *action = Action::Explain(text().unwrap_or_default()),
+        Act::HealthCheck => *action = Action::HealthCheck(text()),
+    }
+}
+
+fn read_file(path: &Path, settings: &mut Settings) {
+    if let Err(error) = file::read(path, settings) {
+        let reason = match error.raw_os_error() {
+            Some(number) => nix::errno::Errno::from_raw(number).desc().to_owned(),
+            None => error.to_string(),
+        };
+        let name = path.as_os_str().as_bytes();
+        settings.problems.push(Problem::new(&Origin::Flag("-C"), name, Why::Unreadable(reason)));
+    }
+}

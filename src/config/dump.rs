@@ -1,0 +1,54 @@
+//! `--dump-config`: the effective configuration as a config file.
+//!
+//! Each line ends in a comment that tells where the value came from. What a config file cannot
+//! say (no value at all; a value with a blank or `#` in it) is commented out, so that the output
+//! can be fed to `-C` as it is.
+
+use super::Config;
+use super::kind::Kind;
+use super::options::{Group, OPTIONS, Row};
+use super::origin::Origins;
+use super::problem::printable;
+
+/// Column of the trailing comments.
+const COMMENT: usize = 36;
+
+/// Every option of `config` with its origin, by group as in `--help`. Ends with a line end.
+pub fn render(config: &Config, origins: &Origins) -> String {
+    let mut text = String::new();
+    for group in Group::ALL {
+        let mut rows = OPTIONS.iter().filter(|row| row.group == group && row.name().is_some()).peekable();
+        if rows.peek().is_none() {
+            continue;
+        }
+        let blank = if text.is_empty() { "" } else { "\n" };
+        text.push_str(&format!("{blank}# {}\n", group.title()));
+        for row in rows {
+            text.push_str(&line(row, config, origins));
+        }
+    }
+    text
+}
+
+/// One option's line.
+fn line(row: &Row, config: &Config, origins: &Origins) -> String {
+    let name = row.name().unwrap_or_default();
+    let origin = origins.of(name);
+    let (word, note) = match (&row.kind, row.kind.read(config)) {
+        (Kind::Switch(_), Some(_)) => (name.to_owned(), String::new()),
+        (Kind::Switch(_), None) if row.off_name.is_empty() => (format!("#{name}"), ": off".to_owned()),
+        (Kind::Switch(_), None) => (row.off_name.to_owned(), String::new()),
+        (_, None) => (format!("#{name}="), format!(": {}", row.unset)),
+        (_, Some(value)) if is_one_word(&value) => (format!("{name}={}", printable(&value)), String::new()),
+        (_, Some(value)) => {
+            (format!("#{name}={}", printable(&value)), " (a config file cannot hold this value)".to_owned())
+        }
+    };
+    format!("{word:COMMENT$} # {origin}{note}\n")
+}
+
+/// Would the config file's reader take `value` whole?
+fn is_one_word(value: &[u8]) -> bool {
+    let text = str::from_utf8(value);
+    text.is_ok_and(|text| !text.chars().any(|c| c.is_control() || matches!(c, ' ' | '#')))
+}

@@ -1,0 +1,35 @@
+//! The config file: lines of words, `name` or `name=value`.
+//!
+//! thttpd's rules: everything from the first `#` of a line is dropped, even inside a word; words
+//! are separated by blanks, tabs and line ends (CR too); nothing is quoted or escaped. Unlike
+//! thttpd, reading goes on after a mistake, so that all of them can be told at once.
+
+use std::fs;
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+
+use super::origin::Origin;
+use super::settings::Settings;
+
+/// Reads every option of `text`, the content of the file called `name`, over what `settings`
+/// holds. Mistakes are added to `settings.problems`. Takes any bytes and never fails.
+pub fn parse(text: &[u8], name: &str, settings: &mut Settings) {
+    let name: Arc<str> = name.into();
+    for (index, line) in text.split(|&b| b == b'\n').enumerate() {
+        let code = line.split(|&b| b == b'#').next().unwrap_or_default();
+        for word in code.split(|b| matches!(b, b' ' | b'\t' | b'\r')).filter(|word| !word.is_empty()) {
+            settings.word(word, Origin::File { name: Arc::clone(&name), line: index + 1 });
+        }
+    }
+}
+
+/// Opens the file at `path`, relative to the present directory, and [`parse`]s it.
+///
+/// # Errors
+/// What the system says when the file cannot be read.
+pub fn read(path: &Path, settings: &mut Settings) -> io::Result<()> {
+    let text = fs::read(path)?;
+    parse(&text, &path.to_string_lossy(), settings);
+    Ok(())
+}

@@ -1,0 +1,108 @@
+//! The usage line and the page of `--help`, both made of the table.
+
+use super::Config;
+use super::kind::Kind;
+use super::options::{Group, OPTIONS, Row};
+
+/// thttpd's usage line, with our additions behind it; no line end.
+pub fn usage(program: &str) -> String {
+    let mut line = format!("usage:  {program}");
+    for row in OPTIONS.iter().filter(|row| !row.flag.is_empty()) {
+        let value = if row.value.is_empty() { String::new() } else { format!(" {}", row.value) };
+        let off = if row.off_flag.is_empty() { String::new() } else { format!("|{}", row.off_flag) };
+        line.push_str(&format!(" [{}{off}{value}]", row.flag));
+    }
+    line
+}
+
+/// The page of `--help`: every option by group, with its default. Ends with a line end.
+pub fn page(program: &str) -> String {
+    let mut page = format!(
+        "usage: {program} [option]...\n\n\
+         Serves the files of a directory over HTTP.\n\n\
+         An option without a flag is set as `-o name=value`, or as `name=value` in the file of -C,\n\
+         where the options with a flag can stand too. What is written last counts.\n"
+    );
+    for group in Group::ALL {
+        page.push_str(&format!("\n{}:\n", group.title()));
+        for row in OPTIONS.iter().filter(|row| row.group == group) {
+            page.push_str(&entry(row));
+        }
+    }
+    page
+}
+
+/// Width of the column of words; the help starts behind it.
+const LEFT: usize = 30;
+/// Width of the page.
+const WIDTH: usize = 80;
+
+/// The lines of one option: its words, with the help beside them, or below where they are long.
+fn entry(row: &Row) -> String {
+    let left = words(row);
+    let right = wrap(&explained(row), WIDTH - LEFT);
+    let start = if left.iter().any(|words| words.len() + 2 > LEFT) { left.len() } else { 0 };
+    let mut lines = String::new();
+    for at in 0..left.len().max(start + right.len()) {
+        let words = left.get(at).map_or("", String::as_str);
+        let help = at.checked_sub(start).and_then(|at| right.get(at)).map_or("", String::as_str);
+        lines.push_str(format!("{words:LEFT$}{help}").trim_end());
+        lines.push('\n');
+    }
+    lines
+}
+
+/// `-p, port=port`, and for a switch a second line with the words that turn it off.
+fn words(row: &Row) -> Vec<String> {
+    let name = row.name().unwrap_or_default();
+    let value = match (row.value, name) {
+        ("", _) => String::new(),
+        (value, "") => format!(" {value}"),
+        (value, _) => format!("={value}"),
+    };
+    let mut lines = vec![pair(row.flag, &format!("{name}{value}"))];
+    if !row.off_name.is_empty() {
+        lines.push(pair(row.off_flag, row.off_name));
+    }
+    lines
+}
+
+fn pair(flag: &str, name: &str) -> String {
+    let comma = if flag.is_empty() || name.is_empty() || name.starts_with(' ') { "" } else { "," };
+    format!("  {flag}{comma}{}{name}", if comma.is_empty() { "" } else { " " })
+}
+
+/// The help with the default behind it.
+fn explained(row: &Row) -> String {
+    match default(row) {
+        Some(default) => format!("{} [{default}]", row.help),
+        None => row.help.to_owned(),
+    }
+}
+
+/// The built-in value in words: as it would be written, `on` or `off`, or what holds without a value.
+pub fn default(row: &Row) -> Option<String> {
+    let value = row.kind.read(&Config::default());
+    Some(match (&row.kind, value) {
+        (Kind::Act(_), _) => return None,
+        (Kind::Switch(_), value) => if value.is_some() { "on" } else { "off" }.to_owned(),
+        (_, None) => row.unset.to_owned(),
+        (_, Some(value)) if value.is_empty() => "empty".to_owned(),
+        (_, Some(value)) => String::from_utf8_lossy(&value).into_owned(),
+    })
+}
+
+/// `text` cut at blanks into lines of at most `width` bytes.
+fn wrap(text: &str, width: usize) -> Vec<String> {
+    let mut lines: Vec<String> = Vec::new();
+    for word in text.split(' ') {
+        match lines.last_mut() {
+            Some(line) if line.len() + 1 + word.len() <= width => {
+                line.push(' ');
+                line.push_str(word);
+            }
+            _ => lines.push(word.to_owned()),
+        }
+    }
+    lines
+}

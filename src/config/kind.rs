@@ -1,0 +1,259 @@
+//! Kinds of option: how a written value is checked and put in its field, and how it is written back.
+//!
+//! Enters: a row's [`Kind`], which knows its field of [`Config`], and the words as written. Leaves:
+//! the changed field, or the reason ([`Why`]) for leaving it alone.
+
+use std::ffi::OsStr;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::pattern::Pattern;
+use super::problem::Why;
+use super::{Config, LogTarget};
+
+/// The way to the field that an option sets. It reads as well as writes, so a row names its field once.
+pub type Field<T> = fn(&mut Config) -> &mut T;
+
+/// What an option takes, and the field it sets.
+#[derive(Clone, Copy)]
+pub enum Kind {
+    /// No value: one word turns it on, another may turn it off.
+    Switch(Field<bool>),
+    /// A decimal number.
+    Number {
+        /// The field; any integer, or a time in seconds.
+        field: fn(&mut Config) -> &mut dyn Number,
+        /// What is counted.
+        unit: Unit,
+        /// Smallest allowed value.
+        least: i64,
+        /// Largest allowed value.
+        most: i64,
+    },
+    /// Text, possibly empty.
+    Text(Field<String>),
+    /// Text, not empty.
+    Name(Field<String>),
+    /// Text, not empty, by default absent.
+    Host(Field<Option<String>>),
+    /// A file or directory.
+    Path(Field<Option<PathBuf>>),
+    /// Where log lines go: `-`, `/dev/null` or a file.
+    Log(Field<LogTarget>),
+    /// A pattern, and how it is compiled.
+    Pattern(Field<Option<Pattern>>, fn(&str) -> Pattern),
+    /// Not a setting: something the command line asks to be done. Has no config-file name.
+    Act(Act),
+}
+
+/// What the number of an option counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unit {
+    /// Things.
+    Count,
+    /// Bytes: K, M or G (powers of 1024) may stand behind the digits.
+    Bytes,
+    /// Seconds.
+    Seconds,
+}
+
+/// What the command line can ask for beside settings.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Act {
+    /// `-C`: read a config file, here and now.
+    ReadFile,
+    /// `-o`: one word as a config file would hold it.
+    Assign,
+    /// `-V`, `--version`.
+    ShowVersion,
+    /// `--help`.
+    ShowHelp,
+    /// `--check`.
+    Check,
+    /// `--dump-config`.
+    DumpConfig,
+    /// `--explain URL`.
+    Explain,
+    /// `--healthcheck [URL]`.
+    HealthCheck,
+}
+
+/// A field that holds a number, whatever its type. Values outside the type are cut to its ends;
+/// the range of the option has refused them before.
+pub trait Number {
+    /// Puts `n` in the field.
+    fn put(&mut self, n: i64);
+    /// What is in the field.
+    fn get(&self) -> i64;
+}
+
+impl Number for u16 {
+    fn put(&mut self, n: i64) {
+        *self = u16::try_from(n).unwrap_or(u16::MAX);
+    }
+    fn get(&self) -> i64 {
+        i64::from(*self)
+    }
+}
+
+impl Number for usize {
+    fn put(&mut self, n: i64) {
+        *self = usize::try_from(n).unwrap_or(usize::MAX);
+    }
+    fn get(&self) -> i64 {
+        i64::try_from(*self).unwrap_or(i64::MAX)
+    }
+}
+
+impl Number for u64 {
+    fn put(&mut self, n: i64) {
+        *self = u64::try_from(n).unwrap_or(0);
+    }
+    fn get(&self) -> i64 {
+        i64::try_from(*self).unwrap_or(i64::MAX)
+    }
+}
+
+impl Number for Duration {
+    fn put(&mut self, n: i64) {
+        *self = Duration::from_secs(u64::try_from(n).unwrap_or(0));
+    }
+    fn get(&self) -> i64 {
+        i64::try_from(self.as_secs()).unwrap_or(i64::MAX)
+    }
+}
+
+/// Absent is −1, as every negative number is (`max_age`).
+impl Number for Option<u32> {
+    fn put(&mut self, n: i64) {
+        *self = u32::try_from(n).ok();
+    }
+    fn get(&self) -> i64 {
+        self.map_or(-1, i64::from)
+    }
+}
+
+impl Kind {
+    /// Does the option need a value behind its name? (`None`: it may have one.)
+    pub fn takes_value(&self) -> Option<bool> {
+        match self {
+            Kind::Switch(_) => Some(false),
+            Kind::Act(Act::ReadFile | Act::Assign | Act::Explain) => Some(true),
+            Kind::Act(Act::HealthCheck) => None,
+            Kind::Act(_) => Some(false),
+            _ => Some(true),
+        }
+    }
+
+    /// Checks `value` and puts it in its field of `config`; on an error the field is as it was.
+    /// A switch is set by [`Kind::turn`] instead.
+    pub fn set(&self, config: &mut Config, value: &OsStr) -> Result<(), Why> {
+        match self {
+            Kind::Switch(_) | Kind::Act(_) => return Err(Why::NoValue),
+            Kind::Number { field, unit, least, most } => {
+                field(config).put(number(value, *unit, *least, *most)?);
+            }
+            Kind::Text(field) => *field(config) = text(value)?.to_owned(),
+            Kind::Name(field) => *field(config) = filled(text(value)?)?.to_owned(),
+            Kind::Host(field) => *field(config) = Some(filled(text(value)?)?.to_owned()),
+            Kind::Path(field) => *field(config) = Some(path(value)?),
+            Kind::Log(field) => *field(config) = log(value)?,
+            Kind::Pattern(field, compile) => *field(config) = Some(compile(text(value)?)),
+        }
+        Ok(())
+    }
+
+    /// Turns a switch on or off; nothing else.
+    pub fn turn(&self, config: &mut Config, on: bool) {
+        if let Kind::Switch(field) = self {
+            *field(config) = on;
+        }
+    }
+
+    /// The present value as it would be written behind the name, in bytes; `None` where there is
+    /// no value (then no word of the option can have been written, or only the switch that is off).
+    pub fn read(&self, config: &Config) -> Option<Vec<u8>> {
+        let config = &mut config.clone();
+        match self {
+            Kind::Switch(field) => field(config).then(Vec::new),
+            Kind::Number { field, unit, .. } => Some(written(field(config).get(), *unit).into_bytes()),
+            Kind::Text(field) | Kind::Name(field) => Some(field(config).clone().into_bytes()),
+            Kind::Host(field) => field(config).clone().map(String::into_bytes),
+            Kind::Path(field) => field(config).take().map(|path| path.into_os_string().into_vec()),
+            Kind::Log(field) => match field(config) {
+                LogTarget::Syslog => None,
+                LogTarget::Off => Some(b"/dev/null".to_vec()),
+                LogTarget::Stdout => Some(b"-".to_vec()),
+                LogTarget::File(path) => Some(path.as_os_str().as_bytes().to_vec()),
+            },
+            Kind::Pattern(field, _) => field(config).as_ref().map(|pattern| pattern.as_str().into()),
+            Kind::Act(_) => None,
+        }
+    }
+}
+
+/// Decimal digits with an optional sign, as C's `atoi` reads them, but nothing else around them:
+/// `80x`, which thttpd takes for 80, and `abc`, which it takes for 0, are refused.
+fn number(value: &OsStr, unit: Unit, least: i64, most: i64) -> Result<i64, Why> {
+    let flawed = if unit == Unit::Bytes { Why::NotSize } else { Why::NotNumber };
+    let Some(text) = value.to_str() else { return Err(flawed) };
+    let (digits, factor) = match text.chars().next_back() {
+        Some(suffix) if unit == Unit::Bytes && suffix.is_ascii_alphabetic() => {
+            let Some(shift) = "KMG".find(suffix.to_ascii_uppercase()) else { return Err(flawed) };
+            (&text[..text.len() - 1], 1024_i64.pow(shift as u32 + 1))
+        }
+        _ => (text, 1),
+    };
+    let unsigned = digits.strip_prefix(['-', '+']).unwrap_or(digits);
+    if unsigned.is_empty() || !unsigned.bytes().all(|b| b.is_ascii_digit()) {
+        return Err(flawed);
+    }
+    // Only a number too large for the type is left to fail, and none of those is in any range.
+    let n = digits.parse::<i64>().ok().and_then(|n| n.checked_mul(factor));
+    n.filter(|n| (least..=most).contains(n)).ok_or_else(|| Why::OutOfRange {
+        least: (least > i64::MIN).then(|| written(least, unit)),
+        most: written(most, unit),
+    })
+}
+
+/// A number as an operator would write it: `16K` rather than 16384, where that is exact.
+fn written(n: i64, unit: Unit) -> String {
+    if unit == Unit::Bytes && n != 0 {
+        for (suffix, shift) in [('G', 30), ('M', 20), ('K', 10)] {
+            if n % (1 << shift) == 0 {
+                return format!("{}{suffix}", n >> shift);
+            }
+        }
+    }
+    n.to_string()
+}
+
+/// UTF-8 without control characters: it may end up in a field line or a log line.
+fn text(value: &OsStr) -> Result<&str, Why> {
+    let text = value.to_str().ok_or(Why::NotUtf8)?;
+    if text.chars().any(char::is_control) { Err(Why::Control) } else { Ok(text) }
+}
+
+/// An empty name would fail later, where it is harder to find.
+fn filled(text: &str) -> Result<&str, Why> {
+    if text.is_empty() { Err(Why::Empty) } else { Ok(text) }
+}
+
+/// Any bytes the system takes for a path: not necessarily UTF-8, but without NUL.
+fn path(value: &OsStr) -> Result<PathBuf, Why> {
+    match value.as_bytes() {
+        [] => Err(Why::Empty),
+        bytes if bytes.contains(&0) => Err(Why::Control),
+        _ => Ok(PathBuf::from(value)),
+    }
+}
+
+/// thttpd's two special names, else a file.
+fn log(value: &OsStr) -> Result<LogTarget, Why> {
+    match value.as_bytes() {
+        b"-" => Ok(LogTarget::Stdout),
+        b"/dev/null" => Ok(LogTarget::Off),
+        _ => path(value).map(LogTarget::File),
+    }
+}

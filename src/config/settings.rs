@@ -1,0 +1,81 @@
+//! The configuration while it is being read: what is true so far, who wrote it, what was wrong.
+//!
+//! Enters: one written option after the other, from the flags or a file, in the order that counts.
+//! The last one wins, as in thttpd.
+
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+
+use super::Config;
+use super::kind::Kind;
+use super::nearest::nearest;
+use super::options::OPTIONS;
+use super::origin::{Origin, Origins};
+use super::problem::{Problem, Why};
+
+/// What has been read so far.
+#[derive(Debug, Clone, Default)]
+pub struct Settings {
+    /// The values; where a problem was met, the one before it.
+    pub config: Config,
+    /// Where each value came from.
+    pub origins: Origins,
+    /// What was refused, in the order met.
+    pub problems: Vec<Problem>,
+}
+
+impl Settings {
+    /// Applies one word as a config file holds it: `name` or `name=value`. Names are told apart
+    /// without regard to case; `name=` has a value, the empty one (thttpd's rules).
+    pub fn word(&mut self, word: &[u8], origin: Origin) {
+        let mut parts = word.splitn(2, |&b| b == b'=');
+        let name = parts.next().map(String::from_utf8_lossy).unwrap_or_default();
+        let value = parts.next().map(OsStr::from_bytes);
+        let found =
+            OPTIONS.iter().enumerate().find_map(|(place, row)| row.turned(&name).map(|on| (place, on)));
+        let outcome = match found {
+            None => Err(Why::Unknown { nearest: nearest_name(&name) }),
+            Some((place, on)) => self.set(place, on, value, &origin),
+        };
+        if let Err(why) = outcome {
+            let written = [if origin == Origin::Assignment { &b"-o "[..] } else { b"" }, word].concat();
+            self.problems.push(Problem::new(&origin, &written, why));
+        }
+    }
+
+    /// Sets the option at `place` of the table, or turns it `on` or off.
+    pub(super) fn set(
+        &mut self,
+        place: usize,
+        on: bool,
+        value: Option<&OsStr>,
+        origin: &Origin,
+    ) -> Result<(), Why> {
+        let row = &OPTIONS[place];
+        match (&row.kind, value) {
+            (Kind::Switch(_), None) => row.kind.turn(&mut self.config, on),
+            (Kind::Switch(_), Some(_)) => return Err(Why::NoValue),
+            (_, None) => return Err(Why::ValueRequired),
+            (kind, Some(value)) => kind.set(&mut self.config, value)?,
+        }
+        self.origins.set(place, origin.clone());
+        if row.is_named("chroot") {
+            // thttpd's rule: inside a chroot no link can leave, so the check goes off with it.
+            self.turn_symlink_check(!on, origin);
+        }
+        Ok(())
+    }
+
+    fn turn_symlink_check(&mut self, on: bool, origin: &Origin) {
+        self.config.symlink_check = on;
+        if let Some(place) = OPTIONS.iter().position(|row| row.is_named("symlinkcheck")) {
+            self.origins.set(place, origin.clone());
+        }
+    }
+}
+
+/// The config-file name that `name` is probably a slip of.
+fn nearest_name(name: &str) -> Option<String> {
+    let words = OPTIONS.iter().flat_map(|row| row.names.iter().copied().chain([row.off_name]));
+    nearest(name, words).map(str::to_owned)
+}
