@@ -9,6 +9,9 @@
 //!
 //! Arrows point right only.
 pub mod config;
+pub mod log;
 pub mod request;
 pub mod resource;
 pub mod response;
+#[allow(unsafe_code)]
+pub mod sys;

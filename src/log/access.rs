@@ -1,0 +1,239 @@
+//! The access log: one line an exchange, to a file, standard output or syslog.
+//!
+//! Workers call [`AccessLog::record`], at up to the rate of requests: it formats into a buffer of
+//! the calling thread and appends that to a shared one under a short lock. One writer thread
+//! ([`writer`](super::writer)) takes what has gathered, every few milliseconds while there is
+//! anything, and sleeps while there is not. A log that cannot be written costs lines, which are
+//! counted; it never costs requests.
+
+use std::cell::RefCell;
+use std::io;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant, SystemTime};
+
+use super::file::LogFile;
+use super::line::DateText;
+use super::writer::{Sink, Writer};
+use crate::config::LogTarget;
+use crate::sys::ids::User;
+
+pub use super::line::AccessEntry;
+
+/// Bytes of unwritten lines that are kept while the log cannot be written; beyond them lines are lost.
+pub const CAPACITY: usize = 4 << 20;
+/// Bytes at which the writer is woken before its pause is over.
+pub(super) const HASTE: usize = 1 << 20;
+/// How long [`AccessLog::close`] waits for a log that does not take its lines.
+const CLOSE_LIMIT: Duration = Duration::from_secs(5);
+/// At most one message about lost lines in this time.
+const REPORT_INTERVAL: Duration = Duration::from_secs(60);
+
+/// Where exchanges are recorded. Shared by reference from every thread.
+#[derive(Debug)]
+pub struct AccessLog {
+    kind: Kind,
+    shared: Arc<Shared>,
+    /// Waits here for the writer thread, which takes it.
+    sink: Mutex<Option<Sink>>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Off,
+    Dated,
+    Undated,
+}
+
+/// What recorders and the writer thread share.
+#[derive(Debug, Default)]
+pub(super) struct Shared {
+    queue: Mutex<Queue>,
+    /// Something is there for the writer.
+    pub(super) changed: Condvar,
+    /// The writer is done for good.
+    finished: Condvar,
+    lost: AtomicU64,
+    report: Mutex<Report>,
+}
+
+/// Lines waiting for the writer, and what it is asked to do.
+#[derive(Debug, Default)]
+pub(super) struct Queue {
+    /// Whole lines.
+    pub(super) lines: Vec<u8>,
+    /// The writer waits for the first line.
+    pub(super) asleep: bool,
+    /// Open the file anew.
+    pub(super) reopen: bool,
+    /// Write what is there and end.
+    pub(super) stop: bool,
+    /// The writer has ended.
+    pub(super) finished: bool,
+}
+
+#[derive(Debug, Default)]
+struct Report {
+    at: Option<Instant>,
+    lost: u64,
+}
+
+thread_local! {
+    /// One line and the current second's date, per thread: formatting takes no lock.
+    static DRAFT: RefCell<(Vec<u8>, DateText)> = const { RefCell::new((Vec::new(), DateText::new())) };
+}
+
+impl AccessLog {
+    /// Opens `target`; a file is created for, and given to, `owner` (none = no change of user ahead).
+    /// Lines are kept until [`AccessLog::start`].
+    ///
+    /// # Errors
+    ///
+    /// As [`LogFile::open`].
+    pub fn open(target: &LogTarget, owner: Option<&User>) -> io::Result<AccessLog> {
+        let (kind, sink) = match target {
+            LogTarget::Off => (Kind::Off, None),
+            LogTarget::Syslog => (Kind::Undated, Some(Sink::Syslog)),
+            LogTarget::Stdout => (Kind::Dated, Some(Sink::File(LogFile::stdout()?))),
+            LogTarget::File(path) => (Kind::Dated, Some(Sink::File(LogFile::open(path, owner)?))),
+        };
+        Ok(AccessLog { kind, shared: Arc::default(), sink: Mutex::new(sink) })
+    }
+
+    /// Starts the writer thread; call it after the last fork and change of user.
+    ///
+    /// # Errors
+    ///
+    /// The system has no thread for us.
+    pub fn start(&self) -> io::Result<()> {
+        let Some(sink) = self.take_sink() else { return Ok(()) };
+        let mut writer = Writer::new(sink, Arc::clone(&self.shared));
+        std::thread::Builder::new()
+            .name("access-log".into())
+            .stack_size(256 * 1024)
+            .spawn(move || writer.run())
+            .map(drop)
+    }
+
+    /// Records one exchange: no system call, no allocation, no wait but for another recorder.
+    pub fn record(&self, entry: &AccessEntry<'_>) {
+        if self.kind == Kind::Off {
+            return;
+        }
+        DRAFT.with_borrow_mut(|(line, date)| {
+            line.clear();
+            entry.write(if self.kind == Kind::Dated { date.at(now()) } else { b"" }, line);
+            self.shared.append(line);
+        });
+    }
+
+    /// Asks for the file to be opened anew (HUP). Every line goes to the old file or the new one.
+    /// How it went is logged; standard output and syslog have nothing to reopen.
+    pub fn reopen(&self) {
+        self.shared.lock().reopen = true;
+        self.shared.changed.notify_one();
+    }
+
+    /// Lines lost since the start because the log could not be written.
+    pub fn lost(&self) -> u64 {
+        self.shared.lost.load(Ordering::Relaxed)
+    }
+
+    /// Logs how many lines are lost, if any were since the last report, once in a minute at most.
+    pub fn report_lost(&self) {
+        self.shared.report_lost(false);
+    }
+
+    /// Returns when all that was recorded is written, or when the log has not taken it for some
+    /// seconds. What is recorded afterwards is lost.
+    pub fn close(&self) {
+        self.shared.lock().stop = true;
+        self.shared.changed.notify_one();
+        match self.take_sink() {
+            Some(sink) => Writer::new(sink, Arc::clone(&self.shared)).run(),
+            None if self.kind != Kind::Off => self.shared.wait_finished(),
+            None => {}
+        }
+        self.shared.report_lost(true);
+    }
+
+    fn take_sink(&self) -> Option<Sink> {
+        self.sink.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+}
+
+impl Drop for AccessLog {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+impl Shared {
+    pub(super) fn lock(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn append(&self, line: &[u8]) {
+        let mut queue = self.lock();
+        let before = queue.lines.len();
+        if queue.stop || before + line.len() > CAPACITY {
+            drop(queue);
+            self.lose(1);
+            return;
+        }
+        queue.lines.extend_from_slice(line);
+        let hurry = before < HASTE && queue.lines.len() >= HASTE;
+        let wake = std::mem::take(&mut queue.asleep) || hurry;
+        drop(queue);
+        if wake {
+            self.changed.notify_one();
+        }
+    }
+
+    /// Counts lines that will never be written.
+    pub(super) fn lose(&self, lines: u64) {
+        self.lost.fetch_add(lines, Ordering::Relaxed);
+    }
+
+    /// Says how many lines were lost, when that is news; `now` whatever was said a moment ago.
+    pub(super) fn report_lost(&self, now: bool) {
+        let lost = self.lost.load(Ordering::Relaxed);
+        let mut report = self.report.lock().unwrap_or_else(PoisonError::into_inner);
+        let due = now || report.at.is_none_or(|at| at.elapsed() >= REPORT_INTERVAL);
+        if lost > report.lost && due {
+            let new = lost - report.lost;
+            *report = Report { at: Some(Instant::now()), lost };
+            drop(report);
+            super::error!("access log: {new} lines lost, the log did not take them");
+        }
+    }
+
+    /// The writer has ended.
+    pub(super) fn finish(&self) {
+        self.lock().finished = true;
+        self.finished.notify_all();
+    }
+
+    fn wait_finished(&self) {
+        let queue = self.lock();
+        let (queue, _) = self
+            .finished
+            .wait_timeout_while(queue, CLOSE_LIMIT, |queue| !queue.finished)
+            .unwrap_or_else(PoisonError::into_inner);
+        if !queue.finished {
+            self.lose(count_lines(&queue.lines));
+        }
+    }
+}
+
+/// Lines in a run of whole lines.
+pub(super) fn count_lines(lines: &[u8]) -> u64 {
+    lines.iter().filter(|&&byte| byte == b'\n').count() as u64
+}
+
+fn now() -> i64 {
+    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs().cast_signed())
+}
+
+#[cfg(test)]
+mod tests;

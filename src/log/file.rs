@@ -1,0 +1,127 @@
+//! The file (or standard stream) that access-log lines go to: opened once with root's rights, and
+//! reopened after rotation without them, also from inside a chroot.
+//!
+//! [`access`](super::access) opens it, its writer thread owns it.
+
+use std::ffi::OsString;
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use nix::errno::Errno;
+use nix::fcntl::{OFlag, open, openat};
+use nix::sys::stat::Mode;
+
+use crate::sys::ids::User;
+
+/// Log files name visitors, so the world does not read them; the umask may take more away.
+const MODE: Mode = Mode::from_bits_truncate(0o640);
+
+/// An open log.
+#[derive(Debug)]
+pub struct LogFile {
+    /// What to call it in messages.
+    pub shown: PathBuf,
+    /// Where lines go.
+    pub file: File,
+    /// Where it can be opened again; none for a standard stream.
+    place: Option<Place>,
+}
+
+/// A file's directory, held open, and its name there: valid whatever becomes of the process's root
+/// and working directory.
+#[derive(Debug)]
+struct Place {
+    dir: OwnedFd,
+    name: OsString,
+}
+
+impl LogFile {
+    /// Opens standard output. The descriptor is a duplicate: it lives on when 0–2 become `/dev/null`
+    /// and when the right to open `/dev/stdout` is gone.
+    pub fn stdout() -> io::Result<LogFile> {
+        LogFile::stream(Path::new("-"), io::stdout().as_fd().try_clone_to_owned()?)
+    }
+
+    fn stream(shown: &Path, fd: OwnedFd) -> io::Result<LogFile> {
+        Ok(LogFile { shown: shown.to_owned(), file: File::from(fd), place: None })
+    }
+
+    /// Opens `path` for appending, creating it for `owner` (none = whoever we are).
+    ///
+    /// # Errors
+    ///
+    /// Whatever the system says, and `ELOOP` when root would have to follow a symbolic link in the
+    /// last place: who may write to the log's directory could point it at any file of the system.
+    pub fn open(path: &Path, owner: Option<&User>) -> io::Result<LogFile> {
+        match standard_stream(path) {
+            Some(1) => return LogFile::stream(path, io::stdout().as_fd().try_clone_to_owned()?),
+            Some(_) => return LogFile::stream(path, io::stderr().as_fd().try_clone_to_owned()?),
+            None => {}
+        }
+        let name = path.file_name().ok_or(Errno::EISDIR)?.to_owned();
+        let dir = match path.parent() {
+            Some(dir) if !dir.as_os_str().is_empty() => dir,
+            _ => Path::new("."),
+        };
+        let place = Place {
+            dir: open(dir, OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC, Mode::empty())?,
+            name,
+        };
+        let file = place.open(owner.is_some())?;
+        if let Some(user) = owner {
+            give_to(&file, user)?;
+        }
+        Ok(LogFile { shown: path.to_owned(), file, place: Some(place) })
+    }
+
+    /// Opens the name anew, after somebody renamed the old file. `Ok(false)`: nothing to reopen.
+    ///
+    /// # Errors
+    ///
+    /// As [`LogFile::open`]; the old file then stays in use.
+    pub fn reopen(&mut self) -> io::Result<bool> {
+        let Some(place) = &self.place else { return Ok(false) };
+        self.file = place.open(false)?;
+        Ok(true)
+    }
+}
+
+impl Place {
+    fn open(&self, as_root: bool) -> io::Result<File> {
+        // O_NONBLOCK: a FIFO without a reader answers ENXIO where it would otherwise stop the start.
+        let mut flags = OFlag::O_WRONLY
+            | OFlag::O_APPEND
+            | OFlag::O_CREAT
+            | OFlag::O_CLOEXEC
+            | OFlag::O_NOCTTY
+            | OFlag::O_NONBLOCK;
+        if as_root {
+            flags |= OFlag::O_NOFOLLOW;
+        }
+        Ok(File::from(openat(&self.dir, self.name.as_os_str(), flags, MODE)?))
+    }
+}
+
+/// Makes the file the user's, so that it can be opened again after rotation; but never a file that
+/// has another name somewhere, which a hard link would have smuggled in.
+fn give_to(file: &File, user: &User) -> io::Result<()> {
+    let meta = file.metadata()?;
+    if meta.is_file() && meta.nlink() == 1 && (meta.uid(), meta.gid()) != (user.uid, user.gid) {
+        std::os::unix::fs::fchown(file, Some(user.uid), Some(user.gid))?;
+    }
+    Ok(())
+}
+
+/// 1 or 2 when `path` is a name for standard output or error, also through one symbolic link: images
+/// point their log files at `/dev/stdout`.
+fn standard_stream(path: &Path) -> Option<u32> {
+    let number = |path: &Path| match path.to_str()? {
+        "/dev/stdout" | "/dev/fd/1" | "/proc/self/fd/1" => Some(1),
+        "/dev/stderr" | "/dev/fd/2" | "/proc/self/fd/2" => Some(2),
+        _ => None,
+    };
+    number(path).or_else(|| number(&std::fs::read_link(path).ok()?))
+}

@@ -1,0 +1,206 @@
+//! The access log's writer thread: gathered lines → file, standard output or syslog.
+//!
+//! [`access`](super::access) starts it. It alone waits for disks, pipes and the log daemon.
+
+use std::io::{self, Write};
+use std::sync::{Arc, PoisonError};
+use std::time::{Duration, Instant};
+
+use super::access::{HASTE, Shared, count_lines};
+use super::file::LogFile;
+use super::syslog;
+
+/// How long lines gather before they are written: the delay of a lone line, and the bound on wake-ups.
+const GATHER: Duration = Duration::from_millis(20);
+/// Pause before a write is tried again after the system refused it.
+const RETRY: Duration = Duration::from_secs(1);
+/// Pause when a non-blocking pipe is full.
+const PIPE_RETRY: Duration = Duration::from_millis(10);
+/// How long refused writes are tried again once the server wants to end.
+const LAST_TRIES: Duration = Duration::from_secs(2);
+/// At most one message about a failing log in this time.
+const COMPLAINT_INTERVAL: Duration = Duration::from_secs(60);
+/// A buffer that a burst has grown beyond this is given back.
+const KEEP: usize = HASTE;
+
+/// Where lines go.
+#[derive(Debug)]
+pub(super) enum Sink {
+    File(LogFile),
+    Syslog,
+}
+
+/// The thread's state.
+pub(super) struct Writer {
+    sink: Sink,
+    shared: Arc<Shared>,
+    /// The last thing written was a piece of a line that will not be completed.
+    torn: bool,
+    /// Writing fails; since when it was last said.
+    complained: Option<Instant>,
+    /// When to give up on refused writes, once asked to end.
+    give_up: Option<Instant>,
+}
+
+impl Writer {
+    pub(super) fn new(sink: Sink, shared: Arc<Shared>) -> Writer {
+        Writer { sink, shared, torn: false, complained: None, give_up: None }
+    }
+
+    /// Writes until asked to stop and nothing is left.
+    pub(super) fn run(&mut self) {
+        let mut batch = Vec::new();
+        while self.gather(&mut batch) {
+            self.write(&batch);
+            batch.clear();
+            batch.shrink_to(KEEP);
+        }
+        self.shared.finish();
+    }
+
+    /// Sleeps until there are lines, lets more come, and takes them all. `false`: the end.
+    fn gather(&mut self, batch: &mut Vec<u8>) -> bool {
+        let mut queue = self.shared.lock();
+        while queue.lines.is_empty() && !queue.stop && !queue.reopen {
+            queue.asleep = true;
+            queue = self.shared.changed.wait(queue).unwrap_or_else(PoisonError::into_inner);
+        }
+        queue.asleep = false;
+        if queue.lines.len() < HASTE && !queue.stop && !queue.reopen {
+            let wait = self.shared.changed.wait_timeout(queue, GATHER);
+            queue = wait.unwrap_or_else(PoisonError::into_inner).0;
+        }
+        let reopen = std::mem::take(&mut queue.reopen);
+        let ended = queue.stop && queue.lines.is_empty();
+        std::mem::swap(&mut queue.lines, batch);
+        drop(queue);
+        if reopen {
+            self.reopen();
+        }
+        !ended
+    }
+
+    fn write(&mut self, batch: &[u8]) {
+        match &self.sink {
+            Sink::Syslog => {
+                for line in batch.split(|&byte| byte == b'\n').filter(|line| !line.is_empty()) {
+                    if !syslog::deliver_access(line) {
+                        self.shared.lose(1);
+                    }
+                }
+            }
+            Sink::File(_) => self.write_file(batch),
+        }
+    }
+
+    fn write_file(&mut self, batch: &[u8]) {
+        let mut done = 0;
+        while done < batch.len() {
+            match self.write_some(&batch[done..]) {
+                Ok(count) => {
+                    done += count;
+                    self.recovered();
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => {
+                    self.complain(&error);
+                    if !self.wait(&error) {
+                        self.torn = done > 0 && batch[done - 1] != b'\n';
+                        self.shared.lose(count_lines(&batch[done..]));
+                        return;
+                    }
+                    if self.reopen_if_asked() {
+                        // The new file gets the line whole that the old one holds a piece of.
+                        done = batch[..done].iter().rposition(|&byte| byte == b'\n').map_or(0, |at| at + 1);
+                    }
+                }
+            }
+        }
+    }
+
+    fn write_some(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let Sink::File(log) = &mut self.sink else { return Ok(bytes.len()) };
+        if self.torn && log.file.write(b"\n")? == 1 {
+            self.torn = false;
+        }
+        match log.file.write(bytes)? {
+            0 => Err(io::ErrorKind::WriteZero.into()),
+            count => Ok(count),
+        }
+    }
+
+    /// Waits until another try makes sense. `false`: it never will.
+    fn wait(&mut self, error: &io::Error) -> bool {
+        let pause = match error.kind() {
+            io::ErrorKind::BrokenPipe => return false,
+            io::ErrorKind::WouldBlock => PIPE_RETRY,
+            _ => RETRY,
+        };
+        let queue = self.shared.lock();
+        if queue.stop {
+            let end = *self.give_up.get_or_insert_with(|| Instant::now() + LAST_TRIES);
+            if Instant::now() >= end {
+                return false;
+            }
+        }
+        let pause = if queue.stop { pause.min(Duration::from_millis(100)) } else { pause };
+        let stopped = queue.stop;
+        let wait = self
+            .shared
+            .changed
+            .wait_timeout_while(queue, pause, |queue| !queue.reopen && queue.stop == stopped);
+        drop(wait.unwrap_or_else(PoisonError::into_inner));
+        true
+    }
+
+    fn reopen_if_asked(&mut self) -> bool {
+        let asked = std::mem::take(&mut self.shared.lock().reopen);
+        asked && self.reopen()
+    }
+
+    /// `true`: lines now go to a new file.
+    fn reopen(&mut self) -> bool {
+        let Sink::File(log) = &mut self.sink else { return false };
+        match log.reopen() {
+            Ok(reopened) => {
+                if reopened {
+                    self.torn = false;
+                    super::notice!("re-opening logfile");
+                }
+                reopened
+            }
+            Err(error) => {
+                let reason = reason(&error);
+                super::critical!("re-opening {} - {reason}", log.shown.display());
+                false
+            }
+        }
+    }
+
+    fn complain(&mut self, error: &io::Error) {
+        let said = self.complained.is_some_and(|at| at.elapsed() < COMPLAINT_INTERVAL);
+        // A full pipe is an ordinary moment; what it costs is told by the count of lost lines.
+        if said || error.kind() == io::ErrorKind::WouldBlock {
+            return;
+        }
+        self.complained = Some(Instant::now());
+        if let Sink::File(log) = &self.sink {
+            super::error!("write {} - {}", log.shown.display(), reason(error));
+        }
+    }
+
+    fn recovered(&mut self) {
+        if self.complained.take().is_some() {
+            super::notice!("writing the access log again");
+            self.shared.report_lost(true);
+        }
+    }
+}
+
+/// The system's words without Rust's `(os error N)`.
+fn reason(error: &io::Error) -> String {
+    match error.raw_os_error() {
+        Some(number) => nix::errno::Errno::from_raw(number).desc().to_owned(),
+        None => error.to_string(),
+    }
+}

@@ -1,0 +1,3 @@
+//! Where we meet the system: the only module that may hold `unsafe`.
+
+pub mod ids;
