@@ -1,1 +1,58 @@
-//! (to come)
+//! A file's name → its media type and content encodings (thttpd's rules round `mime_guess`'s table).
+//!
+//! Called once for each file opened, by [`super::Representation::new`].
+
+/// The type of a file whose name tells none, as in thttpd.
+const UNKNOWN: &str = "text/plain";
+
+/// Extensions that name an encoding of the content, not its type (thttpd's three).
+const ENCODINGS: [(&str, &str); 3] = [("Z", "compress"), ("gz", "gzip"), ("uu", "x-uuencode")];
+
+/// Content-Type and Content-Encoding of the file called `file_name` (a path is fine).
+///
+/// The name's extensions are read from the right. Those that name an encoding are set aside, and
+/// listed innermost first, joined with commas; the first other one decides the type, whatever its
+/// case. No extension, or one that is not known, means plain text. Types that carry characters get
+/// `; charset=` and `charset`.
+pub fn describe(file_name: &[u8], charset: &str) -> (String, String) {
+    let mut name = file_name.rsplit(|&byte| byte == b'/').next().unwrap_or_default();
+    let mut encodings: Vec<&str> = Vec::new();
+    let mut media_type = UNKNOWN;
+    while let Some((rest, extension)) = split_extension(name) {
+        let Some(encoding) = encoding_of(extension) else {
+            media_type = type_of(extension);
+            break;
+        };
+        encodings.push(encoding);
+        name = rest;
+    }
+    encodings.reverse();
+    let charset = if is_text(media_type) { format!("; charset={charset}") } else { String::new() };
+    (media_type.to_owned() + &charset, encodings.join(","))
+}
+
+/// What stands before and after the last dot; none without a dot.
+fn split_extension(name: &[u8]) -> Option<(&[u8], &[u8])> {
+    let dot = name.iter().rposition(|&byte| byte == b'.')?;
+    Some((&name[..dot], &name[dot + 1..]))
+}
+
+fn encoding_of(extension: &[u8]) -> Option<&'static str> {
+    ENCODINGS
+        .iter()
+        .find(|(suffix, _)| suffix.as_bytes().eq_ignore_ascii_case(extension))
+        .map(|&(_, encoding)| encoding)
+}
+
+fn type_of(extension: &[u8]) -> &'static str {
+    std::str::from_utf8(extension)
+        .ok()
+        .and_then(|extension| mime_guess::from_ext(extension).first_raw())
+        .unwrap_or(UNKNOWN)
+}
+
+/// Does the configured charset apply? To text, XHTML and XML; other types say it themselves
+/// (SVG, RSS) or are not made of characters.
+fn is_text(media_type: &str) -> bool {
+    media_type.starts_with("text/") || matches!(media_type, "application/xhtml+xml" | "application/xml")
+}

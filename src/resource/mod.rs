@@ -4,27 +4,12 @@
 
 use std::fs::File;
 use std::sync::Arc;
-use std::time::SystemTime;
 
 pub mod auth;
 pub mod mime;
+pub mod representation;
 
-/// A file's metadata as HTTP sees it (RFC 9110 §8): worked out once, shared by every response.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Representation {
-    /// Content-Type, charset filled in.
-    pub media_type: Box<str>,
-    /// Content-Encoding, innermost first, joined with commas as thttpd does; empty = none.
-    pub encodings: Box<str>,
-    /// Bytes.
-    pub len: u64,
-    /// Modification time, whole seconds (what Last-Modified can carry).
-    pub modified: SystemTime,
-    /// `modified` as an IMF-fixdate.
-    pub last_modified: Box<str>,
-    /// Strong entity tag, quotes included: from inode, size and nanosecond times.
-    pub etag: Box<str>,
-}
+pub use representation::{FileFacts, Representation};
 
 /// Where a representation's bytes are.
 #[derive(Debug, Clone)]

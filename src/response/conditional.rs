@@ -1,1 +1,128 @@
-//! (to come)
+//! If-Match, If-None-Match, If-Modified-Since, If-Unmodified-Since and If-Range against a
+//! representation (RFC 9110 §13).
+//!
+//! Called by `response::file` for GET and HEAD of what would otherwise be 200.
+
+use std::time::SystemTime;
+
+use crate::request::Fields;
+use crate::resource::Representation;
+
+/// What the preconditions of a request come to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// None stands in the way.
+    Proceed,
+    /// The client has it already: 304.
+    NotModified,
+    /// The client wants it only in another state: 412.
+    Failed,
+}
+
+/// Weighs the preconditions in the order of RFC 9110 §13.2.2. A date that is none is ignored.
+pub fn evaluate(fields: &Fields<'_>, representation: &Representation) -> Verdict {
+    let unmet = match matches(fields, "If-Match", representation, Comparison::Strong) {
+        Some(matched) => !matched,
+        None => date(fields, "If-Unmodified-Since").is_some_and(|date| representation.modified > date),
+    };
+    if unmet {
+        return Verdict::Failed;
+    }
+    let had = match matches(fields, "If-None-Match", representation, Comparison::Weak) {
+        Some(matched) => matched,
+        None => date(fields, "If-Modified-Since").is_some_and(|date| representation.modified <= date),
+    };
+    if had { Verdict::NotModified } else { Verdict::Proceed }
+}
+
+/// May the Range field be honoured (RFC 9110 §13.1.5)? Yes without If-Range, and when it holds
+/// the current validator: a strong entity tag, or exactly the Last-Modified date. While a file is
+/// not settled neither is a strong validator, and its bytes are sent whole.
+pub fn range_applies(fields: &Fields<'_>, representation: &Representation) -> bool {
+    let Some(validator) = fields.last("If-Range") else { return true };
+    if !representation.is_settled() {
+        return false;
+    }
+    validator == representation.etag.as_bytes() || parse_date(validator) == Some(representation.modified)
+}
+
+/// How entity tags are compared (RFC 9110 §8.8.3.2).
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Comparison {
+    Strong,
+    Weak,
+}
+
+/// Does the list field `name` hold the representation's entity tag, or `*`? None if absent.
+fn matches(
+    fields: &Fields<'_>,
+    name: &str,
+    representation: &Representation,
+    comparison: Comparison,
+) -> Option<bool> {
+    let own = Tag::parse(representation.etag.as_bytes()).map(|(tag, _)| tag);
+    let matched = |value: &[u8]| {
+        value.trim_ascii() == b"*"
+            || Tags(value).any(|tag| {
+                own.is_some_and(|own| {
+                    tag.opaque == own.opaque && (comparison == Comparison::Weak || !(tag.weak || own.weak))
+                })
+            })
+    };
+    fields.all(name).map(matched).reduce(|one, other| one || other)
+}
+
+/// An entity tag; `opaque` includes its quotes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+struct Tag<'v> {
+    weak: bool,
+    opaque: &'v [u8],
+}
+
+impl<'v> Tag<'v> {
+    /// The tag that `value` begins with, and what follows it.
+    fn parse(value: &'v [u8]) -> Option<(Tag<'v>, &'v [u8])> {
+        let (weak, quoted) = match value.strip_prefix(b"W/") {
+            Some(quoted) => (true, quoted),
+            None => (false, value),
+        };
+        let inner = quoted.strip_prefix(b"\"")?;
+        let end = inner.iter().position(|&byte| byte == b'"')? + 2;
+        Some((Tag { weak, opaque: &quoted[..end] }, &quoted[end..]))
+    }
+}
+
+/// The entity tags of a list, in order. Members that are none are passed over: they match nothing.
+struct Tags<'v>(&'v [u8]);
+
+impl<'v> Iterator for Tags<'v> {
+    type Item = Tag<'v>;
+
+    fn next(&mut self) -> Option<Tag<'v>> {
+        loop {
+            let skip = self.0.iter().position(|byte| !b", \t".contains(byte))?;
+            self.0 = &self.0[skip..];
+            if let Some((tag, rest)) = Tag::parse(self.0) {
+                self.0 = rest;
+                return Some(tag);
+            }
+            let comma = self.0.iter().position(|&byte| byte == b',')?;
+            self.0 = &self.0[comma..];
+        }
+    }
+}
+
+/// The date in a field that must be there exactly once to count (RFC 9110 §13.1.3).
+fn date(fields: &Fields<'_>, name: &str) -> Option<SystemTime> {
+    let mut values = fields.all(name);
+    let value = values.next()?;
+    if values.next().is_some() {
+        return None;
+    }
+    parse_date(value)
+}
+
+/// Any of the three forms of RFC 9110 §5.6.7.
+fn parse_date(value: &[u8]) -> Option<SystemTime> {
+    httpdate::parse_http_date(std::str::from_utf8(value).ok()?).ok()
+}

@@ -1,1 +1,158 @@
-//! (to come)
+//! A [`Rejection`] → its page: the operator's own `errors/errNNN.html`, else a short built-in one.
+//!
+//! Every 4xx and 5xx that the server itself sends is born here, whichever stage found the fault.
+
+use std::borrow::Cow;
+use std::ffi::OsStr;
+use std::fs::File;
+use std::io::{self, Read};
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+
+use nix::fcntl::{OFlag, openat};
+use nix::sys::stat::Mode;
+
+use super::page::Page;
+use super::{Response, SERVER, Status, escape};
+use crate::request::Rejection;
+
+/// Largest page of the operator's that is sent; a larger one is passed over.
+const LARGEST_PAGE: u64 = 1024 * 1024;
+
+/// Characters of the request target that a page repeats.
+const URL_SHOWN: usize = 80;
+
+/// Seconds after which a client that met an overload should try again.
+const RETRY_AFTER: &[u8] = b"10";
+
+/// Where the operator's own error pages are found: `errors/` in the root, and in each virtual
+/// host's directory.
+#[derive(Debug)]
+pub struct ErrorPages {
+    root: Option<File>,
+    media_type: String,
+}
+
+impl ErrorPages {
+    /// No pages but the built-in ones.
+    pub fn builtin() -> ErrorPages {
+        ErrorPages { root: None, media_type: String::new() }
+    }
+
+    /// Pages below the open directory `root`, the one that URLs are resolved in. They are sent
+    /// as HTML in `charset`.
+    pub fn below(root: File, charset: &str) -> ErrorPages {
+        ErrorPages { root: Some(root), media_type: format!("text/html; charset={charset}") }
+    }
+
+    /// The page for `status`, of the host's first. A page that is missing, unreadable, too large,
+    /// or reached through a symlink does not exist.
+    fn find(&self, status: u16, host_dir: Option<&[u8]>) -> Option<Vec<u8>> {
+        let root = self.root.as_ref()?;
+        let name = format!("err{status}.html");
+        host_dir
+            .and_then(|host_dir| read(root, &[host_dir, b"/errors"].concat(), &name).ok())
+            .or_else(|| read(root, b"errors", &name).ok())
+    }
+}
+
+/// Reads `name` in the directory `dir` below `root`, following no symlink on the way, waiting on
+/// no FIFO.
+fn read(root: &File, dir: &[u8], name: &str) -> io::Result<Vec<u8>> {
+    let step = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+    let mut at: OwnedFd = root.as_fd().try_clone_to_owned()?;
+    for segment in dir.split(|&byte| byte == b'/') {
+        if matches!(segment, b"" | b"." | b"..") {
+            return Err(io::ErrorKind::InvalidInput.into());
+        }
+        at = openat(&at, OsStr::from_bytes(segment), step, Mode::empty())?;
+    }
+    let flags = OFlag::O_RDONLY | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC;
+    let file = File::from(openat(&at, name, flags, Mode::empty())?);
+    if !file.metadata()?.is_file() {
+        return Err(io::ErrorKind::InvalidInput.into());
+    }
+    let mut page = Vec::new();
+    file.take(LARGEST_PAGE + 1).read_to_end(&mut page)?;
+    if page.len() as u64 > LARGEST_PAGE {
+        return Err(io::ErrorKind::FileTooLarge.into());
+    }
+    Ok(page)
+}
+
+/// The answer to a request that was rejected.
+///
+/// `url` is the request target as sent, empty if none was understood; `host_dir` the directory of
+/// the virtual host below the root, symlinks expanded, once it is known. A rejection without a
+/// sentence gets the usual one of its status. The caller adds what only it knows
+/// (WWW-Authenticate, Allow).
+pub fn page(rejection: &Rejection, url: &[u8], pages: &ErrorPages, host_dir: Option<&[u8]>) -> Response {
+    let status = rejection.status;
+    let mut response = match pages.find(status, host_dir) {
+        Some(own) => Response::page(status, pages.media_type.clone(), own),
+        None => Response::page(status, "text/html; charset=UTF-8", built_in(rejection, url)),
+    };
+    response.close = rejection.close;
+    if matches!(status, 429 | 503) {
+        response.fields.push(("Retry-After", Cow::Borrowed(RETRY_AFTER)));
+    }
+    response
+}
+
+/// The field that asks for credentials (RFC 7617), for a 401. `realm` is any bytes.
+pub fn challenge(realm: &[u8]) -> (&'static str, Cow<'static, [u8]>) {
+    let mut value = b"Basic realm=\"".to_vec();
+    for &byte in realm {
+        if matches!(byte, b'"' | b'\\') {
+            value.push(b'\\');
+        }
+        value.push(byte);
+    }
+    value.push(b'"');
+    ("WWW-Authenticate", value.into())
+}
+
+fn built_in(rejection: &Rejection, url: &[u8]) -> Vec<u8> {
+    let title = format!("{} {}", rejection.status, Status(rejection.status).reason());
+    let sentence = if rejection.why.is_empty() { usual_sentence(rejection.status) } else { &rejection.why };
+    let mut content = b"<p>".to_vec();
+    escape::html(&mut content, sentence.replace("{url}", &shown(url)).as_bytes());
+    content.extend_from_slice(b"</p>\n");
+    Page { title: title.as_bytes(), charset: "UTF-8", style: "" }.render(&content, SERVER)
+}
+
+/// The beginning of a request target, as text.
+fn shown(url: &[u8]) -> String {
+    let text = String::from_utf8_lossy(url);
+    let mut shown: String = text.chars().take(URL_SHOWN).collect();
+    if text.chars().nth(URL_SHOWN).is_some() {
+        shown.push('\u{2026}');
+    }
+    shown
+}
+
+/// What a status means to a reader, where no stage said it more exactly.
+fn usual_sentence(status: u16) -> &'static str {
+    match status {
+        400 => "The server could not make sense of this request.",
+        401 => "{url} asks for a user name and a password.",
+        403 => "You are not allowed to see {url}.",
+        404 => "There is nothing at {url} on this server.",
+        405 => "{url} does not answer to this method.",
+        408 => "The request did not arrive in time.",
+        412 => "{url} is not in the state that the request requires.",
+        413 => "The request carries more than the server accepts.",
+        414 => "The address is longer than the server accepts.",
+        416 => "{url} does not reach as far as the part that was asked for.",
+        417 => "The server cannot do what the request expects of it.",
+        429 => "Too many requests came from your address. Please try again later.",
+        431 => "The head of the request is larger than the server accepts.",
+        451 => "{url} may not be shown for legal reasons.",
+        501 => "The server does not implement what was asked for.",
+        503 => "The server is too busy to send {url} now. Please try again later.",
+        504 => "The program behind {url} did not answer in time.",
+        505 => "The server speaks HTTP/1.1, not the version of this request.",
+        _ if status < 500 => "The request for {url} cannot be answered.",
+        _ => "Something went wrong on the server while it prepared {url}.",
+    }
+}

@@ -1,1 +1,203 @@
-//! (to come)
+//! A [`Response`] → the bytes of its head, in thttpd's order of fields.
+//!
+//! Called by `conn::sending` once per response, into a buffer it reuses: nothing here allocates
+//! and nothing goes through formatting machinery. Every value is cleaned as it is written, so no
+//! field, whatever it was made from, can end its line early (RFC 9110 §5.5).
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use super::{Body, Response};
+use crate::request::Version;
+use crate::resource::representation::imf_fixdate;
+
+/// The interim response to `Expect: 100-continue` (RFC 9110 §10.1.1), whole.
+pub const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
+
+/// Bytes of an IMF-fixdate.
+const DATE_LEN: usize = 29;
+
+/// What every head of this server says: made once from the configuration.
+#[derive(Debug, Clone)]
+pub struct HeadPolicy {
+    /// The Server line.
+    server: Vec<u8>,
+    /// The P3P line; empty without one.
+    p3p: Vec<u8>,
+    /// `Cache-Control: max-age=` and the beginning of the Expires line; empty without a max-age.
+    max_age: Vec<u8>,
+    /// Seconds that responses stay fresh.
+    age: Option<u32>,
+}
+
+impl HeadPolicy {
+    /// `server` names the software; `p3p` (`-P`) is the P3P value, empty for none; `max_age`
+    /// (`-M`) is in seconds.
+    pub fn new(server: &str, p3p: &str, max_age: Option<u32>) -> HeadPolicy {
+        let mut policy =
+            HeadPolicy { server: Vec::new(), p3p: Vec::new(), max_age: Vec::new(), age: max_age };
+        field(&mut policy.server, "Server", server.as_bytes());
+        if !p3p.is_empty() {
+            field(&mut policy.p3p, "P3P", p3p.as_bytes());
+        }
+        if let Some(seconds) = max_age {
+            policy.max_age.extend_from_slice(b"Cache-Control: max-age=");
+            decimal(&mut policy.max_age, seconds.into());
+            policy.max_age.extend_from_slice(b"\r\nExpires: ");
+        }
+        policy
+    }
+}
+
+/// The time as heads tell it. Its text changes once a second: whoever sends keeps one and lets it
+/// [`advance`](Clock::advance).
+#[derive(Debug, Clone)]
+pub struct Clock {
+    second: u64,
+    date: [u8; DATE_LEN],
+    expires: [u8; DATE_LEN],
+}
+
+impl Clock {
+    /// A clock that stands at `now`, for heads under `policy`.
+    pub fn new(now: SystemTime, policy: &HeadPolicy) -> Clock {
+        let mut clock = Clock { second: u64::MAX, date: [b' '; DATE_LEN], expires: [b' '; DATE_LEN] };
+        clock.advance(now, policy);
+        clock
+    }
+
+    /// Moves the clock to `now`, or back to it; cheap within one second.
+    pub fn advance(&mut self, now: SystemTime, policy: &HeadPolicy) {
+        let second = now.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+        if second == self.second {
+            return;
+        }
+        self.second = second;
+        let fresh = std::time::Duration::from_secs(policy.age.unwrap_or(0).into());
+        self.date.copy_from_slice(imf_fixdate(now).as_bytes());
+        self.expires.copy_from_slice(imf_fixdate(now + fresh).as_bytes());
+    }
+
+    /// The Date value.
+    pub fn date(&self) -> &[u8] {
+        &self.date
+    }
+}
+
+/// What a head depends on besides its response.
+#[derive(Debug, Clone, Copy)]
+pub struct Frame<'a> {
+    /// The request's version: 0.9 gets no head at all.
+    pub version: Version,
+    /// The connection will take another request after this response, unless the response closes it.
+    pub keep_alive: bool,
+    /// The content goes out in chunks (1.1 only); no length is said.
+    pub chunked: bool,
+    /// The time.
+    pub clock: &'a Clock,
+    /// What every head says.
+    pub policy: &'a HeadPolicy,
+}
+
+/// Appends `response`'s head, empty line included, to `out`; nothing for HTTP/0.9.
+pub fn write(out: &mut Vec<u8>, response: &Response, frame: &Frame<'_>) {
+    if frame.version == Version::Http09 {
+        return;
+    }
+    status_line(out, response);
+    out.extend_from_slice(&frame.policy.server);
+    let representation = response.representation.as_deref();
+    if let Some(media_type) = response.media_type.as_deref().or(representation.map(|r| &*r.media_type)) {
+        field(out, "Content-Type", media_type.as_bytes());
+    }
+    field(out, "Date", &frame.clock.date);
+    if let Some(representation) = representation {
+        field(out, "Last-Modified", representation.last_modified.as_bytes());
+        field(out, "ETag", representation.etag.as_bytes());
+        out.extend_from_slice(b"Accept-Ranges: bytes\r\n");
+    }
+    connection(out, frame.version, frame.keep_alive && !response.close);
+    if response.status.is_error() {
+        out.extend_from_slice(b"Cache-Control: no-cache,no-store\r\n");
+    }
+    if let Some(encodings) = representation.map(|r| &*r.encodings).filter(|e| !e.is_empty()) {
+        field(out, "Content-Encoding", encodings.as_bytes());
+    }
+    if let Some(range) = &response.content_range {
+        field(out, "Content-Range", range.as_bytes());
+    }
+    framing(out, response, frame);
+    freshness(out, response, frame);
+    for (name, value) in &response.fields {
+        field(out, name, value);
+    }
+    out.extend_from_slice(b"\r\n");
+}
+
+/// Always `HTTP/1.1`, our own version, whatever the request's (RFC 9110 §2.5).
+fn status_line(out: &mut Vec<u8>, response: &Response) {
+    out.extend_from_slice(b"HTTP/1.1 ");
+    decimal(out, response.status.0.into());
+    out.push(b' ');
+    out.extend_from_slice(response.status.reason().as_bytes());
+    out.extend_from_slice(b"\r\n");
+}
+
+/// Said only where it is not what the request's version takes for granted (RFC 9112 §9.3).
+fn connection(out: &mut Vec<u8>, version: Version, keep_alive: bool) {
+    match (version, keep_alive) {
+        (Version::Http11, false) => out.extend_from_slice(b"Connection: close\r\n"),
+        (Version::Http10, true) => out.extend_from_slice(b"Connection: keep-alive\r\n"),
+        _ => {}
+    }
+}
+
+/// RFC 9112 §6: how the content's end is known.
+fn framing(out: &mut Vec<u8>, response: &Response, frame: &Frame<'_>) {
+    if frame.chunked {
+        out.extend_from_slice(b"Transfer-Encoding: chunked\r\n");
+    } else if !matches!(response.body, Body::None) {
+        out.extend_from_slice(b"Content-Length: ");
+        decimal(out, response.body.len());
+        out.extend_from_slice(b"\r\n");
+    }
+}
+
+/// P3P on everything; the configured freshness on all but errors, whose Cache-Control says the
+/// opposite already (thttpd sent both).
+fn freshness(out: &mut Vec<u8>, response: &Response, frame: &Frame<'_>) {
+    out.extend_from_slice(&frame.policy.p3p);
+    if !frame.policy.max_age.is_empty() && !response.status.is_error() {
+        out.extend_from_slice(&frame.policy.max_age);
+        out.extend_from_slice(&frame.clock.expires);
+        out.extend_from_slice(b"\r\n");
+    }
+}
+
+/// One field line. Control bytes in the value, line ends above all, become spaces.
+pub fn field(out: &mut Vec<u8>, name: &str, value: &[u8]) {
+    out.extend_from_slice(name.as_bytes());
+    out.extend_from_slice(b": ");
+    let start = out.len();
+    out.extend_from_slice(value);
+    for byte in &mut out[start..] {
+        if byte.is_ascii_control() && *byte != b'\t' {
+            *byte = b' ';
+        }
+    }
+    out.extend_from_slice(b"\r\n");
+}
+
+/// Appends `n` in decimal.
+fn decimal(out: &mut Vec<u8>, mut n: u64) {
+    let mut digits = [0; 20];
+    let mut at = digits.len();
+    loop {
+        at -= 1;
+        digits[at] = b'0' + (n % 10) as u8;
+        n /= 10;
+        if n == 0 {
+            break;
+        }
+    }
+    out.extend_from_slice(&digits[at..]);
+}

@@ -1,30 +1,56 @@
 //! Resource → [`Response`]: status, fields and body are decided here; no socket is touched.
+//!
+//! Enters: the [`Request`], what it named (a [`Resource`], or the [`Rejection`] of an earlier
+//! stage), and the [`Policy`]. Leaves: a [`Response`], which `conn` sends, its head written by
+//! [`head::write`]. Of the disk only two things are read: a directory's entries, through its open
+//! descriptor, and the operator's own error pages.
+//!
+//! ```text
+//!              ┌─ File ──► file ──► conditional ─► range ─► 200 206 304 412 416
+//! respond ─────┼─ Directory ─► listing                      200
+//!              ├─ Moved ─► redirect                         302
+//!              └─ no such method here ─► error              405 501
+//! Rejection ─────────────────────────► error                4xx 5xx
+//! ```
 
 use std::borrow::Cow;
 use std::fs::File;
+use std::ops::Range;
 use std::sync::Arc;
+use std::time::SystemTime;
 
-use crate::resource::Representation;
+use crate::request::{Method, Rejection, Request};
+use crate::resource::{Content, Representation, Resource};
 
 pub mod conditional;
 pub mod error;
 pub mod escape;
+pub mod file;
 pub mod head;
 pub mod listing;
+mod page;
 pub mod range;
+pub mod redirect;
+pub mod status;
 
-/// A status code (RFC 9110 §15).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Status(pub u16);
+pub use error::ErrorPages;
+pub use status::Status;
+
+/// What this server calls itself: the Server field, the foot of its pages, SERVER_SOFTWARE.
+pub const SERVER: &str = concat!("thttpd/", env!("CARGO_PKG_VERSION"));
+
+/// Methods that files and listings answer (RFC 9110 §10.2.1).
+const ALLOW: (&str, Cow<'static, [u8]>) = ("Allow", Cow::Borrowed(b"GET, HEAD, OPTIONS"));
 
 /// A decided response.
 #[derive(Debug)]
 pub struct Response {
     /// Status code.
     pub status: Status,
-    /// Content-Type; none on bodies that have none (304 keeps its file's).
+    /// Content-Type, when it is not the representation's own.
     pub media_type: Option<Cow<'static, str>>,
-    /// The file whose metadata (Last-Modified, ETag, Content-Encoding) the head carries, if any.
+    /// The file whose metadata (Last-Modified, ETag, Content-Encoding, and Content-Type unless
+    /// `media_type` has it) the head carries, if any.
     pub representation: Option<Arc<Representation>>,
     /// `Content-Range`, value only.
     pub content_range: Option<String>,
@@ -36,24 +62,50 @@ pub struct Response {
     pub close: bool,
 }
 
+impl Response {
+    /// A response without fields of its own and without content.
+    pub fn bare(status: u16) -> Response {
+        Response {
+            status: Status(status),
+            media_type: None,
+            representation: None,
+            content_range: None,
+            fields: Vec::new(),
+            body: Body::None,
+            close: false,
+        }
+    }
+
+    /// A generated page. `media_type` names its charset.
+    pub fn page(status: u16, media_type: impl Into<Cow<'static, str>>, page: Vec<u8>) -> Response {
+        Response { media_type: Some(media_type.into()), body: Body::Page(page), ..Response::bare(status) }
+    }
+
+    /// The same with one more field.
+    pub fn with(mut self, name: &'static str, value: impl Into<Cow<'static, [u8]>>) -> Response {
+        self.fields.push((name, value.into()));
+        self
+    }
+}
+
 /// A response's content.
 #[derive(Debug)]
 pub enum Body {
     /// None, and the head says nothing of length (304, 204).
     None,
     /// Bytes made or cached in memory; `start..end` of them are sent.
-    Bytes(Arc<[u8]>, std::ops::Range<usize>),
+    Bytes(Arc<[u8]>, Range<usize>),
     /// A generated page.
     Page(Vec<u8>),
     /// `start..end` of a file.
-    File(Arc<File>, std::ops::Range<u64>),
+    File(Arc<File>, Range<u64>),
     /// Several ranges of a file: each a part's head and its bytes; then the closing delimiter
     /// (multipart/byteranges, RFC 9110 §14.6). The boundary is in `media_type`.
     Parts {
         /// The shared source.
-        source: crate::resource::Content,
+        source: Content,
         /// Part head, then the range of the source that follows it.
-        parts: Vec<(Vec<u8>, std::ops::Range<u64>)>,
+        parts: Vec<(Vec<u8>, Range<u64>)>,
         /// After the last part.
         closing: Vec<u8>,
     },
@@ -78,4 +130,62 @@ impl Body {
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
+}
+
+/// What a response depends on besides the request and the resource.
+#[derive(Debug, Clone, Copy)]
+pub struct Policy<'a> {
+    /// Where the operator's own error pages are.
+    pub pages: &'a ErrorPages,
+    /// With vhosting, the host's directory below the root, symlinks expanded: its error pages go
+    /// first.
+    pub host_dir: Option<&'a [u8]>,
+    /// Charset of listings (`-T`): names are sent as the bytes they are.
+    pub charset: &'a str,
+    /// Leave dot files out of listings.
+    pub hide_dotfiles: bool,
+    /// The current time, for the age of entries in a listing.
+    pub now: SystemTime,
+}
+
+/// Answers `request`, which names `resource`.
+///
+/// A [`Resource::Script`] is not for this stage (`cgi` runs it); it is answered with 500.
+pub fn respond(request: &Request<'_>, resource: Resource, policy: &Policy<'_>) -> Response {
+    match (resource, request.method) {
+        (_, Method::Unknown) => refuse(&unknown_method(request), request, policy),
+        (Resource::Moved(to), _) => redirect::to(&to),
+        (Resource::Server, _) | (_, Method::Options) => options(),
+        (Resource::File(representation, content), Method::Get | Method::Head) => {
+            file::respond(request, representation, content)
+                .unwrap_or_else(|unmet| unmet.respond(request, policy))
+        }
+        (Resource::Directory(directory), Method::Get | Method::Head) => {
+            listing::page(directory, policy).unwrap_or_else(|rejection| refuse(&rejection, request, policy))
+        }
+        (Resource::File(..) | Resource::Directory(_), _) => {
+            let mut response = refuse(&Rejection::new(405, ""), request, policy);
+            response.fields.push(ALLOW);
+            response
+        }
+        (Resource::Script(_), _) => refuse(&Rejection::new(500, ""), request, policy),
+    }
+}
+
+/// The error page for a `rejection` of `request` by any stage.
+pub fn refuse(rejection: &Rejection, request: &Request<'_>, policy: &Policy<'_>) -> Response {
+    error::page(rejection, request.target, policy.pages, policy.host_dir)
+}
+
+/// RFC 9110 §9.3.7: no content, only what the resource can do.
+fn options() -> Response {
+    let mut response = Response::bare(204);
+    response.fields.push(ALLOW);
+    response
+}
+
+fn unknown_method(request: &Request<'_>) -> Rejection {
+    let method = String::from_utf8_lossy(request.method_text);
+    let shown: String = method.chars().take(20).collect();
+    Rejection::new(501, format!("This server does not implement the method \u{2018}{shown}\u{2019}."))
 }

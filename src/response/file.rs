@@ -1,0 +1,116 @@
+//! A file → 200, 206 or 304; or what stands in the way, 412 or 416.
+
+use std::hash::{BuildHasher, RandomState};
+use std::ops::Range;
+use std::sync::Arc;
+
+use super::conditional::{self, Verdict};
+use super::range::{self, Selection};
+use super::{Body, Policy, Response, head, refuse};
+use crate::request::{Method, Rejection, Request};
+use crate::resource::{Content, Representation};
+
+/// Why a file is not sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unmet {
+    /// A precondition failed: 412.
+    Precondition,
+    /// The ranges lie beyond the file's `len` bytes: 416.
+    Range {
+        /// The file's length, for Content-Range.
+        len: u64,
+    },
+}
+
+impl Unmet {
+    /// The error response.
+    pub fn respond(self, request: &Request<'_>, policy: &Policy<'_>) -> Response {
+        match self {
+            Unmet::Precondition => refuse(&Rejection::new(412, ""), request, policy),
+            Unmet::Range { len } => Response {
+                content_range: Some(format!("bytes */{len}")),
+                ..refuse(&Rejection::new(416, ""), request, policy)
+            },
+        }
+    }
+}
+
+/// Answers GET or HEAD of a file.
+pub fn respond(
+    request: &Request<'_>,
+    representation: Arc<Representation>,
+    content: Content,
+) -> Result<Response, Unmet> {
+    match conditional::evaluate(&request.fields, &representation) {
+        Verdict::Failed => return Err(Unmet::Precondition),
+        Verdict::NotModified => {
+            return Ok(Response { representation: Some(representation), ..Response::bare(304) });
+        }
+        Verdict::Proceed => {}
+    }
+    let len = representation.len;
+    match selection(request, &representation) {
+        Selection::Whole => Ok(Response {
+            representation: Some(representation),
+            body: slice(content, 0..len),
+            ..Response::bare(200)
+        }),
+        Selection::One(range) => Ok(Response {
+            representation: Some(representation),
+            content_range: Some(content_range(&range, len)),
+            body: slice(content, range),
+            ..Response::bare(206)
+        }),
+        Selection::Several(ranges) => Ok(multipart(representation, content, &ranges)),
+        Selection::Unsatisfiable => Err(Unmet::Range { len }),
+    }
+}
+
+fn selection(request: &Request<'_>, representation: &Representation) -> Selection {
+    let mut values = request.fields.all("Range");
+    match (request.method, values.next(), values.next()) {
+        (Method::Get, Some(value), None) if conditional::range_applies(&request.fields, representation) => {
+            range::select(value, representation.len)
+        }
+        _ => Selection::Whole,
+    }
+}
+
+fn slice(content: Content, range: Range<u64>) -> Body {
+    match content {
+        Content::Memory(bytes) => {
+            // A range lies within the file, whose length is that of its bytes in memory.
+            let end = bytes.len().min(range.end as usize);
+            Body::Bytes(bytes, end.min(range.start as usize)..end)
+        }
+        Content::File(file) => Body::File(file, range),
+    }
+}
+
+fn content_range(range: &Range<u64>, len: u64) -> String {
+    format!("bytes {}-{}/{len}", range.start, range.end - 1)
+}
+
+/// RFC 9110 §14.6. The boundary is random, so that no file can hold it on purpose.
+fn multipart(representation: Arc<Representation>, source: Content, ranges: &[Range<u64>]) -> Response {
+    let random = || RandomState::new().hash_one(0_u8);
+    let boundary = format!("{:016x}{:016x}", random(), random());
+    let parts = ranges
+        .iter()
+        .enumerate()
+        .map(|(at, range)| {
+            let line_end = if at == 0 { "" } else { "\r\n" };
+            let mut part = format!("{line_end}--{boundary}\r\n").into_bytes();
+            head::field(&mut part, "Content-Type", representation.media_type.as_bytes());
+            head::field(&mut part, "Content-Range", content_range(range, representation.len).as_bytes());
+            part.extend_from_slice(b"\r\n");
+            (part, range.clone())
+        })
+        .collect();
+    Response {
+        media_type: Some(format!("multipart/byteranges; boundary={boundary}").into()),
+        representation: Some(representation),
+        body: Body::Parts { source, parts, closing: format!("\r\n--{boundary}--\r\n").into_bytes() },
+        ..Response::bare(206)
+    }
+}

@@ -1,0 +1,43 @@
+//! The HTML round every generated page: it fits a phone's width, follows the reader's choice of
+//! light or dark, and loads nothing.
+
+use super::escape;
+
+/// What all pages look like. `color-scheme` alone gives colours for both light and dark.
+const STYLE: &str = ":root{color-scheme:light dark}\
+body{font:1rem/1.5 system-ui,sans-serif;max-width:45rem;margin:2rem auto;padding:0 1rem;overflow-wrap:anywhere}\
+h1{font-size:1.4rem}footer{margin-top:2rem;font-size:.8rem;opacity:.7}";
+
+/// What a generated page is about.
+pub struct Page<'a> {
+    /// Title and heading, plain text.
+    pub title: &'a [u8],
+    /// The charset its bytes are in.
+    pub charset: &'a str,
+    /// Style beyond the common one; trusted text.
+    pub style: &'static str,
+}
+
+impl Page<'_> {
+    /// The page with `content`, markup that the caller has escaped, below its heading.
+    pub fn render(&self, content: &[u8], foot: &str) -> Vec<u8> {
+        let mut out = Vec::with_capacity(content.len() + STYLE.len() + 600);
+        out.extend_from_slice(b"<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"");
+        escape::html(&mut out, self.charset.as_bytes());
+        out.extend_from_slice(
+            b"\">\n<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n<title>",
+        );
+        escape::html(&mut out, self.title);
+        out.extend_from_slice(b"</title>\n<style>");
+        out.extend_from_slice(STYLE.as_bytes());
+        out.extend_from_slice(self.style.as_bytes());
+        out.extend_from_slice(b"</style>\n</head>\n<body>\n<h1>");
+        escape::html(&mut out, self.title);
+        out.extend_from_slice(b"</h1>\n");
+        out.extend_from_slice(content);
+        out.extend_from_slice(b"<footer>");
+        escape::html(&mut out, foot.as_bytes());
+        out.extend_from_slice(b"</footer>\n</body>\n</html>\n");
+        out
+    }
+}

@@ -1,0 +1,78 @@
+//! The name of a directory without its slash → a redirect to the name with it.
+
+use super::page::Page;
+use super::{Response, SERVER, escape};
+
+/// Sends the client to `reference`, a path and perhaps a query as the client spelled them.
+///
+/// The Location is a path on this same server and can be nothing else: it begins with exactly one
+/// slash, so no second one (nor a backslash, which browsers take for one) makes a host of what
+/// follows. 302, as thttpd: the client may ask the old name again, for it may become a file.
+pub fn to(reference: &[u8]) -> Response {
+    let rest = reference.iter().position(|&byte| byte != b'/').map_or(&b""[..], |at| &reference[at..]);
+    let mut location = b"/".to_vec();
+    escape::url_reference(&mut location, rest);
+    let mut content = b"<p>What you asked for is at <a href=\"".to_vec();
+    escape::html(&mut content, &location);
+    content.extend_from_slice(b"\">");
+    escape::html(&mut content, &location);
+    content.extend_from_slice(b"</a>.</p>\n");
+    let page = Page { title: b"302 Found", charset: "UTF-8", style: "" }.render(&content, SERVER);
+    Response::page(302, "text/html; charset=UTF-8", page).with("Location", location)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::response::Body;
+    use proptest::prelude::*;
+
+    fn location(reference: &[u8]) -> Vec<u8> {
+        let response = to(reference);
+        assert_eq!(response.status.0, 302);
+        response.fields.into_iter().find(|(name, _)| *name == "Location").unwrap().1.into_owned()
+    }
+
+    #[test]
+    fn path_and_query_are_kept_as_they_were_spelled() {
+        for (reference, expected) in [
+            ("/sub/", "/sub/"),
+            ("/a..b/", "/a..b/"),
+            ("/sub/?x=y", "/sub/?x=y"),
+            ("/a%20b/?q=%2f", "/a%20b/?q=%2f"),
+            ("sub/", "/sub/"),
+            ("", "/"),
+        ] {
+            assert_eq!(location(reference.as_bytes()), expected.as_bytes(), "{reference}");
+        }
+    }
+
+    #[test]
+    fn no_reference_leads_to_another_host() {
+        for (reference, expected) in [
+            ("//evil.example/", "/evil.example/"),
+            ("///evil.example/", "/evil.example/"),
+            ("/\\evil.example/", "/%5cevil.example/"),
+            ("\\\\evil.example/", "/%5c%5cevil.example/"),
+        ] {
+            assert_eq!(location(reference.as_bytes()), expected.as_bytes(), "{reference}");
+        }
+    }
+
+    #[test]
+    fn the_page_links_to_the_new_place_without_markup_of_the_client() {
+        let Body::Page(page) = to(b"/a&\"><script>/").body else { panic!("a page") };
+        let page = String::from_utf8(page).unwrap();
+        assert!(page.contains("<a href=\"/a&amp;%22%3e%3cscript%3e/\">"), "{page}");
+        assert!(!page.contains("<script"), "{page}");
+    }
+
+    proptest! {
+        #[test]
+        fn any_reference_becomes_one_graphic_path_on_this_host(reference: Vec<u8>) {
+            let location = location(&reference);
+            prop_assert!(location.starts_with(b"/") && !location.starts_with(b"//"));
+            prop_assert!(location.iter().all(|byte| byte.is_ascii_graphic() && *byte != b'\\'));
+        }
+    }
+}
