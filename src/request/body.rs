@@ -1,1 +1,338 @@
-//! (to come)
+//! Content as it arrives → content without its framing (RFC 9112 §6, §7.1). Pure: no socket, no file.
+//!
+//! [`BodyReader`] takes whatever bytes the connection has read and hands the content among them to
+//! a sink; the `conn` stage calls it and gives a [`Spool`](super::spool::Spool) as the sink. What
+//! follows the content stays with the caller: it belongs to the next request.
+//!
+//! The chunked decoder takes nothing but what the grammar allows. Each leniency that has been
+//! found in other servers (a bare LF, a sign or blank before the size, a size that overflows) lets a
+//! request be smuggled past a proxy that reads the same bytes differently.
+
+use super::{BodyLength, Rejection};
+
+/// Hex digits of one chunk size: as many as fill a `u64`, so no size can overflow.
+const SIZE_DIGITS: u8 = 16;
+/// Bytes of all chunk extensions of one content together; they are ignored.
+const EXTENSION_BYTES: u32 = 16 * 1024;
+/// Bytes of the trailer section; it is read and discarded.
+const TRAILER_BYTES: u32 = 16 * 1024;
+
+/// Reads one request's content, piece by piece.
+#[derive(Debug)]
+pub struct BodyReader {
+    state: State,
+    /// Bytes of chunk extensions, then of trailers, seen so far.
+    overhead: u32,
+}
+
+/// What the next byte is part of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    /// Content of known length: this much is left, never zero.
+    Length(u64),
+    /// A chunk's size: its value and number of digits so far.
+    Size(u64, u8),
+    /// Blanks between the size and the `;` of an extension.
+    Blank(u64),
+    /// A chunk extension.
+    Extension(u64),
+    /// The LF that ends the line of the size.
+    SizeEnd(u64),
+    /// A chunk's content: this much is left, never zero.
+    Data(u64),
+    /// The CR after a chunk's content.
+    DataCr,
+    /// The LF after that.
+    DataLf,
+    /// The first byte of a trailer line, or the CR of the empty line that ends it all.
+    TrailerStart,
+    /// The rest of a trailer line.
+    Trailer,
+    /// The LF that ends a trailer line.
+    TrailerEnd,
+    /// The LF of the last, empty line.
+    LastLf,
+    /// The content is complete.
+    Done,
+}
+
+impl BodyReader {
+    /// A reader for content framed as `length` says.
+    pub fn new(length: BodyLength) -> BodyReader {
+        let state = match length {
+            BodyLength::None | BodyLength::Length(0) => State::Done,
+            BodyLength::Length(n) => State::Length(n),
+            BodyLength::Chunked => State::Size(0, 0),
+        };
+        BodyReader { state, overhead: 0 }
+    }
+
+    /// Takes `input`, hands the content in it to `sink` in order, and answers how many bytes of it
+    /// belonged to this content and whether the content is complete. Bytes not taken are the next
+    /// request's; unless the content is complete, all are taken.
+    ///
+    /// # Errors
+    /// 400 on framing that RFC 9112 §7.1 does not allow, and whatever `sink` refuses. The
+    /// connection cannot be used for another request then.
+    pub fn read(
+        &mut self,
+        input: &[u8],
+        sink: &mut dyn FnMut(&[u8]) -> Result<(), Rejection>,
+    ) -> Result<(usize, bool), Rejection> {
+        let mut at = 0;
+        while at < input.len() && self.state != State::Done {
+            match self.state {
+                State::Length(left) | State::Data(left) => {
+                    let arrived = input.len() - at;
+                    let n = usize::try_from(left).map_or(arrived, |left| left.min(arrived));
+                    sink(&input[at..at + n])?;
+                    self.state = self.state.less(n as u64);
+                    at += n;
+                }
+                _ => {
+                    self.state = self.framing(input[at])?;
+                    at += 1;
+                }
+            }
+        }
+        Ok((at, self.state == State::Done))
+    }
+
+    /// Bytes of content still to come, where the framing tells: none while chunks may follow.
+    pub fn remaining_hint(&self) -> Option<u64> {
+        match self.state {
+            State::Length(left) => Some(left),
+            State::Done => Some(0),
+            _ => None,
+        }
+    }
+
+    /// The state after one byte of framing.
+    fn framing(&mut self, byte: u8) -> Result<State, Rejection> {
+        match self.state {
+            State::Size(value, digits) => size(value, digits, byte),
+            State::Blank(value) => match byte {
+                b' ' | b'\t' => self.spend(EXTENSION_BYTES, State::Blank(value)),
+                b';' => self.spend(EXTENSION_BYTES, State::Extension(value)),
+                _ => Err(malformed()),
+            },
+            State::Extension(value) => match byte {
+                b'\r' => Ok(State::SizeEnd(value)),
+                _ if is_text(byte) => self.spend(EXTENSION_BYTES, State::Extension(value)),
+                _ => Err(malformed()),
+            },
+            State::SizeEnd(0) => {
+                self.overhead = 0;
+                expect(byte, b'\n', State::TrailerStart)
+            }
+            State::SizeEnd(value) => expect(byte, b'\n', State::Data(value)),
+            State::DataCr => expect(byte, b'\r', State::DataLf),
+            State::DataLf => expect(byte, b'\n', State::Size(0, 0)),
+            State::TrailerStart if byte == b'\r' => Ok(State::LastLf),
+            State::Trailer if byte == b'\r' => Ok(State::TrailerEnd),
+            State::TrailerStart | State::Trailer if is_text(byte) => {
+                self.spend(TRAILER_BYTES, State::Trailer)
+            }
+            State::TrailerEnd => expect(byte, b'\n', State::TrailerStart),
+            State::LastLf => expect(byte, b'\n', State::Done),
+            _ => Err(malformed()),
+        }
+    }
+
+    /// Counts one byte that is thrown away; too many are an attack.
+    fn spend(&mut self, limit: u32, next: State) -> Result<State, Rejection> {
+        self.overhead += 1;
+        if self.overhead > limit {
+            return Err(Rejection::malformed(
+                "The request's chunked content has too many extensions or trailer fields.",
+            ));
+        }
+        Ok(next)
+    }
+}
+
+impl State {
+    /// The state after `n` bytes of content; `n` is no more than what was left.
+    fn less(self, n: u64) -> State {
+        match self {
+            State::Length(left) if left > n => State::Length(left - n),
+            State::Length(_) => State::Done,
+            State::Data(left) if left > n => State::Data(left - n),
+            State::Data(_) => State::DataCr,
+            other => other,
+        }
+    }
+}
+
+/// The state after one byte of a chunk's size: at least one digit, nothing before it.
+fn size(value: u64, digits: u8, byte: u8) -> Result<State, Rejection> {
+    match (byte as char).to_digit(16) {
+        Some(digit) if digits < SIZE_DIGITS => Ok(State::Size((value << 4) | u64::from(digit), digits + 1)),
+        None if digits > 0 => match byte {
+            b'\r' => Ok(State::SizeEnd(value)),
+            b';' => Ok(State::Extension(value)),
+            b' ' | b'\t' => Ok(State::Blank(value)),
+            _ => Err(malformed()),
+        },
+        _ => Err(malformed()),
+    }
+}
+
+/// `next` if `byte` is the one byte that may stand here.
+fn expect(byte: u8, wanted: u8, next: State) -> Result<State, Rejection> {
+    if byte == wanted { Ok(next) } else { Err(malformed()) }
+}
+
+/// What may stand in a line: no control byte but the tab.
+fn is_text(byte: u8) -> bool {
+    byte == b'\t' || (byte >= b' ' && byte != 0x7f)
+}
+
+fn malformed() -> Rejection {
+    Rejection::malformed("The request's chunked content is malformed.")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Content, bytes taken and completeness when `input` arrives in pieces of `step` bytes.
+    fn read_in(length: BodyLength, input: &[u8], step: usize) -> Result<(Vec<u8>, usize, bool), Rejection> {
+        let mut reader = BodyReader::new(length);
+        let mut content = Vec::new();
+        let (mut taken, mut complete) = (0, false);
+        for piece in input.chunks(step) {
+            let (n, done) = reader.read(piece, &mut |bytes| {
+                content.extend_from_slice(bytes);
+                Ok(())
+            })?;
+            taken += n;
+            complete = done;
+            if done {
+                break;
+            }
+        }
+        Ok((content, taken, complete))
+    }
+
+    fn read(length: BodyLength, input: &[u8]) -> Result<(Vec<u8>, usize, bool), Rejection> {
+        let whole = read_in(length, input, input.len().max(1));
+        for step in [1, 2, 3, 7] {
+            assert_eq!(read_in(length, input, step), whole, "in pieces of {step}");
+        }
+        whole
+    }
+
+    #[test]
+    fn content_length_takes_that_many_bytes_and_leaves_the_rest() {
+        assert_eq!(read(BodyLength::Length(5), b"helloGET /"), Ok((b"hello".to_vec(), 5, true)));
+        assert_eq!(read(BodyLength::Length(9), b"hello"), Ok((b"hello".to_vec(), 5, false)));
+    }
+
+    #[test]
+    fn no_content_is_complete_before_a_byte_is_taken() {
+        for length in [BodyLength::None, BodyLength::Length(0)] {
+            let mut reader = BodyReader::new(length);
+            assert_eq!(reader.read(b"GET /", &mut |_| unreachable!()), Ok((0, true)));
+            assert_eq!(reader.read(b"", &mut |_| unreachable!()), Ok((0, true)));
+        }
+    }
+
+    #[test]
+    fn chunks_are_joined_and_what_follows_is_left() {
+        for (input, content) in [
+            (&b"0\r\n\r\n"[..], &b""[..]),
+            (b"5\r\nhello\r\n0\r\n\r\n", b"hello"),
+            (b"1\r\nh\r\n4\r\nello\r\n0\r\n\r\n", b"hello"),
+            (b"a\r\n0123456789\r\n00\r\n\r\n", b"0123456789"),
+            (b"A\r\n0123456789\r\n0\r\n\r\n", b"0123456789"),
+            (b"5;a=b\r\nhello\r\n0;last\r\n\r\n", b"hello"),
+            (b"5 \t; q=\"a;b\"\r\nhello\r\n0\r\n\r\n", b"hello"),
+            (b"5\r\nhello\r\n0\r\nX-Sum: 1\r\nX-Two: 2\r\n\r\n", b"hello"),
+            (b"2\r\n\r\n\r\n0\r\n\r\n", b"\r\n"),
+        ] {
+            let followed = [input, b"GET / HTTP/1.1\r\n"].concat();
+            let (got, taken, complete) = read(BodyLength::Chunked, &followed).unwrap();
+            assert_eq!((&got[..], taken, complete), (content, input.len(), true), "{}", input.escape_ascii());
+        }
+    }
+
+    #[test]
+    fn every_prefix_of_chunked_content_is_incomplete() {
+        let input = b"5;x\r\nhello\r\n0\r\nT: 1\r\n\r\n";
+        for end in 0..input.len() {
+            let (_, taken, complete) = read(BodyLength::Chunked, &input[..end]).unwrap();
+            assert_eq!((taken, complete), (end, false));
+        }
+    }
+
+    #[test]
+    fn framing_outside_the_grammar_is_400_and_ends_the_connection() {
+        for input in [
+            &b"\r\n"[..],
+            b"g\r\n",
+            b"-1\r\n",
+            b"+5\r\nhello\r\n",
+            b" 5\r\nhello\r\n",
+            b"0x5\r\nhello\r\n",
+            b";x\r\n",
+            b"5\nhello\n0\n\n",
+            b"5 \r\nhello\r\n",
+            b"5 6\r\nhello\r\n",
+            b"5\rhello",
+            b"5;a\nhello\r\n",
+            b"5;\0\r\nhello\r\n",
+            b"5\r\nhelloX",
+            b"5\r\nhello\n0\r\n\r\n",
+            b"5\r\nhello\rX",
+            b"0\r\n\n",
+            b"0\r\nT: 1\n\r\n",
+            b"0\r\nT\x00: 1\r\n\r\n",
+            b"0\r\n\rX",
+            b"00000000000000005\r\n",
+            b"fffffffffffffffff\r\n",
+        ] {
+            let error = read(BodyLength::Chunked, input).expect_err(&input.escape_ascii().to_string());
+            assert_eq!((error.status, error.close), (400, true));
+        }
+    }
+
+    #[test]
+    fn the_largest_size_is_read_without_overflow() {
+        let mut reader = BodyReader::new(BodyLength::Chunked);
+        reader.read(b"ffffffffffffffff\r\n", &mut |_| Ok(())).unwrap();
+        assert_eq!(reader.state, State::Data(u64::MAX));
+    }
+
+    #[test]
+    fn extensions_and_trailers_are_bounded() {
+        let mut many = Vec::new();
+        for _ in 0..300 {
+            many.extend_from_slice(b"1;");
+            many.extend_from_slice(&[b'x'; 60]);
+            many.extend_from_slice(b"\r\nA\r\n");
+        }
+        assert_eq!(read_in(BodyLength::Chunked, &many, 4096).unwrap_err().status, 400);
+        let mut trailers = b"0\r\n".to_vec();
+        trailers.extend(b"X-Field: 0123456789\r\n".repeat(1000));
+        assert_eq!(read_in(BodyLength::Chunked, &trailers, 4096).unwrap_err().status, 400);
+    }
+
+    #[test]
+    fn a_refusal_of_the_sink_is_passed_on() {
+        for (length, input) in [(BodyLength::Length(3), &b"abc"[..]), (BodyLength::Chunked, b"3\r\nabc\r\n")]
+        {
+            let refusal = BodyReader::new(length).read(input, &mut |_| Err(Rejection::fatal(413, "big")));
+            assert_eq!(refusal.unwrap_err().status, 413);
+        }
+    }
+
+    #[test]
+    fn the_hint_counts_down_where_the_length_is_known() {
+        let mut reader = BodyReader::new(BodyLength::Length(5));
+        reader.read(b"he", &mut |_| Ok(())).unwrap();
+        assert_eq!(reader.remaining_hint(), Some(3));
+        assert_eq!(BodyReader::new(BodyLength::Chunked).remaining_hint(), None);
+        assert_eq!(BodyReader::new(BodyLength::None).remaining_hint(), Some(0));
+    }
+}

@@ -11,6 +11,7 @@ pub mod body;
 pub mod fields;
 pub mod framing;
 pub mod head;
+pub mod spool;
 pub mod target;
 
 pub use fields::Fields;
