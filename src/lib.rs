@@ -15,3 +15,5 @@ pub mod resource;
 pub mod response;
 #[allow(unsafe_code)]
 pub mod sys;
+#[cfg(test)]
+mod testing;

@@ -182,7 +182,9 @@ fn assemble<'b>(line: RequestLine<'b>, fields: Fields<'b>) -> Result<Request<'b>
     let host = host(target.authority, &fields, line.version)?;
     let keep_alive = match line.version {
         Version::Http09 => false,
-        Version::Http10 => fields.has_token("Connection", "keep-alive") && !fields.has_token("Connection", "close"),
+        Version::Http10 => {
+            fields.has_token("Connection", "keep-alive") && !fields.has_token("Connection", "close")
+        }
         Version::Http11 => !fields.has_token("Connection", "close"),
     };
     let expects_continue = match fields.last("Expect") {
@@ -221,7 +223,10 @@ fn host<'b>(
         return Err(Rejection::malformed("The request has more than one Host."));
     }
     let from_field = field.filter(|value| !value.is_empty()).map(host_name).transpose()?;
-    if version == Version::Http11 && field.is_none_or(<[u8]>::is_empty) && (authority.is_none() || field.is_none()) {
+    if version == Version::Http11
+        && field.is_none_or(<[u8]>::is_empty)
+        && (authority.is_none() || field.is_none())
+    {
         return Err(Rejection::malformed("An HTTP/1.1 request must name its host."));
     }
     authority.map(host_name).transpose().map(|host| host.or(from_field))
@@ -237,8 +242,8 @@ fn host_name(value: &[u8]) -> Result<&str, Rejection> {
         None => text.find(':').unwrap_or(text.len()),
     };
     let (name, port) = text.split_at(name_end);
-    let port_is_fine =
-        port.is_empty() || port.strip_prefix(':').is_some_and(|digits| digits.bytes().all(|b| b.is_ascii_digit()));
+    let port_is_fine = port.is_empty()
+        || port.strip_prefix(':').is_some_and(|digits| digits.bytes().all(|b| b.is_ascii_digit()));
     let name_is_fine = match name.strip_prefix('[').and_then(|n| n.strip_suffix(']')) {
         Some(literal) => literal.parse::<std::net::Ipv6Addr>().is_ok(),
         None => {

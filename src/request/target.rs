@@ -42,7 +42,10 @@ pub fn parse(target: &[u8], method: Method) -> Result<Target<'_>, Rejection> {
         return origin(Some(authority), path);
     }
     if strip_scheme(target, b"https://").is_some() {
-        return Err(Rejection::new(421, "This connection is not encrypted; it cannot answer for an https URL."));
+        return Err(Rejection::new(
+            421,
+            "This connection is not encrypted; it cannot answer for an https URL.",
+        ));
     }
     Err(Rejection::malformed("The request target must begin with a slash, or with http:// and a host."))
 }

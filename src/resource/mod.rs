@@ -1,13 +1,31 @@
 //! Request + file system → [`Resource`]: reads the disk, never the client.
 //!
-//! One resolution gives one open descriptor; what is served is what was checked.
+//! [`Resolver::resolve`] answers what a request names, or why it may not have it. One resolution
+//! gives one open descriptor (or one copy in memory); what is served is what was checked. The
+//! ordered checks are in [`lookup`]; [`cache`] remembers their outcome for plain files and is asked
+//! first, its memory checked against the disk each time.
 
+use std::borrow::Cow;
 use std::fs::File;
 use std::sync::Arc;
 
+use crate::config::Config;
+use crate::request::{Rejection, Request};
+
 pub mod auth;
+pub mod beneath;
+pub mod cache;
+pub mod index;
+pub mod lookup;
 pub mod mime;
+pub mod path;
+pub mod referrer;
 pub mod representation;
+pub mod vhost;
+
+use auth::{Authenticator, Verdict};
+use beneath::Root;
+use cache::Cache;
 
 pub use representation::{FileFacts, Representation};
 
@@ -53,4 +71,141 @@ pub enum Resource {
     Moved(Vec<u8>),
     /// `OPTIONS *`.
     Server,
+}
+
+/// A resource that the request may have.
+#[derive(Debug)]
+pub struct Found {
+    /// What it is.
+    pub resource: Resource,
+    /// Who asked, when credentials were needed and right.
+    pub user: Option<Box<[u8]>>,
+    /// What throttle patterns are matched against: the expanded name before an index file is
+    /// chosen, vhost directory included; `.` for the top (thttpd).
+    pub name: Arc<[u8]>,
+}
+
+/// How grave a refusal is for the operator's log (thttpd's levels).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Severity {
+    /// Something a visitor may run into.
+    Info,
+    /// Something that looks like probing.
+    Notice,
+    /// Something the operator should mend.
+    Error,
+}
+
+/// A request that may not have what it names.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Denied {
+    /// What to answer.
+    pub rejection: Rejection,
+    /// Message for the operator, said as `ADDR URL "URL" <text>`.
+    pub note: Option<(Severity, &'static str)>,
+    /// Realm for WWW-Authenticate, on 401.
+    pub realm: Option<String>,
+}
+
+impl From<Rejection> for Denied {
+    fn from(rejection: Rejection) -> Denied {
+        Denied { rejection, note: None, realm: None }
+    }
+}
+
+/// Told each decision of a resolution, for `--explain`; serving passes one that does nothing.
+pub type Explain<'e> = &'e mut dyn FnMut(std::fmt::Arguments<'_>);
+
+/// Finds what requests name below one root, under one configuration.
+#[derive(Debug)]
+pub struct Resolver {
+    root: Arc<Root>,
+    config: Arc<Config>,
+    auth: Authenticator,
+    cache: Cache,
+}
+
+impl Resolver {
+    /// A resolver with an empty cache.
+    pub fn new(root: Arc<Root>, config: Arc<Config>) -> Resolver {
+        let cache = Cache::new(config.cache);
+        Resolver { root, config, auth: Authenticator::new(), cache }
+    }
+
+    /// The tree this resolver reads.
+    pub fn root(&self) -> &Root {
+        &self.root
+    }
+
+    /// What `request` names, if it may have it. `vhost` is the directory of its virtual host.
+    ///
+    /// # Errors
+    /// [`Denied`]: the status to answer, and what to tell the operator.
+    pub fn resolve(&self, request: &Request<'_>, vhost: Option<&str>) -> Result<Found, Denied> {
+        if request.asterisk {
+            return Ok(Found { resource: Resource::Server, user: None, name: Arc::from(&b"*"[..]) });
+        }
+        let name = mapped(request, vhost);
+        let Some(entry) = self.cache.valid(&name, &self.root) else {
+            return self.look_up(request, vhost, &mut |_| {});
+        };
+        let user = if entry.protected || self.config.global_passwd {
+            self.authorize(request, &entry.auth_dir, vhost)?
+        } else {
+            None
+        };
+        self.check_referrer(request, &name, vhost)?;
+        let resource = Resource::File(Arc::clone(&entry.representation), entry.content.clone());
+        Ok(Found { resource, user, name: Arc::clone(&entry.throttle_name) })
+    }
+
+    /// Basic authentication by the `.htpasswd` of `dir`, or the global one (thttpd's `auth_check`).
+    fn authorize(
+        &self,
+        request: &Request<'_>,
+        dir: &[u8],
+        vhost: Option<&str>,
+    ) -> Result<Option<Box<[u8]>>, Denied> {
+        let global = self.config.global_passwd.then(|| vhost.unwrap_or_default().as_bytes());
+        match self.auth.check(self.root.fd(), dir, global, request.fields.last("Authorization")) {
+            Verdict::Open => Ok(None),
+            Verdict::User(user) => Ok(Some(user)),
+            Verdict::Challenge { realm } => Err(Denied {
+                rejection: Rejection::new(401, "You need a user name and a password to see {url}."),
+                note: None,
+                realm: Some(realm),
+            }),
+            Verdict::Unreadable => Err(Denied {
+                rejection: Rejection::new(403, "{url} is protected by a password file that cannot be read."),
+                note: Some((Severity::Error, "is protected by an auth file that could not be opened")),
+                realm: None,
+            }),
+        }
+    }
+
+    fn check_referrer(&self, request: &Request<'_>, name: &[u8], vhost: Option<&str>) -> Result<(), Denied> {
+        if self.config.url_pattern.is_none() {
+            return Ok(());
+        }
+        let field = request.fields.last("Referer").or_else(|| request.fields.last("Referrer"));
+        let own = if self.config.vhost { vhost } else { self.config.host.as_deref() };
+        let name = if name.is_empty() { b"." } else { name };
+        if referrer::allows(&self.config, name, field, own) {
+            return Ok(());
+        }
+        Err(Denied {
+            rejection: Rejection::new(403, "{url} may only be reached from this site's own pages."),
+            note: Some((Severity::Info, "was asked for with a non-local referrer")),
+            realm: None,
+        })
+    }
+}
+
+/// The name looked up: the request's path, below its virtual host's directory if there is one.
+fn mapped<'r>(request: &'r Request<'_>, vhost: Option<&str>) -> Cow<'r, [u8]> {
+    match vhost {
+        None => Cow::Borrowed(&request.path),
+        Some(host) if request.path.is_empty() => Cow::Owned([host.as_bytes(), b"/"].concat()),
+        Some(host) => Cow::Owned([host.as_bytes(), b"/", &request.path[..]].concat()),
+    }
 }

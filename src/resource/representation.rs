@@ -4,9 +4,9 @@
 //! the time of that look. Leaves: the type, the validators and the length that every response
 //! about the file shares. The resolver builds one for each file it opens.
 
-use std::fs::Metadata;
-use std::os::unix::fs::MetadataExt;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use nix::sys::stat::FileStat;
 
 use super::mime;
 
@@ -30,13 +30,14 @@ pub struct FileFacts {
     pub changed: (i64, u32),
 }
 
-impl From<&Metadata> for FileFacts {
-    fn from(metadata: &Metadata) -> FileFacts {
+impl From<&FileStat> for FileFacts {
+    fn from(meta: &FileStat) -> FileFacts {
+        let nanoseconds = |n: i64| u32::try_from(n).unwrap_or_default();
         FileFacts {
-            len: metadata.len(),
-            inode: metadata.ino(),
-            modified: (metadata.mtime(), metadata.mtime_nsec() as u32),
-            changed: (metadata.ctime(), metadata.ctime_nsec() as u32),
+            len: u64::try_from(meta.st_size).unwrap_or_default(),
+            inode: meta.st_ino,
+            modified: (meta.st_mtime, nanoseconds(meta.st_mtime_nsec)),
+            changed: (meta.st_ctime, nanoseconds(meta.st_ctime_nsec)),
         }
     }
 }

@@ -117,7 +117,9 @@ fn persistence_follows_version_and_connection() {
         ("GET / HTTP/1.0\r\nConnection: Keep-Alive\r\n\r\n", true),
         ("GET /\r\n", false),
     ] {
-        let Ok(Parsed::Complete(request, len)) = parse(head.as_bytes(), &limits()) else { panic!("{head:?}") };
+        let Ok(Parsed::Complete(request, len)) = parse(head.as_bytes(), &limits()) else {
+            panic!("{head:?}")
+        };
         assert_eq!(request.keep_alive, want, "{head:?}");
         assert_eq!(len, head.len());
     }

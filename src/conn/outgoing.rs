@@ -1,0 +1,158 @@
+//! What is still to be sent: segments of memory and of files, in order.
+
+use std::collections::VecDeque;
+use std::fs::File;
+use std::io::IoSlice;
+use std::ops::Range;
+use std::sync::Arc;
+
+use super::socket::{Progress, Socket};
+use crate::resource::Content;
+use crate::response::Body;
+
+/// Bytes handed to one `sendfile`: enough to keep it rare, little enough to share a worker.
+const FILE_SLICE: u64 = 512 * 1024;
+
+/// Pieces of memory gathered into one call.
+const GATHER: usize = 8;
+
+/// One run of bytes.
+#[derive(Debug)]
+enum Segment {
+    Owned(Vec<u8>, usize),
+    Shared(Arc<[u8]>, Range<usize>),
+    File(Arc<File>, Range<u64>),
+}
+
+/// The rest of a response.
+#[derive(Debug, Default)]
+pub struct Outgoing {
+    segments: VecDeque<Segment>,
+}
+
+impl Outgoing {
+    /// A response whose head (with any content already appended) is `head`.
+    pub fn new(head: Vec<u8>) -> Outgoing {
+        let mut outgoing = Outgoing::default();
+        outgoing.push_bytes(head);
+        outgoing
+    }
+
+    /// Appends bytes of ours.
+    pub fn push_bytes(&mut self, bytes: Vec<u8>) {
+        if !bytes.is_empty() {
+            self.segments.push_back(Segment::Owned(bytes, 0));
+        }
+    }
+
+    /// Appends a response's content.
+    pub fn push_body(&mut self, body: Body) {
+        match body {
+            Body::None => {}
+            Body::Bytes(bytes, range) => self.push_memory(bytes, range),
+            Body::Page(page) => self.push_bytes(page),
+            Body::File(file, range) => self.push_file(file, range),
+            Body::Parts { source, parts, closing } => {
+                for (head, range) in parts {
+                    self.push_bytes(head);
+                    self.push_content(&source, range);
+                }
+                self.push_bytes(closing);
+            }
+        }
+    }
+
+    fn push_content(&mut self, source: &Content, range: Range<u64>) {
+        match source {
+            Content::Memory(bytes) => {
+                let at = |n: u64| usize::try_from(n).unwrap_or(bytes.len()).min(bytes.len());
+                self.push_memory(Arc::clone(bytes), at(range.start)..at(range.end));
+            }
+            Content::File(file) => self.push_file(Arc::clone(file), range),
+        }
+    }
+
+    fn push_memory(&mut self, bytes: Arc<[u8]>, range: Range<usize>) {
+        if !range.is_empty() {
+            self.segments.push_back(Segment::Shared(bytes, range));
+        }
+    }
+
+    fn push_file(&mut self, file: Arc<File>, range: Range<u64>) {
+        if !range.is_empty() {
+            self.segments.push_back(Segment::File(file, range));
+        }
+    }
+
+    /// Everything is sent.
+    pub fn is_empty(&self) -> bool {
+        self.segments.is_empty()
+    }
+
+    /// Sends up to `most` bytes in one call, without waiting.
+    pub fn send(&mut self, socket: &mut Socket, most: u64) -> Progress {
+        let progress = match self.segments.front() {
+            None => return Progress::Moved(0),
+            Some(Segment::File(file, range)) => {
+                let count = (range.end - range.start).min(most).min(FILE_SLICE);
+                socket.send_file(file, range.start, usize::try_from(count).unwrap_or(usize::MAX))
+            }
+            Some(_) => self.send_memory(socket, most),
+        };
+        if let Progress::Moved(n) = progress {
+            self.advance(n);
+        }
+        progress
+    }
+
+    fn send_memory(&self, socket: &Socket, most: u64) -> Progress {
+        let mut pieces = [IoSlice::new(b""); GATHER];
+        let mut count = 0;
+        let mut room = usize::try_from(most).unwrap_or(usize::MAX);
+        for segment in self.segments.iter().take(GATHER) {
+            let bytes = match segment {
+                Segment::Owned(bytes, at) => &bytes[*at..],
+                Segment::Shared(bytes, range) => &bytes[range.clone()],
+                Segment::File(..) => break,
+            };
+            let bytes = &bytes[..bytes.len().min(room)];
+            room -= bytes.len();
+            pieces[count] = IoSlice::new(bytes);
+            count += 1;
+            if room == 0 {
+                break;
+            }
+        }
+        // A packet need not leave half full when a file follows at once; a paused one must not wait.
+        let more = room > 0 && count < self.segments.len();
+        socket.write_pieces(&pieces[..count], more)
+    }
+
+    fn advance(&mut self, sent: usize) {
+        let mut left = sent as u64;
+        while let Some(front) = self.segments.front_mut() {
+            let gone = match front {
+                Segment::Owned(bytes, at) => {
+                    let n = left.min((bytes.len() - *at) as u64);
+                    *at += usize::try_from(n).unwrap_or_default();
+                    (n, *at == bytes.len())
+                }
+                Segment::Shared(_, range) => {
+                    let n = left.min(range.len() as u64);
+                    range.start += usize::try_from(n).unwrap_or_default();
+                    (n, range.is_empty())
+                }
+                Segment::File(_, range) => {
+                    let n = left.min(range.end - range.start);
+                    range.start += n;
+                    (n, range.is_empty())
+                }
+            };
+            left -= gone.0;
+            if !gone.1 {
+                return;
+            }
+            self.segments.pop_front();
+        }
+    }
+}

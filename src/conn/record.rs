@@ -1,0 +1,83 @@
+//! What the access log will say of an exchange that is not over yet.
+
+use crate::log::access::AccessEntry;
+use crate::request::Request;
+use crate::request::head::RequestLine;
+
+/// The log's view of a request whose response can be sent at once.
+pub fn entry<'a>(request: &'a Request<'a>, peer: &'a str, vhost: Option<&'a str>) -> AccessEntry<'a> {
+    let referer = request.fields.last("Referer").or_else(|| request.fields.last("Referrer"));
+    AccessEntry {
+        peer,
+        user: None,
+        method: request.method.as_str(),
+        vhost: vhost.map(str::as_bytes),
+        target: request.target,
+        version: request.version_text,
+        status: 0,
+        bytes: 0,
+        referer: referer.unwrap_or_default(),
+        agent: request.fields.last("User-Agent").unwrap_or_default(),
+    }
+}
+
+/// The log's view of bytes that made no request: what there was of a request line.
+pub fn entry_of_line<'a>(line: Option<&RequestLine<'a>>, peer: &'a str, status: u16) -> AccessEntry<'a> {
+    AccessEntry {
+        peer,
+        user: None,
+        method: line.map_or("UNKNOWN", |line| line.method.as_str()),
+        vhost: None,
+        target: line.map_or(b"", |line| line.target),
+        version: line.map_or("UNKNOWN", |line| line.version_text),
+        status,
+        bytes: 0,
+        referer: b"",
+        agent: b"",
+    }
+}
+
+/// The same facts, owned: for a response that takes more than one call to send.
+#[derive(Debug)]
+pub struct Record {
+    user: Option<Box<[u8]>>,
+    method: &'static str,
+    vhost: Option<Box<[u8]>>,
+    target: Box<[u8]>,
+    version: Box<str>,
+    status: u16,
+    referer: Box<[u8]>,
+    agent: Box<[u8]>,
+}
+
+impl Record {
+    /// Copies what `entry` borrows; `method` is its static name.
+    pub fn of(entry: &AccessEntry<'_>, method: &'static str) -> Record {
+        Record {
+            user: entry.user.map(Into::into),
+            method,
+            vhost: entry.vhost.map(Into::into),
+            target: entry.target.into(),
+            version: entry.version.into(),
+            status: entry.status,
+            referer: entry.referer.into(),
+            agent: entry.agent.into(),
+        }
+    }
+
+    /// The finished entry: `bytes` of content were sent to `peer`.
+    pub fn entry<'a>(&'a self, peer: &'a str, bytes: u64) -> AccessEntry<'a> {
+        AccessEntry {
+            peer,
+            user: self.user.as_deref(),
+            method: self.method,
+            vhost: self.vhost.as_deref(),
+            target: &self.target,
+            version: &self.version,
+            status: self.status,
+            bytes,
+            referer: &self.referer,
+            agent: &self.agent,
+        }
+    }
+}

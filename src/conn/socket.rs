@@ -1,0 +1,124 @@
+//! A connection's socket: "try, never wait" for everything but the patient read.
+//!
+//! The socket stays in blocking mode, so that a worker with nothing else to do may wait for the
+//! next request in `recv` itself; every other call carries MSG_DONTWAIT. `sendfile` has no such
+//! flag: the descriptor turns non-blocking before the first one, and back before a patient read.
+
+use std::fs::File;
+use std::io::{self, IoSlice};
+use std::net::{IpAddr, Shutdown, TcpStream};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
+use std::time::Duration;
+
+use nix::errno::Errno;
+use nix::sys::sendfile::sendfile64;
+use nix::sys::socket::{MsgFlags, SockaddrStorage, recv, send, sendmsg};
+
+/// What an attempt came to. Waiting and the peer's end are no errors.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Progress {
+    /// This many bytes, at least one.
+    Moved(usize),
+    /// Nothing now.
+    WouldBlock,
+    /// The peer sends no more (reading), or the file ended early (sending).
+    Ended,
+    /// The connection is broken.
+    Broken(Errno),
+}
+
+/// One accepted socket.
+#[derive(Debug)]
+pub struct Socket {
+    stream: TcpStream,
+    nonblocking: bool,
+    patience_set: bool,
+}
+
+impl Socket {
+    /// Takes an accepted socket, in blocking mode.
+    pub fn new(stream: TcpStream) -> Socket {
+        Socket { stream, nonblocking: false, patience_set: false }
+    }
+
+    /// Descriptor number, the connection's key in the parking lot.
+    pub fn raw_fd(&self) -> RawFd {
+        self.stream.as_raw_fd()
+    }
+
+    /// Descriptor, for registering it.
+    pub fn fd(&self) -> BorrowedFd<'_> {
+        self.stream.as_fd()
+    }
+
+    /// The address the peer connected to.
+    pub fn local_address(&self) -> Option<IpAddr> {
+        self.stream.local_addr().ok().map(|address| address.ip())
+    }
+
+    /// Reads what is there.
+    pub fn read(&self, buffer: &mut [u8]) -> Progress {
+        progress(recv(self.raw_fd(), buffer, MsgFlags::MSG_DONTWAIT))
+    }
+
+    /// Reads, waiting up to `patience` for the first byte.
+    pub fn read_patiently(&mut self, buffer: &mut [u8], patience: Duration) -> Progress {
+        if self.set_nonblocking(false).is_err() {
+            return self.read(buffer);
+        }
+        if !self.patience_set {
+            self.patience_set = self.stream.set_read_timeout(Some(patience)).is_ok();
+            if !self.patience_set {
+                return self.read(buffer);
+            }
+        }
+        progress(recv(self.raw_fd(), buffer, MsgFlags::empty()))
+    }
+
+    /// Sends from memory. `more` says that bytes follow at once, so no packet need leave short.
+    pub fn write(&self, bytes: &[u8], more: bool) -> Progress {
+        progress(send(self.raw_fd(), bytes, flags(more)))
+    }
+
+    /// Sends from several pieces of memory in one call.
+    pub fn write_pieces(&self, pieces: &[IoSlice<'_>], more: bool) -> Progress {
+        progress(sendmsg::<SockaddrStorage>(self.raw_fd(), pieces, &[], flags(more), None))
+    }
+
+    /// Sends up to `count` bytes of `file` from `offset`.
+    pub fn send_file(&mut self, file: &File, offset: u64, count: usize) -> Progress {
+        if let Err(error) = self.set_nonblocking(true) {
+            return Progress::Broken(Errno::from_raw(error.raw_os_error().unwrap_or_default()));
+        }
+        let Ok(mut offset) = i64::try_from(offset) else { return Progress::Ended };
+        progress(sendfile64(&self.stream, file, Some(&mut offset), count))
+    }
+
+    /// Says that we send no more, and keeps reading possible.
+    pub fn finish_sending(&self) {
+        let _ = self.stream.shutdown(Shutdown::Write);
+    }
+
+    fn set_nonblocking(&mut self, on: bool) -> io::Result<()> {
+        if self.nonblocking != on {
+            self.stream.set_nonblocking(on)?;
+            self.nonblocking = on;
+        }
+        Ok(())
+    }
+}
+
+fn flags(more: bool) -> MsgFlags {
+    let base = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_NOSIGNAL;
+    if more { base | MsgFlags::MSG_MORE } else { base }
+}
+
+fn progress(result: nix::Result<usize>) -> Progress {
+    match result {
+        Ok(0) => Progress::Ended,
+        Ok(n) => Progress::Moved(n),
+        // A signal that ends a patient read is no different from its patience ending.
+        Err(Errno::EAGAIN | Errno::EINTR) => Progress::WouldBlock,
+        Err(errno) => Progress::Broken(errno),
+    }
+}

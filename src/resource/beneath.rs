@@ -1,0 +1,154 @@
+//! Looking names up below the root, and never outside it.
+//!
+//! Every file this server reads for a client is opened here, relative to one directory descriptor.
+//! The kernel itself refuses to leave the tree (`openat2`, RESOLVE_BENEATH); where it lacks that
+//! call (before Linux 5.6, or under a sandbox that hides it) each component is opened in turn
+//! without following links, which comes to the same.
+
+use std::fs::File;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+
+use nix::errno::Errno;
+use nix::fcntl::{AtFlags, OFlag, OpenHow, ResolveFlag, openat, openat2};
+use nix::sys::stat::{FileStat, Mode, fstatat};
+
+/// The top of the tree that is served.
+#[derive(Debug)]
+pub struct Root {
+    dir: OwnedFd,
+    /// Absolute path of `dir` with a trailing slash: absolute symbolic links that begin with it
+    /// lead back into the tree (thttpd).
+    path: Vec<u8>,
+    /// False once the kernel has said that it does not know `openat2`.
+    has_openat2: AtomicBool,
+}
+
+/// How symbolic links are treated on the way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Links {
+    /// Any link on the way is an error (ELOOP): the name was expanded before.
+    Refuse,
+    /// Followed wherever they lead (`-nos`).
+    Follow,
+}
+
+impl Root {
+    /// Opens the directory `at` as the root; `path` is its absolute path as later seen in link targets.
+    ///
+    /// # Errors
+    /// When `at` is no directory or may not be searched.
+    pub fn open(at: &Path, path: &[u8]) -> nix::Result<Root> {
+        let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+        let dir = nix::fcntl::open(at, flags, Mode::empty())?;
+        let mut path = path.to_vec();
+        if path.last() != Some(&b'/') {
+            path.push(b'/');
+        }
+        Ok(Root { dir, path, has_openat2: AtomicBool::new(true) })
+    }
+
+    /// The directory, for calls relative to it.
+    pub fn fd(&self) -> BorrowedFd<'_> {
+        self.dir.as_fd()
+    }
+
+    /// Absolute path with a trailing slash.
+    pub fn path(&self) -> &[u8] {
+        &self.path
+    }
+
+    /// `stat` of a name; the top is the empty name.
+    ///
+    /// # Errors
+    /// As the system call.
+    pub fn stat(&self, name: &[u8], links: Links) -> nix::Result<FileStat> {
+        let flags = match links {
+            Links::Refuse => AtFlags::AT_SYMLINK_NOFOLLOW,
+            Links::Follow => AtFlags::empty(),
+        };
+        fstatat(&self.dir, or_dot(name), flags)
+    }
+
+    /// Target of a symbolic link; EINVAL when `name` is none.
+    ///
+    /// # Errors
+    /// As the system call.
+    pub fn read_link(&self, name: &[u8]) -> nix::Result<Vec<u8>> {
+        use std::os::unix::ffi::OsStringExt;
+        nix::fcntl::readlinkat(&self.dir, name).map(OsStringExt::into_vec)
+    }
+
+    /// Opens a name for reading. Never blocks on a FIFO, never becomes a controlling terminal; the
+    /// caller checks what kind of file it got.
+    ///
+    /// # Errors
+    /// As the system call; ELOOP where `links` refuses one.
+    pub fn open_read(&self, name: &[u8], links: Links) -> nix::Result<File> {
+        let flags = OFlag::O_RDONLY | OFlag::O_NONBLOCK | OFlag::O_NOCTTY | OFlag::O_CLOEXEC;
+        let name = or_dot(name);
+        let fd = match links {
+            Links::Follow => openat(&self.dir, name, flags, Mode::empty())?,
+            Links::Refuse => self.open_beneath(name, flags)?,
+        };
+        Ok(File::from(fd))
+    }
+
+    fn open_beneath(&self, name: &[u8], flags: OFlag) -> nix::Result<OwnedFd> {
+        if self.has_openat2.load(Relaxed) {
+            let how = OpenHow::new()
+                .flags(flags)
+                .resolve(ResolveFlag::RESOLVE_BENEATH | ResolveFlag::RESOLVE_NO_SYMLINKS);
+            match openat2(&self.dir, name, how) {
+                Err(Errno::ENOSYS | Errno::EPERM) => self.has_openat2.store(false, Relaxed),
+                answer => return answer,
+            }
+        }
+        open_by_components(self.dir.as_fd(), name, flags)
+    }
+}
+
+fn open_by_components(root: BorrowedFd<'_>, name: &[u8], flags: OFlag) -> nix::Result<OwnedFd> {
+    let walk = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+    let mut here: Option<OwnedFd> = None;
+    let mut segments = name.split(|&b| b == b'/').filter(|s| !s.is_empty()).peekable();
+    while let Some(segment) = segments.next() {
+        if segment == b".." {
+            return Err(Errno::EXDEV);
+        }
+        let dir = here.as_ref().map_or(root, AsFd::as_fd);
+        let how = if segments.peek().is_some() { walk } else { flags | OFlag::O_NOFOLLOW };
+        here = Some(openat(dir, segment, how, Mode::empty())?);
+    }
+    here.map_or_else(|| openat(root, ".", flags, Mode::empty()), Ok)
+}
+
+fn or_dot(name: &[u8]) -> &[u8] {
+    if name.is_empty() { b"." } else { name }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::TempTree;
+    use std::os::unix::fs::symlink;
+
+    #[test]
+    fn both_ways_of_opening_refuse_links_and_climbing() {
+        let tree = TempTree::new();
+        tree.file("sub/a.txt", "a");
+        symlink("a.txt", tree.path().join("sub/link")).expect("link");
+        symlink("sub", tree.path().join("dirlink")).expect("link");
+        let root = Root::open(tree.path(), b"/").expect("root");
+        for kernel_knows_openat2 in [true, false] {
+            root.has_openat2.store(kernel_knows_openat2, Relaxed);
+            assert!(root.open_read(b"sub/a.txt", Links::Refuse).is_ok());
+            assert!(root.open_read(b"", Links::Refuse).is_ok());
+            assert_eq!(root.open_read(b"sub/link", Links::Refuse).err(), Some(Errno::ELOOP));
+            assert!(root.open_read(b"dirlink/a.txt", Links::Refuse).is_err());
+            assert_eq!(root.open_read(b"../etc", Links::Refuse).err(), Some(Errno::EXDEV));
+            assert_eq!(root.open_read(b"sub/none", Links::Refuse).err(), Some(Errno::ENOENT));
+        }
+    }
+}

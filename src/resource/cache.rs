@@ -1,0 +1,242 @@
+//! What was found for a name, remembered: the outcome of a look-up, and small files' content.
+//!
+//! Nothing is believed without asking the disk. An entry holds what two `stat` calls said when it
+//! was made, of the file (by the name as asked, so that a link turned elsewhere shows) and of the
+//! directory whose `.htpasswd` and index files had a say; a request that is answered from the cache
+//! makes the same two calls and compares. A file replaced, cut, deleted, chmod-ed or given a
+//! password file therefore answers rightly on the very next request.
+
+use std::collections::{HashMap, VecDeque};
+use std::hash::{BuildHasher, RandomState};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use nix::sys::stat::FileStat;
+
+use super::beneath::{Links, Root};
+use super::{Content, Representation};
+use crate::config::CacheLimits;
+
+/// Locks are per shard, so that workers seldom meet.
+const SHARDS: usize = 16;
+
+/// Descriptors of large files kept open: the rest are opened anew each time.
+const MOST_OPEN_FILES: usize = 256;
+
+/// A change within one tick of the file system's clock leaves the times as they were: a directory
+/// that changed more recently than this could change again unseen. (Kernel clocks tick in 1–10 ms;
+/// files have their own rule, [`Representation::is_settled`].)
+const SETTLED: Duration = Duration::from_millis(50);
+
+/// The same where times carry no fraction of a second.
+const SETTLED_COARSE: Duration = Duration::from_millis(2100);
+
+/// What identifies a version of a file or directory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Identity {
+    device: u64,
+    inode: u64,
+    mode: u32,
+    size: i64,
+    modified: (i64, i64),
+    changed: (i64, i64),
+}
+
+impl Identity {
+    fn of(meta: &FileStat) -> Identity {
+        Identity {
+            device: meta.st_dev,
+            inode: meta.st_ino,
+            mode: meta.st_mode,
+            size: meta.st_size,
+            modified: (meta.st_mtime, meta.st_mtime_nsec),
+            changed: (meta.st_ctime, meta.st_ctime_nsec),
+        }
+    }
+
+    /// Old enough that any later change must show in its times.
+    fn is_settled(&self, now: Duration) -> bool {
+        let (seconds, nanos) = self.changed;
+        let at = Duration::new(u64::try_from(seconds).unwrap_or(0), u32::try_from(nanos).unwrap_or(0));
+        let quiet = if nanos == 0 { SETTLED_COARSE } else { SETTLED };
+        now.checked_sub(at).is_some_and(|age| age > quiet)
+    }
+}
+
+/// The state of the disk under which an outcome holds.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Snapshot {
+    probe: Box<[u8]>,
+    file: Identity,
+    dir_name: Box<[u8]>,
+    dir: Identity,
+}
+
+impl Snapshot {
+    /// Looks at `probe` (links followed: the name as asked) and at the directory `dir`; none when
+    /// either is missing, or the directory changed so lately that its next change might not show.
+    pub fn take(root: &Root, probe: &[u8], dir: &[u8]) -> Option<Snapshot> {
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).ok()?;
+        let file = Identity::of(&root.stat(probe, Links::Follow).ok()?);
+        let dir_identity = Identity::of(&root.stat(dir, Links::Follow).ok()?);
+        dir_identity.is_settled(now).then(|| Snapshot {
+            probe: probe.into(),
+            file,
+            dir_name: dir.into(),
+            dir: dir_identity,
+        })
+    }
+
+    /// Is the file that was opened the one that was looked at?
+    pub fn is_of(&self, opened: &FileStat) -> bool {
+        self.file == Identity::of(opened)
+    }
+
+    fn still_holds(&self, root: &Root) -> bool {
+        root.stat(&self.probe, Links::Follow).is_ok_and(|meta| Identity::of(&meta) == self.file)
+            && root.stat(&self.dir_name, Links::Follow).is_ok_and(|meta| Identity::of(&meta) == self.dir)
+    }
+}
+
+/// One remembered outcome: a plain file.
+#[derive(Debug)]
+pub struct Entry {
+    /// The mapped name, as asked.
+    pub key: Box<[u8]>,
+    /// When this holds.
+    pub snapshot: Snapshot,
+    /// Directory whose `.htpasswd` protects the file.
+    pub auth_dir: Box<[u8]>,
+    /// A password file was there: credentials are checked on every request.
+    pub protected: bool,
+    /// See [`Found::name`](super::Found::name).
+    pub throttle_name: Arc<[u8]>,
+    /// Metadata.
+    pub representation: Arc<Representation>,
+    /// Bytes, or where they are.
+    pub content: Content,
+}
+
+impl Entry {
+    fn bytes(&self) -> usize {
+        match &self.content {
+            Content::Memory(bytes) => bytes.len(),
+            Content::File(_) => 0,
+        }
+    }
+
+    fn is_open_file(&self) -> bool {
+        matches!(self.content, Content::File(_))
+    }
+}
+
+#[derive(Debug)]
+struct Kept {
+    entry: Arc<Entry>,
+    /// Used since the clock's hand last passed.
+    used: AtomicBool,
+}
+
+#[derive(Debug, Default)]
+struct Shard {
+    map: HashMap<Box<[u8]>, Kept>,
+    /// Keys in the order in which the clock's hand visits them.
+    ring: VecDeque<Box<[u8]>>,
+    bytes: usize,
+}
+
+/// A bounded map from names to outcomes, evicted by the clock algorithm.
+#[derive(Debug)]
+pub struct Cache {
+    shards: Vec<Mutex<Shard>>,
+    hasher: RandomState,
+    entries_per_shard: usize,
+    bytes_per_shard: usize,
+    open_files: AtomicUsize,
+}
+
+impl Cache {
+    /// An empty cache. Zero entries = nothing is ever remembered.
+    pub fn new(limits: CacheLimits) -> Cache {
+        Cache {
+            shards: (0..SHARDS).map(|_| Mutex::default()).collect(),
+            hasher: RandomState::new(),
+            entries_per_shard: limits.entries.div_ceil(SHARDS),
+            bytes_per_shard: limits.bytes / SHARDS,
+            open_files: AtomicUsize::new(0),
+        }
+    }
+
+    /// The outcome for `name`, if one is remembered and the disk still agrees with it.
+    pub fn valid(&self, name: &[u8], root: &Root) -> Option<Arc<Entry>> {
+        let entry = {
+            let shard = self.shard(name);
+            let kept = shard.map.get(name)?;
+            kept.used.store(true, Relaxed);
+            Arc::clone(&kept.entry)
+        };
+        if entry.snapshot.still_holds(root) {
+            return Some(entry);
+        }
+        self.forget(&mut self.shard(name), name);
+        None
+    }
+
+    /// Remembers an outcome, forgetting others as the bounds ask.
+    pub fn remember(&self, entry: Entry) {
+        if self.entries_per_shard == 0 || entry.bytes() > self.bytes_per_shard {
+            return;
+        }
+        if entry.is_open_file() && self.open_files.load(Relaxed) >= MOST_OPEN_FILES {
+            return;
+        }
+        let mut shard = self.shard(&entry.key);
+        self.forget(&mut shard, &entry.key);
+        while shard.map.len() >= self.entries_per_shard || shard.bytes + entry.bytes() > self.bytes_per_shard
+        {
+            if !self.evict_one(&mut shard) {
+                break;
+            }
+        }
+        shard.bytes += entry.bytes();
+        self.open_files.fetch_add(usize::from(entry.is_open_file()), Relaxed);
+        shard.ring.push_back(entry.key.clone());
+        shard.map.insert(entry.key.clone(), Kept { entry: Arc::new(entry), used: AtomicBool::new(false) });
+    }
+
+    /// Moves the clock's hand until something unused falls out; false when the shard is empty.
+    fn evict_one(&self, shard: &mut Shard) -> bool {
+        while let Some(key) = shard.ring.pop_front() {
+            match shard.map.get(&key) {
+                None => {}
+                Some(kept) if kept.used.swap(false, Relaxed) => shard.ring.push_back(key),
+                Some(_) => {
+                    self.drop_entry(shard, &key);
+                    return true;
+                }
+            }
+        }
+        false
+    }
+
+    fn forget(&self, shard: &mut Shard, name: &[u8]) {
+        if self.drop_entry(shard, name) {
+            shard.ring.retain(|key| &**key != name);
+        }
+    }
+
+    fn drop_entry(&self, shard: &mut Shard, name: &[u8]) -> bool {
+        let Some(kept) = shard.map.remove(name) else { return false };
+        shard.bytes -= kept.entry.bytes();
+        self.open_files.fetch_sub(usize::from(kept.entry.is_open_file()), Relaxed);
+        true
+    }
+
+    fn shard(&self, name: &[u8]) -> MutexGuard<'_, Shard> {
+        let hash = self.hasher.hash_one(name);
+        let at = usize::try_from(hash % SHARDS as u64).unwrap_or_default();
+        // A panic elsewhere while a shard was locked leaves at worst a wrong byte count.
+        self.shards[at].lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,350 @@
+//! The ordered checks between a name and a resource (thttpd's `really_start_request`).
+//!
+//! expand links → exists → world bits → directory: slash, index, listing → file: credentials,
+//! password files, referrer, script pattern, executable bit, PATH_INFO → open. The order is
+//! thttpd's, with the index file's own links checked like any other's.
+
+use std::borrow::Cow;
+use std::fs::File;
+use std::io::Read;
+use std::os::fd::AsFd;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use nix::errno::Errno;
+use nix::sys::stat::{FileStat, Mode, SFlag, fstat};
+
+use super::beneath::Links;
+use super::cache::{Entry, Snapshot};
+use super::path::{Expanded, Unexpandable, expand};
+use super::{
+    Content, Denied, Directory, Explain, FileFacts, Found, Representation, Resolver, Resource, Script,
+    Severity,
+};
+use super::{index, mapped};
+use crate::request::{Rejection, Request};
+
+/// Files up to this size are read whole and sent with their head in one call.
+const SMALL: u64 = 64 * 1024;
+
+impl Resolver {
+    /// Resolves from the disk, without the cache, and remembers plain files.
+    ///
+    /// # Errors
+    /// As [`Resolver::resolve`].
+    pub fn look_up(
+        &self,
+        request: &Request<'_>,
+        vhost: Option<&str>,
+        say: Explain<'_>,
+    ) -> Result<Found, Denied> {
+        let name = mapped(request, vhost);
+        let expanded = self.expanded(&name)?;
+        say(format_args!("name {} is {}", shown(&name), shown(&expanded.name)));
+        if !expanded.path_info.is_empty() {
+            say(format_args!("beyond it: {} (PATH_INFO)", shown(&expanded.path_info)));
+        }
+        let meta = self.stat(&expanded.name)?;
+        if !world(&meta, Mode::S_IROTH | Mode::S_IXOTH) {
+            return Err(not_readable("resolves to a non world-readable file"));
+        }
+        let throttle_name: Arc<[u8]> =
+            if expanded.name.is_empty() { Arc::from(&b"."[..]) } else { Arc::from(&expanded.name[..]) };
+        let asked = Asked { request, vhost, name: &name, throttle_name };
+        if kind(&meta) != SFlag::S_IFDIR {
+            return self.file(&asked, expanded, None, say);
+        }
+        if !expanded.path_info.is_empty() {
+            say(format_args!("a directory, and no such name in it"));
+            return Err(not_found());
+        }
+        if !(name.is_empty() || name.ends_with(b"/")) {
+            say(format_args!("a directory named without its slash: redirect"));
+            let resource = Resource::Moved(with_slash(request));
+            return Ok(Found { resource, user: None, name: asked.throttle_name });
+        }
+        self.directory(&asked, &expanded.name, &meta, say)
+    }
+
+    fn directory(
+        &self,
+        asked: &Asked<'_>,
+        dir: &[u8],
+        meta: &FileStat,
+        say: Explain<'_>,
+    ) -> Result<Found, Denied> {
+        if let Some(index) = index::find(&self.root, dir) {
+            let expanded = self.expanded(&index)?;
+            say(format_args!("index file {} is {}", shown(&index), shown(&expanded.name)));
+            if !expanded.path_info.is_empty() {
+                return Err(Rejection::new(500, "The index file of {url} leads nowhere.").into());
+            }
+            let meta = self.stat(&expanded.name)?;
+            if !world(&meta, Mode::S_IROTH | Mode::S_IXOTH) {
+                return Err(not_readable("resolves to a non-world-readable index file"));
+            }
+            return self.file(asked, expanded, Some(dir), say);
+        }
+        say(format_args!("no index file"));
+        if !world(meta, Mode::S_IROTH) || !self.config.listing {
+            return Err(Denied {
+                rejection: Rejection::new(403, "{url} is a directory whose contents are not listed."),
+                note: Some((Severity::Info, "tried to index a directory with indexing disabled")),
+                realm: None,
+            });
+        }
+        let user = self.authorize(asked.request, dir, asked.vhost)?;
+        self.check_referrer(asked.request, asked.name, asked.vhost)?;
+        let dir = self.root.open_read(dir, self.links()).map_err(io_denied)?;
+        let directory = Directory { dir, url_path: asked.request.path.to_vec() };
+        Ok(Found { resource: Resource::Directory(directory), user, name: Arc::clone(&asked.throttle_name) })
+    }
+
+    fn file(
+        &self,
+        asked: &Asked<'_>,
+        expanded: Expanded,
+        index_of: Option<&[u8]>,
+        say: Explain<'_>,
+    ) -> Result<Found, Denied> {
+        let (dir, base) = split(&expanded.name);
+        let user = self.authorize(asked.request, dir, asked.vhost)?;
+        if let Some(user) = &user {
+            say(format_args!("password file in {}: user {}", shown(dir), shown(user)));
+        }
+        if base.get(..3).is_some_and(|start| start.eq_ignore_ascii_case(b".ht")) {
+            return Err(Denied {
+                rejection: Rejection::new(403, "{url} is a password file; such files are not served."),
+                note: Some((Severity::Notice, "tried to retrieve an auth file")),
+                realm: None,
+            });
+        }
+        self.check_referrer(asked.request, asked.name, asked.vhost)?;
+        // The snapshot is taken before the file is opened: a change in between makes it not match.
+        let snapshot = self.snapshot(asked.name, &expanded, index_of);
+        let (file, meta) = self.open_regular(&expanded.name)?;
+        let executable = world(&meta, Mode::S_IXOTH);
+        if executable && self.config.cgi_pattern.as_ref().is_some_and(|p| p.matches(&expanded.name)) {
+            say(format_args!("matches the CGI pattern and is executable: a script"));
+            let script = script(asked.request, expanded);
+            return Ok(Found {
+                resource: Resource::Script(script),
+                user,
+                name: Arc::clone(&asked.throttle_name),
+            });
+        }
+        refuse_misplaced(executable, &expanded.path_info)?;
+        let facts = FileFacts::from(&meta);
+        let representation =
+            Arc::new(Representation::new(&expanded.name, &facts, &self.config.charset, SystemTime::now()));
+        say(format_args!("a file of {} bytes, {}", representation.len, representation.media_type));
+        let content = content(file, &representation)?;
+        if let Some(snapshot) = snapshot
+            && snapshot.is_of(&meta)
+            && representation.is_settled()
+        {
+            self.cache.remember(Entry {
+                key: asked.name.into(),
+                snapshot,
+                auth_dir: dir.into(),
+                protected: user.is_some(),
+                throttle_name: Arc::clone(&asked.throttle_name),
+                representation: Arc::clone(&representation),
+                content: content.clone(),
+            });
+        }
+        let resource = Resource::File(representation, content);
+        Ok(Found { resource, user, name: Arc::clone(&asked.throttle_name) })
+    }
+
+    /// What must still hold for this outcome to be repeated; none when it cannot be told cheaply.
+    fn snapshot(&self, name: &[u8], expanded: &Expanded, index_of: Option<&[u8]>) -> Option<Snapshot> {
+        let (dir, base) = split(&expanded.name);
+        let probe: Cow<'_, [u8]> = match index_of {
+            None => name.strip_suffix(b"/").unwrap_or(name).into(),
+            // An index chosen in one directory and living in another would need both watched.
+            Some(index_dir) if index_dir != dir => return None,
+            Some(index_dir) => index::join(index_dir, base).into(),
+        };
+        if !expanded.path_info.is_empty() {
+            return None;
+        }
+        Snapshot::take(&self.root, &probe, dir)
+    }
+
+    fn open_regular(&self, name: &[u8]) -> Result<(File, FileStat), Denied> {
+        // Looked at before it is opened: opening a device can have effects of its own.
+        if kind(&self.stat(name)?) != SFlag::S_IFREG {
+            return Err(not_a_file());
+        }
+        let file = self.root.open_read(name, self.links()).map_err(io_denied)?;
+        let meta = fstat(file.as_fd()).map_err(io_denied)?;
+        if kind(&meta) != SFlag::S_IFREG {
+            return Err(not_a_file());
+        }
+        if !world(&meta, Mode::S_IROTH | Mode::S_IXOTH) {
+            return Err(not_readable("resolves to a non world-readable file"));
+        }
+        Ok((file, meta))
+    }
+
+    fn expanded(&self, name: &[u8]) -> Result<Expanded, Denied> {
+        expand(&self.root, name, self.config.symlink_check).map_err(|why| match why {
+            Unexpandable::Outside => Denied {
+                rejection: Rejection::new(403, "{url} leads outside the tree that this server serves."),
+                note: Some((Severity::Notice, "goes outside the web tree")),
+                realm: None,
+            },
+            Unexpandable::TooManyLinks => Denied {
+                rejection: Rejection::new(500, "{url} leads through too many symbolic links."),
+                note: Some((Severity::Error, "leads through too many symlinks")),
+                realm: None,
+            },
+            Unexpandable::Io(errno) => io_denied(errno),
+        })
+    }
+
+    fn stat(&self, name: &[u8]) -> Result<FileStat, Denied> {
+        self.root.stat(name, self.links()).map_err(io_denied)
+    }
+
+    fn links(&self) -> Links {
+        if self.config.symlink_check { Links::Refuse } else { Links::Follow }
+    }
+}
+
+/// What a look-up carries from check to check.
+struct Asked<'r> {
+    request: &'r Request<'r>,
+    vhost: Option<&'r str>,
+    /// The mapped name, links not yet expanded.
+    name: &'r [u8],
+    throttle_name: Arc<[u8]>,
+}
+
+fn refuse_misplaced(executable: bool, path_info: &[u8]) -> Result<(), Denied> {
+    if executable {
+        return Err(Denied {
+            rejection: Rejection::new(
+                403,
+                "{url} is marked executable but is not a CGI script; it is not served.",
+            ),
+            note: Some((Severity::Notice, "is executable but isn't CGI")),
+            realm: None,
+        });
+    }
+    if !path_info.is_empty() {
+        return Err(Denied {
+            rejection: Rejection::new(403, "{url} goes on beyond a plain file."),
+            note: Some((Severity::Info, "has pathinfo but isn't CGI")),
+            realm: None,
+        });
+    }
+    Ok(())
+}
+
+fn script(request: &Request<'_>, expanded: Expanded) -> Script {
+    let mut url_path = request.path.to_vec();
+    if !expanded.path_info.is_empty() && url_path.ends_with(&expanded.path_info) {
+        url_path.truncate(url_path.len() - expanded.path_info.len());
+    }
+    if url_path.last() == Some(&b'/') && !expanded.path_info.is_empty() {
+        url_path.pop();
+    }
+    url_path.insert(0, b'/');
+    Script { name: expanded.name, url_path, path_info: expanded.path_info }
+}
+
+fn content(mut file: File, representation: &Representation) -> Result<Content, Denied> {
+    if representation.len > SMALL {
+        return Ok(Content::File(Arc::new(file)));
+    }
+    let mut bytes = Vec::with_capacity(usize::try_from(representation.len).unwrap_or_default() + 1);
+    // One byte over the size shows a file that has grown meanwhile; what was announced is sent.
+    let read = (&mut file).take(representation.len + 1).read_to_end(&mut bytes);
+    match read {
+        Ok(n) if n as u64 >= representation.len => {
+            bytes.truncate(usize::try_from(representation.len).unwrap_or_default());
+            Ok(Content::Memory(bytes.into()))
+        }
+        Ok(_) => Err(Rejection::new(503, "{url} is changing just now; please try again.").into()),
+        Err(error) => Err(io_denied(Errno::from_raw(error.raw_os_error().unwrap_or_default()))),
+    }
+}
+
+/// Where a directory really is: the raw path with a slash, the raw query kept.
+fn with_slash(request: &Request<'_>) -> Vec<u8> {
+    let target = request.target;
+    let path_start = if target.first() == Some(&b'/') {
+        0
+    } else {
+        let after_scheme = target.windows(2).position(|w| w == b"//").map_or(0, |at| at + 2);
+        target[after_scheme..].iter().position(|&b| b == b'/').map_or(target.len(), |at| after_scheme + at)
+    };
+    let raw = &target[path_start..];
+    let path = raw.split(|&b| b == b'?').next().unwrap_or_default();
+    let mut to = path.to_vec();
+    to.push(b'/');
+    if let Some(query) = request.query {
+        to.push(b'?');
+        to.extend_from_slice(query);
+    }
+    to
+}
+
+fn split(name: &[u8]) -> (&[u8], &[u8]) {
+    match name.iter().rposition(|&b| b == b'/') {
+        Some(at) => (&name[..at], &name[at + 1..]),
+        None => (b"", name),
+    }
+}
+
+fn kind(meta: &FileStat) -> SFlag {
+    SFlag::from_bits_truncate(meta.st_mode & SFlag::S_IFMT.bits())
+}
+
+/// Any of these permission bits set (thttpd looks at the world's bits, not at `access`).
+fn world(meta: &FileStat, bits: Mode) -> bool {
+    Mode::from_bits_truncate(meta.st_mode).intersects(bits)
+}
+
+fn shown(name: &[u8]) -> String {
+    if name.is_empty() { "(the top)".to_owned() } else { String::from_utf8_lossy(name).into_owned() }
+}
+
+fn not_found() -> Denied {
+    Rejection::new(404, "There is no {url} on this server.").into()
+}
+
+fn not_a_file() -> Denied {
+    Denied {
+        rejection: Rejection::new(403, "{url} is neither a file nor a directory."),
+        note: Some((Severity::Notice, "is neither a regular file nor a directory")),
+        realm: None,
+    }
+}
+
+fn not_readable(note: &'static str) -> Denied {
+    Denied {
+        rejection: Rejection::new(403, "{url} is not readable by everyone, so it is not served."),
+        note: Some((Severity::Info, note)),
+        realm: None,
+    }
+}
+
+fn io_denied(errno: Errno) -> Denied {
+    let (rejection, note) = match errno {
+        Errno::ENOENT | Errno::ENOTDIR | Errno::ENAMETOOLONG => return not_found(),
+        // A link that was not there a moment ago: someone is changing the tree under us.
+        Errno::ELOOP | Errno::EXDEV | Errno::EAGAIN => return not_found(),
+        Errno::EACCES | Errno::EPERM => {
+            (Rejection::new(403, "This server may not read {url}."), "could not be opened: permission denied")
+        }
+        Errno::EMFILE | Errno::ENFILE | Errno::ENOMEM => (
+            Rejection::new(503, "This server is out of descriptors just now; please try again."),
+            "could not be opened: out of descriptors or memory",
+        ),
+        _ => (Rejection::new(500, "{url} could not be read."), "could not be read"),
+    };
+    Denied { rejection, note: Some((Severity::Error, note)), realm: None }
+}

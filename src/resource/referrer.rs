@@ -1,0 +1,77 @@
+//! The referrer filter: pages of other sites may not embed ours (thttpd's `check_referrer`).
+
+use crate::config::Config;
+
+/// May a request with this referrer have `name`?
+///
+/// `name` is the name before symbolic links are expanded, without its leading slash; `own_host` is
+/// the virtual host, else the server's name, for when no `localpat` is set.
+pub fn allows(config: &Config, name: &[u8], referrer: Option<&[u8]>, own_host: Option<&str>) -> bool {
+    let Some(protected) = &config.url_pattern else { return true };
+    let Some(host) = referrer.and_then(host_of) else {
+        return !(config.no_empty_referrers && protected.matches(name));
+    };
+    let local = match (&config.local_pattern, own_host) {
+        (Some(pattern), _) => pattern.matches(host.as_bytes()),
+        (None, Some(own)) => host.eq_ignore_ascii_case(own),
+        (None, None) => true,
+    };
+    local || !protected.matches(name)
+}
+
+/// Host of a URL, lower case, without userinfo and port; none when there is no `//` in it.
+fn host_of(url: &[u8]) -> Option<String> {
+    let start = url.windows(2).position(|two| two == b"//")? + 2;
+    let rest = &url[start..];
+    let authority = rest.split(|b| b"/?#".contains(b)).next().unwrap_or_default();
+    let host_port = authority.rsplit(|&b| b == b'@').next().unwrap_or_default();
+    let host = match host_port.strip_prefix(b"[") {
+        Some(literal) => literal.split(|&b| b == b']').next(),
+        None => host_port.split(|&b| b == b':').next(),
+    };
+    Some(String::from_utf8_lossy(host.unwrap_or_default()).to_ascii_lowercase())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::pattern::Pattern;
+
+    fn config(local: Option<&str>, strict: bool) -> Config {
+        Config {
+            url_pattern: Some(Pattern::new("**.txt")),
+            local_pattern: local.map(Pattern::new),
+            no_empty_referrers: strict,
+            ..Config::default()
+        }
+    }
+
+    #[test]
+    fn only_foreign_referrers_to_protected_names_are_refused() {
+        let c = config(Some("*.example.com|example.com"), false);
+        for (referrer, want) in [
+            (None, true),
+            (Some("nonsense"), true),
+            (Some("http://www.example.com/x"), true),
+            (Some("https://EXAMPLE.com:8080"), true),
+            (Some("http://user@example.com/"), true),
+            (Some("http://evil.org/"), false),
+            (Some("http://example.com@evil.org/"), false),
+            (Some("http://example.com.evil.org/"), false),
+            (Some("http://"), false),
+        ] {
+            assert_eq!(allows(&c, b"a.txt", referrer.map(str::as_bytes), None), want, "{referrer:?}");
+        }
+        assert!(allows(&c, b"a.html", Some(b"http://evil.org/"), None));
+        assert!(allows(&Config::default(), b"a.txt", Some(b"http://evil.org/"), None));
+    }
+
+    #[test]
+    fn without_a_local_pattern_our_own_name_is_local() {
+        let c = config(None, true);
+        assert!(allows(&c, b"a.txt", Some(b"http://us/"), Some("us")));
+        assert!(!allows(&c, b"a.txt", Some(b"http://them/"), Some("us")));
+        assert!(allows(&c, b"a.txt", Some(b"http://them/"), None));
+        assert!(!allows(&c, b"a.txt", None, Some("us")));
+    }
+}
