@@ -1,0 +1,228 @@
+//! The life of one connection.
+//!
+//! A connection is always in one [`Phase`]. A worker gives it a [`turn`](Connection::turn): it does
+//! all that can be done without waiting and answers with a [`Next`], what it waits for. Nothing here
+//! knows of threads or of the parking lot (`net`); nothing here blocks, but for the patient read.
+//!
+//! ```text
+//!             ┌──────────────────────── keep-alive ───────────────────────┐
+//!             ▼                                                           │
+//!  accept ─► Reading ─► exchange ─► Sending ─► Draining (unwanted content)┘
+//!             │ malformed, too slow    │ close          │ too much
+//!             └────────────────────────┴─► Lingering ◄──┘ ─► closed
+//! ```
+
+use std::net::{IpAddr, SocketAddr, TcpStream};
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use crate::request::Rejection;
+use crate::response::head::Clock;
+use crate::site::Site;
+
+mod draining;
+mod exchange;
+mod input;
+mod lingering;
+mod outgoing;
+mod reading;
+mod record;
+mod sending;
+pub mod socket;
+pub mod wait;
+
+use draining::Draining;
+use input::Input;
+use lingering::Lingering;
+use reading::Reading;
+use sending::Sending;
+use socket::Socket;
+use wait::{Next, On, Wait, Wake};
+
+/// Bytes a connection may move in one turn while others wait.
+const SHARE_BYTES: u64 = 1024 * 1024;
+
+/// Requests a connection may have answered in one turn while others wait.
+const SHARE_REQUESTS: u32 = 64;
+
+/// One client's connection. Owned by one place at a time: channel, worker or parking lot.
+#[derive(Debug)]
+pub struct Connection {
+    socket: Socket,
+    peer: SocketAddr,
+    /// The peer's address as logged: IPv4 in IPv6 shown as IPv4.
+    peer_text: Box<str>,
+    phase: Phase,
+    /// Bytes received and not yet understood; empty (and unallocated) between requests.
+    pending: Vec<u8>,
+    accepted: Instant,
+    /// Requests answered.
+    served: u64,
+    /// Said to the first request instead of an answer: this client has too many connections.
+    refusal: Option<Rejection>,
+}
+
+/// What a connection is doing; each variant owns only what it needs.
+#[derive(Debug)]
+enum Phase {
+    Reading(Reading),
+    Sending(Box<Sending>),
+    Draining(Box<Draining>),
+    Lingering(Lingering),
+    /// Between two phases, and after the last.
+    Over,
+}
+
+/// What a phase came to.
+#[derive(Debug)]
+enum Step {
+    /// Go on in this phase.
+    Enter(Phase),
+    /// Stay in this phase until something happens.
+    Wait(Phase, Wait),
+    /// Stay in this phase, and nothing is under way: between two requests.
+    Idle(Phase, Wait),
+    /// Stay in this phase; others are waiting.
+    Yield(Phase),
+    /// Done.
+    Close,
+}
+
+/// One worker's workplace: buffers that are reused for every connection, and what it may read.
+#[derive(Debug)]
+pub struct Desk {
+    /// The configuration in force.
+    pub site: Arc<Site>,
+    /// The server is ending: no connection persists.
+    pub draining: bool,
+    /// How long a patient read may wait for its first byte.
+    pub patience: Duration,
+    clock: Clock,
+    input: Input,
+    output: Vec<u8>,
+}
+
+impl Desk {
+    /// A workplace under `site`.
+    pub fn new(site: Arc<Site>, patience: Duration) -> Desk {
+        let clock = Clock::new(SystemTime::now(), &site.head_policy);
+        let input = Input::with_room_for(site.config.limits.head);
+        Desk { site, draining: false, patience, clock, input, output: Vec::with_capacity(8192) }
+    }
+
+    /// Changes to another configuration, between turns.
+    pub fn refit(&mut self, site: Arc<Site>) {
+        *self = Desk { draining: self.draining, ..Desk::new(site, self.patience) };
+    }
+}
+
+/// What is left of a connection's part of a worker's time.
+#[derive(Debug)]
+struct Share {
+    bytes: u64,
+    requests: u32,
+}
+
+impl Share {
+    fn whole() -> Share {
+        Share { bytes: SHARE_BYTES, requests: SHARE_REQUESTS }
+    }
+
+    fn spend_request(&mut self) {
+        self.requests = self.requests.saturating_sub(1);
+    }
+
+    fn spend_bytes(&mut self, n: u64) {
+        self.bytes = self.bytes.saturating_sub(n);
+    }
+
+    fn is_spent(&self) -> bool {
+        self.bytes == 0 || self.requests == 0
+    }
+}
+
+impl Connection {
+    /// A connection that has just been accepted.
+    pub fn new(stream: TcpStream, peer: SocketAddr) -> Connection {
+        Connection {
+            socket: Socket::new(stream),
+            peer,
+            peer_text: peer.ip().to_canonical().to_string().into(),
+            phase: Phase::Reading(Reading::first()),
+            pending: Vec::new(),
+            accepted: Instant::now(),
+            served: 0,
+            refusal: None,
+        }
+    }
+
+    /// The same, but its first request is answered with `refusal`.
+    pub fn refused(stream: TcpStream, peer: SocketAddr, refusal: Rejection) -> Connection {
+        Connection { refusal: Some(refusal), ..Connection::new(stream, peer) }
+    }
+
+    /// The client's address.
+    pub fn peer(&self) -> IpAddr {
+        self.peer.ip()
+    }
+
+    /// The socket, for whoever waits on it.
+    pub fn socket(&self) -> &Socket {
+        &self.socket
+    }
+
+    /// Does as much as can be done without waiting on the client.
+    pub fn turn(&mut self, wake: Wake, desk: &mut Desk) -> Next {
+        if wake == Wake::Cut {
+            self.abandon(desk);
+            return Next::Close;
+        }
+        desk.clock.advance(SystemTime::now(), &desk.site.head_policy);
+        let mut share = Share::whole();
+        let mut wake = wake;
+        loop {
+            let step = match std::mem::replace(&mut self.phase, Phase::Over) {
+                Phase::Reading(reading) => reading.go_on(self, wake, desk, &mut share),
+                Phase::Sending(sending) => sending.go_on(self, wake, desk, &mut share),
+                Phase::Draining(draining) => draining.go_on(self, wake, desk, &mut share),
+                Phase::Lingering(lingering) => lingering.go_on(self, wake, desk, &mut share),
+                Phase::Over => Step::Close,
+            };
+            let (phase, next) = match step {
+                Step::Enter(phase) => {
+                    self.phase = phase;
+                    wake = Wake::Ready;
+                    continue;
+                }
+                Step::Wait(phase, wait) => (phase, Next::Park(wait)),
+                Step::Idle(phase, wait) => (phase, Next::Idle(wait)),
+                Step::Yield(phase) => (phase, Next::Yield),
+                Step::Close => return Next::Close,
+            };
+            self.phase = phase;
+            return next;
+        }
+    }
+
+    /// Logs what is cut off.
+    fn abandon(&mut self, desk: &Desk) {
+        if let Phase::Sending(sending) = std::mem::replace(&mut self.phase, Phase::Over) {
+            sending.record(self, desk);
+        }
+    }
+
+    /// May this connection take another request after the one being answered?
+    fn may_persist(&self, desk: &Desk) -> bool {
+        let config = &desk.site.config;
+        let most = config.limits.keepalive_requests;
+        let life = config.timeouts.keepalive_total;
+        !desk.draining
+            && (most == 0 || self.served + 1 < most)
+            && (life.is_zero() || self.accepted.elapsed() < life)
+    }
+}
+
+/// A wait for bytes from the client.
+fn readable_within(limit: Duration) -> Wait {
+    Wait { on: On::Readable, until: Instant::now() + limit }
+}

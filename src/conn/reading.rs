@@ -1,0 +1,117 @@
+//! Reading: bytes → requests, each answered as soon as its head is complete.
+
+use std::time::{Duration, Instant};
+
+use super::socket::Progress;
+use super::wait::Wake;
+use super::{Connection, Desk, Phase, Share, Step, exchange, readable_within};
+use crate::request::{Parsed, Rejection, head};
+
+/// Waiting for a request, or in the middle of its head.
+#[derive(Debug)]
+pub struct Reading {
+    /// When the first byte of the unfinished head came; its deadline counts from here, so that a
+    /// trickle of bytes does not move it (thttpd counts from the last byte).
+    first_byte: Option<Instant>,
+}
+
+impl Reading {
+    /// Nothing has arrived yet.
+    pub fn first() -> Reading {
+        Reading { first_byte: None }
+    }
+
+    /// Reads and answers until the client has nothing more to say.
+    pub fn go_on(mut self, conn: &mut Connection, wake: Wake, desk: &mut Desk, share: &mut Share) -> Step {
+        if wake == Wake::Expired {
+            return self.expired(conn, desk);
+        }
+        let mut input = std::mem::take(&mut desk.input);
+        input.begin(&mut conn.pending);
+        let mut patience = (wake == Wake::Patient).then_some(desk.patience);
+        let step = loop {
+            if !input.is_empty() {
+                match head::parse(input.bytes(), &desk.site.config.limits) {
+                    Ok(Parsed::Partial) => {}
+                    Ok(Parsed::Complete(request, len)) => {
+                        let outcome = exchange::answer(conn, &request, desk);
+                        input.consume(len);
+                        self.first_byte = None;
+                        conn.served += 1;
+                        share.spend_request();
+                        match outcome {
+                            exchange::Outcome::Go(step) => break step,
+                            exchange::Outcome::NextRequest if share.is_spent() && !input.is_empty() => {
+                                break Step::Yield(Phase::Reading(self));
+                            }
+                            exchange::Outcome::NextRequest => {}
+                        }
+                        // Asking again would nearly always answer "nothing yet": wait instead,
+                        // unless the peer may have ended its side.
+                        if input.is_drained() && wake != Wake::Hangup && !desk.draining {
+                            break self.idle(conn, desk);
+                        }
+                        continue;
+                    }
+                    Err(refused) => break exchange::refuse(conn, &refused, desk),
+                }
+            }
+            match input.fill(&mut conn.socket, patience.take()) {
+                Progress::Moved(_) => {}
+                Progress::WouldBlock => break self.wait(conn, input.is_empty(), desk),
+                Progress::Ended if input.is_empty() => break Step::Close,
+                Progress::Ended => break incomplete(conn, desk),
+                Progress::Broken(_) => break Step::Close,
+            }
+        };
+        conn.pending = input.finish();
+        desk.input = input;
+        step
+    }
+
+    /// Nothing more to read for now.
+    fn wait(mut self, conn: &Connection, nothing_begun: bool, desk: &Desk) -> Step {
+        if nothing_begun && conn.served > 0 {
+            return self.idle(conn, desk);
+        }
+        if nothing_begun && desk.draining {
+            return Step::Close;
+        }
+        let limit = desk.site.config.timeouts.head;
+        let left = if nothing_begun {
+            limit.saturating_sub(conn.accepted.elapsed())
+        } else {
+            limit.saturating_sub(self.first_byte.get_or_insert_with(Instant::now).elapsed())
+        };
+        Step::Wait(Phase::Reading(self), readable_within(left))
+    }
+
+    /// Between two requests of a persistent connection.
+    fn idle(self, conn: &Connection, desk: &Desk) -> Step {
+        if desk.draining {
+            return Step::Close;
+        }
+        let timeouts = &desk.site.config.timeouts;
+        let mut limit = timeouts.keepalive;
+        if !timeouts.keepalive_total.is_zero() {
+            limit = limit.min(timeouts.keepalive_total.saturating_sub(conn.accepted.elapsed()));
+        }
+        Step::Idle(Phase::Reading(self), readable_within(limit.max(Duration::from_millis(1))))
+    }
+
+    /// An idle connection is closed without a word; half a head is told that it came too slowly.
+    fn expired(self, conn: &mut Connection, desk: &mut Desk) -> Step {
+        if conn.pending.is_empty() {
+            return Step::Close;
+        }
+        crate::log::info!("{} connection timed out reading", conn.peer_text);
+        let rejection = Rejection::fatal(408, "No complete request arrived in time.");
+        exchange::refuse(conn, &head::Refused { rejection, line: None }, desk)
+    }
+}
+
+/// The client ended in the middle of a head.
+fn incomplete(conn: &mut Connection, desk: &mut Desk) -> Step {
+    let rejection = Rejection::malformed("The request ended before its head was complete.");
+    exchange::refuse(conn, &head::Refused { rejection, line: None }, desk)
+}

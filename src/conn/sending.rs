@@ -1,0 +1,119 @@
+//! Sending: the rest of a response that one call could not take, or that a throttle paces.
+
+use std::time::Instant;
+
+use super::outgoing::Outgoing;
+use super::record::Record;
+use super::socket::Progress;
+use super::wait::{On, Wait, Wake};
+use super::{Connection, Desk, Phase, Share, Step};
+use crate::request::BodyLength;
+use crate::throttle::{Allowance, Pacer};
+
+/// What follows a response.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum After {
+    /// The connection takes another request.
+    NextRequest,
+    /// It does, once this request's content, which nobody wanted, is read past.
+    Drain(BodyLength),
+    /// It ends, but the client may still be sending: read on a moment, so that the response is not
+    /// destroyed by a reset (RFC 9112 §9.6).
+    Linger,
+    /// It ends.
+    Close,
+}
+
+impl After {
+    /// Will there be another request?
+    pub fn keeps_alive(self) -> bool {
+        matches!(self, After::NextRequest | After::Drain(_))
+    }
+}
+
+/// A response on its way.
+#[derive(Debug)]
+pub struct Sending {
+    outgoing: Outgoing,
+    record: Record,
+    pacer: Option<Pacer>,
+    after: After,
+    /// Bytes of head not yet sent: they do not count as content.
+    head_left: u64,
+    /// Bytes of content sent.
+    content: u64,
+    /// Since when the client has taken nothing.
+    stalled: Option<Instant>,
+}
+
+impl Sending {
+    /// A response of which nothing is sent.
+    pub fn new(outgoing: Outgoing, record: Record, pacer: Option<Pacer>, after: After) -> Sending {
+        Sending { outgoing, record, pacer, after, head_left: 0, content: 0, stalled: None }
+    }
+
+    /// The same, `head_left` bytes of head and everything after `content` bytes of content to go.
+    pub fn part_sent(self, head_left: u64, content: u64) -> Sending {
+        Sending { head_left, content, ..self }
+    }
+
+    /// Sends until it is done, the socket is full, the throttle says pause or the share is spent.
+    pub fn go_on(mut self: Box<Self>, conn: &mut Connection, wake: Wake, desk: &mut Desk, share: &mut Share) -> Step {
+        let limit = desk.site.config.timeouts.send;
+        if wake == Wake::Expired && self.stalled.is_some_and(|since| since.elapsed() >= limit) {
+            crate::log::info!("{} connection timed out sending", conn.peer_text);
+            self.record(conn, desk);
+            return Step::Close;
+        }
+        loop {
+            let most = match self.pacer.as_mut().map(|pacer| pacer.allowance(Instant::now())) {
+                Some(Allowance::Until(at)) => {
+                    return Step::Wait(Phase::Sending(self), Wait { on: On::Time, until: at });
+                }
+                Some(Allowance::Bytes(n)) => n.min(share.bytes),
+                None => share.bytes,
+            };
+            match self.outgoing.send(&mut conn.socket, most) {
+                Progress::Moved(n) => self.account(n as u64, share),
+                Progress::WouldBlock => {
+                    let since = *self.stalled.get_or_insert_with(Instant::now);
+                    return Step::Wait(Phase::Sending(self), Wait { on: On::Writable, until: since + limit });
+                }
+                Progress::Ended => {
+                    crate::log::error!("{} a file became shorter while it was sent", conn.peer_text);
+                    self.record(conn, desk);
+                    return Step::Close;
+                }
+                Progress::Broken(_) => {
+                    self.record(conn, desk);
+                    return Step::Close;
+                }
+            }
+            if self.outgoing.is_empty() {
+                self.record(conn, desk);
+                return self.after.step(conn);
+            }
+            if share.is_spent() {
+                return Step::Yield(Phase::Sending(self));
+            }
+        }
+    }
+
+    fn account(&mut self, n: u64, share: &mut Share) {
+        self.stalled = None;
+        share.spend_bytes(n);
+        let head = n.min(self.head_left);
+        self.head_left -= head;
+        self.content += n - head;
+        if let Some(pacer) = &mut self.pacer {
+            pacer.sent(n, Instant::now());
+        }
+    }
+
+    /// Writes the access log's line, with what was really sent.
+    pub fn record(&self, conn: &Connection, desk: &Desk) {
+        let entry = self.record.entry(&conn.peer_text, self.content);
+        desk.site.stats.answered(entry.status, entry.bytes);
+        desk.site.log.record(&entry);
+    }
+}

@@ -1,0 +1,72 @@
+//! Everything a stage may read: one configuration and what was built from it. No globals.
+
+use std::fs::File;
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use crate::config::Config;
+use crate::log::access::AccessLog;
+use crate::log::stats::Stats;
+use crate::resource::Resolver;
+use crate::resource::beneath::Root;
+use crate::response::head::HeadPolicy;
+use crate::response::{ErrorPages, Policy, SERVER};
+use crate::throttle::Throttles;
+
+/// One configuration, in force. A reload makes a new one; connections finish with the old.
+#[derive(Debug)]
+pub struct Site {
+    /// What the operator decided.
+    pub config: Arc<Config>,
+    /// Names → resources.
+    pub resolver: Resolver,
+    /// Bandwidth rules.
+    pub throttles: Arc<Throttles>,
+    /// Where exchanges are recorded.
+    pub log: Arc<AccessLog>,
+    /// Counters.
+    pub stats: Arc<Stats>,
+    /// Fields that every head carries.
+    pub head_policy: HeadPolicy,
+    pages: ErrorPages,
+}
+
+impl Site {
+    /// Builds a site that serves the current directory; call it after chroot and chdir. `webroot` is
+    /// that directory's absolute path as symbolic links below it name it (thttpd's webroot string).
+    ///
+    /// # Errors
+    /// When the current directory cannot be opened.
+    pub fn new(
+        config: Arc<Config>,
+        webroot: &[u8],
+        throttles: Arc<Throttles>,
+        log: Arc<AccessLog>,
+        stats: Arc<Stats>,
+    ) -> io::Result<Site> {
+        let root = Arc::new(Root::open(Path::new("."), webroot)?);
+        let pages = ErrorPages::below(File::from(root.fd().try_clone_to_owned()?), &config.charset);
+        Ok(Site {
+            resolver: Resolver::new(root, Arc::clone(&config)),
+            head_policy: HeadPolicy::new(SERVER, &config.p3p, config.max_age),
+            throttles,
+            log,
+            stats,
+            pages,
+            config,
+        })
+    }
+
+    /// What responses depend on, for one request.
+    pub fn policy<'a>(&'a self, vhost: Option<&'a str>, now: SystemTime) -> Policy<'a> {
+        Policy {
+            pages: &self.pages,
+            host_dir: vhost.map(str::as_bytes),
+            charset: &self.config.charset,
+            hide_dotfiles: self.config.hide_dotfiles,
+            now,
+        }
+    }
+}
