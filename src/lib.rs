@@ -17,3 +17,4 @@ pub mod response;
 pub mod sys;
 #[cfg(test)]
 mod testing;
+pub mod throttle;

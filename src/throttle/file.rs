@@ -1,0 +1,143 @@
+//! The throttle file: bytes → rules.
+//!
+//! ```text
+//! # comment, to the end of the line
+//! **.jpg|**.gif   50000           at most 50 000 bytes a second, all senders together
+//! **              2000-100000     and refuse requests that would leave any less than 2 000
+//! **.iso          per-address 200000      at most 200 000 for each client address
+//! **.iso          per-connection 50000    at most 50 000 for each connection
+//! connections     per-address 20          at most 20 connections of one address at once
+//! ```
+//!
+//! The first two kinds are thttpd's, read as it reads them: blanks are spaces and tabs, a leading
+//! slash of the pattern and of each alternative is dropped, what follows the numbers is ignored (but
+//! told of). The other three are ours. Their second word is not a number, so thttpd called such lines
+//! unparsable, and no file that worked with it can hold one by accident. A pattern that is just
+//! `connections` is written `/connections`. Addresses are IPv4 addresses and IPv6 /64 networks.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use crate::config::pattern::Pattern;
+
+use super::{Each, Rule};
+
+/// A line that is not as it should be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problem {
+    /// The throttle file.
+    pub file: PathBuf,
+    /// Line number, from 1.
+    pub line: usize,
+    /// The line without its comment.
+    pub text: String,
+    /// What is wrong with it.
+    pub why: &'static str,
+    /// The line makes no rule; else it does, and only part of it was ignored.
+    pub skipped: bool,
+}
+
+/// thttpd's words for a skipped line, with the place and the reason added.
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let kind = if self.skipped { "unparsable" } else { "doubtful" };
+        let Problem { file, line, text, why, .. } = self;
+        write!(f, "{kind} line in {}:{line} - {text:.80} ({why})", file.display())
+    }
+}
+
+/// What a throttle file says.
+#[derive(Debug, Default)]
+pub struct Parsed {
+    /// Its rules, in order.
+    pub rules: Vec<Rule>,
+    /// The smallest cap on simultaneous connections per address, if there is any.
+    pub connections_per_address: Option<usize>,
+    /// What was wrong.
+    pub problems: Vec<Problem>,
+}
+
+/// Reads all lines of `content`; `path` is for the problems.
+pub fn parse(path: &Path, content: &[u8]) -> Parsed {
+    let mut parsed = Parsed::default();
+    for (index, raw) in content.split(|&b| b == b'\n').enumerate() {
+        let raw = raw.split(|&b| b == b'#').next().unwrap_or_default().trim_ascii();
+        if raw.is_empty() {
+            continue;
+        }
+        let mut report = |why, skipped| {
+            let text = String::from_utf8_lossy(raw).into_owned();
+            parsed.problems.push(Problem { file: path.to_owned(), line: index + 1, text, why, skipped });
+        };
+        match std::str::from_utf8(raw).map_err(|_| "not UTF-8").and_then(line) {
+            Err(why) => report(why, true),
+            Ok((entry, doubt)) => {
+                if let Some(why) = doubt {
+                    report(why, false);
+                }
+                match entry {
+                    Entry::Rule(rule) => parsed.rules.push(rule),
+                    Entry::Connections(most) => {
+                        let cap = parsed.connections_per_address.get_or_insert(most);
+                        *cap = most.min(*cap);
+                    }
+                }
+            }
+        }
+    }
+    parsed
+}
+
+/// What one line says.
+enum Entry {
+    Rule(Rule),
+    Connections(usize),
+}
+
+/// A line that is not empty → what it says, and a doubt if part of it was ignored.
+fn line(text: &str) -> Result<(Entry, Option<&'static str>), &'static str> {
+    let (subject, rest) = text.split_once(BLANKS).ok_or("a pattern without a rate")?;
+    let rest = rest.trim_start_matches(BLANKS);
+    if rest.starts_with(|c: char| c.is_ascii_digit()) {
+        return shared_rule(subject, rest);
+    }
+    let (word, number) = rest.split_once(BLANKS).ok_or("no rate after the pattern")?;
+    let each = match word {
+        "per-address" => Each::Address,
+        "per-connection" => Each::Connection,
+        _ => return Err("no rate after the pattern"),
+    };
+    let max = match digits(number.trim_start_matches(BLANKS)) {
+        Some((max, "")) if max > 0 => max,
+        _ => return Err("expected one number, not zero, at the end"),
+    };
+    if subject == "connections" && each == Each::Address {
+        return Ok((Entry::Connections(usize::try_from(max).unwrap_or(usize::MAX)), None));
+    }
+    Ok((Entry::Rule(Rule { pattern: Pattern::relative(subject), each, min: 0, max }), None))
+}
+
+/// thttpd's own kind: `numbers` is `MAX` or `MIN-MAX`.
+fn shared_rule(pattern: &str, numbers: &str) -> Result<(Entry, Option<&'static str>), &'static str> {
+    let (first, rest) = digits(numbers).ok_or("no rate after the pattern")?;
+    let range = rest.strip_prefix('-').and_then(|rest| digits(rest.trim_start_matches(BLANKS)));
+    let (min, max, rest) = match range {
+        Some((max, rest)) => (first, max, rest),
+        None => (0, first, rest),
+    };
+    if min > max {
+        return Err("the minimum is above the maximum");
+    }
+    let doubt = (!rest.is_empty()).then_some("what follows the rate is ignored");
+    Ok((Entry::Rule(Rule { pattern: Pattern::relative(pattern), each: Each::Rule, min, max }), doubt))
+}
+
+const BLANKS: [char; 2] = [' ', '\t'];
+
+/// The number that `text` starts with, as large as fits, and what follows it.
+fn digits(text: &str) -> Option<(u64, &str)> {
+    let end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let (number, rest) = text.split_at(end);
+    let grow = |n: u64, d: u8| n.saturating_mul(10).saturating_add(u64::from(d - b'0'));
+    (end > 0).then(|| (number.bytes().fold(0, grow), rest))
+}

@@ -1,0 +1,1 @@
+//! Simulations come here.
