@@ -9,10 +9,13 @@
 //!
 //! Arrows point right only.
 pub mod config;
+pub mod conn;
 pub mod log;
+pub mod net;
 pub mod request;
 pub mod resource;
 pub mod response;
+pub mod site;
 #[allow(unsafe_code)]
 pub mod sys;
 #[cfg(test)]

@@ -22,7 +22,13 @@ impl Draining {
     }
 
     /// Reads past what has arrived.
-    pub fn go_on(mut self: Box<Self>, conn: &mut Connection, wake: Wake, desk: &mut Desk, share: &mut Share) -> Step {
+    pub fn go_on(
+        mut self: Box<Self>,
+        conn: &mut Connection,
+        wake: Wake,
+        desk: &mut Desk,
+        share: &mut Share,
+    ) -> Step {
         if matches!(wake, Wake::Expired) || desk.draining {
             return Step::Close;
         }

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use super::draining::Draining;
@@ -14,10 +15,10 @@ use super::socket::Progress;
 use super::{Connection, Desk, Phase, Step};
 use crate::log::access::AccessEntry;
 use crate::request::head::Refused;
-use crate::request::{BodyLength, Method, Request, Version};
+use crate::request::{BodyLength, Method, Rejection, Request, Version};
 use crate::resource::{Denied, Resource, Severity, vhost};
 use crate::response::head::{Frame, write as write_head};
-use crate::response::{Body, ErrorPages, Response, Status, error, refuse as refusal_page, respond};
+use crate::response::{Body, Response, error, refuse as refusal_page, respond};
 use crate::site::Site;
 use crate::throttle::Pacer;
 
@@ -56,7 +57,8 @@ pub fn answer(conn: &mut Connection, request: &Request<'_>, desk: &mut Desk) -> 
         vhost::directory(request, local)
     });
     let decision = decide(conn, request, vhost.as_deref(), &desk.site);
-    let mut entry = record::entry(request, &conn.peer_text, vhost.as_deref());
+    let peer = Arc::clone(&conn.peer_text);
+    let mut entry = record::entry(request, &peer, vhost.as_deref());
     entry.status = decision.response.status.0;
     entry.user = decision.user.as_deref();
     let after = after(conn, request, &decision.response, desk);
@@ -95,9 +97,16 @@ fn decide(conn: &Connection, request: &Request<'_>, vhost: Option<&str>, site: &
             return response.into();
         }
     };
-    match site.throttles.admit(&found.name, conn.peer()) {
-        Ok(pacer) => Decision { response: respond(request, found.resource, &policy), user: found.user, pacer },
-        Err(refused) => refusal_page(&refused.into(), request, &policy).into(),
+    match site.throttles.admit(&found.name, conn.peer) {
+        Ok(pacer) => {
+            Decision { response: respond(request, found.resource, &policy), user: found.user, pacer }
+        }
+        Err(refused) => {
+            let why = "{url} is asked for by too many at once; please try again later.";
+            let mut response = refusal_page(&Rejection::new(503, why), request, &policy);
+            response.set_field("Retry-After", refused.retry_after.to_string().into_bytes());
+            response.into()
+        }
     }
 }
 
@@ -131,7 +140,8 @@ pub fn refuse(conn: &mut Connection, refused: &Refused<'_>, desk: &mut Desk) -> 
     let policy = desk.site.policy(None, SystemTime::now());
     let url = refused.line.map_or(&b""[..], |line| line.target);
     let response = error::page(&refused.rejection, url, policy.pages, None);
-    let entry = record::entry_of_line(refused.line.as_ref(), &conn.peer_text, response.status.0);
+    let peer = Arc::clone(&conn.peer_text);
+    let entry = record::entry_of_line(refused.line.as_ref(), &peer, response.status.0);
     let method = refused.line.map_or(Method::Unknown, |line| line.method);
     let frame = Frame {
         version: refused.line.map_or(Version::Http11, |line| line.version),
@@ -161,7 +171,13 @@ struct Reply {
 
 impl Reply {
     /// Sends what can be sent at once; records the exchange if that was all.
-    fn transmit(self, conn: &mut Connection, entry: &AccessEntry<'_>, method: Method, desk: &mut Desk) -> Outcome {
+    fn transmit(
+        self,
+        conn: &mut Connection,
+        entry: &AccessEntry<'_>,
+        method: Method,
+        desk: &mut Desk,
+    ) -> Outcome {
         let mut body = self.body;
         match &body {
             Body::Bytes(bytes, range) if range.len() <= INLINE => {
@@ -216,7 +232,9 @@ impl After {
     pub fn step(self, conn: &Connection) -> Step {
         match self {
             After::NextRequest => Step::Enter(Phase::Reading(Reading::first())),
-            After::Drain(length) => Step::Enter(Phase::Draining(Box::new(Draining::new(length, MOST_DRAINED)))),
+            After::Drain(length) => {
+                Step::Enter(Phase::Draining(Box::new(Draining::new(length, MOST_DRAINED))))
+            }
             After::Linger => Step::Enter(Phase::Lingering(Lingering::begin(&conn.socket))),
             After::Close => Step::Close,
         }

@@ -51,7 +51,7 @@ pub struct Connection {
     socket: Socket,
     peer: SocketAddr,
     /// The peer's address as logged: IPv4 in IPv6 shown as IPv4.
-    peer_text: Box<str>,
+    peer_text: Arc<str>,
     phase: Phase,
     /// Bytes received and not yet understood; empty (and unallocated) between requests.
     pending: Vec<u8>,

@@ -140,12 +140,12 @@ impl Outgoing {
                 Segment::Shared(_, range) => {
                     let n = left.min(range.len() as u64);
                     range.start += usize::try_from(n).unwrap_or_default();
-                    (n, range.is_empty())
+                    (n, range.start == range.end)
                 }
                 Segment::File(_, range) => {
                     let n = left.min(range.end - range.start);
                     range.start += n;
-                    (n, range.is_empty())
+                    (n, range.start == range.end)
                 }
             };
             left -= gone.0;

@@ -58,7 +58,13 @@ impl Sending {
     }
 
     /// Sends until it is done, the socket is full, the throttle says pause or the share is spent.
-    pub fn go_on(mut self: Box<Self>, conn: &mut Connection, wake: Wake, desk: &mut Desk, share: &mut Share) -> Step {
+    pub fn go_on(
+        mut self: Box<Self>,
+        conn: &mut Connection,
+        wake: Wake,
+        desk: &mut Desk,
+        share: &mut Share,
+    ) -> Step {
         let limit = desk.site.config.timeouts.send;
         if wake == Wake::Expired && self.stalled.is_some_and(|since| since.elapsed() >= limit) {
             crate::log::info!("{} connection timed out sending", conn.peer_text);

@@ -14,6 +14,9 @@ use nix::errno::Errno;
 use nix::sys::sendfile::sendfile64;
 use nix::sys::socket::{MsgFlags, SockaddrStorage, recv, send, sendmsg};
 
+/// "More follows": nix has no name for it.
+const MSG_MORE: MsgFlags = MsgFlags::from_bits_retain(nix::libc::MSG_MORE);
+
 /// What an attempt came to. Waiting and the peer's end are no errors.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Progress {
@@ -110,7 +113,7 @@ impl Socket {
 
 fn flags(more: bool) -> MsgFlags {
     let base = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_NOSIGNAL;
-    if more { base | MsgFlags::MSG_MORE } else { base }
+    if more { base | MSG_MORE } else { base }
 }
 
 fn progress(result: nix::Result<usize>) -> Progress {

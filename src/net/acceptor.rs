@@ -1,0 +1,138 @@
+//! The acceptor: one thread that takes new connections in and hands them over.
+
+use std::io;
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::os::fd::AsFd;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::eventfd::{EfdFlags, EventFd};
+
+use super::{Floor, Held, lot};
+use crate::conn::Connection;
+use crate::conn::wait::Wake;
+
+/// First and longest pause when the system is out of descriptors or memory.
+const PAUSE: Duration = Duration::from_millis(50);
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+
+/// The accepting thread, and how to stop it.
+#[derive(Debug)]
+pub struct Acceptor {
+    stop: Arc<Stop>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+#[derive(Debug)]
+struct Stop {
+    asked: AtomicBool,
+    bell: EventFd,
+}
+
+impl Acceptor {
+    /// Starts to accept on `listeners`.
+    ///
+    /// # Errors
+    /// When the system has no thread or descriptor for us.
+    pub fn start(listeners: Vec<TcpListener>, floor: Arc<Floor>) -> io::Result<Acceptor> {
+        for listener in &listeners {
+            listener.set_nonblocking(true)?;
+        }
+        let bell = EventFd::from_flags(EfdFlags::EFD_CLOEXEC)?;
+        let stop = Arc::new(Stop { asked: AtomicBool::new(false), bell });
+        let thread = {
+            let stop = Arc::clone(&stop);
+            std::thread::Builder::new()
+                .name("acceptor".into())
+                .stack_size(128 * 1024)
+                .spawn(move || accept_all(&listeners, &floor, &stop))?
+        };
+        Ok(Acceptor { stop, thread: Mutex::new(Some(thread)) })
+    }
+
+    /// Closes the listening sockets; returns when they are closed.
+    pub fn stop(&self) {
+        self.stop.asked.store(true, Relaxed);
+        let _ = self.stop.bell.write(1);
+        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(thread) = thread {
+            let _ = thread.join();
+        }
+    }
+}
+
+fn accept_all(listeners: &[TcpListener], floor: &Floor, stop: &Stop) {
+    let mut pause = PAUSE;
+    while !stop.asked.load(Relaxed) {
+        if !floor.gate.has_room() {
+            wait_for_room(floor, stop);
+            continue;
+        }
+        let mut ready: Vec<PollFd<'_>> =
+            listeners.iter().map(|listener| PollFd::new(listener.as_fd(), PollFlags::POLLIN)).collect();
+        ready.push(PollFd::new(stop.bell.as_fd(), PollFlags::POLLIN));
+        // A failed poll is retried; what it failed of will show in accept.
+        let _ = poll(&mut ready, PollTimeout::NONE);
+        for (listener, ready) in listeners.iter().zip(&ready) {
+            if ready.any() == Some(false) {
+                continue;
+            }
+            match accept_ready(listener, floor, stop) {
+                Ok(()) => pause = PAUSE,
+                Err(error) => {
+                    if pause == PAUSE {
+                        crate::log::error!("accept - {error}; accepting pauses until it works again");
+                    }
+                    std::thread::sleep(pause);
+                    pause = LONGEST_PAUSE.min(pause * 2);
+                }
+            }
+        }
+    }
+}
+
+/// The rest of the world waits in the kernel's backlog meanwhile.
+fn wait_for_room(floor: &Floor, stop: &Stop) {
+    crate::log::warning!("too many connections!");
+    while !floor.gate.has_room() && !stop.asked.load(Relaxed) {
+        floor.gate.wait_for_room(PAUSE);
+    }
+}
+
+/// Takes what waits on one listener.
+fn accept_ready(listener: &TcpListener, floor: &Floor, stop: &Stop) -> io::Result<()> {
+    while floor.gate.has_room() && !stop.asked.load(Relaxed) {
+        match listener.accept() {
+            Ok((stream, peer)) => admit(stream, peer, floor),
+            Err(error) => match error.raw_os_error().map(Errno::from_raw) {
+                Some(Errno::EAGAIN) => return Ok(()),
+                // The client has left again, or the network said so: no fault of ours.
+                Some(
+                    Errno::EINTR
+                    | Errno::ECONNABORTED
+                    | Errno::EPROTO
+                    | Errno::EPERM
+                    | Errno::ENETDOWN
+                    | Errno::ENETUNREACH
+                    | Errno::EHOSTUNREACH
+                    | Errno::ETIMEDOUT,
+                ) => {}
+                _ => return Err(error),
+            },
+        }
+    }
+    Ok(())
+}
+
+fn admit(stream: TcpStream, peer: SocketAddr, floor: &Floor) {
+    let held = Held {
+        connection: Connection::new(stream, peer),
+        watched: lot::Watched::default(),
+        _permit: floor.gate.enter(),
+    };
+    floor.hand(Box::new(held), Wake::Ready);
+}

@@ -1,0 +1,289 @@
+//! The parking lot: every connection that waits, waits here and holds no worker.
+//!
+//! It is an edge-triggered readiness set in which idle workers themselves wait, a slot for each
+//! descriptor number, and the deadlines. A socket is registered once, when it is first parked, and
+//! stays so for life: a request on a parked connection then costs no call to arm anything.
+//!
+//! An edge that comes while a worker has the connection is noted in its slot; the worker, when it
+//! comes to park, finds the note and tries again. So no wake-up is lost, and a connection is never in
+//! two places: whoever takes it out of its slot, under the slot's lock, has it.
+
+use std::io;
+use std::os::fd::RawFd;
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst, fence};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Instant;
+
+use nix::errno::Errno;
+use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
+use nix::sys::eventfd::{EfdFlags, EventFd};
+
+use super::Held;
+use super::deadlines::{Alarm, Deadlines, Due};
+use crate::conn::wait::{On, Wait, Wake};
+
+/// Descriptor numbers that a slot can be had for.
+pub const MOST_DESCRIPTORS: usize = CHUNKS * CHUNK;
+const CHUNK: usize = 1024;
+const CHUNKS: usize = 1024;
+
+/// Events taken from the set at once. The connections behind them are served one after another, so
+/// many would make the last of them wait; few cost a system call each.
+const BATCH: usize = 8;
+
+/// Key of the bell in the set.
+const BELL: u64 = u64::MAX;
+
+/// Marks an event of a script's pipe; the key is that of its connection's socket.
+const PIPE: u64 = 1 << 32;
+
+/// What is always watched of a socket once it is in the set.
+const INPUT: EpollFlags = EpollFlags::EPOLLIN.union(EpollFlags::EPOLLRDHUP).union(EpollFlags::EPOLLET);
+
+/// What the readiness set watches for a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Watched {
+    socket: Option<EpollFlags>,
+    pipe: Option<RawFd>,
+}
+
+/// One descriptor number's place.
+#[derive(Debug, Default)]
+struct Slot {
+    parked: Option<(Box<Held>, Wait)>,
+    /// An edge came while the connection was away.
+    missed: bool,
+    /// That edge said that the peer has ended its side.
+    hangup: bool,
+    /// The one entry in the deadlines that counts.
+    alarm: Option<Instant>,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub struct Lot {
+    set: Epoll,
+    bell: EventFd,
+    /// Workers waiting in the set, or about to.
+    idle: AtomicUsize,
+    slots: Box<[OnceLock<Box<[Mutex<Slot>]>>]>,
+    deadlines: Deadlines,
+}
+
+impl Lot {
+    /// An empty lot.
+    ///
+    /// # Errors
+    /// When the system has no descriptors for us.
+    pub fn new() -> io::Result<Lot> {
+        let set = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
+        let bell = EventFd::from_flags(EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK)?;
+        set.add(&bell, EpollEvent::new(EpollFlags::EPOLLIN | EpollFlags::EPOLLET, BELL))?;
+        let slots = (0..CHUNKS).map(|_| OnceLock::new()).collect();
+        Ok(Lot { set, bell, idle: AtomicUsize::new(0), slots, deadlines: Deadlines::default() })
+    }
+
+    /// Takes a connection in. Gives it back when what it waits for has already happened.
+    pub fn park(&self, mut held: Box<Held>, wait: Wait) -> Option<(Box<Held>, Wake)> {
+        let key = key_of(&held);
+        let mut slot = self.slot(key);
+        let missed = std::mem::take(&mut slot.missed);
+        let hangup = std::mem::take(&mut slot.hangup);
+        if missed && wait.on != On::Time {
+            return Some((held, if hangup { Wake::Hangup } else { Wake::Ready }));
+        }
+        // Registered under the slot's lock: an event that this brings finds the connection there.
+        if self.watch(&mut held, key, wait.on).is_err() {
+            return Some((held, Wake::Cut));
+        }
+        slot.parked = Some((held, wait));
+        if slot.alarm.is_none_or(|alarm| wait.until < alarm) {
+            slot.alarm = Some(wait.until);
+            self.deadlines.add(wait.until, key);
+        }
+        None
+    }
+
+    /// Stops watching a connection whose worker will wait for it in a read: its next request would
+    /// wake a second worker for nothing.
+    pub fn unwatch(&self, held: &mut Held) {
+        if held.watched.socket.is_some_and(|flags| flags != EpollFlags::EPOLLET)
+            && self.modify(held, EpollFlags::EPOLLET).is_ok()
+        {
+            held.watched.socket = Some(EpollFlags::EPOLLET);
+        }
+    }
+
+    fn watch(&self, held: &mut Held, key: usize, on: On) -> nix::Result<()> {
+        let wanted = match on {
+            On::Readable | On::Time => INPUT,
+            On::Writable => INPUT | EpollFlags::EPOLLOUT,
+            On::Pipe(fd) => {
+                self.watch_pipe(held, key, fd)?;
+                INPUT
+            }
+        };
+        let flags = match held.watched.socket {
+            // Room for output, once watched, stays watched: it says nothing until it is news.
+            Some(present) if present.contains(wanted) => return Ok(()),
+            Some(present) => {
+                self.modify(held, present | wanted)?;
+                present | wanted
+            }
+            None => {
+                self.set.add(held.connection.socket().fd(), EpollEvent::new(wanted, key as u64))?;
+                wanted
+            }
+        };
+        held.watched.socket = Some(flags);
+        Ok(())
+    }
+
+    fn modify(&self, held: &Held, flags: EpollFlags) -> nix::Result<()> {
+        self.set.modify(held.connection.socket().fd(), &mut EpollEvent::new(flags, key_of(held) as u64))
+    }
+
+    fn watch_pipe(&self, held: &mut Held, key: usize, fd: RawFd) -> nix::Result<()> {
+        if held.watched.pipe == Some(fd) {
+            return Ok(());
+        }
+        let mut event = EpollEvent::new(EpollFlags::EPOLLIN | EpollFlags::EPOLLET, key as u64 | PIPE);
+        let pipe = crate::sys::fd::borrow(fd);
+        match self.set.add(pipe, event) {
+            Err(Errno::EEXIST) => self.set.modify(pipe, &mut event)?,
+            answer => answer?,
+        }
+        held.watched.pipe = Some(fd);
+        Ok(())
+    }
+
+    /// Waits in the set until something happens, or with `block` unset only looks; hands every
+    /// connection that is ready to `serve`. `is_handed` tells whether the channel holds something.
+    pub fn wait(&self, block: bool, is_handed: &dyn Fn() -> bool, serve: &mut dyn FnMut(Box<Held>, Wake)) {
+        let mut events = [EpollEvent::empty(); BATCH];
+        let count = if block {
+            self.idle.fetch_add(1, SeqCst);
+            // Whoever hands something over after this look sees us idle, and rings.
+            fence(SeqCst);
+            let timeout = if is_handed() { EpollTimeout::ZERO } else { EpollTimeout::NONE };
+            let count = self.set.wait(&mut events, timeout);
+            self.idle.fetch_sub(1, SeqCst);
+            count
+        } else {
+            self.set.wait(&mut events, EpollTimeout::ZERO)
+        };
+        // An interrupted wait is a wait in which nothing happened.
+        for event in &events[..count.unwrap_or(0)] {
+            if event.data() != BELL
+                && let Some((held, wake)) = self.take(event.data(), event.events())
+            {
+                serve(held, wake);
+            }
+        }
+    }
+
+    /// Takes out the connection that an event is for, if it waits for such an event.
+    fn take(&self, data: u64, flags: EpollFlags) -> Option<(Box<Held>, Wake)> {
+        let mut slot = self.slot(usize::try_from(data & (PIPE - 1)).ok()?);
+        let of_pipe = data & PIPE != 0;
+        let gone = !of_pipe && flags.intersects(EpollFlags::EPOLLHUP | EpollFlags::EPOLLERR);
+        let hangup = !of_pipe && flags.intersects(EpollFlags::EPOLLRDHUP | EpollFlags::EPOLLHUP);
+        let Some((_, wait)) = &slot.parked else {
+            slot.missed = true;
+            slot.hangup |= hangup;
+            return None;
+        };
+        let wanted = match wait.on {
+            On::Readable => !of_pipe && flags.intersects(EpollFlags::EPOLLIN | EpollFlags::EPOLLRDHUP),
+            On::Writable => !of_pipe && flags.intersects(EpollFlags::EPOLLOUT),
+            On::Pipe(_) => of_pipe,
+            On::Time => false,
+        };
+        if !wanted && !gone {
+            return None;
+        }
+        let (held, _) = slot.parked.take()?;
+        Some((held, if hangup { Wake::Hangup } else { Wake::Ready }))
+    }
+
+    /// Takes everything out.
+    pub fn take_all(&self, each: &mut dyn FnMut(Box<Held>)) {
+        for slot in self.slots.iter().filter_map(OnceLock::get).flatten() {
+            let parked = lock(slot).parked.take();
+            if let Some((held, _)) = parked {
+                each(held);
+            }
+        }
+    }
+
+    /// Wakes one waiting worker.
+    pub fn ring(&self) {
+        let _ = self.bell.write(1);
+    }
+
+    /// Wakes one waiting worker if there is any; otherwise whoever finishes next will look.
+    pub fn ring_if_idle(&self) {
+        fence(SeqCst);
+        if self.idle() > 0 {
+            self.ring();
+        }
+    }
+
+    /// Workers waiting in the set.
+    pub fn idle(&self) -> usize {
+        self.idle.load(SeqCst)
+    }
+
+    /// The timer thread: hands out every connection whose wait has ended, until the lot ends.
+    pub fn watch_deadlines(&self, expired: &dyn Fn(Box<Held>)) {
+        loop {
+            match self.deadlines.next() {
+                Alarm::Due(key, at) => {
+                    if let Some(held) = self.expire(key, at) {
+                        expired(held);
+                    }
+                }
+                Alarm::Sweep(entries) => {
+                    let counts = |due: &Due| self.slot(due.0.1).alarm == Some(due.0.0);
+                    self.deadlines.restore(entries.into_iter().filter(counts).collect());
+                }
+                Alarm::Ended => return,
+            }
+        }
+    }
+
+    fn expire(&self, key: usize, at: Instant) -> Option<Box<Held>> {
+        let mut slot = self.slot(key);
+        if slot.alarm != Some(at) {
+            return None;
+        }
+        slot.alarm = None;
+        let until = slot.parked.as_ref()?.1.until;
+        if until <= Instant::now() {
+            return slot.parked.take().map(|(held, _)| held);
+        }
+        slot.alarm = Some(until);
+        self.deadlines.add(until, key);
+        None
+    }
+
+    /// Lets the timer thread end, and wakes a worker to see that it is over.
+    pub fn end(&self) {
+        self.deadlines.end();
+        self.ring();
+    }
+
+    fn slot(&self, key: usize) -> MutexGuard<'_, Slot> {
+        let chunk = self.slots[key / CHUNK].get_or_init(|| (0..CHUNK).map(|_| Mutex::default()).collect());
+        lock(&chunk[key % CHUNK])
+    }
+}
+
+/// A panic while a slot was locked leaves it whole: every change to it is a single assignment.
+fn lock(slot: &Mutex<Slot>) -> MutexGuard<'_, Slot> {
+    slot.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn key_of(held: &Held) -> usize {
+    usize::try_from(held.connection.socket().raw_fd()).unwrap_or_default()
+}

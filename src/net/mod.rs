@@ -1,0 +1,205 @@
+//! Who owns a connection, and when.
+//!
+//! ```text
+//!             accept             channel (unbounded; the Gate bounds it)
+//!  listeners ────────► acceptor ─────────► worker 1..N ──turn──► closed
+//!                                           ▲      │ Next::Park
+//!                                     ready │      ▼
+//!                                         parking lot ◄── deadlines ── timer thread
+//! ```
+//!
+//! A connection is owned by exactly one place: the channel, a worker, or the parking lot. A worker
+//! does all that can be done without waiting on the client; whatever then waits — for a request,
+//! for room in a socket buffer, for a throttle's pause to end — waits in the [`lot`], so no slow client
+//! holds a worker. Workers themselves wait in one place only, the lot's readiness set, in which an
+//! event descriptor rings when something was put into the channel.
+
+use std::io;
+use std::net::TcpListener;
+use std::num::NonZero;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, PoisonError, RwLock};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{Receiver, Sender, unbounded};
+use threadpool::ThreadPool;
+
+use crate::conn::Connection;
+use crate::conn::wait::Wake;
+use crate::site::Site;
+
+mod acceptor;
+mod deadlines;
+mod gate;
+mod lot;
+mod worker;
+
+use acceptor::Acceptor;
+use gate::{Gate, Permit};
+use lot::Lot;
+
+/// A worker's stack: a turn needs some tens of KiB at its deepest.
+const WORKER_STACK: usize = 256 * 1024;
+
+/// A connection and what it holds while it lives.
+#[derive(Debug)]
+struct Held {
+    connection: Connection,
+    /// What the readiness set watches for it.
+    watched: lot::Watched,
+    _permit: Permit,
+}
+
+/// A connection on its way to a worker, and why.
+type Handed = (Box<Held>, Wake);
+
+/// What acceptor, workers and timer share.
+#[derive(Debug)]
+struct Floor {
+    lot: Lot,
+    gate: Arc<Gate>,
+    to_workers: Sender<Handed>,
+    handed: Receiver<Handed>,
+    site: RwLock<Arc<Site>>,
+    /// Counts configurations, so that a worker sees cheaply that its own is old.
+    edition: AtomicU64,
+    draining: AtomicBool,
+    cutting: AtomicBool,
+    ended: AtomicBool,
+    heartbeat: AtomicU64,
+}
+
+impl Floor {
+    fn site(&self) -> Arc<Site> {
+        Arc::clone(&self.site.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Puts a connection into the channel and sees to it that somebody takes it out.
+    fn hand(&self, held: Box<Held>, wake: Wake) {
+        // The receiving end lives as long as we do.
+        let _ = self.to_workers.send((held, wake));
+        self.lot.ring_if_idle();
+    }
+
+    /// Tells every parked connection that the server ends.
+    fn empty_lot(&self) {
+        self.lot.take_all(&mut |held| self.hand(held, Wake::Drain));
+    }
+}
+
+/// A running server.
+#[derive(Debug)]
+pub struct Server {
+    floor: Arc<Floor>,
+    acceptor: Acceptor,
+    timer: Option<JoinHandle<()>>,
+    workers: ThreadPool,
+}
+
+impl Server {
+    /// Starts to serve `site` on `listeners`.
+    ///
+    /// # Errors
+    /// When the system has no threads or descriptors for us.
+    pub fn start(listeners: Vec<TcpListener>, site: Arc<Site>) -> io::Result<Server> {
+        let count = worker_count(&site);
+        let (to_workers, handed) = unbounded();
+        let most = gate::most_connections(site.config.limits.connections, count);
+        let floor = Arc::new(Floor {
+            lot: Lot::new()?,
+            gate: Gate::new(most, Arc::clone(&site.stats)),
+            to_workers,
+            handed,
+            site: RwLock::new(site),
+            edition: AtomicU64::new(0),
+            draining: AtomicBool::new(false),
+            cutting: AtomicBool::new(false),
+            ended: AtomicBool::new(false),
+            heartbeat: AtomicU64::new(0),
+        });
+        let workers = threadpool::Builder::new()
+            .num_threads(count)
+            .thread_name("worker".into())
+            .thread_stack_size(WORKER_STACK)
+            .build();
+        for _ in 0..count {
+            let floor = Arc::clone(&floor);
+            workers.execute(move || worker::run(&floor));
+        }
+        let timer = {
+            let floor = Arc::clone(&floor);
+            std::thread::Builder::new()
+                .name("timer".into())
+                .stack_size(64 * 1024)
+                .spawn(move || floor.lot.watch_deadlines(&|held| floor.hand(held, Wake::Expired)))?
+        };
+        let acceptor = Acceptor::start(listeners, Arc::clone(&floor))?;
+        Ok(Server { floor, acceptor, timer: Some(timer), workers })
+    }
+
+    /// Closes the listening sockets; returns when they are closed.
+    pub fn stop_accepting(&self) {
+        self.acceptor.stop();
+    }
+
+    /// Stops accepting, ends idle persistent connections, and lets the rest end with their responses.
+    pub fn drain(&self) {
+        self.floor.draining.store(true, Relaxed);
+        self.stop_accepting();
+        self.floor.empty_lot();
+    }
+
+    /// Waits until no connection is left; false when `timeout` passes first.
+    pub fn wait_empty(&self, timeout: Duration) -> bool {
+        self.floor.gate.wait_empty(Instant::now() + timeout)
+    }
+
+    /// Closes every connection, logging what was cut off.
+    pub fn cut(&self) {
+        self.floor.cutting.store(true, Relaxed);
+        self.drain();
+    }
+
+    /// Connections open now.
+    pub fn connections(&self) -> usize {
+        self.floor.gate.open()
+    }
+
+    /// A count that goes on as long as workers run: asks one to come round, so that a caller who
+    /// asks again later sees a higher number.
+    pub fn heartbeat(&self) -> u64 {
+        self.floor.lot.ring();
+        self.floor.heartbeat.load(Relaxed)
+    }
+
+    /// Puts another configuration in force for the requests to come.
+    pub fn replace_site(&self, site: Arc<Site>) {
+        *self.floor.site.write().unwrap_or_else(PoisonError::into_inner) = site;
+        self.floor.edition.fetch_add(1, Relaxed);
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.cut();
+        self.wait_empty(Duration::from_secs(1));
+        self.floor.ended.store(true, Relaxed);
+        self.floor.lot.end();
+        if let Some(timer) = self.timer.take() {
+            let _ = timer.join();
+        }
+        self.workers.join();
+    }
+}
+
+/// Enough that a few may wait for a disk while the processors stay busy.
+fn worker_count(site: &Site) -> usize {
+    match site.config.workers {
+        0 => {
+            let processors = std::thread::available_parallelism().map_or(2, NonZero::get);
+            (2 * processors).clamp(4, 64)
+        }
+        n => n,
+    }
+}
