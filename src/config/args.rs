@@ -160,8 +160,8 @@ fn split_long(argument: &OsStr) -> (&OsStr, Option<&OsStr>) {
 
 /// The row that has `word` for a flag, and that flag.
 fn find_flag(word: &OsStr) -> Option<(&'static Row, &'static str)> {
-    let flags = OPTIONS.iter().flat_map(|row| [(row, row.flag), (row, row.off_flag)]);
-    flags.filter(|(_, flag)| !flag.is_empty()).find(|(_, flag)| word == *flag)
+    let mut flags = OPTIONS.iter().flat_map(|row| row.flags().map(move |(flag, _)| (row, flag)));
+    flags.find(|(_, flag)| word == *flag)
 }
 
 /// The problem of an argument that is no flag, with what may have been meant.
@@ -175,56 +175,45 @@ fn stranger(argument: &OsStr) -> Problem {
     Problem::new(&Origin::Default, argument.as_bytes(), why)
 }
 
-/// What the unknown flag `word` may have been meant to be: a value glued to its flag, a config-file
-/// name, or a slip of the pen.
+/// What the unknown flag `word` may have been meant to be: another flag, a config-file name, or a
+/// value glued to its flag.
 fn suggestion(word: &str) -> Option<String> {
     let bare = word.trim_start_matches('-');
-    let name = bare.split('=').next().unwrap_or(bare);
-    if let Some(row) = OPTIONS.iter().find(|row| row.is_named(name)) {
-        let on = row.turned(name) == Some(true);
-        let flag = if on { row.flag } else { row.off_flag };
-        let value = if row.value.is_empty() { String::new() } else { format!(" {}", row.value) };
-        let equals = if value.is_empty() { "" } else { "=" };
-        return Some(match flag {
-            "" => format!("-o {name}{equals}{}", value.trim_start()),
-            flag => format!("{flag}{value}"),
-        });
+    let (name, value) = bare.split_once('=').map_or((bare, None), |(name, value)| (name, Some(value)));
+    let flags = OPTIONS.iter().flat_map(Row::flags).map(|(flag, _)| flag.trim_start_matches('-'));
+    let names = OPTIONS.iter().flat_map(Row::names).map(|(name, _)| name);
+    if let Some(meant) = nearest(name, names.chain(flags)) {
+        return OPTIONS.iter().find_map(|row| in_place_of(meant, row, value));
     }
-    let flags = OPTIONS.iter().flat_map(|row| [row.flag, row.off_flag]);
-    nearest(word, flags.clone().filter(|flag| !flag.is_empty())).map(str::to_owned).or_else(|| {
-        let valued = OPTIONS.iter().filter(|row| row.kind.takes_value() == Some(true) && row.flag.len() == 2);
-        valued
-            .filter_map(|row| Some((row.flag, word.strip_prefix(row.flag)?)))
-            .map(|(flag, value)| format!("{flag} {value}"))
-            .next()
+    let glued = OPTIONS.iter().filter(|row| row.flag.len() == 2 && row.kind.takes_value() == Some(true));
+    let mut glued = glued.filter_map(|row| Some((row.flag, word.strip_prefix(row.flag)?)));
+    glued.next().map(|(flag, value)| format!("{flag} {value}"))
+}
+
+/// How the command line says `meant`, if that is a name, or a flag without its dashes, of `row`.
+fn in_place_of(meant: &str, row: &Row, value: Option<&str>) -> Option<String> {
+    let by_flag = || row.flags().find(|(flag, _)| flag.trim_start_matches('-') == meant);
+    let on = row.turned_by(meant).or_else(|| by_flag().map(|(_, on)| on))?;
+    let flag = row.flags().find(|(_, way)| *way == on).map(|(flag, _)| flag);
+    let noun = if row.value.is_empty() { row.kind.noun() } else { row.value };
+    let value = value.unwrap_or(noun);
+    Some(match (flag, row.kind.takes_value()) {
+        (Some(flag), Some(false)) => flag.to_owned(),
+        (Some(flag), _) => format!("{flag} {value}"),
+        (None, Some(false)) => format!("-o {meant}"),
+        (None, _) => format!("-o {meant}={value}"),
     })
 }
 
-/// Has getopts match the words, and sorts what it found by position.
+/// Has getopts match the words, and puts what it found in order.
 fn in_order(line: &Line) -> Result<Vec<Given>, Problem> {
-    let mut matcher = getopts::Options::new();
-    for row in OPTIONS {
-        for flag in [row.flag, row.off_flag].into_iter().filter(|flag| !flag.is_empty()) {
-            let bare = flag.trim_start_matches('-');
-            let (short, long) = if bare.len() == 1 { (bare, "") } else { ("", bare) };
-            let has = match row.kind.takes_value() {
-                Some(true) => getopts::HasArg::Yes,
-                Some(false) => getopts::HasArg::No,
-                None => getopts::HasArg::Maybe,
-            };
-            matcher.opt(short, long, row.help, row.value, has, getopts::Occur::Multi);
-        }
-    }
-    let matches = matcher.parse(&line.words).map_err(|fail| {
+    let matches = matcher().parse(&line.words).map_err(|fail| {
         Problem::new(&Origin::Default, fail.to_string().as_bytes(), Why::Unknown { nearest: None })
     })?;
     let mut found: Vec<(usize, Given)> = Vec::new();
     for (place, row) in OPTIONS.iter().enumerate() {
-        for (flag, on) in [(row.flag, true), (row.off_flag, false)] {
+        for (flag, on) in row.flags() {
             let bare = flag.trim_start_matches('-');
-            if bare.is_empty() {
-                continue;
-            }
             let values = matches.opt_strs_pos(bare);
             for position in matches.opt_positions(bare) {
                 let value = values.iter().find(|(at, _)| *at == position);
@@ -235,6 +224,24 @@ fn in_order(line: &Line) -> Result<Vec<Given>, Problem> {
     }
     found.sort_by_key(|(position, _)| *position);
     Ok(found.into_iter().map(|(_, given)| given).collect())
+}
+
+/// Every flag of the table, as getopts wants it: one letter is short, more are long.
+fn matcher() -> getopts::Options {
+    let mut matcher = getopts::Options::new();
+    for row in OPTIONS {
+        let has = match row.kind.takes_value() {
+            Some(true) => getopts::HasArg::Yes,
+            Some(false) => getopts::HasArg::No,
+            None => getopts::HasArg::Maybe,
+        };
+        for (flag, _) in row.flags() {
+            let bare = flag.trim_start_matches('-');
+            let (short, long) = if bare.len() == 1 { (bare, "") } else { ("", bare) };
+            matcher.opt(short, long, row.help, row.value, has, getopts::Occur::Multi);
+        }
+    }
+    matcher
 }
 
 /// Does what one flag says.

@@ -17,7 +17,7 @@ const COMMENT: usize = 36;
 pub fn render(config: &Config, origins: &Origins) -> String {
     let mut text = String::new();
     for group in Group::ALL {
-        let mut rows = OPTIONS.iter().filter(|row| row.group == group && row.name().is_some()).peekable();
+        let mut rows = OPTIONS.iter().filter(|row| row.group == group && !row.name.is_empty()).peekable();
         if rows.peek().is_none() {
             continue;
         }
@@ -32,7 +32,7 @@ pub fn render(config: &Config, origins: &Origins) -> String {
 
 /// One option's line.
 fn line(row: &Row, config: &Config, origins: &Origins) -> String {
-    let name = row.name().unwrap_or_default();
+    let name = row.name;
     let origin = origins.of(name);
     let (word, note) = match (&row.kind, row.kind.read(config)) {
         (Kind::Switch(_), Some(_)) => (name.to_owned(), String::new()),

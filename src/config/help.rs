@@ -18,10 +18,12 @@ pub fn usage(program: &str) -> String {
 /// The page of `--help`: every option by group, with its default. Ends with a line end.
 pub fn page(program: &str) -> String {
     let mut page = format!(
-        "usage: {program} [option]...\n\n\
+        "usage: {program} [flag [value]]...\n\n\
          Serves the files of a directory over HTTP.\n\n\
-         An option without a flag is set as `-o name=value`, or as `name=value` in the file of -C,\n\
-         where the options with a flag can stand too. What is written last counts.\n"
+         Each name below can be written in the config file that -C names, or after -o:\n\
+         a name alone for what is on or off, else name=value. The last one counts.\n\
+         A size may end in K, M or G. In a pattern * stops at a slash, ** does not,\n\
+         ? is any one character, and | stands between alternatives.\n"
     );
     for group in Group::ALL {
         page.push_str(&format!("\n{}:\n", group.title()));
@@ -52,24 +54,20 @@ fn entry(row: &Row) -> String {
     lines
 }
 
-/// `-p, port=port`, and for a switch a second line with the words that turn it off.
+/// `-p, port=number`, and for a switch a second line with the words that turn it off.
 fn words(row: &Row) -> Vec<String> {
-    let name = row.name().unwrap_or_default();
-    let value = match (row.value, name) {
-        ("", _) => String::new(),
-        (value, "") => format!(" {value}"),
-        (value, _) => format!("={value}"),
+    let own = match (row.name, row.kind.noun()) {
+        ("", _) => format!("  {} {}", row.flag, row.value),
+        (name, "") => format!("  {}{name}", before(row.flag)),
+        (name, noun) => format!("  {}{name}={noun}", before(row.flag)),
     };
-    let mut lines = vec![pair(row.flag, &format!("{name}{value}"))];
-    if !row.off_name.is_empty() {
-        lines.push(pair(row.off_flag, row.off_name));
-    }
-    lines
+    let off = (!row.off_name.is_empty()).then(|| format!("  {}{}", before(row.off_flag), row.off_name));
+    [Some(own), off].into_iter().flatten().collect()
 }
 
-fn pair(flag: &str, name: &str) -> String {
-    let comma = if flag.is_empty() || name.is_empty() || name.starts_with(' ') { "" } else { "," };
-    format!("  {flag}{comma}{}{name}", if comma.is_empty() { "" } else { " " })
+/// A flag as it stands before a config-file name.
+fn before(flag: &str) -> String {
+    if flag.is_empty() { String::new() } else { format!("{flag}, ") }
 }
 
 /// The help with the default behind it.

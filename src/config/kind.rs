@@ -146,6 +146,20 @@ impl Kind {
         }
     }
 
+    /// What a value is called in `--help`; empty where there is none.
+    pub fn noun(&self) -> &'static str {
+        match self {
+            Kind::Switch(_) | Kind::Act(_) => "",
+            Kind::Number { unit: Unit::Count, .. } => "number",
+            Kind::Number { unit: Unit::Bytes, .. } => "size",
+            Kind::Number { unit: Unit::Seconds, .. } => "seconds",
+            Kind::Text(_) => "text",
+            Kind::Name(_) | Kind::Host(_) => "name",
+            Kind::Path(_) | Kind::Log(_) => "path",
+            Kind::Pattern(..) => "pattern",
+        }
+    }
+
     /// Checks `value` and puts it in its field of `config`; on an error the field is as it was.
     /// A switch is set by [`Kind::turn`] instead.
     pub fn set(&self, config: &mut Config, value: &OsStr) -> Result<(), Why> {
