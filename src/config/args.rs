@@ -7,17 +7,21 @@
 //! bytes survive; getopts then matches them, and its positions give back the order.
 
 use std::ffi::{OsStr, OsString};
+use std::iter::Peekable;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
+use std::slice;
+
+use getopts::{HasArg, Occur};
 
 use super::Config;
 use super::file;
 use super::kind::{Act, Kind};
-use super::nearest::nearest;
 use super::options::{OPTIONS, Row};
 use super::origin::{Origin, Origins};
 use super::problem::{Problem, Problems, Why};
 use super::settings::Settings;
+use super::suggest;
 use super::warnings;
 
 /// What the command line asks for.
@@ -103,35 +107,38 @@ fn normalise(argv: &[OsString]) -> Line {
     let mut line = Line { words: Vec::new(), values: Vec::new(), fault: None };
     let mut rest = argv.iter().peekable();
     while let Some(argument) = rest.next() {
-        let (word, glued) = split_long(argument);
-        let Some((row, flag)) = find_flag(word) else {
-            line.fault = Some(stranger(argument));
-            break;
-        };
-        let next_is_value = |next: &&OsString| !next.as_bytes().starts_with(b"-");
-        let value = match (row.kind.takes_value(), glued) {
-            (Some(false), None) => None,
-            (Some(false), Some(_)) => {
-                line.fault = Some(Problem::new(&Origin::Default, argument.as_bytes(), Why::NoValue));
-                break;
-            }
-            (_, Some(value)) => Some(value.to_owned()),
-            (None, None) => rest.next_if(next_is_value).cloned(),
-            (Some(true), None) => match rest.next() {
-                Some(value) => Some(value.clone()),
-                None => {
-                    line.fault =
-                        Some(Problem::new(&Origin::Default, argument.as_bytes(), Why::ValueRequired));
+        match take(argument, &mut rest) {
+            Ok((flag, kind, value)) => {
+                line.push(flag, value);
+                if matches!(kind, Kind::Act(Act::ShowVersion | Act::ShowHelp)) {
                     break;
                 }
-            },
-        };
-        line.push(flag, value);
-        if matches!(row.kind, Kind::Act(Act::ShowVersion | Act::ShowHelp)) {
-            break;
+            }
+            Err(why) => {
+                line.fault = Some(Problem::new(&Origin::Default, argument.as_bytes(), why));
+                break;
+            }
         }
     }
     line
+}
+
+/// A flag as the table has it, its kind, and its value if there is one.
+type Taken = (&'static str, &'static Kind, Option<OsString>);
+
+/// The flag that `argument` is, with its value: the next argument verbatim where one is needed,
+/// where one may be there the next argument unless it looks like a flag.
+fn take(argument: &OsStr, rest: &mut Peekable<slice::Iter<OsString>>) -> Result<Taken, Why> {
+    let (word, glued) = split_long(argument);
+    let (row, flag) = find_flag(word).ok_or_else(|| stranger(argument))?;
+    let value = match (row.kind.takes(), glued) {
+        (HasArg::No, Some(_)) => return Err(Why::NoValue),
+        (HasArg::No, None) => None,
+        (HasArg::Yes | HasArg::Maybe, Some(value)) => Some(value.to_owned()),
+        (HasArg::Maybe, None) => rest.next_if(|next| !next.as_bytes().starts_with(b"-")).cloned(),
+        (HasArg::Yes, None) => Some(rest.next().ok_or(Why::ValueRequired)?.clone()),
+    };
+    Ok((flag, &row.kind, value))
 }
 
 impl Line {
@@ -164,45 +171,14 @@ fn find_flag(word: &OsStr) -> Option<(&'static Row, &'static str)> {
     flags.find(|(_, flag)| word == *flag)
 }
 
-/// The problem of an argument that is no flag, with what may have been meant.
-fn stranger(argument: &OsStr) -> Problem {
+/// Why an argument that is no flag is refused, with what may have been meant.
+fn stranger(argument: &OsStr) -> Why {
     let text = argument.to_string_lossy();
-    let why = if text.starts_with('-') && text.len() > 1 {
-        Why::Unknown { nearest: suggestion(&text) }
+    if text.starts_with('-') && text.len() > 1 {
+        Why::Unknown { nearest: suggest::flag(&text) }
     } else {
         Why::Stray
-    };
-    Problem::new(&Origin::Default, argument.as_bytes(), why)
-}
-
-/// What the unknown flag `word` may have been meant to be: another flag, a config-file name, or a
-/// value glued to its flag.
-fn suggestion(word: &str) -> Option<String> {
-    let bare = word.trim_start_matches('-');
-    let (name, value) = bare.split_once('=').map_or((bare, None), |(name, value)| (name, Some(value)));
-    let flags = OPTIONS.iter().flat_map(Row::flags).map(|(flag, _)| flag.trim_start_matches('-'));
-    let names = OPTIONS.iter().flat_map(Row::names).map(|(name, _)| name);
-    if let Some(meant) = nearest(name, names.chain(flags)) {
-        return OPTIONS.iter().find_map(|row| in_place_of(meant, row, value));
     }
-    let glued = OPTIONS.iter().filter(|row| row.flag.len() == 2 && row.kind.takes_value() == Some(true));
-    let mut glued = glued.filter_map(|row| Some((row.flag, word.strip_prefix(row.flag)?)));
-    glued.next().map(|(flag, value)| format!("{flag} {value}"))
-}
-
-/// How the command line says `meant`, if that is a name, or a flag without its dashes, of `row`.
-fn in_place_of(meant: &str, row: &Row, value: Option<&str>) -> Option<String> {
-    let by_flag = || row.flags().find(|(flag, _)| flag.trim_start_matches('-') == meant);
-    let on = row.turned_by(meant).or_else(|| by_flag().map(|(_, on)| on))?;
-    let flag = row.flags().find(|(_, way)| *way == on).map(|(flag, _)| flag);
-    let noun = if row.value.is_empty() { row.kind.noun() } else { row.value };
-    let value = value.unwrap_or(noun);
-    Some(match (flag, row.kind.takes_value()) {
-        (Some(flag), Some(false)) => flag.to_owned(),
-        (Some(flag), _) => format!("{flag} {value}"),
-        (None, Some(false)) => format!("-o {meant}"),
-        (None, _) => format!("-o {meant}={value}"),
-    })
 }
 
 /// Has getopts match the words, and puts what it found in order.
@@ -230,15 +206,10 @@ fn in_order(line: &Line) -> Result<Vec<Given>, Problem> {
 fn matcher() -> getopts::Options {
     let mut matcher = getopts::Options::new();
     for row in OPTIONS {
-        let has = match row.kind.takes_value() {
-            Some(true) => getopts::HasArg::Yes,
-            Some(false) => getopts::HasArg::No,
-            None => getopts::HasArg::Maybe,
-        };
         for (flag, _) in row.flags() {
             let bare = flag.trim_start_matches('-');
             let (short, long) = if bare.len() == 1 { (bare, "") } else { ("", bare) };
-            matcher.opt(short, long, row.help, row.value, has, getopts::Occur::Multi);
+            matcher.opt(short, long, row.help, row.value, row.kind.takes(), Occur::Multi);
         }
     }
     matcher
@@ -284,3 +255,6 @@ fn read_file(path: &Path, settings: &mut Settings) {
         settings.problems.push(Problem::new(&Origin::Flag("-C"), name, Why::Unreadable(reason)));
     }
 }
+
+#[cfg(test)]
+mod tests;

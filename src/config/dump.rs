@@ -16,14 +16,10 @@ const COMMENT: usize = 36;
 /// Every option of `config` with its origin, by group as in `--help`. Ends with a line end.
 pub fn render(config: &Config, origins: &Origins) -> String {
     let mut text = String::new();
-    for group in Group::ALL {
-        let mut rows = OPTIONS.iter().filter(|row| row.group == group && !row.name.is_empty()).peekable();
-        if rows.peek().is_none() {
-            continue;
-        }
+    for group in Group::ALL.into_iter().filter(|&group| group != Group::Command) {
         let blank = if text.is_empty() { "" } else { "\n" };
         text.push_str(&format!("{blank}# {}\n", group.title()));
-        for row in rows {
+        for row in OPTIONS.iter().filter(|row| row.group == group) {
             text.push_str(&line(row, config, origins));
         }
     }
@@ -52,3 +48,6 @@ fn is_one_word(value: &[u8]) -> bool {
     let text = str::from_utf8(value);
     text.is_ok_and(|text| !text.chars().any(|c| c.is_control() || matches!(c, ' ' | '#')))
 }
+
+#[cfg(test)]
+mod tests;

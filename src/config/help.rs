@@ -104,3 +104,54 @@ fn wrap(text: &str, width: usize) -> Vec<String> {
     }
     lines
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_usage_line_begins_as_thttpd_s() {
+        let theirs = "usage:  ./thttpd [-C configfile] [-p port] [-d dir] [-r|-nor] [-dd data_dir] \
+            [-s|-nos] [-v|-nov] [-g|-nog] [-u user] [-c cgipat] [-t throttles] [-h host] [-l logfile] \
+            [-i pidfile] [-T charset] [-P P3P] [-M maxage] [-V] [-D]";
+        assert!(usage("./thttpd").starts_with(theirs));
+    }
+
+    #[test]
+    fn the_page_has_every_word_of_every_option() {
+        let page = page("thttpd");
+        let words: Vec<&str> = page.split([' ', ',', '=', '\n']).collect();
+        for (word, _) in OPTIONS.iter().flat_map(|row| row.names().chain(row.flags())) {
+            let alias = OPTIONS.iter().any(|row| row.alias == word);
+            assert!(words.contains(&word) || alias, "{word}");
+        }
+    }
+
+    #[test]
+    fn the_page_fits_a_terminal() {
+        for line in page("/usr/local/sbin/thttpd").lines() {
+            assert!(line.len() <= WIDTH && line.trim_end() == line, "{line}");
+        }
+    }
+
+    #[test]
+    fn an_entry_shows_words_help_and_default() {
+        let entry_of = |name| entry(OPTIONS.iter().find(|row| row.name == name || row.flag == name).unwrap());
+        assert_eq!(
+            entry_of("port"),
+            "  -p, port=number             port to listen on; 0 lets the kernel choose [80]\n"
+        );
+        assert_eq!(
+            entry_of("vhost"),
+            "  -v, vhost                   serve each host name from the directory of that\n  \
+               -nov, novhost               name [off]\n"
+        );
+        assert_eq!(
+            entry_of("max_connections_per_address"),
+            "  max_connections_per_address=number\n                              \
+               those of one address (IPv6: one /64); 0 is no\n                              bound [0]\n"
+        );
+        assert_eq!(entry_of("--explain"), "  --explain url               tell how a URL would be answered\n");
+        assert_eq!(entry_of("p3p").trim_end().rsplit(' ').next(), Some("[empty]"));
+    }
+}

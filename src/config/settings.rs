@@ -8,10 +8,10 @@ use std::os::unix::ffi::OsStrExt;
 
 use super::Config;
 use super::kind::Kind;
-use super::nearest::nearest;
-use super::options::{OPTIONS, Row, place_of};
+use super::options::{OPTIONS, place_of};
 use super::origin::{Origin, Origins};
 use super::problem::{Problem, Why};
+use super::suggest;
 
 /// What has been read so far.
 #[derive(Debug, Clone, Default)]
@@ -34,7 +34,7 @@ impl Settings {
         let found =
             OPTIONS.iter().enumerate().find_map(|(place, row)| row.turned_by(&name).map(|on| (place, on)));
         let outcome = match found {
-            None => Err(Why::Unknown { nearest: nearest_name(&name) }),
+            None => Err(Why::Unknown { nearest: suggest::name(&name) }),
             Some((place, on)) => self.set(place, on, value, &origin),
         };
         if let Err(why) = outcome {
@@ -72,10 +72,4 @@ impl Settings {
             self.origins.set(place, origin.clone());
         }
     }
-}
-
-/// The config-file name that `name` is probably a slip of.
-fn nearest_name(name: &str) -> Option<String> {
-    let names = OPTIONS.iter().flat_map(Row::names).map(|(name, _)| name);
-    nearest(name, names).map(str::to_owned)
 }

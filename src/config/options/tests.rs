@@ -3,6 +3,8 @@
 use std::collections::HashSet;
 use std::ffi::OsStr;
 
+use getopts::HasArg;
+
 use super::*;
 use crate::config::dump;
 use crate::config::file;
@@ -22,8 +24,8 @@ fn another_value(row: &Row) -> String {
 
 /// Every word that changes the option, as a config file would hold it.
 fn changing_word(row: &Row) -> String {
-    match row.kind.takes_value() {
-        Some(true) => format!("{}={}", row.name, another_value(row)),
+    match row.kind.takes() {
+        HasArg::Yes => format!("{}={}", row.name, another_value(row)),
         _ if row.kind.read(&Config::default()).is_some() => row.off_name.to_owned(),
         _ => row.name.to_owned(),
     }
@@ -89,7 +91,7 @@ fn every_field_of_the_configuration_has_an_option() {
 
 #[test]
 fn what_has_no_value_at_first_says_what_holds_instead() {
-    for row in settable().filter(|row| row.kind.takes_value() == Some(true)) {
+    for row in settable().filter(|row| row.kind.takes() == HasArg::Yes) {
         let absent = row.kind.read(&Config::default()).is_none();
         assert_eq!(absent, !row.unset.is_empty(), "{}", row.name);
     }
@@ -147,7 +149,7 @@ fn the_example_shows_defaults_as_values_and_changes_as_switches() {
     for line in example_options() {
         let row = &OPTIONS[place_of(line.split('=').next().unwrap()).unwrap()];
         let (shown, default) = (row.kind.read(&parsed(line).config), row.kind.read(&Config::default()));
-        if row.kind.takes_value() == Some(true) && row.unset.is_empty() {
+        if row.kind.takes() == HasArg::Yes && row.unset.is_empty() {
             assert_eq!(shown, default, "{line}");
         } else {
             assert_ne!(shown, default, "{line}");
@@ -157,7 +159,7 @@ fn the_example_shows_defaults_as_values_and_changes_as_switches() {
 
 #[test]
 fn the_defaults_can_be_set_as_they_are_shown_in_the_help() {
-    for row in settable().filter(|row| row.kind.takes_value() == Some(true) && row.unset.is_empty()) {
+    for row in settable().filter(|row| row.kind.takes() == HasArg::Yes && row.unset.is_empty()) {
         let shown = help::default(row).unwrap().replace("empty", "");
         let mut config = Config::default();
         assert_eq!(row.kind.set(&mut config, OsStr::new(&shown)), Ok(()), "{}", row.name);
