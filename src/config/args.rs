@@ -3,7 +3,7 @@
 //! thttpd compares each argument whole (`-dd`, `-nor`; never `-p80`, never `-rs` for `-r -s`), takes
 //! the argument after a flag as its value whatever it looks like, and lets the last writer win.
 //! getopts matches otherwise: one dash is for clusters of letters. So the arguments are first
-//! put into its notation ([`normalise`]), values being replaced by their place so that any
+//! put into its notation (`normalise`), values being replaced by their place so that any
 //! bytes survive; getopts then matches them, and its positions give back the order.
 
 use std::ffi::{OsStr, OsString};

@@ -2,7 +2,7 @@
 //!
 //! It feeds the flag parser, the config-file parser, the usage line, `--help`, `--dump-config`, and
 //! the tests of `thttpd.conf.example` and of the manual. To add an option: a field in
-//! [`Config`](super::Config), a row here; the tests then name the documents that lack it.
+//! [`Config`], a row here; the tests then name the documents that lack it.
 
 use super::kind::{Act, Kind, Number, Unit};
 use super::pattern::Pattern;
