@@ -3,21 +3,25 @@
 //! thttpd compares each argument whole (`-dd`, `-nor`; never `-p80`, never `-rs` for `-r -s`), takes
 //! the argument after a flag as its value whatever it looks like, and lets the last writer win.
 //! getopts matches otherwise: one dash is for clusters of letters. So the arguments are first
-//! put into its notation ([`normalise`]), values being replaced by their place so that any
+//! put into its notation (`normalise`), values being replaced by their place so that any
 //! bytes survive; getopts then matches them, and its positions give back the order.
 
 use std::ffi::{OsStr, OsString};
+use std::iter::Peekable;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
+use std::slice;
+
+use getopts::{HasArg, Occur};
 
 use super::Config;
 use super::file;
 use super::kind::{Act, Kind};
-use super::nearest::nearest;
 use super::options::{OPTIONS, Row};
 use super::origin::{Origin, Origins};
 use super::problem::{Problem, Problems, Why};
 use super::settings::Settings;
+use super::suggest;
 use super::warnings;
 
 /// What the command line asks for.
@@ -103,35 +107,38 @@ fn normalise(argv: &[OsString]) -> Line {
     let mut line = Line { words: Vec::new(), values: Vec::new(), fault: None };
     let mut rest = argv.iter().peekable();
     while let Some(argument) = rest.next() {
-        let (word, glued) = split_long(argument);
-        let Some((row, flag)) = find_flag(word) else {
-            line.fault = Some(stranger(argument));
-            break;
-        };
-        let next_is_value = |next: &&OsString| !next.as_bytes().starts_with(b"-");
-        let value = match (row.kind.takes_value(), glued) {
-            (Some(false), None) => None,
-            (Some(false), Some(_)) => {
-                line.fault = Some(Problem::new(&Origin::Default, argument.as_bytes(), Why::NoValue));
-                break;
-            }
-            (_, Some(value)) => Some(value.to_owned()),
-            (None, None) => rest.next_if(next_is_value).cloned(),
-            (Some(true), None) => match rest.next() {
-                Some(value) => Some(value.clone()),
-                None => {
-                    line.fault =
-                        Some(Problem::new(&Origin::Default, argument.as_bytes(), Why::ValueRequired));
+        match take(argument, &mut rest) {
+            Ok((flag, kind, value)) => {
+                line.push(flag, value);
+                if matches!(kind, Kind::Act(Act::ShowVersion | Act::ShowHelp)) {
                     break;
                 }
-            },
-        };
-        line.push(flag, value);
-        if matches!(row.kind, Kind::Act(Act::ShowVersion | Act::ShowHelp)) {
-            break;
+            }
+            Err(why) => {
+                line.fault = Some(Problem::new(&Origin::Default, argument.as_bytes(), why));
+                break;
+            }
         }
     }
     line
+}
+
+/// A flag as the table has it, its kind, and its value if there is one.
+type Taken = (&'static str, &'static Kind, Option<OsString>);
+
+/// The flag that `argument` is, with its value: the next argument verbatim where one is needed,
+/// where one may be there the next argument unless it looks like a flag.
+fn take(argument: &OsStr, rest: &mut Peekable<slice::Iter<OsString>>) -> Result<Taken, Why> {
+    let (word, glued) = split_long(argument);
+    let (row, flag) = find_flag(word).ok_or_else(|| stranger(argument))?;
+    let value = match (row.kind.takes(), glued) {
+        (HasArg::No, Some(_)) => return Err(Why::NoValue),
+        (HasArg::No, None) => None,
+        (HasArg::Yes | HasArg::Maybe, Some(value)) => Some(value.to_owned()),
+        (HasArg::Maybe, None) => rest.next_if(|next| !next.as_bytes().starts_with(b"-")).cloned(),
+        (HasArg::Yes, None) => Some(rest.next().ok_or(Why::ValueRequired)?.clone()),
+    };
+    Ok((flag, &row.kind, value))
 }
 
 impl Line {
@@ -160,71 +167,29 @@ fn split_long(argument: &OsStr) -> (&OsStr, Option<&OsStr>) {
 
 /// The row that has `word` for a flag, and that flag.
 fn find_flag(word: &OsStr) -> Option<(&'static Row, &'static str)> {
-    let flags = OPTIONS.iter().flat_map(|row| [(row, row.flag), (row, row.off_flag)]);
-    flags.filter(|(_, flag)| !flag.is_empty()).find(|(_, flag)| word == *flag)
+    let mut flags = OPTIONS.iter().flat_map(|row| row.flags().map(move |(flag, _)| (row, flag)));
+    flags.find(|(_, flag)| word == *flag)
 }
 
-/// The problem of an argument that is no flag, with what may have been meant.
-fn stranger(argument: &OsStr) -> Problem {
+/// Why an argument that is no flag is refused, with what may have been meant.
+fn stranger(argument: &OsStr) -> Why {
     let text = argument.to_string_lossy();
-    let why = if text.starts_with('-') && text.len() > 1 {
-        Why::Unknown { nearest: suggestion(&text) }
+    if text.starts_with('-') && text.len() > 1 {
+        Why::Unknown { nearest: suggest::flag(&text) }
     } else {
         Why::Stray
-    };
-    Problem::new(&Origin::Default, argument.as_bytes(), why)
-}
-
-/// What the unknown flag `word` may have been meant to be: a value glued to its flag, a config-file
-/// name, or a slip of the pen.
-fn suggestion(word: &str) -> Option<String> {
-    let bare = word.trim_start_matches('-');
-    let name = bare.split('=').next().unwrap_or(bare);
-    if let Some(row) = OPTIONS.iter().find(|row| row.is_named(name)) {
-        let on = row.turned(name) == Some(true);
-        let flag = if on { row.flag } else { row.off_flag };
-        let value = if row.value.is_empty() { String::new() } else { format!(" {}", row.value) };
-        let equals = if value.is_empty() { "" } else { "=" };
-        return Some(match flag {
-            "" => format!("-o {name}{equals}{}", value.trim_start()),
-            flag => format!("{flag}{value}"),
-        });
     }
-    let flags = OPTIONS.iter().flat_map(|row| [row.flag, row.off_flag]);
-    nearest(word, flags.clone().filter(|flag| !flag.is_empty())).map(str::to_owned).or_else(|| {
-        let valued = OPTIONS.iter().filter(|row| row.kind.takes_value() == Some(true) && row.flag.len() == 2);
-        valued
-            .filter_map(|row| Some((row.flag, word.strip_prefix(row.flag)?)))
-            .map(|(flag, value)| format!("{flag} {value}"))
-            .next()
-    })
 }
 
-/// Has getopts match the words, and sorts what it found by position.
+/// Has getopts match the words, and puts what it found in order.
 fn in_order(line: &Line) -> Result<Vec<Given>, Problem> {
-    let mut matcher = getopts::Options::new();
-    for row in OPTIONS {
-        for flag in [row.flag, row.off_flag].into_iter().filter(|flag| !flag.is_empty()) {
-            let bare = flag.trim_start_matches('-');
-            let (short, long) = if bare.len() == 1 { (bare, "") } else { ("", bare) };
-            let has = match row.kind.takes_value() {
-                Some(true) => getopts::HasArg::Yes,
-                Some(false) => getopts::HasArg::No,
-                None => getopts::HasArg::Maybe,
-            };
-            matcher.opt(short, long, row.help, row.value, has, getopts::Occur::Multi);
-        }
-    }
-    let matches = matcher.parse(&line.words).map_err(|fail| {
+    let matches = matcher().parse(&line.words).map_err(|fail| {
         Problem::new(&Origin::Default, fail.to_string().as_bytes(), Why::Unknown { nearest: None })
     })?;
     let mut found: Vec<(usize, Given)> = Vec::new();
     for (place, row) in OPTIONS.iter().enumerate() {
-        for (flag, on) in [(row.flag, true), (row.off_flag, false)] {
+        for (flag, on) in row.flags() {
             let bare = flag.trim_start_matches('-');
-            if bare.is_empty() {
-                continue;
-            }
             let values = matches.opt_strs_pos(bare);
             for position in matches.opt_positions(bare) {
                 let value = values.iter().find(|(at, _)| *at == position);
@@ -235,6 +200,19 @@ fn in_order(line: &Line) -> Result<Vec<Given>, Problem> {
     }
     found.sort_by_key(|(position, _)| *position);
     Ok(found.into_iter().map(|(_, given)| given).collect())
+}
+
+/// Every flag of the table, as getopts wants it: one letter is short, more are long.
+fn matcher() -> getopts::Options {
+    let mut matcher = getopts::Options::new();
+    for row in OPTIONS {
+        for (flag, _) in row.flags() {
+            let bare = flag.trim_start_matches('-');
+            let (short, long) = if bare.len() == 1 { (bare, "") } else { ("", bare) };
+            matcher.opt(short, long, row.help, row.value, row.kind.takes(), Occur::Multi);
+        }
+    }
+    matcher
 }
 
 /// Does what one flag says.
@@ -277,3 +255,6 @@ fn read_file(path: &Path, settings: &mut Settings) {
         settings.problems.push(Problem::new(&Origin::Flag("-C"), name, Why::Unreadable(reason)));
     }
 }
+
+#[cfg(test)]
+mod tests;

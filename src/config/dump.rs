@@ -16,14 +16,10 @@ const COMMENT: usize = 36;
 /// Every option of `config` with its origin, by group as in `--help`. Ends with a line end.
 pub fn render(config: &Config, origins: &Origins) -> String {
     let mut text = String::new();
-    for group in Group::ALL {
-        let mut rows = OPTIONS.iter().filter(|row| row.group == group && row.name().is_some()).peekable();
-        if rows.peek().is_none() {
-            continue;
-        }
+    for group in Group::ALL.into_iter().filter(|&group| group != Group::Command) {
         let blank = if text.is_empty() { "" } else { "\n" };
         text.push_str(&format!("{blank}# {}\n", group.title()));
-        for row in rows {
+        for row in OPTIONS.iter().filter(|row| row.group == group) {
             text.push_str(&line(row, config, origins));
         }
     }
@@ -32,7 +28,7 @@ pub fn render(config: &Config, origins: &Origins) -> String {
 
 /// One option's line.
 fn line(row: &Row, config: &Config, origins: &Origins) -> String {
-    let name = row.name().unwrap_or_default();
+    let name = row.name;
     let origin = origins.of(name);
     let (word, note) = match (&row.kind, row.kind.read(config)) {
         (Kind::Switch(_), Some(_)) => (name.to_owned(), String::new()),
@@ -52,3 +48,6 @@ fn is_one_word(value: &[u8]) -> bool {
     let text = str::from_utf8(value);
     text.is_ok_and(|text| !text.chars().any(|c| c.is_control() || matches!(c, ' ' | '#')))
 }
+
+#[cfg(test)]
+mod tests;

@@ -33,3 +33,6 @@ pub fn read(path: &Path, settings: &mut Settings) -> io::Result<()> {
     parse(&text, &path.to_string_lossy(), settings);
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

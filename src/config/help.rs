@@ -18,10 +18,12 @@ pub fn usage(program: &str) -> String {
 /// The page of `--help`: every option by group, with its default. Ends with a line end.
 pub fn page(program: &str) -> String {
     let mut page = format!(
-        "usage: {program} [option]...\n\n\
+        "usage: {program} [flag [value]]...\n\n\
          Serves the files of a directory over HTTP.\n\n\
-         An option without a flag is set as `-o name=value`, or as `name=value` in the file of -C,\n\
-         where the options with a flag can stand too. What is written last counts.\n"
+         Each name below can be written in the config file that -C names, or after -o:\n\
+         a name alone for what is on or off, else name=value. The last one counts.\n\
+         A size may end in K, M or G. In a pattern * stops at a slash, ** does not,\n\
+         ? is any one character, and | stands between alternatives.\n"
     );
     for group in Group::ALL {
         page.push_str(&format!("\n{}:\n", group.title()));
@@ -52,24 +54,20 @@ fn entry(row: &Row) -> String {
     lines
 }
 
-/// `-p, port=port`, and for a switch a second line with the words that turn it off.
+/// `-p, port=number`, and for a switch a second line with the words that turn it off.
 fn words(row: &Row) -> Vec<String> {
-    let name = row.name().unwrap_or_default();
-    let value = match (row.value, name) {
-        ("", _) => String::new(),
-        (value, "") => format!(" {value}"),
-        (value, _) => format!("={value}"),
+    let own = match (row.name, row.kind.noun()) {
+        ("", _) => format!("  {} {}", row.flag, row.value),
+        (name, "") => format!("  {}{name}", before(row.flag)),
+        (name, noun) => format!("  {}{name}={noun}", before(row.flag)),
     };
-    let mut lines = vec![pair(row.flag, &format!("{name}{value}"))];
-    if !row.off_name.is_empty() {
-        lines.push(pair(row.off_flag, row.off_name));
-    }
-    lines
+    let off = (!row.off_name.is_empty()).then(|| format!("  {}{}", before(row.off_flag), row.off_name));
+    [Some(own), off].into_iter().flatten().collect()
 }
 
-fn pair(flag: &str, name: &str) -> String {
-    let comma = if flag.is_empty() || name.is_empty() || name.starts_with(' ') { "" } else { "," };
-    format!("  {flag}{comma}{}{name}", if comma.is_empty() { "" } else { " " })
+/// A flag as it stands before a config-file name.
+fn before(flag: &str) -> String {
+    if flag.is_empty() { String::new() } else { format!("{flag}, ") }
 }
 
 /// The help with the default behind it.
@@ -105,4 +103,55 @@ fn wrap(text: &str, width: usize) -> Vec<String> {
         }
     }
     lines
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_usage_line_begins_as_thttpd_s() {
+        let theirs = "usage:  ./thttpd [-C configfile] [-p port] [-d dir] [-r|-nor] [-dd data_dir] \
+            [-s|-nos] [-v|-nov] [-g|-nog] [-u user] [-c cgipat] [-t throttles] [-h host] [-l logfile] \
+            [-i pidfile] [-T charset] [-P P3P] [-M maxage] [-V] [-D]";
+        assert!(usage("./thttpd").starts_with(theirs));
+    }
+
+    #[test]
+    fn the_page_has_every_word_of_every_option() {
+        let page = page("thttpd");
+        let words: Vec<&str> = page.split([' ', ',', '=', '\n']).collect();
+        for (word, _) in OPTIONS.iter().flat_map(|row| row.names().chain(row.flags())) {
+            let alias = OPTIONS.iter().any(|row| row.alias == word);
+            assert!(words.contains(&word) || alias, "{word}");
+        }
+    }
+
+    #[test]
+    fn the_page_fits_a_terminal() {
+        for line in page("/usr/local/sbin/thttpd").lines() {
+            assert!(line.len() <= WIDTH && line.trim_end() == line, "{line}");
+        }
+    }
+
+    #[test]
+    fn an_entry_shows_words_help_and_default() {
+        let entry_of = |name| entry(OPTIONS.iter().find(|row| row.name == name || row.flag == name).unwrap());
+        assert_eq!(
+            entry_of("port"),
+            "  -p, port=number             port to listen on; 0 lets the kernel choose [80]\n"
+        );
+        assert_eq!(
+            entry_of("vhost"),
+            "  -v, vhost                   serve each host name from the directory of that\n  \
+               -nov, novhost               name [off]\n"
+        );
+        assert_eq!(
+            entry_of("max_connections_per_address"),
+            "  max_connections_per_address=number\n                              \
+               those of one address (IPv6: one /64); 0 is no\n                              bound [0]\n"
+        );
+        assert_eq!(entry_of("--explain"), "  --explain url               tell how a URL would be answered\n");
+        assert_eq!(entry_of("p3p").trim_end().rsplit(' ').next(), Some("[empty]"));
+    }
 }

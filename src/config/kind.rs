@@ -8,6 +8,8 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use getopts::HasArg;
+
 use super::pattern::Pattern;
 use super::problem::Why;
 use super::{Config, LogTarget};
@@ -135,14 +137,27 @@ impl Number for Option<u32> {
 }
 
 impl Kind {
-    /// Does the option need a value behind its name? (`None`: it may have one.)
-    pub fn takes_value(&self) -> Option<bool> {
+    /// Does the option take a value behind its name or flag?
+    pub fn takes(&self) -> HasArg {
         match self {
-            Kind::Switch(_) => Some(false),
-            Kind::Act(Act::ReadFile | Act::Assign | Act::Explain) => Some(true),
-            Kind::Act(Act::HealthCheck) => None,
-            Kind::Act(_) => Some(false),
-            _ => Some(true),
+            Kind::Act(Act::ReadFile | Act::Assign | Act::Explain) => HasArg::Yes,
+            Kind::Act(Act::HealthCheck) => HasArg::Maybe,
+            Kind::Switch(_) | Kind::Act(_) => HasArg::No,
+            _ => HasArg::Yes,
+        }
+    }
+
+    /// What a value is called in `--help`; empty where there is none.
+    pub fn noun(&self) -> &'static str {
+        match self {
+            Kind::Switch(_) | Kind::Act(_) => "",
+            Kind::Number { unit: Unit::Count, .. } => "number",
+            Kind::Number { unit: Unit::Bytes, .. } => "size",
+            Kind::Number { unit: Unit::Seconds, .. } => "seconds",
+            Kind::Text(_) => "text",
+            Kind::Name(_) | Kind::Host(_) => "name",
+            Kind::Path(_) | Kind::Log(_) => "path",
+            Kind::Pattern(..) => "pattern",
         }
     }
 

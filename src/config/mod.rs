@@ -22,12 +22,12 @@ pub mod dump;
 pub mod file;
 pub mod help;
 pub mod kind;
-mod nearest;
 pub mod options;
 pub mod origin;
 pub mod pattern;
 pub mod problem;
 pub mod settings;
+mod suggest;
 mod warnings;
 
 use pattern::Pattern;

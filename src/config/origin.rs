@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use super::options::OPTIONS;
+use super::options::{OPTIONS, place_of};
 use super::problem::printable;
 
 /// The place where an option was written.
@@ -49,8 +49,7 @@ impl Origins {
     /// Where the option of config-file name `name` (or an alias of it) got its value;
     /// [`Origin::Default`] also for a name that no option has.
     pub fn of(&self, name: &str) -> &Origin {
-        let place = OPTIONS.iter().position(|row| row.is_named(name));
-        place.map_or(&Origin::Default, |place| &self.0[place])
+        place_of(name).map_or(&Origin::Default, |place| &self.0[place])
     }
 
     /// Remembers who wrote the option at `place` of the table last.

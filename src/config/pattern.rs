@@ -1,25 +1,33 @@
 //! thttpd's shell-like patterns: `?`, `*`, `**` and `|` (cgipat, urlpat, localpat, throttle file).
 //!
-//! `*` is any run without a slash, `**` any run, `?` any one byte, `|` separates alternatives.
-//! Case-sensitive, the whole string must match, nothing is escaped (thttpd's rule).
+//! `*` is any run without a slash, `**` any run, `?` any one byte (a slash too), `|` separates
+//! alternatives. Case-sensitive, the whole string must match, nothing is escaped (thttpd's rule).
+//!
+//! Compiled once when the configuration is read; matched on every request. An alternative is cut
+//! into a literal beginning, a literal end, and what lies between. Most patterns (`**.jpg`,
+//! `cgi-bin/*`) leave a lone star there, which is decided at once. The rest is a set of states,
+//! one bit each, moved by every byte of the name: time grows with the product of the two lengths
+//! over 64, whatever the pattern, where backtracking can be exponential.
 
 /// A compiled pattern.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Pattern {
     text: String,
+    alternatives: Box<[Alternative]>,
 }
 
 impl Pattern {
-    /// Takes the pattern as written. Every string is a valid pattern.
+    /// Compiles the pattern as written. Every string is a valid pattern.
     pub fn new(text: &str) -> Pattern {
-        Pattern { text: text.to_owned() }
+        let alternatives = text.as_bytes().split(|&b| b == b'|').map(Alternative::new).collect();
+        Pattern { text: text.to_owned(), alternatives }
     }
 
-    /// The same with one leading slash removed from each alternative, as thttpd does for cgipat
-    /// and throttle patterns: names are matched without their leading slash.
+    /// The same with leading slashes removed from each alternative, as thttpd does for cgipat and
+    /// throttle patterns: names are matched without their leading slash.
     pub fn relative(text: &str) -> Pattern {
-        let text = text.strip_prefix('/').unwrap_or(text).replace("|/", "|");
-        Pattern { text }
+        let alternatives: Vec<&str> = text.split('|').map(|one| one.trim_start_matches('/')).collect();
+        Pattern::new(&alternatives.join("|"))
     }
 
     /// The pattern as it is matched.
@@ -29,50 +37,275 @@ impl Pattern {
 
     /// Does the whole of `name` match one of the alternatives?
     pub fn matches(&self, name: &[u8]) -> bool {
-        self.text.split('|').any(|one| matches_one(one.as_bytes(), name))
+        self.alternatives.iter().any(|alternative| alternative.matches(name))
     }
 }
 
-/// Iterative matching with one remembered `*` and one remembered `**`: no recursion and no
-/// exponential time, whatever the pattern.
-fn matches_one(pattern: &[u8], name: &[u8]) -> bool {
-    let (mut p, mut n) = (0, 0);
-    let mut single: Option<(usize, usize)> = None;
-    let mut double: Option<(usize, usize)> = None;
-    loop {
-        if pattern[p..].starts_with(b"**") {
-            while pattern.get(p) == Some(&b'*') {
-                p += 1;
+/// What stands between two bars.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Alternative {
+    /// Bytes before the first wildcard.
+    prefix: Box<[u8]>,
+    /// What lies between; `None` when there is no wildcard and `prefix` is all.
+    middle: Option<Middle>,
+    /// Bytes after the last wildcard.
+    suffix: Box<[u8]>,
+}
+
+/// A stretch of pattern that begins and ends with a wildcard.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Middle {
+    /// Nothing but `*`.
+    Run,
+    /// Nothing but `**`.
+    AnyRun,
+    /// More than that.
+    States(Box<States>),
+}
+
+impl Alternative {
+    fn new(text: &[u8]) -> Alternative {
+        let is_wild = |b: &u8| matches!(b, b'*' | b'?');
+        let first = text.iter().position(is_wild).unwrap_or(text.len());
+        let end = text.iter().rposition(is_wild).map_or(first, |last| last + 1);
+        let middle = match &text[first..end] {
+            b"" => None,
+            b"*" => Some(Middle::Run),
+            // Any run and then a run without a slash is any run.
+            stars if stars.iter().all(|&b| b == b'*') => Some(Middle::AnyRun),
+            more => Some(Middle::States(Box::new(States::new(more)))),
+        };
+        Alternative { prefix: text[..first].into(), middle, suffix: text[end..].into() }
+    }
+
+    fn matches(&self, name: &[u8]) -> bool {
+        let Some(rest) = name.strip_prefix(&*self.prefix) else { return false };
+        let Some(rest) = rest.strip_suffix(&*self.suffix) else { return false };
+        match &self.middle {
+            None => rest.is_empty(),
+            Some(Middle::Run) => !rest.contains(&b'/'),
+            Some(Middle::AnyRun) => true,
+            Some(Middle::States(states)) => states.accept(rest),
+        }
+    }
+}
+
+/// The states of matching: state `i` means that the first `i` single-byte steps (literals and
+/// `?`) are done. A star is no step but a loop: it lets the state it stands at stay alive.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct States {
+    /// Number of steps, so the number of the last state.
+    steps: usize,
+    /// The stars, per word of 64 states.
+    loops: Box<[Loops]>,
+    /// For each byte, which row of `moves` it uses: 0 for bytes that are no literal here.
+    class: Box<[u8; 256]>,
+    /// Rows of as many words as `loops`: which states a byte of the class moves on from.
+    moves: Box<[u64]>,
+}
+
+/// Which of 64 states stay alive over a byte.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+struct Loops {
+    /// Over a byte other than a slash: `*` or `**`.
+    no_slash: u64,
+    /// Over any byte: `**`.
+    any: u64,
+}
+
+impl States {
+    fn new(text: &[u8]) -> States {
+        let steps: Vec<u8> = text.iter().copied().filter(|&b| b != b'*').collect();
+        let words = steps.len() / 64 + 1;
+        let mut class = Box::new([0; 256]);
+        let mut moves = row(&steps, b'?', words);
+        for (&literal, number) in literals(&steps).iter().zip(1..) {
+            class[usize::from(literal)] = number;
+            moves.extend(row(&steps, literal, words));
+        }
+        States { steps: steps.len(), loops: loops(text, words).into(), class, moves: moves.into() }
+    }
+
+    fn accept(&self, name: &[u8]) -> bool {
+        let words = self.loops.len();
+        let (mut few, mut many) = ([0_u64; 4], Vec::new());
+        let alive = if words <= few.len() {
+            &mut few[..words]
+        } else {
+            many.resize(words, 0_u64);
+            &mut many[..]
+        };
+        alive[0] = 1;
+        for &byte in name {
+            let row = usize::from(self.class[usize::from(byte)]) * words;
+            self.step(alive, &self.moves[row..row + words], byte == b'/');
+            if alive.iter().all(|&word| word == 0) {
+                return false;
             }
-            double = Some((p, n));
-            single = None;
+        }
+        alive[self.steps / 64] >> (self.steps % 64) & 1 == 1
+    }
+
+    /// Moves every state that is alive over one byte: on to the next state by `moves`, and to
+    /// itself by a star.
+    fn step(&self, alive: &mut [u64], moves: &[u64], slash: bool) {
+        let mut carry = 0;
+        for ((alive, moves), loops) in alive.iter_mut().zip(moves).zip(&self.loops) {
+            let stay = *alive & if slash { loops.any } else { loops.no_slash };
+            let moving = *alive & moves;
+            *alive = moving << 1 | carry | stay;
+            carry = moving >> 63;
+        }
+    }
+}
+
+/// The states that move on over `byte`: those whose step is that literal or `?`.
+fn row(steps: &[u8], byte: u8, words: usize) -> Vec<u64> {
+    let mut row = vec![0; words];
+    for (state, _) in steps.iter().enumerate().filter(|&(_, &step)| step == b'?' || step == byte) {
+        row[state / 64] |= 1 << (state % 64);
+    }
+    row
+}
+
+/// The distinct literals among the steps.
+fn literals(steps: &[u8]) -> Vec<u8> {
+    let mut literals: Vec<u8> = steps.iter().copied().filter(|&b| b != b'?').collect();
+    literals.sort_unstable();
+    literals.dedup();
+    literals
+}
+
+/// The states at which a star stands.
+fn loops(text: &[u8], words: usize) -> Vec<Loops> {
+    let mut loops = vec![Loops::default(); words];
+    let mut state = 0;
+    for (at, &byte) in text.iter().enumerate() {
+        if byte != b'*' {
+            state += 1;
             continue;
         }
-        if pattern.get(p) == Some(&b'*') {
-            p += 1;
-            single = Some((p, n));
-            continue;
+        let (word, bit) = (state / 64, 1 << (state % 64));
+        loops[word].no_slash |= bit;
+        if text[..at].ends_with(b"*") {
+            loops[word].any |= bit;
         }
-        match (pattern.get(p), name.get(n)) {
-            (None, None) => return true,
-            (Some(&want), Some(&got)) if want == b'?' || want == got => (p, n) = (p + 1, n + 1),
-            _ => {
-                // Widen the nearest star that still can: `*` stops at a slash, `**` never does.
-                if let Some((after, at)) = single
-                    && name.get(at).is_some_and(|&b| b != b'/')
-                {
-                    single = Some((after, at + 1));
-                    (p, n) = (after, at + 1);
-                } else if let Some((after, at)) = double
-                    && at < name.len()
-                {
-                    double = Some((after, at + 1));
-                    single = None;
-                    (p, n) = (after, at + 1);
-                } else {
-                    return false;
-                }
+    }
+    loops
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// The definition, read aloud: no cleverness, exponential at worst.
+    fn oracle(pattern: &[u8], name: &[u8]) -> bool {
+        if let Some(bar) = pattern.iter().position(|&b| b == b'|') {
+            return oracle(&pattern[..bar], name) || oracle(&pattern[bar + 1..], name);
+        }
+        let some_run = |rest: &[u8], longest: usize| (0..=longest).any(|n| oracle(rest, &name[n..]));
+        match pattern {
+            [] => name.is_empty(),
+            [b'*', b'*', rest @ ..] => some_run(rest, name.len()),
+            [b'*', rest @ ..] => some_run(rest, name.iter().position(|&b| b == b'/').unwrap_or(name.len())),
+            [b'?', rest @ ..] => !name.is_empty() && oracle(rest, &name[1..]),
+            [byte, rest @ ..] => name.first() == Some(byte) && oracle(rest, &name[1..]),
+        }
+    }
+
+    #[test]
+    fn each_wildcard_means_what_thttpd_says() {
+        let cases: &[(&str, &str, bool)] = &[
+            ("", "", true),
+            ("", "a", false),
+            ("a", "a", true),
+            ("a", "A", false),
+            ("a", "ab", false),
+            ("?", "", false),
+            ("?", "/", true),
+            ("?", "é", false),
+            ("*", "", true),
+            ("*", ".htaccess", true),
+            ("*", "a/b", false),
+            ("**", "a/b", true),
+            ("***", "a/b", true),
+            ("**.cgi", "a/b/c.cgi", true),
+            ("**.cgi", "a/b/c.cgi/d", false),
+            ("/cgi-bin/*", "cgi-bin/x", false),
+            ("*/cgi-bin/*", "host/cgi-bin/x", true),
+            ("*/cgi-bin/*", "a/b/cgi-bin/x", false),
+            ("a*a", "a", false),
+            ("a*a", "aa", true),
+            ("a|b|", "b", true),
+            ("a|b|", "", true),
+            ("a|b", "a|b", false),
+            ("[ab]", "a", false),
+            ("\\*", "*", false),
+            // `?` over a slash, after a `*` that cannot pass it: one remembered star is not enough.
+            ("*?b*c", "a/b/bxc", false),
+            ("**/?*/c", "x/y/z/c", true),
+            ("*?*?c", "a//c", true),
+        ];
+        for (pattern, name, want) in cases {
+            assert_eq!(Pattern::new(pattern).matches(name.as_bytes()), *want, "{pattern} {name}");
+        }
+    }
+
+    #[test]
+    fn relative_removes_the_leading_slash_of_each_alternative() {
+        let cases =
+            [("/cgi-bin/*|/**.cgi", "cgi-bin/*|**.cgi"), ("//a|//b", "a|b"), ("a/b", "a/b"), ("|/", "|")];
+        for (text, want) in cases {
+            assert_eq!(Pattern::relative(text).as_str(), want);
+        }
+    }
+
+    #[test]
+    fn steps_beyond_one_machine_word_carry_over() {
+        for steps in [62, 63, 64, 65, 127, 128, 255, 256, 300] {
+            let pattern = Pattern::new(&format!("*{}*", "?".repeat(steps)));
+            assert!(pattern.matches(&vec![b'x'; steps]), "{steps}");
+            assert!(pattern.matches(&vec![b'x'; steps + 9]), "{steps}");
+            assert!(!pattern.matches(&vec![b'x'; steps - 1]), "{steps}");
+        }
+    }
+
+    /// Backtracking would take some 10^40 steps here.
+    #[test]
+    fn many_stars_cost_no_more_than_few() {
+        let pattern = Pattern::new(&"**a".repeat(40));
+        assert!(!pattern.matches(&[b"a".repeat(2000), b"b".to_vec()].concat()));
+        assert!(pattern.matches(&b"a".repeat(2000)));
+    }
+
+    proptest! {
+        #[test]
+        fn every_pattern_matches_as_the_definition_says(
+            pattern in "[ab/?*|]{0,12}",
+            name in "[ab/]{0,12}",
+        ) {
+            let got = Pattern::new(&pattern).matches(name.as_bytes());
+            prop_assert_eq!(got, oracle(pattern.as_bytes(), name.as_bytes()));
+        }
+
+        /// Names made from the pattern, so that matches are common too.
+        #[test]
+        fn every_name_made_from_a_pattern_matches_it(
+            parts in prop::collection::vec((0..4_u8, "[a-c/]{0,3}", "[a-c]{0,3}"), 0..40),
+        ) {
+            let (mut pattern, mut name) = (String::new(), String::new());
+            for (kind, any, no_slash) in &parts {
+                let (left, right) = match kind {
+                    0 => ("**", any.as_str()),
+                    1 => ("*", no_slash.as_str()),
+                    2 => ("?", "/"),
+                    _ => (any.as_str(), any.as_str()),
+                };
+                pattern.push_str(left);
+                name.push_str(right);
             }
+            prop_assert!(Pattern::new(&pattern).matches(name.as_bytes()), "{} {}", pattern, name);
         }
     }
 }

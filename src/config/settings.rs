@@ -8,10 +8,10 @@ use std::os::unix::ffi::OsStrExt;
 
 use super::Config;
 use super::kind::Kind;
-use super::nearest::nearest;
-use super::options::OPTIONS;
+use super::options::{OPTIONS, place_of};
 use super::origin::{Origin, Origins};
 use super::problem::{Problem, Why};
+use super::suggest;
 
 /// What has been read so far.
 #[derive(Debug, Clone, Default)]
@@ -32,9 +32,9 @@ impl Settings {
         let name = parts.next().map(String::from_utf8_lossy).unwrap_or_default();
         let value = parts.next().map(OsStr::from_bytes);
         let found =
-            OPTIONS.iter().enumerate().find_map(|(place, row)| row.turned(&name).map(|on| (place, on)));
+            OPTIONS.iter().enumerate().find_map(|(place, row)| row.turned_by(&name).map(|on| (place, on)));
         let outcome = match found {
-            None => Err(Why::Unknown { nearest: nearest_name(&name) }),
+            None => Err(Why::Unknown { nearest: suggest::name(&name) }),
             Some((place, on)) => self.set(place, on, value, &origin),
         };
         if let Err(why) = outcome {
@@ -59,7 +59,7 @@ impl Settings {
             (kind, Some(value)) => kind.set(&mut self.config, value)?,
         }
         self.origins.set(place, origin.clone());
-        if row.is_named("chroot") {
+        if row.name == "chroot" {
             // thttpd's rule: inside a chroot no link can leave, so the check goes off with it.
             self.turn_symlink_check(!on, origin);
         }
@@ -68,14 +68,8 @@ impl Settings {
 
     fn turn_symlink_check(&mut self, on: bool, origin: &Origin) {
         self.config.symlink_check = on;
-        if let Some(place) = OPTIONS.iter().position(|row| row.is_named("symlinkcheck")) {
+        if let Some(place) = place_of("symlinkcheck") {
             self.origins.set(place, origin.clone());
         }
     }
-}
-
-/// The config-file name that `name` is probably a slip of.
-fn nearest_name(name: &str) -> Option<String> {
-    let words = OPTIONS.iter().flat_map(|row| row.names.iter().copied().chain([row.off_name]));
-    nearest(name, words).map(str::to_owned)
 }

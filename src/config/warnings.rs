@@ -2,32 +2,70 @@
 
 use super::Config;
 use super::origin::Origins;
+use super::pattern::Pattern;
 
 /// One line for each, beginning with the place where the setting was written.
 pub fn of(config: &Config, origins: &Origins) -> Vec<String> {
-    let pattern_has_slash = config.url_pattern.as_ref().is_some_and(|p| p.as_str().starts_with('/'));
-    let local_unused = config.url_pattern.is_none();
-    let checks: [(bool, &str, &str); 6] = [
+    let (limits, timeouts) = (&config.limits, &config.timeouts);
+    let url_pattern = config.url_pattern.as_ref().map(Pattern::as_str);
+    let slash = url_pattern.is_some_and(|text| text.split('|').any(|one| one.starts_with('/')));
+    let total = timeouts.keepalive_total;
+    let checks = [
+        // thttpd strips that slash from cgipat and throttles only, which is easily forgotten.
+        (slash, "urlpat", "begins an alternative with a slash, but names are matched without one"),
+        (url_pattern.is_none() && config.local_pattern.is_some(), "localpat", "has no effect without urlpat"),
         (
-            pattern_has_slash,
-            "urlpat",
-            "begins with a slash, but file names are matched without one, so nothing is protected",
+            url_pattern.is_none() && config.no_empty_referrers,
+            "noemptyreferrers",
+            "has no effect without urlpat",
         ),
-        (local_unused && config.local_pattern.is_some(), "localpat", "has no effect without urlpat"),
-        (local_unused && config.no_empty_referrers, "noemptyreferrers", "has no effect without urlpat"),
+        (limits.target > limits.head, "target_limit", "is more than head_limit"),
         (
-            config.limits.target > config.limits.head,
-            "target_limit",
-            "is more than head_limit, which is reached before it",
-        ),
-        (
-            !config.timeouts.keepalive_total.is_zero()
-                && config.timeouts.keepalive > config.timeouts.keepalive_total,
+            !total.is_zero() && timeouts.keepalive > total,
             "keepalive_timeout",
-            "is more than keepalive_max_time, which is reached before it",
+            "is more than keepalive_max_time",
         ),
         (config.hide_dotfiles && !config.listing, "hide_dotfiles", "has no effect with nolisting"),
     ];
     let told = checks.into_iter().filter(|(holds, ..)| *holds);
     told.map(|(_, name, what)| format!("{}: {name} {what}", origins.of(name))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::file;
+    use crate::config::settings::Settings;
+
+    fn warned(text: &str) -> Vec<String> {
+        let mut settings = Settings::default();
+        file::parse(text.as_bytes(), "conf", &mut settings);
+        assert_eq!(settings.problems, [], "{text}");
+        of(&settings.config, &settings.origins)
+    }
+
+    #[test]
+    fn the_defaults_and_sound_settings_are_not_warned_of() {
+        assert_eq!(warned(""), [""; 0]);
+        assert_eq!(warned("urlpat=**.jpg localpat=a noemptyreferrers keepalive_max_time=0"), [""; 0]);
+    }
+
+    #[test]
+    fn settings_that_undo_each_other_are_told_with_their_place() {
+        let slash = "begins an alternative with a slash, but names are matched without one";
+        let cases = [
+            ("urlpat=a|/b", format!("conf:1: urlpat {slash}")),
+            ("\nlocalpat=a", "conf:2: localpat has no effect without urlpat".to_owned()),
+            ("noemptyreferers", "conf:1: noemptyreferrers has no effect without urlpat".to_owned()),
+            ("head_limit=600", "default: target_limit is more than head_limit".to_owned()),
+            (
+                "keepalive_max_time=10",
+                "default: keepalive_timeout is more than keepalive_max_time".to_owned(),
+            ),
+            ("nolisting\nhide_dotfiles", "conf:2: hide_dotfiles has no effect with nolisting".to_owned()),
+        ];
+        for (text, want) in cases {
+            assert_eq!(warned(text), [want], "{text}");
+        }
+    }
 }

@@ -1,8 +1,51 @@
-//! The nearest word: what was probably meant by an unknown option.
+//! What was probably meant by a word that is no option.
+
+use getopts::HasArg;
+
+use super::options::{OPTIONS, Row};
+
+/// The config-file name that `word` is probably a slip of.
+pub fn name(word: &str) -> Option<String> {
+    nearest(word, names()).map(str::to_owned)
+}
+
+/// What the unknown flag `word` may have been meant to be: another flag, a config-file name, or a
+/// value glued to its flag.
+pub fn flag(word: &str) -> Option<String> {
+    let bare = word.trim_start_matches('-');
+    let (name, value) = bare.split_once('=').map_or((bare, None), |(name, value)| (name, Some(value)));
+    let flags = OPTIONS.iter().flat_map(Row::flags).map(|(flag, _)| flag.trim_start_matches('-'));
+    if let Some(meant) = nearest(name, names().chain(flags)) {
+        return OPTIONS.iter().find_map(|row| in_place_of(meant, row, value));
+    }
+    let glued = OPTIONS.iter().filter(|row| row.flag.len() == 2 && row.kind.takes() == HasArg::Yes);
+    let mut glued = glued.filter_map(|row| Some((row.flag, word.strip_prefix(row.flag)?)));
+    glued.next().map(|(flag, value)| format!("{flag} {value}"))
+}
+
+/// How the command line says `meant`, if that is a name, or a flag without its dashes, of `row`.
+fn in_place_of(meant: &str, row: &Row, value: Option<&str>) -> Option<String> {
+    let by_flag = || row.flags().find(|(flag, _)| flag.trim_start_matches('-') == meant);
+    let on = row.turned_by(meant).or_else(|| by_flag().map(|(_, on)| on))?;
+    let flag = row.flags().find(|(_, way)| *way == on).map(|(flag, _)| flag);
+    let noun = if row.value.is_empty() { row.kind.noun() } else { row.value };
+    let value = value.unwrap_or(noun);
+    Some(match (flag, row.kind.takes()) {
+        (Some(flag), HasArg::No) => flag.to_owned(),
+        (Some(flag), _) => format!("{flag} {value}"),
+        (None, HasArg::No) => format!("-o {meant}"),
+        (None, _) => format!("-o {meant}={value}"),
+    })
+}
+
+/// Every config-file name.
+fn names() -> impl Iterator<Item = &'static str> {
+    OPTIONS.iter().flat_map(Row::names).map(|(name, _)| name)
+}
 
 /// The candidate that `word` is most likely a slip of, if one is near: at most one slip in three
 /// characters, so that short words do not turn into anything.
-pub fn nearest<'a>(word: &str, candidates: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+fn nearest<'a>(word: &str, candidates: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     const LONGEST: usize = 64;
     if word.len() > LONGEST {
         return None;

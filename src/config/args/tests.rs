@@ -1,0 +1,310 @@
+//! The command line as thttpd reads it, and the messages when it cannot be read.
+
+use std::fs;
+use std::os::unix::ffi::OsStringExt;
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::config::LogTarget;
+use crate::config::pattern::Pattern;
+
+const USAGE: &str = "usage:  ./thttpd [-C configfile] [-p port] [-d dir] [-r|-nor] [-dd data_dir] \
+    [-s|-nos] [-v|-nov] [-g|-nog] [-u user] [-c cgipat] [-t throttles] [-h host] [-l logfile] \
+    [-i pidfile] [-T charset] [-P P3P] [-M maxage] [-V] [-D] [-o name=value] [--help] [--version] \
+    [--check] [--dump-config] [--explain url] [--healthcheck [url]]";
+
+fn run(argv: &[&str]) -> Result<Invocation, Problems> {
+    parse(&argv.iter().map(OsString::from).collect::<Vec<_>>(), "./thttpd")
+}
+
+fn config(argv: &[&str]) -> Config {
+    run(argv).unwrap_or_else(|problems| panic!("{argv:?}: {problems}")).config
+}
+
+fn action(argv: &[&str]) -> Action {
+    run(argv).unwrap_or_else(|problems| panic!("{argv:?}: {problems}")).action
+}
+
+/// The text for standard error.
+fn refused(argv: &[&str]) -> String {
+    run(argv).map(|invocation| panic!("{argv:?}: {invocation:?}")).unwrap_err().to_string()
+}
+
+/// A config file in a directory of its own that is gone with it.
+struct ConfigFile(std::path::PathBuf);
+
+impl ConfigFile {
+    fn new(name: &str, text: &str) -> ConfigFile {
+        let dir = std::env::temp_dir().join(format!("thttpd-args-{}-{name}", std::process::id()));
+        fs::create_dir_all(&dir).unwrap();
+        fs::write(dir.join("conf"), text).unwrap();
+        ConfigFile(dir)
+    }
+
+    fn path(&self) -> String {
+        self.0.join("conf").to_str().unwrap().to_owned()
+    }
+}
+
+impl Drop for ConfigFile {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+#[test]
+fn no_arguments_serve_with_the_defaults() {
+    let invocation = run(&[]).unwrap();
+    assert_eq!((invocation.action, invocation.config), (Action::Serve, Config::default()));
+    assert_eq!(invocation.warnings, [""; 0]);
+}
+
+#[test]
+fn each_flag_of_thttpd_sets_what_it_always_set() {
+    type Holds = fn(&Config) -> bool;
+    let cases: &[(&[&str], Holds)] = &[
+        (&["-p", "8080"], |c| c.port == 8080),
+        (&["-p", "0"], |c| c.port == 0),
+        (&["-d", "www"], |c| c.dir.as_deref() == Some(Path::new("www"))),
+        (&["-r"], |c| c.chroot && !c.symlink_check),
+        (&["-nor"], |c| !c.chroot && c.symlink_check),
+        (&["-dd", "data"], |c| c.data_dir.as_deref() == Some(Path::new("data")) && c.dir.is_none()),
+        (&["-nos"], |c| !c.symlink_check),
+        (&["-nos", "-s"], |c| c.symlink_check),
+        (&["-v"], |c| c.vhost),
+        (&["-v", "-nov"], |c| !c.vhost),
+        (&["-g"], |c| c.global_passwd),
+        (&["-g", "-nog"], |c| !c.global_passwd),
+        (&["-u", "www-data"], |c| c.user == "www-data"),
+        (&["-c", "/cgi-bin/*|/**.cgi"], |c| c.cgi_pattern == Some(Pattern::new("cgi-bin/*|**.cgi"))),
+        (&["-t", "throttle"], |c| c.throttle_file.as_deref() == Some(Path::new("throttle"))),
+        (&["-h", "::1"], |c| c.host.as_deref() == Some("::1")),
+        (&["-l", "log"], |c| c.log == LogTarget::File("log".into())),
+        (&["-l", "-"], |c| c.log == LogTarget::Stdout),
+        (&["-l", "/dev/null"], |c| c.log == LogTarget::Off),
+        (&["-i", "pid"], |c| c.pid_file.as_deref() == Some(Path::new("pid"))),
+        (&["-T", "iso-8859-1"], |c| c.charset == "iso-8859-1"),
+        (&["-T", ""], |c| c.charset.is_empty()),
+        (&["-P", "CP=\"NOI DSP\" # x"], |c| c.p3p == "CP=\"NOI DSP\" # x"),
+        (&["-M", "3600"], |c| c.max_age == Some(3600)),
+        (&["-M", "0"], |c| c.max_age == Some(0)),
+        (&["-M", "60", "-M", "-7"], |c| c.max_age.is_none()),
+        (&["-D"], |c| c.foreground),
+    ];
+    for (argv, holds) in cases {
+        assert!(holds(&config(argv)), "{argv:?}");
+    }
+}
+
+#[test]
+fn the_chroot_flags_overwrite_the_symlink_check_where_they_stand() {
+    let cases: [(&[&str], bool, bool); 6] = [
+        (&["-s", "-r"], true, false),
+        (&["-r", "-s"], true, true),
+        (&["-r", "-nor"], false, true),
+        (&["-nos", "-nor"], false, true),
+        (&["-nor", "-nos"], false, false),
+        (&["-nor", "-r", "-s", "-r"], true, false),
+    ];
+    for (argv, chroot, check) in cases {
+        let config = config(argv);
+        assert_eq!((config.chroot, config.symlink_check), (chroot, check), "{argv:?}");
+    }
+}
+
+#[test]
+fn a_config_file_is_read_where_its_flag_stands_and_may_be_followed_by_another() {
+    let files = [ConfigFile::new("one", "port=90 chroot"), ConfigFile::new("two", "port=91")];
+    let [one, two] = files.each_ref().map(ConfigFile::path);
+    let cases: [(&[&str], u16, bool); 6] = [
+        (&["-C", &one, "-p", "81"], 81, false),
+        (&["-p", "81", "-C", &one], 90, false),
+        (&["-C", &one, "-C", &two], 91, false),
+        (&["-C", &two, "-C", &one], 90, false),
+        (&["-C", &one, "-s"], 90, true),
+        (&["-s", "-C", &one], 90, false),
+    ];
+    for (argv, port, check) in cases {
+        let config = config(argv);
+        assert_eq!((config.port, config.symlink_check), (port, check), "{argv:?}");
+    }
+}
+
+#[test]
+fn a_value_is_taken_whatever_it_looks_like() {
+    let config = config(&["-d", "-p", "-u", "--", "-i", "-V", "-T", "--help", "-h", "-"]);
+    assert_eq!(config.dir.as_deref(), Some(Path::new("-p")));
+    assert_eq!(config.pid_file.as_deref(), Some(Path::new("-V")));
+    assert_eq!((config.user.as_str(), config.charset.as_str()), ("--", "--help"));
+    assert_eq!((config.host.as_deref(), config.port), (Some("-"), 80));
+}
+
+#[test]
+fn a_path_need_not_be_text_but_text_must_be() {
+    let odd = OsString::from_vec(b"/srv/\xff".to_vec());
+    let invocation = parse(&["-d".into(), odd.clone()], "thttpd").unwrap();
+    assert_eq!(invocation.config.dir, Some(odd.clone().into()));
+    let problems = parse(&["-u".into(), odd], "thttpd").unwrap_err();
+    assert_eq!(problems.to_string(), "thttpd: -u /srv/\u{fffd}: not valid UTF-8");
+}
+
+#[test]
+fn the_version_is_shown_at_once_and_what_follows_is_not_looked_at() {
+    assert_eq!(action(&["-V"]), Action::ShowVersion);
+    assert_eq!(action(&["-p", "81", "-V", "--nonsense", "junk", "-p"]), Action::ShowVersion);
+    assert_eq!(action(&["--check", "--version", "junk"]), Action::ShowVersion);
+    assert_eq!(action(&["--help", "junk"]), Action::ShowHelp);
+    assert_eq!(refused(&["junk", "-V"]), format!("{USAGE}\n./thttpd: junk: unexpected argument"));
+    assert_eq!(refused(&["-p", "x", "-V"]), "./thttpd: -p x: not a number");
+}
+
+#[test]
+fn the_other_actions_leave_the_rest_of_the_line_to_be_read() {
+    let cases: &[(&[&str], Action)] = &[
+        (&["--check", "-p", "81"], Action::Check),
+        (&["--dump-config", "-p", "81"], Action::DumpConfig),
+        (&["--explain", "-p", "-p", "81"], Action::Explain("-p".into())),
+        (&["--explain=/a=b", "-p", "81"], Action::Explain("/a=b".into())),
+        (&["--healthcheck", "-p", "81"], Action::HealthCheck(None)),
+        (&["-p", "81", "--healthcheck"], Action::HealthCheck(None)),
+        (&["--healthcheck", "/up", "-p", "81"], Action::HealthCheck(Some("/up".into()))),
+        (&["--healthcheck=/up", "-p", "81"], Action::HealthCheck(Some("/up".into()))),
+    ];
+    for (argv, want) in cases {
+        let invocation = run(argv).unwrap();
+        assert_eq!((&invocation.action, invocation.config.port), (want, 81), "{argv:?}");
+    }
+}
+
+#[test]
+fn an_assignment_sets_any_option_by_its_config_file_name() {
+    let config =
+        config(&["-o", "Head_Limit=8k", "-o", "nolisting", "-o", "p3p=a b#c", "-p", "81", "-o", "port=82"]);
+    assert_eq!((config.limits.head, config.listing, config.port), (8192, false, 82));
+    assert_eq!(config.p3p, "a b#c");
+}
+
+#[test]
+fn each_value_remembers_who_wrote_it_last() {
+    let file = ConfigFile::new("origins", "\nport=90\nvhost user=www\nnoemptyreferers");
+    let invocation = run(&["-r", "-p", "81", "-C", &file.path(), "-u", "me", "-o", "nolisting"]).unwrap();
+    let origin = |name: &str| invocation.origins.of(name).to_string();
+    assert_eq!(origin("port"), format!("{}:2", file.path()));
+    assert_eq!(origin("vhost"), format!("{}:3", file.path()));
+    assert_eq!(origin("noemptyreferrers"), format!("{}:4", file.path()));
+    assert_eq!((origin("user"), origin("listing")), ("-u".to_owned(), "-o".to_owned()));
+    assert_eq!((origin("chroot"), origin("symlinkcheck")), ("-r".to_owned(), "-r".to_owned()));
+    assert_eq!((origin("dir"), origin("no such option")), ("default".to_owned(), "default".to_owned()));
+}
+
+#[test]
+fn a_line_that_cannot_be_understood_gets_the_usage_and_the_reason() {
+    let cases: &[(&[&str], &str)] = &[
+        (&["www"], "www: unexpected argument"),
+        (&["-p", "80", "www", "-x"], "www: unexpected argument"),
+        (&["-"], "-: unexpected argument"),
+        (&[""], ": unexpected argument"),
+        (&["--"], "--: unknown option"),
+        (&["-x"], "-x: unknown option"),
+        (&["-p"], "-p: value required"),
+        (&["-o"], "-o: value required"),
+        (&["--explain"], "--explain: value required"),
+        (&["--check=now"], "--check=now: no value allowed"),
+        (&["-p80"], "-p80: unknown option; did you mean -p 80?"),
+        (&["-p=80"], "-p=80: unknown option; did you mean -p 80?"),
+        (&["-rs"], "-rs: unknown option"),
+        (&["--r"], "--r: unknown option; did you mean -r?"),
+        (&["-norr"], "-norr: unknown option; did you mean -nor?"),
+        (&["--hlep"], "--hlep: unknown option; did you mean --help?"),
+        (&["--port", "80"], "--port: unknown option; did you mean -p port?"),
+        (&["--prot=80"], "--prot=80: unknown option; did you mean -p 80?"),
+        (&["-nosymlinkcheck"], "-nosymlinkcheck: unknown option; did you mean -nos?"),
+        (&["--workers=4"], "--workers=4: unknown option; did you mean -o workers=4?"),
+        (&["--no-listing"], "--no-listing: unknown option; did you mean -o nolisting?"),
+        (&["--head_timeot"], "--head_timeot: unknown option; did you mean -o head_timeout=seconds?"),
+        (&["-\u{7}\n"], "-\\u{7}\\n: unknown option"),
+    ];
+    for (argv, want) in cases {
+        assert_eq!(refused(argv), format!("{USAGE}\n./thttpd: {want}"), "{argv:?}");
+    }
+}
+
+#[test]
+fn bad_values_are_all_told_without_the_usage() {
+    let argv =
+        ["-p", "80x", "-M", "", "-d", "", "-o", "prot=1", "-o", "vhost=1", "-P", "a\r\nb", "-p", "65536"];
+    let want = "\
+./thttpd: -p 80x: not a number
+./thttpd: -M : not a number
+./thttpd: -d : must not be empty
+./thttpd: -o prot=1: unknown option; did you mean port?
+./thttpd: -o vhost=1: no value allowed
+./thttpd: -P a\\r\\nb: control characters are not allowed
+./thttpd: -p 65536: must be from 0 to 65535";
+    assert_eq!(refused(&argv), want);
+}
+
+#[test]
+fn problems_of_files_and_of_the_line_are_told_in_order() {
+    let file = ConfigFile::new("order", "port=abc");
+    let path = file.path();
+    let want = format!(
+        "{USAGE}\n./thttpd: -p x: not a number\n{path}:1: port=abc: not a number\n\
+         /nonexistent/thttpd.conf: No such file or directory\n./thttpd: -q: unknown option"
+    );
+    assert_eq!(refused(&["-p", "x", "-C", &path, "-C", "/nonexistent/thttpd.conf", "-q"]), want);
+}
+
+#[test]
+fn a_refused_value_leaves_the_one_before_it_in_force() {
+    let mut settings = Settings::default();
+    for word in ["port=81", "port=x", "dir=a", "dir="] {
+        settings.word(word.as_bytes(), Origin::Assignment);
+    }
+    assert_eq!((settings.config.port, settings.config.dir), (81, Some("a".into())));
+    assert_eq!(settings.problems.len(), 2);
+}
+
+proptest! {
+    /// getopts collects the occurrences of each option; their order must survive that.
+    #[test]
+    fn flags_act_in_the_order_in_which_they_stand(line in prop::collection::vec(0..9_usize, 0..30)) {
+        const FLAGS: [&str; 9] = ["-r", "-nor", "-s", "-nos", "-v", "-nov", "-g", "-nog", "-p"];
+        let (mut argv, mut want) = (Vec::new(), Config::default());
+        for (at, flag) in line.into_iter().enumerate() {
+            argv.push(FLAGS[flag].to_owned());
+            match flag {
+                0 | 1 => (want.chroot, want.symlink_check) = (flag == 0, flag == 1),
+                2 | 3 => want.symlink_check = flag == 2,
+                4 | 5 => want.vhost = flag == 4,
+                6 | 7 => want.global_passwd = flag == 6,
+                _ => {
+                    argv.push(at.to_string());
+                    want.port = at as u16;
+                }
+            }
+        }
+        let argv: Vec<&str> = argv.iter().map(String::as_str).collect();
+        prop_assert_eq!(config(&argv), want);
+    }
+
+    #[test]
+    fn no_argument_vector_makes_the_parser_panic(
+        argv in prop::collection::vec(
+            prop_oneof![
+                prop::collection::vec(1..=255_u8, 0..12),
+                "-{0,3}[a-zA-Z=]{0,4}".prop_map(String::into_bytes),
+                prop::sample::select(&["-o", "-dd", "--healthcheck", "-p", "--explain"][..])
+                    .prop_map(|flag| flag.as_bytes().to_vec()),
+            ],
+            0..8,
+        ),
+    ) {
+        let argv: Vec<OsString> = argv.into_iter().map(OsString::from_vec).collect();
+        if let Err(problems) = parse(&argv, "thttpd") {
+            prop_assert!(!problems.list.is_empty());
+            prop_assert!(!problems.to_string().contains(|c: char| c.is_control() && c != '\n'));
+        }
+    }
+}
