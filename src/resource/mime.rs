@@ -8,6 +8,18 @@ const UNKNOWN: &str = "text/plain";
 /// Extensions that name an encoding of the content, not its type (thttpd's three).
 const ENCODINGS: [(&str, &str); 3] = [("Z", "compress"), ("gz", "gzip"), ("uu", "x-uuencode")];
 
+/// Types that thttpd knows and `mime_guess` does not; without them an object file would be shown as text.
+const THTTPDS: [(&str, &str); 8] = [
+    ("a", "application/octet-stream"),
+    ("iv", "application/x-inventor"),
+    ("loc", "application/xml-loc"),
+    ("mv", "video/x-sgi-movie"),
+    ("o", "application/octet-stream"),
+    ("tsp", "application/dsptype"),
+    ("vx", "video/x-rad-screenplay"),
+    ("wsrc", "application/x-wais-source"),
+];
+
 /// Content-Type and Content-Encoding of the file called `file_name` (a path is fine).
 ///
 /// The name's extensions are read from the right. Those that name an encoding are set aside, and
@@ -19,7 +31,7 @@ pub fn describe(file_name: &[u8], charset: &str) -> (String, String) {
     let mut encodings: Vec<&str> = Vec::new();
     let mut media_type = UNKNOWN;
     while let Some((rest, extension)) = split_extension(name) {
-        let Some(encoding) = encoding_of(extension) else {
+        let Some(encoding) = find(&ENCODINGS, extension) else {
             media_type = type_of(extension);
             break;
         };
@@ -37,18 +49,19 @@ fn split_extension(name: &[u8]) -> Option<(&[u8], &[u8])> {
     Some((&name[..dot], &name[dot + 1..]))
 }
 
-fn encoding_of(extension: &[u8]) -> Option<&'static str> {
-    ENCODINGS
-        .iter()
-        .find(|(suffix, _)| suffix.as_bytes().eq_ignore_ascii_case(extension))
-        .map(|&(_, encoding)| encoding)
-}
-
 fn type_of(extension: &[u8]) -> &'static str {
     std::str::from_utf8(extension)
         .ok()
         .and_then(|extension| mime_guess::from_ext(extension).first_raw())
+        .or_else(|| find(&THTTPDS, extension))
         .unwrap_or(UNKNOWN)
+}
+
+fn find(table: &[(&str, &'static str)], extension: &[u8]) -> Option<&'static str> {
+    table
+        .iter()
+        .find(|(known, _)| known.as_bytes().eq_ignore_ascii_case(extension))
+        .map(|&(_, meaning)| meaning)
 }
 
 /// Does the configured charset apply? To text, XHTML and XML; other types say it themselves
@@ -56,3 +69,6 @@ fn type_of(extension: &[u8]) -> &'static str {
 fn is_text(media_type: &str) -> bool {
     media_type.starts_with("text/") || matches!(media_type, "application/xhtml+xml" | "application/xml")
 }
+
+#[cfg(test)]
+mod tests;

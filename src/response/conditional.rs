@@ -126,3 +126,6 @@ fn date(fields: &Fields<'_>, name: &str) -> Option<SystemTime> {
 fn parse_date(value: &[u8]) -> Option<SystemTime> {
     httpdate::parse_http_date(std::str::from_utf8(value).ok()?).ok()
 }
+
+#[cfg(test)]
+mod tests;

@@ -156,3 +156,6 @@ fn usual_sentence(status: u16) -> &'static str {
         _ => "Something went wrong on the server while it prepared {url}.",
     }
 }
+
+#[cfg(test)]
+mod tests;

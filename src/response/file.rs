@@ -114,3 +114,6 @@ fn multipart(representation: Arc<Representation>, source: Content, ranges: &[Ran
         ..Response::bare(206)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -36,20 +36,8 @@ const STYLE: &str = "body{max-width:none}pre{overflow-x:auto;line-height:1.7}\
 /// when a file in it grows.
 pub fn page(directory: Directory, policy: &Policy<'_>) -> Result<Response, Rejection> {
     let mut listing = Listing::open(directory, policy).map_err(rejection)?;
-    let (names, mut complete) = listing.names().map_err(rejection)?;
+    let content = listing.content().map_err(rejection)?;
     let title = [b"Index of /", &listing.url_path[..]].concat();
-    let mut content = b"<pre>\n<b><span>mode  links  </span>  bytes  last-changed  name</b>\n".to_vec();
-    for name in &names {
-        if content.len() > LARGEST_PAGE {
-            complete = false;
-            break;
-        }
-        listing.row(&mut content, name);
-    }
-    content.extend_from_slice(b"</pre>\n");
-    if !complete {
-        content.extend_from_slice(b"<p>This directory holds more than is listed here.</p>\n");
-    }
     let page = Page { title: &title, charset: policy.charset, style: STYLE }.render(&content, SERVER);
     Ok(Response::page(200, format!("text/html; charset={}", policy.charset), page))
 }
@@ -67,6 +55,8 @@ struct Listing {
     url_path: Vec<u8>,
     hide_dotfiles: bool,
     now: i64,
+    most_entries: usize,
+    largest_page: usize,
 }
 
 impl Listing {
@@ -78,26 +68,47 @@ impl Listing {
             url_path: directory.url_path,
             hide_dotfiles: policy.hide_dotfiles,
             now: seconds(policy.now),
+            most_entries: MOST_ENTRIES,
+            largest_page: LARGEST_PAGE,
         })
+    }
+
+    /// The rows, and a note if they are not all.
+    fn content(&mut self) -> Result<Vec<u8>, Errno> {
+        let (names, mut complete) = self.names()?;
+        let mut out = b"<pre>\n<b><span>mode  links  </span>  bytes  last-changed  name</b>\n".to_vec();
+        for name in &names {
+            if out.len() >= self.largest_page {
+                complete = false;
+                break;
+            }
+            self.row(&mut out, name);
+        }
+        out.extend_from_slice(b"</pre>\n");
+        if !complete {
+            out.extend_from_slice(b"<p>This directory holds more than is listed here.</p>\n");
+        }
+        Ok(out)
     }
 
     /// The names to list, in order of their bytes, and whether they are all.
     fn names(&mut self) -> Result<(Vec<CString>, bool), Errno> {
         let (top, hide_dotfiles) = (self.url_path.is_empty(), self.hide_dotfiles);
-        let mut names = Vec::new();
+        let (mut names, mut complete) = (Vec::new(), true);
         for entry in self.dir.iter() {
             let entry = entry?;
             let name = entry.file_name();
             if !is_shown(name.to_bytes(), top, hide_dotfiles) {
                 continue;
             }
-            if names.len() == MOST_ENTRIES {
-                return Ok((names, false));
+            if names.len() == self.most_entries {
+                complete = false;
+                break;
             }
             names.push(name.to_owned());
         }
         names.sort_unstable();
-        Ok((names, true))
+        Ok((names, complete))
     }
 
     /// Appends the row of `name`; nothing if it is gone, or a link to nothing.
@@ -184,3 +195,6 @@ fn time_column<Tz: TimeZone<Offset: std::fmt::Display>>(time: &DateTime<Tz>, now
 fn seconds(time: SystemTime) -> i64 {
     time.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs() as i64)
 }
+
+#[cfg(test)]
+mod tests;

@@ -26,6 +26,8 @@ pub mod conditional;
 pub mod error;
 pub mod escape;
 pub mod file;
+#[cfg(test)]
+mod fixture;
 pub mod head;
 pub mod listing;
 mod page;
@@ -195,3 +197,6 @@ fn unknown_method(request: &Request<'_>) -> Rejection {
     let shown: String = method.chars().take(20).collect();
     Rejection::new(501, format!("This server does not implement the method \u{2018}{shown}\u{2019}."))
 }
+
+#[cfg(test)]
+mod tests;

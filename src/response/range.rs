@@ -109,3 +109,6 @@ fn coalesce(asked: Vec<Range<u64>>) -> Vec<Range<u64>> {
     }
     if joined.len() == asked.len() { asked } else { joined }
 }
+
+#[cfg(test)]
+mod tests;

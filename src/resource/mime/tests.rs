@@ -1,0 +1,181 @@
+//! thttpd's rules, the types that the recorded exchanges ask for, and every difference from
+//! thttpd's own table, which the manual lists.
+
+use super::*;
+use proptest::prelude::*;
+
+#[test]
+fn recorded_types_are_the_same() {
+    for (name, media_type, encodings) in [
+        ("file.svg", "image/svg+xml", ""),
+        ("file.png", "image/png", ""),
+        ("file.jpg", "image/jpeg", ""),
+        ("file.gif", "image/gif", ""),
+        ("file.pdf", "application/pdf", ""),
+        ("file.zip", "application/zip", ""),
+        ("file.mpg", "video/mpeg", ""),
+        ("file.tar", "application/x-tar", ""),
+        ("file.tar.gz", "application/x-tar", "gzip"),
+        ("file.html.Z", "text/html; charset=UTF-8", "compress"),
+        ("file.ps.gz", "application/postscript", "gzip"),
+        ("file.css.gz", "text/css; charset=UTF-8", "gzip"),
+        ("file.en.html", "text/html; charset=UTF-8", ""),
+        ("file.unknownext", "text/plain; charset=UTF-8", ""),
+        ("file.", "text/plain; charset=UTF-8", ""),
+        (".hidden", "text/plain; charset=UTF-8", ""),
+        ("file.HTML", "text/html; charset=UTF-8", ""),
+        ("a.b.c.d", "text/plain; charset=UTF-8", ""),
+        ("file.txt~", "text/plain; charset=UTF-8", ""),
+    ] {
+        assert_eq!(describe(name.as_bytes(), "UTF-8"), (media_type.into(), encodings.into()), "{name}");
+    }
+}
+
+#[test]
+fn a_type_that_thttpd_lacked_or_that_has_a_newer_name_is_the_one_of_today() {
+    for (name, media_type, encodings) in [
+        ("file.js", "text/javascript; charset=UTF-8", ""),
+        ("file.ico", "image/x-icon", ""),
+        ("file.mp3", "audio/mpeg", ""),
+        ("file.webm", "video/webm", ""),
+        ("file.woff", "application/font-woff", ""),
+        ("file.woff2", "font/woff2", ""),
+        ("file.rss", "application/rss+xml", ""),
+        ("file.wasm", "application/wasm", ""),
+        ("file.mjs", "application/javascript", ""),
+        ("file.md", "text/markdown; charset=UTF-8", ""),
+        ("file.csv", "text/csv; charset=UTF-8", ""),
+        ("file.bin", "application/octet-stream", ""),
+        ("file.exe", "application/octet-stream", ""),
+        ("file.iso", "application/octet-stream", ""),
+        ("file.doc", "application/msword", ""),
+        ("file.tex", "application/x-tex", ""),
+        ("file.rtf", "application/rtf", ""),
+        ("file.au", "audio/basic", ""),
+        ("file.mid", "audio/mid", ""),
+        ("file.avi", "video/x-msvideo", ""),
+        ("file.webp", "image/webp", ""),
+        ("file.avif", "image/avif", ""),
+        ("file.yaml", "text/x-yaml; charset=UTF-8", ""),
+        ("file.toml", "text/x-toml; charset=UTF-8", ""),
+        ("file.py", "text/plain; charset=UTF-8", ""),
+        ("file.sh", "application/x-sh", ""),
+        ("file.pl", "application/x-perl", ""),
+        ("file.class", "application/x-java-applet", ""),
+        ("file.jar", "application/java-archive", ""),
+        ("file.swf", "application/x-shockwave-flash", ""),
+        ("file.vrml", "model/vrml", ""),
+        ("file.txt.gz", "text/plain; charset=UTF-8", "gzip"),
+        ("file.gz", "text/plain; charset=UTF-8", "gzip"),
+        ("file.Z", "text/plain; charset=UTF-8", "compress"),
+        ("file.txt.uu", "text/plain; charset=UTF-8", "x-uuencode"),
+        ("file.gz.txt", "text/plain; charset=UTF-8", ""),
+        ("file.tgz", "application/x-compressed", ""),
+        ("file.html.br", "text/plain; charset=UTF-8", ""),
+        ("file.tar.bz2", "application/x-bzip2", ""),
+        ("file.html.en", "text/plain; charset=UTF-8", ""),
+        ("file.txt.b64", "text/plain; charset=UTF-8", ""),
+        ("file.html.zst", "text/plain; charset=UTF-8", ""),
+    ] {
+        assert_eq!(describe(name.as_bytes(), "UTF-8"), (media_type.into(), encodings.into()), "{name}");
+    }
+}
+
+#[test]
+fn encodings_are_read_from_the_right_and_listed_innermost_first() {
+    for (name, media_type, encodings) in [
+        ("a.html.gz.uu", "text/html; charset=koi8-r", "gzip,x-uuencode"),
+        ("a.html.uu.GZ", "text/html; charset=koi8-r", "x-uuencode,gzip"),
+        ("x.gz.html", "text/html; charset=koi8-r", ""),
+        ("foo.gz", "text/plain; charset=koi8-r", "gzip"),
+        (".gz", "text/plain; charset=koi8-r", "gzip"),
+        ("gz", "text/plain; charset=koi8-r", ""),
+        (".html", "text/html; charset=koi8-r", ""),
+        ("x.z", "text/plain; charset=koi8-r", "compress"),
+        ("x.png.Z", "image/png", "compress"),
+        ("", "text/plain; charset=koi8-r", ""),
+    ] {
+        assert_eq!(describe(name.as_bytes(), "koi8-r"), (media_type.into(), encodings.into()), "{name}");
+    }
+}
+
+#[test]
+fn only_the_last_segment_of_a_path_counts() {
+    assert_eq!(describe(b"site.html/README", "UTF-8").0, "text/plain; charset=UTF-8");
+    assert_eq!(describe(b"a.b/c.png", "UTF-8").0, "image/png");
+}
+
+#[test]
+fn the_charset_goes_with_text_xhtml_and_xml_only() {
+    for (name, media_type) in [
+        ("a.css", "text/css; charset=C"),
+        ("a.xhtml", "application/xhtml+xml; charset=C"),
+        ("a.xht", "application/xhtml+xml; charset=C"),
+        ("a.xml", "text/xml; charset=C"),
+        ("a.svg", "image/svg+xml"),
+        ("a.json", "application/json"),
+        ("a.rss", "application/rss+xml"),
+    ] {
+        assert_eq!(describe(name.as_bytes(), "C").0, media_type, "{name}");
+    }
+}
+
+/// Where `mime_guess` knows better, or today's name is another.
+const DIFFERENT: &[(&str, &str)] = &[
+    ("aif", "audio/aiff"),
+    ("aifc", "audio/aiff"),
+    ("aiff", "audio/aiff"),
+    ("asc", "application/pgp-signature"),
+    ("cdf", "application/x-cdf"),
+    ("class", "application/x-java-applet"),
+    ("crl", "application/pkix-crl"),
+    ("dll", "application/x-msdownload"),
+    ("etx", "text/x-setext +charset"),
+    ("jar", "application/java-archive"),
+    ("js", "text/javascript +charset"),
+    ("lha", "application/x-lzh-compressed"),
+    ("mid", "audio/mid"),
+    ("midi", "audio/mid"),
+    ("mml", "text/mathml +charset"),
+    ("ogg", "audio/ogg"),
+    ("pdb", "application/vnd.palm"),
+    ("ra", "audio/x-pn-realaudio"),
+    ("rm", "application/vnd.rn-realmedia"),
+    ("rtf", "application/rtf"),
+    ("skd", "application/vnd.koan"),
+    ("skm", "application/vnd.koan"),
+    ("skt", "application/vnd.koan"),
+    ("smi", "application/octet-stream"),
+    ("smil", "application/smil+xml"),
+    ("spl", "application/futuresplash"),
+    ("wav", "audio/wav"),
+    ("wml", "text/vnd.wap.wml +charset"),
+    ("wmls", "text/vnd.wap.wmlscript +charset"),
+    ("wrl", "x-world/x-vrml"),
+];
+
+#[test]
+fn thttpds_types_hold_but_for_the_differences_listed() {
+    let mut differing = Vec::new();
+    for line in include_str!("thttpd-types.txt").lines().filter(|line| !line.starts_with('#')) {
+        let (thttpds, extensions) = line.split_once(": ").unwrap();
+        for extension in extensions.split(' ') {
+            let ours =
+                describe(format!("x.{extension}").as_bytes(), "C").0.replace("; charset=C", " +charset");
+            if ours != thttpds {
+                differing.push((extension, ours));
+            }
+        }
+    }
+    differing.sort();
+    let listed: Vec<_> = DIFFERENT.iter().map(|&(extension, ours)| (extension, ours.to_owned())).collect();
+    assert_eq!(differing, listed);
+}
+
+proptest! {
+    #[test]
+    fn any_name_has_a_type(name: Vec<u8>) {
+        let (media_type, _) = describe(&name, "UTF-8");
+        prop_assert!(media_type.contains('/'));
+    }
+}

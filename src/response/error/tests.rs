@@ -1,0 +1,141 @@
+//! Pages of our own and of the operator's.
+
+use super::*;
+use crate::response::fixture::{TempDir, content};
+use std::os::unix::fs::symlink;
+
+fn text(response: &Response) -> String {
+    String::from_utf8(content(response)).unwrap()
+}
+
+fn built_in_page(rejection: &Rejection, url: &[u8]) -> String {
+    text(&page(rejection, url, &ErrorPages::builtin(), None))
+}
+
+/// The page for a 404 below `dir`.
+fn found(dir: &TempDir, host_dir: Option<&[u8]>) -> String {
+    text(&page(&Rejection::new(404, ""), b"/x", &ErrorPages::below(dir.open(), "koi8-r"), host_dir))
+}
+
+#[test]
+fn a_built_in_page_names_status_target_and_server() {
+    let response = page(&Rejection::new(404, ""), b"/nope", &ErrorPages::builtin(), None);
+    assert_eq!(response.status, Status(404));
+    assert_eq!(response.media_type.as_deref(), Some("text/html; charset=UTF-8"));
+    let text = text(&response);
+    assert!(text.starts_with("<!DOCTYPE html>\n"), "{text}");
+    for part in
+        ["<title>404 Not Found</title>", "There is nothing at /nope on this server.", SERVER, "viewport"]
+    {
+        assert!(text.contains(part), "{part} in {text}");
+    }
+}
+
+#[test]
+fn every_status_has_a_sentence() {
+    for status in (400..=417).chain([421, 429, 431, 451, 500, 501, 502, 503, 504, 505, 599]) {
+        let text = built_in_page(&Rejection::new(status, ""), b"/here");
+        assert!(text.contains(&format!("<h1>{status} ")), "{text}");
+        assert!(!text.contains("{url}"), "{text}");
+    }
+}
+
+#[test]
+fn a_stages_own_sentence_goes_before_the_usual_one() {
+    let text = built_in_page(&Rejection::new(403, "You may not read {url}, nor {url}."), b"/a");
+    assert!(text.contains("<p>You may not read /a, nor /a.</p>"), "{text}");
+}
+
+#[test]
+fn nothing_of_the_request_becomes_markup() {
+    let rejection = Rejection::new(400, "bad <b>{url}</b>");
+    let text = built_in_page(&rejection, b"/<script>\"'&\xff\n{url}");
+    assert!(
+        text.contains("bad &lt;b&gt;/&lt;script&gt;&quot;&#39;&amp;\u{fffd}&#xfffd;{url}&lt;/b&gt;"),
+        "{text}"
+    );
+}
+
+#[test]
+fn a_long_target_is_cut_between_characters() {
+    let url = format!("/{}", "\u{e9}".repeat(500));
+    let text = built_in_page(&Rejection::new(404, ""), url.as_bytes());
+    assert!(text.contains(&format!("at /{}\u{2026} on", "\u{e9}".repeat(79))), "{text}");
+}
+
+#[test]
+fn the_rejection_decides_whether_the_connection_goes_on() {
+    assert!(page(&Rejection::malformed("no"), b"", &ErrorPages::builtin(), None).close);
+    assert!(!page(&Rejection::new(400, "no"), b"", &ErrorPages::builtin(), None).close);
+}
+
+#[test]
+fn overload_says_when_to_come_back() {
+    let retry = |status| {
+        let response = page(&Rejection::new(status, ""), b"/", &ErrorPages::builtin(), None);
+        response.fields.iter().any(|(name, _)| *name == "Retry-After")
+    };
+    assert!(retry(503) && retry(429));
+    assert!(!retry(404) && !retry(500));
+}
+
+#[test]
+fn the_operators_page_is_sent_as_it_is_in_the_configured_charset() {
+    let dir = TempDir::new();
+    dir.write("errors/err404.html", b"<title>own</title>\0{url}");
+    let response = page(&Rejection::new(404, ""), b"/x", &ErrorPages::below(dir.open(), "koi8-r"), None);
+    assert_eq!(content(&response), b"<title>own</title>\0{url}");
+    assert_eq!(response.media_type.as_deref(), Some("text/html; charset=koi8-r"));
+    let other = page(&Rejection::new(403, ""), b"/x", &ErrorPages::below(dir.open(), "koi8-r"), None);
+    assert!(text(&other).contains("403 Forbidden"));
+}
+
+#[test]
+fn a_hosts_page_goes_before_the_servers() {
+    let dir = TempDir::new();
+    dir.write("errors/err404.html", b"server");
+    dir.write("one.example/errors/err404.html", b"host");
+    dir.write("two.example/index.html", b"");
+    assert_eq!(found(&dir, Some(b"one.example")), "host");
+    assert_eq!(found(&dir, Some(b"two.example")), "server");
+    assert_eq!(found(&dir, Some(b"unknown.example")), "server");
+    assert_eq!(found(&dir, None), "server");
+}
+
+#[test]
+fn a_page_is_never_read_from_outside_the_tree_or_through_a_link() {
+    let (dir, outside) = (TempDir::new(), TempDir::new());
+    outside.write("errors/err404.html", b"secret");
+    dir.write("errors/.keep", b"");
+    symlink(outside.0.join("errors/err404.html"), dir.0.join("errors/err404.html")).unwrap();
+    symlink(&outside.0, dir.0.join("linked.example")).unwrap();
+    let up = format!("../{}", outside.0.file_name().unwrap().to_str().unwrap());
+    for host_dir in [None, Some("linked.example"), Some(&up), Some("."), Some(""), Some("a//b")] {
+        let text = found(&dir, host_dir.map(str::as_bytes));
+        assert!(text.contains("404 Not Found") && !text.contains("secret"), "{host_dir:?}: {text}");
+    }
+}
+
+#[test]
+fn a_page_that_is_no_file_or_too_large_does_not_exist() {
+    let dir = TempDir::new();
+    std::fs::create_dir_all(dir.0.join("errors/err404.html")).unwrap();
+    assert!(found(&dir, None).contains("404 Not Found"));
+
+    let dir = TempDir::new();
+    std::fs::create_dir(dir.0.join("errors")).unwrap();
+    nix::unistd::mkfifo(&dir.0.join("errors/err404.html"), Mode::S_IRWXU).unwrap();
+    assert!(found(&dir, None).contains("404 Not Found"), "and a FIFO makes nobody wait");
+
+    let dir = TempDir::new();
+    dir.write("errors/err404.html", &vec![b'x'; LARGEST_PAGE as usize]);
+    assert_eq!(found(&dir, None).len(), LARGEST_PAGE as usize);
+    dir.write("errors/err404.html", &vec![b'x'; LARGEST_PAGE as usize + 1]);
+    assert!(found(&dir, None).contains("404 Not Found"));
+}
+
+#[test]
+fn a_realm_cannot_leave_its_quotes() {
+    let (name, value) = challenge(b"a\"b\\c");
+    assert_eq!((name, &*value), ("WWW-Authenticate", &b"Basic realm=\"a\\\"b\\\\c\""[..]));
+}

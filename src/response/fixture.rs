@@ -1,0 +1,112 @@
+//! What the tests of this folder share: requests, files and policies made of literals.
+
+use std::borrow::Cow;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use super::{Body, ErrorPages, Policy, Response};
+use crate::request::{BodyLength, Fields, Method, Request, Version};
+use crate::resource::{Content, FileFacts, Representation};
+
+/// When the tests take place.
+pub fn now() -> SystemTime {
+    UNIX_EPOCH + Duration::from_secs(1_600_000_000)
+}
+
+/// A request for `target` with `fields`.
+pub fn request<'b>(method: &'b str, target: &'b str, fields: &[(&'b str, &'b str)]) -> Request<'b> {
+    Request {
+        method: Method::from_token(method.as_bytes()),
+        method_text: method.as_bytes(),
+        target: target.as_bytes(),
+        version: Version::Http11,
+        version_text: "HTTP/1.1",
+        fields: lines(fields),
+        host: Some("localhost"),
+        path: Cow::Borrowed(&target.as_bytes()[1..]),
+        query: None,
+        asterisk: false,
+        body: BodyLength::None,
+        keep_alive: true,
+        expects_continue: false,
+    }
+}
+
+/// Field lines.
+pub fn lines<'b>(fields: &[(&'b str, &'b str)]) -> Fields<'b> {
+    let mut all = Fields::with_capacity(fields.len());
+    for (name, value) in fields {
+        all.push(name, value.as_bytes());
+    }
+    all
+}
+
+/// `Hello, world!` and a line end, of 14 July 2017, as the recorded exchanges have it.
+pub fn hello() -> (Arc<Representation>, Content) {
+    file("hello.txt", b"Hello, world!\n")
+}
+
+/// A settled file held in memory.
+pub fn file(name: &str, bytes: &[u8]) -> (Arc<Representation>, Content) {
+    let old = (1_500_000_000, 0);
+    let facts = FileFacts { len: bytes.len() as u64, inode: 7, modified: old, changed: old };
+    let representation = Representation::new(name.as_bytes(), &facts, "UTF-8", now());
+    (Arc::new(representation), Content::Memory(bytes.into()))
+}
+
+/// The usual policy, with error pages from `pages`.
+pub fn policy(pages: &ErrorPages) -> Policy<'_> {
+    Policy { pages, host_dir: None, charset: "UTF-8", hide_dotfiles: false, now: now() }
+}
+
+/// The content as one run of bytes, for bodies in memory.
+pub fn content(response: &Response) -> Vec<u8> {
+    match &response.body {
+        Body::None => Vec::new(),
+        Body::Page(page) => page.clone(),
+        Body::Bytes(bytes, range) => bytes[range.clone()].to_vec(),
+        Body::Parts { source: Content::Memory(bytes), parts, closing } => {
+            let mut all = Vec::new();
+            for (head, range) in parts {
+                all.extend_from_slice(head);
+                all.extend_from_slice(&bytes[range.start as usize..range.end as usize]);
+            }
+            all.extend_from_slice(closing);
+            all
+        }
+        body => panic!("not in memory: {body:?}"),
+    }
+}
+
+/// A directory of this test's own, gone when dropped.
+pub struct TempDir(pub PathBuf);
+
+impl TempDir {
+    pub fn new() -> TempDir {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let unique =
+            format!("thttpd-response-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
+        let path = std::env::temp_dir().join(unique);
+        std::fs::create_dir(&path).unwrap();
+        TempDir(path)
+    }
+
+    /// Writes a file, making the directories above it.
+    pub fn write(&self, name: &str, bytes: &[u8]) {
+        let path = self.0.join(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, bytes).unwrap();
+    }
+
+    pub fn open(&self) -> std::fs::File {
+        std::fs::File::open(&self.0).unwrap()
+    }
+}
+
+impl Drop for TempDir {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}

@@ -1,0 +1,209 @@
+//! Listings of real directories, row by row.
+
+use std::fs::{self, File, Permissions};
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::time::Duration;
+
+use super::*;
+use crate::response::fixture::{TempDir, content, now, policy};
+use crate::response::{Body, ErrorPages};
+use chrono::FixedOffset;
+
+/// Long before [`now`], so that rows show a year.
+const LONG_AGO: u64 = 1_000_000_000;
+
+fn directory(dir: &TempDir, url_path: &str) -> Directory {
+    Directory { dir: dir.open(), url_path: url_path.into() }
+}
+
+/// The whole page for `dir` as `/sub/`, or as `url_path`.
+fn page_of(dir: &TempDir, url_path: &str, change: impl FnOnce(&mut Policy<'_>)) -> String {
+    let pages = ErrorPages::builtin();
+    let mut policy = policy(&pages);
+    change(&mut policy);
+    let response = page(directory(dir, url_path), &policy).unwrap();
+    assert_eq!(response.status.0, 200);
+    String::from_utf8_lossy(&content(&response)).into_owned()
+}
+
+/// What the links of a page lead to, in order.
+fn links(page: &str) -> Vec<&str> {
+    page.split("<a href=\"").skip(1).map(|rest| rest.split('"').next().unwrap()).collect()
+}
+
+/// The row whose link is called `name`.
+fn row<'p>(page: &'p str, name: &str) -> &'p str {
+    let shown = format!(">{name}</a>");
+    page.lines().find(|line| line.contains(&shown)).unwrap_or_else(|| panic!("no {name} in {page}"))
+}
+
+fn settle(dir: &TempDir, name: &str, mode: u32) {
+    let path = dir.0.join(name);
+    File::open(&path).unwrap().set_modified(UNIX_EPOCH + Duration::from_secs(LONG_AGO)).unwrap();
+    fs::set_permissions(path, Permissions::from_mode(mode)).unwrap();
+}
+
+#[test]
+fn rows_have_thttpds_columns() {
+    let dir = TempDir::new();
+    dir.write("plain.txt", b"12345");
+    dir.write("run.cgi", &[0; 12_345]);
+    dir.write("closed.txt", b"");
+    fs::create_dir(dir.0.join("deeper")).unwrap();
+    symlink("plain.txt", dir.0.join("link")).unwrap();
+    symlink("deeper", dir.0.join("way")).unwrap();
+    for (name, mode) in [("plain.txt", 0o644), ("run.cgi", 0o755), ("closed.txt", 0o640), ("deeper", 0o755)] {
+        settle(&dir, name, mode);
+    }
+    let page = page_of(&dir, "sub/", |_| {});
+    let date = Local.timestamp_opt(LONG_AGO as i64, 0).unwrap().format("%b %e  %Y").to_string();
+    assert_eq!(
+        row(&page, "plain.txt"),
+        format!("<span>-r--   1  </span>         5  {date}  <a href=\"/sub/plain.txt\">plain.txt</a>")
+    );
+    assert_eq!(
+        row(&page, "run.cgi"),
+        format!("<span>-r-x   1  </span>     12345  {date}  <a href=\"/sub/run.cgi\">run.cgi</a>*")
+    );
+    assert!(row(&page, "closed.txt").starts_with("<span>----   1  </span>         0  "));
+    assert!(row(&page, "deeper").starts_with("<span>dr-x   2  </span>"));
+    assert!(row(&page, "deeper").ends_with(&format!("  {date}  <a href=\"/sub/deeper/\">deeper</a>/")));
+    let link = row(&page, "link");
+    assert!(link.starts_with("<span>lrwx   1  </span>         9  "), "{link}");
+    assert!(link.ends_with("<a href=\"/sub/link\">link</a> -&gt; plain.txt"), "{link}");
+    assert!(row(&page, "way").ends_with("<a href=\"/sub/way/\">way</a> -&gt; deeper/"));
+}
+
+#[test]
+fn names_are_in_byte_order_and_links_to_nothing_left_out() {
+    let dir = TempDir::new();
+    for name in ["alpha.txt", "Beta.txt", "10.txt", "9.txt", ".dotfile", ".htpasswd", ".htaccess~", ".ht"] {
+        dir.write(name, b"");
+    }
+    symlink("nowhere", dir.0.join("broken")).unwrap();
+    symlink("loop", dir.0.join("loop")).unwrap();
+    let expected = ["/s/./", "/s/../", "/s/.dotfile", "/s/10.txt", "/s/9.txt", "/s/Beta.txt", "/s/alpha.txt"];
+    assert_eq!(links(&page_of(&dir, "s/", |_| {})), expected);
+}
+
+#[test]
+fn dot_files_are_hidden_on_request_but_not_the_way_up() {
+    let dir = TempDir::new();
+    dir.write(".dotfile", b"");
+    dir.write("file", b"");
+    assert_eq!(links(&page_of(&dir, "s/", |policy| policy.hide_dotfiles = true)), ["/s/../", "/s/file"]);
+}
+
+#[test]
+fn the_top_has_no_way_up() {
+    let dir = TempDir::new();
+    dir.write("file", b"");
+    let page = page_of(&dir, "", |_| {});
+    assert_eq!(links(&page), ["/./", "/file"]);
+    assert!(page.contains("<title>Index of /</title>"));
+}
+
+#[test]
+fn hostile_names_are_text_and_their_links_lead_to_them() {
+    let dir = TempDir::new();
+    for name in ["<script>alert(1)</script>".replace('/', ":"), "a&b\"c'd".into(), "two\nlines".into()] {
+        dir.write(&name, b"");
+    }
+    symlink("a&b\"c'd", dir.0.join("to")).unwrap();
+    let page = page_of(&dir, "<b>/\"/", |_| {});
+    assert!(!page.contains("<script") && !page.contains("<b>/"), "{page}");
+    let base = "/%3cb%3e/%22/";
+    for (shown, link) in [
+        ("&lt;script&gt;alert(1)&lt;:script&gt;", "%3cscript%3ealert%281%29%3c%3ascript%3e"),
+        ("a&amp;b&quot;c&#39;d", "a%26b%22c%27d"),
+        ("two&#xfffd;lines", "two%0alines"),
+    ] {
+        assert!(row(&page, shown).contains(&format!("<a href=\"{base}{link}\">")), "{shown} in {page}");
+    }
+    assert!(row(&page, "to").ends_with(" -&gt; a&amp;b&quot;c&#39;d"));
+    assert!(page.contains("<title>Index of /&lt;b&gt;/&quot;/</title>"));
+}
+
+#[test]
+fn a_listing_says_its_charset_and_carries_no_validator() {
+    let dir = TempDir::new();
+    let pages = ErrorPages::builtin();
+    let policy = Policy { charset: "koi8-r", ..policy(&pages) };
+    let response = page(directory(&dir, "s/"), &policy).unwrap();
+    assert_eq!(response.media_type.as_deref(), Some("text/html; charset=koi8-r"));
+    assert!(response.representation.is_none());
+    assert!(matches!(response.body, Body::Page(_)));
+}
+
+#[test]
+fn a_listing_too_long_breaks_off_with_a_note() {
+    let dir = TempDir::new();
+    for name in 0..5 {
+        dir.write(&name.to_string(), b"");
+    }
+    let rows = |change: fn(&mut Listing)| {
+        let pages = ErrorPages::builtin();
+        let mut listing = Listing::open(directory(&dir, ""), &policy(&pages)).unwrap();
+        change(&mut listing);
+        let content = String::from_utf8(listing.content().unwrap()).unwrap();
+        (links(&content).len(), content.contains("holds more than is listed"))
+    };
+    assert_eq!(rows(|_| {}), (6, false));
+    assert_eq!(rows(|listing| listing.most_entries = 6), (6, false));
+    assert_eq!(rows(|listing| listing.most_entries = 5), (5, true));
+    assert_eq!(rows(|listing| listing.largest_page = 100), (1, true));
+}
+
+#[test]
+fn a_descriptor_for_paths_only_will_do() {
+    let dir = TempDir::new();
+    dir.write("file", b"");
+    let flags = OFlag::O_PATH | OFlag::O_DIRECTORY;
+    let only_path = File::from(nix::fcntl::open(&dir.0, flags, Mode::empty()).unwrap());
+    let pages = ErrorPages::builtin();
+    let response = page(Directory { dir: only_path, url_path: Vec::new() }, &policy(&pages)).unwrap();
+    assert_eq!(links(&String::from_utf8(content(&response)).unwrap()), ["/./", "/file"]);
+}
+
+#[test]
+fn what_is_no_directory_is_an_error() {
+    let dir = TempDir::new();
+    dir.write("file", b"");
+    let file = File::open(dir.0.join("file")).unwrap();
+    let pages = ErrorPages::builtin();
+    let rejected = page(Directory { dir: file, url_path: Vec::new() }, &policy(&pages)).unwrap_err();
+    assert_eq!(rejected.status, 500);
+    assert_eq!(rejection(Errno::EMFILE).status, 503);
+}
+
+#[test]
+fn times_show_the_hour_for_half_a_year_and_the_year_after() {
+    let zone = FixedOffset::east_opt(3600).unwrap();
+    let now = 1_600_000_000;
+    for (time, expected) in [
+        (now, "Sep 13 13:26"),
+        (now + 86_400 * 365, "Sep 13 13:26"),
+        (now - RECENT, "Mar 15 13:26"),
+        (now - RECENT - 1, "Mar 15  2020"),
+        (1_577_923_200, "Jan  2  2020"),
+        (0, "Jan  1  1970"),
+        (-1_000_000_000, "Apr 24  1938"),
+    ] {
+        assert_eq!(time_column(&zone.timestamp_opt(time, 0).unwrap(), now), expected, "{time}");
+    }
+    assert_eq!(seconds(self::now()), now);
+}
+
+#[test]
+fn modes_show_the_kind_and_what_everyone_may_do() {
+    let dir = TempDir::new();
+    nix::unistd::mkfifo(&dir.0.join("pipe"), Mode::empty()).unwrap();
+    let socket = std::os::unix::net::UnixListener::bind(dir.0.join("socket")).unwrap();
+    fs::set_permissions(dir.0.join("pipe"), Permissions::from_mode(0o622)).unwrap();
+    fs::set_permissions(dir.0.join("socket"), Permissions::from_mode(0o777)).unwrap();
+    let page = page_of(&dir, "", |_| {});
+    assert!(row(&page, "pipe").starts_with("<span>p-w-   1  "));
+    assert!(row(&page, "socket").starts_with("<span>srwx   1  "));
+    assert!(row(&page, "socket").ends_with("</a>="));
+    drop(socket);
+}
