@@ -1,0 +1,183 @@
+//! The course of a run: servers found and proved, rounds measured, results reported.
+
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+
+use crate::Result;
+use crate::interrupt::Interrupt;
+use crate::load::head::Exchange;
+use crate::measure::{Manner, measure};
+use crate::options::Options;
+use crate::record::{Calls, Sample, Series, Start};
+use crate::report;
+use crate::server::running::Running;
+use crate::server::{Server, known};
+use crate::startup;
+use crate::syscalls;
+use crate::tree::Pages;
+use crate::workload::{WORKLOADS, Workload};
+use crate::workplace::Workplace;
+
+/// Connections for the proof.
+const FEW: usize = 64;
+
+/// Everything that was measured.
+pub struct Results {
+    /// The servers; series are indexed by them.
+    pub servers: Vec<Server>,
+    /// One series a workload.
+    pub workloads: Vec<(&'static Workload, Series<Sample>)>,
+    /// Starts.
+    pub starts: Series<Start>,
+    /// System calls by workload; a single round.
+    pub calls: Vec<(&'static Workload, Series<Calls>)>,
+}
+
+/// Measures what the options ask for and prints and writes the results.
+///
+/// # Errors
+/// Nothing can be measured, or the results cannot be written. A server that fails is left out.
+pub fn run(options: &Options) -> Result<()> {
+    let interrupt = Interrupt::catch()?;
+    let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
+    if soft < hard {
+        // Servers inherit it; each may hold over ten thousand connections.
+        setrlimit(Resource::RLIMIT_NOFILE, hard, hard)?;
+    }
+    eprintln!("Writing the tree of files …");
+    let place = Workplace::generate()?;
+    let servers = proved(servers(options)?, &place);
+    if servers.is_empty() {
+        return Err("no server to measure".into());
+    }
+    let results = Course { options, place: &place, interrupt: &interrupt }.measure(servers)?;
+    report::print(&results, options);
+    report::write(&results, options)
+}
+
+/// Ours (built unless given), the peers found, the limits and the guests, as far as they are wanted.
+fn servers(options: &Options) -> Result<Vec<Server>> {
+    let wants =
+        |name: &str| options.servers.is_empty() || options.servers.iter().any(|wanted| wanted == name);
+    let mut servers = Vec::new();
+    if wants(known::OURS) {
+        match options.program.clone().map_or_else(known::build, Ok).and_then(|program| known::ours(&program))
+        {
+            Ok(server) => servers.push(server),
+            Err(error) => eprintln!("{} is left out: {error}", known::OURS),
+        }
+    }
+    servers.extend(known::peers());
+    servers.extend(known::limits()?);
+    for definition in &options.guests {
+        servers.push(known::guest(definition)?);
+    }
+    let guests = options.guests.len();
+    let first_guest = servers.len() - guests;
+    let mut index = 0..;
+    servers.retain(|server| index.next().is_some_and(|index| index >= first_guest) || wants(&server.name));
+    Ok(servers)
+}
+
+/// Those servers that start and send three files byte for byte.
+fn proved(servers: Vec<Server>, place: &Workplace) -> Vec<Server> {
+    let proof = |server: &Server| -> Result<()> {
+        let running = Running::start(server, place.setting(FEW))?;
+        for pages in [Pages::Kibibyte, Pages::TenThousand, Pages::Mebibyte] {
+            let page = &place.tree.pages(pages)[0];
+            if running.ask(&Exchange::of(page))? != std::fs::read(place.tree.path(page))? {
+                return Err(format!("{} did not come as it is on disk", page.target).into());
+            }
+        }
+        Ok(())
+    };
+    let mut servers = servers;
+    servers.retain(|server| match proof(server) {
+        Ok(()) => true,
+        Err(error) => {
+            eprintln!("{} is left out: {error}", server.name);
+            false
+        }
+    });
+    servers
+}
+
+/// What all rounds share.
+struct Course<'a> {
+    options: &'a Options,
+    place: &'a Workplace,
+    interrupt: &'a Interrupt,
+}
+
+impl Course<'_> {
+    fn measure(&self, servers: Vec<Server>) -> Result<Results> {
+        let count = servers.len();
+        let wanted = || WORKLOADS.iter().filter(|workload| self.options.wants(workload.name));
+        let mut results = Results {
+            workloads: wanted().map(|workload| (workload, Series::of(count))).collect(),
+            starts: Series::of(count),
+            calls: Vec::new(),
+            servers,
+        };
+        for round in 0..self.options.rounds {
+            eprintln!("Round {} of {}", round + 1, self.options.rounds);
+            self.round(round, &mut results)?;
+        }
+        if self.options.wants("syscalls") {
+            eprintln!("System calls");
+            results.calls = self.calls(&results.servers)?;
+        }
+        Ok(results)
+    }
+
+    /// Each workload over all servers, one right after the other, so that they meet the same noise.
+    fn round(&self, round: usize, results: &mut Results) -> Result<()> {
+        let manner = Manner { duration: self.options.duration, threads: self.options.threads };
+        let servers = &results.servers;
+        for (workload, series) in &mut results.workloads {
+            self.each(round, workload.name, servers, series, |server| {
+                measure(server, workload, self.place, manner)
+            })?;
+        }
+        if self.options.wants("startup") {
+            self.each(round, "startup", servers, &mut results.starts, |server| {
+                startup::start(server, self.place)
+            })?;
+        }
+        Ok(())
+    }
+
+    /// Takes one measurement of each server, another one first in every round.
+    fn each<T>(
+        &self,
+        round: usize,
+        name: &str,
+        servers: &[Server],
+        series: &mut Series<T>,
+        mut take: impl FnMut(&Server) -> Result<T>,
+    ) -> Result<()> {
+        eprintln!("  {name}");
+        for step in 0..servers.len() {
+            self.interrupt.check()?;
+            let index = (step + round) % servers.len();
+            let taken = take(&servers[index]);
+            if let Err(error) = &taken {
+                eprintln!("  {name}, {}: {error}", servers[index].name);
+            }
+            series.values[index].push(taken.ok());
+        }
+        Ok(())
+    }
+
+    fn calls(&self, servers: &[Server]) -> Result<Vec<(&'static Workload, Series<Calls>)>> {
+        let traced = WORKLOADS.iter().filter(|workload| syscalls::TRACED.contains(&workload.name));
+        traced
+            .map(|workload| {
+                let mut series = Series::of(servers.len());
+                self.each(0, workload.name, servers, &mut series, |server| {
+                    syscalls::count(server, workload, self.place)
+                })?;
+                Ok((workload, series))
+            })
+            .collect()
+    }
+}

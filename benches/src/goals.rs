@@ -1,0 +1,150 @@
+//! What our figures should be, next to those of the others, and whether they are.
+
+use crate::bench::Results;
+use crate::record::{Sample, Series};
+use crate::server::Role;
+use crate::statistics::{median, paired_ratio};
+
+/// A figure of ours, the yardstick, and the bound.
+struct Goal {
+    workload: &'static str,
+    figure: Figure,
+    against: Against,
+    bound: f64,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Figure {
+    Rate,
+    Cpu,
+    P99,
+    ResidentMegabytes,
+    SystemCalls,
+}
+
+#[derive(Clone, Copy)]
+enum Against {
+    /// The peer with the highest median rate under this workload.
+    BestPeer,
+    /// The server of that name.
+    Named(&'static str),
+    /// Nothing: the figure itself is bound.
+    Nothing,
+}
+
+const fn goal(workload: &'static str, figure: Figure, against: Against, bound: f64) -> Goal {
+    Goal { workload, figure, against, bound }
+}
+
+const GOALS: &[Goal] = &[
+    goal("keep-1", Figure::Rate, Against::BestPeer, 1.15),
+    goal("keep-4", Figure::Rate, Against::BestPeer, 1.0),
+    goal("keep-64", Figure::Rate, Against::BestPeer, 1.05),
+    goal("keep-64", Figure::Rate, Against::Named("nginx"), 1.4),
+    goal("keep-512", Figure::Rate, Against::BestPeer, 1.1),
+    goal("close", Figure::Rate, Against::BestPeer, 1.05),
+    goal("files", Figure::Rate, Against::BestPeer, 1.15),
+    goal("not-modified", Figure::Rate, Against::BestPeer, 1.05),
+    goal("1m", Figure::Rate, Against::BestPeer, 1.0),
+    goal("100m", Figure::Rate, Against::BestPeer, 1.0),
+    goal("idle-10k", Figure::Rate, Against::BestPeer, 1.0),
+    goal("idle-10k-close", Figure::Rate, Against::BestPeer, 1.0),
+    goal("half-heads", Figure::Rate, Against::BestPeer, 1.0),
+    goal("slow-readers", Figure::Rate, Against::BestPeer, 1.0),
+    goal("keep-64", Figure::Cpu, Against::Named("nginx"), 0.7),
+    goal("keep-64", Figure::Cpu, Against::Named("lighttpd"), 0.95),
+    goal("keep-64", Figure::Cpu, Against::Named("limit-loops"), 1.05),
+    goal("idle-10k", Figure::ResidentMegabytes, Against::Nothing, 8.0),
+    goal("half-heads", Figure::ResidentMegabytes, Against::Nothing, 8.0),
+    goal("keep-64", Figure::SystemCalls, Against::Nothing, 4.0),
+    goal("files", Figure::SystemCalls, Against::Nothing, 4.0),
+    goal("1m", Figure::SystemCalls, Against::Nothing, 5.0),
+];
+
+/// A goal's line in the report.
+pub struct Verdict {
+    /// The workload.
+    pub workload: &'static str,
+    /// What should hold.
+    pub text: String,
+    /// What was measured.
+    pub measured: f64,
+    /// Whether it holds.
+    pub reached: bool,
+}
+
+/// Judges what was measured; goals whose figures are missing are left out. To the listed goals comes
+/// one a workload: no worse 99th percentile than the best peer's.
+pub fn judge(results: &Results) -> Vec<Verdict> {
+    let Some(ours) = results.servers.iter().position(|server| server.role == Role::Ours) else {
+        return Vec::new();
+    };
+    let p99 = results
+        .workloads
+        .iter()
+        .map(|(workload, _)| goal(workload.name, Figure::P99, Against::BestPeer, 1.0));
+    let p99: Vec<_> = p99.collect();
+    GOALS.iter().chain(&p99).filter_map(|goal| goal.judge(results, ours)).collect()
+}
+
+/// The peer with the highest median rate.
+pub fn best_peer(results: &Results, series: &Series<Sample>) -> Option<usize> {
+    let rate =
+        |server: usize| median(series.figures(server, |s| s.requests_per_second).into_iter().flatten());
+    let peers = (0..results.servers.len()).filter(|&server| results.servers[server].role == Role::Peer);
+    let rated = peers.filter_map(|server| Some((server, rate(server)?)));
+    rated.max_by(|one, other| one.1.total_cmp(&other.1)).map(|(server, _)| server)
+}
+
+impl Goal {
+    fn judge(&self, results: &Results, ours: usize) -> Option<Verdict> {
+        let (measured, yardstick) = match self.figure {
+            Figure::SystemCalls => (self.system_calls(results, ours)?, String::new()),
+            _ => self.compare(results, ours)?,
+        };
+        let least = self.figure == Figure::Rate;
+        let reached = if least { measured >= self.bound } else { measured <= self.bound };
+        let relation = if least { "≥" } else { "≤" };
+        let text = format!("{} {relation} {}{yardstick}", self.figure.name(), self.bound);
+        Some(Verdict { workload: self.workload, text, measured, reached })
+    }
+
+    fn system_calls(&self, results: &Results, ours: usize) -> Option<f64> {
+        let (_, series) = results.calls.iter().find(|(workload, _)| workload.name == self.workload)?;
+        series.values[ours].first()?.as_ref().map(|calls| calls.total)
+    }
+
+    fn compare(&self, results: &Results, ours: usize) -> Option<(f64, String)> {
+        let (_, series) = results.workloads.iter().find(|(workload, _)| workload.name == self.workload)?;
+        let figures = |server: usize| series.figures(server, |sample| self.figure.of(sample));
+        let other = match self.against {
+            Against::Nothing => return Some((median(figures(ours).into_iter().flatten())?, String::new())),
+            Against::BestPeer => best_peer(results, series)?,
+            Against::Named(name) => results.servers.iter().position(|server| server.name == name)?,
+        };
+        let ratio = paired_ratio(&figures(ours), &figures(other))?;
+        Some((ratio, format!(" × {}", results.servers[other].name)))
+    }
+}
+
+impl Figure {
+    fn of(self, sample: &Sample) -> f64 {
+        match self {
+            Self::Rate => sample.requests_per_second,
+            Self::Cpu => sample.server_cpu,
+            Self::P99 => sample.p99,
+            Self::ResidentMegabytes => sample.memory.resident as f64 / 1024.0,
+            Self::SystemCalls => f64::NAN,
+        }
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Rate => "rate",
+            Self::Cpu => "CPU per request",
+            Self::P99 => "p99",
+            Self::ResidentMegabytes => "resident MiB",
+            Self::SystemCalls => "system calls per request",
+        }
+    }
+}

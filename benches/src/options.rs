@@ -1,0 +1,142 @@
+//! The command line.
+
+use std::fmt::Write;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::Result;
+use crate::workload::WORKLOADS;
+
+/// Measurements that are no workload but have a name for `--only` too.
+pub const EXTRAS: [(&str, &str); 2] = [
+    ("startup", "time from exec to the first served request, and memory when idle"),
+    ("syscalls", "system calls per request, counted by strace"),
+];
+
+/// What to do.
+pub enum Task {
+    /// Print this and end.
+    Print(String),
+    /// Measure.
+    Measure(Options),
+}
+
+/// How to measure.
+#[derive(Debug, PartialEq)]
+pub struct Options {
+    /// Rounds; in each, every server has every workload once.
+    pub rounds: usize,
+    /// Measured time per server, workload and round.
+    pub duration: Duration,
+    /// Names of workloads and extras; all if empty.
+    pub only: Vec<String>,
+    /// Names of servers; all if empty.
+    pub servers: Vec<String>,
+    /// Our server's program; built if absent.
+    pub program: Option<PathBuf>,
+    /// Further servers, `NAME=COMMAND`.
+    pub guests: Vec<String>,
+    /// Threads of the load generator.
+    pub threads: usize,
+}
+
+const ROUNDS: usize = 7;
+const SECONDS: f64 = 2.0;
+const QUICK_SECONDS: f64 = 0.5;
+
+impl Options {
+    /// Reads the arguments.
+    ///
+    /// # Errors
+    /// An unknown option, name or number.
+    pub fn parse(arguments: &[String]) -> Result<Task> {
+        let accepted = accepted();
+        let given = accepted.parse(arguments)?;
+        if let Some(extra) = given.free.first() {
+            return Err(format!("unexpected argument {extra}").into());
+        }
+        if given.opt_present("help") {
+            return Ok(Task::Print(accepted.usage("Usage: benches/run [options]")));
+        }
+        if given.opt_present("list") {
+            return Ok(Task::Print(list()));
+        }
+        let quick = given.opt_present("quick");
+        let seconds = given.opt_get_default("seconds", if quick { QUICK_SECONDS } else { SECONDS })?;
+        let only = names(&given.opt_strs("only"));
+        if let Some(unknown) = only.iter().find(|&name| !is_known(name)) {
+            return Err(format!("no workload is called {unknown}; --list shows them").into());
+        }
+        Ok(Task::Measure(Self {
+            rounds: given.opt_get_default("rounds", if quick { 1 } else { ROUNDS })?,
+            duration: Duration::try_from_secs_f64(seconds)?,
+            only,
+            servers: names(&given.opt_strs("servers")),
+            program: given.opt_str("server").map(PathBuf::from),
+            guests: given.opt_strs("peer"),
+            threads: given.opt_get_default("threads", 1)?,
+        }))
+    }
+
+    /// Whether the workload or extra is to be measured.
+    pub fn wants(&self, name: &str) -> bool {
+        self.only.is_empty() || self.only.iter().any(|wanted| wanted == name)
+    }
+}
+
+fn accepted() -> getopts::Options {
+    let mut accepted = getopts::Options::new();
+    accepted
+        .optopt("", "rounds", &format!("rounds to take medians over ({ROUNDS})"), "N")
+        .optopt("", "seconds", &format!("measured time per server, workload and round ({SECONDS})"), "S")
+        .optflag("", "quick", &format!("one round of {QUICK_SECONDS} s: to see that all works"))
+        .optmulti("", "only", "measure these workloads, by name and comma", "NAMES")
+        .optmulti("", "servers", "measure these servers, by name and comma", "NAMES")
+        .optopt("", "server", "our server's program (built from this repository if not given)", "PATH")
+        .optmulti("", "peer", "a further server; {port}, {root} and {work} are filled in", "NAME=COMMAND")
+        .optopt("", "threads", "threads of the load generator (1)", "N")
+        .optflag("", "list", "name the workloads")
+        .optflag("", "help", "this text");
+    accepted
+}
+
+fn names(given: &[String]) -> Vec<String> {
+    given.iter().flat_map(|list| list.split(',')).map(str::to_owned).collect()
+}
+
+fn is_known(name: &str) -> bool {
+    WORKLOADS.iter().any(|workload| workload.name == name) || EXTRAS.iter().any(|extra| extra.0 == name)
+}
+
+fn list() -> String {
+    let workloads = WORKLOADS.iter().map(|workload| (workload.name, workload.meaning));
+    workloads.chain(EXTRAS).fold(String::new(), |mut text, (name, meaning)| {
+        // Writing to a string cannot fail.
+        let _ = writeln!(text, "{name:16} {meaning}");
+        text
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(line: &str) -> Result<Task> {
+        Options::parse(&line.split_whitespace().map(str::to_owned).collect::<Vec<_>>())
+    }
+
+    #[test]
+    fn names_may_be_repeated_or_joined_by_commas() {
+        let Ok(Task::Measure(options)) = parse("--only close,files --only startup --quick") else {
+            panic!("not understood")
+        };
+        assert_eq!(options.only, ["close", "files", "startup"]);
+        assert_eq!(options.rounds, 1);
+        assert!(options.wants("files") && !options.wants("keep-1"));
+    }
+
+    #[test]
+    fn an_unknown_workload_is_refused() {
+        assert!(parse("--only nonsense").is_err());
+    }
+}

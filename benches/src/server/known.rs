@@ -1,0 +1,164 @@
+//! The servers the benchmark knows by itself, and how it finds them on this machine.
+
+use std::env;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use super::{Role, Server};
+use crate::Result;
+use crate::limit;
+
+/// A server from a Debian package.
+struct Packaged {
+    name: &'static str,
+    program: &'static str,
+    package: &'static str,
+    arguments: &'static [&'static str],
+    places: &'static [(&'static str, &'static str)],
+}
+
+const PACKAGED: &[Packaged] = &[
+    Packaged {
+        name: "nginx",
+        program: "nginx",
+        package: "nginx-light",
+        arguments: &["-p", "{work}", "-e", "{work}/nginx-error.log", "-c", "{conf}"],
+        places: &[],
+    },
+    Packaged {
+        name: "lighttpd",
+        program: "lighttpd",
+        package: "lighttpd",
+        arguments: &["-D", "-f", "{conf}"],
+        places: &[("workers", "0")],
+    },
+    Packaged {
+        name: "lighttpd-2",
+        program: "lighttpd",
+        package: "lighttpd",
+        arguments: &["-D", "-f", "{conf}"],
+        places: &[("workers", "2")],
+    },
+];
+
+/// The name of this repository's server.
+pub const OURS: &str = "thttpd";
+
+/// Builds this repository's server as it is released.
+///
+/// # Errors
+/// It does not compile.
+pub fn build() -> Result<PathBuf> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let target = env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from);
+    eprintln!("Building {OURS} …");
+    let status = Command::new("cargo")
+        .args(["build", "--release", "--quiet", "--bin", OURS, "--target-dir"])
+        .arg(&target)
+        .current_dir(&root)
+        .status()?;
+    if !status.success() {
+        return Err("cargo build --release failed".into());
+    }
+    Ok(target.join("release").join(OURS))
+}
+
+/// This repository's server with its access log on, as an operator would run it.
+///
+/// # Errors
+/// There is no such program.
+pub fn ours(program: &Path) -> Result<Server> {
+    let program = program.canonicalize().map_err(|error| format!("{}: {error}", program.display()))?;
+    let arguments =
+        ["-D", "-h", "127.0.0.1", "-p", "{port}", "-d", "{root}", "-l", "{work}/access.log", "-u", "nobody"];
+    Ok(Server {
+        name: OURS.to_owned(),
+        role: Role::Ours,
+        command: command(&program, &arguments),
+        configuration: None,
+        places: Vec::new(),
+        version: version_of(&program, "-V"),
+    })
+}
+
+/// nginx and lighttpd where they are installed; prints which packages would bring the others.
+pub fn peers() -> Vec<Server> {
+    let (found, missing): (Vec<_>, Vec<_>) = PACKAGED
+        .iter()
+        .map(|packaged| (packaged, find_program(packaged.program)))
+        .partition(|(_, path)| path.is_some());
+    let mut packages: Vec<_> = missing.iter().map(|(packaged, _)| packaged.package).collect();
+    packages.dedup();
+    if !packages.is_empty() {
+        println!("Not installed, so not measured: apt-get install {}", packages.join(" "));
+    }
+    let servers =
+        found.into_iter().filter_map(|(packaged, path)| path.map(|path| from_package(packaged, &path)));
+    servers.collect()
+}
+
+/// The limit servers, which are this very program.
+///
+/// # Errors
+/// The system does not say where this program lies.
+pub fn limits() -> Result<Vec<Server>> {
+    let program = env::current_exe()?;
+    let server = |kind: &str| Server {
+        name: kind.to_owned(),
+        role: Role::Limit,
+        command: command(&program, &[kind, "{port}", "{root}"]),
+        configuration: None,
+        places: Vec::new(),
+        version: String::new(),
+    };
+    Ok(limit::KINDS.iter().map(|kind| server(kind)).collect())
+}
+
+/// A server from `NAME=COMMAND`.
+///
+/// # Errors
+/// The text has another form, or the command has no place for the port.
+pub fn guest(definition: &str) -> Result<Server> {
+    let (name, line) = definition.split_once('=').ok_or("--peer wants NAME=COMMAND")?;
+    if !line.contains("{port}") {
+        return Err(format!("--peer {name}: the command needs {{port}} (and {{root}}) in it").into());
+    }
+    Ok(Server {
+        name: name.to_owned(),
+        role: Role::Guest,
+        command: line.split_whitespace().map(str::to_owned).collect(),
+        configuration: None,
+        places: Vec::new(),
+        version: String::new(),
+    })
+}
+
+fn from_package(packaged: &Packaged, program: &Path) -> Server {
+    let templates = Path::new(env!("CARGO_MANIFEST_DIR")).join("peers");
+    Server {
+        name: packaged.name.to_owned(),
+        role: Role::Peer,
+        command: command(program, packaged.arguments),
+        configuration: Some(templates.join(format!("{}.conf", packaged.program))),
+        places: packaged.places.to_vec(),
+        version: version_of(program, "-v"),
+    }
+}
+
+fn command(program: &Path, arguments: &[&str]) -> Vec<String> {
+    let program = program.to_string_lossy().into_owned();
+    std::iter::once(program).chain(arguments.iter().map(|&argument| argument.to_owned())).collect()
+}
+
+/// Looks where a root shell would, for servers lie in `/usr/sbin`.
+fn find_program(name: &str) -> Option<PathBuf> {
+    let path = env::var_os("PATH").unwrap_or_default();
+    let folders = env::split_paths(&path).chain(["/usr/local/sbin".into(), "/usr/sbin".into()]);
+    folders.map(|folder| folder.join(name)).find(|file| file.is_file())
+}
+
+fn version_of(program: &Path, flag: &str) -> String {
+    let Ok(output) = Command::new(program).arg(flag).output() else { return String::new() };
+    let text = if output.stdout.is_empty() { output.stderr } else { output.stdout };
+    String::from_utf8_lossy(&text).lines().next().unwrap_or_default().trim().to_owned()
+}

@@ -1,0 +1,37 @@
+//! The servers under measurement: which there are, how each is started, what it uses.
+
+pub mod known;
+pub mod running;
+pub mod usage;
+
+use std::path::PathBuf;
+
+/// What a server is in the comparison.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Role {
+    /// The server this repository builds.
+    Ours,
+    /// What people would use instead; the best of these is what ours is compared with.
+    Peer,
+    /// A program of this benchmark that does as little as a server can.
+    Limit,
+    /// Given on the command line; shown, but no yardstick.
+    Guest,
+}
+
+/// A server that can be started on any port over any tree.
+#[derive(Clone, Debug)]
+pub struct Server {
+    /// The name in tables and for `--servers`.
+    pub name: String,
+    /// Its place in the comparison.
+    pub role: Role,
+    /// The program and its arguments, with places to fill in (see [`running::Setting`]).
+    pub command: Vec<String>,
+    /// A configuration file to fill in likewise; its path is what `{conf}` stands for.
+    pub configuration: Option<PathBuf>,
+    /// Further places that this server fills in its own way.
+    pub places: Vec<(&'static str, &'static str)>,
+    /// What the program says its version is.
+    pub version: String,
+}

@@ -1,0 +1,104 @@
+//! What a server's processes have used, as `/proc` says.
+
+use std::fs;
+use std::time::Duration;
+
+use nix::unistd::{SysconfVar, sysconf};
+
+use crate::Result;
+
+/// Memory of all processes together, in KiB.
+#[derive(Clone, Copy, Default, Debug, PartialEq, Eq)]
+pub struct Memory {
+    /// Resident, pages shared between the processes counted in each.
+    pub resident: u64,
+    /// The same with every shared page split among those who share it.
+    pub proportional: u64,
+}
+
+/// A process and all its descendants.
+///
+/// # Errors
+/// `/proc` cannot be read.
+pub fn family(ancestor: i32) -> Result<Vec<i32>> {
+    let mut parents = Vec::new();
+    for entry in fs::read_dir("/proc")? {
+        let name = entry?.file_name();
+        let Some(process) = name.to_str().and_then(|name| name.parse::<i32>().ok()) else { continue };
+        // A process may end while we look.
+        if let Ok(stat) = fs::read_to_string(format!("/proc/{process}/stat")) {
+            parents.push((process, field(&stat, 4).unwrap_or_default()));
+        }
+    }
+    let mut family = vec![ancestor];
+    let mut next = 0;
+    while next < family.len() {
+        let parent = i64::from(family[next]);
+        family.extend(parents.iter().filter(|entry| entry.1 == parent).map(|entry| entry.0));
+        next += 1;
+    }
+    Ok(family)
+}
+
+/// Processor time, user and system, that the processes have used so far.
+///
+/// # Errors
+/// One of them has ended, or the system has no clock tick.
+pub fn cpu(processes: &[i32]) -> Result<Duration> {
+    let ticks_a_second = sysconf(SysconfVar::CLK_TCK)?.ok_or("no clock tick")?;
+    let mut ticks = 0;
+    for process in processes {
+        let stat = fs::read_to_string(format!("/proc/{process}/stat"))
+            .map_err(|error| format!("process {process}: {error}"))?;
+        for number in [14, 15] {
+            ticks += field(&stat, number).ok_or("cannot read /proc/PID/stat")?;
+        }
+    }
+    Ok(Duration::from_secs_f64(ticks as f64 / ticks_a_second as f64))
+}
+
+/// Memory of the processes now.
+///
+/// # Errors
+/// One of them has ended.
+pub fn memory(processes: &[i32]) -> Result<Memory> {
+    let mut memory = Memory::default();
+    for process in processes {
+        let text = fs::read_to_string(format!("/proc/{process}/smaps_rollup"))
+            .map_err(|error| format!("process {process}: {error}"))?;
+        memory.resident += kibibytes(&text, "Rss:");
+        memory.proportional += kibibytes(&text, "Pss:");
+    }
+    Ok(memory)
+}
+
+/// A numeric field of `/proc/PID/stat` by its number in proc(5); 3 is the first after the name.
+fn field(stat: &str, number: usize) -> Option<i64> {
+    // The name in parentheses may hold anything, spaces and parentheses included.
+    let after_name = &stat[stat.rfind(')')? + 1..];
+    after_name.split_whitespace().nth(number - 3)?.parse().ok()
+}
+
+fn kibibytes(text: &str, label: &str) -> u64 {
+    let line = text.lines().find_map(|line| line.strip_prefix(label));
+    line.and_then(|rest| rest.split_whitespace().next()?.parse().ok()).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_process_name_with_blanks_and_parentheses_does_not_shift_the_fields() {
+        let stat = "12 (a (b) c) S 7 12 12 0 -1 4194304 1 2 3 4 50 60 0 0";
+        assert_eq!(field(stat, 4), Some(7));
+        assert_eq!(field(stat, 14), Some(50));
+        assert_eq!(field(stat, 15), Some(60));
+    }
+
+    #[test]
+    fn memory_is_read_from_its_label() {
+        let text = "55-56 rollup\nRss:            1412 kB\nPss:             612 kB\nPss_Dirty: 9 kB\n";
+        assert_eq!((kibibytes(text, "Rss:"), kibibytes(text, "Pss:")), (1412, 612));
+    }
+}

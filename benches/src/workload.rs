@@ -1,0 +1,148 @@
+//! The list of workloads: what is asked for, over how many connections, with what hanging on.
+
+use crate::held::Held;
+use crate::load::Lifetime;
+use crate::load::head::Exchange;
+use crate::tree::{MODIFIED_DATE, Page, Pages, Tree};
+
+/// One row group of the table.
+pub struct Workload {
+    /// The name for `--only`.
+    pub name: &'static str,
+    /// What it is, in words.
+    pub meaning: &'static str,
+    /// The files asked for.
+    pub pages: Pages,
+    /// Connections with a request under way at all times.
+    pub connections: usize,
+    /// Whether they persist.
+    pub lifetime: Lifetime,
+    /// Whether requests carry the right `If-Modified-Since`, so that the answer is 304.
+    pub conditional: bool,
+    /// Connections that hang on meanwhile.
+    pub held: Held,
+    /// Whether requests go before the measured ones, to fill caches.
+    pub warm: bool,
+}
+
+/// What most workloads share: 1 KiB over 64 persistent connections, nothing else going on.
+const PLAIN: Workload = Workload {
+    name: "",
+    meaning: "",
+    pages: Pages::Kibibyte,
+    connections: 64,
+    lifetime: Lifetime::KeepAlive,
+    conditional: false,
+    held: Held::Nothing,
+    warm: true,
+};
+
+/// All workloads, in the order of the table.
+pub const WORKLOADS: &[Workload] = &[
+    Workload { name: "keep-1", meaning: "1 KiB, 1 keep-alive connection", connections: 1, ..PLAIN },
+    Workload { name: "keep-4", meaning: "1 KiB, 4 keep-alive connections", connections: 4, ..PLAIN },
+    Workload { name: "keep-64", meaning: "1 KiB, 64 keep-alive connections", ..PLAIN },
+    Workload { name: "keep-512", meaning: "1 KiB, 512 keep-alive connections", connections: 512, ..PLAIN },
+    Workload {
+        name: "close",
+        meaning: "1 KiB, a connection per request, 64 at a time",
+        lifetime: Lifetime::OneRequest,
+        ..PLAIN
+    },
+    Workload {
+        name: "files",
+        meaning: "10 000 small files at random, 64 keep-alive connections",
+        pages: Pages::TenThousand,
+        ..PLAIN
+    },
+    Workload {
+        name: "files-cold",
+        meaning: "the same, counted from the server's very first request",
+        pages: Pages::TenThousand,
+        warm: false,
+        ..PLAIN
+    },
+    Workload {
+        name: "not-modified",
+        meaning: "1 KiB, 64 keep-alive connections, answered 304",
+        conditional: true,
+        ..PLAIN
+    },
+    Workload {
+        name: "1m",
+        meaning: "1 MiB, 16 keep-alive connections",
+        pages: Pages::Mebibyte,
+        connections: 16,
+        ..PLAIN
+    },
+    Workload {
+        name: "100m",
+        meaning: "100 MiB, 2 keep-alive connections",
+        pages: Pages::HundredMebibytes,
+        connections: 2,
+        ..PLAIN
+    },
+    Workload {
+        name: "idle-10k",
+        meaning: "1 KiB, 64 keep-alive connections, while 10 000 others idle",
+        held: Held::Idle(10_000),
+        ..PLAIN
+    },
+    Workload {
+        name: "idle-10k-close",
+        meaning: "1 KiB, a connection per request, 64 at a time, while 10 000 others idle",
+        lifetime: Lifetime::OneRequest,
+        held: Held::Idle(10_000),
+        ..PLAIN
+    },
+    Workload {
+        name: "half-heads",
+        meaning: "1 KiB, a connection per request, 64 at a time, while 5 000 others have sent half a head",
+        lifetime: Lifetime::OneRequest,
+        held: Held::HalfHeads(5_000),
+        ..PLAIN
+    },
+    Workload {
+        name: "slow-readers",
+        meaning: "1 KiB, 64 keep-alive connections, while 500 others read 1 MiB at 8 KiB a second",
+        held: Held::SlowReaders(500),
+        ..PLAIN
+    },
+];
+
+impl Workload {
+    /// The requests and the answers they must get.
+    pub fn exchanges(&self, tree: &Tree) -> Vec<Exchange> {
+        tree.pages(self.pages).iter().map(|page| self.exchange(page)).collect()
+    }
+
+    fn exchange(&self, page: &Page) -> Exchange {
+        let mut more = String::new();
+        if self.conditional {
+            more.push_str(&format!("If-Modified-Since: {MODIFIED_DATE}\r\n"));
+        }
+        if self.lifetime == Lifetime::OneRequest {
+            more.push_str("Connection: close\r\n");
+        }
+        let plain = Exchange::with_fields(page, &more);
+        if self.conditional { Exchange { status: *b"304", body: 0, ..plain } } else { plain }
+    }
+
+    /// Whether the table shows megabytes instead of requests.
+    pub fn is_bulk(&self) -> bool {
+        matches!(self.pages, Pages::Mebibyte | Pages::HundredMebibytes)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::HashSet;
+
+    #[test]
+    fn every_workload_has_a_name_of_its_own() {
+        let names: HashSet<_> = WORKLOADS.iter().map(|workload| workload.name).collect();
+        assert_eq!(names.len(), WORKLOADS.len());
+        assert!(!names.contains(""));
+    }
+}
