@@ -73,21 +73,33 @@ pub struct Snapshot {
     dir: Identity,
 }
 
-impl Snapshot {
-    /// Looks at `probe` (links followed: the name as asked) and at the directory `dir`; none when
-    /// either is missing, or the directory changed so lately that its next change might not show.
-    pub fn take(root: &Root, probe: &[u8], dir: &[u8]) -> Option<Snapshot> {
+/// A directory as it was before anything in it was looked at.
+#[derive(Debug)]
+pub struct Place {
+    name: Box<[u8]>,
+    identity: Identity,
+}
+
+impl Place {
+    /// Looks at `dir`; none when it is missing, or changed so lately that its next change might not show.
+    pub fn look(root: &Root, dir: &[u8]) -> Option<Place> {
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).ok()?;
-        let file = Identity::of(&root.stat(probe, Links::Follow).ok()?);
-        let dir_identity = Identity::of(&root.stat(dir, Links::Follow).ok()?);
-        dir_identity.is_settled(now).then(|| Snapshot {
-            probe: probe.into(),
-            file,
-            dir_name: dir.into(),
-            dir: dir_identity,
-        })
+        let identity = Identity::of(&root.stat(dir, Links::Follow).ok()?);
+        identity.is_settled(now).then(|| Place { name: dir.into(), identity })
     }
 
+    /// Adds the file reached as `probe` (links followed: the name as asked), which lives in `dir`;
+    /// none when that is another directory than this.
+    pub fn snapshot(&self, root: &Root, dir: &[u8], probe: &[u8]) -> Option<Snapshot> {
+        if &*self.name != dir {
+            return None;
+        }
+        let file = Identity::of(&root.stat(probe, Links::Follow).ok()?);
+        Some(Snapshot { probe: probe.into(), file, dir_name: dir.into(), dir: self.identity })
+    }
+}
+
+impl Snapshot {
     /// Is the file that was opened the one that was looked at?
     pub fn is_of(&self, opened: &FileStat) -> bool {
         self.file == Identity::of(opened)

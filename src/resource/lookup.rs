@@ -15,7 +15,7 @@ use nix::errno::Errno;
 use nix::sys::stat::{FileStat, Mode, SFlag, fstat};
 
 use super::beneath::Links;
-use super::cache::{Entry, Snapshot};
+use super::cache::{Entry, Place, Snapshot};
 use super::path::{Expanded, Unexpandable, expand};
 use super::{
     Content, Denied, Directory, Explain, FileFacts, Found, Representation, Resolver, Resource, Script,
@@ -50,9 +50,12 @@ impl Resolver {
         }
         let throttle_name: Arc<[u8]> =
             if expanded.name.is_empty() { Arc::from(&b"."[..]) } else { Arc::from(&expanded.name[..]) };
-        let asked = Asked { request, vhost, name: &name, throttle_name };
-        if kind(&meta) != SFlag::S_IFDIR {
-            return self.file(&asked, expanded, None, say);
+        let is_dir = kind(&meta) == SFlag::S_IFDIR;
+        // Looked at before anything in it: what changes from here on makes the outcome not be kept.
+        let place = Place::look(&self.root, if is_dir { &expanded.name } else { split(&expanded.name).0 });
+        let asked = Asked { request, vhost, name: &name, throttle_name, place };
+        if !is_dir {
+            return self.file(&asked, &expanded, false, say);
         }
         if !expanded.path_info.is_empty() {
             say(format_args!("a directory, and no such name in it"));
@@ -83,15 +86,15 @@ impl Resolver {
             if !world(&meta, Mode::S_IROTH | Mode::S_IXOTH) {
                 return Err(not_readable("resolves to a non-world-readable index file"));
             }
-            return self.file(asked, expanded, Some(dir), say);
+            return self.file(asked, &expanded, true, say);
         }
         say(format_args!("no index file"));
         if !world(meta, Mode::S_IROTH) || !self.config.listing {
-            return Err(Denied {
-                rejection: Rejection::new(403, "{url} is a directory whose contents are not listed."),
-                note: Some((Severity::Info, "tried to index a directory with indexing disabled")),
-                realm: None,
-            });
+            return Err(Denied::noted(
+                Rejection::new(403, "{url} is a directory whose contents are not listed."),
+                Severity::Info,
+                "tried to index a directory with indexing disabled",
+            ));
         }
         let user = self.authorize(asked.request, dir, asked.vhost)?;
         self.check_referrer(asked.request, asked.name, asked.vhost)?;
@@ -103,73 +106,77 @@ impl Resolver {
     fn file(
         &self,
         asked: &Asked<'_>,
-        expanded: Expanded,
-        index_of: Option<&[u8]>,
+        expanded: &Expanded,
+        is_index: bool,
         say: Explain<'_>,
     ) -> Result<Found, Denied> {
-        let (dir, base) = split(&expanded.name);
+        let (dir, _) = split(&expanded.name);
         let user = self.authorize(asked.request, dir, asked.vhost)?;
         if let Some(user) = &user {
             say(format_args!("password file in {}: user {}", shown(dir), shown(user)));
         }
+        let chosen = Chosen { expanded, is_index, protected: user.is_some() };
+        match self.file_for_user(asked, &chosen, say) {
+            Ok(resource) => Ok(Found { resource, user, name: Arc::clone(&asked.throttle_name) }),
+            Err(denied) => Err(Denied { user, ..denied }),
+        }
+    }
+
+    /// What is behind the credentials of a file.
+    fn file_for_user(
+        &self,
+        asked: &Asked<'_>,
+        file: &Chosen<'_>,
+        say: Explain<'_>,
+    ) -> Result<Resource, Denied> {
+        let name = &file.expanded.name;
+        let (dir, base) = split(name);
         if base.get(..3).is_some_and(|start| start.eq_ignore_ascii_case(b".ht")) {
-            return Err(Denied {
-                rejection: Rejection::new(403, "{url} is a password file; such files are not served."),
-                note: Some((Severity::Notice, "tried to retrieve an auth file")),
-                realm: None,
-            });
+            return Err(Denied::noted(
+                Rejection::new(403, "{url} is a password file; such files are not served."),
+                Severity::Notice,
+                "tried to retrieve an auth file",
+            ));
         }
         self.check_referrer(asked.request, asked.name, asked.vhost)?;
-        // The snapshot is taken before the file is opened: a change in between makes it not match.
-        let snapshot = self.snapshot(asked.name, &expanded, index_of);
-        let (file, meta) = self.open_regular(&expanded.name)?;
+        let (opened, meta) = self.open_regular(name)?;
         let executable = world(&meta, Mode::S_IXOTH);
-        if executable && self.config.cgi_pattern.as_ref().is_some_and(|p| p.matches(&expanded.name)) {
+        if executable && self.config.cgi_pattern.as_ref().is_some_and(|p| p.matches(name)) {
             say(format_args!("matches the CGI pattern and is executable: a script"));
-            let script = script(asked.request, expanded);
-            return Ok(Found {
-                resource: Resource::Script(script),
-                user,
-                name: Arc::clone(&asked.throttle_name),
-            });
+            return Ok(Resource::Script(script(asked.request, file.expanded)));
         }
-        refuse_misplaced(executable, &expanded.path_info)?;
+        refuse_misplaced(executable, &file.expanded.path_info)?;
         let facts = FileFacts::from(&meta);
         let representation =
-            Arc::new(Representation::new(&expanded.name, &facts, &self.config.charset, SystemTime::now()));
+            Arc::new(Representation::new(name, &facts, &self.config.charset, SystemTime::now()));
         say(format_args!("a file of {} bytes, {}", representation.len, representation.media_type));
-        let content = content(file, &representation)?;
-        if let Some(snapshot) = snapshot
-            && snapshot.is_of(&meta)
+        let content = content(opened, &representation)?;
+        if let Some(snapshot) = self.snapshot(asked, file, &meta)
             && representation.is_settled()
         {
             self.cache.remember(Entry {
                 key: asked.name.into(),
                 snapshot,
                 auth_dir: dir.into(),
-                protected: user.is_some(),
+                protected: file.protected,
                 throttle_name: Arc::clone(&asked.throttle_name),
                 representation: Arc::clone(&representation),
                 content: content.clone(),
             });
         }
-        let resource = Resource::File(representation, content);
-        Ok(Found { resource, user, name: Arc::clone(&asked.throttle_name) })
+        Ok(Resource::File(representation, content))
     }
 
     /// What must still hold for this outcome to be repeated; none when it cannot be told cheaply.
-    fn snapshot(&self, name: &[u8], expanded: &Expanded, index_of: Option<&[u8]>) -> Option<Snapshot> {
-        let (dir, base) = split(&expanded.name);
-        let probe: Cow<'_, [u8]> = match index_of {
-            None => name.strip_suffix(b"/").unwrap_or(name).into(),
-            // An index chosen in one directory and living in another would need both watched.
-            Some(index_dir) if index_dir != dir => return None,
-            Some(index_dir) => index::join(index_dir, base).into(),
+    fn snapshot(&self, asked: &Asked<'_>, file: &Chosen<'_>, opened: &FileStat) -> Option<Snapshot> {
+        let (dir, base) = split(&file.expanded.name);
+        let probe: Cow<'_, [u8]> = if file.is_index {
+            index::join(dir, base).into()
+        } else {
+            asked.name.strip_suffix(b"/").unwrap_or(asked.name).into()
         };
-        if !expanded.path_info.is_empty() {
-            return None;
-        }
-        Snapshot::take(&self.root, &probe, dir)
+        // An index file that lives in another directory would need both watched.
+        asked.place.as_ref()?.snapshot(&self.root, dir, &probe).filter(|snapshot| snapshot.is_of(opened))
     }
 
     fn open_regular(&self, name: &[u8]) -> Result<(File, FileStat), Denied> {
@@ -190,16 +197,16 @@ impl Resolver {
 
     fn expanded(&self, name: &[u8]) -> Result<Expanded, Denied> {
         expand(&self.root, name, self.config.symlink_check).map_err(|why| match why {
-            Unexpandable::Outside => Denied {
-                rejection: Rejection::new(403, "{url} leads outside the tree that this server serves."),
-                note: Some((Severity::Notice, "goes outside the web tree")),
-                realm: None,
-            },
-            Unexpandable::TooManyLinks => Denied {
-                rejection: Rejection::new(500, "{url} leads through too many symbolic links."),
-                note: Some((Severity::Error, "leads through too many symlinks")),
-                realm: None,
-            },
+            Unexpandable::Outside => Denied::noted(
+                Rejection::new(403, "{url} leads outside the tree that this server serves."),
+                Severity::Notice,
+                "goes outside the web tree",
+            ),
+            Unexpandable::TooManyLinks => Denied::noted(
+                Rejection::new(500, "{url} leads through too many symbolic links."),
+                Severity::Error,
+                "leads through too many symlinks",
+            ),
             Unexpandable::Io(errno) => io_denied(errno),
         })
     }
@@ -220,30 +227,38 @@ struct Asked<'r> {
     /// The mapped name, links not yet expanded.
     name: &'r [u8],
     throttle_name: Arc<[u8]>,
+    /// The directory that has a say, as it was before anything in it was looked at.
+    place: Option<Place>,
+}
+
+/// The file that is to be served, if it may be.
+struct Chosen<'r> {
+    expanded: &'r Expanded,
+    /// Chosen for its directory.
+    is_index: bool,
+    /// Credentials were needed.
+    protected: bool,
 }
 
 fn refuse_misplaced(executable: bool, path_info: &[u8]) -> Result<(), Denied> {
     if executable {
-        return Err(Denied {
-            rejection: Rejection::new(
-                403,
-                "{url} is marked executable but is not a CGI script; it is not served.",
-            ),
-            note: Some((Severity::Notice, "is executable but isn't CGI")),
-            realm: None,
-        });
+        return Err(Denied::noted(
+            Rejection::new(403, "{url} is marked executable but is not a CGI script; it is not served."),
+            Severity::Notice,
+            "is executable but isn't CGI",
+        ));
     }
     if !path_info.is_empty() {
-        return Err(Denied {
-            rejection: Rejection::new(403, "{url} goes on beyond a plain file."),
-            note: Some((Severity::Info, "has pathinfo but isn't CGI")),
-            realm: None,
-        });
+        return Err(Denied::noted(
+            Rejection::new(403, "{url} goes on beyond a plain file."),
+            Severity::Info,
+            "has pathinfo but isn't CGI",
+        ));
     }
     Ok(())
 }
 
-fn script(request: &Request<'_>, expanded: Expanded) -> Script {
+fn script(request: &Request<'_>, expanded: &Expanded) -> Script {
     let mut url_path = request.path.to_vec();
     if !expanded.path_info.is_empty() && url_path.ends_with(&expanded.path_info) {
         url_path.truncate(url_path.len() - expanded.path_info.len());
@@ -252,7 +267,7 @@ fn script(request: &Request<'_>, expanded: Expanded) -> Script {
         url_path.pop();
     }
     url_path.insert(0, b'/');
-    Script { name: expanded.name, url_path, path_info: expanded.path_info }
+    Script { name: expanded.name.clone(), url_path, path_info: expanded.path_info.clone() }
 }
 
 fn content(mut file: File, representation: &Representation) -> Result<Content, Denied> {
@@ -317,19 +332,19 @@ fn not_found() -> Denied {
 }
 
 fn not_a_file() -> Denied {
-    Denied {
-        rejection: Rejection::new(403, "{url} is neither a file nor a directory."),
-        note: Some((Severity::Notice, "is neither a regular file nor a directory")),
-        realm: None,
-    }
+    Denied::noted(
+        Rejection::new(403, "{url} is neither a file nor a directory."),
+        Severity::Notice,
+        "is neither a regular file nor a directory",
+    )
 }
 
 fn not_readable(note: &'static str) -> Denied {
-    Denied {
-        rejection: Rejection::new(403, "{url} is not readable by everyone, so it is not served."),
-        note: Some((Severity::Info, note)),
-        realm: None,
-    }
+    Denied::noted(
+        Rejection::new(403, "{url} is not readable by everyone, so it is not served."),
+        Severity::Info,
+        note,
+    )
 }
 
 fn io_denied(errno: Errno) -> Denied {
@@ -346,5 +361,5 @@ fn io_denied(errno: Errno) -> Denied {
         ),
         _ => (Rejection::new(500, "{url} could not be read."), "could not be read"),
     };
-    Denied { rejection, note: Some((Severity::Error, note)), realm: None }
+    Denied::noted(rejection, Severity::Error, note)
 }

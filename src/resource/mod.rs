@@ -105,11 +105,20 @@ pub struct Denied {
     pub note: Option<(Severity, &'static str)>,
     /// Realm for WWW-Authenticate, on 401.
     pub realm: Option<String>,
+    /// Who asked, when credentials were right and it was refused all the same.
+    pub user: Option<Box<[u8]>>,
+}
+
+impl Denied {
+    /// A refusal that the operator is told of.
+    fn noted(rejection: Rejection, severity: Severity, note: &'static str) -> Denied {
+        Denied { note: Some((severity, note)), ..Denied::from(rejection) }
+    }
 }
 
 impl From<Rejection> for Denied {
     fn from(rejection: Rejection) -> Denied {
-        Denied { rejection, note: None, realm: None }
+        Denied { rejection, note: None, realm: None, user: None }
     }
 }
 
@@ -170,16 +179,15 @@ impl Resolver {
         match self.auth.check(self.root.fd(), dir, global, request.fields.last("Authorization")) {
             Verdict::Open => Ok(None),
             Verdict::User(user) => Ok(Some(user)),
-            Verdict::Challenge { realm } => Err(Denied {
-                rejection: Rejection::new(401, "You need a user name and a password to see {url}."),
-                note: None,
-                realm: Some(realm),
-            }),
-            Verdict::Unreadable => Err(Denied {
-                rejection: Rejection::new(403, "{url} is protected by a password file that cannot be read."),
-                note: Some((Severity::Error, "is protected by an auth file that could not be opened")),
-                realm: None,
-            }),
+            Verdict::Challenge { realm } => {
+                let why = Rejection::new(401, "You need a user name and a password to see {url}.");
+                Err(Denied { realm: Some(realm), ..why.into() })
+            }
+            Verdict::Unreadable => Err(Denied::noted(
+                Rejection::new(403, "{url} is protected by a password file that cannot be read."),
+                Severity::Error,
+                "is protected by an auth file that could not be opened",
+            )),
         }
     }
 
@@ -193,11 +201,11 @@ impl Resolver {
         if referrer::allows(&self.config, name, field, own) {
             return Ok(());
         }
-        Err(Denied {
-            rejection: Rejection::new(403, "{url} may only be reached from this site's own pages."),
-            note: Some((Severity::Info, "was asked for with a non-local referrer")),
-            realm: None,
-        })
+        Err(Denied::noted(
+            Rejection::new(403, "{url} may only be reached from this site's own pages."),
+            Severity::Info,
+            "was asked for with a non-local referrer",
+        ))
     }
 }
 
