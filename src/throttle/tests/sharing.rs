@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::simulation::{Download, excess, rule, run};
-use crate::throttle::{Rule, Throttles};
+use crate::throttle::{Each, Rule, Throttles};
 
 fn throttles(rules: Vec<Rule>) -> Arc<Throttles> {
     Arc::new(Throttles::new(rules, None))
@@ -132,6 +132,19 @@ fn many_narrow_rules_under_a_wide_one_fill_it() {
     }
     for who in [300, 350, 399] {
         assert_within(outcome.bytes(who, 10.0, 50.0), 160_000.0, 10.0);
+    }
+}
+
+#[test]
+fn what_a_crowd_held_lower_leaves_goes_to_the_one_that_is_not() {
+    let narrow = rule("slow/**", 50_000);
+    let capped = Rule { each: Each::Connection, ..rule("slow/**", 500) };
+    for (held, left) in [(narrow, 950_000.0), (capped, 800_000.0)] {
+        let mut downloads = vec![Download::of("slow/a"); 400];
+        downloads.push(Download::of("a"));
+        let outcome = run(&throttles(vec![rule("**", 1_000_000), held]), &downloads, 60.0, jitter);
+        assert_within(outcome.bytes(400, 20.0, 50.0), left * 30.0, 5.0);
+        assert_within(outcome.total(20.0, 50.0), 30_000_000.0, 3.0);
     }
 }
 
