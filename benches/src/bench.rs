@@ -111,16 +111,16 @@ struct Course<'a> {
 impl Course<'_> {
     fn measure(&self, servers: Vec<Server>) -> Result<Results> {
         let count = servers.len();
-        let wanted = || WORKLOADS.iter().filter(|workload| self.options.wants(workload.name));
+        let wanted = WORKLOADS.iter().filter(|workload| self.options.wants(workload.name));
         let mut results = Results {
-            workloads: wanted().map(|workload| (workload, Series::of(count))).collect(),
+            workloads: wanted.map(|workload| (workload, Series::of(count))).collect(),
             starts: Series::of(count),
             calls: Vec::new(),
             servers,
         };
-        for round in 0..self.options.rounds {
-            eprintln!("Round {} of {}", round + 1, self.options.rounds);
-            self.round(round, &mut results)?;
+        for number in 0..self.options.rounds {
+            eprintln!("Round {} of {}", number + 1, self.options.rounds);
+            self.round(number, &mut results)?;
         }
         if self.options.wants("syscalls") {
             eprintln!("System calls");
@@ -129,55 +129,56 @@ impl Course<'_> {
         Ok(results)
     }
 
-    /// Each workload over all servers, one right after the other, so that they meet the same noise.
-    fn round(&self, round: usize, results: &mut Results) -> Result<()> {
+    fn round(&self, number: usize, results: &mut Results) -> Result<()> {
         let manner = Manner { duration: self.options.duration, threads: self.options.threads };
-        let servers = &results.servers;
+        let round = Round { number, servers: &results.servers, interrupt: self.interrupt };
         for (workload, series) in &mut results.workloads {
-            self.each(round, workload.name, servers, series, |server| {
-                measure(server, workload, self.place, manner)
-            })?;
+            round.each(workload.name, series, |server| measure(server, workload, self.place, manner))?;
         }
         if self.options.wants("startup") {
-            self.each(round, "startup", servers, &mut results.starts, |server| {
-                startup::start(server, self.place)
-            })?;
-        }
-        Ok(())
-    }
-
-    /// Takes one measurement of each server, another one first in every round.
-    fn each<T>(
-        &self,
-        round: usize,
-        name: &str,
-        servers: &[Server],
-        series: &mut Series<T>,
-        mut take: impl FnMut(&Server) -> Result<T>,
-    ) -> Result<()> {
-        eprintln!("  {name}");
-        for step in 0..servers.len() {
-            self.interrupt.check()?;
-            let index = (step + round) % servers.len();
-            let taken = take(&servers[index]);
-            if let Err(error) = &taken {
-                eprintln!("  {name}, {}: {error}", servers[index].name);
-            }
-            series.values[index].push(taken.ok());
+            round.each("startup", &mut results.starts, |server| startup::start(server, self.place))?;
         }
         Ok(())
     }
 
     fn calls(&self, servers: &[Server]) -> Result<Vec<(&'static Workload, Series<Calls>)>> {
+        let round = Round { number: 0, servers, interrupt: self.interrupt };
         let traced = WORKLOADS.iter().filter(|workload| syscalls::TRACED.contains(&workload.name));
-        traced
-            .map(|workload| {
-                let mut series = Series::of(servers.len());
-                self.each(0, workload.name, servers, &mut series, |server| {
-                    syscalls::count(server, workload, self.place)
-                })?;
-                Ok((workload, series))
-            })
-            .collect()
+        let counted = traced.map(|workload| {
+            let mut series = Series::of(servers.len());
+            round.each(workload.name, &mut series, |server| syscalls::count(server, workload, self.place))?;
+            Ok((workload, series))
+        });
+        counted.collect()
+    }
+}
+
+/// One round over all servers.
+struct Round<'a> {
+    number: usize,
+    servers: &'a [Server],
+    interrupt: &'a Interrupt,
+}
+
+impl Round<'_> {
+    /// Takes one measurement of each server, one right after the other so that they meet the same
+    /// noise, and with another one first in every round.
+    fn each<T>(
+        &self,
+        name: &str,
+        series: &mut Series<T>,
+        mut take: impl FnMut(&Server) -> Result<T>,
+    ) -> Result<()> {
+        eprintln!("  {name}");
+        for step in 0..self.servers.len() {
+            self.interrupt.check()?;
+            let index = (step + self.number) % self.servers.len();
+            let taken = take(&self.servers[index]);
+            if let Err(error) = &taken {
+                eprintln!("    {}: {error}", self.servers[index].name);
+            }
+            series.values[index].push(taken.ok());
+        }
+        Ok(())
     }
 }

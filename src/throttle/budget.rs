@@ -22,13 +22,16 @@ const BYTE: i128 = 1_000_000_000;
 /// The weight of a sender that only this budget holds back.
 const WHOLE: u64 = 1 << 16;
 
+/// A petabyte a second: faster than any network, and sums of it fit.
+const FASTEST: u64 = 1 << 50;
+
 /// No estimate is trusted for longer than this; it also keeps arithmetic on instants in range.
 const LONGEST_WAIT: Duration = Duration::from_secs(3600);
 
 /// What the responses of one payer under one rule may use.
 #[derive(Debug)]
 pub(super) struct Budget {
-    /// Bytes a second, at least 1.
+    /// Bytes a second, 1 to `FASTEST`.
     rate: u64,
     /// Billionths of a byte that may be sent at `as_of`; below zero after bytes nobody asked for.
     level: i128,
@@ -37,14 +40,14 @@ pub(super) struct Budget {
     pacers: usize,
     /// Weights of the responses waiting for their turn or in the middle of it.
     waiting: u64,
-    /// Up to when turns are promised to those who came on time and found too little.
-    promised: Option<Instant>,
+    /// Bytes promised to those who came in time and found too little.
+    owed: u64,
 }
 
 impl Budget {
     fn new(rate: u64) -> Budget {
         let mut budget =
-            Budget { rate: rate.max(1), level: 0, as_of: None, pacers: 0, waiting: 0, promised: None };
+            Budget { rate: rate.clamp(1, FASTEST), level: 0, as_of: None, pacers: 0, waiting: 0, owed: 0 };
         budget.level = budget.capacity();
         budget
     }
@@ -79,13 +82,14 @@ impl Budget {
         self.as_of = Some(self.as_of.map_or(now, |as_of| as_of.max(now)));
     }
 
+    /// Are `n` bytes there, and what is owed to others besides?
     fn holds(&self, n: u64) -> bool {
-        self.level >= bytes(n)
+        self.level >= bytes(n) + bytes(self.owed)
     }
 
-    /// When the bucket holds `n` bytes if nobody else takes any.
+    /// When it [`holds`](Budget::holds) `n` bytes if nobody takes any.
     fn filled(&self, n: u64, now: Instant) -> Instant {
-        let missing = (bytes(n) - self.level).max(0) as u128;
+        let missing = (bytes(n) + bytes(self.owed) - self.level).max(0) as u128;
         let nanos = missing.div_ceil(u128::from(self.rate));
         now + Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX)).min(LONGEST_WAIT)
     }
@@ -97,15 +101,7 @@ impl Budget {
 
     /// Seconds by which sending lags behind the rate; below zero, by which it is ahead.
     fn lag(&self) -> f64 {
-        (self.level - self.reserve()) as f64 / BYTE as f64 / self.rate as f64
-    }
-
-    /// A later turn for a sender that came on time and found too little, after all others so promised.
-    fn promise(&mut self, n: u64, now: Instant) -> Instant {
-        let turn = self.promised.map_or(now, |promised| promised.max(now)).max(self.filled(n, now));
-        let length = Duration::from_secs_f64(n as f64 / self.rate as f64);
-        self.promised = Some(turn + length.min(LONGEST_WAIT));
-        turn.min(now + LONGEST_WAIT)
+        (self.level - self.reserve() - bytes(self.owed)) as f64 / BYTE as f64 / self.rate as f64
     }
 
     /// Nobody uses it and a new one would be no different.
@@ -142,11 +138,13 @@ pub(super) struct Share {
     pub(super) scope: Scope,
     /// Its part of the budget's `waiting`.
     weight: u64,
+    /// Its part of the budget's `owed`.
+    owed: u64,
 }
 
 impl Share {
     pub(super) fn new(scope: Scope) -> Share {
-        Share { scope, weight: 0 }
+        Share { scope, weight: 0, owed: 0 }
     }
 }
 
@@ -169,7 +167,7 @@ impl Budgets {
     /// round the limit.
     pub(super) fn leave(&mut self, shares: &mut [Share]) {
         self.step_back(shares);
-        self.each(shares, |budget, _| budget.pacers = budget.pacers.saturating_sub(1));
+        self.each(shares, |budget, _| budget.pacers -= 1);
     }
 
     /// Forgets the budgets that nobody would miss at `now`.
@@ -212,19 +210,25 @@ impl Budgets {
     /// Takes `n` bytes from every budget.
     ///
     /// # Errors
-    /// When to come again, nothing taken, if one of them holds less.
+    /// When to come again, nothing taken, if one of them holds less. The bytes are promised then:
+    /// those who come before that moment leave them alone.
     pub(super) fn take(&mut self, shares: &mut [Share], n: u64, now: Instant) -> Result<(), Instant> {
         let mut later = None;
-        self.each(shares, |budget, _| {
+        self.each(shares, |budget, share| {
             budget.refill(now);
-            if !budget.holds(n) {
-                later = later.max(Some(budget.promise(n, now)));
+            let enough = if share.owed > 0 { budget.level >= bytes(n) } else { budget.holds(n) };
+            if !enough {
+                budget.owed -= std::mem::take(&mut share.owed);
+                later = later.max(Some(budget.filled(n, now)));
+                budget.owed += n;
+                share.owed = n;
             }
         });
         match later {
             Some(at) => Err(at),
             None => {
                 self.charge(shares, n);
+                self.each(shares, |budget, share| budget.owed -= std::mem::take(&mut share.owed));
                 Ok(())
             }
         }
@@ -245,8 +249,15 @@ impl Budgets {
     /// Leaves the queues.
     pub(super) fn step_back(&mut self, shares: &mut [Share]) {
         self.each(shares, |budget, share| {
-            budget.waiting = budget.waiting.saturating_sub(std::mem::take(&mut share.weight));
+            budget.waiting -= std::mem::take(&mut share.weight);
+            budget.owed -= std::mem::take(&mut share.owed);
         });
+    }
+
+    /// Nobody draws on any budget, waits for one or is owed by one.
+    #[cfg(test)]
+    pub(super) fn are_idle(&self) -> bool {
+        self.all.values().all(|budget| (budget.pacers, budget.waiting, budget.owed) == (0, 0, 0))
     }
 
     fn each(&mut self, shares: &mut [Share], mut f: impl FnMut(&mut Budget, &mut Share)) {
@@ -268,4 +279,53 @@ pub(super) struct Turn {
     /// Since when its share covers them.
     pub(super) since: Instant,
     pub(super) now: Instant,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::Ipv6Addr;
+
+    fn scope(site: u64) -> Scope {
+        let address = Ipv6Addr::from_bits(u128::from(site) << 64);
+        Scope { rule: 0, payer: Payer::Network(Network::of(address.into())) }
+    }
+
+    #[test]
+    fn budgets_of_clients_long_gone_are_forgotten() {
+        let mut budgets = Budgets::default();
+        let start = Instant::now();
+        let mut most = 0;
+        for n in 0..100_000 {
+            let now = start + Duration::from_micros(100) * n;
+            let mut shares = [Share::new(scope(n.into()))];
+            budgets.enter(shares[0].scope, 1000);
+            budgets.queue(&mut shares, Turn { slice: 10, charge: 10, since: now, now });
+            budgets.take(&mut shares, 10, now).unwrap();
+            budgets.leave(&mut shares);
+            most = most.max(budgets.all.len());
+        }
+        assert!(most < 1000, "{most} budgets for 10 000 clients a second, each full again after 10 ms");
+        budgets.sweep(start + Duration::from_secs(20));
+        assert_eq!(budgets.all.len(), 0);
+    }
+
+    #[test]
+    fn a_budget_in_use_or_not_yet_full_is_kept() {
+        let mut budgets = Budgets::default();
+        let now = Instant::now();
+        let mut used = [Share::new(scope(1))];
+        let mut owing = [Share::new(scope(2))];
+        budgets.enter(used[0].scope, 1000);
+        budgets.enter(owing[0].scope, 1000);
+        budgets.take(&mut owing, 100, now).unwrap();
+        budgets.leave(&mut owing);
+        budgets.sweep(now + Duration::from_millis(99));
+        assert_eq!(budgets.all.len(), 2);
+        budgets.sweep(now + Duration::from_millis(100));
+        assert_eq!(budgets.all.len(), 1);
+        budgets.leave(&mut used);
+        budgets.sweep(now + Duration::from_millis(100));
+        assert_eq!(budgets.all.len(), 0);
+    }
 }

@@ -1,7 +1,7 @@
-//! Two epoll loops over one listening socket: a non-blocking receive, one send.
+//! Two epoll loops with a listening socket each: a non-blocking receive, one send.
 
 use std::io;
-use std::net::{TcpListener, TcpStream};
+use std::net::{SocketAddrV4, TcpListener, TcpStream};
 use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -12,8 +12,8 @@ use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTime
 use nix::sys::sendfile::sendfile;
 use nix::sys::socket::{MsgFlags, recv, send};
 
-use super::MORE;
 use super::answers::{Answer, Answers, is_whole, wants_close};
+use super::{MORE, listener};
 use crate::Result;
 
 const LOOPS: usize = 2;
@@ -24,18 +24,17 @@ const LISTENER: u64 = u64::MAX;
 /// Serves for ever.
 ///
 /// # Errors
-/// The listening socket cannot be watched.
-pub fn serve(listener: &TcpListener, root: &Path) -> Result<()> {
-    listener.set_nonblocking(true)?;
+/// The port is taken, or the listening sockets cannot be watched.
+pub fn serve(address: SocketAddrV4, root: &Path) -> Result<()> {
     thread::scope(|scope| {
         let loops: Vec<_> =
-            (0..LOOPS).map(|_| scope.spawn(|| Loop::new(listener, root.to_owned())?.run())).collect();
+            (0..LOOPS).map(|_| scope.spawn(|| Loop::new(address, root.to_owned())?.run())).collect();
         loops.into_iter().try_for_each(|running| running.join().map_err(|_| "a loop panicked")?)
     })
 }
 
-struct Loop<'a> {
-    listener: &'a TcpListener,
+struct Loop {
+    listener: TcpListener,
     epoll: Epoll,
     answers: Answers,
     /// By descriptor.
@@ -51,11 +50,12 @@ struct Connection {
     sending: Option<(Arc<Answer>, i64)>,
 }
 
-impl<'a> Loop<'a> {
-    fn new(listener: &'a TcpListener, root: PathBuf) -> Result<Self> {
+impl Loop {
+    fn new(address: SocketAddrV4, root: PathBuf) -> Result<Self> {
+        let listener = listener(address)?;
+        listener.set_nonblocking(true)?;
         let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
-        let interest = EpollFlags::EPOLLIN | EpollFlags::EPOLLEXCLUSIVE;
-        epoll.add(listener, EpollEvent::new(interest, LISTENER))?;
+        epoll.add(&listener, EpollEvent::new(EpollFlags::EPOLLIN, LISTENER))?;
         let answers = Answers::new(root);
         Ok(Self { listener, epoll, answers, connections: Vec::new(), buffer: vec![0; 4096] })
     }
@@ -79,7 +79,7 @@ impl<'a> Loop<'a> {
 
     fn accept(&mut self) -> Result<()> {
         let stream = match self.listener.accept() {
-            // The other loop was faster.
+            // It has gone again.
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
             accepted => accepted?.0,
         };

@@ -9,11 +9,14 @@ mod answers;
 mod loops;
 mod threads;
 
-use std::net::{Ipv4Addr, TcpListener};
+use std::net::{Ipv4Addr, SocketAddrV4, TcpListener};
+use std::os::fd::AsRawFd;
 use std::path::Path;
 
 use nix::libc;
-use nix::sys::socket::{Backlog, MsgFlags, listen};
+use nix::sys::socket::{
+    self, AddressFamily, Backlog, MsgFlags, SockFlag, SockType, SockaddrIn, setsockopt, sockopt,
+};
 
 use crate::Result;
 
@@ -29,9 +32,18 @@ const MORE: MsgFlags = MsgFlags::from_bits_retain(libc::MSG_MORE);
 /// The arguments are not `KIND PORT ROOT`, or the port is taken.
 pub fn serve(arguments: &[String]) -> Result<()> {
     let [kind, port, root] = arguments else { return Err("a limit server wants KIND PORT ROOT".into()) };
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port.parse()?))?;
-    // The standard library asks for a backlog of 128; the peers get this one.
-    listen(&listener, Backlog::new(4096)?)?;
+    let address = SocketAddrV4::new(Ipv4Addr::LOCALHOST, port.parse()?);
     let root = Path::new(root);
-    if kind == KINDS[0] { threads::serve(&listener, root) } else { loops::serve(&listener, root) }
+    if kind == KINDS[0] { threads::serve(address, root) } else { loops::serve(address, root) }
+}
+
+/// A listening socket; several may share the address, and the kernel deals connections out evenly.
+fn listener(address: SocketAddrV4) -> Result<TcpListener> {
+    let socket = socket::socket(AddressFamily::Inet, SockType::Stream, SockFlag::SOCK_CLOEXEC, None)?;
+    setsockopt(&socket, sockopt::ReuseAddr, &true)?;
+    setsockopt(&socket, sockopt::ReusePort, &true)?;
+    socket::bind(socket.as_raw_fd(), &SockaddrIn::from(address))?;
+    // As much as the peers get.
+    socket::listen(&socket, Backlog::new(4096)?)?;
+    Ok(TcpListener::from(socket))
 }

@@ -1,6 +1,6 @@
 //! A thread per connection: a blocking receive, one send.
 
-use std::net::{TcpListener, TcpStream};
+use std::net::{SocketAddrV4, TcpStream};
 use std::os::fd::AsRawFd;
 use std::path::Path;
 use std::sync::{Arc, PoisonError, RwLock};
@@ -9,8 +9,8 @@ use std::thread;
 use nix::sys::sendfile::sendfile;
 use nix::sys::socket::{MsgFlags, recv, send};
 
-use super::MORE;
 use super::answers::{Answer, Answers, is_whole, wants_close};
+use super::{MORE, listener};
 use crate::Result;
 
 /// Enough for a request's head and little else.
@@ -19,8 +19,9 @@ const STACK: usize = 64 * 1024;
 /// Accepts for ever.
 ///
 /// # Errors
-/// `accept` failed, or no thread could be started.
-pub fn serve(listener: &TcpListener, root: &Path) -> Result<()> {
+/// The port is taken, `accept` failed, or no thread could be started.
+pub fn serve(address: SocketAddrV4, root: &Path) -> Result<()> {
+    let listener = listener(address)?;
     let answers = Arc::new(RwLock::new(Answers::new(root.to_owned())));
     loop {
         let (stream, _) = listener.accept()?;

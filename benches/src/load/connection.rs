@@ -104,6 +104,11 @@ impl Connection {
         }
     }
 
+    /// Whether an answer has come before, and nothing yet of the next one.
+    pub fn is_between_requests(&self) -> bool {
+        self.served > 0 && matches!(self.stage, Stage::Send | Stage::Head) && self.partial.is_empty()
+    }
+
     /// Whether a receive waits for bytes.
     pub fn is_blocking(&self) -> bool {
         self.blocking

@@ -116,8 +116,7 @@ impl<'a> Driver<'a> {
             }
             Err(fault) => {
                 // A server may end a persistent connection between two requests (RFC 9112 §9.3).
-                let between_requests = connection.served > 0 && connection.stage == Stage::Head;
-                if between_requests && self.plan.lifetime == Lifetime::KeepAlive {
+                if self.plan.lifetime == Lifetime::KeepAlive && connection.is_between_requests() {
                     self.tally.reopened += 1;
                 } else {
                     self.tally.fault(&fault);

@@ -133,3 +133,6 @@ fn watch(plan: &Plan, meeting: &Meeting, mut observe: impl FnMut(Moment) -> Resu
     meeting.observed.wait();
     seen
 }
+
+#[cfg(test)]
+mod tests;

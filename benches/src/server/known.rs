@@ -17,26 +17,36 @@ struct Packaged {
     places: &'static [(&'static str, &'static str)],
 }
 
+const NGINX: &[&str] = &["-p", "{work}", "-e", "{work}/nginx-error.log", "-c", "{conf}"];
+const LIGHTTPD: &[&str] = &["-D", "-f", "{conf}"];
+
 const PACKAGED: &[Packaged] = &[
     Packaged {
         name: "nginx",
         program: "nginx",
         package: "nginx-light",
-        arguments: &["-p", "{work}", "-e", "{work}/nginx-error.log", "-c", "{conf}"],
-        places: &[],
+        arguments: NGINX,
+        places: &[("sendfile", "on")],
+    },
+    Packaged {
+        name: "nginx-copy",
+        program: "nginx",
+        package: "nginx-light",
+        arguments: NGINX,
+        places: &[("sendfile", "off")],
     },
     Packaged {
         name: "lighttpd",
         program: "lighttpd",
         package: "lighttpd",
-        arguments: &["-D", "-f", "{conf}"],
+        arguments: LIGHTTPD,
         places: &[("workers", "0")],
     },
     Packaged {
         name: "lighttpd-2",
         program: "lighttpd",
         package: "lighttpd",
-        arguments: &["-D", "-f", "{conf}"],
+        arguments: LIGHTTPD,
         places: &[("workers", "2")],
     },
 ];
