@@ -15,7 +15,7 @@ use super::socket::Progress;
 use super::{Connection, Desk, Phase, Step};
 use crate::log::access::AccessEntry;
 use crate::request::head::Refused;
-use crate::request::{BodyLength, Method, Rejection, Request, Version};
+use crate::request::{BodyLength, Method, Request, Version};
 use crate::resource::{Denied, Resource, Severity, vhost};
 use crate::response::head::{Frame, write as write_head};
 use crate::response::{Body, Response, error, refuse as refusal_page, respond};
@@ -101,12 +101,7 @@ fn decide(conn: &Connection, request: &Request<'_>, vhost: Option<&str>, site: &
         Ok(pacer) => {
             Decision { response: respond(request, found.resource, &policy), user: found.user, pacer }
         }
-        Err(refused) => {
-            let why = "{url} is asked for by too many at once; please try again later.";
-            let mut response = refusal_page(&Rejection::new(503, why), request, &policy);
-            response.set_field("Retry-After", refused.retry_after.to_string().into_bytes());
-            response.into()
-        }
+        Err(refused) => refusal_page(&refused.into(), request, &policy).into(),
     }
 }
 
@@ -206,11 +201,16 @@ impl Reply {
             }
         }
         let mut outgoing = Outgoing::new(desk.output[sent..].to_vec());
+        let body_len = body.len();
         outgoing.push_body(body);
+        let mut pacer = self.pacer;
+        if let Some(pacer) = &mut pacer {
+            pacer.expect((desk.output.len() - sent) as u64 + body_len);
+        }
         let head_left = self.head.saturating_sub(sent) as u64;
         let content = sent.saturating_sub(self.head) as u64;
         let record = Record::of(entry, method.as_str());
-        let sending = Sending::new(outgoing, record, self.pacer, self.after).part_sent(head_left, content);
+        let sending = Sending::new(outgoing, record, pacer, self.after).part_sent(head_left, content);
         Outcome::Go(Step::Enter(Phase::Sending(Box::new(sending))))
     }
 }

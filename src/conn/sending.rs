@@ -79,8 +79,10 @@ impl Sending {
                 Some(Allowance::Bytes(n)) => n.min(share.bytes),
                 None => share.bytes,
             };
-            match self.outgoing.send(&mut conn.socket, most) {
-                Progress::Moved(n) => self.account(n as u64, share),
+            let progress = self.outgoing.send(&mut conn.socket, most);
+            self.account(progress, share);
+            match progress {
+                Progress::Moved(_) => {}
                 Progress::WouldBlock => {
                     let since = *self.stalled.get_or_insert_with(Instant::now);
                     return Step::Wait(Phase::Sending(self), Wait { on: On::Writable, until: since + limit });
@@ -105,8 +107,14 @@ impl Sending {
         }
     }
 
-    fn account(&mut self, n: u64, share: &mut Share) {
-        self.stalled = None;
+    fn account(&mut self, progress: Progress, share: &mut Share) {
+        let n = match progress {
+            Progress::Moved(n) => n as u64,
+            _ => 0,
+        };
+        if n > 0 {
+            self.stalled = None;
+        }
         share.spend_bytes(n);
         let head = n.min(self.head_left);
         self.head_left -= head;

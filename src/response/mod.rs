@@ -83,12 +83,6 @@ impl Response {
         Response { media_type: Some(media_type.into()), body: Body::Page(page), ..Response::bare(status) }
     }
 
-    /// Sets a field, replacing what it was.
-    pub fn set_field(&mut self, name: &'static str, value: impl Into<Cow<'static, [u8]>>) {
-        self.fields.retain(|(present, _)| *present != name);
-        self.fields.push((name, value.into()));
-    }
-
     /// The same with one more field.
     pub fn with(mut self, name: &'static str, value: impl Into<Cow<'static, [u8]>>) -> Response {
         self.fields.push((name, value.into()));

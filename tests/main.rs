@@ -1,0 +1,11 @@
+//! One integration binary: the real server on a free port, with real files and real clients.
+//!
+//! `support` starts servers, speaks raw bytes and lays trees; each other module holds the promises of
+//! one part of the server.
+
+mod support;
+
+mod compliance;
+mod e2e;
+mod lot;
+mod request;

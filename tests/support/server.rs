@@ -1,0 +1,150 @@
+//! The real binary, started and ended.
+
+use std::fs;
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::path::PathBuf;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+use super::{Client, Tree};
+
+/// A running server; killed on drop if a test has not ended it.
+pub struct Server {
+    child: Child,
+    pub port: u16,
+    pub log: PathBuf,
+    pub stderr: PathBuf,
+}
+
+impl Server {
+    /// Serves `tree` with the access log in a file, and further flags.
+    pub fn start(tree: &Tree, flags: &[&str]) -> Server {
+        Server::start_with(tree, flags, |_| {})
+    }
+
+    /// The same; `prepare` may set the environment or limits of the command.
+    pub fn start_with(tree: &Tree, flags: &[&str], prepare: impl Fn(&mut Command)) -> Server {
+        // Another process may take the port between our look and the server's bind: then once more.
+        for _ in 0..5 {
+            if let Some(server) = Server::try_start(tree, flags, &prepare) {
+                return server;
+            }
+        }
+        panic!(
+            "the server did not start: {}",
+            fs::read_to_string(tree.dir().join("stderr")).unwrap_or_default()
+        );
+    }
+
+    fn try_start(tree: &Tree, flags: &[&str], prepare: &dyn Fn(&mut Command)) -> Option<Server> {
+        let port = free_port();
+        let (log, stderr) = (tree.dir().join("log"), tree.dir().join("stderr"));
+        fs::write(&log, "").unwrap();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_thttpd"));
+        command.args(["-D", "-p", &port.to_string(), "-d"]).arg(tree.www()).arg("-l").arg(&log);
+        command.args(["-h", "127.0.0.1"]).args(flags).stdin(Stdio::null()).stdout(Stdio::null());
+        command.stderr(fs::File::create(&stderr).unwrap());
+        prepare(&mut command);
+        let mut child = command.spawn().unwrap();
+        let deadline = Instant::now() + Duration::from_secs(10);
+        while Instant::now() < deadline {
+            if TcpStream::connect(("127.0.0.1", port)).is_ok() {
+                return Some(Server { child, port, log, stderr });
+            }
+            if child.try_wait().unwrap().is_some() {
+                return None;
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        let _ = child.kill();
+        let _ = child.wait();
+        None
+    }
+
+    pub fn address(&self) -> SocketAddr {
+        ([127, 0, 0, 1], self.port).into()
+    }
+
+    pub fn url(&self, path: &str) -> String {
+        format!("http://127.0.0.1:{}{path}", self.port)
+    }
+
+    /// A fresh connection.
+    pub fn connect(&self) -> Client {
+        Client::connect(self.address())
+    }
+
+    pub fn pid(&self) -> i32 {
+        self.child.id() as i32
+    }
+
+    pub fn signal(&self, signal: Signal) {
+        kill(Pid::from_raw(self.pid()), signal).unwrap();
+    }
+
+    /// Still running?
+    pub fn is_alive(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_none()
+    }
+
+    /// Sends `signal` and waits for the end.
+    pub fn end(&mut self, signal: Signal) -> ExitStatus {
+        self.signal(signal);
+        self.wait()
+    }
+
+    /// Waits for the end, which must come within fifteen seconds.
+    pub fn wait(&mut self) -> ExitStatus {
+        let deadline = Instant::now() + Duration::from_secs(15);
+        loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                return status;
+            }
+            assert!(Instant::now() < deadline, "the server did not end");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    /// Lines of the access log so far.
+    pub fn log_lines(&self) -> Vec<String> {
+        let bytes = fs::read(&self.log).unwrap();
+        String::from_utf8_lossy(&bytes).lines().map(str::to_owned).collect()
+    }
+
+    /// Waits until the log holds a line that contains `part`, and returns it.
+    pub fn logged(&self, part: &str) -> String {
+        let mut found = None;
+        super::eventually(&format!("a log line with {part:?}"), || {
+            found = self.log_lines().into_iter().find(|line| line.contains(part));
+            found.is_some()
+        });
+        found.unwrap()
+    }
+
+    /// A number of `/proc/PID/status`, in its own unit.
+    pub fn status_of_process(&self, field: &str) -> u64 {
+        let text = fs::read_to_string(format!("/proc/{}/status", self.pid())).unwrap();
+        let line = text.lines().find(|line| line.starts_with(field)).unwrap();
+        line.split_whitespace().nth(1).unwrap().parse().unwrap()
+    }
+
+    /// Open descriptors of the process.
+    pub fn descriptors(&self) -> usize {
+        fs::read_dir(format!("/proc/{}/fd", self.pid())).unwrap().count()
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// A port that was free a moment ago.
+pub fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
