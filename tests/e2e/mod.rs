@@ -1,1 +1,7 @@
-//! (to come)
+//! Real clients against the real binary.
+
+mod browser;
+mod cached;
+mod curl;
+mod pipelined;
+mod wget;

@@ -19,6 +19,18 @@ pub fn eventually(what: &str, mut probe: impl FnMut() -> bool) {
     }
 }
 
+/// Runs a real client; none, said aloud, where it is not installed. CI sets THTTPD_TESTS_SKIP=never.
+pub fn run(program: &str, arguments: &[&str]) -> Option<std::process::Output> {
+    match std::process::Command::new(program).args(arguments).output() {
+        Ok(output) => Some(output),
+        Err(error) if std::env::var_os("THTTPD_TESTS_SKIP").is_none_or(|v| v != "never") => {
+            eprintln!("skipped: {program} is not here ({error}); tests/run installs it");
+            None
+        }
+        Err(error) => panic!("{program}: {error}; tests/run installs it"),
+    }
+}
+
 /// Tests that change users or enter a chroot need root; says so where it is missing.
 pub fn is_root() -> bool {
     let root = nix::unistd::geteuid().is_root();
