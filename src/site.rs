@@ -1,6 +1,5 @@
 //! Everything a stage may read: one configuration and what was built from it. No globals.
 
-use std::fs::File;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
@@ -47,7 +46,7 @@ impl Site {
         stats: Arc<Stats>,
     ) -> io::Result<Site> {
         let root = Arc::new(Root::open(Path::new("."), webroot)?);
-        let pages = ErrorPages::below(File::from(root.fd().try_clone_to_owned()?), &config.charset);
+        let pages = ErrorPages::below(Arc::clone(&root), &config.charset);
         Ok(Site {
             resolver: Resolver::new(root, Arc::clone(&config)),
             head_policy: HeadPolicy::new(SERVER, &config.p3p, config.max_age),

@@ -22,7 +22,7 @@ impl TempTree {
     }
 
     /// Writes a file, and the directories above it.
-    pub fn file(&self, name: &str, content: &str) {
+    pub fn file(&self, name: &str, content: impl AsRef<[u8]>) {
         let path = self.0.join(name);
         if let Some(dir) = path.parent() {
             std::fs::create_dir_all(dir).expect("directory");

@@ -3,18 +3,14 @@
 //! Every 4xx and 5xx that the server itself sends is born here, whichever stage found the fault.
 
 use std::borrow::Cow;
-use std::ffi::OsStr;
-use std::fs::File;
-use std::io::{self, Read};
-use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::ffi::OsStrExt;
-
-use nix::fcntl::{OFlag, openat};
-use nix::sys::stat::Mode;
+use std::io::Read;
+use std::sync::Arc;
 
 use super::page::Page;
 use super::{Response, SERVER, Status, escape};
 use crate::request::Rejection;
+use crate::resource::beneath::{Links, Root};
+use crate::resource::path::expand;
 
 /// Largest page of the operator's that is sent; a larger one is passed over.
 const LARGEST_PAGE: u64 = 1024 * 1024;
@@ -29,7 +25,7 @@ const RETRY_AFTER: &[u8] = b"10";
 /// host's directory.
 #[derive(Debug)]
 pub struct ErrorPages {
-    root: Option<File>,
+    root: Option<Arc<Root>>,
     media_type: String,
 }
 
@@ -39,51 +35,39 @@ impl ErrorPages {
         ErrorPages { root: None, media_type: String::new() }
     }
 
-    /// Pages below the open directory `root`, the one that URLs are resolved in. They are sent
-    /// as HTML in `charset`.
-    pub fn below(root: File, charset: &str) -> ErrorPages {
+    /// Pages below `root`, the directory that URLs are resolved in. They are sent as HTML in
+    /// `charset`.
+    pub fn below(root: Arc<Root>, charset: &str) -> ErrorPages {
         ErrorPages { root: Some(root), media_type: format!("text/html; charset={charset}") }
     }
 
-    /// The page for `status`, of the host's first. A page that is missing, unreadable, too large,
-    /// or reached through a symlink does not exist.
+    /// The page for `status`, of the host's first.
     fn find(&self, status: u16, host_dir: Option<&[u8]>) -> Option<Vec<u8>> {
         let root = self.root.as_ref()?;
-        let name = format!("err{status}.html");
+        let name = format!("errors/err{status}.html");
         host_dir
-            .and_then(|host_dir| read(root, &[host_dir, b"/errors"].concat(), &name).ok())
-            .or_else(|| read(root, b"errors", &name).ok())
+            .and_then(|host_dir| read(root, &[host_dir, b"/", name.as_bytes()].concat()))
+            .or_else(|| read(root, name.as_bytes()))
     }
 }
 
-/// Reads `name` in the directory `dir` below `root`, following no symlink on the way, waiting on
-/// no FIFO.
-fn read(root: &File, dir: &[u8], name: &str) -> io::Result<Vec<u8>> {
-    let step = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
-    let mut at: OwnedFd = root.as_fd().try_clone_to_owned()?;
-    for segment in dir.split(|&byte| byte == b'/') {
-        if matches!(segment, b"" | b"." | b"..") {
-            return Err(io::ErrorKind::InvalidInput.into());
-        }
-        at = openat(&at, OsStr::from_bytes(segment), step, Mode::empty())?;
-    }
-    let flags = OFlag::O_RDONLY | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC;
-    let file = File::from(openat(&at, name, flags, Mode::empty())?);
-    if !file.metadata()?.is_file() {
-        return Err(io::ErrorKind::InvalidInput.into());
+/// Reads a page. One that is missing, unreadable, no file, too large, or that links lead out of
+/// the tree to does not exist.
+fn read(root: &Root, name: &[u8]) -> Option<Vec<u8>> {
+    let expanded = expand(root, name, true).ok().filter(|expanded| expanded.path_info.is_empty())?;
+    let file = root.open_read(&expanded.name, Links::Refuse).ok()?;
+    if !file.metadata().ok()?.is_file() {
+        return None;
     }
     let mut page = Vec::new();
-    file.take(LARGEST_PAGE + 1).read_to_end(&mut page)?;
-    if page.len() as u64 > LARGEST_PAGE {
-        return Err(io::ErrorKind::FileTooLarge.into());
-    }
-    Ok(page)
+    file.take(LARGEST_PAGE + 1).read_to_end(&mut page).ok()?;
+    (page.len() as u64 <= LARGEST_PAGE).then_some(page)
 }
 
 /// The answer to a request that was rejected.
 ///
 /// `url` is the request target as sent, empty if none was understood; `host_dir` the directory of
-/// the virtual host below the root, symlinks expanded, once it is known. A rejection without a
+/// the virtual host below the root, once it is known. A rejection without a
 /// sentence gets the usual one of its status. The caller adds what only it knows
 /// (WWW-Authenticate, Allow).
 pub fn page(rejection: &Rejection, url: &[u8], pages: &ErrorPages, host_dir: Option<&[u8]>) -> Response {
@@ -97,19 +81,6 @@ pub fn page(rejection: &Rejection, url: &[u8], pages: &ErrorPages, host_dir: Opt
         response.fields.push(("Retry-After", Cow::Borrowed(RETRY_AFTER)));
     }
     response
-}
-
-/// The field that asks for credentials (RFC 7617), for a 401. `realm` is any bytes.
-pub fn challenge(realm: &[u8]) -> (&'static str, Cow<'static, [u8]>) {
-    let mut value = b"Basic realm=\"".to_vec();
-    for &byte in realm {
-        if matches!(byte, b'"' | b'\\') {
-            value.push(b'\\');
-        }
-        value.push(byte);
-    }
-    value.push(b'"');
-    ("WWW-Authenticate", value.into())
 }
 
 fn built_in(rejection: &Rejection, url: &[u8]) -> Vec<u8> {

@@ -1,13 +1,12 @@
 //! What the tests of this folder share: requests, files and policies made of literals.
 
 use std::borrow::Cow;
-use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::{Body, ErrorPages, Policy, Response};
 use crate::request::{BodyLength, Fields, Method, Request, Version};
+use crate::resource::beneath::Root;
 use crate::resource::{Content, FileFacts, Representation};
 
 /// When the tests take place.
@@ -80,33 +79,13 @@ pub fn content(response: &Response) -> Vec<u8> {
     }
 }
 
-/// A directory of this test's own, gone when dropped.
-pub struct TempDir(pub PathBuf);
-
-impl TempDir {
-    pub fn new() -> TempDir {
-        static COUNT: AtomicU32 = AtomicU32::new(0);
-        let unique =
-            format!("thttpd-response-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
-        let path = std::env::temp_dir().join(unique);
-        std::fs::create_dir(&path).unwrap();
-        TempDir(path)
-    }
-
-    /// Writes a file, making the directories above it.
-    pub fn write(&self, name: &str, bytes: &[u8]) {
-        let path = self.0.join(name);
-        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-        std::fs::write(path, bytes).unwrap();
-    }
-
-    pub fn open(&self) -> std::fs::File {
-        std::fs::File::open(&self.0).unwrap()
-    }
+/// The directory of a tree, open.
+pub fn open(tree: &crate::testing::TempTree) -> std::fs::File {
+    std::fs::File::open(tree.path()).unwrap()
 }
 
-impl Drop for TempDir {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0);
-    }
+/// A tree as the root of a site.
+pub fn root(tree: &crate::testing::TempTree) -> Arc<Root> {
+    let path = tree.path().as_os_str().as_encoded_bytes();
+    Arc::new(Root::open(tree.path(), path).unwrap())
 }

@@ -139,8 +139,7 @@ impl Body {
 pub struct Policy<'a> {
     /// Where the operator's own error pages are.
     pub pages: &'a ErrorPages,
-    /// With vhosting, the host's directory below the root, symlinks expanded: its error pages go
-    /// first.
+    /// With vhosting, the host's directory below the root: its error pages go first.
     pub host_dir: Option<&'a [u8]>,
     /// Charset of listings (`-T`): names are sent as the bytes they are.
     pub charset: &'a str,

@@ -1,8 +1,9 @@
 //! Which resource and method come to which response.
 
-use super::fixture::{TempDir, content, hello, policy, request};
+use super::fixture::{content, hello, open, policy, request, root};
 use super::*;
 use crate::resource::{Directory, Script};
+use crate::testing::TempTree;
 
 fn answer(method: &str, resource: Resource) -> Response {
     let pages = ErrorPages::builtin();
@@ -14,8 +15,8 @@ fn hello_file() -> Resource {
     Resource::File(representation, content)
 }
 
-fn directory(dir: &TempDir) -> Resource {
-    Resource::Directory(Directory { dir: dir.open(), url_path: b"sub/".to_vec() })
+fn directory(dir: &TempTree) -> Resource {
+    Resource::Directory(Directory { dir: open(dir), url_path: b"sub/".to_vec() })
 }
 
 fn value<'r>(response: &'r Response, name: &str) -> Option<&'r [u8]> {
@@ -24,7 +25,7 @@ fn value<'r>(response: &'r Response, name: &str) -> Option<&'r [u8]> {
 
 #[test]
 fn methods_are_answered_refused_or_not_known() {
-    let dir = TempDir::new();
+    let dir = TempTree::new();
     for (method, status) in [
         ("GET", 200),
         ("HEAD", 200),
@@ -60,9 +61,9 @@ fn an_unknown_method_is_named_in_the_page_as_text() {
 
 #[test]
 fn head_is_answered_like_get() {
-    let dir = TempDir::new();
-    dir.write("file", b"");
-    for resource in [|_: &TempDir| hello_file(), directory] {
+    let dir = TempTree::new();
+    dir.file("file", b"");
+    for resource in [|_: &TempTree| hello_file(), directory] {
         let (get, head) = (answer("GET", resource(&dir)), answer("HEAD", resource(&dir)));
         assert_eq!(get.body.len(), head.body.len());
         assert_eq!(get.media_type, head.media_type);
@@ -101,7 +102,7 @@ fn what_is_unmet_becomes_an_error_page_with_what_its_status_requires() {
 
 #[test]
 fn a_listing_knows_neither_conditions_nor_ranges() {
-    let (dir, pages) = (TempDir::new(), ErrorPages::builtin());
+    let (dir, pages) = (TempTree::new(), ErrorPages::builtin());
     let fields = [
         ("If-Modified-Since", "Sun, 13 Sep 2020 12:26:40 GMT"),
         ("If-None-Match", "*"),
@@ -114,10 +115,10 @@ fn a_listing_knows_neither_conditions_nor_ranges() {
 
 #[test]
 fn errors_are_the_operators_pages_where_there_are_some() {
-    let dir = TempDir::new();
-    dir.write("errors/err405.html", b"server's");
-    dir.write("one.example/errors/err405.html", b"host's");
-    let pages = ErrorPages::below(dir.open(), "UTF-8");
+    let dir = TempTree::new();
+    dir.file("errors/err405.html", b"server's");
+    dir.file("one.example/errors/err405.html", b"host's");
+    let pages = ErrorPages::below(root(&dir), "UTF-8");
     for (host_dir, expected) in [(None, &b"server's"[..]), (Some(&b"one.example"[..]), b"host's")] {
         let policy = Policy { host_dir, ..policy(&pages) };
         let response = respond(&request("POST", "/hello.txt", &[]), hello_file(), &policy);

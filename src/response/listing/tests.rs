@@ -5,19 +5,20 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 use std::time::Duration;
 
 use super::*;
-use crate::response::fixture::{TempDir, content, now, policy};
+use crate::response::fixture::{content, now, open, policy};
 use crate::response::{Body, ErrorPages};
+use crate::testing::TempTree;
 use chrono::FixedOffset;
 
 /// Long before [`now`], so that rows show a year.
 const LONG_AGO: u64 = 1_000_000_000;
 
-fn directory(dir: &TempDir, url_path: &str) -> Directory {
-    Directory { dir: dir.open(), url_path: url_path.into() }
+fn directory(dir: &TempTree, url_path: &str) -> Directory {
+    Directory { dir: open(dir), url_path: url_path.into() }
 }
 
 /// The whole page for `dir` as `/sub/`, or as `url_path`.
-fn page_of(dir: &TempDir, url_path: &str, change: impl FnOnce(&mut Policy<'_>)) -> String {
+fn page_of(dir: &TempTree, url_path: &str, change: impl FnOnce(&mut Policy<'_>)) -> String {
     let pages = ErrorPages::builtin();
     let mut policy = policy(&pages);
     change(&mut policy);
@@ -37,21 +38,21 @@ fn row<'p>(page: &'p str, name: &str) -> &'p str {
     page.lines().find(|line| line.contains(&shown)).unwrap_or_else(|| panic!("no {name} in {page}"))
 }
 
-fn settle(dir: &TempDir, name: &str, mode: u32) {
-    let path = dir.0.join(name);
+fn settle(dir: &TempTree, name: &str, mode: u32) {
+    let path = dir.path().join(name);
     File::open(&path).unwrap().set_modified(UNIX_EPOCH + Duration::from_secs(LONG_AGO)).unwrap();
     fs::set_permissions(path, Permissions::from_mode(mode)).unwrap();
 }
 
 #[test]
 fn rows_have_thttpds_columns() {
-    let dir = TempDir::new();
-    dir.write("plain.txt", b"12345");
-    dir.write("run.cgi", &[0; 12_345]);
-    dir.write("closed.txt", b"");
-    fs::create_dir(dir.0.join("deeper")).unwrap();
-    symlink("plain.txt", dir.0.join("link")).unwrap();
-    symlink("deeper", dir.0.join("way")).unwrap();
+    let dir = TempTree::new();
+    dir.file("plain.txt", b"12345");
+    dir.file("run.cgi", [0; 12_345]);
+    dir.file("closed.txt", b"");
+    fs::create_dir(dir.path().join("deeper")).unwrap();
+    symlink("plain.txt", dir.path().join("link")).unwrap();
+    symlink("deeper", dir.path().join("way")).unwrap();
     for (name, mode) in [("plain.txt", 0o644), ("run.cgi", 0o755), ("closed.txt", 0o640), ("deeper", 0o755)] {
         settle(&dir, name, mode);
     }
@@ -76,28 +77,28 @@ fn rows_have_thttpds_columns() {
 
 #[test]
 fn names_are_in_byte_order_and_links_to_nothing_left_out() {
-    let dir = TempDir::new();
+    let dir = TempTree::new();
     for name in ["alpha.txt", "Beta.txt", "10.txt", "9.txt", ".dotfile", ".htpasswd", ".htaccess~", ".ht"] {
-        dir.write(name, b"");
+        dir.file(name, b"");
     }
-    symlink("nowhere", dir.0.join("broken")).unwrap();
-    symlink("loop", dir.0.join("loop")).unwrap();
+    symlink("nowhere", dir.path().join("broken")).unwrap();
+    symlink("loop", dir.path().join("loop")).unwrap();
     let expected = ["/s/./", "/s/../", "/s/.dotfile", "/s/10.txt", "/s/9.txt", "/s/Beta.txt", "/s/alpha.txt"];
     assert_eq!(links(&page_of(&dir, "s/", |_| {})), expected);
 }
 
 #[test]
 fn dot_files_are_hidden_on_request_but_not_the_way_up() {
-    let dir = TempDir::new();
-    dir.write(".dotfile", b"");
-    dir.write("file", b"");
+    let dir = TempTree::new();
+    dir.file(".dotfile", b"");
+    dir.file("file", b"");
     assert_eq!(links(&page_of(&dir, "s/", |policy| policy.hide_dotfiles = true)), ["/s/../", "/s/file"]);
 }
 
 #[test]
 fn the_top_has_no_way_up() {
-    let dir = TempDir::new();
-    dir.write("file", b"");
+    let dir = TempTree::new();
+    dir.file("file", b"");
     let page = page_of(&dir, "", |_| {});
     assert_eq!(links(&page), ["/./", "/file"]);
     assert!(page.contains("<title>Index of /</title>"));
@@ -105,11 +106,11 @@ fn the_top_has_no_way_up() {
 
 #[test]
 fn hostile_names_are_text_and_their_links_lead_to_them() {
-    let dir = TempDir::new();
+    let dir = TempTree::new();
     for name in ["<script>alert(1)</script>".replace('/', ":"), "a&b\"c'd".into(), "two\nlines".into()] {
-        dir.write(&name, b"");
+        dir.file(&name, b"");
     }
-    symlink("a&b\"c'd", dir.0.join("to")).unwrap();
+    symlink("a&b\"c'd", dir.path().join("to")).unwrap();
     let page = page_of(&dir, "<b>/\"/", |_| {});
     assert!(!page.contains("<script") && !page.contains("<b>/"), "{page}");
     let base = "/%3cb%3e/%22/";
@@ -126,7 +127,7 @@ fn hostile_names_are_text_and_their_links_lead_to_them() {
 
 #[test]
 fn a_listing_says_its_charset_and_carries_no_validator() {
-    let dir = TempDir::new();
+    let dir = TempTree::new();
     let pages = ErrorPages::builtin();
     let policy = Policy { charset: "koi8-r", ..policy(&pages) };
     let response = page(directory(&dir, "s/"), &policy).unwrap();
@@ -137,9 +138,9 @@ fn a_listing_says_its_charset_and_carries_no_validator() {
 
 #[test]
 fn a_listing_too_long_breaks_off_with_a_note() {
-    let dir = TempDir::new();
+    let dir = TempTree::new();
     for name in 0..5 {
-        dir.write(&name.to_string(), b"");
+        dir.file(&name.to_string(), b"");
     }
     let rows = |change: fn(&mut Listing)| {
         let pages = ErrorPages::builtin();
@@ -156,10 +157,10 @@ fn a_listing_too_long_breaks_off_with_a_note() {
 
 #[test]
 fn a_descriptor_for_paths_only_will_do() {
-    let dir = TempDir::new();
-    dir.write("file", b"");
+    let dir = TempTree::new();
+    dir.file("file", b"");
     let flags = OFlag::O_PATH | OFlag::O_DIRECTORY;
-    let only_path = File::from(nix::fcntl::open(&dir.0, flags, Mode::empty()).unwrap());
+    let only_path = File::from(nix::fcntl::open(dir.path(), flags, Mode::empty()).unwrap());
     let pages = ErrorPages::builtin();
     let response = page(Directory { dir: only_path, url_path: Vec::new() }, &policy(&pages)).unwrap();
     assert_eq!(links(&String::from_utf8(content(&response)).unwrap()), ["/./", "/file"]);
@@ -167,9 +168,9 @@ fn a_descriptor_for_paths_only_will_do() {
 
 #[test]
 fn what_is_no_directory_is_an_error() {
-    let dir = TempDir::new();
-    dir.write("file", b"");
-    let file = File::open(dir.0.join("file")).unwrap();
+    let dir = TempTree::new();
+    dir.file("file", b"");
+    let file = File::open(dir.path().join("file")).unwrap();
     let pages = ErrorPages::builtin();
     let rejected = page(Directory { dir: file, url_path: Vec::new() }, &policy(&pages)).unwrap_err();
     assert_eq!(rejected.status, 500);
@@ -196,11 +197,11 @@ fn times_show_the_hour_for_half_a_year_and_the_year_after() {
 
 #[test]
 fn modes_show_the_kind_and_what_everyone_may_do() {
-    let dir = TempDir::new();
-    nix::unistd::mkfifo(&dir.0.join("pipe"), Mode::empty()).unwrap();
-    let socket = std::os::unix::net::UnixListener::bind(dir.0.join("socket")).unwrap();
-    fs::set_permissions(dir.0.join("pipe"), Permissions::from_mode(0o622)).unwrap();
-    fs::set_permissions(dir.0.join("socket"), Permissions::from_mode(0o777)).unwrap();
+    let dir = TempTree::new();
+    nix::unistd::mkfifo(&dir.path().join("pipe"), Mode::empty()).unwrap();
+    let socket = std::os::unix::net::UnixListener::bind(dir.path().join("socket")).unwrap();
+    fs::set_permissions(dir.path().join("pipe"), Permissions::from_mode(0o622)).unwrap();
+    fs::set_permissions(dir.path().join("socket"), Permissions::from_mode(0o777)).unwrap();
     let page = page_of(&dir, "", |_| {});
     assert!(row(&page, "pipe").starts_with("<span>p-w-   1  "));
     assert!(row(&page, "socket").starts_with("<span>srwx   1  "));
