@@ -8,8 +8,10 @@
 //! ```
 //!
 //! Arrows point right only.
+pub mod boot;
 pub mod config;
 pub mod conn;
+pub mod control;
 pub mod log;
 pub mod net;
 pub mod request;

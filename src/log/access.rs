@@ -8,6 +8,8 @@
 
 use std::cell::RefCell;
 use std::io;
+use std::os::fd::OwnedFd;
+use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
@@ -157,9 +159,22 @@ impl AccessLog {
         self.shared.report_lost(true);
     }
 
+    /// The directory in which the file is opened anew, until [`AccessLog::start`].
+    pub fn directory(&self) -> Option<OwnedFd> {
+        match &*self.sink.lock().unwrap_or_else(PoisonError::into_inner) {
+            Some(Sink::File(log)) => log.directory(),
+            _ => None,
+        }
+    }
+
     fn take_sink(&self) -> Option<Sink> {
         self.sink.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
+}
+
+/// Whether `path` is a name of standard output or error, which is not opened but used as it is.
+pub fn is_standard_stream(path: &Path) -> bool {
+    super::file::standard_stream(path).is_some()
 }
 
 impl Drop for AccessLog {

@@ -77,6 +77,11 @@ impl LogFile {
         Ok(LogFile { shown: path.to_owned(), file, place: Some(place) })
     }
 
+    /// Where [`LogFile::reopen`] will look; none for a standard stream.
+    pub fn directory(&self) -> Option<OwnedFd> {
+        self.place.as_ref().and_then(|place| place.dir.try_clone().ok())
+    }
+
     /// Opens the name anew, after somebody renamed the old file. `Ok(false)`: nothing to reopen.
     ///
     /// # Errors
@@ -117,7 +122,7 @@ fn give_to(file: &File, user: &User) -> io::Result<()> {
 
 /// 1 or 2 when `path` is a name for standard output or error, also through one symbolic link: images
 /// point their log files at `/dev/stdout`.
-fn standard_stream(path: &Path) -> Option<u32> {
+pub(super) fn standard_stream(path: &Path) -> Option<u32> {
     let number = |path: &Path| match path.to_str()? {
         "/dev/stdout" | "/dev/fd/1" | "/proc/self/fd/1" => Some(1),
         "/dev/stderr" | "/dev/fd/2" | "/proc/self/fd/2" => Some(2),

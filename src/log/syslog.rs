@@ -43,8 +43,20 @@ pub struct Options {
     pub ident: String,
     /// The daemon's socket, where it is not one of the usual ones.
     pub socket: Option<PathBuf>,
-    /// Standard error is the operator's: use it when there is no daemon.
-    pub echo: bool,
+    /// What goes to standard error, to begin with.
+    pub echo: Echo,
+}
+
+/// Which messages go to standard error.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Echo {
+    /// Warnings and worse, beside the log: somebody watches the start.
+    #[default]
+    Warnings,
+    /// Notices and worse, when no daemon takes them: we run in the foreground.
+    WithoutDaemon,
+    /// None: standard error is nobody's, or something else is told there.
+    Never,
 }
 
 struct Link {
@@ -108,10 +120,10 @@ pub fn reachable() -> bool {
     LINK.get().is_some_and(|link| link.line().logger.is_some())
 }
 
-/// The operator's terminal is gone (daemon): standard error is no longer a place for messages.
-pub fn stop_echo() {
+/// Changes what goes to standard error.
+pub fn set_echo(echo: Echo) {
     if let Some(link) = LINK.get() {
-        link.line().options.echo = false;
+        link.line().options.echo = echo;
     }
 }
 
@@ -226,6 +238,17 @@ impl Line {
 
     /// `true`: the daemon, or standard error, has the message.
     fn deliver(&mut self, severity: Severity, text: &str) -> bool {
+        let level = severity as u8;
+        let taken = self.hand_to_daemon(severity, text);
+        let echo = match self.options.echo {
+            Echo::Warnings => level <= Severity::LOG_WARNING as u8,
+            Echo::WithoutDaemon => !taken && level <= Severity::LOG_NOTICE as u8,
+            Echo::Never => false,
+        };
+        taken | (echo && writeln!(std::io::stderr(), "{}: {text}", self.options.ident).is_ok())
+    }
+
+    fn hand_to_daemon(&mut self, severity: Severity, text: &str) -> bool {
         for fresh in [false, true] {
             if self.logger.is_none() {
                 self.connect();
@@ -233,9 +256,7 @@ impl Line {
             let Some(logger) = &mut self.logger else { break };
             match logger.formatter.format(&mut logger.backend, severity, text) {
                 Ok(()) => return true,
-                Err(syslog::Error::Write(error)) if error.kind() == std::io::ErrorKind::WouldBlock => {
-                    return false;
-                }
+                Err(syslog::Error::Write(error)) if error.kind() == std::io::ErrorKind::WouldBlock => break,
                 // The daemon that had this socket is gone; perhaps a new one is there.
                 Err(_) => {
                     self.logger = None;
@@ -245,9 +266,7 @@ impl Line {
                 }
             }
         }
-        self.options.echo
-            && severity as u8 <= Severity::LOG_NOTICE as u8
-            && writeln!(std::io::stderr(), "{}: {text}", self.options.ident).is_ok()
+        false
     }
 
     fn hold_socket(&mut self) {

@@ -1,4 +1,9 @@
-//! Users.
+//! Users, found without the C library's name service, which a static binary and an empty root do
+//! not have: `/etc/passwd` and `/etc/group` are read here. Numbers work where neither file exists.
+//!
+//! `boot/` looks the user up while it is root; [`log`](crate::log) gives its file to them.
+
+use std::fs;
 
 /// Somebody to become.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -9,6 +14,137 @@ pub struct User {
     pub uid: u32,
     /// Primary group id.
     pub gid: u32,
-    /// Supplementary groups.
+    /// Supplementary groups, the primary one included.
     pub groups: Vec<u32>,
+}
+
+/// `nobody` where there is no file to ask: the kernel's overflow id, which every system agrees on.
+const NOBODY: u32 = 65534;
+
+impl User {
+    /// Finds `name`: a user name or number, and behind a colon, if wanted, the group's name or number,
+    /// which is then the only group. None: there is no such user or group.
+    pub fn find(name: &str) -> Option<User> {
+        let read = |path| fs::read(path).map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
+        User::find_in(name, &read("/etc/passwd").unwrap_or_default(), &read("/etc/group").unwrap_or_default())
+    }
+
+    fn find_in(name: &str, passwd: &str, group: &str) -> Option<User> {
+        let (user, only_group) = match name.split_once(':') {
+            Some((user, group)) => (user, Some(group)),
+            None => (name, None),
+        };
+        let entry = Entry::find(user, passwd)?;
+        let gid = match only_group {
+            Some(wanted) => find_group(wanted, group)?,
+            None => entry.gid,
+        };
+        let mut groups = vec![gid];
+        if only_group.is_none() {
+            groups.extend(memberships(entry.name, group).filter(|&other| other != gid));
+        }
+        Some(User { name: name.to_owned(), uid: entry.uid, gid, groups })
+    }
+}
+
+/// What a line of the user database says of us.
+struct Entry<'a> {
+    name: &'a str,
+    uid: u32,
+    gid: u32,
+}
+
+impl<'a> Entry<'a> {
+    /// By name first: a name may consist of digits. A number need not be in the file.
+    fn find(user: &'a str, passwd: &'a str) -> Option<Entry<'a>> {
+        let number = parse_id(user);
+        let by_name = passwd.lines().filter_map(Entry::parse).find(|entry| entry.name == user);
+        let by_number = || passwd.lines().filter_map(Entry::parse).find(|entry| Some(entry.uid) == number);
+        let without_file = || match number {
+            Some(id) => Some(Entry { name: "", uid: id, gid: id }),
+            None if user == "nobody" => Some(Entry { name: user, uid: NOBODY, gid: NOBODY }),
+            None => None,
+        };
+        by_name.or_else(by_number).or_else(without_file)
+    }
+
+    /// `name:password:uid:gid:…`
+    fn parse(line: &'a str) -> Option<Entry<'a>> {
+        let mut parts = line.split(':');
+        let name = parts.next().filter(|name| !name.is_empty())?;
+        let (uid, gid) = (parts.nth(1)?, parts.next()?);
+        Some(Entry { name, uid: parse_id(uid)?, gid: parse_id(gid)? })
+    }
+}
+
+/// `name:password:gid:member,member`
+fn find_group(wanted: &str, group: &str) -> Option<u32> {
+    let mut lines = group.lines().map(|line| line.split(':'));
+    let named = lines.find_map(|mut parts| (parts.next()? == wanted).then(|| parse_id(parts.nth(1)?))?);
+    named.or_else(|| parse_id(wanted))
+}
+
+/// The groups that have `name` among their members.
+fn memberships<'a>(name: &'a str, group: &'a str) -> impl Iterator<Item = u32> + 'a {
+    group.lines().filter_map(move |line| {
+        let mut parts = line.split(':').skip(2);
+        let (gid, members) = (parts.next()?, parts.next()?);
+        (!name.is_empty() && members.split(',').any(|member| member.trim() == name)).then(|| parse_id(gid))?
+    })
+}
+
+/// A decimal id; the largest number means "no change" to the kernel and is nobody's.
+fn parse_id(text: &str) -> Option<u32> {
+    let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    text.parse().ok().filter(|&id| digits && id != u32::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PASSWD: &str =
+        "root:x:0:0:root:/root:/bin/sh\nbroken\nhttpd:x:48:49::/srv:/bin/false\n7:x:7000:7001:::\n";
+    const GROUP: &str = "root:x:0:\nweb:x:80:httpd,other\nlogs:x:81: other , httpd\nhttpd:x:49:httpd\n";
+
+    fn find(name: &str) -> Option<(u32, u32, Vec<u32>)> {
+        User::find_in(name, PASSWD, GROUP).map(|user| (user.uid, user.gid, user.groups))
+    }
+
+    #[test]
+    fn a_name_has_its_ids_and_all_its_groups_once() {
+        assert_eq!(find("httpd"), Some((48, 49, vec![49, 80, 81])));
+    }
+
+    #[test]
+    fn a_number_is_looked_up_but_need_not_be_known() {
+        assert_eq!(find("48"), Some((48, 49, vec![49, 80, 81])));
+        assert_eq!(find("1234"), Some((1234, 1234, vec![1234])));
+    }
+
+    #[test]
+    fn a_name_of_digits_is_a_name_first() {
+        assert_eq!(find("7"), Some((7000, 7001, vec![7001])));
+    }
+
+    #[test]
+    fn a_group_behind_a_colon_is_the_only_one() {
+        assert_eq!(find("httpd:web"), Some((48, 80, vec![80])));
+        assert_eq!(find("1000:2000"), Some((1000, 2000, vec![2000])));
+        assert_eq!(find("httpd:nosuch"), None);
+    }
+
+    #[test]
+    fn who_is_not_there_is_not_found() {
+        for name in ["nosuch", "", "-1", "+1", "4294967295", "99999999999", " 1", "broken"] {
+            assert_eq!(find(name), None, "{name:?}");
+        }
+    }
+
+    #[test]
+    fn nobody_exists_in_an_empty_root() {
+        let nobody = User::find_in("nobody", "", "").map(|user| (user.uid, user.gid));
+        assert_eq!(nobody, Some((65534, 65534)));
+        assert_eq!(User::find_in("httpd", "", ""), None);
+    }
 }

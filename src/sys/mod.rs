@@ -1,4 +1,8 @@
 //! Where we meet the system: the only module that may hold `unsafe`.
 
 pub mod fd;
+pub mod fork;
 pub mod ids;
+pub mod socket;
+pub mod systemd;
+pub mod zone;

@@ -1,0 +1,95 @@
+//! The command line's request → what is done about it. `main` calls [`run`] and turns its result into
+//! an exit status.
+
+use std::ffi::OsString;
+use std::io::{IsTerminal, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::{Failure, check, healthcheck, start};
+use crate::config::args::{self, Action, Invocation};
+use crate::config::{Config, dump, help};
+use crate::log;
+use crate::log::syslog::{self, Echo};
+use crate::response::SERVER;
+
+/// Names another socket of a log daemon than the usual ones: for a daemon that listens elsewhere, and
+/// for tests. Whoever sets it could as well have started another program in our place.
+const SYSLOG_SOCKET: &str = "THTTPD_SYSLOG_SOCKET";
+
+/// Does what `arguments` ask of `program`, as it was invoked. Returns when that is done, which for a
+/// server is its end.
+///
+/// # Errors
+///
+/// What to say on standard error before ending with status 1; it may have several lines.
+pub fn run(program: &str, arguments: &[OsString]) -> Result<(), String> {
+    let invocation = args::parse(arguments, program).map_err(|problems| problems.to_string())?;
+    match &invocation.action {
+        Action::Serve => serve(program, arguments, invocation),
+        Action::ShowVersion => print(&format!("{SERVER}\n")),
+        Action::ShowHelp => print(&help::page(program)),
+        Action::DumpConfig => print(&dump::render(&invocation.config, &invocation.origins)),
+        Action::Check => check::check(&invocation).and_then(|text| print(&text)),
+        Action::HealthCheck(url) => {
+            healthcheck::ask(&invocation.config, url.as_deref()).and_then(|text| print(&text))
+        }
+        Action::Explain(_) => Err(format!("{program}: --explain is not there yet")),
+    }
+}
+
+/// To standard output; a reader that has left is no error.
+fn print(text: &str) -> Result<(), String> {
+    let _ = std::io::stdout().write_all(text.as_bytes());
+    Ok(())
+}
+
+fn serve(program: &str, arguments: &[OsString], invocation: Invocation) -> Result<(), String> {
+    let ident =
+        Path::new(program).file_name().map_or("thttpd".into(), |name| name.to_string_lossy().into_owned());
+    let socket = std::env::var_os(SYSLOG_SOCKET).map(PathBuf::from);
+    syslog::open_log(syslog::Options { ident, socket, echo: Echo::Warnings });
+    for warning in &invocation.warnings {
+        log::warning!("{warning}");
+    }
+    let config = Arc::new(invocation.config);
+    let running = match start(&config, &files_to_reread(&config, arguments)) {
+        Ok(None) => return Ok(()),
+        Ok(Some(running)) => running,
+        Err(failure) => return Err(tell(program, &failure)),
+    };
+    syslog::set_echo(if config.foreground { Echo::WithoutDaemon } else { Echo::Never });
+    if config.foreground && std::io::stderr().is_terminal() {
+        let _ = writeln!(std::io::stderr(), "{} (^C ends it)", running.summary);
+    }
+    let reread = || reread(program, arguments);
+    crate::control::run(running, &reread).map_err(|error| format!("{program}: {error}"))
+}
+
+/// A start that failed, for the log and for standard error.
+fn tell(program: &str, failure: &Failure) -> String {
+    if !failure.logged {
+        syslog::set_echo(Echo::Never);
+        log::critical!("{}", failure.message);
+        syslog::flush(std::time::Duration::from_secs(1));
+    }
+    format!("{program}: {failure}")
+}
+
+/// The configuration as the same command line gives it now.
+fn reread(program: &str, arguments: &[OsString]) -> Result<Config, String> {
+    match args::parse(arguments, program) {
+        Ok(invocation) => Ok(invocation.config),
+        // The log is told one line, the first problem.
+        Err(problems) => Err(problems.list.first().map(ToString::to_string).unwrap_or_default()),
+    }
+}
+
+/// What a reload will want to read: the config files and the throttle file.
+fn files_to_reread(config: &Config, arguments: &[OsString]) -> Vec<PathBuf> {
+    if !config.reload_on_hup {
+        return Vec::new();
+    }
+    let named = arguments.windows(2).filter(|pair| pair[0] == "-C").map(|pair| PathBuf::from(&pair[1]));
+    named.chain(config.throttle_file.clone()).collect()
+}

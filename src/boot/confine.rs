@@ -1,0 +1,101 @@
+//! The kernel's help in keeping the process to its work: Landlock (what files it may open at all,
+//! and no connection to anywhere) and no_new_privs. Called when root is given up and before threads
+//! are started, who inherit it.
+//!
+//! Scripts would inherit it too, and nobody knows what they need; with CGI neither is used.
+
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::{Path, PathBuf};
+
+use landlock::{
+    ABI, Access, AccessFs, AccessNet, BitFlags, PathBeneath, PathFd, Ruleset, RulesetAttr, RulesetCreated,
+    RulesetCreatedAttr, RulesetError, RulesetStatus,
+};
+
+use crate::config::Config;
+use crate::log;
+
+/// What we know of; older kernels enforce what they know.
+const KNOWN: ABI = ABI::V5;
+
+/// The files a server still needs to open once it serves.
+#[derive(Debug, Default)]
+pub struct Needs {
+    /// Trees to read.
+    pub read: Vec<PathBuf>,
+    /// The log's directory, where HUP creates the file anew.
+    pub log: Option<OwnedFd>,
+    /// The pid file's directory, where it is removed.
+    pub pid: Option<OwnedFd>,
+}
+
+impl Needs {
+    /// What `config` makes necessary, seen from the final root and working directory. Where symbolic
+    /// links may lead anywhere, everything may be read.
+    pub fn of(config: &Config) -> Needs {
+        let mut read = vec![PathBuf::from(if config.chroot || !config.symlink_check { "/" } else { "." })];
+        // Absolute links into the first directory are followed, also when data_dir is another.
+        read.extend(config.dir.clone().filter(|_| config.data_dir.is_some() && !config.chroot));
+        Needs { read, log: None, pid: None }
+    }
+}
+
+/// Confines the process, if it is wanted and can be done, and logs which.
+pub fn confine(config: &Config, needs: &Needs) {
+    if !config.landlock {
+        return log::info!("landlock is switched off");
+    }
+    if config.cgi_pattern.is_some() {
+        return log::info!("landlock and no_new_privs are not used: scripts would be bound by them");
+    }
+    if let Err(errno) = nix::sys::prctl::set_no_new_privs() {
+        log::warning!("no_new_privs - {}", errno.desc());
+    }
+    match enforce(needs) {
+        Ok(RulesetStatus::FullyEnforced) => log::info!("landlock confines the process to its files"),
+        Ok(RulesetStatus::PartiallyEnforced) => {
+            log::info!("landlock confines the process to its files, as far as this kernel can");
+        }
+        Ok(RulesetStatus::NotEnforced) => log::info!("this kernel has no landlock"),
+        Err(error) => log::warning!("landlock - {error}"),
+    }
+}
+
+fn enforce(needs: &Needs) -> Result<RulesetStatus, RulesetError> {
+    let mut rules = Ruleset::default()
+        .handle_access(AccessFs::from_all(KNOWN))?
+        .handle_access(AccessNet::from_all(KNOWN))?
+        .create()?;
+    for path in &needs.read {
+        rules = allow_path(rules, path, AccessFs::ReadFile | AccessFs::ReadDir)?;
+    }
+    // The core of a stuck server (see `control`).
+    rules = allow_path(rules, Path::new("/tmp"), AccessFs::WriteFile | AccessFs::MakeReg)?;
+    if let Some(dir) = &needs.log {
+        rules = allow(rules, dir, AccessFs::WriteFile | AccessFs::MakeReg)?;
+    }
+    if let Some(dir) = &needs.pid {
+        rules = allow(rules, dir, AccessFs::RemoveFile.into())?;
+    }
+    Ok(rules.restrict_self()?.ruleset)
+}
+
+/// What is not there needs no permission.
+fn allow_path(
+    rules: RulesetCreated,
+    path: &Path,
+    access: BitFlags<AccessFs>,
+) -> Result<RulesetCreated, RulesetError> {
+    match PathFd::new(path) {
+        Ok(dir) => allow(rules, dir, access),
+        Err(_) => Ok(rules),
+    }
+}
+
+fn allow(
+    rules: RulesetCreated,
+    dir: impl AsFd,
+    access: BitFlags<AccessFs>,
+) -> Result<RulesetCreated, RulesetError> {
+    rules.add_rule(PathBeneath::new(dir, access))
+}

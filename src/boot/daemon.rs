@@ -1,0 +1,101 @@
+//! Into the background, without losing what happens there: the process that was started stays until
+//! the server serves or has failed, and ends with its outcome. (thttpd's ends at once, with status 0.)
+
+use std::fs::File;
+use std::io::{Read, Write};
+use std::os::fd::OwnedFd;
+
+use nix::fcntl::OFlag;
+use nix::unistd::{ForkResult, dup2_stderr, dup2_stdin, dup2_stdout, pipe2, setsid};
+
+use super::failure::Failure;
+use crate::sys::fork::fork_alone;
+
+/// Who this process is after [`detach`].
+#[derive(Debug)]
+pub enum Side {
+    /// The server, which owes a report of how its start went.
+    Server(Outcome),
+    /// The process that was started; the server is ready.
+    Starter,
+}
+
+/// The server's report to the process that was started.
+#[derive(Debug)]
+pub struct Outcome(Option<File>);
+
+/// What a ready server sends; a failure's text never begins with it.
+const READY: &[u8] = b"\0";
+
+impl Outcome {
+    /// For a server in the foreground: nobody waits.
+    pub fn unneeded() -> Outcome {
+        Outcome(None)
+    }
+
+    /// The server serves.
+    pub fn ready(self) {
+        if let Some(mut pipe) = self.0 {
+            // If nobody waits any more there is nobody to tell.
+            let _ = pipe.write_all(READY);
+        }
+    }
+
+    /// The server does not start.
+    pub fn failed(self, failure: &Failure) {
+        if let Some(mut pipe) = self.0 {
+            let _ = pipe.write_all(failure.to_string().as_bytes());
+        }
+    }
+}
+
+/// Forks; the child goes on as the server, in a session of its own and with `/dev/null` for standard
+/// input, output and error.
+///
+/// # Errors
+///
+/// In the process that was started: the server failed, with its own words.
+pub fn detach() -> Result<Side, Failure> {
+    let failed = |errno| Failure::of("daemon", errno, "");
+    let (read, write) = pipe2(OFlag::O_CLOEXEC).map_err(failed)?;
+    match fork_alone().map_err(failed)? {
+        ForkResult::Parent { .. } => {
+            drop(write);
+            wait(read)
+        }
+        ForkResult::Child => {
+            drop(read);
+            let outcome = Outcome(Some(File::from(write)));
+            match leave_terminal() {
+                Ok(()) => Ok(Side::Server(outcome)),
+                Err(failure) => {
+                    outcome.failed(&failure);
+                    Err(failure)
+                }
+            }
+        }
+    }
+}
+
+fn wait(pipe: OwnedFd) -> Result<Side, Failure> {
+    let mut said = Vec::new();
+    let _ = File::from(pipe).read_to_end(&mut said);
+    match said.as_slice() {
+        READY => Ok(Side::Starter),
+        [] => Err(Failure {
+            logged: true,
+            ..Failure::new("the server ended before it was ready", "see the system log")
+        }),
+        text => Err(Failure { logged: true, ..Failure::new(String::from_utf8_lossy(text), "") }),
+    }
+}
+
+/// Descriptors 0–2 stay taken, so that no socket ever is one of them.
+fn leave_terminal() -> Result<(), Failure> {
+    let failed = |errno| Failure::of("daemon", errno, "");
+    setsid().map_err(failed)?;
+    let null = File::options().read(true).write(true).open("/dev/null");
+    let null = null
+        .map_err(|error| Failure::of("/dev/null", error, "a background server needs it; use -D without"))?;
+    dup2_stdin(&null).and_then(|()| dup2_stdout(&null)).and_then(|()| dup2_stderr(&null)).map_err(failed)
+}

@@ -1,0 +1,136 @@
+//! `--healthcheck`: asks a running server for one URL, as a container's health probe does that has no
+//! other program to do it with.
+
+use std::io::{Read, Write};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
+use std::time::Duration;
+
+use super::failure::reason;
+use super::names;
+use crate::config::Config;
+
+/// What each step may take.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Where to ask, and for what.
+#[derive(Debug, PartialEq, Eq)]
+struct Question {
+    host: Option<String>,
+    port: u16,
+    target: String,
+}
+
+/// Asks for `url`, or for `/` of the server that `config` describes. Any answer below 500 is health:
+/// a site may well have no index page.
+///
+/// # Errors
+///
+/// One line that tells why the server is not well.
+pub fn ask(config: &Config, url: Option<&str>) -> Result<String, String> {
+    let question = Question::of(config, url.unwrap_or("/"))
+        .ok_or_else(|| format!("unhealthy: {} is no http:// URL", url.unwrap_or("")))?;
+    let shown = question.shown();
+    let unwell = |why: &str| format!("unhealthy: {shown} - {why}");
+    let status = question.put().map_err(|error| unwell(&reason(&error)))?;
+    match status {
+        100..500 => Ok(format!("healthy: {shown} answers {status}\n")),
+        _ => Err(unwell(&format!("answers {status}"))),
+    }
+}
+
+impl Question {
+    fn of(config: &Config, url: &str) -> Option<Question> {
+        let Some(rest) = url.strip_prefix("http://") else {
+            let port = config.port;
+            let target = url.starts_with('/').then(|| url.to_owned())?;
+            return Some(Question { host: config.host.clone(), port, target });
+        };
+        let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+        let target = if path.is_empty() { "/".into() } else { path.to_owned() };
+        let (host, port) = match authority.rsplit_once(':') {
+            Some((host, port)) if !port.ends_with(']') => (host, port.parse().ok()?),
+            _ => (authority, 80),
+        };
+        (!host.is_empty() && is_clean(rest)).then(|| Question { host: Some(host.to_owned()), port, target })
+    }
+
+    fn host(&self) -> &str {
+        self.host.as_deref().unwrap_or("localhost")
+    }
+
+    fn shown(&self) -> String {
+        let port = if self.port == 80 { String::new() } else { format!(":{}", self.port) };
+        format!("http://{}{port}{}", self.host(), self.target)
+    }
+
+    fn addresses(&self) -> Vec<SocketAddr> {
+        let loopback = [IpAddr::from(Ipv4Addr::LOCALHOST), Ipv6Addr::LOCALHOST.into()];
+        match &self.host {
+            Some(host) => names::addresses(Some(host), self.port).unwrap_or_default(),
+            None => loopback.map(|address| SocketAddr::new(address, self.port)).to_vec(),
+        }
+    }
+
+    /// The status of the answer.
+    fn put(&self) -> std::io::Result<u16> {
+        let mut last = std::io::Error::other("Name or service not known");
+        for address in self.addresses() {
+            match TcpStream::connect_timeout(&address, PATIENCE).and_then(|stream| self.converse(stream)) {
+                Ok(status) => return Ok(status),
+                Err(error) => last = error,
+            }
+        }
+        Err(last)
+    }
+
+    fn converse(&self, mut stream: TcpStream) -> std::io::Result<u16> {
+        stream.set_read_timeout(Some(PATIENCE))?;
+        stream.set_write_timeout(Some(PATIENCE))?;
+        let port = if self.port == 80 { String::new() } else { format!(":{}", self.port) };
+        let (target, host) = (&self.target, self.host());
+        let agent = crate::response::SERVER;
+        let head = format!(
+            "GET {target} HTTP/1.1\r\nHost: {host}{port}\r\nUser-Agent: {agent} healthcheck\r\nConnection: close\r\n\r\n"
+        );
+        stream.write_all(head.as_bytes())?;
+        let mut line = [0; 12];
+        stream.read_exact(&mut line)?;
+        let status = std::str::from_utf8(&line).ok().and_then(|line| line.strip_prefix("HTTP/1."));
+        status.and_then(|rest| rest[2..].parse().ok()).ok_or_else(|| std::io::Error::other("no HTTP there"))
+    }
+}
+
+/// Nothing in it that would end a line or a word of the request.
+fn is_clean(text: &str) -> bool {
+    text.bytes().all(|byte| byte.is_ascii_graphic())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn question(url: &str) -> Option<(String, u16, String)> {
+        let config = Config { port: 8080, ..Config::default() };
+        Question::of(&config, url).map(|it| (it.host().to_owned(), it.port, it.target))
+    }
+
+    #[test]
+    fn a_path_is_asked_of_the_configured_server() {
+        assert_eq!(question("/x"), Some(("localhost".into(), 8080, "/x".into())));
+    }
+
+    #[test]
+    fn a_url_names_its_own() {
+        assert_eq!(question("http://a"), Some(("a".into(), 80, "/".into())));
+        assert_eq!(question("http://a:81/b?c"), Some(("a".into(), 81, "/b?c".into())));
+        assert_eq!(question("http://[::1]/b"), Some(("[::1]".into(), 80, "/b".into())));
+        assert_eq!(question("http://[::1]:81"), Some(("[::1]".into(), 81, "/".into())));
+    }
+
+    #[test]
+    fn what_is_no_such_url_is_refused() {
+        for url in ["", "x", "https://a/", "http://", "http://a:b/", "http://a/ b", "http://a/\r\nX: y"] {
+            assert_eq!(question(url), None, "{url:?}");
+        }
+    }
+}

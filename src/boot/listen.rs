@@ -1,0 +1,138 @@
+//! Socket addresses → listening sockets.
+//!
+//! What each accepted connection needs is set here, once, on the socket that it inherits it from.
+
+use std::net::{SocketAddr, TcpListener};
+use std::os::fd::OwnedFd;
+
+use nix::errno::Errno;
+use nix::sys::socket::sockopt::{Ipv6V6Only, ReuseAddr, TcpNoDelay};
+use nix::sys::socket::{
+    AddressFamily, Backlog, SockFlag, SockType, SockaddrStorage, bind, listen as start_listening, setsockopt,
+    socket,
+};
+
+use super::failure::Failure;
+use crate::sys::socket::defer_accept;
+
+/// Connections that the kernel holds for us (thttpd: 1024); it cuts this to `net.core.somaxconn`.
+const BACKLOG: Backlog = Backlog::MAXCONN;
+/// The kernel gives us a connection when its first bytes are there, or after this many seconds;
+/// so a worker that takes it finds something to do. Zero: at once.
+const DEFER_ACCEPT: i32 = 1;
+
+/// Binds and listens on each address. With port 0 all get the port that the first was given.
+///
+/// # Errors
+///
+/// An address cannot be had. A family that the machine does not speak is left out where every
+/// address was asked for, unless none is left.
+pub fn listen(addresses: &[SocketAddr]) -> Result<Vec<TcpListener>, Failure> {
+    let mut listeners: Vec<TcpListener> = Vec::new();
+    for &(mut address) in addresses {
+        if let (0, Some(first)) = (address.port(), listeners.first()) {
+            address.set_port(first.local_addr().map_or(0, |first| first.port()));
+        }
+        match open(address) {
+            Ok(listener) => listeners.push(listener),
+            Err((_, errno)) if address.ip().is_unspecified() && not_spoken(errno) => {}
+            Err((call, errno)) => return Err(refusal(call, address, errno)),
+        }
+    }
+    match listeners.is_empty() {
+        true => {
+            Err(Failure::new("can't find any valid address", "this machine speaks neither IPv6 nor IPv4"))
+        }
+        false => Ok(listeners),
+    }
+}
+
+fn not_spoken(errno: Errno) -> bool {
+    matches!(errno, Errno::EAFNOSUPPORT | Errno::EADDRNOTAVAIL | Errno::EPROTONOSUPPORT)
+}
+
+fn refusal(call: &str, address: SocketAddr, errno: Errno) -> Failure {
+    let advice = match errno {
+        Errno::EADDRINUSE => "something listens there already: stop it, or choose another port with -p",
+        Errno::EACCES => {
+            "ports below 1024 are root's: start as root, choose another port with -p, or let systemd hand over the socket"
+        }
+        Errno::EADDRNOTAVAIL => "no interface of this machine has that address: see -h",
+        _ => "",
+    };
+    let place = if address.port() == 0 { address.ip().to_string() } else { address.to_string() };
+    Failure::of(format_args!("{call} {place}"), errno, advice)
+}
+
+fn open(address: SocketAddr) -> Result<TcpListener, (&'static str, Errno)> {
+    let family = if address.is_ipv6() { AddressFamily::Inet6 } else { AddressFamily::Inet };
+    let fd =
+        socket(family, SockType::Stream, SockFlag::SOCK_CLOEXEC, None).map_err(|errno| ("socket", errno))?;
+    prepare(&fd, address.is_ipv6()).map_err(|errno| ("setsockopt", errno))?;
+    bind(std::os::fd::AsRawFd::as_raw_fd(&fd), &SockaddrStorage::from(address))
+        .map_err(|errno| ("bind", errno))?;
+    start_listening(&fd, BACKLOG).map_err(|errno| ("listen", errno))?;
+    Ok(TcpListener::from(fd))
+}
+
+fn prepare(fd: &OwnedFd, v6: bool) -> nix::Result<()> {
+    setsockopt(fd, ReuseAddr, &true)?;
+    if v6 {
+        // IPv4 has its own socket; shared, its bind would fail, as it does in thttpd on every start.
+        setsockopt(fd, Ipv6V6Only, &true)?;
+    }
+    tune(fd)
+}
+
+/// Sets what connections inherit; also for sockets that were handed to us.
+///
+/// # Errors
+///
+/// Not a TCP socket.
+pub fn tune(fd: &impl std::os::fd::AsFd) -> nix::Result<()> {
+    setsockopt(fd, TcpNoDelay, &true)?;
+    defer_accept(fd, DEFER_ACCEPT)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::{Ipv4Addr, Ipv6Addr, TcpStream};
+
+    use super::*;
+
+    #[test]
+    fn both_families_share_the_port_that_the_kernel_picks() {
+        let addresses = [(Ipv6Addr::LOCALHOST, 0).into(), (Ipv4Addr::LOCALHOST, 0).into()];
+        let ports: Vec<_> = match listen(&addresses) {
+            Ok(listeners) => listeners.iter().map(|one| one.local_addr().unwrap().port()).collect(),
+            Err(failure) => return eprintln!("skipped: no IPv6 here: {failure}"),
+        };
+        assert_eq!(ports.len(), 2);
+        assert_eq!(ports[0], ports[1]);
+    }
+
+    #[test]
+    fn a_taken_port_is_named_with_what_to_do() {
+        let taken = listen(&[(Ipv4Addr::LOCALHOST, 0).into()]).unwrap();
+        let address = taken[0].local_addr().unwrap();
+        let failure = listen(&[address]).unwrap_err().to_string();
+        assert!(failure.starts_with(&format!("bind {address} - Address already in use; ")), "{failure}");
+        assert!(failure.contains("-p"), "{failure}");
+    }
+
+    #[test]
+    fn an_address_of_another_machine_is_refused() {
+        let failure = listen(&[(Ipv4Addr::new(192, 0, 2, 1), 0).into()]).unwrap_err().to_string();
+        assert!(failure.starts_with("bind 192.0.2.1 - "), "{failure}");
+    }
+
+    #[test]
+    fn connections_inherit_their_options() {
+        use nix::sys::socket::getsockopt;
+        let listeners = listen(&[(Ipv4Addr::LOCALHOST, 0).into()]).unwrap();
+        let mut client = TcpStream::connect(listeners[0].local_addr().unwrap()).unwrap();
+        std::io::Write::write_all(&mut client, b"x").unwrap();
+        let (accepted, _) = listeners[0].accept().unwrap();
+        assert!(getsockopt(&accepted, TcpNoDelay).unwrap());
+    }
+}

@@ -1,0 +1,289 @@
+//! From a configuration to a running server: each step once, in the order that makes the next one
+//! possible.
+//!
+//! thttpd's order is kept: names and files that only the first root directory shows are read before
+//! chroot, ports are bound and the log is opened before root is given up, and threads are started
+//! last, so that none of them ever was root. [`command`] calls [`start`]; `control` gets what leaves.
+
+use std::net::{SocketAddr, TcpListener};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+
+use crate::config::{Config, LogTarget};
+use crate::log;
+use crate::log::access::AccessLog;
+use crate::log::stats::Stats;
+use crate::log::syslog::{self, Echo};
+use crate::net::Server;
+use crate::response::SERVER;
+use crate::site::Site;
+use crate::sys::systemd::{self, Notify};
+use crate::sys::zone;
+use crate::throttle::Throttles;
+
+mod check;
+pub mod command;
+mod confine;
+mod daemon;
+mod failure;
+mod healthcheck;
+mod listen;
+mod names;
+mod pid_file;
+mod privileges;
+
+pub use failure::{Failure, reason};
+pub use pid_file::PidFile;
+
+use confine::Needs;
+use daemon::{Outcome, Side};
+use privileges::{Privileges, Unprivileged};
+
+/// Descriptors below which no server can work.
+const FEWEST_DESCRIPTORS: u64 = 64;
+/// More descriptors than this are not asked for, whatever the hard limit is.
+const MOST_DESCRIPTORS: u64 = 1 << 20;
+
+/// A server that serves, and all that is needed to look after it.
+#[derive(Debug)]
+pub struct Running {
+    /// The threads that serve.
+    pub server: Server,
+    /// What they serve.
+    pub site: Arc<Site>,
+    /// The signals that arrive from now on.
+    pub signals: crate::control::Signals,
+    /// To be removed at the end.
+    pub pid_file: Option<PidFile>,
+    /// systemd, if it started us.
+    pub notify: Notify,
+    /// What is served where, for people.
+    pub summary: String,
+}
+
+/// What is collected before the process changes its root, its directory and its user.
+struct Prepared {
+    sockets: Sockets,
+    throttles: Throttles,
+    privileges: Privileges,
+    log: AccessLog,
+    notify: Notify,
+}
+
+enum Sockets {
+    /// Handed to us by systemd.
+    Inherited(Vec<TcpListener>),
+    /// To be bound.
+    Addresses(Vec<SocketAddr>),
+}
+
+/// Starts the server. `None`: this is the process that was started, and the server, in the background,
+/// is ready. `reread` are files that will be read again while it runs.
+///
+/// # Errors
+///
+/// The first step that fails; the process must end.
+pub fn start(config: &Arc<Config>, reread: &[PathBuf]) -> Result<Option<Running>, Failure> {
+    zone::fix();
+    let prepared = prepare(config)?;
+    if let Some(dir) = &config.dir {
+        enter("chdir", dir, "-d")?;
+    }
+    let outcome = if config.foreground {
+        Outcome::unneeded()
+    } else {
+        match daemon::detach()? {
+            Side::Starter => return Ok(None),
+            Side::Server(outcome) => outcome,
+        }
+    };
+    if !config.foreground {
+        syslog::set_echo(Echo::Never);
+    }
+    match launch(config, prepared, reread) {
+        Ok(running) => {
+            outcome.ready();
+            Ok(Some(running))
+        }
+        Err(failure) => {
+            outcome.failed(&failure);
+            Err(failure)
+        }
+    }
+}
+
+/// What must be done while the operator's directory, root and user are in force.
+fn prepare(config: &Config) -> Result<Prepared, Failure> {
+    let inherited = systemd::listeners().map_err(|error| {
+        Failure::of("LISTEN_FDS", error, "hand over listening TCP sockets (ListenStream= in the socket unit)")
+    })?;
+    let sockets = match inherited.is_empty() {
+        true => Sockets::Addresses(names::addresses(config.host.as_deref(), config.port)?),
+        false => Sockets::Inherited(inherited),
+    };
+    let throttles = load_throttles(config)?;
+    let privileges = Privileges::of_process(&config.user)?;
+    let log = open_log(config, &privileges)?;
+    Ok(Prepared { sockets, throttles, privileges, log, notify: Notify::from_environment() })
+}
+
+/// Reads the throttle file; lines that mean nothing are told of and skipped, as in thttpd.
+pub(crate) fn load_throttles(config: &Config) -> Result<Throttles, Failure> {
+    let Some(path) = &config.throttle_file else { return Ok(Throttles::none()) };
+    let (throttles, problems) = Throttles::load(path)
+        .map_err(|error| Failure::of(path.display(), error, "give a readable throttle file with -t"))?;
+    for problem in problems {
+        log::critical!("{problem}");
+    }
+    Ok(throttles)
+}
+
+fn open_log(config: &Config, privileges: &Privileges) -> Result<AccessLog, Failure> {
+    if config.log == LogTarget::Syslog && !syslog::reachable() {
+        log::warning!("no log daemon to be reached: access log lines are lost; name a file with -l");
+    }
+    AccessLog::open(&config.log, privileges.user()).map_err(|error| {
+        let LogTarget::File(path) = &config.log else { return Failure::of("logfile", error, "see -l") };
+        let advice = match error.raw_os_error().map(nix::errno::Errno::from_raw) {
+            Some(nix::errno::Errno::ELOOP) => {
+                "root follows no symbolic link to its log: give the file itself with -l"
+            }
+            _ => "give a file that can be written with -l, or - for standard output",
+        };
+        Failure::of(path.display(), error, advice)
+    })
+}
+
+fn enter(call: &str, dir: &Path, flag: &str) -> Result<(), Failure> {
+    std::env::set_current_dir(dir).map_err(|error| {
+        Failure::of(call, error, format!("give an existing directory with {flag}, not {}", dir.display()))
+    })
+}
+
+/// The steps of the process that will serve.
+fn launch(config: &Arc<Config>, prepared: Prepared, reread: &[PathBuf]) -> Result<Running, Failure> {
+    let Prepared { sockets, throttles, privileges, log, notify } = prepared;
+    let pid_file = config.pid_file.as_deref().map(PidFile::create).transpose()?;
+    raise_descriptor_limit()?;
+    if config.chroot {
+        change_root()?;
+    }
+    if let Some(dir) = &config.data_dir {
+        enter("data_dir chdir", dir, "-dd")?;
+    }
+    let listeners = match sockets {
+        Sockets::Inherited(listeners) => listeners,
+        Sockets::Addresses(addresses) => listen::listen(&addresses)?,
+    };
+    let addresses: Vec<_> = listeners.iter().filter_map(|listener| listener.local_addr().ok()).collect();
+    if privileges.user().is_some() && !config.chroot {
+        log::warning!("started as root without requesting chroot(), warning only");
+    }
+    let unprivileged = privileges.give_up()?;
+    let mut needs = Needs::of(config);
+    needs.read.extend(reread.iter().filter_map(|file| file.parent()).map(Path::to_owned));
+    needs.log = log.directory();
+    needs.pid = pid_file.as_ref().and_then(PidFile::directory);
+    confine::confine(config, &needs);
+    let signals = crate::control::Signals::block();
+    let (server, site) = start_threads(unprivileged, config, listeners, throttles, log)?;
+    log::notice!("{}", starting(config, &addresses));
+    let summary = summary(config, &addresses);
+    notify.ready(&summary);
+    Ok(Running { server, site, signals, pid_file, notify, summary })
+}
+
+fn change_root() -> Result<(), Failure> {
+    syslog::hold_socket_through_chroot();
+    nix::unistd::chroot(".").map_err(|errno| Failure::of("chroot", errno, "-r needs root"))?;
+    std::env::set_current_dir("/").map_err(|error| Failure::of("chroot chdir", error, ""))
+}
+
+/// Raises the soft limit to the hard one; how many connections are possible depends on it.
+fn raise_descriptor_limit() -> Result<(), Failure> {
+    let failed = |errno| Failure::of("fdwatch initialization failure", errno, "see ulimit -n");
+    let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE).map_err(failed)?;
+    let wanted = hard.min(MOST_DESCRIPTORS).max(soft);
+    if wanted < FEWEST_DESCRIPTORS {
+        let message = format!("fdwatch initialization failure - only {wanted} descriptors");
+        return Err(Failure::new(message, format!("allow at least {FEWEST_DESCRIPTORS} (ulimit -n)")));
+    }
+    if wanted > soft {
+        setrlimit(Resource::RLIMIT_NOFILE, wanted, hard).map_err(failed)?;
+    }
+    Ok(())
+}
+
+/// Starts every thread. That root is given up is proved by the first argument.
+fn start_threads(
+    _: Unprivileged,
+    config: &Arc<Config>,
+    listeners: Vec<TcpListener>,
+    throttles: Throttles,
+    log: AccessLog,
+) -> Result<(Server, Arc<Site>), Failure> {
+    let failed =
+        |error| Failure::of("starting threads", error, "the system has no room for more: see ulimit -u");
+    for listener in &listeners {
+        listen::tune(listener).map_err(|errno| Failure::of("setsockopt", errno, ""))?;
+    }
+    syslog::start_thread().map_err(failed)?;
+    log.start().map_err(failed)?;
+    let site = build_site(config, throttles, Arc::new(log), Arc::default())?;
+    let server = Server::start(listeners, Arc::clone(&site)).map_err(failed)?;
+    Ok((server, site))
+}
+
+/// Builds what serves the current directory; also for a configuration that is read again.
+pub(crate) fn build_site(
+    config: &Arc<Config>,
+    throttles: Throttles,
+    log: Arc<AccessLog>,
+    stats: Arc<Stats>,
+) -> Result<Arc<Site>, Failure> {
+    let advice = "the user that the server becomes must be allowed to enter the directory: see -d and -u";
+    let failed = |error| Failure::of("web directory", error, advice);
+    let here = std::env::current_dir().map_err(failed)?;
+    let site = Site::new(Arc::clone(config), here.as_os_str().as_bytes(), Arc::new(throttles), log, stats);
+    site.map(Arc::new).map_err(failed)
+}
+
+/// thttpd's notice that all is well.
+fn starting(config: &Config, addresses: &[SocketAddr]) -> String {
+    let port = addresses.first().map_or(config.port, SocketAddr::port);
+    let address = addresses.iter().find(|address| address.is_ipv4()).or(addresses.first());
+    match (&config.host, address) {
+        (Some(_), Some(address)) => format!("{SERVER} starting on {}, port {port}", address.ip()),
+        _ => format!("{SERVER} starting on port {port}"),
+    }
+}
+
+/// One line for whoever started the server by hand.
+fn summary(config: &Config, addresses: &[SocketAddr]) -> String {
+    let here = std::env::current_dir().unwrap_or_default();
+    let place = match (config.chroot, &config.dir) {
+        (true, Some(dir)) => format!("{} (chroot)", dir.display()),
+        _ => here.display().to_string(),
+    };
+    let urls: Vec<_> =
+        addresses.iter().filter(|address| worth_telling(address, addresses)).map(url).collect();
+    format!("{SERVER} serves {place} on {}", urls.join(" and "))
+}
+
+/// Of "every address" of both families, one line says it.
+fn worth_telling(address: &SocketAddr, all: &[SocketAddr]) -> bool {
+    let both = all.iter().filter(|other| other.ip().is_unspecified()).count() > 1;
+    !(both && address.is_ipv6() && address.ip().is_unspecified())
+}
+
+fn url(address: &SocketAddr) -> String {
+    let port = if address.port() == 80 { String::new() } else { format!(":{}", address.port()) };
+    match address {
+        address if address.ip().is_unspecified() => format!("http://localhost{port}/"),
+        SocketAddr::V4(address) => format!("http://{}{port}/", address.ip()),
+        SocketAddr::V6(address) => format!("http://[{}]{port}/", address.ip()),
+    }
+}

@@ -1,0 +1,107 @@
+//! `-h`: a name or address → socket addresses, at most one of each family, as thttpd.
+//!
+//! Numbers, `/etc/hosts` and `localhost` are known; the network is not asked. The C library's
+//! resolver would add a fifth to a static binary, which then still could not load what a name
+//! service switch asks for; and a server whose own name needs DNS does not start when DNS is down.
+
+use std::fs;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
+
+use nix::net::if_::if_nametoindex;
+
+use super::failure::Failure;
+
+/// Where to listen for `host` (none = everywhere), IPv6 first.
+///
+/// # Errors
+///
+/// The name is not known.
+pub fn addresses(host: Option<&str>, port: u16) -> Result<Vec<SocketAddr>, Failure> {
+    let Some(host) = host else {
+        return Ok(vec![(Ipv6Addr::UNSPECIFIED, port).into(), (Ipv4Addr::UNSPECIFIED, port).into()]);
+    };
+    let hosts = fs::read("/etc/hosts").map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
+    let found = find(host, port, &hosts.unwrap_or_default());
+    if found.is_empty() {
+        return Err(Failure::new(
+            format!("getaddrinfo {host} - Name or service not known"),
+            "give -h an address, or a name that is in /etc/hosts (DNS is not asked)",
+        ));
+    }
+    Ok(found)
+}
+
+fn find(host: &str, port: u16, hosts: &str) -> Vec<SocketAddr> {
+    if let Some(address) = literal(host, port) {
+        return vec![address];
+    }
+    let mut named: Vec<IpAddr> = in_hosts(host, hosts).collect();
+    if named.is_empty() && host.eq_ignore_ascii_case("localhost") {
+        named = vec![Ipv6Addr::LOCALHOST.into(), Ipv4Addr::LOCALHOST.into()];
+    }
+    let first_v6 = named.iter().find(|address| address.is_ipv6());
+    let first_v4 = named.iter().find(|address| address.is_ipv4());
+    first_v6.into_iter().chain(first_v4).map(|&address| SocketAddr::new(address, port)).collect()
+}
+
+/// `127.0.0.1`, `::1`, `[::1]`, `fe80::1%eth0`
+fn literal(host: &str, port: u16) -> Option<SocketAddr> {
+    let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
+    if let Some((address, zone)) = bare.split_once('%') {
+        let scope = zone.parse().ok().or_else(|| if_nametoindex(zone).ok())?;
+        return Some(SocketAddrV6::new(address.parse().ok()?, port, 0, scope).into());
+    }
+    bare.parse().ok().map(|address: IpAddr| SocketAddr::new(address, port))
+}
+
+/// The addresses that the hosts file gives to `host`.
+fn in_hosts<'a>(host: &'a str, hosts: &'a str) -> impl Iterator<Item = IpAddr> + 'a {
+    hosts.lines().filter_map(move |line| {
+        let mut words = line.split('#').next()?.split_whitespace();
+        let address = words.next()?.parse().ok()?;
+        words.any(|name| name.eq_ignore_ascii_case(host)).then_some(address)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HOSTS: &str = "# comment\n127.0.0.1 localhost\n10.0.0.1 www.example.com www # 10.0.0.9 later\n\
+                         10.0.0.2 www\nfd00::1 WWW\nbroken www\n";
+
+    fn found(host: &str) -> Vec<String> {
+        find(host, 80, HOSTS).iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn an_address_needs_no_file() {
+        assert_eq!(found("192.0.2.7"), ["192.0.2.7:80"]);
+        assert_eq!(found("::1"), ["[::1]:80"]);
+        assert_eq!(found("[2001:db8::1]"), ["[2001:db8::1]:80"]);
+        assert_eq!(found("fe80::1%7"), ["[fe80::1%7]:80"]);
+    }
+
+    #[test]
+    fn a_name_gives_the_first_address_of_each_family() {
+        assert_eq!(found("www"), ["[fd00::1]:80", "10.0.0.1:80"]);
+        assert_eq!(found("WWW.Example.com"), ["10.0.0.1:80"]);
+    }
+
+    #[test]
+    fn what_stands_in_a_comment_is_not_there() {
+        assert_eq!(found("later"), [""; 0]);
+    }
+
+    #[test]
+    fn localhost_is_known_without_a_file() {
+        let found: Vec<_> = find("LocalHost", 80, "").iter().map(ToString::to_string).collect();
+        assert_eq!(found, ["[::1]:80", "127.0.0.1:80"]);
+    }
+
+    #[test]
+    fn a_host_with_a_port_is_no_host() {
+        assert_eq!(found("localhost:8080"), [""; 0]);
+        assert_eq!(found("127.0.0.1:80"), [""; 0]);
+    }
+}

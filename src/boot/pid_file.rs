@@ -1,0 +1,165 @@
+//! `-i`: the file that tells which process is the server.
+//!
+//! The file is locked while the server runs, so a second one does not start beside it, and one that a
+//! dead server left behind is simply taken over. No symbolic link is followed: root writes here, in a
+//! directory that may be somebody else's.
+
+use std::ffi::OsString;
+use std::fs::File;
+use std::io::{Read, Write};
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+
+use nix::errno::Errno;
+use nix::fcntl::{AtFlags, Flock, FlockArg, OFlag, open, openat};
+use nix::sys::stat::{Mode, fstatat};
+use nix::unistd::{UnlinkatFlags, ftruncate, unlinkat};
+
+use super::failure::Failure;
+
+/// The file, held locked.
+#[derive(Debug)]
+pub struct PidFile {
+    file: Flock<File>,
+    /// Its directory stays open: after chroot no path leads there.
+    dir: OwnedFd,
+    name: OsString,
+}
+
+impl PidFile {
+    /// Creates or takes over `path`, and writes our process id into it.
+    ///
+    /// # Errors
+    ///
+    /// The file cannot be had, or another server holds it.
+    pub fn create(path: &Path) -> Result<PidFile, Failure> {
+        let shown = path.display();
+        let failed = |errno: Errno| {
+            let advice = match errno {
+                Errno::ELOOP => "a pid file must not be a symbolic link: see -i",
+                _ => "give a file that can be written with -i",
+            };
+            Failure::of(&shown, errno, advice)
+        };
+        let name = path.file_name().ok_or(Errno::EISDIR).map_err(failed)?.to_owned();
+        let parent = path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let dir = open(parent, OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC, Mode::empty());
+        let dir = dir.map_err(failed)?;
+        loop {
+            let file = match lock(&dir, &name).map_err(failed)? {
+                Locked::Ours(file) => file,
+                Locked::Gone => continue,
+                Locked::Theirs(pid) => {
+                    return Err(Failure::new(
+                        format!("{shown} - Another server runs as process {pid}"),
+                        "stop it first, or give another file with -i",
+                    ));
+                }
+            };
+            let pid_file = PidFile { file, dir, name };
+            pid_file.write().map_err(failed)?;
+            return Ok(pid_file);
+        }
+    }
+
+    fn write(&self) -> Result<(), Errno> {
+        ftruncate(&*self.file, 0)?;
+        let text = format!("{}\n", std::process::id());
+        (&*self.file)
+            .write_all(text.as_bytes())
+            .map_err(|error| Errno::from_raw(error.raw_os_error().unwrap_or(0)))
+    }
+
+    /// The directory it is in; none when there is no descriptor left to name it.
+    pub fn directory(&self) -> Option<OwnedFd> {
+        self.dir.try_clone().ok()
+    }
+
+    /// Removes the file. Where the user that we have become may not do that, it is emptied.
+    pub fn remove(self) {
+        if unlinkat(&self.dir, self.name.as_os_str(), UnlinkatFlags::NoRemoveDir).is_err() {
+            let _ = ftruncate(&*self.file, 0);
+        }
+    }
+}
+
+enum Locked {
+    Ours(Flock<File>),
+    /// Its owner removed it while we came.
+    Gone,
+    /// A running server's, with what stands in it.
+    Theirs(String),
+}
+
+fn lock(dir: &OwnedFd, name: &OsString) -> Result<Locked, Errno> {
+    let flags = OFlag::O_RDWR | OFlag::O_CREAT | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC | OFlag::O_NONBLOCK;
+    let file = File::from(openat(dir, name.as_os_str(), flags, Mode::from_bits_truncate(0o644))?);
+    let meta = file.metadata().map_err(|_| Errno::EIO)?;
+    if !meta.is_file() || meta.nlink() > 1 {
+        // A device, or another name for somebody's file.
+        return Err(Errno::EEXIST);
+    }
+    match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
+        Ok(file) => match fstatat(dir, name.as_os_str(), AtFlags::AT_SYMLINK_NOFOLLOW) {
+            Ok(now) if (now.st_dev, now.st_ino) == (meta.dev(), meta.ino()) => Ok(Locked::Ours(file)),
+            _ => Ok(Locked::Gone),
+        },
+        Err((mut file, Errno::EWOULDBLOCK)) => {
+            let mut pid = String::new();
+            let _ = Read::by_ref(&mut file).take(20).read_to_string(&mut pid);
+            Ok(Locked::Theirs(pid.trim().to_owned()))
+        }
+        Err((_, errno)) => Err(errno),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+    use crate::testing::TempTree;
+
+    #[test]
+    fn it_holds_our_pid_while_we_run_and_is_gone_afterwards() {
+        let tree = TempTree::new();
+        let path = tree.path().join("pid");
+        let held = PidFile::create(&path).unwrap();
+        assert_eq!(fs::read_to_string(&path).unwrap(), format!("{}\n", std::process::id()));
+        held.remove();
+        assert!(!path.exists());
+    }
+
+    #[test]
+    fn a_stale_one_is_taken_over() {
+        let tree = TempTree::new();
+        tree.file("pid", "4194304 and a long line of rubbish\n");
+        let held = PidFile::create(&tree.path().join("pid")).unwrap();
+        assert_eq!(fs::read_to_string(tree.path().join("pid")).unwrap(), format!("{}\n", std::process::id()));
+        held.remove();
+    }
+
+    #[test]
+    fn a_running_servers_is_left_alone() {
+        let tree = TempTree::new();
+        let path = tree.path().join("pid");
+        let held = PidFile::create(&path).unwrap();
+        let failure = PidFile::create(&path).unwrap_err().to_string();
+        assert!(failure.contains(&format!("runs as process {}", std::process::id())), "{failure}");
+        held.remove();
+    }
+
+    #[test]
+    fn neither_symbolic_nor_hard_links_are_followed() {
+        let tree = TempTree::new();
+        tree.file("precious", "text");
+        symlink(tree.path().join("precious"), tree.path().join("soft")).unwrap();
+        fs::hard_link(tree.path().join("precious"), tree.path().join("hard")).unwrap();
+        for name in ["soft", "hard"] {
+            PidFile::create(&tree.path().join(name)).unwrap_err();
+            assert_eq!(fs::read_to_string(tree.path().join("precious")).unwrap(), "text");
+        }
+    }
+}

@@ -1,0 +1,258 @@
+//! Looking after a server that runs: what signals ask for, and what must be done now and then.
+//!
+//! The main thread spends its life in [`run`]; everything here happens in it, one thing at a time.
+
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{Receiver, RecvTimeoutError};
+use nix::sys::signal::Signal;
+
+use crate::boot::Running;
+use crate::config::Config;
+use crate::log;
+use crate::throttle::Level;
+
+mod reload;
+mod signals;
+mod watchdog;
+
+pub use signals::{Command, Signals};
+
+use watchdog::Watchdog;
+
+/// Throttles average their rates at this pace (thttpd's THROTTLE_TIME).
+const THROTTLE_TIME: Duration = Duration::from_secs(2);
+/// How often the access log is asked whether it lost lines.
+const LOSS_TIME: Duration = Duration::from_secs(10);
+/// How often the last connections are counted when the end has begun.
+const LAST_LOOKS: Duration = Duration::from_millis(20);
+/// What cut connections get to be logged in.
+const CUT_TIME: Duration = Duration::from_secs(1);
+
+/// Reads the configuration again, from where it was read at start.
+pub type Reread<'a> = &'a dyn Fn() -> Result<Config, String>;
+
+/// Looks after `running` until it has ended.
+///
+/// # Errors
+///
+/// The system has no thread for us.
+pub fn run(mut running: Running, reread: Reread<'_>) -> std::io::Result<()> {
+    let signals = std::mem::replace(&mut running.signals, Signals::block());
+    let commands = signals.listen()?;
+    let mut control = Control::new(running, reread);
+    while !control.is_over() {
+        match commands.recv_timeout(control.pause()) {
+            Ok(command) => control.obey(command),
+            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Disconnected) => control.obey(Command::Drain),
+        }
+        control.look_round(&commands);
+    }
+    control.finish();
+    Ok(())
+}
+
+/// A thing to do now and then.
+#[derive(Debug)]
+struct Chore {
+    every: Duration,
+    next: Instant,
+}
+
+impl Chore {
+    /// Zero: never.
+    fn new(every: Duration) -> Option<Chore> {
+        (!every.is_zero()).then(|| Chore { every, next: Instant::now() + every })
+    }
+
+    fn is_due(chore: &mut Option<Chore>, now: Instant) -> bool {
+        let Some(chore) = chore else { return false };
+        let due = now >= chore.next;
+        if due {
+            chore.next = now + chore.every;
+        }
+        due
+    }
+}
+
+/// How the server is ending.
+#[derive(Debug)]
+struct Leaving {
+    /// The signal that hurries it; none = as long as it takes.
+    signal: Option<Signal>,
+    /// When connections are cut.
+    cut_at: Option<Instant>,
+    /// They are; when to stop waiting for them.
+    gone_at: Option<Instant>,
+}
+
+struct Control<'a> {
+    running: Running,
+    reread: Reread<'a>,
+    leaving: Option<Leaving>,
+    watchdog: Option<Watchdog>,
+    beat: Option<Chore>,
+    alive: Option<Chore>,
+    /// What the server's heartbeat was at the last sign of life to systemd.
+    alive_at: u64,
+    throttles: Option<Chore>,
+    stats: Option<Chore>,
+    losses: Option<Chore>,
+}
+
+impl<'a> Control<'a> {
+    fn new(running: Running, reread: Reread<'a>) -> Control<'a> {
+        let config = &running.site.config;
+        let watchdog = Watchdog::new(config.watchdog);
+        Control {
+            leaving: None,
+            beat: watchdog.as_ref().and_then(|dog| Chore::new(dog.every())),
+            watchdog,
+            alive: running.notify.watchdog.and_then(Chore::new),
+            alive_at: 0,
+            throttles: Chore::new(THROTTLE_TIME).filter(|_| !running.site.throttles.is_empty()),
+            stats: Chore::new(config.stats_interval),
+            losses: Chore::new(LOSS_TIME),
+            running,
+            reread,
+        }
+    }
+
+    /// How long nothing needs to be done.
+    fn pause(&self) -> Duration {
+        let chores = [&self.beat, &self.alive, &self.throttles, &self.stats, &self.losses];
+        let next = chores.into_iter().flatten().map(|chore| chore.next).min();
+        let pause = next.map_or(LOSS_TIME, |next| next.saturating_duration_since(Instant::now()));
+        if self.leaving.is_some() { pause.min(LAST_LOOKS) } else { pause }
+    }
+
+    fn obey(&mut self, command: Command) {
+        match command {
+            Command::Stop(signal) => self.stop(signal),
+            Command::Drain => self.drain(),
+            Command::Reopen => {
+                self.running.site.log.reopen();
+                if self.running.site.config.reload_on_hup {
+                    self.reload();
+                }
+            }
+            Command::Stats => self.log_stats(),
+            Command::Reap => reap_strangers(),
+        }
+    }
+
+    /// USR1.
+    fn drain(&mut self) {
+        if self.leaving.is_none() {
+            self.running.notify.stopping();
+            self.running.server.drain();
+            self.leaving = Some(Leaving { signal: None, cut_at: None, gone_at: None });
+        }
+    }
+
+    /// TERM or INT: what is under way gets a grace, at the second one none.
+    fn stop(&mut self, signal: Signal) {
+        self.drain();
+        let grace = self.running.site.config.timeouts.grace;
+        if let Some(leaving) = &mut self.leaving {
+            let grace = if leaving.signal.is_some() { Duration::ZERO } else { grace };
+            leaving.signal = Some(signal);
+            leaving.cut_at = Some(Instant::now() + grace);
+        }
+    }
+
+    fn is_over(&self) -> bool {
+        let Some(leaving) = &self.leaving else { return false };
+        self.running.server.connections() == 0 || leaving.gone_at.is_some_and(|at| Instant::now() >= at)
+    }
+
+    /// Does what is due. Commands that have come meanwhile are obeyed first, by the caller's loop.
+    fn look_round(&mut self, commands: &Receiver<Command>) {
+        let now = Instant::now();
+        self.cut_when_due(now);
+        if !commands.is_empty() {
+            return;
+        }
+        if Chore::is_due(&mut self.throttles, now) {
+            self.tick_throttles();
+        }
+        if Chore::is_due(&mut self.stats, now) {
+            self.log_stats();
+        }
+        if Chore::is_due(&mut self.losses, now) {
+            self.running.site.log.report_lost();
+        }
+        if Chore::is_due(&mut self.alive, now) {
+            self.give_sign_of_life();
+        }
+        if Chore::is_due(&mut self.beat, now) {
+            let count = self.running.server.heartbeat();
+            if let Some(dog) = &mut self.watchdog
+                && dog.look(count)
+            {
+                dog.end();
+            }
+        }
+    }
+
+    fn cut_when_due(&mut self, now: Instant) {
+        let Some(leaving) = &mut self.leaving else { return };
+        if leaving.gone_at.is_none() && leaving.cut_at.is_some_and(|at| now >= at) {
+            self.running.server.cut();
+            leaving.gone_at = Some(now + CUT_TIME);
+        }
+    }
+
+    /// Tells systemd that we live, if the workers do.
+    fn give_sign_of_life(&mut self) {
+        let count = self.running.server.heartbeat();
+        if count != self.alive_at {
+            self.alive_at = count;
+            self.running.notify.alive();
+        }
+    }
+
+    fn tick_throttles(&self) {
+        for message in self.running.site.throttles.tick() {
+            match message.level {
+                Level::Notice => log::notice!("{}", message.text),
+                Level::Info => log::info!("{}", message.text),
+            }
+        }
+    }
+
+    fn log_stats(&self) {
+        let site = &self.running.site;
+        site.stats.log(site.log.lost());
+        for line in site.throttles.report() {
+            log::notice!("  {line}");
+        }
+    }
+
+    /// The last words, in thttpd's order.
+    fn finish(self) {
+        self.log_stats();
+        match self.leaving.and_then(|leaving| leaving.signal) {
+            Some(signal) => log::notice!("exiting due to signal {}", signal as i32),
+            None => log::notice!("exiting"),
+        }
+        self.running.site.log.close();
+        log::syslog::flush(Duration::from_secs(2));
+        if let Some(file) = self.running.pid_file {
+            file.remove();
+        }
+        // Its threads end with the process; to wait for one that waits for a dead disk would be no end.
+        std::mem::forget(self.running.server);
+    }
+}
+
+/// Takes in children whose own parent has died, as happens to process 1 of a container.
+fn reap_strangers() {
+    use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
+    while let Ok(status) = waitpid(None, Some(WaitPidFlag::WNOHANG)) {
+        if status == WaitStatus::StillAlive {
+            return;
+        }
+    }
+}

@@ -1,0 +1,124 @@
+//! The local time zone, fixed at start.
+//!
+//! chrono reads `/etc/localtime` in each thread by itself, and looks again every second: after
+//! chroot it would find nothing and log UTC. So the zone's rule is taken out of its file once, while
+//! the file can be seen, and handed to chrono the way that needs no file, as `TZ`. thttpd has the
+//! C library remember the zone before its chroot, for the same reason.
+
+use std::ffi::OsString;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+
+use chrono::{Local, Offset, TimeZone, Utc};
+
+static INHERITED: OnceLock<Option<OsString>> = OnceLock::new();
+
+/// The `TZ` that the process was started with; what scripts are to see (thttpd passes it on).
+pub fn inherited() -> Option<OsString> {
+    match INHERITED.get() {
+        Some(zone) => zone.clone(),
+        None => std::env::var_os("TZ"),
+    }
+}
+
+/// Fixes the zone for the life of the process. Call it before chroot and before any thread is
+/// started that lives on.
+pub fn fix() {
+    let inherited = INHERITED.get_or_init(|| std::env::var_os("TZ")).clone();
+    let Some(rule) = rule_of(inherited.as_deref().map(|zone| zone.to_string_lossy()).as_deref()) else {
+        return;
+    };
+    let Some(before) = offsets() else { return };
+    set(&rule);
+    // A rule that chrono cannot read would silently be UTC; today's offset is right until clocks change.
+    if offsets() != Some(before) {
+        set(&fixed_rule(before[0]));
+    }
+}
+
+/// Local time minus UTC in seconds, in winter and in summer, as a fresh thread sees it. The thread has
+/// ended when this returns.
+fn offsets() -> Option<[i32; 2]> {
+    let now = Utc::now().timestamp();
+    let half_a_year = 182 * 86400;
+    let look = move || {
+        [now, now + half_a_year].map(|at| {
+            Local.timestamp_opt(at, 0).single().map_or(0, |time| time.offset().fix().local_minus_utc())
+        })
+    };
+    std::thread::spawn(look).join().ok()
+}
+
+fn set(rule: &str) {
+    // SAFETY: nobody reads or writes the environment at the same time: `fix` is called in the boot
+    // sequence, where no other thread exists (`offsets` has joined its own).
+    unsafe { std::env::set_var("TZ", rule) }
+}
+
+/// The POSIX rule (`CET-1CEST,M3.5.0,M10.5.0/3`) of the zone in force. None: it is one already, or
+/// cannot be found out.
+fn rule_of(zone: Option<&str>) -> Option<String> {
+    let path = match zone {
+        None => PathBuf::from("/etc/localtime"),
+        Some(name) => {
+            let name = name.strip_prefix(':').unwrap_or(name);
+            let path =
+                ["/usr/share/zoneinfo", "/usr/lib/zoneinfo", "/usr/share/lib/zoneinfo", "/etc/zoneinfo"]
+                    .iter()
+                    .map(|dir| Path::new(dir).join(name))
+                    .find(|path| path.is_file());
+            path.filter(|_| !name.is_empty())?
+        }
+    };
+    match fs::read(path) {
+        Ok(file) => footer(&file),
+        Err(_) => Some("UTC0".into()),
+    }
+}
+
+/// The last line of a zone file of version 2 or later (RFC 9636 §3.3), which holds for all times
+/// after its last listed change of clocks.
+fn footer(file: &[u8]) -> Option<String> {
+    let text = file.strip_prefix(b"TZif")?.strip_suffix(b"\n")?;
+    let start = text.iter().rposition(|&byte| byte == b'\n')? + 1;
+    let rule = std::str::from_utf8(&text[start..]).ok()?;
+    (!rule.is_empty()).then(|| rule.to_owned())
+}
+
+/// The rule of a zone that is always `offset` seconds ahead of UTC; POSIX counts the other way.
+fn fixed_rule(offset: i32) -> String {
+    let (hours, minutes) = (offset.abs() / 3600, offset.abs() / 60 % 60);
+    let (sign, opposite) = if offset < 0 { ('-', '+') } else { ('+', '-') };
+    format!("<{sign}{hours:02}{minutes:02}>{opposite}{hours:02}:{minutes:02}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_rule_is_the_last_line_of_a_zone_file() {
+        let file = b"TZif2\0\0binary\n\0more\nCET-1CEST,M3.5.0,M10.5.0/3\n";
+        assert_eq!(footer(file).as_deref(), Some("CET-1CEST,M3.5.0,M10.5.0/3"));
+    }
+
+    #[test]
+    fn what_is_no_zone_file_has_no_rule() {
+        for file in [&b""[..], b"TZif", b"CET-1\n", b"TZif2\n\n", b"TZif2 no end"] {
+            assert_eq!(footer(file), None);
+        }
+    }
+
+    #[test]
+    fn a_fixed_rule_counts_westward() {
+        assert_eq!(fixed_rule(19800), "<+0530>-05:30");
+        assert_eq!(fixed_rule(-12600), "<-0330>+03:30");
+        assert_eq!(fixed_rule(0), "<+0000>-00:00");
+    }
+
+    #[test]
+    fn a_rule_given_as_such_stays() {
+        assert_eq!(rule_of(Some("EST5EDT,M3.2.0,M11.1.0")), None);
+    }
+}
