@@ -84,6 +84,16 @@ impl Outgoing {
         }
     }
 
+    /// Bytes still to be sent.
+    pub fn len(&self) -> u64 {
+        let lengths = self.segments.iter().map(|segment| match segment {
+            Segment::Owned(bytes, at) => (bytes.len() - at) as u64,
+            Segment::Shared(_, range) => range.len() as u64,
+            Segment::File(_, range) => range.end - range.start,
+        });
+        lengths.sum()
+    }
+
     /// Everything is sent.
     pub fn is_empty(&self) -> bool {
         self.segments.is_empty()

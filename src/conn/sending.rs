@@ -48,7 +48,10 @@ pub struct Sending {
 
 impl Sending {
     /// A response of which nothing is sent.
-    pub fn new(outgoing: Outgoing, record: Record, pacer: Option<Pacer>, after: After) -> Sending {
+    pub fn new(outgoing: Outgoing, record: Record, mut pacer: Option<Pacer>, after: After) -> Sending {
+        if let Some(pacer) = &mut pacer {
+            pacer.expect(outgoing.len());
+        }
         Sending { outgoing, record, pacer, after, head_left: 0, content: 0, stalled: None }
     }
 
@@ -84,6 +87,9 @@ impl Sending {
             match progress {
                 Progress::Moved(_) => {}
                 Progress::WouldBlock => {
+                    if let Some(pacer) = &mut self.pacer {
+                        pacer.sent(0, Instant::now());
+                    }
                     let since = *self.stalled.get_or_insert_with(Instant::now);
                     return Step::Wait(Phase::Sending(self), Wait { on: On::Writable, until: since + limit });
                 }

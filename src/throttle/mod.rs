@@ -22,7 +22,6 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::config::pattern::Pattern;
-use crate::request::Rejection;
 
 mod address;
 mod budget;
@@ -82,15 +81,17 @@ impl Rule {
     }
 }
 
-/// A request or a connection is turned away for now: 503, and `response::error` adds Retry-After.
-/// Shares come free as downloads end, which nobody can foresee, so there is no better time to name.
+/// A request or a connection is turned away for now: 503 with Retry-After (RFC 9110 §10.2.3).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Refused;
+pub struct Refused {
+    /// Seconds to suggest to the client.
+    pub retry_after: u32,
+}
 
-impl From<Refused> for Rejection {
-    fn from(_: Refused) -> Rejection {
-        Rejection::new(503, "")
-    }
+impl Refused {
+    /// Shares come free as downloads end, and nobody can foresee when: long enough that clients do
+    /// not hammer, short enough for a person to wait.
+    const FOR_NOW: Refused = Refused { retry_after: 10 };
 }
 
 /// How important a [`Message`] is, in syslog's words.
@@ -194,7 +195,7 @@ impl Throttles {
         }
         let mut ledger = self.ledger();
         if covering.iter().any(|&i| self.rules[i].refuses(ledger.tallies[i].sending)) {
-            return Err(Refused);
+            return Err(Refused::FOR_NOW);
         }
         let scopes = covering.iter().map(|&i| {
             ledger.tallies[i].sending += 1;

@@ -69,17 +69,20 @@ fn rules() -> impl Strategy<Value = Vec<Rule>> {
     prop::collection::vec(any_rule, 1..5)
 }
 
+/// The rule, and the client it adds up for if it does not for all.
+type Payer = (usize, Option<IpAddr>, Option<SocketAddr>);
+
 /// Adds up, beside the throttles and without their code, what each rule let out for each payer.
 #[derive(Default)]
 struct Witness {
-    levels: HashMap<(usize, Option<IpAddr>, Option<SocketAddr>), (i128, Instant)>,
+    levels: HashMap<Payer, (i128, Instant)>,
 }
 
 impl Witness {
     const BYTE: i128 = 1_000_000_000;
 
-    /// `bytes` left for `name` to `to`: was any rule broken over any window that ends now?
-    fn sees(&mut self, rules: &[Rule], name: &str, to: SocketAddr, bytes: u64, now: Instant) {
+    /// `bytes` of the response `what` left for `to`: was any rule broken over any window that ends now?
+    fn sees(&mut self, rules: &[Rule], (name, to): (&str, SocketAddr), bytes: u64, now: Instant) {
         for (index, rule) in rules.iter().enumerate() {
             if !rule.pattern.matches(name.as_bytes()) {
                 continue;
@@ -160,7 +163,7 @@ impl World {
                 assert!(n > 0);
                 response.due = None;
                 let sent = ((n as f64 * part) as u64).min(n);
-                witness.sees(throttles.rules(), response.name, client(slot), sent, *now);
+                witness.sees(throttles.rules(), (response.name, client(slot)), sent, *now);
                 *now += told;
                 response.pacer.sent(sent, *now);
             }
