@@ -42,7 +42,7 @@ impl Addresses {
         let mut counts = lock(&self.counts);
         let count = counts.entry(network).or_insert(0);
         if *count >= most {
-            return Err(Refused::FOR_NOW);
+            return Err(Refused);
         }
         *count += 1;
         Ok(Some(AddressPermit { network, counts: Arc::clone(&self.counts) }))

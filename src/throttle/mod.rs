@@ -22,6 +22,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::config::pattern::Pattern;
+use crate::request::Rejection;
 
 mod address;
 mod budget;
@@ -83,15 +84,12 @@ impl Rule {
 
 /// A request or a connection is turned away for now: 503 with Retry-After (RFC 9110 §10.2.3).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Refused {
-    /// Seconds to suggest to the client.
-    pub retry_after: u32,
-}
+pub struct Refused;
 
-impl Refused {
-    /// Shares come free as downloads end, and nobody can foresee when: long enough that clients do
-    /// not hammer, short enough for a person to wait.
-    const FOR_NOW: Refused = Refused { retry_after: 10 };
+impl From<Refused> for Rejection {
+    fn from(_: Refused) -> Rejection {
+        Rejection::new(503, "Too many are asking at once; please try again later.")
+    }
 }
 
 /// How important a [`Message`] is, in syslog's words.
@@ -195,7 +193,7 @@ impl Throttles {
         }
         let mut ledger = self.ledger();
         if covering.iter().any(|&i| self.rules[i].refuses(ledger.tallies[i].sending)) {
-            return Err(Refused::FOR_NOW);
+            return Err(Refused);
         }
         let scopes = covering.iter().map(|&i| {
             ledger.tallies[i].sending += 1;
