@@ -17,6 +17,8 @@ use crate::tree::Pages;
 use crate::workload::{WORKLOADS, Workload};
 use crate::workplace::Workplace;
 
+/// Descriptors that every process may have open.
+const DESCRIPTORS: u64 = 32 * 1024;
 /// Connections for the proof.
 const FEW: usize = 64;
 
@@ -38,11 +40,7 @@ pub struct Results {
 /// Nothing can be measured, or the results cannot be written. A server that fails is left out.
 pub fn run(options: &Options) -> Result<()> {
     let interrupt = Interrupt::catch()?;
-    let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
-    if soft < hard {
-        // Servers inherit it; each may hold over ten thousand connections.
-        setrlimit(Resource::RLIMIT_NOFILE, hard, hard)?;
-    }
+    raise_descriptor_limit()?;
     eprintln!("Writing the tree of files …");
     let place = Workplace::generate()?;
     let servers = proved(servers(options)?, &place);
@@ -52,6 +50,17 @@ pub fn run(options: &Options) -> Result<()> {
     let results = Course { options, place: &place, interrupt: &interrupt }.measure(servers)?;
     report::print(&results, options);
     report::write(&results, options)
+}
+
+/// Raises the limit for us and for the servers, which inherit it: as far as it goes, and as root to
+/// what ten thousand held connections need (lighttpd wants two descriptors for each).
+fn raise_descriptor_limit() -> Result<()> {
+    let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
+    let wanted = hard.max(DESCRIPTORS);
+    if setrlimit(Resource::RLIMIT_NOFILE, wanted, wanted).is_err() {
+        setrlimit(Resource::RLIMIT_NOFILE, hard, hard)?;
+    }
+    Ok(())
 }
 
 /// Ours (built unless given), the peers found, the limits and the guests, as far as they are wanted.

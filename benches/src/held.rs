@@ -14,6 +14,8 @@ use crate::Result;
 use crate::load::head::Exchange;
 use crate::tree::{Pages, Tree};
 
+/// Room left beside the held connections.
+const OTHERS: usize = 256;
 /// How long a server may take over one connection of the preparation.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// A slow reader's receive buffer and the bytes it takes at a time.
@@ -36,6 +38,18 @@ pub enum Held {
 }
 
 impl Held {
+    /// The same, or as many connections as fit: a process may have `descriptors` open, lighttpd
+    /// wants two for each connection, and the measured ones need room too.
+    pub fn fitting(self, descriptors: u64) -> Self {
+        let most = usize::try_from(descriptors / 2).unwrap_or(usize::MAX).saturating_sub(OTHERS);
+        match self {
+            Self::Nothing => Self::Nothing,
+            Self::Idle(count) => Self::Idle(count.min(most)),
+            Self::HalfHeads(count) => Self::HalfHeads(count.min(most)),
+            Self::SlowReaders(count) => Self::SlowReaders(count.min(most)),
+        }
+    }
+
     /// How many connections that is.
     pub fn count(self) -> usize {
         match self {
@@ -143,5 +157,17 @@ fn has_ended(stream: &TcpStream) -> bool {
     match stream.peek(&mut [0]) {
         Ok(bytes) => bytes == 0,
         Err(error) => error.kind() != ErrorKind::WouldBlock,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn held_connections_leave_half_of_the_descriptors_and_room_for_others() {
+        assert_eq!(Held::Idle(10_000).fitting(20_000), Held::Idle(9_744));
+        assert_eq!(Held::Idle(10_000).fitting(1 << 20), Held::Idle(10_000));
+        assert_eq!(Held::SlowReaders(500).fitting(256), Held::SlowReaders(0));
     }
 }

@@ -1,8 +1,12 @@
 //! One measurement: one server, freshly started, under one workload.
 
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use nix::sys::resource::{Resource, getrlimit};
 
 use crate::Result;
+use crate::held::Held;
 use crate::load::{self, Moment, Plan};
 use crate::record::Sample;
 use crate::server::running::Running;
@@ -15,6 +19,10 @@ use crate::workplace::Workplace;
 const WARM_UP: f64 = 0.25;
 /// No machine answers more in the time we give it.
 const MOST_REQUESTS: u64 = 50_000_000;
+
+/// How long a server may be busy with held connections alone, and how often we look.
+const PATIENCE: Duration = Duration::from_secs(10);
+const GLANCE: Duration = Duration::from_millis(100);
 
 /// How a measurement is taken.
 #[derive(Clone, Copy)]
@@ -31,9 +39,15 @@ pub struct Manner {
 /// The server does not start or ends, or the generator has no descriptors left.
 pub fn measure(server: &Server, workload: &Workload, place: &Workplace, manner: Manner) -> Result<Sample> {
     let exchanges = workload.exchanges(&place.tree);
-    let setting = place.setting(workload.connections + workload.held.count());
+    let (descriptors, _) = getrlimit(Resource::RLIMIT_NOFILE)?;
+    let held = workload.held.fitting(descriptors);
+    let setting = place.setting(workload.connections + held.count());
     let running = Running::start(server, setting)?;
-    let holding = workload.held.begin(running.address, &place.tree)?;
+    let processes = running.processes()?;
+    let holding = held.begin(running.address, &place.tree)?;
+    if held != Held::Nothing {
+        settle(&processes)?;
+    }
     let plan = Plan {
         address: running.address,
         exchanges: &exchanges,
@@ -44,7 +58,6 @@ pub fn measure(server: &Server, workload: &Workload, place: &Workplace, manner: 
         duration: manner.duration,
         most_requests: MOST_REQUESTS,
     };
-    let processes = running.processes()?;
     let mut cpu = Duration::ZERO;
     let mut memory = usage::Memory::default();
     let tally = load::run(&plan, |moment| {
@@ -56,7 +69,27 @@ pub fn measure(server: &Server, workload: &Workload, place: &Workplace, manner: 
     })?;
     let requests = requests(workload, &place.tree, tally.responses, tally.body_bytes);
     let threads = manner.threads.min(workload.connections);
-    Ok(Sample { memory, lost: holding.lost(), ..Sample::new(&tally, requests, threads, cpu) })
+    Ok(Sample {
+        memory,
+        held: held.count(),
+        lost: holding.lost(),
+        ..Sample::new(&tally, requests, threads, cpu)
+    })
+}
+
+/// Waits until the server has done what the held connections asked of it: 500 MiB take a while.
+fn settle(processes: &[i32]) -> Result<()> {
+    let deadline = Instant::now() + PATIENCE;
+    let mut before = usage::cpu(processes)?;
+    while Instant::now() < deadline {
+        thread::sleep(GLANCE);
+        let now = usage::cpu(processes)?;
+        if now.saturating_sub(before) < GLANCE / 5 {
+            return Ok(());
+        }
+        before = now;
+    }
+    Ok(())
 }
 
 /// Large bodies are counted by the byte, for only few of them end within the window.

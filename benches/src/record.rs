@@ -34,6 +34,8 @@ pub struct Sample {
     pub first_fault: Option<String>,
     /// Keep-alive connections the server ended early.
     pub reopened: u64,
+    /// Connections that were held: as the workload says, or what the descriptor limit allows.
+    pub held: usize,
     /// Held connections the server ended.
     pub lost: usize,
 }
@@ -58,6 +60,7 @@ impl Sample {
             faults: tally.faults,
             first_fault: tally.first_fault.clone(),
             reopened: tally.reopened,
+            held: 0,
             lost: 0,
         }
     }
@@ -78,6 +81,7 @@ impl Sample {
             "faults": self.faults,
             "first_fault": self.first_fault,
             "reopened": self.reopened,
+            "held": self.held,
             "held_lost": self.lost,
         })
     }

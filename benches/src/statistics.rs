@@ -1,8 +1,9 @@
 //! Medians and ratios.
 
-/// The middle value, or the mean of the two in the middle; `None` of nothing.
+/// The middle value, or the mean of the two in the middle; `None` of nothing. A figure per request
+/// of no requests is no number, and left out.
 pub fn median(values: impl IntoIterator<Item = f64>) -> Option<f64> {
-    let mut values: Vec<_> = values.into_iter().collect();
+    let mut values: Vec<_> = values.into_iter().filter(|value| value.is_finite()).collect();
     values.sort_by(f64::total_cmp);
     let middle = values.len() / 2;
     match values.len() {
@@ -27,6 +28,7 @@ mod tests {
     fn one_wild_round_does_not_move_the_median() {
         assert_eq!(median([3.0, 1.0, 900.0]), Some(3.0));
         assert_eq!(median([4.0, 1.0, 2.0, 900.0]), Some(3.0));
+        assert_eq!(median([f64::NAN, 2.0]), Some(2.0));
         assert_eq!(median([]), None);
     }
 

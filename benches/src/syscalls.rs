@@ -1,10 +1,10 @@
 //! System calls per request: a run of its own under `strace`, for tracing slows a server down.
 
-use std::fs::{self, File};
-use std::io::{BufRead, BufReader};
+use std::fs;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
-use std::time::Duration;
+use std::process::{Child, Command};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -14,8 +14,8 @@ use crate::interrupt;
 use crate::load::head::Exchange;
 use crate::load::{self, Plan};
 use crate::record::Calls;
-use crate::server::Server;
 use crate::server::running::Running;
+use crate::server::{Server, usage};
 use crate::workload::Workload;
 use crate::workplace::Workplace;
 
@@ -24,6 +24,8 @@ pub const TRACED: [&str; 6] = ["keep-1", "keep-64", "close", "files", "not-modif
 
 const WARM_UP: Duration = Duration::from_millis(200);
 const DURATION: Duration = Duration::from_secs(1);
+/// How long `strace` may take to attach.
+const PATIENCE: Duration = Duration::from_secs(5);
 const MOST_REQUESTS: u64 = 100_000;
 
 /// Counts the system calls of a server under a workload.
@@ -65,30 +67,29 @@ fn plan<'a>(running: &Running, workload: &Workload, exchanges: &'a [Exchange]) -
 struct Tracer(Child);
 
 impl Tracer {
+    /// Returns once every thread of the processes is traced.
     fn attach(processes: &[i32], summary: &Path) -> Result<Self> {
-        File::create(summary)?;
         let mut command = Command::new("strace");
-        command.args(["-f", "-c", "-U", "name,calls", "-o"]).arg(summary);
+        command.args(["-f", "-qq", "-c", "-U", "name,calls", "-o"]).arg(summary);
         for process in processes {
             command.arg("-p").arg(process.to_string());
         }
-        command.stderr(Stdio::piped());
-        let mut child = interrupt::let_through(|| {
+        let child = interrupt::let_through(|| {
             command.spawn().map_err(|error| format!("strace (apt-get install strace): {error}").into())
         })?;
-        let messages = BufReader::new(child.stderr.take().ok_or("strace has no stderr")?);
-        let mut missing = processes.len();
-        for line in messages.lines() {
-            let line = line?;
-            if line.contains("attached") {
-                missing -= 1;
+        let mut tracer = Self(child);
+        let deadline = Instant::now() + PATIENCE;
+        while !usage::all_traced(processes)? {
+            if let Some(status) = tracer.0.try_wait()? {
+                return Err(format!("strace ended with {status}").into());
             }
-            if missing == 0 {
-                return Ok(Self(child));
+            if Instant::now() > deadline {
+                tracer.detach()?;
+                return Err("strace did not attach in time".into());
             }
+            thread::sleep(Duration::from_millis(1));
         }
-        child.wait()?;
-        Err("strace could not attach".into())
+        Ok(tracer)
     }
 
     fn detach(mut self) -> Result<()> {

@@ -24,6 +24,10 @@ pub fn print(results: &Results, options: &Options) {
     }
     for (workload, series) in &results.workloads {
         println!("\n{} — {}", workload.name, workload.meaning);
+        let held = series.values.iter().flatten().flatten().map(|sample| sample.held).min();
+        if let Some(held) = held.filter(|held| *held < workload.held.count()) {
+            println!("  (the descriptor limit allowed {held} of the held connections)");
+        }
         print_workload(results, workload, series);
     }
     print_starts(results);

@@ -72,6 +72,22 @@ pub fn memory(processes: &[i32]) -> Result<Memory> {
     Ok(memory)
 }
 
+/// Whether every thread of the processes has a tracer.
+///
+/// # Errors
+/// One of them has ended.
+pub fn all_traced(processes: &[i32]) -> Result<bool> {
+    for process in processes {
+        for thread in fs::read_dir(format!("/proc/{process}/task"))? {
+            let status = fs::read_to_string(thread?.path().join("status"))?;
+            if status.lines().any(|line| line.split_whitespace().eq(["TracerPid:", "0"])) {
+                return Ok(false);
+            }
+        }
+    }
+    Ok(true)
+}
+
 /// A numeric field of `/proc/PID/stat` by its number in proc(5); 3 is the first after the name.
 fn field(stat: &str, number: usize) -> Option<i64> {
     // The name in parentheses may hold anything, spaces and parentheses included.
