@@ -1,10 +1,11 @@
 //! What was found for a name, remembered: the outcome of a look-up, and small files' content.
 //!
-//! Nothing is believed without asking the disk. An entry holds what two `stat` calls said when it
-//! was made, of the file (by the name as asked, so that a link turned elsewhere shows) and of the
-//! directory whose `.htpasswd` and index files had a say; a request that is answered from the cache
-//! makes the same two calls and compares. A file replaced, cut, deleted, chmod-ed or given a
-//! password file therefore answers rightly on the very next request.
+//! Nothing is believed without asking. An entry holds what two `stat` calls said when it was made, of
+//! the file (by the name as asked, so that a link turned elsewhere shows) and of the directory whose
+//! `.htpasswd` and index files had a say. A request that is answered from the cache asks the kernel
+//! whether anything in those directories has changed ([`watch`](super::watch): one cheap read); if so,
+//! or where that cannot be told, it makes the same two calls and compares. A file replaced, cut,
+//! deleted, chmod-ed or given a password file therefore answers rightly on the very next request.
 
 use std::collections::{HashMap, VecDeque};
 use std::hash::{BuildHasher, RandomState};
@@ -15,6 +16,8 @@ use std::time::{Duration, SystemTime};
 use nix::sys::stat::FileStat;
 
 use super::beneath::{Links, Root};
+use super::path::split;
+use super::watch::{Watched, Watcher};
 use super::{Content, Representation};
 use crate::config::CacheLimits;
 
@@ -65,12 +68,13 @@ impl Identity {
 }
 
 /// The state of the disk under which an outcome holds.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub struct Snapshot {
     probe: Box<[u8]>,
     file: Identity,
     dir_name: Box<[u8]>,
     dir: Identity,
+    watched: Option<Watched>,
 }
 
 /// A directory as it was before anything in it was looked at.
@@ -78,24 +82,34 @@ pub struct Snapshot {
 pub struct Place {
     name: Box<[u8]>,
     identity: Identity,
+    watched: Option<Watched>,
 }
 
 impl Place {
     /// Looks at `dir`; none when it is missing, or changed so lately that its next change might not show.
-    pub fn look(root: &Root, dir: &[u8]) -> Option<Place> {
+    fn look(root: &Root, watcher: &Watcher, dir: &[u8]) -> Option<Place> {
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).ok()?;
+        let watched = watcher.watch(root, dir);
         let identity = Identity::of(&root.stat(dir, Links::Follow).ok()?);
-        identity.is_settled(now).then(|| Place { name: dir.into(), identity })
+        identity.is_settled(now).then(|| Place { name: dir.into(), identity, watched })
     }
 
-    /// Adds the file reached as `probe` (links followed: the name as asked), which lives in `dir`;
-    /// none when that is another directory than this.
-    pub fn snapshot(&self, root: &Root, dir: &[u8], probe: &[u8]) -> Option<Snapshot> {
-        if &*self.name != dir {
+    /// Adds the file `file_name`, reached as `probe` (links followed: the name as asked); none when it
+    /// lives in another directory than this.
+    pub fn snapshot(self, root: &Root, file_name: &[u8], probe: &[u8]) -> Option<Snapshot> {
+        if split(file_name).0 != &*self.name {
             return None;
         }
-        let file = Identity::of(&root.stat(probe, Links::Follow).ok()?);
-        Some(Snapshot { probe: probe.into(), file, dir_name: dir.into(), dir: self.identity })
+        let meta = root.stat(probe, Links::Follow).ok()?;
+        // A link on the way, or another name of the same file, may change unseen by this directory.
+        let is_seen = probe == file_name && meta.st_nlink == 1;
+        Some(Snapshot {
+            probe: probe.into(),
+            file: Identity::of(&meta),
+            dir_name: self.name,
+            dir: self.identity,
+            watched: self.watched.filter(|_| is_seen),
+        })
     }
 }
 
@@ -105,7 +119,16 @@ impl Snapshot {
         self.file == Identity::of(opened)
     }
 
-    fn still_holds(&self, root: &Root) -> bool {
+    fn still_holds(&self, root: &Root, watcher: &Watcher) -> bool {
+        match &self.watched {
+            None => self.is_on_disk(root),
+            Some(watched) => {
+                watcher.is_unchanged(watched) || watcher.confirm(watched, || self.is_on_disk(root))
+            }
+        }
+    }
+
+    fn is_on_disk(&self, root: &Root) -> bool {
         root.stat(&self.probe, Links::Follow).is_ok_and(|meta| Identity::of(&meta) == self.file)
             && root.stat(&self.dir_name, Links::Follow).is_ok_and(|meta| Identity::of(&meta) == self.dir)
     }
@@ -166,6 +189,7 @@ pub struct Cache {
     entries_per_shard: usize,
     bytes_per_shard: usize,
     open_files: AtomicUsize,
+    watcher: Watcher,
 }
 
 impl Cache {
@@ -177,7 +201,17 @@ impl Cache {
             entries_per_shard: limits.entries.div_ceil(SHARDS),
             bytes_per_shard: limits.bytes / SHARDS,
             open_files: AtomicUsize::new(0),
+            watcher: Watcher::new(),
         }
+    }
+
+    /// Looks at the directory `dir` before anything in it is looked at; none when what is found there
+    /// cannot be remembered.
+    pub fn place(&self, root: &Root, dir: &[u8]) -> Option<Place> {
+        if self.entries_per_shard == 0 {
+            return None;
+        }
+        Place::look(root, &self.watcher, dir)
     }
 
     /// The outcome for `name`, if one is remembered and the disk still agrees with it.
@@ -188,7 +222,7 @@ impl Cache {
             kept.used.store(true, Relaxed);
             Arc::clone(&kept.entry)
         };
-        if entry.snapshot.still_holds(root) {
+        if entry.snapshot.still_holds(root, &self.watcher) {
             return Some(entry);
         }
         self.forget(&mut self.shard(name), name);

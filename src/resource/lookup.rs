@@ -5,6 +5,7 @@
 //! thttpd's, with the index file's own links checked like any other's.
 
 use std::borrow::Cow;
+use std::cell::Cell;
 use std::fs::File;
 use std::io::Read;
 use std::os::fd::AsFd;
@@ -16,7 +17,7 @@ use nix::sys::stat::{FileStat, Mode, SFlag, fstat};
 
 use super::beneath::Links;
 use super::cache::{Entry, Place, Snapshot};
-use super::path::{Expanded, Unexpandable, expand};
+use super::path::{Expanded, Unexpandable, expand, split};
 use super::{
     Content, Denied, Directory, Explain, FileFacts, Found, Representation, Resolver, Resource, Script,
     Severity,
@@ -52,8 +53,9 @@ impl Resolver {
             if expanded.name.is_empty() { Arc::from(&b"."[..]) } else { Arc::from(&expanded.name[..]) };
         let is_dir = kind(&meta) == SFlag::S_IFDIR;
         // Looked at before anything in it: what changes from here on makes the outcome not be kept.
-        let place = Place::look(&self.root, if is_dir { &expanded.name } else { split(&expanded.name).0 });
-        let asked = Asked { request, vhost, name: &name, throttle_name, place };
+        let place =
+            self.cache.place(&self.root, if is_dir { &expanded.name } else { split(&expanded.name).0 });
+        let asked = Asked { request, vhost, name: &name, throttle_name, place: Cell::new(place) };
         if !is_dir {
             return self.file(&asked, &expanded, false, say);
         }
@@ -176,7 +178,8 @@ impl Resolver {
             asked.name.strip_suffix(b"/").unwrap_or(asked.name).into()
         };
         // An index file that lives in another directory would need both watched.
-        asked.place.as_ref()?.snapshot(&self.root, dir, &probe).filter(|snapshot| snapshot.is_of(opened))
+        let snapshot = asked.place.take()?.snapshot(&self.root, &file.expanded.name, &probe)?;
+        snapshot.is_of(opened).then_some(snapshot)
     }
 
     fn open_regular(&self, name: &[u8]) -> Result<(File, FileStat), Denied> {
@@ -228,7 +231,7 @@ struct Asked<'r> {
     name: &'r [u8],
     throttle_name: Arc<[u8]>,
     /// The directory that has a say, as it was before anything in it was looked at.
-    place: Option<Place>,
+    place: Cell<Option<Place>>,
 }
 
 /// The file that is to be served, if it may be.
@@ -305,13 +308,6 @@ fn with_slash(request: &Request<'_>) -> Vec<u8> {
         to.extend_from_slice(query);
     }
     to
-}
-
-fn split(name: &[u8]) -> (&[u8], &[u8]) {
-    match name.iter().rposition(|&b| b == b'/') {
-        Some(at) => (&name[..at], &name[at + 1..]),
-        None => (b"", name),
-    }
 }
 
 fn kind(meta: &FileStat) -> SFlag {

@@ -22,6 +22,7 @@ pub mod path;
 pub mod referrer;
 pub mod representation;
 pub mod vhost;
+mod watch;
 
 use auth::{Authenticator, Verdict};
 use beneath::Root;

@@ -99,6 +99,14 @@ fn segments(path: &[u8]) -> impl DoubleEndedIterator<Item = &[u8]> {
     path.split(|&b| b == b'/').filter(|s| !s.is_empty() && *s != b".")
 }
 
+/// Directory and last component of a name; the directory is empty at the top.
+pub fn split(name: &[u8]) -> (&[u8], &[u8]) {
+    match name.iter().rposition(|&b| b == b'/') {
+        Some(at) => (&name[..at], &name[at + 1..]),
+        None => (b"", name),
+    }
+}
+
 fn longest_existing(root: &Root, name: &[u8]) -> Result<Expanded, Unexpandable> {
     let mut end = name.len();
     loop {

@@ -1,0 +1,216 @@
+//! Being told by the kernel: directories watched by inotify, so that a remembered outcome needs no
+//! `stat` while nothing in its directories has changed.
+//!
+//! The kernel queues an event before the call that made a change returns. So whoever asks after that
+//! call, and finds the queue empty and nobody else in the middle of emptying it, knows that nothing
+//! happened: one cheap read in place of looking names up again. What inotify cannot see — other
+//! machines' changes on network file systems, writes through a second hard link, a link on the
+//! way — is not watched but looked up as before ([`Watcher::watch`] says no).
+
+use std::collections::HashMap;
+use std::os::fd::AsFd;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::SeqCst};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use nix::errno::Errno;
+use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify, WatchDescriptor};
+use nix::sys::stat::stat;
+use nix::sys::statfs::{
+    BTRFS_SUPER_MAGIC, EXT4_SUPER_MAGIC, F2FS_SUPER_MAGIC, FsType, OVERLAYFS_SUPER_MAGIC, TMPFS_MAGIC,
+    XFS_SUPER_MAGIC, statfs,
+};
+use nix::unistd::read;
+
+use super::beneath::{Links, Root};
+
+/// Directories watched at once; what lies elsewhere is looked up each time.
+const MOST_WATCHES: usize = 4096;
+
+/// Watched or not, the disk is asked again after this long: for what no event tells of, such as a
+/// file system mounted over a directory.
+const TRUSTED_FOR: Duration = Duration::from_secs(1);
+
+/// File systems whose every change passes through this kernel's own directory entries.
+const LOCAL: [FsType; 6] = [
+    EXT4_SUPER_MAGIC,
+    XFS_SUPER_MAGIC,
+    BTRFS_SUPER_MAGIC,
+    F2FS_SUPER_MAGIC,
+    TMPFS_MAGIC,
+    OVERLAYFS_SUPER_MAGIC,
+];
+
+/// One watched directory: which one it is, and how often something in it has changed.
+#[derive(Debug)]
+struct Directory {
+    device: u64,
+    inode: u64,
+    changes: AtomicU64,
+}
+
+#[derive(Debug, Default)]
+struct Known {
+    by_descriptor: HashMap<WatchDescriptor, Arc<Directory>>,
+    by_name: HashMap<Box<[u8]>, Arc<Directory>>,
+}
+
+/// All watches of one tree.
+#[derive(Debug)]
+pub struct Watcher {
+    /// None where the system gives us no inotify.
+    inotify: Option<Inotify>,
+    known: Mutex<Known>,
+    /// Threads between reading the queue and having told what they read.
+    telling: AtomicUsize,
+    born: Instant,
+}
+
+/// A directory and all above it, as one remembered outcome depends on them.
+#[derive(Debug)]
+pub struct Watched {
+    chain: Box<[Arc<Directory>]>,
+    /// Sum of changes under which the outcome was last found to hold.
+    seen: AtomicU64,
+    /// When that was, in milliseconds of the watcher's life.
+    checked: AtomicU64,
+}
+
+impl Watched {
+    /// Changes so far in all these directories: it only grows.
+    fn changes(&self) -> u64 {
+        self.chain.iter().map(|directory| directory.changes.load(SeqCst)).sum()
+    }
+}
+
+impl Watcher {
+    /// Nothing is watched yet.
+    pub fn new() -> Watcher {
+        Watcher {
+            inotify: Inotify::init(InitFlags::IN_CLOEXEC | InitFlags::IN_NONBLOCK).ok(),
+            known: Mutex::default(),
+            telling: AtomicUsize::new(0),
+            born: Instant::now(),
+        }
+    }
+
+    /// Watches `dir` and every directory between it and the root. None when that cannot be relied on.
+    /// Call it before looking at what the outcome is made from.
+    pub fn watch(&self, root: &Root, dir: &[u8]) -> Option<Watched> {
+        let ends = dir.iter().enumerate().filter(|&(_, &b)| b == b'/').map(|(at, _)| at);
+        let mut names: Vec<&[u8]> = ends.map(|end| &dir[..end]).collect();
+        names.push(dir);
+        if !dir.is_empty() {
+            names.push(b"");
+        }
+        let chain: Option<Box<[_]>> = names.into_iter().map(|name| self.watch_one(root, name)).collect();
+        let watched = Watched { chain: chain?, seen: AtomicU64::new(0), checked: AtomicU64::new(0) };
+        watched.seen.store(watched.changes(), SeqCst);
+        watched.checked.store(self.age(), SeqCst);
+        Some(watched)
+    }
+
+    fn watch_one(&self, root: &Root, name: &[u8]) -> Option<Arc<Directory>> {
+        let inotify = self.inotify.as_ref()?;
+        let found = root.stat(name, Links::Refuse).ok()?;
+        let is_it =
+            |directory: &Directory| (directory.device, directory.inode) == (found.st_dev, found.st_ino);
+        let mut known = self.known();
+        if let Some(directory) = known.by_name.get(name).filter(|directory| is_it(directory)) {
+            return Some(Arc::clone(directory));
+        }
+        if known.by_name.len() >= MOST_WATCHES {
+            return None;
+        }
+        let path = [root.path(), name].concat();
+        if !LOCAL.contains(&statfs(&path[..]).ok()?.filesystem_type()) {
+            return None;
+        }
+        let changes = AddWatchFlags::IN_CREATE
+            | AddWatchFlags::IN_DELETE
+            | AddWatchFlags::IN_MODIFY
+            | AddWatchFlags::IN_ATTRIB
+            | AddWatchFlags::IN_MOVE
+            | AddWatchFlags::IN_DELETE_SELF
+            | AddWatchFlags::IN_MOVE_SELF
+            | AddWatchFlags::IN_ONLYDIR;
+        let descriptor = inotify.add_watch(&path[..], changes).ok()?;
+        // The path is looked up from the top of the file system, which may have been moved about.
+        let there = stat(&path[..]).ok()?;
+        if (there.st_dev, there.st_ino) != (found.st_dev, found.st_ino) {
+            return None;
+        }
+        let fresh = || Directory { device: found.st_dev, inode: found.st_ino, changes: AtomicU64::new(0) };
+        let directory =
+            Arc::clone(known.by_descriptor.entry(descriptor).or_insert_with(|| Arc::new(fresh())));
+        known.by_name.insert(name.into(), Arc::clone(&directory));
+        Some(directory)
+    }
+
+    /// Has nothing changed since the outcome was last found to hold?
+    pub fn is_unchanged(&self, watched: &Watched) -> bool {
+        let trusted =
+            self.age().saturating_sub(watched.checked.load(SeqCst)) < TRUSTED_FOR.as_millis() as u64;
+        trusted && self.is_quiet() && watched.changes() == watched.seen.load(SeqCst)
+    }
+
+    /// The outcome was looked up anew and held: what `look` says counts from before the look.
+    pub fn confirm(&self, watched: &Watched, look: impl FnOnce() -> bool) -> bool {
+        self.is_quiet();
+        let (changes, age) = (watched.changes(), self.age());
+        let holds = look();
+        if holds {
+            watched.seen.store(changes, SeqCst);
+            watched.checked.store(age, SeqCst);
+        }
+        holds
+    }
+
+    /// Tells of every event in the queue. True when there was nothing to tell, and nobody else is about
+    /// to tell of something.
+    fn is_quiet(&self) -> bool {
+        let Some(inotify) = &self.inotify else { return false };
+        self.telling.fetch_add(1, SeqCst);
+        // A buffer too small for any event: EAGAIN = the queue is empty, EINVAL = it is not.
+        let quiet = match read(inotify.as_fd(), &mut [0]) {
+            Err(Errno::EAGAIN) => self.telling.load(SeqCst) == 1,
+            _ => {
+                self.tell(inotify);
+                false
+            }
+        };
+        self.telling.fetch_sub(1, SeqCst);
+        quiet
+    }
+
+    fn tell(&self, inotify: &Inotify) {
+        let mut known = self.known();
+        while let Ok(events) = inotify.read_events() {
+            for event in events {
+                if event.mask.contains(AddWatchFlags::IN_Q_OVERFLOW) {
+                    known.by_descriptor.values().for_each(|directory| changed(directory));
+                } else if let Some(directory) = known.by_descriptor.get(&event.wd) {
+                    changed(directory);
+                }
+                if event.mask.contains(AddWatchFlags::IN_IGNORED)
+                    && let Some(gone) = known.by_descriptor.remove(&event.wd)
+                {
+                    known.by_name.retain(|_, directory| !Arc::ptr_eq(directory, &gone));
+                }
+            }
+        }
+    }
+
+    /// Milliseconds since this watcher was made.
+    fn age(&self) -> u64 {
+        self.born.elapsed().as_millis() as u64
+    }
+
+    fn known(&self) -> MutexGuard<'_, Known> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn changed(directory: &Directory) {
+    directory.changes.fetch_add(1, SeqCst);
+}
