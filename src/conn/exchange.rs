@@ -19,7 +19,6 @@ use crate::request::{BodyLength, Method, Request, Version};
 use crate::resource::{Denied, Resource, Severity, vhost};
 use crate::response::head::{Frame, write as write_head};
 use crate::response::{Body, Response, error, refuse as refusal_page, respond};
-use crate::site::Site;
 use crate::throttle::Pacer;
 
 /// Content up to this size is copied behind its head and leaves in the same plain `send`.
@@ -56,7 +55,7 @@ pub fn answer(conn: &mut Connection, request: &Request<'_>, desk: &mut Desk) -> 
         let local = conn.socket.local_address().unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
         vhost::directory(request, local)
     });
-    let decision = decide(conn, request, vhost.as_deref(), &desk.site);
+    let decision = decide(conn, request, vhost.as_deref(), desk);
     let peer = Arc::clone(&conn.peer_text);
     let mut entry = record::entry(request, &peer, vhost.as_deref());
     entry.status = decision.response.status.0;
@@ -77,7 +76,8 @@ pub fn answer(conn: &mut Connection, request: &Request<'_>, desk: &mut Desk) -> 
 }
 
 /// resolve → respond. Nothing of the client is touched.
-fn decide(conn: &Connection, request: &Request<'_>, vhost: Option<&str>, site: &Site) -> Decision {
+fn decide(conn: &Connection, request: &Request<'_>, vhost: Option<&str>, desk: &Desk) -> Decision {
+    let site = &*desk.site;
     let policy = site.policy(vhost, SystemTime::now());
     if let Some(refusal) = &conn.refusal {
         return refusal_page(refusal, request, &policy).into();
@@ -85,7 +85,7 @@ fn decide(conn: &Connection, request: &Request<'_>, vhost: Option<&str>, site: &
     if request.method == Method::Unknown {
         return respond(request, Resource::Server, &policy).into();
     }
-    let found = match site.resolver.resolve(request, vhost) {
+    let found = match site.resolver.resolve(request, vhost, &*desk.slow) {
         Ok(found) => found,
         Err(denied) => {
             note(conn, request, &denied);

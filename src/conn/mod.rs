@@ -13,6 +13,7 @@
 //! ```
 
 use std::net::{IpAddr, SocketAddr, TcpStream};
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -89,7 +90,6 @@ enum Step {
 }
 
 /// One worker's workplace: buffers that are reused for every connection, and what it may read.
-#[derive(Debug)]
 pub struct Desk {
     /// The configuration in force.
     pub site: Arc<Site>,
@@ -97,22 +97,24 @@ pub struct Desk {
     pub draining: bool,
     /// How long a patient read may wait for its first byte.
     pub patience: Duration,
+    /// To be called before anything that may take long: others go on meanwhile.
+    slow: Rc<dyn Fn()>,
     clock: Clock,
     input: Input,
     output: Vec<u8>,
 }
 
 impl Desk {
-    /// A workplace under `site`.
-    pub fn new(site: Arc<Site>, patience: Duration) -> Desk {
+    /// A workplace under `site`; `slow` is called before anything that may take long.
+    pub fn new(site: Arc<Site>, patience: Duration, slow: Rc<dyn Fn()>) -> Desk {
         let clock = Clock::new(SystemTime::now(), &site.head_policy);
         let input = Input::with_room_for(site.config.limits.head);
-        Desk { site, draining: false, patience, clock, input, output: Vec::with_capacity(8192) }
+        Desk { site, draining: false, patience, slow, clock, input, output: Vec::with_capacity(8192) }
     }
 
     /// Changes to another configuration, between turns.
     pub fn refit(&mut self, site: Arc<Site>) {
-        *self = Desk { draining: self.draining, ..Desk::new(site, self.patience) };
+        *self = Desk { draining: self.draining, ..Desk::new(site, self.patience, Rc::clone(&self.slow)) };
     }
 }
 

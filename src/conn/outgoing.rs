@@ -99,6 +99,11 @@ impl Outgoing {
         self.segments.is_empty()
     }
 
+    /// The next bytes come from a file, which may have to be fetched from a disk.
+    pub fn reads_disk(&self) -> bool {
+        matches!(self.segments.front(), Some(Segment::File(..)))
+    }
+
     /// Sends up to `most` bytes in one call, without waiting.
     pub fn send(&mut self, socket: &mut Socket, most: u64) -> Progress {
         let progress = match self.segments.front() {

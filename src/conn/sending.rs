@@ -82,6 +82,9 @@ impl Sending {
                 Some(Allowance::Bytes(n)) => n.min(share.bytes),
                 None => share.bytes,
             };
+            if self.outgoing.reads_disk() {
+                (desk.slow)();
+            }
             let progress = self.outgoing.send(&mut conn.socket, most);
             self.account(progress, share);
             match progress {

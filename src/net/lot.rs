@@ -8,6 +8,7 @@
 //! comes to park, finds the note and tries again. So no wake-up is lost, and a connection is never in
 //! two places: whoever takes it out of its slot, under the slot's lock, has it.
 
+use std::collections::VecDeque;
 use std::io;
 use std::os::fd::RawFd;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst, fence};
@@ -18,8 +19,8 @@ use nix::errno::Errno;
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 use nix::sys::eventfd::{EfdFlags, EventFd};
 
-use super::Held;
 use super::deadlines::{Alarm, Deadlines, Due};
+use super::{Handed, Held};
 use crate::conn::wait::{On, Wait, Wake};
 
 /// Descriptor numbers that a slot can be had for.
@@ -157,9 +158,9 @@ impl Lot {
         Ok(())
     }
 
-    /// Waits in the set until something happens, or with `block` unset only looks; hands every
-    /// connection that is ready to `serve`. `is_handed` tells whether the channel holds something.
-    pub fn wait(&self, block: bool, is_handed: &dyn Fn() -> bool, serve: &mut dyn FnMut(Box<Held>, Wake)) {
+    /// Waits in the set until something happens, or with `block` unset only looks; takes out every
+    /// connection that is ready. `is_handed` tells whether the channel holds something.
+    pub fn wait(&self, block: bool, is_handed: &dyn Fn() -> bool, ready: &mut VecDeque<Handed>) {
         let mut events = [EpollEvent::empty(); BATCH];
         let count = if block {
             self.idle.fetch_add(1, SeqCst);
@@ -174,10 +175,8 @@ impl Lot {
         };
         // An interrupted wait is a wait in which nothing happened.
         for event in &events[..count.unwrap_or(0)] {
-            if event.data() != BELL
-                && let Some((held, wake)) = self.take(event.data(), event.events())
-            {
-                serve(held, wake);
+            if event.data() != BELL {
+                ready.extend(self.take(event.data(), event.events()));
             }
         }
     }

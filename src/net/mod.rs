@@ -12,7 +12,8 @@
 //! does all that can be done without waiting on the client; whatever then waits — for a request,
 //! for room in a socket buffer, for a throttle's pause to end — waits in the [`lot`], so no slow client
 //! holds a worker. Workers themselves wait in one place only, the lot's readiness set, in which an
-//! event descriptor rings when something was put into the channel.
+//! event descriptor rings when something was put into the channel. As many serve as there are
+//! processors; the rest of the pool stands by for turns that may take long ([`reserve`]).
 
 use std::io;
 use std::net::TcpListener;
@@ -33,11 +34,13 @@ mod acceptor;
 mod deadlines;
 mod gate;
 mod lot;
+mod reserve;
 mod worker;
 
 use acceptor::Acceptor;
 use gate::{Gate, Permit};
 use lot::Lot;
+use reserve::Reserve;
 
 /// A worker's stack: a turn needs some tens of KiB at its deepest.
 const WORKER_STACK: usize = 256 * 1024;
@@ -59,6 +62,7 @@ type Handed = (Box<Held>, Wake);
 struct Floor {
     lot: Lot,
     gate: Arc<Gate>,
+    reserve: Reserve,
     to_workers: Sender<Handed>,
     handed: Receiver<Handed>,
     site: RwLock<Arc<Site>>,
@@ -109,6 +113,7 @@ impl Server {
         let floor = Arc::new(Floor {
             lot: Lot::new()?,
             gate: Gate::new(most, Arc::clone(&site.stats)),
+            reserve: Reserve::new(processors()),
             to_workers,
             handed,
             site: RwLock::new(site),
@@ -186,6 +191,7 @@ impl Drop for Server {
         self.wait_empty(Duration::from_secs(1));
         self.floor.ended.store(true, Relaxed);
         self.floor.lot.end();
+        self.floor.reserve.dismiss();
         if let Some(timer) = self.timer.take() {
             let _ = timer.join();
         }
@@ -196,10 +202,11 @@ impl Drop for Server {
 /// Enough that a few may wait for a disk while the processors stay busy.
 fn worker_count(site: &Site) -> usize {
     match site.config.workers {
-        0 => {
-            let processors = std::thread::available_parallelism().map_or(2, NonZero::get);
-            (2 * processors).clamp(4, 64)
-        }
+        0 => (2 * processors()).clamp(4, 64),
         n => n,
     }
+}
+
+fn processors() -> usize {
+    std::thread::available_parallelism().map_or(2, NonZero::get)
 }

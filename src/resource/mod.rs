@@ -147,16 +147,23 @@ impl Resolver {
         &self.root
     }
 
-    /// What `request` names, if it may have it. `vhost` is the directory of its virtual host.
+    /// What `request` names, if it may have it. `vhost` is the directory of its virtual host; `slow` is
+    /// called before anything that may take long.
     ///
     /// # Errors
     /// [`Denied`]: the status to answer, and what to tell the operator.
-    pub fn resolve(&self, request: &Request<'_>, vhost: Option<&str>) -> Result<Found, Denied> {
+    pub fn resolve(
+        &self,
+        request: &Request<'_>,
+        vhost: Option<&str>,
+        slow: &dyn Fn(),
+    ) -> Result<Found, Denied> {
         if request.asterisk {
             return Ok(Found { resource: Resource::Server, user: None, name: Arc::from(&b"*"[..]) });
         }
         let name = mapped(request, vhost);
         let Some(entry) = self.cache.valid(&name, &self.root) else {
+            slow();
             return self.look_up(request, vhost, &mut |_| {});
         };
         let user = if entry.protected || self.config.global_passwd {

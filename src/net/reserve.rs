@@ -1,0 +1,75 @@
+//! Who serves, and who stands by.
+//!
+//! As many workers as there are processors serve at the front; more would only take turns on them, and
+//! pay for each change. The others stand by. A worker about to do something that may take long without
+//! using a processor, or that would keep others waiting — a look-up on disk, a file's bytes, a slow
+//! password hash, the start of a script — steps aside for the length of its turn, and one of those
+//! who stand by comes forward.
+
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+
+/// Posts at the front, and who waits for one.
+#[derive(Debug)]
+pub struct Reserve {
+    posts: usize,
+    taken: AtomicUsize,
+    standing_by: AtomicUsize,
+    lock: Mutex<()>,
+    free: Condvar,
+}
+
+impl Reserve {
+    /// `posts` workers serve at once, except while some step aside.
+    pub fn new(posts: usize) -> Reserve {
+        Reserve {
+            posts,
+            taken: AtomicUsize::new(0),
+            standing_by: AtomicUsize::new(0),
+            lock: Mutex::new(()),
+            free: Condvar::new(),
+        }
+    }
+
+    /// Takes a post, standing by until one is free; returns at once when `ended`.
+    pub fn come_forward(&self, ended: &AtomicBool) {
+        if self.try_take() {
+            return;
+        }
+        let mut guard = self.guard();
+        self.standing_by.fetch_add(1, SeqCst);
+        // Looked at again after being counted: whoever frees a post from here on sees us, and calls.
+        while !self.try_take() && !ended.load(SeqCst) {
+            guard = self.free.wait(guard).unwrap_or_else(PoisonError::into_inner);
+        }
+        self.standing_by.fetch_sub(1, SeqCst);
+    }
+
+    fn try_take(&self) -> bool {
+        self.taken.fetch_update(SeqCst, SeqCst, |taken| (taken < self.posts).then_some(taken + 1)).is_ok()
+    }
+
+    /// Frees a post, and calls somebody forward.
+    pub fn step_aside(&self) {
+        self.taken.fetch_sub(1, SeqCst);
+        if self.standing_by.load(SeqCst) > 0 {
+            drop(self.guard());
+            self.free.notify_one();
+        }
+    }
+
+    /// The slow part is over: back to the front, unless it is full.
+    pub fn step_back(&self, ended: &AtomicBool) {
+        self.come_forward(ended);
+    }
+
+    /// Lets everybody go.
+    pub fn dismiss(&self) {
+        drop(self.guard());
+        self.free.notify_all();
+    }
+
+    fn guard(&self) -> MutexGuard<'_, ()> {
+        self.lock.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
