@@ -5,6 +5,7 @@
 
 mod support;
 
+mod boot;
 mod compliance;
 mod e2e;
 mod lot;

@@ -1,0 +1,83 @@
+//! `--check`, `--healthcheck` and the other commands that start no server.
+
+use std::process::Output;
+
+use super::{run, stderr, stdout, thttpd};
+use crate::support::server::free_port;
+use crate::support::{Server, Tree, is_root};
+
+fn check(flags: &[&str]) -> Output {
+    run(thttpd().args(flags).arg("--check"))
+}
+
+#[test]
+fn a_sound_configuration_is_called_so() {
+    let tree = Tree::new();
+    let output = check(&["-d", tree.www().to_str().unwrap(), "-l", "-"]);
+    assert_eq!((output.status.code(), stdout(&output).as_str()), (Some(0), "the configuration is sound\n"));
+}
+
+#[test]
+fn every_problem_is_told_in_a_line_of_its_own() {
+    let tree = Tree::new();
+    let throttles = tree.beside("throttles", "**.jpg 1000\n\n**.png many\n");
+    let throttles = throttles.to_str().unwrap();
+    let flags =
+        ["-d", "/nonexistent/www", "-t", throttles, "-l", "/nonexistent/log", "-h", "no.such.example"];
+    let output = check(&flags);
+    assert_eq!(output.status.code(), Some(1));
+    let text = stderr(&output);
+    for part in [
+        "no.such.example - Name or service not known",
+        "dir: /nonexistent/www - No such file or directory",
+        &format!("{throttles}:3 - **.png many"),
+        "logfile: /nonexistent/log - No such file or directory",
+    ] {
+        assert_eq!(text.lines().filter(|line| line.contains(part)).count(), 1, "{part:?} in {text}");
+    }
+    assert_eq!(text.lines().count(), 4, "{text}");
+}
+
+#[test]
+fn a_user_is_checked_where_it_would_be_used() {
+    if is_root() {
+        let output = check(&["-u", "no-such-user", "-l", "-"]);
+        assert!(stderr(&output).contains("unknown user - 'no-such-user'"), "{}", stderr(&output));
+    }
+}
+
+#[test]
+fn checking_changes_nothing() {
+    let tree = Tree::new();
+    let (log, pid) = (tree.dir().join("log"), tree.dir().join("pid"));
+    let flags =
+        ["-l", log.to_str().unwrap(), "-i", pid.to_str().unwrap(), "-d", tree.www().to_str().unwrap()]
+            .map(str::to_owned);
+    let flags: Vec<&str> = flags.iter().map(String::as_str).collect();
+    assert!(check(&flags).status.success());
+    assert!(!log.exists() && !pid.exists());
+}
+
+#[test]
+fn a_running_server_is_healthy_and_a_missing_one_is_not() {
+    let tree = Tree::new();
+    let server = Server::start(&tree, &[]);
+    let port = server.port.to_string();
+    let healthy = run(thttpd().args(["-p", &port, "--healthcheck"]));
+    assert_eq!(healthy.status.code(), Some(0));
+    assert_eq!(stdout(&healthy), format!("healthy: http://localhost:{port}/ answers 200\n"));
+    let missing = run(thttpd().args(["--healthcheck", &server.url("/nosuch")]));
+    assert_eq!(missing.status.code(), Some(0), "it answers, if only 404");
+    drop(server);
+    let dead = run(thttpd().args(["-p", &free_port().to_string(), "--healthcheck"]));
+    assert_eq!(dead.status.code(), Some(1));
+    assert!(stderr(&dead).starts_with("unhealthy: "), "{}", stderr(&dead));
+}
+
+#[test]
+fn the_version_is_told() {
+    for flag in ["-V", "--version"] {
+        let output = run(thttpd().arg(flag));
+        assert_eq!((output.status.code(), stdout(&output).as_str()), (Some(0), "thttpd/3.0.0\n"));
+    }
+}

@@ -1,0 +1,186 @@
+//! Every way not to start: one line with what to do, and status 1, in the foreground and from the
+//! background alike.
+
+use std::net::TcpListener;
+use std::os::unix::fs::symlink;
+use std::os::unix::process::CommandExt;
+use std::process::Command;
+
+use super::{run, stderr, thttpd};
+use crate::support::server::free_port;
+use crate::support::{Tree, is_root};
+
+/// Runs the server with `flags`, in the foreground and not, and checks the one line that it says.
+fn refuses(flags: &[&str], says: &str, advises: &str) {
+    refuses_as(thttpd, flags, says, advises);
+}
+
+fn refuses_as(command: impl Fn() -> Command, flags: &[&str], says: &str, advises: &str) {
+    for foreground in [true, false] {
+        let mut command = command();
+        command.args(foreground.then_some("-D")).args(flags);
+        let output = run(&mut command);
+        let text = stderr(&output);
+        let line = text.lines().last().unwrap_or_default();
+        assert_eq!(output.status.code(), Some(1), "{flags:?}: {text}");
+        assert!(line.starts_with(env!("CARGO_BIN_EXE_thttpd")), "{text}");
+        assert!(line.contains(says), "foreground {foreground}: {text:?} lacks {says:?}");
+        assert!(line.contains(advises), "foreground {foreground}: {text:?} lacks {advises:?}");
+    }
+}
+
+/// As somebody who is not root.
+fn unprivileged() -> Command {
+    let mut command = thttpd();
+    command.uid(65534).gid(65534);
+    command
+}
+
+/// Flags that are sound, for a tree and a port that are.
+fn sound(tree: &Tree) -> Vec<String> {
+    let www = tree.www();
+    let words = ["-d", www.to_str().unwrap(), "-l", "/dev/null", "-h", "127.0.0.1", "-p"];
+    words.iter().map(ToString::to_string).chain([free_port().to_string()]).collect()
+}
+
+fn refuses_beside_sound_flags(tree: &Tree, flags: &[&str], says: &str, advises: &str) {
+    let sound = sound(tree);
+    let all: Vec<&str> = sound.iter().map(String::as_str).chain(flags.iter().copied()).collect();
+    refuses(&all, says, advises);
+}
+
+#[test]
+fn a_directory_that_is_not_there() {
+    let tree = Tree::new();
+    refuses_beside_sound_flags(&tree, &["-d", "/nonexistent/www"], "chdir - No such file or directory", "-d");
+}
+
+#[test]
+fn a_directory_that_is_a_file() {
+    let tree = Tree::new();
+    let file = tree.file("a.txt", "x");
+    refuses_beside_sound_flags(&tree, &["-d", file.to_str().unwrap()], "chdir - Not a directory", "-d");
+}
+
+#[test]
+fn a_data_directory_that_is_not_there() {
+    let tree = Tree::new();
+    refuses_beside_sound_flags(&tree, &["-dd", "none"], "data_dir chdir - No such file or directory", "-dd");
+}
+
+#[test]
+fn a_throttle_file_that_cannot_be_read() {
+    let tree = Tree::new();
+    refuses_beside_sound_flags(&tree, &["-t", "/nonexistent/t"], "/nonexistent/t - No such file", "-t");
+}
+
+#[test]
+fn a_log_file_that_cannot_be_written() {
+    let tree = Tree::new();
+    refuses_beside_sound_flags(&tree, &["-l", "/nonexistent/log"], "/nonexistent/log - No such file", "-l");
+    let dir = tree.www();
+    refuses_beside_sound_flags(&tree, &["-l", dir.to_str().unwrap()], "Is a directory", "-l");
+}
+
+#[test]
+fn a_log_file_that_is_a_symbolic_link_is_not_for_root() {
+    if !is_root() {
+        return;
+    }
+    let tree = Tree::new();
+    let target = tree.beside("precious", "");
+    let link = tree.dir().join("log");
+    symlink(target, &link).unwrap();
+    refuses_beside_sound_flags(&tree, &["-l", link.to_str().unwrap()], "symbolic link", "-l");
+}
+
+#[test]
+fn a_port_that_is_taken() {
+    let tree = Tree::new();
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = taken.local_addr().unwrap().port().to_string();
+    let says = format!("bind 127.0.0.1:{port} - Address already in use");
+    refuses_beside_sound_flags(&tree, &["-p", &port], &says, "-p");
+}
+
+#[test]
+fn an_address_of_another_machine() {
+    let tree = Tree::new();
+    refuses_beside_sound_flags(&tree, &["-h", "192.0.2.1"], "bind 192.0.2.1", "-h");
+}
+
+#[test]
+fn a_host_name_nobody_knows() {
+    let tree = Tree::new();
+    let says = "getaddrinfo no.such.host.example - Name or service not known";
+    refuses_beside_sound_flags(&tree, &["-h", "no.such.host.example"], says, "/etc/hosts");
+}
+
+#[test]
+fn a_user_nobody_knows() {
+    if is_root() {
+        let tree = Tree::new();
+        refuses_beside_sound_flags(&tree, &["-u", "no-such-user"], "unknown user - 'no-such-user'", "-u");
+    }
+}
+
+#[test]
+fn a_pid_file_that_is_a_symbolic_link() {
+    let tree = Tree::new();
+    let target = tree.beside("precious", "text");
+    let link = tree.dir().join("pid");
+    symlink(&target, &link).unwrap();
+    refuses_beside_sound_flags(&tree, &["-i", link.to_str().unwrap()], "pid - ", "-i");
+    assert_eq!(std::fs::read_to_string(target).unwrap(), "text");
+}
+
+#[test]
+fn too_few_descriptors() {
+    let tree = Tree::new();
+    let limited = || {
+        let mut command = Command::new("sh");
+        command.args(["-c", "ulimit -n 40; exec \"$0\" \"$@\"", env!("CARGO_BIN_EXE_thttpd")]);
+        command
+    };
+    let flags = sound(&tree);
+    let flags: Vec<&str> = flags.iter().map(String::as_str).collect();
+    refuses_as(limited, &flags, "only 40 descriptors", "ulimit -n");
+}
+
+#[test]
+fn a_port_of_roots_for_somebody_else() {
+    let lowest = std::fs::read_to_string("/proc/sys/net/ipv4/ip_unprivileged_port_start");
+    let lowest = lowest.ok().and_then(|port| port.trim().parse::<u16>().ok());
+    if !is_root() || lowest.is_some_and(|lowest| lowest < 80) {
+        return eprintln!("skipped: every port is everybody's here");
+    }
+    let tree = Tree::new();
+    let www = tree.www();
+    let flags = ["-p", "79", "-h", "127.0.0.1", "-d", www.to_str().unwrap(), "-l", "/dev/null"];
+    refuses_as(unprivileged, &flags, "bind 127.0.0.1:79 - Permission denied", "-p");
+}
+
+#[test]
+fn chroot_for_somebody_who_is_not_root() {
+    if !is_root() {
+        return;
+    }
+    let tree = Tree::new();
+    let sound = sound(&tree);
+    let flags: Vec<&str> = sound.iter().map(String::as_str).chain(["-r"]).collect();
+    refuses_as(unprivileged, &flags, "chroot - Operation not permitted", "root");
+}
+
+#[test]
+fn sockets_that_are_handed_over_must_be_listening_ones() {
+    let tree = Tree::new();
+    let handed = || {
+        let mut command = Command::new("sh");
+        let script = "exec 3</dev/null; LISTEN_FDS=1 LISTEN_PID=$$ exec \"$0\" \"$@\"";
+        command.args(["-c", script, env!("CARGO_BIN_EXE_thttpd")]);
+        command
+    };
+    let flags = sound(&tree);
+    let flags: Vec<&str> = flags.iter().map(String::as_str).collect();
+    refuses_as(handed, &flags, "LISTEN_FDS - ", "ListenStream=");
+}

@@ -1,0 +1,141 @@
+//! Root: used for what needs it, then gone for good; and the same inside a chroot.
+
+use std::fs;
+use std::os::unix::fs::{MetadataExt, chown};
+use std::path::Path;
+use std::process::Command;
+
+use nix::sys::signal::Signal;
+
+use super::{Running, read, thttpd};
+use crate::support::server::free_port;
+use crate::support::{Client, Server, Tree, eventually, is_root};
+
+/// The numbers of a field of `/proc/PID/…/status`.
+fn numbers(status: &Path, field: &str) -> Vec<u32> {
+    let text = read(status);
+    let line = text.lines().find(|line| line.starts_with(field)).expect(field);
+    line.split_whitespace().skip(1).filter_map(|word| word.parse().ok()).collect()
+}
+
+#[test]
+fn every_thread_is_the_user_and_nobody_else() {
+    if !is_root() {
+        return;
+    }
+    let tree = Tree::new();
+    let server = Server::start(&tree, &["-u", "12345:23456"]);
+    let threads: Vec<_> = fs::read_dir(format!("/proc/{}/task", server.pid())).unwrap().flatten().collect();
+    assert!(threads.len() > 3, "workers are running");
+    for thread in threads {
+        let status = thread.path().join("status");
+        assert_eq!(numbers(&status, "Uid:"), [12345; 4]);
+        assert_eq!(numbers(&status, "Gid:"), [23456; 4]);
+        assert_eq!(numbers(&status, "Groups:"), [23456]);
+    }
+}
+
+#[test]
+fn what_only_root_may_read_is_not_served() {
+    if !is_root() {
+        return;
+    }
+    let tree = Tree::new();
+    tree.file("dir/a.txt", "secret");
+    tree.mode("dir", 0o700);
+    let server = Server::start(&tree, &["-u", "nobody"]);
+    assert_ne!(server.connect().get("/dir/a.txt").status, 200);
+}
+
+#[test]
+fn somebody_who_is_not_root_stays_who_they_are() {
+    use std::os::unix::process::CommandExt;
+    if !is_root() {
+        return;
+    }
+    let tree = Tree::new();
+    tree.file("a.txt", "hello");
+    let port = free_port();
+    let mut command = thttpd();
+    command.args(["-D", "-h", "127.0.0.1", "-p", &port.to_string(), "-l", "-", "-u", "no-such-user"]);
+    let server = Running::start(command.arg("-d").arg(tree.www()).uid(54321).gid(54321), port);
+    assert_eq!(numbers(format!("/proc/{}/status", server.pid()).as_ref(), "Uid:"), [54321; 4]);
+    assert_eq!(Client::connect(([127, 0, 0, 1], port).into()).get("/a.txt").text(), "hello");
+}
+
+/// `zone` in the environment, which names a file that the new root does not have.
+fn in_zone(zone: &'static str) -> impl Fn(&mut Command) {
+    move |command| {
+        command.env("TZ", zone);
+    }
+}
+
+#[test]
+fn in_a_new_root_the_log_keeps_the_local_time() {
+    if !is_root() {
+        return;
+    }
+    if !Path::new("/usr/share/zoneinfo/Asia/Kolkata").exists() {
+        return eprintln!("skipped: no zone files here");
+    }
+    let tree = Tree::new();
+    tree.file("a.txt", "hello");
+    // Kolkata has no summer time; Jerusalem's rule is one of those that need an extension of POSIX.
+    for (zone, offsets) in [("Asia/Kolkata", &[" +0530]"][..]), (":Asia/Jerusalem", &[" +0200]", " +0300]"])]
+    {
+        let server = Server::start_with(&tree, &["-r"], in_zone(zone));
+        let root = fs::read_link(format!("/proc/{}/root", server.pid())).unwrap();
+        assert_eq!(root, tree.www().canonicalize().unwrap());
+        assert_eq!(server.connect().get("/a.txt").text(), "hello");
+        let line = server.logged("GET /a.txt");
+        assert!(offsets.iter().any(|offset| line.contains(offset)), "{zone}: {line}");
+    }
+}
+
+#[test]
+fn in_a_new_root_hup_opens_the_log_anew_though_it_lies_outside() {
+    if !is_root() {
+        return;
+    }
+    let tree = Tree::new();
+    tree.file("a.txt", "hello");
+    let logs = tree.dir().join("logs");
+    fs::create_dir(&logs).unwrap();
+    chown(&logs, Some(65534), Some(65534)).unwrap();
+    let log = logs.join("log");
+    let server = Server::start(&tree, &["-r", "-u", "nobody", "-l", log.to_str().unwrap()]);
+    server.connect().get("/a.txt");
+    eventually("the first line is written", || read(&log).contains("GET /a.txt"));
+    fs::rename(&log, logs.join("old")).unwrap();
+    server.signal(Signal::SIGHUP);
+    eventually("there is a new file", || log.exists());
+    server.connect().get("/a.txt?2");
+    eventually("the next line is in it", || read(&log).contains("GET /a.txt?2"));
+    assert!(!read(&logs.join("old")).contains("?2"));
+    assert_eq!(fs::metadata(&log).unwrap().uid(), 65534);
+}
+
+#[test]
+fn a_data_directory_lies_in_the_new_root() {
+    if !is_root() {
+        return;
+    }
+    let tree = Tree::new();
+    tree.file("data/a.txt", "inside");
+    tree.file("a.txt", "above");
+    let server = Server::start(&tree, &["-r", "-dd", "/data"]);
+    assert_eq!(server.connect().get("/a.txt").text(), "inside");
+}
+
+#[test]
+fn a_log_file_is_given_to_the_user_and_kept_from_the_world() {
+    if !is_root() {
+        return;
+    }
+    let tree = Tree::new();
+    let log = tree.dir().join("fresh");
+    let _server = Server::start(&tree, &["-u", "12345:23456", "-l", log.to_str().unwrap()]);
+    let meta = fs::metadata(&log).unwrap();
+    assert_eq!((meta.uid(), meta.gid()), (12345, 23456));
+    assert_eq!(meta.mode() & 0o027, 0);
+}

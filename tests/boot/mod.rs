@@ -1,0 +1,109 @@
+//! Start, signals, logs and end: what an administrator sees. Tests that change users, roots or limits
+//! need root and say so where they cannot run.
+
+use std::fs;
+use std::net::TcpStream;
+use std::path::Path;
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+use crate::support::eventually;
+
+mod access_log;
+mod background;
+mod check;
+mod confined;
+mod failures;
+mod identity;
+mod reload;
+mod signals;
+mod syslog;
+mod syslogd;
+mod systemd;
+mod watchdog;
+
+/// The server's binary, with nothing inherited that would change what it does.
+fn thttpd() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_thttpd"));
+    for name in ["NOTIFY_SOCKET", "WATCHDOG_USEC", "LISTEN_FDS", "LISTEN_PID", "TZ"] {
+        command.env_remove(name);
+    }
+    // No test writes to the system's own log.
+    command.env("THTTPD_SYSLOG_SOCKET", "/nonexistent/log");
+    command.stdin(Stdio::null());
+    command
+}
+
+/// Runs to the end, which comes by itself.
+fn run(command: &mut Command) -> Output {
+    command.output().unwrap()
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+fn stdout(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+/// A server in the foreground that was started by a command of the test's own; killed on drop.
+struct Running(Child);
+
+impl Running {
+    /// Starts `command` and waits until the port answers.
+    fn start(command: &mut Command, port: u16) -> Running {
+        let mut running = Running(command.spawn().unwrap());
+        eventually("the server listens", || {
+            assert_eq!(running.0.try_wait().unwrap(), None, "the server has ended");
+            TcpStream::connect(("127.0.0.1", port)).is_ok()
+        });
+        running
+    }
+
+    fn pid(&self) -> u32 {
+        self.0.id()
+    }
+
+    fn signal(&self, signal: Signal) {
+        kill(Pid::from_raw(self.pid() as i32), signal).unwrap();
+    }
+
+    /// Sends `signal` and waits for the end.
+    fn end(&mut self, signal: Signal) -> ExitStatus {
+        self.signal(signal);
+        self.wait()
+    }
+
+    fn wait(&mut self) -> ExitStatus {
+        let deadline = Instant::now() + Duration::from_secs(20);
+        loop {
+            if let Some(status) = self.0.try_wait().unwrap() {
+                return status;
+            }
+            assert!(Instant::now() < deadline, "the server did not end");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// Whether process `pid` is there and not just waiting to be taken notice of.
+fn is_running(pid: i32) -> bool {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    // The state follows the name, which stands in parentheses.
+    stat.rsplit_once(") ").is_some_and(|(_, rest)| !rest.starts_with(['Z', 'X']))
+}
+
+fn read(path: &Path) -> String {
+    fs::read_to_string(path).unwrap_or_default()
+}

@@ -1,0 +1,71 @@
+//! HUP with `reload_on_hup`: the configuration is read again, and nobody notices.
+
+use std::fs;
+
+use nix::sys::signal::Signal;
+
+use super::read;
+use crate::support::{Server, Tree, eventually};
+
+/// A server whose configuration can be changed, and which has `flags` besides.
+fn start(tree: &Tree, config: &str, flags: &[&str]) -> Server {
+    let path = tree.beside("conf", config);
+    let all: Vec<&str> = ["-C", path.to_str().unwrap()].into_iter().chain(flags.iter().copied()).collect();
+    Server::start_with(tree, &all, |command| {
+        command.env("THTTPD_SYSLOG_SOCKET", "/nonexistent/log");
+    })
+}
+
+#[test]
+fn a_changed_configuration_holds_for_the_next_request_of_the_same_connection() {
+    let tree = Tree::new();
+    tree.file("a.txt", "hello");
+    let server = start(&tree, "reload_on_hup charset=utf-8", &[]);
+    let mut client = server.connect();
+    assert!(client.get("/a.txt").head.contains("charset=utf-8"));
+    tree.beside("conf", "reload_on_hup charset=latin-9");
+    server.signal(Signal::SIGHUP);
+    eventually("the new charset", || client.get("/a.txt").head.contains("charset=latin-9"));
+}
+
+#[test]
+fn a_mistake_in_the_configuration_leaves_the_old_one_in_force() {
+    let tree = Tree::new();
+    tree.file("a.txt", "hello");
+    let server = start(&tree, "reload_on_hup charset=utf-8", &[]);
+    tree.beside("conf", "reload_on_hup charset=latin-9\nport=abc");
+    server.signal(Signal::SIGHUP);
+    eventually("the mistake is told, with its place", || {
+        let text = read(&server.stderr);
+        text.contains("configuration not read again") && text.contains("conf:2: port=abc")
+    });
+    assert!(server.connect().get("/a.txt").head.contains("charset=utf-8"));
+}
+
+#[test]
+fn what_needs_a_restart_is_named() {
+    let tree = Tree::new();
+    let server = start(&tree, "reload_on_hup", &[]);
+    tree.beside("conf", "reload_on_hup workers=7");
+    server.signal(Signal::SIGHUP);
+    eventually("the option is named", || {
+        read(&server.stderr).contains("a restart is needed to change workers")
+    });
+}
+
+#[test]
+fn without_the_option_hup_reads_nothing_again() {
+    let tree = Tree::new();
+    tree.file("a.txt", "hello");
+    let mut server = start(&tree, "charset=utf-8", &[]);
+    fs::rename(&server.log, tree.dir().join("old")).unwrap();
+    if nix::unistd::geteuid().is_root() {
+        std::os::unix::fs::chown(tree.dir(), Some(65534), Some(65534)).unwrap();
+    }
+    tree.beside("conf", "charset=latin-9");
+    server.signal(Signal::SIGHUP);
+    let log = server.log.clone();
+    eventually("HUP is obeyed", || log.exists());
+    assert!(server.connect().get("/a.txt").head.contains("charset=utf-8"));
+    assert!(server.is_alive());
+}

@@ -1,0 +1,164 @@
+//! The system log: exact messages, and a daemon that goes, comes back, or does not listen.
+
+use std::fs;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use chrono::{Datelike, Local};
+use nix::sys::signal::Signal;
+
+use super::syslogd::Syslogd;
+use super::{Running, thttpd};
+use crate::support::server::free_port;
+use crate::support::{Client, Server, Tree, is_root};
+
+/// Serves `tree` with `flags` and talks to the daemon at `tree`'s socket.
+fn start(tree: &Tree, flags: &[&str]) -> (Running, u16) {
+    let port = free_port();
+    let mut command = thttpd();
+    command.args(["-D", "-h", "127.0.0.1", "-p", &port.to_string(), "-d"]).arg(tree.www()).args(flags);
+    command
+        .env("THTTPD_SYSLOG_SOCKET", tree.dir().join("socket"))
+        .stderr(fs::File::create(tree.dir().join("stderr")).unwrap());
+    (Running::start(&mut command, port), port)
+}
+
+/// A message without its time: priority, name and process, text.
+fn parts(message: &str, pid: u32) -> (u8, &str) {
+    let (priority, rest) = message.strip_prefix('<').and_then(|rest| rest.split_once('>')).expect(message);
+    let now = Local::now();
+    assert_eq!(&rest[..7], format!("{} {:2} ", now.format("%b"), now.day()), "{message}");
+    let text = rest[16..].strip_prefix(&format!("thttpd[{pid}]: ")).expect(message);
+    (priority.parse().unwrap(), text)
+}
+
+const WARNING: u8 = 3 * 8 + 4;
+const NOTICE: u8 = 3 * 8 + 5;
+const INFO: u8 = 3 * 8 + 6;
+
+#[test]
+fn a_servers_life_is_told_in_thttpds_words() {
+    let tree = Tree::new();
+    tree.file("a.txt", "hello");
+    let mut syslogd = Syslogd::bind(&tree.dir().join("socket"));
+    let log = tree.dir().join("log");
+    let (mut server, port) = start(&tree, &["-l", log.to_str().unwrap(), "-o", "nolandlock"]);
+    let pid = server.pid();
+    let mut expected = vec![
+        (INFO, "landlock is switched off".to_owned()),
+        (NOTICE, format!("thttpd/3.0.0 starting on 127.0.0.1, port {port}")),
+        (NOTICE, "re-opening logfile".to_owned()),
+        (NOTICE, "exiting due to signal 15".to_owned()),
+    ];
+    if nix::unistd::geteuid().is_root() {
+        expected.insert(0, (WARNING, "started as root without requesting chroot(), warning only".to_owned()));
+        std::os::unix::fs::chown(tree.dir(), Some(65534), Some(65534)).unwrap();
+    }
+    Client::connect(([127, 0, 0, 1], port).into()).get("/a.txt");
+    server.signal(Signal::SIGHUP);
+    syslogd.until("re-opening");
+    server.end(Signal::SIGTERM);
+    let seen = syslogd.until("exiting").to_vec();
+    let seen: Vec<_> = seen.iter().map(|message| parts(message, pid)).collect();
+    let stats = seen.iter().position(|(_, text)| text.starts_with("up ")).expect("statistics at the end");
+    let (_, block) = seen.split_at(stats);
+    assert_eq!(block.len(), 4, "{block:?}");
+    assert!(block.iter().all(|(priority, _)| *priority == NOTICE));
+    assert!(block[0].1.contains(" seconds, stats for "), "{}", block[0].1);
+    assert!(block[1].1.starts_with("  thttpd - "), "{}", block[1].1);
+    assert!(block[1].1.contains(" max simultaneous, 5 bytes ("), "{}", block[1].1);
+    let told: Vec<_> =
+        seen[..stats].iter().chain(&seen[stats + 3..]).map(|&(p, text)| (p, text.to_owned())).collect();
+    assert_eq!(told, expected);
+}
+
+#[test]
+fn usr2_logs_the_statistics() {
+    let tree = Tree::new();
+    let mut syslogd = Syslogd::bind(&tree.dir().join("socket"));
+    let (server, _) = start(&tree, &["-l", "/dev/null"]);
+    server.signal(Signal::SIGUSR2);
+    syslogd.until("  requests - ");
+}
+
+#[test]
+fn a_restarted_daemon_gets_the_next_message() {
+    let tree = Tree::new();
+    let mut syslogd = Syslogd::bind(&tree.dir().join("socket"));
+    let (server, _) = start(&tree, &["-l", "/dev/null"]);
+    syslogd.until("starting on");
+    let mut syslogd = syslogd.restart();
+    server.signal(Signal::SIGUSR2);
+    syslogd.until("  requests - ");
+}
+
+#[test]
+fn a_restarted_daemon_gets_the_next_message_from_inside_a_new_root() {
+    if !is_root() {
+        return;
+    }
+    let tree = Tree::new();
+    let mut syslogd = Syslogd::bind(&tree.dir().join("socket"));
+    let (server, _) = start(&tree, &["-r", "-l", "/dev/null"]);
+    syslogd.until("starting on");
+    let mut syslogd = syslogd.restart();
+    server.signal(Signal::SIGUSR2);
+    syslogd.until("  requests - ");
+}
+
+#[test]
+fn a_daemon_that_takes_nothing_holds_up_neither_requests_nor_the_end() {
+    let tree = Tree::new();
+    tree.file("a.txt", "hello");
+    let mut syslogd = Syslogd::bind(&tree.dir().join("socket"));
+    let (mut server, port) = start(&tree, &["-l", "/dev/null"]);
+    syslogd.until("starting on");
+    // Far more than its socket holds.
+    for _ in 0..100 {
+        server.signal(Signal::SIGUSR2);
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    let begun = Instant::now();
+    let mut client = Client::connect(([127, 0, 0, 1], port).into());
+    for _ in 0..100 {
+        assert_eq!(client.get("/a.txt").status, 200);
+    }
+    assert!(begun.elapsed() < Duration::from_secs(2), "{:?}", begun.elapsed());
+    assert_eq!(server.end(Signal::SIGTERM).code(), Some(0));
+}
+
+#[test]
+fn without_a_log_file_access_lines_go_to_the_daemon_without_their_date() {
+    let tree = Tree::new();
+    tree.file("a.txt", "hello");
+    let mut syslogd = Syslogd::bind(&tree.dir().join("socket"));
+    let (server, port) = start(&tree, &[]);
+    Client::connect(([127, 0, 0, 1], port).into()).get("/a.txt?q");
+    let seen = syslogd.until("GET /a.txt").to_vec();
+    let line = parts(seen.last().unwrap(), server.pid());
+    assert_eq!(line, (INFO, "127.0.0.1 - - \"GET /a.txt?q HTTP/1.1\" 200 5 \"\" \"\""));
+}
+
+#[test]
+fn what_a_client_wrote_cannot_begin_a_line_of_the_log() {
+    let tree = Tree::new();
+    let mut syslogd = Syslogd::bind(&tree.dir().join("socket"));
+    let (_server, port) = start(&tree, &[]);
+    let mut client = Client::connect(([127, 0, 0, 1], port).into());
+    client.send("GET /x HTTP/1.1\r\nHost: x\r\nUser-Agent: a\x1b[2J\x7fb\"\r\n\r\n");
+    for message in syslogd.until("GET /x") {
+        assert!(!message.contains(|c: char| c.is_control()), "{message:?}");
+    }
+}
+
+#[test]
+fn without_a_daemon_the_foreground_tells_on_standard_error() {
+    let tree = Tree::new();
+    let mut server = Server::start_with(&tree, &["-l", "/dev/null"], |command: &mut Command| {
+        command.env("THTTPD_SYSLOG_SOCKET", "/nonexistent/log");
+    });
+    server.end(Signal::SIGTERM);
+    let text = fs::read_to_string(&server.stderr).unwrap();
+    assert!(text.contains("thttpd: thttpd/3.0.0 starting on 127.0.0.1, port "), "{text}");
+    assert!(text.ends_with("thttpd: exiting due to signal 15\n"), "{text}");
+}

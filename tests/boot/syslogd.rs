@@ -1,0 +1,49 @@
+//! A log daemon of the test's own.
+
+use std::io::ErrorKind;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixDatagram;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use crate::support::eventually;
+
+pub struct Syslogd {
+    socket: UnixDatagram,
+    path: PathBuf,
+    seen: Vec<String>,
+}
+
+impl Syslogd {
+    pub fn bind(path: &Path) -> Syslogd {
+        let socket = UnixDatagram::bind(path).unwrap();
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o666)).unwrap();
+        socket.set_read_timeout(Some(Duration::from_millis(20))).unwrap();
+        Syslogd { socket, path: path.to_owned(), seen: Vec::new() }
+    }
+
+    /// Ends it and starts another one in its place.
+    pub fn restart(self) -> Syslogd {
+        let path = self.path;
+        drop(self.socket);
+        std::fs::remove_file(&path).unwrap();
+        Syslogd::bind(&path)
+    }
+
+    /// Waits for a message that contains `part`; returns all that came so far.
+    pub fn until(&mut self, part: &str) -> &[String] {
+        let mut buffer = [0; 4096];
+        let mut found = false;
+        eventually(&format!("a message with {part:?}"), || {
+            match self.socket.recv(&mut buffer) {
+                Ok(length) => self.seen.push(String::from_utf8_lossy(&buffer[..length]).into_owned()),
+                Err(error) => {
+                    assert!(matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut), "{error}");
+                }
+            }
+            found |= self.seen.last().is_some_and(|message| message.contains(part));
+            found
+        });
+        &self.seen
+    }
+}

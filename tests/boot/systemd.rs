@@ -1,0 +1,123 @@
+//! systemd's side played by the test: sockets handed over, states told.
+
+use std::net::{TcpListener, TcpStream};
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixDatagram;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use nix::sys::signal::Signal;
+
+use super::{Running, thttpd};
+use crate::support::server::free_port;
+use crate::support::{Client, Tree};
+
+/// A server that is handed `listener` as systemd does it: as descriptor 3, and by name.
+fn activated(tree: &Tree, listener: &TcpListener) -> Running {
+    let port = listener.local_addr().unwrap().port();
+    let mut command = Command::new("sh");
+    let script = "exec 3<&0 </dev/null; LISTEN_FDS=1 LISTEN_PID=$$ exec \"$0\" \"$@\"";
+    command.args(["-c", script, env!("CARGO_BIN_EXE_thttpd"), "-D", "-l", "/dev/null", "-d"]).arg(tree.www());
+    command.stdin(Stdio::from(OwnedFd::from(listener.try_clone().unwrap())));
+    Running::start(command.env("THTTPD_SYSLOG_SOCKET", "/nonexistent/log"), port)
+}
+
+#[test]
+fn a_socket_that_is_handed_over_is_served() {
+    let tree = Tree::new();
+    tree.file("a.txt", "hello");
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let mut server = activated(&tree, &listener);
+    assert_eq!(Client::connect(listener.local_addr().unwrap()).get("/a.txt").text(), "hello");
+    assert_eq!(server.end(Signal::SIGTERM).code(), Some(0));
+}
+
+#[test]
+fn a_restart_over_a_handed_socket_refuses_nobody() {
+    let tree = Tree::new();
+    tree.file("a.txt", "hello");
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    activated(&tree, &listener).end(Signal::SIGTERM);
+    let mut waiting = Client::connect(listener.local_addr().unwrap());
+    waiting.send("GET /a.txt HTTP/1.1\r\nHost: x\r\n\r\n");
+    let _server = activated(&tree, &listener);
+    assert_eq!(waiting.answer("GET").text(), "hello");
+}
+
+#[test]
+fn sockets_for_another_process_are_not_taken() {
+    let tree = Tree::new();
+    let (listener, port) = (TcpListener::bind("127.0.0.1:0").unwrap(), free_port());
+    let mut command = Command::new("sh");
+    let script = "exec 3<&0 </dev/null; LISTEN_FDS=1 LISTEN_PID=1 exec \"$0\" \"$@\"";
+    command.args(["-c", script, env!("CARGO_BIN_EXE_thttpd"), "-D", "-l", "/dev/null", "-h", "127.0.0.1"]);
+    command.args(["-p", &port.to_string(), "-d"]).arg(tree.www());
+    command.stdin(Stdio::from(OwnedFd::from(listener)));
+    Running::start(&mut command, port);
+}
+
+struct Systemd {
+    socket: UnixDatagram,
+}
+
+impl Systemd {
+    fn bind(tree: &Tree) -> Systemd {
+        let socket = UnixDatagram::bind(tree.dir().join("notify")).unwrap();
+        socket.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+        Systemd { socket }
+    }
+
+    fn next(&self) -> String {
+        let mut buffer = [0; 1024];
+        let length = self.socket.recv(&mut buffer).expect("a message within ten seconds");
+        String::from_utf8_lossy(&buffer[..length]).into_owned()
+    }
+}
+
+fn notifying(tree: &Tree, flags: &[&str], watchdog: Option<&str>) -> (Running, u16) {
+    let port = free_port();
+    let mut command = thttpd();
+    command.args(["-D", "-l", "/dev/null", "-h", "127.0.0.1", "-p", &port.to_string(), "-d"]).arg(tree.www());
+    command.args(flags).env("NOTIFY_SOCKET", tree.dir().join("notify"));
+    if let Some(micros) = watchdog {
+        command.env("WATCHDOG_USEC", micros);
+    }
+    (Running::start(&mut command, port), port)
+}
+
+#[test]
+fn systemd_hears_when_the_server_is_ready_and_when_it_stops() {
+    let tree = Tree::new();
+    let systemd = Systemd::bind(&tree);
+    let (mut server, port) = notifying(&tree, &[], None);
+    let ready = systemd.next();
+    assert!(ready.starts_with("READY=1\n"), "{ready}");
+    assert!(ready.contains(&format!("\nMAINPID={}", server.pid())), "{ready}");
+    assert!(ready.contains(&format!("http://127.0.0.1:{port}/")), "{ready}");
+    assert!(TcpStream::connect(("127.0.0.1", port)).is_ok(), "ready is true");
+    server.end(Signal::SIGTERM);
+    assert_eq!(systemd.next(), "STOPPING=1");
+}
+
+#[test]
+fn systemd_hears_of_a_reload_and_of_its_end() {
+    let tree = Tree::new();
+    let systemd = Systemd::bind(&tree);
+    let (server, _) = notifying(&tree, &["-o", "reload_on_hup"], None);
+    systemd.next();
+    server.signal(Signal::SIGHUP);
+    let reloading = systemd.next();
+    assert!(reloading.starts_with("RELOADING=1\nMONOTONIC_USEC="), "{reloading}");
+    assert!(systemd.next().starts_with("READY=1\n"));
+}
+
+#[test]
+fn systemds_watchdog_gets_its_signs_of_life() {
+    let tree = Tree::new();
+    let systemd = Systemd::bind(&tree);
+    let _server = notifying(&tree, &[], Some("100000"));
+    systemd.next();
+    for _ in 0..3 {
+        assert_eq!(systemd.next(), "WATCHDOG=1");
+    }
+}

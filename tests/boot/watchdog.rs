@@ -1,0 +1,44 @@
+//! A server whose workers stand still ends itself.
+
+use std::os::unix::process::ExitStatusExt;
+
+use nix::sys::ptrace;
+use nix::sys::signal::Signal;
+use nix::unistd::Pid;
+
+use super::read;
+use crate::support::{Server, Tree};
+
+/// The server's threads called `name`.
+fn threads(server: &Server, name: &str) -> Vec<Pid> {
+    let tasks = std::fs::read_dir(format!("/proc/{}/task", server.pid())).unwrap().flatten();
+    let named = tasks.filter(|task| read(&task.path().join("comm")).trim() == name);
+    named.map(|task| Pid::from_raw(task.file_name().to_str().unwrap().parse().unwrap())).collect()
+}
+
+#[test]
+fn a_server_whose_workers_stand_still_ends_with_sigabrt() {
+    let tree = Tree::new();
+    let mut server = Server::start_with(&tree, &["-o", "watchdog=2"], |command| {
+        command.env("THTTPD_SYSLOG_SOCKET", "/nonexistent/log");
+    });
+    let workers = threads(&server, "worker");
+    assert!(!workers.is_empty());
+    for worker in workers {
+        if let Err(errno) = ptrace::seize(worker, ptrace::Options::empty()) {
+            return eprintln!("skipped: threads cannot be held here: {errno}");
+        }
+        ptrace::interrupt(worker).unwrap();
+    }
+    let status = server.wait();
+    assert_eq!(status.signal(), Some(Signal::SIGABRT as i32));
+    assert!(read(&server.stderr).contains("no progress in 2 seconds - aborting"));
+}
+
+#[test]
+fn a_server_without_work_is_not_a_stuck_one() {
+    let tree = Tree::new();
+    let mut server = Server::start(&tree, &["-o", "watchdog=1"]);
+    std::thread::sleep(std::time::Duration::from_secs(3));
+    assert!(server.is_alive());
+}
