@@ -58,7 +58,6 @@ fn serve(program: &str, arguments: &[OsString], invocation: Invocation) -> Resul
         Ok(Some(running)) => running,
         Err(failure) => return Err(tell(program, &failure)),
     };
-    syslog::set_echo(if config.foreground { Echo::WithoutDaemon } else { Echo::Never });
     if config.foreground && std::io::stderr().is_terminal() {
         let _ = writeln!(std::io::stderr(), "{} (^C ends it)", running.summary);
     }

@@ -12,6 +12,8 @@ use landlock::{
     RulesetCreatedAttr, RulesetError, RulesetStatus,
 };
 
+use nix::sys::resource::{Resource, getrlimit};
+
 use crate::config::Config;
 use crate::log;
 
@@ -69,8 +71,9 @@ fn enforce(needs: &Needs) -> Result<RulesetStatus, RulesetError> {
     for path in &needs.read {
         rules = allow_path(rules, path, AccessFs::ReadFile | AccessFs::ReadDir)?;
     }
-    // The core of a stuck server (see `control`).
-    rules = allow_path(rules, Path::new("/tmp"), AccessFs::WriteFile | AccessFs::MakeReg)?;
+    if let Some(dir) = core_directory() {
+        rules = allow_path(rules, &dir, AccessFs::WriteFile | AccessFs::MakeReg)?;
+    }
     if let Some(dir) = &needs.log {
         rules = allow(rules, dir, AccessFs::WriteFile | AccessFs::MakeReg)?;
     }
@@ -78,6 +81,19 @@ fn enforce(needs: &Needs) -> Result<RulesetStatus, RulesetError> {
         rules = allow(rules, dir, AccessFs::RemoveFile.into())?;
     }
     Ok(rules.restrict_self()?.ruleset)
+}
+
+/// Where the kernel would write the core of a stuck server (see `control`), if it would at all: it does
+/// so with our rights, unless it feeds the core to a program.
+fn core_directory() -> Option<PathBuf> {
+    let (limit, _) = getrlimit(Resource::RLIMIT_CORE).ok()?;
+    let pattern = std::fs::read_to_string("/proc/sys/kernel/core_pattern").ok()?;
+    match pattern.trim() {
+        _ if limit == 0 => None,
+        piped if piped.starts_with('|') => None,
+        path if path.starts_with('/') => Path::new(path).parent().map(Path::to_owned),
+        _ => Some(PathBuf::from("/tmp")),
+    }
 }
 
 /// What is not there needs no permission.

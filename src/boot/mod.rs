@@ -174,6 +174,8 @@ fn launch(config: &Arc<Config>, prepared: Prepared, reread: &[PathBuf]) -> Resul
     if let Some(dir) = &config.data_dir {
         enter("data_dir chdir", dir, "-dd")?;
     }
+    // From the first connection on, a signal means what it will mean to the running server.
+    let signals = crate::control::Signals::block();
     let listeners = match sockets {
         Sockets::Inherited(listeners) => listeners,
         Sockets::Addresses(addresses) => listen::listen(&addresses)?,
@@ -188,8 +190,10 @@ fn launch(config: &Arc<Config>, prepared: Prepared, reread: &[PathBuf]) -> Resul
     needs.log = log.directory();
     needs.pid = pid_file.as_ref().and_then(PidFile::directory);
     confine::confine(config, &needs);
-    let signals = crate::control::Signals::block();
     let (server, site) = start_threads(unprivileged, config, listeners, throttles, log)?;
+    if config.foreground {
+        syslog::set_echo(Echo::WithoutDaemon);
+    }
     log::notice!("{}", starting(config, &addresses));
     let summary = summary(config, &addresses);
     notify.ready(&summary);

@@ -121,10 +121,12 @@ impl Worker {
         }
     }
 
-    /// A drain that began while this connection was being served has not found it in the lot.
+    /// A drain, or a cut after it, that began while this connection was being served has not found it
+    /// in the lot. (Nothing that was told of a cut is parked again.)
     fn look_again(&self, desk: &Desk) {
-        if self.floor.draining.load(Relaxed) && !desk.draining {
-            self.floor.empty_lot();
+        let floor = &*self.floor;
+        if floor.cutting.load(Relaxed) || floor.draining.load(Relaxed) && !desk.draining {
+            floor.empty_lot();
         }
     }
 

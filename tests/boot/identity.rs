@@ -25,6 +25,8 @@ fn every_thread_is_the_user_and_nobody_else() {
     }
     let tree = Tree::new();
     let server = Server::start(&tree, &["-u", "12345:23456"]);
+    // Once it has answered, all threads are there.
+    server.connect().get("/");
     let threads: Vec<_> = fs::read_dir(format!("/proc/{}/task", server.pid())).unwrap().flatten().collect();
     assert!(threads.len() > 3, "workers are running");
     for thread in threads {
