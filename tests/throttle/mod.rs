@@ -7,6 +7,7 @@
 mod crowd;
 mod rates;
 mod refusals;
+mod told;
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};

@@ -1,7 +1,7 @@
 //! Minimums and caps: who is turned away, and how.
 
 use super::{Download, serve};
-use crate::support::eventually;
+use crate::support::{Client, Server, eventually};
 
 #[test]
 fn a_minimum_refuses_with_503_and_retry_after_until_a_share_comes_free() {
@@ -29,4 +29,34 @@ fn a_minimum_refuses_with_503_and_retry_after_until_a_share_comes_free() {
 fn a_maximum_of_zero_refuses_everything_it_covers() {
     let (_tree, server) = serve("private/** 0\n", &["private/a.bin"]);
     assert_eq!(server.connect().get("/private/a.bin").status, 503);
+}
+
+/// A connection of one who may have it; waits for one that is just being closed.
+fn welcome(server: &Server) -> Client {
+    let mut welcome = None;
+    eventually("a connection is welcome", || {
+        let mut client = server.connect();
+        client.send("GET /a.txt HTTP/1.1\r\nHost: localhost\r\n\r\n");
+        let answer = client.try_answer("GET");
+        welcome = answer.filter(|answer| answer.status == 200).map(|_| client);
+        welcome.is_some()
+    });
+    welcome.unwrap()
+}
+
+#[test]
+fn an_address_with_too_many_connections_is_told_so_and_a_flood_is_cut_off() {
+    let (tree, server) = serve("connections per-address 2\n", &[]);
+    tree.file("a.txt", "free");
+    let mut first = welcome(&server);
+    let second = welcome(&server);
+    let mut surplus = [server.connect(), server.connect()];
+    assert!(server.connect().is_closed(), "the fifth is not answered");
+    let refused = surplus[0].get("/a.txt");
+    assert_eq!((refused.status, refused.field("Connection")), (503, Some("close")));
+    assert!(refused.field("Retry-After").is_some());
+    assert_eq!(surplus[1].get("/a.txt").status, 503);
+    assert_eq!(first.get("/a.txt").status, 200, "those it has go on");
+    drop((first, second, surplus));
+    welcome(&server);
 }
