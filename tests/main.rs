@@ -10,3 +10,4 @@ mod compliance;
 mod e2e;
 mod lot;
 mod request;
+mod throttle;

@@ -132,11 +132,19 @@ fn prepare(config: &Config) -> Result<Prepared, Failure> {
 
 /// Reads the throttle file; lines that mean nothing are told of and skipped, as in thttpd.
 pub(crate) fn load_throttles(config: &Config) -> Result<Throttles, Failure> {
-    let Some(path) = &config.throttle_file else { return Ok(Throttles::none()) };
-    let (throttles, problems) = Throttles::load(path)
-        .map_err(|error| Failure::of(path.display(), error, "give a readable throttle file with -t"))?;
+    let (mut throttles, problems) = match &config.throttle_file {
+        None => (Throttles::none(), Vec::new()),
+        Some(path) => Throttles::load(path)
+            .map_err(|error| Failure::of(path.display(), error, "give a readable throttle file with -t"))?,
+    };
     for problem in problems {
-        log::critical!("{problem}");
+        match problem.skipped {
+            true => log::critical!("{problem}"),
+            false => log::warning!("{problem}"),
+        }
+    }
+    if config.limits.connections_per_address > 0 {
+        throttles.cap_connections(config.limits.connections_per_address);
     }
     Ok(throttles)
 }

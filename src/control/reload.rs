@@ -27,7 +27,8 @@ impl Control<'_> {
             log::warning!("a restart is needed to change {}", kept.join(", "));
         }
         let config = Arc::new(config);
-        let throttles = load_throttles(&config).map_err(|failure| failure.to_string())?;
+        let mut throttles = load_throttles(&config).map_err(|failure| failure.to_string())?;
+        throttles.follow(&old.throttles);
         let site = build_site(&config, throttles, Arc::clone(&old.log), Arc::clone(&old.stats))
             .map_err(|failure| failure.to_string())?;
         self.running.server.replace_site(Arc::clone(&site));

@@ -15,6 +15,8 @@ use nix::sys::eventfd::{EfdFlags, EventFd};
 use super::{Floor, Held, lot};
 use crate::conn::Connection;
 use crate::conn::wait::Wake;
+use crate::request::Rejection;
+use crate::throttle::Refused;
 
 /// First and longest pause when the system is out of descriptors or memory.
 const PAUSE: Duration = Duration::from_millis(50);
@@ -129,10 +131,15 @@ fn accept_ready(listener: &TcpListener, floor: &Floor, stop: &Stop) -> io::Resul
 }
 
 fn admit(stream: TcpStream, peer: SocketAddr, floor: &Floor) {
-    let held = Held {
-        connection: Connection::new(stream, peer),
-        watched: lot::Watched::default(),
-        _permit: floor.gate.enter(),
+    let (connection, address) = match floor.site().throttles.connection(peer.ip()) {
+        Ok(Some(permit)) if permit.is_surplus() => {
+            let refusal = Rejection { close: true, ..Refused.into() };
+            (Connection::refused(stream, peer, refusal), Some(permit))
+        }
+        Ok(permit) => (Connection::new(stream, peer), permit),
+        Err(Refused) => return,
     };
+    let held =
+        Held { connection, watched: lot::Watched::default(), _permit: floor.gate.enter(), _address: address };
     floor.hand(Box::new(held), Wake::Ready);
 }

@@ -29,6 +29,7 @@ use threadpool::ThreadPool;
 use crate::conn::Connection;
 use crate::conn::wait::Wake;
 use crate::site::Site;
+use crate::throttle::AddressPermit;
 
 mod acceptor;
 mod deadlines;
@@ -52,6 +53,8 @@ struct Held {
     /// What the readiness set watches for it.
     watched: lot::Watched,
     _permit: Permit,
+    /// Its place among its client's connections, where these are bounded.
+    _address: Option<AddressPermit>,
 }
 
 /// A connection on its way to a worker, and why.

@@ -36,16 +36,26 @@ impl Addresses {
         Addresses { most, counts: Counts::default() }
     }
 
+    /// Bounds the connections of each client by `most`, if that is tighter.
+    pub(super) fn cap(&mut self, most: usize) {
+        self.most = Some(self.most.map_or(most, |cap| cap.min(most)));
+    }
+
+    /// Goes on counting where `old` stands: its connections are still there.
+    pub(super) fn follow(&mut self, old: &Addresses) {
+        self.counts = Arc::clone(&old.counts);
+    }
+
     pub(super) fn admit(&self, peer: IpAddr) -> Result<Option<AddressPermit>, Refused> {
         let Some(most) = self.most else { return Ok(None) };
         let network = Network::of(peer);
         let mut counts = lock(&self.counts);
-        let count = counts.entry(network).or_insert(0);
-        if *count >= most {
+        let count = counts.get(&network).copied().unwrap_or(0);
+        if count >= most.saturating_mul(2) {
             return Err(Refused);
         }
-        *count += 1;
-        Ok(Some(AddressPermit { network, counts: Arc::clone(&self.counts) }))
+        counts.insert(network, count + 1);
+        Ok(Some(AddressPermit { network, surplus: count >= most, counts: Arc::clone(&self.counts) }))
     }
 }
 
@@ -53,14 +63,22 @@ impl Addresses {
 #[derive(Debug)]
 pub struct AddressPermit {
     network: Network,
+    surplus: bool,
     counts: Counts,
+}
+
+impl AddressPermit {
+    /// The client has its fill already: this connection is good for nothing but to be told so.
+    pub fn is_surplus(&self) -> bool {
+        self.surplus
+    }
 }
 
 impl Drop for AddressPermit {
     fn drop(&mut self) {
         let mut counts = lock(&self.counts);
         if let Some(count) = counts.get_mut(&self.network) {
-            *count -= 1;
+            *count = count.saturating_sub(1);
             if *count == 0 {
                 counts.remove(&self.network);
             }

@@ -144,7 +144,7 @@ struct Ledger {
 #[derive(Debug)]
 pub struct Throttles {
     rules: Vec<Rule>,
-    ledger: Mutex<Ledger>,
+    ledger: Arc<Mutex<Ledger>>,
     addresses: Addresses,
 }
 
@@ -157,7 +157,11 @@ impl Throttles {
     /// `rules` in file order; `connections_per_address` caps simultaneous connections.
     pub fn new(rules: Vec<Rule>, connections_per_address: Option<usize>) -> Throttles {
         let ledger = Ledger { budgets: Budgets::default(), tallies: vec![Tally::default(); rules.len()] };
-        Throttles { rules, ledger: Mutex::new(ledger), addresses: Addresses::new(connections_per_address) }
+        Throttles {
+            rules,
+            ledger: Arc::new(Mutex::new(ledger)),
+            addresses: Addresses::new(connections_per_address),
+        }
     }
 
     /// Reads the throttle file. Lines that mean nothing are skipped and told of, as in thttpd.
@@ -167,6 +171,22 @@ impl Throttles {
     pub fn load(path: &Path) -> io::Result<(Throttles, Vec<Problem>)> {
         let parsed = file::parse(path, &std::fs::read(path)?);
         Ok((Throttles::new(parsed.rules, parsed.connections_per_address), parsed.problems))
+    }
+
+    /// Bounds the simultaneous connections of each client address as well (the option
+    /// `max_connections_per_address`); the tighter of it and the file's own cap holds.
+    pub fn cap_connections(&mut self, per_address: usize) {
+        self.addresses.cap(per_address);
+    }
+
+    /// Takes the place of `old` when the configuration is read again: connections stay counted, and
+    /// as long as the rules are the same, so do the bytes and senders under them. Under changed rules
+    /// responses end as they began, beside those that begin anew.
+    pub fn follow(&mut self, old: &Throttles) {
+        self.addresses.follow(&old.addresses);
+        if self.rules == old.rules {
+            self.ledger = Arc::clone(&old.ledger);
+        }
     }
 
     /// No rule: [`Throttles::admit`] costs nothing and there is no need to tick.
@@ -206,10 +226,11 @@ impl Throttles {
     }
 
     /// Takes note of a new connection; the permit is kept as long as the connection. None when there
-    /// is no cap on simultaneous connections per address.
+    /// is no cap on simultaneous connections per address. Beyond the cap a client may have as many
+    /// connections again that are only told so (`is_surplus`): answering is polite, but not to a flood.
     ///
     /// # Errors
-    /// [`Refused`] when `peer` has as many connections as it may have.
+    /// [`Refused`] beyond that: the connection is not worth an answer.
     pub fn connection(&self, peer: IpAddr) -> Result<Option<AddressPermit>, Refused> {
         self.addresses.admit(peer)
     }
@@ -236,7 +257,7 @@ impl Throttles {
                     Each::Connection => " per connection",
                 };
                 format!(
-                    "  throttle #{number} '{:.80}' - rate {}, limits {}-{}{each}; {} sending",
+                    "throttle #{number} '{:.80}' - rate {}, limits {}-{}{each}; {} sending",
                     rule.pattern.as_str(),
                     tally.rate,
                     rule.min,

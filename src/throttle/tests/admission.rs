@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::simulation::{peer, rule};
-use crate::throttle::{Each, Level, Pacer, Refused, Rule, Throttles};
+use crate::throttle::{AddressPermit, Each, Level, Pacer, Refused, Rule, Throttles};
 
 fn throttles(rules: Vec<Rule>) -> Arc<Throttles> {
     Arc::new(Throttles::new(rules, None))
@@ -72,22 +72,77 @@ fn a_maximum_of_zero_lets_nothing_be_sent() {
     assert!(admit(&throttles, "a").unwrap().is_none());
 }
 
+fn connect(throttles: &Throttles, address: &str) -> Result<Option<AddressPermit>, Refused> {
+    throttles.connection(address.parse::<IpAddr>().unwrap())
+}
+
+/// The connection of one who may have it.
+fn welcome(throttles: &Throttles, address: &str) -> AddressPermit {
+    let permit = connect(throttles, address).unwrap().unwrap();
+    assert!(!permit.is_surplus(), "{address} has too many already");
+    permit
+}
+
 #[test]
 fn connections_are_capped_by_ipv4_address_and_ipv6_network() {
     let throttles = Throttles::new(Vec::new(), Some(2));
-    let connect = |address: &str| throttles.connection(address.parse::<IpAddr>().unwrap());
-    let first = connect("192.0.2.1").unwrap().unwrap();
-    let _second = connect("::ffff:192.0.2.1").unwrap().unwrap();
-    assert!(connect("192.0.2.1").is_err(), "mapped or not, it is the same client");
-    assert!(connect("192.0.2.2").unwrap().is_some());
+    let is_surplus = |address| connect(&throttles, address).unwrap().unwrap().is_surplus();
+    let first = welcome(&throttles, "192.0.2.1");
+    let _second = welcome(&throttles, "::ffff:192.0.2.1");
+    assert!(is_surplus("192.0.2.1"), "mapped or not, it is the same client");
+    assert!(!is_surplus("192.0.2.2"));
     drop(first);
-    let _third = connect("192.0.2.1").unwrap().unwrap();
-    assert!(connect("::ffff:192.0.2.1").is_err());
+    let _third = welcome(&throttles, "192.0.2.1");
+    assert!(is_surplus("::ffff:192.0.2.1"));
 
-    let _a = connect("2001:db8:0:1::1").unwrap();
-    let _b = connect("2001:db8:0:1:ffff::2").unwrap();
-    assert!(connect("2001:db8:0:1:8000::3").is_err(), "one /64 is one client");
-    assert!(connect("2001:db8:0:2::1").unwrap().is_some());
+    let _a = welcome(&throttles, "2001:db8:0:1::1");
+    let _b = welcome(&throttles, "2001:db8:0:1:ffff::2");
+    assert!(is_surplus("2001:db8:0:1:8000::3"), "one /64 is one client");
+    assert!(!is_surplus("2001:db8:0:2::1"));
+}
+
+#[test]
+fn a_flood_of_connections_is_not_answered() {
+    let throttles = Throttles::new(Vec::new(), Some(2));
+    let here = "192.0.2.1";
+    let mut open: Vec<_> = (0..4).map(|_| connect(&throttles, here).unwrap().unwrap()).collect();
+    let surplus: Vec<_> = open.iter().map(AddressPermit::is_surplus).collect();
+    assert_eq!(surplus, [false, false, true, true]);
+    assert!(connect(&throttles, here).is_err());
+    open.pop();
+    assert!(connect(&throttles, here).unwrap().unwrap().is_surplus());
+    open.clear();
+    welcome(&throttles, here);
+}
+
+#[test]
+fn the_tighter_of_two_caps_holds() {
+    for (file, option) in [(Some(1), 5), (Some(5), 1), (None, 1)] {
+        let mut throttles = Throttles::new(Vec::new(), file);
+        throttles.cap_connections(option);
+        let _first = welcome(&throttles, "192.0.2.1");
+        assert!(connect(&throttles, "192.0.2.1").unwrap().unwrap().is_surplus());
+    }
+}
+
+#[test]
+fn a_configuration_read_again_forgets_no_connection_and_no_sender() {
+    let rules = vec![Rule { min: 600, ..rule("**", 1000) }];
+    let old = Throttles::new(rules.clone(), Some(1));
+    let old = Arc::new(old);
+    let _connection = welcome(&old, "192.0.2.1");
+    let sending = admit(&old, "a").unwrap();
+    let mut new = Throttles::new(rules, Some(1));
+    new.follow(&old);
+    let new = Arc::new(new);
+    assert!(connect(&new, "192.0.2.1").unwrap().unwrap().is_surplus());
+    assert!(admit(&new, "a").is_err());
+    drop(sending);
+    assert!(admit(&new, "a").is_ok());
+
+    let mut changed = Throttles::new(vec![rule("**", 5), rule("**", 6)], None);
+    changed.follow(&new);
+    assert!(admit(&Arc::new(changed), "a").unwrap().is_some());
 }
 
 #[test]
@@ -129,8 +184,8 @@ fn the_log_tells_of_rates_beyond_the_limits_in_the_words_of_thttpd() {
     assert_eq!(
         throttles.report(),
         [
-            "  throttle #0 'other' - rate 0, limits 0-1; 0 sending",
-            "  throttle #1 'a|b' - rate 2437, limits 300-1000; 1 sending",
+            "throttle #0 'other' - rate 0, limits 0-1; 0 sending",
+            "throttle #1 'a|b' - rate 2437, limits 300-1000; 1 sending",
         ]
     );
     drop(pacer);

@@ -1,0 +1,106 @@
+//! Throttles with real sockets: rates are measured over seconds, and every tolerance comes from the
+//! rule it tests, not from the machine.
+//!
+//! A client can only see bytes later than they were sent. So "no more than `max × (t + ¼ s)` since
+//! the first request" holds on any machine, and only the lower bounds leave room for delays.
+
+mod crowd;
+mod rates;
+mod refusals;
+mod told;
+
+use std::io::{ErrorKind, Read, Write};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::os::fd::AsRawFd;
+use std::time::{Duration, Instant};
+
+use nix::sys::socket::{AddressFamily, SockFlag, SockType, SockaddrIn, bind, connect, socket};
+
+use super::support::{Server, Tree};
+
+/// A tree with a large file of each name, and a server with `rules` for its throttle file.
+fn serve(rules: &str, large: &[&str]) -> (Tree, Server) {
+    let tree = Tree::new();
+    for name in large {
+        tree.file(name, vec![b'x'; 4 * 1024 * 1024]);
+    }
+    let file = tree.beside("throttles", rules);
+    let server = Server::start(&tree, &["-t", file.to_str().unwrap()]);
+    (tree, server)
+}
+
+/// A download that notes what arrives, and when.
+struct Download {
+    stream: TcpStream,
+    began: Instant,
+    /// Moment and bytes of each piece, head included.
+    pieces: Vec<(Instant, usize)>,
+}
+
+impl Download {
+    fn begin(server: &Server, target: &str) -> Download {
+        Download::on(TcpStream::connect(server.address()).unwrap(), target)
+    }
+
+    /// From another address of this machine.
+    fn begin_from(address: Ipv4Addr, server: &Server, target: &str) -> Download {
+        let kind = (AddressFamily::Inet, SockType::Stream, SockFlag::SOCK_CLOEXEC);
+        let fd = socket(kind.0, kind.1, kind.2, None).unwrap();
+        let [a, b, c, d] = address.octets();
+        bind(fd.as_raw_fd(), &SockaddrIn::new(a, b, c, d, 0)).unwrap();
+        connect(fd.as_raw_fd(), &SockaddrIn::new(127, 0, 0, 1, server.port)).unwrap();
+        Download::on(fd.into(), target)
+    }
+
+    fn on(mut stream: TcpStream, target: &str) -> Download {
+        let began = Instant::now();
+        write!(stream, "GET {target} HTTP/1.1\r\nHost: localhost\r\n\r\n").unwrap();
+        Download { stream, began, pieces: Vec::new() }
+    }
+
+    /// Reads until `end`.
+    fn read_until(&mut self, end: Instant) {
+        let mut buffer = vec![0; 256 * 1024];
+        while let left = end.saturating_duration_since(Instant::now())
+            && !left.is_zero()
+        {
+            self.stream.set_read_timeout(Some(left)).unwrap();
+            match self.stream.read(&mut buffer) {
+                Ok(0) => panic!("the response ended before the test did"),
+                Ok(n) => self.pieces.push((Instant::now(), n)),
+                Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {}
+                Err(error) => panic!("{error}"),
+            }
+        }
+    }
+
+    /// Bytes that arrived in `from..to`.
+    fn bytes(&self, from: Instant, to: Instant) -> f64 {
+        let within = self.pieces.iter().filter(|&&(at, _)| at >= from && at < to);
+        within.map(|&(_, n)| n as f64).sum()
+    }
+}
+
+/// Reads all downloads at once until `end`.
+fn read_all(downloads: &mut [Download], end: Instant) {
+    std::thread::scope(|scope| {
+        for download in downloads {
+            scope.spawn(move || download.read_until(end));
+        }
+    });
+}
+
+/// Bytes of all downloads in `from..to`.
+fn total(downloads: &[Download], from: Instant, to: Instant) -> f64 {
+    downloads.iter().map(|download| download.bytes(from, to)).sum()
+}
+
+#[track_caller]
+fn assert_within(got: f64, want: f64, percent: f64) {
+    let off = (got - want).abs() / want * 100.0;
+    assert!(off <= percent, "{got:.0} instead of {want:.0}: {off:.1} % off, {percent} % allowed");
+}
+
+fn seconds(n: f64) -> Duration {
+    Duration::from_secs_f64(n)
+}

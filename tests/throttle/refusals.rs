@@ -1,0 +1,62 @@
+//! Minimums and caps: who is turned away, and how.
+
+use super::{Download, serve};
+use crate::support::{Client, Server, eventually};
+
+#[test]
+fn a_minimum_refuses_with_503_and_retry_after_until_a_share_comes_free() {
+    let (tree, server) = serve("**.bin 4000-10000\n", &["a.bin"]);
+    tree.file("a.txt", "free");
+    let downloads = [Download::begin(&server, "/a.bin"), Download::begin(&server, "/a.bin")];
+    // The third asks when the two are known to be under way.
+    for download in &downloads {
+        download.stream.peek(&mut [0]).unwrap();
+    }
+    let mut third = server.connect();
+    let refused = third.get("/a.bin");
+    assert_eq!(refused.status, 503);
+    assert!(refused.field("Retry-After").is_some_and(|after| after.parse::<u32>().is_ok()));
+    assert_eq!(third.get("/a.txt").status, 200, "other names are served, on the same connection");
+    drop(downloads);
+    eventually("a share that came free is given away", || {
+        let mut client = server.connect();
+        client.send("GET /a.bin HTTP/1.1\r\nHost: localhost\r\nRange: bytes=0-0\r\n\r\n");
+        client.answer("GET").status == 206
+    });
+}
+
+#[test]
+fn a_maximum_of_zero_refuses_everything_it_covers() {
+    let (_tree, server) = serve("private/** 0\n", &["private/a.bin"]);
+    assert_eq!(server.connect().get("/private/a.bin").status, 503);
+}
+
+/// A connection of one who may have it; waits for one that is just being closed.
+fn welcome(server: &Server) -> Client {
+    let mut welcome = None;
+    eventually("a connection is welcome", || {
+        let mut client = server.connect();
+        client.send("GET /a.txt HTTP/1.1\r\nHost: localhost\r\n\r\n");
+        let answer = client.try_answer("GET");
+        welcome = answer.filter(|answer| answer.status == 200).map(|_| client);
+        welcome.is_some()
+    });
+    welcome.unwrap()
+}
+
+#[test]
+fn an_address_with_too_many_connections_is_told_so_and_a_flood_is_cut_off() {
+    let (tree, server) = serve("connections per-address 2\n", &[]);
+    tree.file("a.txt", "free");
+    let mut first = welcome(&server);
+    let second = welcome(&server);
+    let mut surplus = [server.connect(), server.connect()];
+    assert!(server.connect().is_closed(), "the fifth is not answered");
+    let refused = surplus[0].get("/a.txt");
+    assert_eq!((refused.status, refused.field("Connection")), (503, Some("close")));
+    assert!(refused.field("Retry-After").is_some());
+    assert_eq!(surplus[1].get("/a.txt").status, 503);
+    assert_eq!(first.get("/a.txt").status, 200, "those it has go on");
+    drop((first, second, surplus));
+    welcome(&server);
+}
