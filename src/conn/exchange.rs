@@ -32,6 +32,8 @@ const MOST_DRAINED: u64 = 256 * 1024;
 pub enum Outcome {
     /// The response is sent whole; the connection takes the next request.
     NextRequest,
+    /// Nothing is decided: the same request is to be answered again in a moment.
+    Later,
     /// Something is left to do first, or it is over.
     Go(Step),
 }
@@ -55,7 +57,7 @@ pub fn answer(conn: &mut Connection, request: &Request<'_>, desk: &mut Desk) -> 
         let local = conn.socket.local_address().unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
         vhost::directory(request, local)
     });
-    let decision = decide(conn, request, vhost.as_deref(), desk);
+    let Some(decision) = decide(conn, request, vhost.as_deref(), desk) else { return Outcome::Later };
     let peer = Arc::clone(&conn.peer_text);
     let mut entry = record::entry(request, &peer, vhost.as_deref());
     entry.status = decision.response.status.0;
@@ -76,33 +78,34 @@ pub fn answer(conn: &mut Connection, request: &Request<'_>, desk: &mut Desk) -> 
 }
 
 /// resolve → respond. Nothing of the client is touched.
-fn decide(conn: &Connection, request: &Request<'_>, vhost: Option<&str>, desk: &Desk) -> Decision {
+/// None: nothing is decided yet, ask again in a moment.
+fn decide(conn: &Connection, request: &Request<'_>, vhost: Option<&str>, desk: &Desk) -> Option<Decision> {
     let site = &*desk.site;
     let policy = site.policy(vhost, SystemTime::now());
     if let Some(refusal) = &conn.refusal {
-        return refusal_page(refusal, request, &policy).into();
+        return Some(refusal_page(refusal, request, &policy).into());
     }
     if request.method == Method::Unknown {
-        return respond(request, Resource::Server, &policy).into();
+        return Some(respond(request, Resource::Server, &policy).into());
     }
     let found = match site.resolver.resolve(request, vhost, &*desk.slow) {
         Ok(found) => found,
+        Err(denied) if denied.later => return None,
         Err(denied) => {
             note(conn, request, &denied);
             let mut response = refusal_page(&denied.rejection, request, &policy);
-            if let Some(realm) = denied.realm {
-                let value = format!("Basic realm={realm}").into_bytes();
-                response.fields.push(("WWW-Authenticate", Cow::Owned(value)));
+            if let Some(challenge) = denied.challenge {
+                response.fields.push(("WWW-Authenticate", Cow::Owned(challenge.into_bytes())));
             }
-            return response.into();
+            return Some(Decision { response, user: denied.user, pacer: None });
         }
     };
-    match site.throttles.admit(&found.name, conn.peer) {
+    Some(match site.throttles.admit(&found.name, conn.peer) {
         Ok(pacer) => {
             Decision { response: respond(request, found.resource, &policy), user: found.user, pacer }
         }
         Err(refused) => refusal_page(&refused.into(), request, &policy).into(),
-    }
+    })
 }
 
 /// Tells the operator of a refusal worth knowing, at thttpd's levels.
@@ -151,7 +154,7 @@ pub fn refuse(conn: &mut Connection, refused: &Refused<'_>, desk: &mut Desk) -> 
     let reply = Reply { head: desk.output.len(), body, pacer: None, after: After::Linger };
     match reply.transmit(conn, &entry, method, desk) {
         Outcome::Go(step) => step,
-        Outcome::NextRequest => Step::Close,
+        Outcome::NextRequest | Outcome::Later => Step::Close,
     }
 }
 

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::socket::Progress;
-use super::wait::Wake;
+use super::wait::{On, Wait, Wake};
 use super::{Connection, Desk, Phase, Share, Step, exchange, readable_within};
 use crate::request::{Parsed, Rejection, head};
 
@@ -13,17 +13,22 @@ pub struct Reading {
     /// When the first byte of the unfinished head came; its deadline counts from here, so that a
     /// trickle of bytes does not move it (thttpd counts from the last byte).
     first_byte: Option<Instant>,
+    /// The request at hand is whole and waits for its turn to be answered.
+    paused: bool,
 }
+
+/// How long a request waits that nobody has time to decide.
+const PAUSE: Duration = Duration::from_millis(20);
 
 impl Reading {
     /// Nothing has arrived yet.
     pub fn first() -> Reading {
-        Reading { first_byte: None }
+        Reading { first_byte: None, paused: false }
     }
 
     /// Reads and answers until the client has nothing more to say.
     pub fn go_on(mut self, conn: &mut Connection, wake: Wake, desk: &mut Desk, share: &mut Share) -> Step {
-        if wake == Wake::Expired {
+        if wake == Wake::Expired && !std::mem::take(&mut self.paused) {
             return self.expired(conn, desk);
         }
         let mut input = std::mem::take(&mut desk.input);
@@ -35,6 +40,9 @@ impl Reading {
                     Ok(Parsed::Partial) => {}
                     Ok(Parsed::Complete(request, len)) => {
                         let outcome = exchange::answer(conn, &request, desk);
+                        if matches!(outcome, exchange::Outcome::Later) {
+                            break self.pause();
+                        }
                         input.consume(len);
                         self.first_byte = None;
                         conn.served += 1;
@@ -44,7 +52,7 @@ impl Reading {
                             exchange::Outcome::NextRequest if share.is_spent() && !input.is_empty() => {
                                 break Step::Yield(Phase::Reading(self));
                             }
-                            exchange::Outcome::NextRequest => {}
+                            exchange::Outcome::NextRequest | exchange::Outcome::Later => {}
                         }
                         // Asking again would nearly always answer "nothing yet": wait instead,
                         // unless the peer may have ended its side.
@@ -67,6 +75,11 @@ impl Reading {
         conn.pending = input.finish();
         desk.input = input;
         step
+    }
+
+    fn pause(mut self) -> Step {
+        self.paused = true;
+        Step::Wait(Phase::Reading(self), Wait { on: On::Time, until: Instant::now() + PAUSE })
     }
 
     /// Nothing more to read for now.

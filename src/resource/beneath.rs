@@ -14,6 +14,9 @@ use nix::errno::Errno;
 use nix::fcntl::{AtFlags, OFlag, OpenHow, ResolveFlag, openat, openat2};
 use nix::sys::stat::{FileStat, Mode, fstatat};
 
+/// How often `openat2` is asked again when a rename elsewhere got in its way (EAGAIN).
+const TRIES: usize = 4;
+
 /// The top of the tree that is served.
 #[derive(Debug)]
 pub struct Root {
@@ -30,6 +33,8 @@ pub struct Root {
 pub enum Links {
     /// Any link on the way is an error (ELOOP): the name was expanded before.
     Refuse,
+    /// Followed as long as they stay inside (refused where the kernel lacks `openat2`).
+    Within,
     /// Followed wherever they lead (`-nos`).
     Follow,
 }
@@ -66,7 +71,7 @@ impl Root {
     pub fn stat(&self, name: &[u8], links: Links) -> nix::Result<FileStat> {
         let flags = match links {
             Links::Refuse => AtFlags::AT_SYMLINK_NOFOLLOW,
-            Links::Follow => AtFlags::empty(),
+            Links::Within | Links::Follow => AtFlags::empty(),
         };
         fstatat(&self.dir, or_dot(name), flags)
     }
@@ -90,17 +95,20 @@ impl Root {
         let name = or_dot(name);
         let fd = match links {
             Links::Follow => openat(&self.dir, name, flags, Mode::empty())?,
-            Links::Refuse => self.open_beneath(name, flags)?,
+            Links::Refuse => self.open_beneath(name, flags, ResolveFlag::RESOLVE_NO_SYMLINKS)?,
+            Links::Within => self.open_beneath(name, flags, ResolveFlag::RESOLVE_NO_MAGICLINKS)?,
         };
         Ok(File::from(fd))
     }
 
-    fn open_beneath(&self, name: &[u8], flags: OFlag) -> nix::Result<OwnedFd> {
-        if self.has_openat2.load(Relaxed) {
-            let how = OpenHow::new()
-                .flags(flags)
-                .resolve(ResolveFlag::RESOLVE_BENEATH | ResolveFlag::RESOLVE_NO_SYMLINKS);
+    fn open_beneath(&self, name: &[u8], flags: OFlag, links: ResolveFlag) -> nix::Result<OwnedFd> {
+        let how = OpenHow::new().flags(flags).resolve(ResolveFlag::RESOLVE_BENEATH | links);
+        for _ in 0..TRIES {
+            if !self.has_openat2.load(Relaxed) {
+                break;
+            }
             match openat2(&self.dir, name, how) {
+                Err(Errno::EAGAIN | Errno::EINTR) => {}
                 Err(Errno::ENOSYS | Errno::EPERM) => self.has_openat2.store(false, Relaxed),
                 answer => return answer,
             }
@@ -119,9 +127,15 @@ fn open_by_components(root: BorrowedFd<'_>, name: &[u8], flags: OFlag) -> nix::R
         }
         let dir = here.as_ref().map_or(root, AsFd::as_fd);
         let how = if segments.peek().is_some() { walk } else { flags | OFlag::O_NOFOLLOW };
-        here = Some(openat(dir, segment, how, Mode::empty())?);
+        here = Some(openat(dir, segment, how, Mode::empty()).map_err(|errno| link_or(errno, dir, segment))?);
     }
     here.map_or_else(|| openat(root, ".", flags, Mode::empty()), Ok)
+}
+
+/// A link where a directory was wanted is ELOOP, as `openat2` says it: a caller that takes ENOTDIR for
+/// "does not exist" must not be misled.
+fn link_or(errno: Errno, dir: BorrowedFd<'_>, segment: &[u8]) -> Errno {
+    if errno == Errno::ENOTDIR && nix::fcntl::readlinkat(dir, segment).is_ok() { Errno::ELOOP } else { errno }
 }
 
 fn or_dot(name: &[u8]) -> &[u8] {

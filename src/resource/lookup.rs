@@ -37,6 +37,7 @@ impl Resolver {
         &self,
         request: &Request<'_>,
         vhost: Option<&str>,
+        slow: &dyn Fn(),
         say: Explain<'_>,
     ) -> Result<Found, Denied> {
         let name = mapped(request, vhost);
@@ -55,7 +56,7 @@ impl Resolver {
         // Looked at before anything in it: what changes from here on makes the outcome not be kept.
         let place =
             self.cache.place(&self.root, if is_dir { &expanded.name } else { split(&expanded.name).0 });
-        let asked = Asked { request, vhost, name: &name, throttle_name, place: Cell::new(place) };
+        let asked = Asked { request, vhost, slow, name: &name, throttle_name, place: Cell::new(place) };
         if !is_dir {
             return self.file(&asked, &expanded, false, say);
         }
@@ -98,7 +99,7 @@ impl Resolver {
                 "tried to index a directory with indexing disabled",
             ));
         }
-        let user = self.authorize(asked.request, dir, asked.vhost)?;
+        let user = self.authorize(asked.request, dir, asked.vhost, asked.slow)?;
         self.check_referrer(asked.request, asked.name, asked.vhost)?;
         let dir = self.root.open_read(dir, self.links()).map_err(io_denied)?;
         let directory = Directory { dir, url_path: asked.request.path.to_vec() };
@@ -113,7 +114,7 @@ impl Resolver {
         say: Explain<'_>,
     ) -> Result<Found, Denied> {
         let (dir, _) = split(&expanded.name);
-        let user = self.authorize(asked.request, dir, asked.vhost)?;
+        let user = self.authorize(asked.request, dir, asked.vhost, asked.slow)?;
         if let Some(user) = &user {
             say(format_args!("password file in {}: user {}", shown(dir), shown(user)));
         }
@@ -227,6 +228,8 @@ impl Resolver {
 struct Asked<'r> {
     request: &'r Request<'r>,
     vhost: Option<&'r str>,
+    /// Called before something that may take long.
+    slow: &'r dyn Fn(),
     /// The mapped name, links not yet expanded.
     name: &'r [u8],
     throttle_name: Arc<[u8]>,

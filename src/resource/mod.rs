@@ -7,6 +7,7 @@
 
 use std::borrow::Cow;
 use std::fs::File;
+use std::num::NonZero;
 use std::sync::Arc;
 
 use crate::config::Config;
@@ -24,8 +25,8 @@ pub mod representation;
 pub mod vhost;
 mod watch;
 
-use auth::{Authenticator, Verdict};
-use beneath::Root;
+use auth::{Authenticator, Place, Verdict};
+use beneath::{Links, Root};
 use cache::Cache;
 
 pub use representation::{FileFacts, Representation};
@@ -104,10 +105,12 @@ pub struct Denied {
     pub rejection: Rejection,
     /// Message for the operator, said as `ADDR URL "URL" <text>`.
     pub note: Option<(Severity, &'static str)>,
-    /// Realm for WWW-Authenticate, on 401.
-    pub realm: Option<String>,
+    /// Value of WWW-Authenticate, on 401.
+    pub challenge: Option<String>,
     /// Who asked, when credentials were right and it was refused all the same.
     pub user: Option<Box<[u8]>>,
+    /// Not refused for good: all who may compute password hashes are at it. Ask again in a moment.
+    pub later: bool,
 }
 
 impl Denied {
@@ -119,7 +122,7 @@ impl Denied {
 
 impl From<Rejection> for Denied {
     fn from(rejection: Rejection) -> Denied {
-        Denied { rejection, note: None, realm: None, user: None }
+        Denied { rejection, note: None, challenge: None, user: None, later: false }
     }
 }
 
@@ -139,7 +142,8 @@ impl Resolver {
     /// A resolver with an empty cache.
     pub fn new(root: Arc<Root>, config: Arc<Config>) -> Resolver {
         let cache = Cache::new(config.cache);
-        Resolver { root, config, auth: Authenticator::new(), cache }
+        let hashing_at_once = (processors() / 2).max(1);
+        Resolver { root, config, auth: Authenticator::new(hashing_at_once), cache }
     }
 
     /// The tree this resolver reads.
@@ -164,10 +168,10 @@ impl Resolver {
         let name = mapped(request, vhost);
         let Some(entry) = self.cache.valid(&name, &self.root) else {
             slow();
-            return self.look_up(request, vhost, &mut |_| {});
+            return self.look_up(request, vhost, slow, &mut |_| {});
         };
         let user = if entry.protected || self.config.global_passwd {
-            self.authorize(request, &entry.auth_dir, vhost)?
+            self.authorize(request, &entry.auth_dir, vhost, slow)?
         } else {
             None
         };
@@ -182,20 +186,30 @@ impl Resolver {
         request: &Request<'_>,
         dir: &[u8],
         vhost: Option<&str>,
+        slow: &dyn Fn(),
     ) -> Result<Option<Box<[u8]>>, Denied> {
-        let global = self.config.global_passwd.then(|| vhost.unwrap_or_default().as_bytes());
-        match self.auth.check(self.root.fd(), dir, global, request.fields.last("Authorization")) {
+        let place = Place {
+            root: &self.root,
+            dir,
+            global: self.config.global_passwd.then(|| vhost.unwrap_or_default().as_bytes()),
+            links: if self.config.symlink_check { Links::Within } else { Links::Follow },
+        };
+        match self.auth.check(&place, request.fields.last("Authorization"), slow) {
             Verdict::Open => Ok(None),
             Verdict::User(user) => Ok(Some(user)),
-            Verdict::Challenge { realm } => {
+            Verdict::Challenge(challenge) => {
                 let why = Rejection::new(401, "You need a user name and a password to see {url}.");
-                Err(Denied { realm: Some(realm), ..why.into() })
+                Err(Denied { challenge: Some(challenge), ..why.into() })
             }
-            Verdict::Unreadable => Err(Denied::noted(
-                Rejection::new(403, "{url} is protected by a password file that cannot be read."),
-                Severity::Error,
-                "is protected by an auth file that could not be opened",
-            )),
+            Verdict::Busy => Err(Denied {
+                later: true,
+                ..Rejection::new(503, "This server is busy checking passwords; please try again.").into()
+            }),
+            Verdict::Unreadable { path, reason } => {
+                let path = path.escape_ascii();
+                crate::log::error!("auth file {path} could not be opened - {}", reason);
+                Err(Rejection::new(403, "{url} is protected by a password file that cannot be read.").into())
+            }
         }
     }
 
@@ -215,6 +229,10 @@ impl Resolver {
             "was asked for with a non-local referrer",
         ))
     }
+}
+
+fn processors() -> usize {
+    std::thread::available_parallelism().map_or(2, NonZero::get)
 }
 
 /// The name looked up: the request's path, below its virtual host's directory if there is one.

@@ -1,0 +1,44 @@
+//! bcrypt: `$2a$`, `$2b$` and `$2y$`, which agree on every password this server accepts.
+
+use blowfish::Blowfish;
+
+use super::text64;
+
+/// Characters of a salt: 128 bits.
+pub const SALT_LETTERS: usize = 22;
+
+/// Bytes of a password that count.
+pub const LONGEST_PASSWORD: usize = 72;
+
+/// Digest text of `password`, stretched over 2^`cost` rounds; None if the salt is not
+/// [`SALT_LETTERS`] characters of the scheme's alphabet. `cost` is below 32.
+pub fn digest(cost: u32, salt: &[u8], password: &[u8]) -> Option<Vec<u8>> {
+    let mut salt_bytes = [0; 16];
+    text64::read_high_first(text64::BCRYPT, salt, &mut salt_bytes)?;
+    let cipher = schedule(cost, &salt_bytes, password);
+    let mut sum = Vec::with_capacity(24);
+    for block in PLAINTEXT {
+        let block = (0..64).fold(block, |block, _| cipher.bc_encrypt(block));
+        sum.extend(block.iter().flat_map(|half| half.to_be_bytes()));
+    }
+    // Every implementation leaves the last byte out of the text.
+    Some(text64::high_first(text64::BCRYPT, &sum[..23]))
+}
+
+/// The expensive key schedule. The key is the password with its terminating NUL, as far as it counts.
+fn schedule(cost: u32, salt: &[u8; 16], password: &[u8]) -> Blowfish {
+    let mut key = password.to_vec();
+    key.push(0);
+    key.truncate(LONGEST_PASSWORD);
+    let mut cipher = Blowfish::bc_init_state();
+    cipher.salted_expand_key(salt, &key);
+    for _ in 0..1u64 << cost {
+        cipher.bc_expand_key(&key);
+        cipher.bc_expand_key(salt);
+    }
+    cipher
+}
+
+/// What is encrypted: `OrpheanBeholderScryDoubt`.
+const PLAINTEXT: [[u32; 2]; 3] =
+    [[0x4f72_7068, 0x6561_6e42], [0x6568_6f6c, 0x6465_7253], [0x6372_7944, 0x6f75_6274]];

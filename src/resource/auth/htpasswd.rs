@@ -1,0 +1,81 @@
+//! The text of a `.htpasswd` file: one `user:hash` a line.
+//!
+//! thttpd's rules: a line without a colon is skipped, nothing is a comment (`# x:y` is a user named
+//! `# x`), and the first line for a user decides. Beyond them, a carriage return, blanks at the end,
+//! and fields after a second colon do not spoil a line.
+
+/// The hash of `user`: the first line for them decides, whatever it holds.
+pub fn hash_of<'f>(file: &'f [u8], user: &[u8]) -> Option<&'f [u8]> {
+    lines(file).find(|&(name, _)| name == user).map(|(_, hash)| hash)
+}
+
+/// The hash of the file's first user, whoever it is.
+pub fn first_hash(file: &[u8]) -> Option<&[u8]> {
+    lines(file).map(|(_, hash)| hash).find(|hash| !hash.is_empty())
+}
+
+/// Every user with their hash.
+fn lines(file: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
+    file.split(|&b| b == b'\n').filter_map(|line| {
+        let mut fields = line.splitn(3, |&b| b == b':');
+        Some((fields.next()?, fields.next()?.trim_ascii_end()))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const FILE: &[u8] = b"alice:one\n\nno colon here\nbob:two\r\nbob:three\n# comment:x\ncarol:four:extra:fields\nmallory:\nlast:five";
+
+    fn hash(user: &str) -> Option<&'static str> {
+        hash_of(FILE, user.as_bytes()).map(|hash| str::from_utf8(hash).unwrap())
+    }
+
+    #[test]
+    fn a_user_is_found_by_their_whole_name() {
+        assert_eq!(hash("alice"), Some("one"));
+        assert_eq!(hash("alic"), None);
+        assert_eq!(hash("Alice"), None);
+        assert_eq!(hash(""), None);
+    }
+
+    #[test]
+    fn the_first_line_for_a_user_decides_and_loses_its_carriage_return() {
+        assert_eq!(hash("bob"), Some("two"));
+    }
+
+    #[test]
+    fn fields_after_a_second_colon_are_ignored() {
+        assert_eq!(hash("carol"), Some("four"));
+    }
+
+    #[test]
+    fn a_line_without_colon_is_no_user_and_nothing_is_a_comment() {
+        assert_eq!(hash("no colon here"), None);
+        assert_eq!(hash("# comment"), Some("x"));
+    }
+
+    #[test]
+    fn an_empty_hash_and_an_unterminated_last_line_are_read() {
+        assert_eq!(hash("mallory"), Some(""));
+        assert_eq!(hash("last"), Some("five"));
+    }
+
+    #[test]
+    fn the_first_hash_is_the_first_that_is_there() {
+        assert_eq!(first_hash(b"junk\na:\nb:x\nc:y"), Some(&b"x"[..]));
+        assert_eq!(first_hash(b"junk\n"), None);
+    }
+
+    proptest! {
+        #[test]
+        fn any_file_is_searched_without_panic(file in proptest::collection::vec(any::<u8>(), 0..400), user in proptest::collection::vec(any::<u8>(), 0..8)) {
+            if let Some(hash) = hash_of(&file, &user) {
+                prop_assert!(!hash.contains(&b':') && !hash.contains(&b'\n'));
+            }
+            let _ = first_hash(&file);
+        }
+    }
+}

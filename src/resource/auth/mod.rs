@@ -1,0 +1,268 @@
+//! Basic authentication (RFC 7617) by `.htpasswd` files: may this request see this directory?
+//!
+//! Enters the directory of the symlink-expanded file, and the Authorization field; leaves a
+//! [`Verdict`]. The resolver asks, for every method, before it opens what the directory holds.
+//! thttpd's rules: a `.htpasswd` protects its own directory only, and the one at the top, with `-g`,
+//! decides alone where it exists. Unlike thttpd, a file that cannot be read shuts its directory.
+
+use std::fs::File;
+use std::hash::{BuildHasher, RandomState};
+use std::io::{self, Read};
+use std::os::unix::fs::MetadataExt;
+use std::time::{Duration, SystemTime};
+
+use nix::errno::Errno;
+use sha2::{Digest, Sha256};
+
+mod credentials;
+pub mod crypt;
+mod htpasswd;
+mod verified;
+
+use super::beneath::{Links, Root};
+use super::index::join;
+use credentials::Credentials;
+use verified::{Mark, Verified};
+
+/// Name of the file that protects a directory.
+pub const FILE_NAME: &[u8] = b".htpasswd";
+
+/// A larger file is refused: it is read whole for each answer that is not remembered.
+const MOST_FILE_BYTES: u64 = 1024 * 1024;
+
+/// A file changed this recently may change again within the same tick of its clock, unseen:
+/// nothing is remembered about it yet. Two seconds suit the coarsest file systems.
+const SETTLED_AFTER: Duration = Duration::from_secs(2);
+
+/// What is asked about.
+#[derive(Debug, Clone, Copy)]
+pub struct Place<'a> {
+    /// The open document root (never a virtual host's directory, so that realms name that).
+    pub root: &'a Root,
+    /// Directory of the file, relative to `root`, symlinks expanded: `private`, `one.example/docs`;
+    /// empty for the top.
+    pub dir: &'a [u8],
+    /// With `-g`: the directory whose file decides for everything below it, relative to `root`,
+    /// symlinks expanded: empty, or the virtual host's.
+    pub global: Option<&'a [u8]>,
+    /// [`Links::Within`] where names are expanded; [`Links::Follow`] with `-nos`, where `dir` may hold
+    /// links that the operator wants followed.
+    pub links: Links,
+}
+
+/// The answer.
+#[derive(Debug)]
+pub enum Verdict {
+    /// No `.htpasswd`: anyone may.
+    Open,
+    /// The credentials of this user are right. For the log and REMOTE_USER.
+    User(Box<[u8]>),
+    /// Answer 401 with this value of WWW-Authenticate.
+    Challenge(String),
+    /// Other workers are busy with slow hashes. Park the connection for some 20 ms and ask again;
+    /// whoever cannot, answers 503 with Retry-After.
+    Busy,
+    /// The file is there but cannot be used: 403, and thttpd's log line
+    /// `ADDR auth file PATH could not be opened - REASON`.
+    Unreadable {
+        /// Relative to the root.
+        path: Vec<u8>,
+        /// Why.
+        reason: io::Error,
+    },
+}
+
+/// Checks credentials; one for the server, shared by all workers.
+pub struct Authenticator {
+    verified: Verified,
+    /// Keys the marks, so that neither a reader of memory nor a client can tell one from a password.
+    key: [u8; 32],
+    settled_after: Duration,
+}
+
+impl std::fmt::Debug for Authenticator {
+    /// Says nothing of keys and credentials.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Authenticator").finish_non_exhaustive()
+    }
+}
+
+impl Authenticator {
+    /// `most` is how many workers may be held by hashing at once: half of the pool leaves the other
+    /// half to everyone else.
+    pub fn new(most: usize) -> Authenticator {
+        Authenticator { verified: Verified::new(most), key: random_key(), settled_after: SETTLED_AFTER }
+    }
+
+    /// May a request with this Authorization field see what lies in `place.dir`?
+    ///
+    /// Without a `.htpasswd` this is one failed open and nothing else. Where a hash that takes
+    /// milliseconds is about to be computed or waited for, `slow` is called first, once.
+    pub fn check(&self, place: &Place<'_>, authorization: Option<&[u8]>, slow: &dyn Fn()) -> Verdict {
+        if let Some(dir) = place.global {
+            match self.check_in(place, dir, authorization, slow) {
+                Verdict::Open if dir == place.dir => return Verdict::Open,
+                Verdict::Open => {}
+                decided => return decided,
+            }
+        }
+        self.check_in(place, place.dir, authorization, slow)
+    }
+
+    /// By the file in `dir` alone.
+    fn check_in(
+        &self,
+        place: &Place<'_>,
+        dir: &[u8],
+        authorization: Option<&[u8]>,
+        slow: &dyn Fn(),
+    ) -> Verdict {
+        let path = join(dir, FILE_NAME);
+        let judged = match place.root.open_read(&path, place.links) {
+            Err(Errno::ENOENT | Errno::ENOTDIR) => return Verdict::Open,
+            Err(error) => Err(error.into()),
+            Ok(file) => self.judge(file, authorization, slow),
+        };
+        match judged {
+            Ok(Judgement::Right(user)) => Verdict::User(user),
+            Ok(Judgement::Wrong) => Verdict::Challenge(challenge(dir)),
+            Ok(Judgement::Busy) => Verdict::Busy,
+            Err(reason) => Verdict::Unreadable { path, reason },
+        }
+    }
+
+    /// What the open password file says of the credentials.
+    fn judge(&self, file: File, authorization: Option<&[u8]>, slow: &dyn Fn()) -> io::Result<Judgement> {
+        let version = Version::of(&file)?;
+        let Some(credentials) = authorization.and_then(Credentials::parse) else {
+            return Ok(Judgement::Wrong);
+        };
+        let mark = self.mark(&version, &credentials);
+        let answer = match self.verified.recall(&mark) {
+            Some(known) => Some(known),
+            None => {
+                let text = read(file)?;
+                let lookup = Lookup::of(&text, &credentials);
+                if lookup.hash.is_some_and(crypt::is_slow) {
+                    slow();
+                }
+                self.verified
+                    .ask(&mark, version.is_settled(self.settled_after), || lookup.is_right(&credentials))
+            }
+        };
+        Ok(match answer {
+            Some(true) => Judgement::Right(credentials.user().into()),
+            Some(false) => Judgement::Wrong,
+            None => Judgement::Busy,
+        })
+    }
+
+    /// The digest under which the answer is remembered.
+    fn mark(&self, version: &Version, credentials: &Credentials) -> Mark {
+        let mut digest = Sha256::new();
+        digest.update(self.key);
+        for number in version.numbers {
+            digest.update(number.to_ne_bytes());
+        }
+        digest.update(credentials.user().len().to_ne_bytes());
+        digest.update(credentials.user());
+        digest.update(credentials.password());
+        let digest = digest.finalize();
+        std::array::from_fn(|at| digest[at])
+    }
+}
+
+enum Judgement {
+    Right(Box<[u8]>),
+    Wrong,
+    Busy,
+}
+
+/// What the file holds against the credentials.
+struct Lookup<'f> {
+    hash: Option<&'f [u8]>,
+    /// The user has a line; otherwise `hash` is someone else's, checked all the same so that the time
+    /// taken does not tell which users there are.
+    known: bool,
+}
+
+impl<'f> Lookup<'f> {
+    fn of(file: &'f [u8], credentials: &Credentials) -> Lookup<'f> {
+        match htpasswd::hash_of(file, credentials.user()) {
+            Some(hash) => Lookup { hash: Some(hash), known: true },
+            None => Lookup { hash: htpasswd::first_hash(file), known: false },
+        }
+    }
+
+    fn is_right(&self, credentials: &Credentials) -> bool {
+        self.hash.is_some_and(|hash| crypt::verify(hash, credentials.password())) && self.known
+    }
+}
+
+/// Which file, and which version of it.
+struct Version {
+    /// Device, inode, size, and both times down to the nanosecond.
+    numbers: [u64; 7],
+    changed: SystemTime,
+}
+
+impl Version {
+    /// # Errors
+    /// As fstat(2), or `file` is not a regular file of a bearable size.
+    fn of(file: &File) -> io::Result<Version> {
+        let meta = file.metadata()?;
+        if !meta.is_file() {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file"));
+        }
+        if meta.len() > MOST_FILE_BYTES {
+            return Err(io::Error::new(io::ErrorKind::FileTooLarge, "larger than 1 MiB"));
+        }
+        let times = [meta.mtime(), meta.mtime_nsec(), meta.ctime(), meta.ctime_nsec()];
+        let [mtime, mtime_nsec, ctime, ctime_nsec] = times.map(i64::cast_unsigned);
+        let since_epoch = Duration::new(ctime, u32::try_from(ctime_nsec).unwrap_or(0));
+        Ok(Version {
+            numbers: [meta.dev(), meta.ino(), meta.size(), mtime, mtime_nsec, ctime, ctime_nsec],
+            changed: SystemTime::UNIX_EPOCH.checked_add(since_epoch).unwrap_or(SystemTime::UNIX_EPOCH),
+        })
+    }
+
+    /// Was the last change so long ago that another would show in the times?
+    fn is_settled(&self, after: Duration) -> bool {
+        self.changed.elapsed().is_ok_and(|age| age >= after)
+    }
+}
+
+/// The whole file; it may have grown since it was measured, but not beyond the bound.
+fn read(file: File) -> io::Result<Vec<u8>> {
+    let mut text = Vec::new();
+    file.take(MOST_FILE_BYTES).read_to_end(&mut text)?;
+    Ok(text)
+}
+
+/// WWW-Authenticate for `dir`: the realm is the directory as thttpd names it, `.` for the top, as a
+/// quoted-string (RFC 9110 §5.6.4). Control characters are left out; a name is no place for them.
+fn challenge(dir: &[u8]) -> String {
+    let dir = if dir.is_empty() { ".".into() } else { String::from_utf8_lossy(dir) };
+    let mut value = String::from("Basic realm=\"");
+    for letter in dir.chars().filter(|letter| !letter.is_control()) {
+        if matches!(letter, '"' | '\\') {
+            value.push('\\');
+        }
+        value.push(letter);
+    }
+    value.push('"');
+    value
+}
+
+/// 256 bits that only this process knows: the standard library keys its hash maps from the kernel's
+/// random numbers, also where the root directory has been changed and holds no `/dev/urandom`.
+fn random_key() -> [u8; 32] {
+    let mut key = [0; 32];
+    for (at, word) in key.chunks_mut(8).enumerate() {
+        word.copy_from_slice(&RandomState::new().hash_one(at).to_ne_bytes());
+    }
+    key
+}
+
+#[cfg(test)]
+mod tests;
