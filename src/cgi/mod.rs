@@ -1,0 +1,6 @@
+//! CGI/1.1 (RFC 3875).
+pub mod children;
+mod complaint;
+pub mod note;
+mod script;
+mod watch;
