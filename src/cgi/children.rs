@@ -11,6 +11,7 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
+use std::fmt;
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::fd::OwnedFd;
@@ -135,6 +136,12 @@ impl Children {
     }
 }
 
+impl fmt::Debug for Children {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Children").field("running", &self.count()).finish()
+    }
+}
+
 impl Drop for Children {
     fn drop(&mut self) {
         self.stop(Duration::ZERO);
@@ -204,6 +211,12 @@ impl Running {
             None => reason.to_owned(),
         };
         self.shared.tell(&[Note::BadOutput { name: self.name.clone(), reason }]);
+    }
+}
+
+impl fmt::Debug for Running {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Running").field("name", &self.name).field("end", &self.known_end()).finish()
     }
 }
 
