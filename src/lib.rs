@@ -9,6 +9,7 @@
 //!
 //! Arrows point right only.
 pub mod boot;
+pub mod cgi;
 pub mod config;
 pub mod conn;
 pub mod control;

@@ -5,6 +5,8 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use crate::cgi::Cgi;
+use crate::cgi::children::Children;
 use crate::config::Config;
 use crate::log::access::AccessLog;
 use crate::log::stats::Stats;
@@ -27,6 +29,8 @@ pub struct Site {
     pub log: Arc<AccessLog>,
     /// Counters.
     pub stats: Arc<Stats>,
+    /// What runs scripts; none when there are to be none.
+    pub cgi: Option<Cgi>,
     /// Fields that every head carries.
     pub head_policy: HeadPolicy,
     pages: ErrorPages,
@@ -50,12 +54,20 @@ impl Site {
         Ok(Site {
             resolver: Resolver::new(root, Arc::clone(&config)),
             head_policy: HeadPolicy::new(SERVER, &config.p3p, config.max_age),
+            cgi: None,
             throttles,
             log,
             stats,
             pages,
             config,
         })
+    }
+
+    /// The same, running scripts among `children` if the configuration wants any.
+    pub fn with_scripts(mut self, children: Option<Arc<Children>>) -> Site {
+        let wanted = children.filter(|_| self.config.cgi_pattern.is_some());
+        self.cgi = wanted.map(|children| Cgi::new(children, &self.config, self.resolver.root().path()));
+        self
     }
 
     /// What responses depend on, for one request.

@@ -12,6 +12,7 @@ use std::sync::Arc;
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
+use crate::cgi::{Cgi, children::Children};
 use crate::config::{Config, LogTarget};
 use crate::log;
 use crate::log::access::AccessLog;
@@ -54,6 +55,8 @@ pub struct Running {
     pub server: Server,
     /// What they serve.
     pub site: Arc<Site>,
+    /// The scripts that run, if any may.
+    pub children: Option<Arc<Children>>,
     /// The signals that arrive from now on.
     pub signals: crate::control::Signals,
     /// To be removed at the end.
@@ -205,7 +208,8 @@ fn launch(config: &Arc<Config>, prepared: Prepared, reread: &[PathBuf]) -> Resul
     log::notice!("{}", starting(config, &addresses));
     let summary = summary(config, &addresses);
     notify.ready(&summary);
-    Ok(Running { server, site, signals, pid_file, notify, summary })
+    let children = site.cgi.as_ref().map(Cgi::children);
+    Ok(Running { server, site, children, signals, pid_file, notify, summary })
 }
 
 fn change_root() -> Result<(), Failure> {
@@ -244,23 +248,26 @@ fn start_threads(
     }
     syslog::start_thread().map_err(failed)?;
     log.start().map_err(failed)?;
-    let site = build_site(config, throttles, Arc::new(log), Arc::default())?;
+    let children = config.cgi_pattern.as_ref().map(|_| crate::cgi::children().map(Arc::new));
+    let children = children.transpose().map_err(failed)?;
+    let site = build_site(config, throttles, (Arc::new(log), Arc::default()), children)?;
     let server = Server::start(listeners, Arc::clone(&site)).map_err(failed)?;
     Ok((server, site))
 }
 
-/// Builds what serves the current directory; also for a configuration that is read again.
+/// Builds what serves the current directory; also for a configuration that is read again. `records`
+/// and `children`, the scripts that run, outlive it.
 pub(crate) fn build_site(
     config: &Arc<Config>,
     throttles: Throttles,
-    log: Arc<AccessLog>,
-    stats: Arc<Stats>,
+    (log, stats): (Arc<AccessLog>, Arc<Stats>),
+    children: Option<Arc<Children>>,
 ) -> Result<Arc<Site>, Failure> {
     let advice = "the user that the server becomes must be allowed to enter the directory: see -d and -u";
     let failed = |error| Failure::of("web directory", error, advice);
     let here = std::env::current_dir().map_err(failed)?;
     let site = Site::new(Arc::clone(config), here.as_os_str().as_bytes(), Arc::new(throttles), log, stats);
-    site.map(Arc::new).map_err(failed)
+    site.map(|site| Arc::new(site.with_scripts(children))).map_err(failed)
 }
 
 /// thttpd's notice that all is well.

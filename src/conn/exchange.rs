@@ -1,22 +1,28 @@
 //! One request → one response, in the pipeline's order: resolve, respond, send, record.
+//!
+//! Where a script is to respond, an [`Errand`] leaves instead, on its way to be run.
 
 use std::borrow::Cow;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::SystemTime;
 
 use super::draining::Draining;
+use super::errand::Errand;
 use super::lingering::Lingering;
 use super::outgoing::Outgoing;
 use super::reading::Reading;
+use super::receiving::Receiving;
 use super::record::{self, Record};
 use super::sending::{After, Sending};
 use super::socket::Progress;
 use super::{Connection, Desk, Phase, Step};
+use crate::cgi::env::Call;
 use crate::log::access::AccessEntry;
-use crate::request::head::Refused;
-use crate::request::{BodyLength, Method, Request, Version};
-use crate::resource::{Denied, Resource, Severity, vhost};
+use crate::request::head::{self, Refused};
+use crate::request::spool::Spool;
+use crate::request::{BodyLength, Method, Parsed, Rejection, Request, Version};
+use crate::resource::{Denied, Resource, Script, Severity, vhost};
 use crate::response::head::{Frame, write as write_head};
 use crate::response::{Body, Response, error, refuse as refusal_page, respond};
 use crate::throttle::Pacer;
@@ -38,74 +44,150 @@ pub enum Outcome {
     Go(Step),
 }
 
+/// Who responds.
+enum Decision {
+    /// We do.
+    Respond(Decided),
+    /// A script does.
+    Run(Run),
+    /// Nobody yet: ask again in a moment, or say this.
+    Later(Rejection),
+}
+
 /// A decided response, and what goes with it.
-struct Decision {
+struct Decided {
     response: Response,
     user: Option<Box<[u8]>>,
     pacer: Option<Pacer>,
 }
 
+/// A script to run, and what goes with it.
+struct Run {
+    script: Script,
+    user: Option<Box<[u8]>>,
+    pacer: Option<Pacer>,
+}
+
+/// A request of ours, on behalf of a client's whose script redirected it.
+struct Origin {
+    /// The client's request.
+    record: Record,
+    /// Redirects so far.
+    redirects: u8,
+}
+
 impl From<Response> for Decision {
     fn from(response: Response) -> Decision {
-        Decision { response, user: None, pacer: None }
+        Decision::Respond(Decided { response, user: None, pacer: None })
     }
 }
 
 /// Answers one complete request.
 pub fn answer(conn: &mut Connection, request: &Request<'_>, desk: &mut Desk) -> Outcome {
-    let vhost = desk.site.config.vhost.then(|| {
-        let local = conn.socket.local_address().unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
-        vhost::directory(request, local)
-    });
-    let Some(decision) = decide(conn, request, vhost.as_deref(), desk) else { return Outcome::Later };
-    let peer = Arc::clone(&conn.peer_text);
-    let mut entry = record::entry(request, &peer, vhost.as_deref());
-    entry.status = decision.response.status.0;
-    entry.user = decision.user.as_deref();
-    let after = after(conn, request, &decision.response, desk);
-    let frame = Frame {
-        version: request.version,
-        keep_alive: after.keeps_alive(),
-        chunked: false,
-        clock: &desk.clock,
-        policy: &desk.site.head_policy,
+    serve(conn, request, None, desk)
+}
+
+/// Answers `errand` as if its client had asked with `head`: its script wants that.
+pub fn redirect(conn: &mut Connection, head: &[u8], errand: (Errand, u8), desk: &mut Desk) -> Step {
+    let (errand, redirects) = errand;
+    let site = Arc::clone(&desk.site);
+    let Ok(Parsed::Complete(request, _)) = head::parse(head, &site.config.limits) else {
+        let rejection = Rejection::new(502, "The program of {url} gave no valid response.");
+        return fail(conn, &errand, &rejection, desk);
     };
-    desk.output.clear();
-    write_head(&mut desk.output, &decision.response, &frame);
-    let body = if request.is_head() { Body::None } else { decision.response.body };
-    let reply = Reply { head: desk.output.len(), body, pacer: decision.pacer, after };
-    reply.transmit(conn, &entry, request.method, desk)
+    let origin = Origin { record: errand.record, redirects };
+    serve(conn, &request, Some(origin), desk).into_step(conn)
+}
+
+fn serve(conn: &mut Connection, request: &Request<'_>, origin: Option<Origin>, desk: &mut Desk) -> Outcome {
+    let local = desk.site.config.vhost.then(|| local_address(conn));
+    let vhost = local.map(|local| vhost::directory(request, local.ip()));
+    let decided = match decide(conn, request, vhost.as_deref(), desk) {
+        // A script's redirect has no request to come back with: it is told to try later.
+        Decision::Later(busy) if origin.is_some() => {
+            let policy = desk.site.policy(vhost.as_deref(), SystemTime::now());
+            Decided { response: refusal_page(&busy, request, &policy), user: None, pacer: None }
+        }
+        Decision::Respond(decided) => decided,
+        Decision::Later(_) => return Outcome::Later,
+        Decision::Run(run) => return dispatch(conn, (request, vhost.as_deref()), (run, origin), desk),
+    };
+    let peer = Arc::clone(&conn.peer_text);
+    let mut entry = match &origin {
+        Some(origin) => origin.record.entry(&peer, 0),
+        None => record::entry(request, &peer, vhost.as_deref()),
+    };
+    entry.user = decided.user.as_deref().or(entry.user);
+    let after = after(conn, request, &decided.response, desk);
+    let manner = Manner { version: request.version, method: request.method, after, pacer: decided.pacer };
+    reply(conn, decided.response, entry, manner, desk)
+}
+
+/// Sends a request on its way to a script, by way of receiving its content.
+fn dispatch(
+    conn: &mut Connection,
+    (request, vhost): (&Request<'_>, Option<&str>),
+    (run, origin): (Run, Option<Origin>),
+    desk: &mut Desk,
+) -> Outcome {
+    let site = Arc::clone(&desk.site);
+    let Some(cgi) = &site.cgi else { return Outcome::Go(Step::Close) };
+    let user = run.user.as_deref();
+    let (record, redirects) = match origin {
+        Some(Origin { record, redirects }) => (record, redirects),
+        None => {
+            let entry = AccessEntry { user, ..record::entry(request, &conn.peer_text, vhost) };
+            (Record::of(&entry, request.method.as_str()), 0)
+        }
+    };
+    let (remote, local) = (conn.peer, local_address(conn));
+    let call = Call { request, script: &run.script, vhost, user, remote, local };
+    let mut errand = Errand::new(cgi, &call, record, run.pacer).redirected(redirects);
+    errand.keep_alive &= conn.may_persist(desk);
+    Outcome::Go(match Spool::new(request.body, site.config.limits.body) {
+        Err(rejection) => fail(conn, &errand, &rejection, desk),
+        Ok(spool) if request.body == BodyLength::None => errand.start(spool, conn, desk),
+        Ok(spool) => Step::Enter(Phase::Receiving(Box::new(Receiving::new(request, errand, spool)))),
+    })
+}
+
+/// Where the client connected to.
+fn local_address(conn: &Connection) -> SocketAddr {
+    conn.socket.local_address().unwrap_or_else(|| SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)))
 }
 
 /// resolve → respond. Nothing of the client is touched.
-/// None: nothing is decided yet, ask again in a moment.
-fn decide(conn: &Connection, request: &Request<'_>, vhost: Option<&str>, desk: &Desk) -> Option<Decision> {
+fn decide(conn: &Connection, request: &Request<'_>, vhost: Option<&str>, desk: &Desk) -> Decision {
     let site = &*desk.site;
     let policy = site.policy(vhost, SystemTime::now());
     if let Some(refusal) = &conn.refusal {
-        return Some(refusal_page(refusal, request, &policy).into());
+        return refusal_page(refusal, request, &policy).into();
     }
     if request.method == Method::Unknown {
-        return Some(respond(request, Resource::Server, &policy).into());
+        return respond(request, Resource::Server, &policy).into();
     }
     let found = match site.resolver.resolve(request, vhost, &*desk.slow) {
         Ok(found) => found,
-        Err(denied) if denied.later => return None,
+        Err(denied) if denied.later => return Decision::Later(denied.rejection),
         Err(denied) => {
             note(conn, request, &denied);
             let mut response = refusal_page(&denied.rejection, request, &policy);
             if let Some(challenge) = denied.challenge {
                 response.fields.push(("WWW-Authenticate", Cow::Owned(challenge.into_bytes())));
             }
-            return Some(Decision { response, user: denied.user, pacer: None });
+            return Decision::Respond(Decided { response, user: denied.user, pacer: None });
         }
     };
-    Some(match site.throttles.admit(&found.name, conn.peer) {
-        Ok(pacer) => {
-            Decision { response: respond(request, found.resource, &policy), user: found.user, pacer }
+    let user = found.user;
+    match (site.throttles.admit(&found.name, conn.peer), found.resource) {
+        (Err(refused), _) => refusal_page(&refused.into(), request, &policy).into(),
+        (Ok(pacer), Resource::Script(script)) if site.cgi.is_some() => {
+            Decision::Run(Run { script, user, pacer })
         }
-        Err(refused) => refusal_page(&refused.into(), request, &policy).into(),
-    })
+        (Ok(pacer), resource) => {
+            Decision::Respond(Decided { response: respond(request, resource, &policy), user, pacer })
+        }
+    }
 }
 
 /// Tells the operator of a refusal worth knowing, at thttpd's levels.
@@ -135,27 +217,64 @@ fn after(conn: &Connection, request: &Request<'_>, response: &Response, desk: &D
 
 /// Answers bytes that are no request we serve, and ends the connection.
 pub fn refuse(conn: &mut Connection, refused: &Refused<'_>, desk: &mut Desk) -> Step {
-    let policy = desk.site.policy(None, SystemTime::now());
+    let site = Arc::clone(&desk.site);
+    let policy = site.policy(None, SystemTime::now());
     let url = refused.line.map_or(&b""[..], |line| line.target);
     let response = error::page(&refused.rejection, url, policy.pages, None);
     let peer = Arc::clone(&conn.peer_text);
     let entry = record::entry_of_line(refused.line.as_ref(), &peer, response.status.0);
     let method = refused.line.map_or(Method::Unknown, |line| line.method);
+    let version = refused.line.map_or(Version::Http11, |line| line.version);
+    let manner = Manner { version, method, after: After::Linger, pacer: None };
+    reply(conn, response, entry, manner, desk).into_step(conn)
+}
+
+/// Answers an errand that its script cannot answer, or not any more.
+pub fn fail(conn: &mut Connection, errand: &Errand, rejection: &Rejection, desk: &mut Desk) -> Step {
+    let site = Arc::clone(&desk.site);
+    let policy = site.policy(None, SystemTime::now());
+    let peer = Arc::clone(&conn.peer_text);
+    let entry = errand.record.entry(&peer, 0);
+    let response = error::page(rejection, entry.target, policy.pages, entry.vhost);
+    let after = match () {
+        () if response.close => After::Linger,
+        () if errand.keep_alive && !desk.draining => After::NextRequest,
+        () if errand.has_content => After::Linger,
+        () => After::Close,
+    };
+    let manner = Manner { version: errand.plan.version, method: errand.method, after, pacer: None };
+    reply(conn, response, entry, manner, desk).into_step(conn)
+}
+
+/// How a response is sent.
+struct Manner {
+    version: Version,
+    method: Method,
+    after: After,
+    pacer: Option<Pacer>,
+}
+
+/// Writes the head, and sends.
+fn reply(
+    conn: &mut Connection,
+    response: Response,
+    mut entry: AccessEntry<'_>,
+    manner: Manner,
+    desk: &mut Desk,
+) -> Outcome {
     let frame = Frame {
-        version: refused.line.map_or(Version::Http11, |line| line.version),
-        keep_alive: false,
+        version: manner.version,
+        keep_alive: manner.after.keeps_alive(),
         chunked: false,
         clock: &desk.clock,
         policy: &desk.site.head_policy,
     };
+    entry.status = response.status.0;
     desk.output.clear();
     write_head(&mut desk.output, &response, &frame);
-    let body = if method == Method::Head { Body::None } else { response.body };
-    let reply = Reply { head: desk.output.len(), body, pacer: None, after: After::Linger };
-    match reply.transmit(conn, &entry, method, desk) {
-        Outcome::Go(step) => step,
-        Outcome::NextRequest | Outcome::Later => Step::Close,
-    }
+    let body = if manner.method == Method::Head { Body::None } else { response.body };
+    let reply = Reply { head: desk.output.len(), body, pacer: manner.pacer, after: manner.after };
+    reply.transmit(conn, &entry, manner.method, desk)
 }
 
 /// A response whose head stands in `desk.output`.
@@ -218,9 +337,21 @@ impl Reply {
     }
 }
 
-fn record_now(desk: &Desk, entry: &AccessEntry<'_>) {
+/// One exchange is over.
+pub fn record_now(desk: &Desk, entry: &AccessEntry<'_>) {
     desk.site.stats.answered(entry.status, entry.bytes);
     desk.site.log.record(entry);
+}
+
+impl Outcome {
+    /// The same, for a phase that is not [`Reading`].
+    fn into_step(self, conn: &Connection) -> Step {
+        match self {
+            Outcome::NextRequest => After::NextRequest.step(conn),
+            Outcome::Go(step) => step,
+            Outcome::Later => Step::Close,
+        }
+    }
 }
 
 impl After {

@@ -8,8 +8,9 @@
 //!             ┌──────────────────────── keep-alive ───────────────────────┐
 //!             ▼                                                           │
 //!  accept ─► Reading ─► exchange ─► Sending ─► Draining (unwanted content)┘
-//!             │ malformed, too slow    │ close          │ too much
-//!             └────────────────────────┴─► Lingering ◄──┘ ─► closed
+//!             │ │ malformed, too slow  │ close          │ too much
+//!             │ └──────────────────────┴─► Lingering ◄──┘ ─► closed
+//!             └─► a script responds: Receiving (its input) ─► Relaying (its output) ─► Reading, closed
 //! ```
 
 use std::net::{IpAddr, SocketAddr, TcpStream};
@@ -22,12 +23,15 @@ use crate::response::head::Clock;
 use crate::site::Site;
 
 mod draining;
+mod errand;
 mod exchange;
 mod input;
 mod lingering;
 mod outgoing;
 mod reading;
+mod receiving;
 mod record;
+mod relaying;
 mod sending;
 pub mod socket;
 pub mod wait;
@@ -36,6 +40,8 @@ use draining::Draining;
 use input::Input;
 use lingering::Lingering;
 use reading::Reading;
+use receiving::Receiving;
+use relaying::Relaying;
 use sending::Sending;
 use socket::Socket;
 use wait::{Next, On, Wait, Wake};
@@ -67,6 +73,8 @@ pub struct Connection {
 #[derive(Debug)]
 enum Phase {
     Reading(Reading),
+    Receiving(Box<Receiving>),
+    Relaying(Box<Relaying>),
     Sending(Box<Sending>),
     Draining(Box<Draining>),
     Lingering(Lingering),
@@ -185,6 +193,8 @@ impl Connection {
         loop {
             let step = match std::mem::replace(&mut self.phase, Phase::Over) {
                 Phase::Reading(reading) => reading.go_on(self, wake, desk, &mut share),
+                Phase::Receiving(receiving) => receiving.go_on(self, wake, desk, &mut share),
+                Phase::Relaying(relaying) => relaying.go_on(self, desk, &mut share),
                 Phase::Sending(sending) => sending.go_on(self, wake, desk, &mut share),
                 Phase::Draining(draining) => draining.go_on(self, wake, desk, &mut share),
                 Phase::Lingering(lingering) => lingering.go_on(self, wake, desk, &mut share),
@@ -208,8 +218,10 @@ impl Connection {
 
     /// Logs what is cut off.
     fn abandon(&mut self, desk: &Desk) {
-        if let Phase::Sending(sending) = std::mem::replace(&mut self.phase, Phase::Over) {
-            sending.record(self, desk);
+        match std::mem::replace(&mut self.phase, Phase::Over) {
+            Phase::Sending(sending) => sending.record(self, desk),
+            Phase::Relaying(relaying) => relaying.abandon(self, desk),
+            _ => {}
         }
     }
 

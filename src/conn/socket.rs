@@ -6,11 +6,13 @@
 
 use std::fs::File;
 use std::io::{self, IoSlice};
-use std::net::{IpAddr, Shutdown, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 use std::time::Duration;
 
 use nix::errno::Errno;
+use nix::libc::POLLRDHUP;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::sendfile::sendfile64;
 use nix::sys::socket::{MsgFlags, SockaddrStorage, recv, send, sendmsg};
 
@@ -28,6 +30,17 @@ pub enum Progress {
     Ended,
     /// The connection is broken.
     Broken(Errno),
+}
+
+/// What is known of the peer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PeerState {
+    /// It may send and read.
+    Open,
+    /// It sends no more. Whether it still reads, only sending would show.
+    HalfClosed,
+    /// The connection is broken.
+    Gone,
 }
 
 /// One accepted socket.
@@ -55,8 +68,25 @@ impl Socket {
     }
 
     /// The address the peer connected to.
-    pub fn local_address(&self) -> Option<IpAddr> {
-        self.stream.local_addr().ok().map(|address| address.ip())
+    pub fn local_address(&self) -> Option<SocketAddr> {
+        self.stream.local_addr().ok()
+    }
+
+    /// Whether the peer is still there, as far as it can be known without reading or sending.
+    pub fn peer_state(&self) -> PeerState {
+        // nix has no name for this event, and gives no answer that holds it.
+        let ended = PollFlags::from_bits_retain(POLLRDHUP);
+        match (self.polled(PollFlags::empty()), self.polled(ended)) {
+            (Some(true), _) => PeerState::Gone,
+            (_, None) => PeerState::HalfClosed,
+            _ => PeerState::Open,
+        }
+    }
+
+    fn polled(&self, events: PollFlags) -> Option<bool> {
+        let mut fds = [PollFd::new(self.fd(), events)];
+        let _ = poll(&mut fds, PollTimeout::ZERO);
+        fds[0].any()
     }
 
     /// Reads what is there.

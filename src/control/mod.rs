@@ -26,6 +26,8 @@ const THROTTLE_TIME: Duration = Duration::from_secs(2);
 const LOSS_TIME: Duration = Duration::from_secs(10);
 /// How often the last connections are counted when the end has begun.
 const LAST_LOOKS: Duration = Duration::from_millis(20);
+/// What scripts that still run get between INT and KILL.
+const SCRIPT_TIME: Duration = Duration::from_millis(500);
 /// What cut connections get to be logged in.
 const CUT_TIME: Duration = Duration::from_secs(1);
 
@@ -138,7 +140,16 @@ impl<'a> Control<'a> {
                 }
             }
             Command::Stats => self.log_stats(),
-            Command::Reap => reap_strangers(),
+            Command::Reap => self.reap(),
+        }
+    }
+
+    /// Children of ours are scripts; others become ours when their parent dies, as happens to
+    /// process 1 of a container.
+    fn reap(&self) {
+        match &self.running.children {
+            Some(children) => children.reap(),
+            None => reap_strangers(),
         }
     }
 
@@ -232,6 +243,9 @@ impl<'a> Control<'a> {
 
     /// The last words, in thttpd's order.
     fn finish(self) {
+        if let Some(children) = &self.running.children {
+            children.stop(SCRIPT_TIME);
+        }
         self.log_stats();
         match self.leaving.and_then(|leaving| leaving.signal) {
             Some(signal) => log::notice!("exiting due to signal {}", signal as i32),
@@ -247,7 +261,7 @@ impl<'a> Control<'a> {
     }
 }
 
-/// Takes in children whose own parent has died, as happens to process 1 of a container.
+/// Reaps all that have ended: without scripts, none of them is anybody's concern.
 fn reap_strangers() {
     use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
     while let Ok(status) = waitpid(None, Some(WaitPidFlag::WNOHANG)) {

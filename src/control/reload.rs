@@ -1,10 +1,12 @@
 //! HUP with `reload_on_hup`: the configuration is read again and put in force for the requests to
 //! come; connections stay.
 
+use std::io;
 use std::sync::Arc;
 
 use super::{Chore, Control, THROTTLE_TIME};
 use crate::boot::{build_site, load_throttles};
+use crate::cgi::{self, children::Children};
 use crate::config::Config;
 use crate::log;
 
@@ -29,13 +31,24 @@ impl Control<'_> {
         let config = Arc::new(config);
         let mut throttles = load_throttles(&config).map_err(|failure| failure.to_string())?;
         throttles.follow(&old.throttles);
-        let site = build_site(&config, throttles, Arc::clone(&old.log), Arc::clone(&old.stats))
+        let children = self.children(&config).map_err(|error| error.to_string())?;
+        let records = (Arc::clone(&old.log), Arc::clone(&old.stats));
+        let site = build_site(&config, throttles, records, children.clone())
             .map_err(|failure| failure.to_string())?;
         self.running.server.replace_site(Arc::clone(&site));
         self.throttles = Chore::new(THROTTLE_TIME).filter(|_| !site.throttles.is_empty());
         self.stats = Chore::new(config.stats_interval);
         self.running.site = site;
+        self.running.children = children;
         Ok(())
+    }
+
+    /// Where scripts run; if none could until now and some may from now on, it is made.
+    fn children(&self, config: &Config) -> io::Result<Option<Arc<Children>>> {
+        match &self.running.children {
+            None if config.cgi_pattern.is_some() => Ok(Some(Arc::new(cgi::children()?))),
+            present => Ok(present.clone()),
+        }
     }
 }
 

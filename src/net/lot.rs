@@ -45,7 +45,6 @@ const INPUT: EpollFlags = EpollFlags::EPOLLIN.union(EpollFlags::EPOLLRDHUP).unio
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Watched {
     socket: Option<EpollFlags>,
-    pipe: Option<RawFd>,
 }
 
 /// One descriptor number's place.
@@ -120,7 +119,7 @@ impl Lot {
             On::Readable | On::Time => INPUT,
             On::Writable => INPUT | EpollFlags::EPOLLOUT,
             On::Pipe(fd) => {
-                self.watch_pipe(held, key, fd)?;
+                self.watch_pipe(key, fd)?;
                 INPUT
             }
         };
@@ -144,18 +143,14 @@ impl Lot {
         self.set.modify(held.connection.socket().fd(), &mut EpollEvent::new(flags, key_of(held) as u64))
     }
 
-    fn watch_pipe(&self, held: &mut Held, key: usize, fd: RawFd) -> nix::Result<()> {
-        if held.watched.pipe == Some(fd) {
-            return Ok(());
-        }
+    /// Always anew: the number may be that of another pipe by now.
+    fn watch_pipe(&self, key: usize, fd: RawFd) -> nix::Result<()> {
         let mut event = EpollEvent::new(EpollFlags::EPOLLIN | EpollFlags::EPOLLET, key as u64 | PIPE);
         let pipe = crate::sys::fd::borrow(fd);
         match self.set.add(pipe, event) {
-            Err(Errno::EEXIST) => self.set.modify(pipe, &mut event)?,
-            answer => answer?,
+            Err(Errno::EEXIST) => self.set.modify(pipe, &mut event),
+            answer => answer,
         }
-        held.watched.pipe = Some(fd);
-        Ok(())
     }
 
     /// Waits in the set until something happens, or with `block` unset only looks; takes out every

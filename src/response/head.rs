@@ -6,7 +6,7 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use super::{Body, Response};
+use super::{Body, Response, Status};
 use crate::request::Version;
 use crate::resource::representation::imf_fixdate;
 
@@ -103,7 +103,7 @@ pub fn write(out: &mut Vec<u8>, response: &Response, frame: &Frame<'_>) {
     if frame.version == Version::Http09 {
         return;
     }
-    status_line(out, response);
+    status_line(out, response.status, response.status.reason());
     out.extend_from_slice(&frame.policy.server);
     let representation = response.representation.as_deref();
     if let Some(media_type) = response.media_type.as_deref().or(representation.map(|r| &*r.media_type)) {
@@ -133,12 +133,42 @@ pub fn write(out: &mut Vec<u8>, response: &Response, frame: &Frame<'_>) {
     out.extend_from_slice(b"\r\n");
 }
 
+/// A response whose status and fields somebody else decided: a script.
+#[derive(Debug, Clone, Copy)]
+pub struct Foreign<'a> {
+    /// Status code.
+    pub status: Status,
+    /// Its phrase, when it is not the usual one.
+    pub reason: Option<&'a str>,
+    /// Bytes of content, when they are to be said.
+    pub length: Option<u64>,
+    /// Its fields in order, without any that says how the message is framed or the connection used.
+    pub fields: &'a [(String, Vec<u8>)],
+}
+
+/// Appends the head of a `foreign` response, empty line included, to `out`.
+pub fn write_foreign(out: &mut Vec<u8>, foreign: &Foreign<'_>, frame: &Frame<'_>) {
+    status_line(out, foreign.status, foreign.reason.unwrap_or(foreign.status.reason()));
+    out.extend_from_slice(&frame.policy.server);
+    field(out, "Date", &frame.clock.date);
+    connection(out, frame.version, frame.keep_alive);
+    if frame.chunked {
+        out.extend_from_slice(b"Transfer-Encoding: chunked\r\n");
+    } else if let Some(length) = foreign.length {
+        content_length(out, length);
+    }
+    for (name, value) in foreign.fields {
+        field(out, name, value);
+    }
+    out.extend_from_slice(b"\r\n");
+}
+
 /// Always `HTTP/1.1`, our own version, whatever the request's (RFC 9110 §2.5).
-fn status_line(out: &mut Vec<u8>, response: &Response) {
+fn status_line(out: &mut Vec<u8>, status: Status, reason: &str) {
     out.extend_from_slice(b"HTTP/1.1 ");
-    decimal(out, response.status.0.into());
+    decimal(out, status.0.into());
     out.push(b' ');
-    out.extend_from_slice(response.status.reason().as_bytes());
+    out.extend_from_slice(reason.as_bytes());
     out.extend_from_slice(b"\r\n");
 }
 
@@ -156,10 +186,14 @@ fn framing(out: &mut Vec<u8>, response: &Response, frame: &Frame<'_>) {
     if frame.chunked {
         out.extend_from_slice(b"Transfer-Encoding: chunked\r\n");
     } else if !matches!(response.body, Body::None) {
-        out.extend_from_slice(b"Content-Length: ");
-        decimal(out, response.body.len());
-        out.extend_from_slice(b"\r\n");
+        content_length(out, response.body.len());
     }
+}
+
+fn content_length(out: &mut Vec<u8>, length: u64) {
+    out.extend_from_slice(b"Content-Length: ");
+    decimal(out, length);
+    out.extend_from_slice(b"\r\n");
 }
 
 /// P3P on everything; the configured freshness on all but errors, whose Cache-Control says the

@@ -1,0 +1,326 @@
+//! Real scripts: that they run as promised, and that nothing of them is left.
+
+use std::io::ErrorKind;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::ExitStatusExt;
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::{Receiver, channel};
+use std::time::Instant;
+
+use nix::fcntl::{FcntlArg, FdFlag, fcntl};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::signal::{SigSet, kill};
+use nix::unistd::Pid;
+use std::os::fd::AsFd;
+
+use super::*;
+use crate::request::BodyLength;
+use crate::request::spool::Spool;
+use crate::testing::TempTree;
+
+/// Longer than anything here takes on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(20);
+const UNBOUNDED: Bounds = Bounds { scripts: 0, time: Duration::ZERO };
+
+/// A place for scripts, and what is told of them.
+struct Stage {
+    tree: TempTree,
+    children: Children,
+    told: Receiver<Note>,
+}
+
+impl Stage {
+    fn new() -> Stage {
+        let (say, told) = channel();
+        let children = Children::new(Box::new(move |note| _ = say.send(note.clone()))).unwrap();
+        Stage { tree: TempTree::new(), children, told }
+    }
+
+    /// Runs shell commands, as a script without a file of its own.
+    fn run(&self, commands: &str) -> Running {
+        self.start(commands, UNBOUNDED).unwrap()
+    }
+
+    fn start(&self, commands: &str, bounds: Bounds) -> Result<Running, NotStarted> {
+        let mut job = job(Path::new("/bin/sh"), b"");
+        job.arguments = vec!["-c".into(), commands.into()];
+        self.children.run(job, bounds)
+    }
+
+    /// Lays a script; gives its path.
+    fn lay(&self, text: &str) -> PathBuf {
+        self.tree.file("dir/script", text);
+        let path = self.tree.path().join("dir/script");
+        std::fs::set_permissions(&path, PermissionsExt::from_mode(0o755)).unwrap();
+        path
+    }
+
+    /// The next note that `wanted` picks.
+    fn note<T>(&self, wanted: impl Fn(&Note) -> Option<T>) -> T {
+        let until = Instant::now() + PATIENCE;
+        loop {
+            let left = until.saturating_duration_since(Instant::now());
+            let note = self.told.recv_timeout(left).expect("the note in time");
+            if let Some(found) = wanted(&note) {
+                return found;
+            }
+        }
+    }
+}
+
+fn job(path: &Path, input: &[u8]) -> Job {
+    let mut spool = Spool::new(BodyLength::Chunked, 1 << 20).unwrap();
+    spool.write(input).unwrap();
+    Job {
+        name: path.as_os_str().as_encoded_bytes().to_vec(),
+        arguments: vec!["one".into(), "t w o".into()],
+        variables: vec![("PATH".into(), "/bin:/usr/bin".into()), ("GREETING".into(), "hello".into())],
+        input: spool.into_file().unwrap(),
+    }
+}
+
+/// All output.
+fn output(running: &Running) -> String {
+    let mut all = Vec::new();
+    let mut buffer = [0; 4096];
+    loop {
+        match running.read(&mut buffer) {
+            Ok(0) => return String::from_utf8(all).unwrap(),
+            Ok(n) => all.extend_from_slice(&buffer[..n]),
+            Err(error) if error.kind() == ErrorKind::WouldBlock => wait_for_output(running),
+            Err(error) => panic!("{error}"),
+        }
+    }
+}
+
+fn wait_for_output(running: &Running) {
+    let mut fds = [PollFd::new(running.output().as_fd(), PollFlags::POLLIN)];
+    let patience = PollTimeout::try_from(PATIENCE).unwrap();
+    assert_eq!(poll(&mut fds, patience), Ok(1), "output in time");
+}
+
+/// One line of output, which tells that the script has come so far.
+fn line(running: &Running) -> String {
+    let mut line = Vec::new();
+    let mut byte = [0];
+    loop {
+        match running.read(&mut byte) {
+            Ok(1) if byte[0] == b'\n' => return String::from_utf8(line).unwrap(),
+            Ok(1) => line.push(byte[0]),
+            Ok(_) => panic!("ended after {line:?}"),
+            Err(_) => wait_for_output(running),
+        }
+    }
+}
+
+fn until(what: &str, mut holds: impl FnMut() -> bool) {
+    let deadline = Instant::now() + PATIENCE;
+    while !holds() {
+        assert!(Instant::now() < deadline, "{what}, in time");
+        thread::sleep(Duration::from_millis(2));
+    }
+}
+
+/// Gone, or dead and waiting for whoever inherited it.
+fn is_gone(pid: i32) -> bool {
+    let dead = std::fs::read_to_string(format!("/proc/{pid}/stat"))
+        .is_ok_and(|stat| stat.rsplit(')').next().is_some_and(|rest| rest.trim_start().starts_with('Z')));
+    dead || kill(Pid::from_raw(pid), None).is_err()
+}
+
+#[test]
+fn a_script_runs_in_its_directory_with_its_arguments_environment_and_input() {
+    let stage = Stage::new();
+    let path = stage.lay(
+        "#!/bin/sh\nprintf '%s|%s|%s|%s|' \"$0\" \"$#\" \"$2\" \"$GREETING\"; basename \"$PWD\"; ls; cat\n",
+    );
+    let running = loop {
+        // A test beside this one may have forked while the script was open for writing.
+        match stage.children.run(job(&path, b"input"), UNBOUNDED) {
+            Err(NotStarted::Failed(error)) if error.kind() == ErrorKind::ExecutableFileBusy => {}
+            started => break started.unwrap(),
+        }
+    };
+    assert_eq!(output(&running), "./script|2|t w o|hello|dir\nscript\ninput");
+    until("its end", || running.end().is_some());
+    assert!(running.end().unwrap().status.success());
+    assert_eq!(stage.children.count(), 0);
+}
+
+#[test]
+fn a_script_gets_nothing_that_was_not_meant_for_it() {
+    let stage = Stage::new();
+    // A descriptor of ours that is not close-on-exec, as a careless parent might leave us.
+    let leaked = File::open("/").unwrap();
+    fcntl(leaked.as_fd(), FcntlArg::F_SETFD(FdFlag::empty())).unwrap();
+    let running = stage.run(
+        "ls /proc/self/fd | tr '\\n' ' '; echo; env | grep -vE '^(PWD|SHLVL|_|OLDPWD|PATH)='; \
+         cut -d' ' -f5,19 /proc/$$/stat; echo $$",
+    );
+    let got = output(&running);
+    let mut lines = got.lines();
+    // ls itself opens the fourth.
+    assert_eq!(lines.next().unwrap().trim(), "0 1 2 3");
+    assert_eq!(lines.next(), Some("GREETING=hello"));
+    let (group, nice) = lines.next().unwrap().split_once(' ').unwrap();
+    assert_eq!(group, lines.next().unwrap(), "its own group");
+    assert_eq!(nice.parse::<i32>().unwrap(), (own_stat(19).parse::<i32>().unwrap() + 10).min(19));
+}
+
+#[test]
+fn a_script_starts_with_no_signal_blocked_or_ignored() {
+    let stage = Stage::new();
+    let mut grep = job(Path::new("/bin/grep"), b"");
+    grep.arguments = vec!["-hE".into(), "^Sig(Blk|Ign)".into(), "/proc/self/status".into()];
+    // As the server's threads do.
+    let before = SigSet::thread_get_mask().unwrap();
+    SigSet::all().thread_block().unwrap();
+    let running = stage.children.run(grep, UNBOUNDED).unwrap();
+    before.thread_set_mask().unwrap();
+    let got = output(&running);
+    for line in got.lines() {
+        let set = line.split_whitespace().last().unwrap();
+        // Above 31 are libc's own.
+        assert_eq!(u64::from_str_radix(set, 16).unwrap() & 0x7fff_ffff, 0, "{got}");
+    }
+    assert_eq!(got.lines().count(), 2);
+}
+
+/// A field of this process's /proc/self/stat, counted from 1.
+fn own_stat(field: usize) -> String {
+    let stat = std::fs::read_to_string("/proc/self/stat").unwrap();
+    let after = stat.rsplit(") ").next().unwrap();
+    after.split(' ').nth(field - 3).unwrap().to_owned()
+}
+
+#[test]
+fn standard_error_goes_to_the_log_by_lines_and_never_into_the_output() {
+    let stage = Stage::new();
+    let running = stage.run("echo out; printf 'bad\\nworse' >&2");
+    assert_eq!(output(&running), "out\n");
+    let said = |note: &Note| match note {
+        Note::Said { name, line } if name == "/bin/sh" => Some(line.clone()),
+        _ => None,
+    };
+    assert_eq!(stage.note(said), "bad");
+    assert_eq!(stage.note(said), "worse");
+}
+
+#[test]
+fn standard_error_without_end_holds_up_nobody() {
+    let stage = Stage::new();
+    let running = stage.run("echo start; yes complaint >&2");
+    assert_eq!(line(&running), "start");
+    stage.note(|note| matches!(note, Note::Said { line, .. } if line.contains("not logged")).then_some(()));
+    let other = stage.run("echo other");
+    assert_eq!(output(&other), "other\n");
+}
+
+#[test]
+fn what_a_script_leaves_behind_in_its_group_ends_with_it() {
+    let stage = Stage::new();
+    let running = stage.run("sleep 1000 & echo $!; (trap '' INT TERM; sleep 1000 & echo $!)");
+    let left: Vec<i32> = output(&running).lines().map(|pid| pid.parse().unwrap()).collect();
+    assert_eq!(left.len(), 2);
+    until("the end of what was left", || left.iter().all(|&pid| is_gone(pid)));
+    until("no script", || stage.children.count() == 0);
+}
+
+#[test]
+fn a_script_that_nobody_wants_is_interrupted_and_one_that_is_released_goes_on() {
+    let stage = Stage::new();
+    let running = stage.run("trap 'echo caught >&2; exit 7' INT; echo ready; while :; do sleep 0.01; done");
+    assert_eq!(line(&running), "ready");
+    drop(running);
+    stage.note(|note| matches!(note, Note::Said { line, .. } if line == "caught").then_some(()));
+    until("no script", || stage.children.count() == 0);
+
+    let running = stage.run("echo ready; exec >&-; sleep 0.05; echo done >&2");
+    assert_eq!(output(&running), "ready\n");
+    running.release();
+    stage.note(|note| matches!(note, Note::Said { line, .. } if line == "done").then_some(()));
+}
+
+#[test]
+fn the_time_limit_interrupts_the_group_and_kill_follows() {
+    let stage = Stage::new();
+    let bounds = Bounds { scripts: 0, time: Duration::from_millis(100) };
+    let commands = "sh -c 'trap \"\" INT; while :; do sleep 0.05; done' & echo $!; wait";
+    let running = stage.start(commands, bounds).unwrap();
+    let grandchild: i32 = line(&running).parse().unwrap();
+    let (pid, why) = stage.note(|note| match note {
+        Note::Interrupted { pid, why } => Some((*pid, *why)),
+        _ => None,
+    });
+    assert_eq!(why, Why::TimeLimit);
+    until("the end", || running.end().is_some());
+    let end = running.end().unwrap();
+    assert_eq!((end.by, end.status.signal()), (Some(Why::TimeLimit), Some(2)));
+    until("the end of the grandchild", || is_gone(grandchild) && is_gone(pid));
+}
+
+#[test]
+fn a_script_that_ignores_int_is_killed() {
+    let stage = Stage::new();
+    let running = stage.run("trap '' INT TERM; echo ready; while :; do sleep 0.01; done");
+    assert_eq!(line(&running), "ready");
+    stage.children.stop(Duration::from_millis(50));
+    let end = running.end().unwrap();
+    assert_eq!((end.by, end.status.signal()), (Some(Why::ServerStop), Some(9)));
+    stage.note(|note| matches!(note, Note::Killed { .. }).then_some(()));
+    assert!(matches!(stage.start("", UNBOUNDED), Err(NotStarted::Busy)));
+}
+
+#[test]
+fn the_limit_on_scripts_is_exact_and_freed_by_their_end() {
+    let stage = Stage::new();
+    let bounds = Bounds { scripts: 2, time: Duration::ZERO };
+    let start = |commands| stage.start(commands, bounds);
+    // exec, because a shell that is just starting a command may lose the signal.
+    let first = start("read nothing; echo ready; exec sleep 1000").unwrap();
+    assert_eq!(line(&first), "ready");
+    let second = start("exit 0").unwrap();
+    until("the end", || second.end().is_some());
+    let third = start("echo ready; exec sleep 1000").unwrap();
+    assert_eq!(line(&third), "ready");
+    assert_eq!(stage.children.count(), 2);
+    assert!(matches!(start("exit 0"), Err(NotStarted::Busy)));
+    drop(first);
+    until("a place", || stage.children.count() == 1);
+    assert!(start("exit 0").is_ok());
+}
+
+#[test]
+fn what_cannot_be_run_is_told_and_takes_no_place() {
+    let stage = Stage::new();
+    let path = stage.lay("#!/no/such/interpreter\n");
+    assert!(matches!(stage.children.run(job(&path, b""), UNBOUNDED), Err(NotStarted::Failed(_))));
+    let reason = stage.note(|note| match note {
+        Note::NotStarted { name, reason } if name.ends_with("dir/script") => Some(reason.clone()),
+        _ => None,
+    });
+    assert!(reason.contains("No such file"), "{reason}");
+    assert_eq!(stage.children.count(), 0);
+}
+
+#[test]
+fn a_crash_is_told_with_its_signal() {
+    let stage = Stage::new();
+    let running = stage.run("kill -SEGV $$");
+    assert_eq!(output(&running), "");
+    let status = stage.note(|note| match note {
+        Note::Ended { status, .. } => Some(*status),
+        _ => None,
+    });
+    assert_eq!(status.signal(), Some(11));
+}
+
+#[test]
+fn dropping_the_children_ends_all_of_them() {
+    let stage = Stage::new();
+    let running: Vec<Running> = (0..5).map(|_| stage.run("echo $$; sleep 1000")).collect();
+    let pids: Vec<i32> = running.iter().map(|running| line(running).parse().unwrap()).collect();
+    drop(stage.children);
+    assert!(pids.iter().all(|&pid| is_gone(pid)));
+    assert!(running.iter().all(|running| running.known_end().is_some()));
+}

@@ -1,0 +1,232 @@
+//! A request → a script's environment and arguments (RFC 3875 §4; thttpd's list first). Pure.
+//!
+//! Nothing of the server's own environment is handed on but TZ. Of the client's fields none is
+//! that could pass for something else: a name with an underscore reads like one with a hyphen,
+//! `Proxy` like the proxy that libraries take from HTTP_PROXY, and credentials are the server's to
+//! check.
+
+use std::ffi::{OsStr, OsString};
+use std::net::SocketAddr;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+
+use crate::config::Config;
+use crate::request::{Method, Request};
+use crate::resource::Script;
+use crate::response::SERVER;
+
+/// thttpd's CGI_PATH.
+const PATH: &str = "/usr/local/bin:/usr/ucb:/bin:/usr/bin";
+
+/// Fields that do not become HTTP_ variables: they have variables of their own, are secrets, are
+/// dangerous, or no longer true once the content has been read.
+const NOT_HANDED_ON: [&str; 7] = [
+    "Authorization",
+    "Proxy-Authorization",
+    "Proxy",
+    "Content-Type",
+    "Content-Length",
+    "Transfer-Encoding",
+    "Trailer",
+];
+
+/// What all scripts of one configuration are told alike.
+#[derive(Debug, Clone)]
+pub struct Facts {
+    /// The server's name where the request gives none.
+    name: Option<String>,
+    /// The document root, absolute, without a trailing slash.
+    root: Vec<u8>,
+    cgi_pattern: String,
+    time_zone: Option<OsString>,
+}
+
+/// One request, as a script is told of it.
+#[derive(Debug, Clone, Copy)]
+pub struct Call<'a> {
+    /// The request.
+    pub request: &'a Request<'a>,
+    /// The script it names.
+    pub script: &'a Script,
+    /// Its virtual host's directory, when vhosting is on.
+    pub vhost: Option<&'a str>,
+    /// Who asked, if we checked that.
+    pub user: Option<&'a [u8]>,
+    /// The client's address.
+    pub remote: SocketAddr,
+    /// The address the client connected to.
+    pub local: SocketAddr,
+}
+
+/// Variables under construction. A value with a NUL cannot be one and is left out.
+#[derive(Default)]
+struct Variables(Vec<(OsString, OsString)>);
+
+impl Variables {
+    fn set(&mut self, name: &str, value: impl AsRef<[u8]>) {
+        if !value.as_ref().contains(&0) {
+            self.0.push((name.into(), OsStr::from_bytes(value.as_ref()).into()));
+        }
+    }
+}
+
+impl Facts {
+    /// `root` is the document root's absolute path.
+    pub fn new(config: &Config, root: &[u8]) -> Facts {
+        let host_name = || nix::unistd::gethostname().ok().and_then(|name| name.into_string().ok());
+        Facts {
+            name: config.host.clone().or_else(host_name),
+            root: root.strip_suffix(b"/").unwrap_or(root).to_vec(),
+            cgi_pattern: config.cgi_pattern.as_ref().map_or("", |pattern| pattern.as_str()).to_owned(),
+            time_zone: std::env::var_os("TZ"),
+        }
+    }
+
+    /// The whole environment, but for [`content_length`].
+    pub fn variables(&self, call: &Call<'_>) -> Vec<(OsString, OsString)> {
+        let mut variables = Variables::default();
+        self.server(&mut variables, call);
+        self.names(&mut variables, call);
+        client(&mut variables, call);
+        fields(&mut variables, call.request);
+        if let Some(zone) = &self.time_zone {
+            variables.set("TZ", zone.as_bytes());
+        }
+        variables.set("CGI_PATTERN", &self.cgi_pattern);
+        variables.0
+    }
+
+    fn server(&self, variables: &mut Variables, call: &Call<'_>) {
+        let local = call.local.ip().to_canonical().to_string();
+        let name = call.vhost.or(call.request.host).or(self.name.as_deref());
+        variables.set("PATH", PATH);
+        variables.set("SERVER_SOFTWARE", SERVER);
+        variables.set("SERVER_NAME", name.unwrap_or(&local));
+        variables.set("GATEWAY_INTERFACE", "CGI/1.1");
+        variables.set("SERVER_PROTOCOL", call.request.version_text);
+        variables.set("SERVER_PORT", call.local.port().to_string());
+        variables.set("SERVER_ADDR", local);
+        variables.set("REQUEST_METHOD", call.request.method_text);
+        // Tells php-cgi that a server started it, not a client that found the program.
+        variables.set("REDIRECT_STATUS", "200");
+    }
+
+    /// Which file, by which name.
+    fn names(&self, variables: &mut Variables, call: &Call<'_>) {
+        let Call { request, script, .. } = call;
+        let mut root = self.root.clone();
+        let script_file = [&root[..], b"/", &script.name].concat();
+        if let Some(vhost) = call.vhost {
+            root.extend_from_slice(b"/");
+            root.extend_from_slice(vhost.as_bytes());
+        }
+        if !script.path_info.is_empty() {
+            variables.set("PATH_INFO", [b"/", &script.path_info[..]].concat());
+            variables.set("PATH_TRANSLATED", [&root[..], b"/", &script.path_info].concat());
+        }
+        variables.set("SCRIPT_NAME", &script.url_path);
+        variables.set("SCRIPT_FILENAME", script_file);
+        variables.set("DOCUMENT_ROOT", if root.is_empty() { b"/" } else { &root[..] });
+        variables.set("QUERY_STRING", request.query.unwrap_or_default());
+        variables.set("REQUEST_URI", origin_form(request.target).1);
+    }
+}
+
+/// CONTENT_LENGTH, as the server counted it: of chunked content there is no other.
+pub fn content_length(bytes: u64) -> (OsString, OsString) {
+    ("CONTENT_LENGTH".into(), bytes.to_string().into())
+}
+
+/// Arguments of a search: the words of a query without `=`, joined by `+` (RFC 3875 §4.4). None if a
+/// word cannot be an argument.
+pub fn arguments(request: &Request<'_>) -> Vec<OsString> {
+    let query = request.query.unwrap_or_default();
+    if !matches!(request.method, Method::Get | Method::Head) || query.is_empty() || query.contains(&b'=') {
+        return Vec::new();
+    }
+    let words: Vec<Vec<u8>> = query.split(|&b| b == b'+').map(percent_decoded).collect();
+    if words.iter().any(|word| word.contains(&0)) {
+        return Vec::new();
+    }
+    words.into_iter().map(OsString::from_vec).collect()
+}
+
+fn client(variables: &mut Variables, call: &Call<'_>) {
+    variables.set("REMOTE_ADDR", call.remote.ip().to_canonical().to_string());
+    variables.set("REMOTE_PORT", call.remote.port().to_string());
+    if let Some(user) = call.user {
+        variables.set("REMOTE_USER", user);
+        variables.set("AUTH_TYPE", "Basic");
+    }
+}
+
+fn fields(variables: &mut Variables, request: &Request<'_>) {
+    let fields = &request.fields;
+    if let Some(media_type) = fields.last("Content-Type") {
+        variables.set("CONTENT_TYPE", media_type);
+    }
+    if let Some(referrer) = fields.last("Referer").or_else(|| fields.last("Referrer")) {
+        // thttpd takes and gives both spellings.
+        variables.set("HTTP_REFERER", referrer);
+        variables.set("HTTP_REFERRER", referrer);
+    }
+    if let Some(authority) = origin_form(request.target).0.or(fields.last("Host")) {
+        variables.set("HTTP_HOST", authority);
+    }
+    let mut named: Vec<&str> = vec!["Host", "Referer", "Referrer"];
+    for (name, _) in fields.iter() {
+        if named.iter().any(|seen| seen.eq_ignore_ascii_case(name)) || !may_be_handed_on(name) {
+            continue;
+        }
+        named.push(name);
+        // RFC 6265 §5.4 separates cookies otherwise than lists (RFC 9110 §5.3).
+        let separator: &[u8] = if name.eq_ignore_ascii_case("Cookie") { b"; " } else { b", " };
+        let values: Vec<&[u8]> = fields.all(name).collect();
+        let variable = format!("HTTP_{}", name.to_ascii_uppercase().replace('-', "_"));
+        variables.set(&variable, values.join(separator));
+    }
+}
+
+fn may_be_handed_on(name: &str) -> bool {
+    name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
+        && !NOT_HANDED_ON.iter().any(|not| not.eq_ignore_ascii_case(name))
+}
+
+/// A target's authority, if it has one (absolute form, RFC 9112 §3.2.2: it counts, not the Host
+/// field), and its path and query.
+fn origin_form(target: &[u8]) -> (Option<&[u8]>, &[u8]) {
+    const SCHEME: usize = "http://".len();
+    if target.first() == Some(&b'/') || target.len() < SCHEME {
+        return (None, target);
+    }
+    let rest = &target[SCHEME..];
+    let end = rest.iter().position(|&b| b == b'/' || b == b'?').unwrap_or(rest.len());
+    let path = if end == rest.len() { b"/" } else { &rest[end..] };
+    (Some(&rest[..end]), path)
+}
+
+/// `%` and two hex digits become a byte; anything else stays.
+fn percent_decoded(word: &[u8]) -> Vec<u8> {
+    let mut decoded = Vec::with_capacity(word.len());
+    let mut rest = word;
+    while let [first, after @ ..] = rest {
+        let digits = (*first == b'%').then(|| after.split_at_checked(2)).flatten();
+        match digits.and_then(|(digits, after)| Some((hex(digits[0])? << 4 | hex(digits[1])?, after))) {
+            Some((byte, after)) => {
+                decoded.push(byte);
+                rest = after;
+            }
+            None => {
+                decoded.push(*first);
+                rest = after;
+            }
+        }
+    }
+    decoded
+}
+
+fn hex(digit: u8) -> Option<u8> {
+    (digit as char).to_digit(16).and_then(|value| u8::try_from(value).ok())
+}
+
+#[cfg(test)]
+mod tests;

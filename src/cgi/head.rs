@@ -1,0 +1,334 @@
+//! The head of a script's output (RFC 3875 §6) → what to answer. Pure.
+//!
+//! [`translate`](super::translate) finds where the head ends and calls [`parse`]. A script's head is
+//! as little trusted as a client's: what leaves here has valid names and values without control
+//! characters, and nothing of it can change how the response is framed.
+
+use std::str;
+
+/// Bytes of a head.
+pub const MOST: usize = 64 * 1024;
+
+/// What a script's head asks for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Asked {
+    /// A response to the client.
+    Document(ScriptHead),
+    /// The response of another resource of ours: path and query (RFC 3875 §6.2.2).
+    Redirect(Vec<u8>),
+}
+
+/// The head of a response that a script wrote.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ScriptHead {
+    /// 200 to 599.
+    pub status: u16,
+    /// The reason phrase, if the script gave one.
+    pub reason: Option<String>,
+    /// Bytes of content it says will follow.
+    pub length: Option<u64>,
+    /// Its other fields in order, without those that are the server's to set.
+    pub fields: Vec<(String, Vec<u8>)>,
+}
+
+/// Finds the end of a head: the first empty line, lines ending in CRLF or LF.
+#[derive(Debug, Clone, Copy)]
+pub struct EndFinder {
+    line_is_empty: bool,
+}
+
+impl EndFinder {
+    /// At the start of a head.
+    pub fn new() -> EndFinder {
+        EndFinder { line_is_empty: true }
+    }
+
+    /// Takes the next bytes; how many of them belong to the head, when it ends among them.
+    pub fn find(&mut self, bytes: &[u8]) -> Option<usize> {
+        for (at, byte) in bytes.iter().enumerate() {
+            match byte {
+                b'\n' if self.line_is_empty => return Some(at + 1),
+                b'\n' => self.line_is_empty = true,
+                b'\r' => {}
+                _ => self.line_is_empty = false,
+            }
+        }
+        None
+    }
+}
+
+impl Default for EndFinder {
+    fn default() -> EndFinder {
+        EndFinder::new()
+    }
+}
+
+/// Reads a whole head, its empty line included or not.
+///
+/// The status is that of the `Status` field; else that of a first line `HTTP/1.x NNN`, as thttpd
+/// takes it; else 302 with a `Location`; else 200. `Location` alone, with a path, is a redirect
+/// within the server; with anything beside it, it goes to the client.
+///
+/// # Errors
+/// A sentence for the log: what is wrong with the head.
+pub fn parse(head: &[u8]) -> Result<Asked, &'static str> {
+    let mut lines =
+        head.split(|&b| b == b'\n').map(|line| line.strip_suffix(b"\r").unwrap_or(line)).peekable();
+    let mut draft = Draft::default();
+    if let Some(line) = lines.next_if(|line| line.starts_with(b"HTTP/")) {
+        draft.status_line(line)?;
+    }
+    for line in lines.take_while(|line| !line.is_empty()) {
+        draft.field_line(line)?;
+    }
+    draft.finish()
+}
+
+/// The status in a line such as `HTTP/1.1 200 OK`.
+pub fn status_of_line(line: &[u8]) -> Option<u16> {
+    let after = line.strip_prefix(b"HTTP/")?;
+    let blank = after.iter().position(|&b| b == b' ')?;
+    status_and_reason(&after[blank..]).map(|(status, _)| status)
+}
+
+/// A head half read.
+#[derive(Debug, Default)]
+struct Draft {
+    status: Option<(u16, Option<String>)>,
+    has_location: bool,
+    length: Option<u64>,
+    fields: Vec<(String, Vec<u8>)>,
+    /// Field lines, also those that are not passed on.
+    lines: usize,
+}
+
+impl Draft {
+    fn status_line(&mut self, line: &[u8]) -> Result<(), &'static str> {
+        let blank = line.iter().position(|&b| b == b' ').ok_or("its status line has no status")?;
+        self.status = Some(status_and_reason(&line[blank..]).ok_or("its status line has no valid status")?);
+        self.lines += 1;
+        Ok(())
+    }
+
+    fn field_line(&mut self, line: &[u8]) -> Result<(), &'static str> {
+        let colon = line.iter().position(|&b| b == b':').ok_or("a line of its head is not a field")?;
+        let (name, value) = (&line[..colon], line[colon + 1..].trim_ascii());
+        if name.is_empty() || !name.iter().all(|&b| is_token(b)) {
+            return Err("a field of its head has no valid name");
+        }
+        if value.iter().any(|&b| b.is_ascii_control() && b != b'\t') {
+            return Err("a field of its head holds a control character");
+        }
+        let name = str::from_utf8(name).map_err(|_| "a field of its head has no valid name")?;
+        self.lines += 1;
+        self.field(name, value)
+    }
+
+    fn field(&mut self, name: &str, value: &[u8]) -> Result<(), &'static str> {
+        match name.to_ascii_lowercase().as_str() {
+            "status" => self.status = Some(status_and_reason(value).ok_or("its Status is no valid status")?),
+            "content-length" => self.content_length(value)?,
+            // How the connection is used is the server's to say (RFC 9110 §7.6.1, RFC 3875 §6.3.4).
+            "connection" | "keep-alive" | "proxy-connection" | "te" | "trailer" | "transfer-encoding"
+            | "upgrade" | "server" | "date" => {}
+            lower => {
+                self.has_location |= lower == "location";
+                self.fields.push((name.to_owned(), value.to_vec()));
+            }
+        }
+        Ok(())
+    }
+
+    fn content_length(&mut self, value: &[u8]) -> Result<(), &'static str> {
+        let digits = !value.is_empty() && value.iter().all(u8::is_ascii_digit);
+        let length = str::from_utf8(value).ok().filter(|_| digits).and_then(|text| text.parse().ok());
+        match (length, self.length) {
+            (None, _) => Err("its Content-Length is not a number"),
+            (Some(new), Some(old)) if new != old => Err("it has two different Content-Lengths"),
+            (Some(new), _) => {
+                self.length = Some(new);
+                Ok(())
+            }
+        }
+    }
+
+    fn finish(self) -> Result<Asked, &'static str> {
+        if self.lines == 0 {
+            return Err("its head is empty");
+        }
+        if let [(_, location)] = &self.fields[..]
+            && self.has_location
+            && self.lines == 1
+            && is_local(location)
+        {
+            return Ok(Asked::Redirect(location.clone()));
+        }
+        let implied = if self.has_location { 302 } else { 200 };
+        let (status, reason) = self.status.unwrap_or((implied, None));
+        Ok(Asked::Document(ScriptHead { status, reason, length: self.length, fields: self.fields }))
+    }
+}
+
+/// Three digits, 200 to 599, and the phrase after them. A script has no interim response to give.
+fn status_and_reason(text: &[u8]) -> Option<(u16, Option<String>)> {
+    let text = str::from_utf8(text).ok()?.trim_ascii();
+    let (code, phrase) = text.split_once(' ').unwrap_or((text, ""));
+    let digits = code.len() == 3 && code.bytes().all(|b| b.is_ascii_digit());
+    let status = code.parse().ok().filter(|status| digits && (200..=599).contains(status))?;
+    let phrase = phrase.trim_ascii();
+    let sound = !phrase.is_empty() && !phrase.chars().any(char::is_control);
+    Some((status, sound.then(|| phrase.to_owned())))
+}
+
+/// A path on this server; `//` begins another server's name.
+fn is_local(location: &[u8]) -> bool {
+    location.first() == Some(&b'/') && location.get(1) != Some(&b'/')
+}
+
+/// RFC 9110 §5.6.2.
+fn is_token(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn document(head: &str) -> ScriptHead {
+        match parse(head.as_bytes()) {
+            Ok(Asked::Document(head)) => head,
+            other => panic!("{head:?} gives {other:?}"),
+        }
+    }
+
+    #[test]
+    fn the_status_comes_from_status_then_the_first_line_then_location() {
+        for (head, status, reason) in [
+            ("Content-Type: a/b\n\n", 200, None),
+            ("Status: 404 Not Here\n\n", 404, Some("Not Here")),
+            ("status:404\r\n\r\n", 404, None),
+            ("HTTP/1.0 202 Accepted\r\nA: b\r\n\r\n", 202, Some("Accepted")),
+            ("HTTP/1.1 202\nStatus: 203\n\n", 203, None),
+            ("Location: http://e.com/\n\n", 302, None),
+            ("Location: //e.com/\n\n", 302, None),
+            ("Location: /x\nSet-Cookie: a=b\n\n", 302, None),
+            ("Location: /x\nContent-Type: a/b\n\n", 302, None),
+            ("Status: 301\nLocation: /x\n\n", 301, None),
+            ("HTTP/1.0 301 Moved\nLocation: /x\n\n", 301, Some("Moved")),
+            ("Content-Location: /x\nLocation: http://e.com/\n\n", 302, None),
+        ] {
+            let got = document(head);
+            assert_eq!((got.status, got.reason.as_deref()), (status, reason), "{head:?}");
+        }
+    }
+
+    #[test]
+    fn a_path_as_the_only_field_is_a_redirect_within_the_server() {
+        for head in ["Location: /x?y\n\n", "location:/x?y\r\n\r\n"] {
+            assert_eq!(parse(head.as_bytes()), Ok(Asked::Redirect(b"/x?y".to_vec())), "{head:?}");
+        }
+    }
+
+    #[test]
+    fn other_fields_are_passed_on_in_order_and_repeated() {
+        let head =
+            document("Content-type: text/html\r\nSet-Cookie: a=b\r\nX-Empty:\r\nSet-Cookie:  c=d \r\n\r\n");
+        let fields: Vec<_> = head.fields.iter().map(|(n, v)| (n.as_str(), &v[..])).collect();
+        assert_eq!(
+            fields,
+            [
+                ("Content-type", &b"text/html"[..]),
+                ("Set-Cookie", b"a=b"),
+                ("X-Empty", b""),
+                ("Set-Cookie", b"c=d"),
+            ]
+        );
+    }
+
+    #[test]
+    fn fields_that_are_the_servers_to_set_are_left_out() {
+        let head = document(
+            "Connection: close\nKeep-Alive: 5\nTransfer-Encoding: chunked\nUpgrade: x\nServer: me\nDate: now\n\
+             Content-Length: 12\nStatus: 200 OK\nX: y\n\n",
+        );
+        assert_eq!(head.fields, [("X".to_owned(), b"y".to_vec())]);
+        assert_eq!(head.length, Some(12));
+    }
+
+    #[test]
+    fn heads_that_could_be_misread_are_refused() {
+        for head in [
+            "",
+            "\n",
+            "no header at all\n",
+            "Content-Type: a/b\nno colon\n\n",
+            ": x\n\n",
+            "Bad Name: x\n\n",
+            "Name : x\n\n",
+            "A: b\n folded: c\n\n",
+            "A: b\0c\n\n",
+            "A: b\rSet-Cookie: c\n\n",
+            "A: \x1b[2J\n\n",
+            "Status: 99\n\n",
+            "Status: 100 Continue\n\n",
+            "Status: 2000\n\n",
+            "Status: +20\n\n",
+            "Status: OK\n\n",
+            "Status:\n\n",
+            "HTTP/1.0\n\n",
+            "HTTP/1.0 abc\n\n",
+            "Content-Length: -1\n\n",
+            "Content-Length: 1x\n\n",
+            "Content-Length:\n\n",
+            "Content-Length: 99999999999999999999\n\n",
+            "Content-Length: 1\nContent-Length: 2\n\n",
+        ] {
+            assert!(parse(head.as_bytes()).is_err(), "{head:?}");
+        }
+    }
+
+    #[test]
+    fn the_end_is_the_first_empty_line_whatever_its_line_ends_and_pieces() {
+        for (bytes, end) in [
+            ("A: b\n\nrest", Some(6)),
+            ("A: b\r\n\r\nrest", Some(8)),
+            ("A: b\n\r\nrest", Some(7)),
+            ("\nrest", Some(1)),
+            ("A: b\nC: d\n", None),
+            ("A: b\r\n\r", None),
+        ] {
+            for step in 1..=bytes.len() {
+                let mut finder = EndFinder::new();
+                let mut before = 0;
+                let found = bytes.as_bytes().chunks(step).find_map(|piece| {
+                    let found = finder.find(piece).map(|end| before + end);
+                    before += piece.len();
+                    found
+                });
+                assert_eq!(found, end, "{bytes:?} in pieces of {step}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_raw_status_line_tells_its_status() {
+        assert_eq!(status_of_line(b"HTTP/1.0 203 Raw"), Some(203));
+        assert_eq!(status_of_line(b"HTTP/1.1 204"), Some(204));
+        assert_eq!(status_of_line(b"hello"), None);
+    }
+
+    proptest! {
+        #[test]
+        fn nothing_a_script_writes_can_break_out_of_its_field(head in proptest::collection::vec(any::<u8>(), 0..200)) {
+            if let Ok(Asked::Document(head)) = parse(&head) {
+                prop_assert!((200..=599).contains(&head.status));
+                prop_assert!(!head.reason.unwrap_or_default().chars().any(char::is_control));
+                for (name, value) in head.fields {
+                    prop_assert!(name.bytes().all(is_token));
+                    prop_assert!(!value.iter().any(|b| matches!(b, b'\r' | b'\n' | 0)));
+                }
+            }
+        }
+    }
+}

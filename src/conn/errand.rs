@@ -1,0 +1,116 @@
+//! An errand: a request that a script answers, with all that is needed of it once the bytes it was
+//! read from are gone.
+
+use std::ffi::OsString;
+
+use super::record::Record;
+use super::relaying::Relaying;
+use super::{Connection, Desk, Phase, Step, exchange};
+use crate::cgi::Cgi;
+use crate::cgi::children::{Job, Running};
+use crate::cgi::env::{Call, arguments, content_length};
+use crate::cgi::translate::Plan;
+use crate::request::spool::Spool;
+use crate::request::{BodyLength, Method, Rejection, Request, Version};
+use crate::throttle::Pacer;
+
+/// Redirects within the server on behalf of one request; a circle has no end.
+const MOST_REDIRECTS: u8 = 10;
+
+/// Fields of a request that do not go with it to where a script redirects it: its content has been
+/// read (RFC 3875 §6.2.2 is silent; the redirected request is a GET).
+const NOT_REDIRECTED: [&str; 4] = ["Content-Length", "Content-Type", "Transfer-Encoding", "Expect"];
+
+/// See the module.
+#[derive(Debug)]
+pub struct Errand {
+    /// For the access log.
+    pub record: Record,
+    /// How the response is made.
+    pub plan: Plan,
+    /// The request's method.
+    pub method: Method,
+    /// The request lets the connection persist.
+    pub keep_alive: bool,
+    /// The request has content, be it empty, and with it perhaps stray bytes after it.
+    pub has_content: bool,
+    /// Sets the response's pace.
+    pub pacer: Option<Pacer>,
+    /// Field lines for a redirect.
+    fields: Box<[u8]>,
+    /// Redirects that led here.
+    redirects: u8,
+    name: Vec<u8>,
+    arguments: Vec<OsString>,
+    variables: Vec<(OsString, OsString)>,
+}
+
+impl Errand {
+    /// An errand for `call`.
+    pub fn new(cgi: &Cgi, call: &Call<'_>, record: Record, pacer: Option<Pacer>) -> Errand {
+        let request = call.request;
+        Errand {
+            record,
+            plan: Plan::new(request, &call.script.name),
+            method: request.method,
+            keep_alive: request.keep_alive,
+            has_content: request.body != BodyLength::None || request.fields.last("Content-Length").is_some(),
+            pacer,
+            fields: redirected_fields(request).into(),
+            redirects: 0,
+            name: call.script.name.clone(),
+            arguments: arguments(request),
+            variables: cgi.facts.variables(call),
+        }
+    }
+
+    /// The same, at the end of `redirects` redirects.
+    pub fn redirected(self, redirects: u8) -> Errand {
+        Errand { redirects, ..self }
+    }
+
+    /// Starts the script with `input`; its content is whole.
+    pub fn start(mut self, input: Spool, conn: &mut Connection, desk: &mut Desk) -> Step {
+        match self.try_start(input, desk) {
+            Ok(running) => Step::Enter(Phase::Relaying(Box::new(Relaying::new(self, running)))),
+            Err(rejection) => exchange::fail(conn, &self, &rejection, desk),
+        }
+    }
+
+    fn try_start(&mut self, input: Spool, desk: &Desk) -> Result<Running, Rejection> {
+        let Some(cgi) = &desk.site.cgi else { return Err(Rejection::new(503, "")) };
+        let mut variables = std::mem::take(&mut self.variables);
+        if self.has_content {
+            variables.push(content_length(input.len()));
+        }
+        let input = input.into_file().map_err(|_| Rejection::new(503, ""))?;
+        let arguments = std::mem::take(&mut self.arguments);
+        (desk.slow)();
+        cgi.start(Job { name: self.name.clone(), arguments, variables, input })
+    }
+
+    /// The head of the request that this one becomes when its script redirects it to `target`, and
+    /// how many redirects that makes; none if they are too many.
+    pub fn head_of_redirect(&self, target: &[u8]) -> Option<(Vec<u8>, u8)> {
+        let redirects = self.redirects + 1;
+        if redirects > MOST_REDIRECTS {
+            return None;
+        }
+        let method: &[u8] = if self.method == Method::Head { b"HEAD " } else { b"GET " };
+        let version: &[u8] =
+            if self.plan.version == Version::Http11 { b" HTTP/1.1\r\n" } else { b" HTTP/1.0\r\n" };
+        Some(([method, target, version, &self.fields].concat(), redirects))
+    }
+}
+
+/// The request's field lines, and the empty one.
+fn redirected_fields(request: &Request<'_>) -> Vec<u8> {
+    let mut lines = Vec::new();
+    for (name, value) in request.fields.iter() {
+        if !NOT_REDIRECTED.iter().any(|not| not.eq_ignore_ascii_case(name)) {
+            lines.extend_from_slice(&[name.as_bytes(), b": ", value, b"\r\n"].concat());
+        }
+    }
+    lines.extend_from_slice(b"\r\n");
+    lines
+}

@@ -1,0 +1,318 @@
+//! Relaying: a script's output → the client. Waits for one of them at a time, and holds one buffer:
+//! a client that does not read stops the script, not the server.
+
+use std::io::ErrorKind;
+use std::os::fd::AsRawFd;
+use std::time::{Duration, Instant};
+
+use super::errand::Errand;
+use super::sending::After;
+use super::socket::{PeerState, Progress};
+use super::wait::{On, Wait};
+use super::{Connection, Desk, Phase, Share, Step, exchange};
+use crate::cgi::children::Running;
+use crate::cgi::head::ScriptHead;
+use crate::cgi::note::Why;
+use crate::cgi::translate::{Finish, Framing, Taken, Translation};
+use crate::request::Rejection;
+use crate::response::Status;
+use crate::response::head::{Foreign, Frame, write_foreign};
+use crate::throttle::Allowance;
+
+/// Bytes read from a script at once.
+const PIECE: usize = 32 * 1024;
+/// While a script is silent, how often it is asked whether client and script are still there.
+const HEARTBEAT: Duration = Duration::from_millis(500);
+/// A client that has ended its side may still read; if its script is silent for this long, it is
+/// taken to be gone.
+const HALF_CLOSED: Duration = Duration::from_secs(2);
+/// Output ends a moment before the script does. How often its end is looked for, and how soon.
+const LOOKS: u8 = 20;
+const LOOK_AGAIN: Duration = Duration::from_millis(1);
+
+/// A script's output on its way to the client.
+#[derive(Debug)]
+pub struct Relaying {
+    errand: Errand,
+    script: Running,
+    translation: Translation,
+    /// Bytes the script has written.
+    written: u64,
+    /// The response's head promised that the connection persists.
+    keeps: bool,
+    /// What is pending is the last of it.
+    complete: bool,
+    /// Looks for the script's end, after that of its output.
+    looks: u8,
+    /// Since when the client has taken nothing.
+    stalled: Option<Instant>,
+    /// Since when the client's side is ended and the script is silent.
+    half_closed: Option<Instant>,
+}
+
+/// What one move came to.
+enum Move {
+    /// Go on.
+    On,
+    /// Nothing to do until then.
+    Wait(Wait),
+    /// It is over.
+    End(Ending),
+}
+
+/// How a response ends.
+enum Ending {
+    Complete,
+    /// Something of it is sent, and no more will be.
+    Cut(Why, &'static str),
+    /// Nothing of it is sent: the client gets this status instead.
+    Failed(Why, u16, &'static str),
+    /// Another resource of ours answers.
+    Redirect(Vec<u8>),
+    /// Nobody is there to be answered.
+    ClientGone,
+}
+
+impl Relaying {
+    /// Nothing is read yet.
+    pub fn new(errand: Errand, script: Running) -> Relaying {
+        let translation = Translation::new(errand.plan);
+        Relaying {
+            errand,
+            script,
+            translation,
+            written: 0,
+            keeps: false,
+            complete: false,
+            looks: 0,
+            stalled: None,
+            half_closed: None,
+        }
+    }
+
+    /// Reads and sends until one of both has to be waited for.
+    pub fn go_on(mut self: Box<Self>, conn: &mut Connection, desk: &mut Desk, share: &mut Share) -> Step {
+        loop {
+            let next = match self.translation.pending() {
+                [] if self.complete => Move::End(Ending::Complete),
+                [] => self.read(conn, desk),
+                _ => self.send(conn, desk, share),
+            };
+            match next {
+                Move::On if share.is_spent() => return Step::Yield(Phase::Relaying(self)),
+                Move::On => {}
+                Move::Wait(wait) => return Step::Wait(Phase::Relaying(self), wait),
+                Move::End(ending) => return self.end(ending, conn, desk),
+            }
+        }
+    }
+
+    /// The server ends: so does the script.
+    pub fn abandon(self, conn: &Connection, desk: &Desk) {
+        self.record(conn, desk);
+        self.script.finish_off(Why::ServerStop);
+    }
+
+    fn send(&mut self, conn: &Connection, desk: &Desk, share: &mut Share) -> Move {
+        let most = match self.errand.pacer.as_mut().map(|pacer| pacer.allowance(Instant::now())) {
+            Some(Allowance::Until(until)) => return Move::Wait(Wait { on: On::Time, until }),
+            Some(Allowance::Bytes(n)) => n.min(share.bytes),
+            None => share.bytes,
+        };
+        let pending = self.translation.pending();
+        let n = usize::try_from(most).map_or(pending.len(), |most| most.min(pending.len()));
+        let progress = conn.socket.write(&pending[..n], false);
+        let moved = if let Progress::Moved(n) = progress { n } else { 0 };
+        if let Some(pacer) = &mut self.errand.pacer {
+            pacer.sent(moved as u64, Instant::now());
+        }
+        match progress {
+            Progress::Moved(n) => {
+                self.translation.sent(n);
+                share.spend_bytes(n as u64);
+                (self.stalled, self.half_closed) = (None, None);
+                Move::On
+            }
+            Progress::WouldBlock => {
+                let limit = desk.site.config.timeouts.send;
+                let since = *self.stalled.get_or_insert_with(Instant::now);
+                if since.elapsed() >= limit {
+                    crate::log::info!("{} connection timed out sending", conn.peer_text);
+                    return Move::End(Ending::ClientGone);
+                }
+                Move::Wait(Wait { on: On::Writable, until: since + limit })
+            }
+            Progress::Ended | Progress::Broken(_) => Move::End(Ending::ClientGone),
+        }
+    }
+
+    fn read(&mut self, conn: &Connection, desk: &mut Desk) -> Move {
+        // Asked before reading: what it wrote before its end is there to be read.
+        let ended = self.script.known_end().is_some();
+        let mut piece = std::mem::take(&mut desk.output);
+        piece.clear();
+        piece.resize(PIECE, 0);
+        let read = self.script.read(&mut piece);
+        let next = match read {
+            Ok(n) if n > 0 => self.take(&piece[..n], desk),
+            // Somebody else still holds the pipe, but the script has ended.
+            Err(error) if error.kind() == ErrorKind::WouldBlock && !ended => self.wait_for_output(conn),
+            Err(error) if error.kind() == ErrorKind::Interrupted => Move::On,
+            Ok(_) | Err(_) => self.output_ended(),
+        };
+        desk.output = piece;
+        next
+    }
+
+    fn take(&mut self, output: &[u8], desk: &Desk) -> Move {
+        self.written += output.len() as u64;
+        self.half_closed = None;
+        let limit = desk.site.cgi.as_ref().map_or(0, |cgi| cgi.output_limit);
+        if limit > 0 && self.written > limit {
+            return Move::End(self.failure(Why::OutputLimit, 502, "it wrote too much"));
+        }
+        let may_keep = self.errand.keep_alive && !desk.draining;
+        let (version, head_only) = (self.errand.plan.version, self.errand.plan.head_only);
+        let mut keeps = self.keeps;
+        let mut write_head = |out: &mut Vec<u8>, head: &ScriptHead, framing: Framing| {
+            keeps = may_keep && framing != Framing::UntilClose;
+            let frame = Frame {
+                version,
+                keep_alive: keeps,
+                chunked: framing == Framing::Chunked,
+                clock: &desk.clock,
+                policy: &desk.site.head_policy,
+            };
+            let foreign = Foreign {
+                status: Status(head.status),
+                reason: head.reason.as_deref(),
+                length: said_length(head, framing, head_only),
+                fields: &head.fields,
+            };
+            write_foreign(out, &foreign, &frame);
+        };
+        let taken = self.translation.take(output, &mut write_head);
+        self.keeps = keeps;
+        match taken {
+            Ok(Taken::More) => Move::On,
+            Ok(Taken::Enough) => {
+                self.complete = true;
+                Move::On
+            }
+            Ok(Taken::Redirect(to)) => Move::End(Ending::Redirect(to)),
+            Err(reason) => Move::End(Ending::Failed(Why::Unwanted, 502, reason)),
+        }
+    }
+
+    /// The script is silent. While it is, see to it that somebody still listens.
+    fn wait_for_output(&mut self, conn: &Connection) -> Move {
+        let now = Instant::now();
+        self.half_closed = match conn.socket.peer_state() {
+            PeerState::Open => None,
+            PeerState::Gone => return Move::End(Ending::ClientGone),
+            PeerState::HalfClosed => self.half_closed.or(Some(now)),
+        };
+        if self.half_closed.is_some_and(|since| now.duration_since(since) >= HALF_CLOSED) {
+            return Move::End(Ending::ClientGone);
+        }
+        Move::Wait(Wait { on: On::Pipe(self.script.output().as_raw_fd()), until: now + HEARTBEAT })
+    }
+
+    /// No more output will come. How the script ended tells whether it is whole; a script that goes
+    /// on without its output is believed.
+    fn output_ended(&mut self) -> Move {
+        let end = self.script.end();
+        if end.is_none() && self.looks < LOOKS {
+            self.looks += 1;
+            return Move::Wait(Wait { on: On::Time, until: Instant::now() + LOOK_AGAIN });
+        }
+        let by = end.and_then(|end| end.by);
+        let whole = end.is_none_or(|end| end.by.is_none() && end.status.code().is_some());
+        match self.translation.finish(whole) {
+            Finish::Complete => {
+                self.complete = true;
+                Move::On
+            }
+            Finish::Cut(reason) => Move::End(Ending::Cut(Why::Unwanted, reason)),
+            Finish::Nothing(reason) => {
+                let status = if by == Some(Why::TimeLimit) { 504 } else { 502 };
+                Move::End(Ending::Failed(Why::Unwanted, status, reason))
+            }
+        }
+    }
+
+    fn failure(&self, why: Why, status: u16, reason: &'static str) -> Ending {
+        match self.translation.status() {
+            None => Ending::Failed(why, status, reason),
+            Some(_) => Ending::Cut(why, reason),
+        }
+    }
+
+    fn end(self, ending: Ending, conn: &mut Connection, desk: &mut Desk) -> Step {
+        match ending {
+            Ending::Complete => {
+                self.record(conn, desk);
+                let after = self.after(desk);
+                self.script.release();
+                after.step(conn)
+            }
+            Ending::Cut(why, reason) => {
+                self.record(conn, desk);
+                self.script.complain(reason);
+                self.script.finish_off(why);
+                Step::Close
+            }
+            Ending::Failed(why, status, reason) => {
+                self.script.complain(reason);
+                self.script.finish_off(why);
+                let rejection = Rejection::new(status, sentence(status));
+                exchange::fail(conn, &self.errand, &rejection, desk)
+            }
+            Ending::ClientGone => {
+                self.record(conn, desk);
+                self.script.finish_off(Why::Unwanted);
+                Step::Close
+            }
+            Ending::Redirect(to) => {
+                let Some((head, redirects)) = self.errand.head_of_redirect(&to) else {
+                    self.script.complain("it redirects in a circle");
+                    return exchange::fail(conn, &self.errand, &Rejection::new(502, sentence(502)), desk);
+                };
+                self.script.release();
+                exchange::redirect(conn, &head, (self.errand, redirects), desk)
+            }
+        }
+    }
+
+    fn after(&self, desk: &Desk) -> After {
+        match () {
+            () if self.keeps && self.translation.keeps_connection() && !desk.draining => After::NextRequest,
+            () if self.errand.has_content => After::Linger,
+            () => After::Close,
+        }
+    }
+
+    fn record(&self, conn: &Connection, desk: &Desk) {
+        let status = self.translation.status().unwrap_or(0);
+        let mut entry = self.errand.record.entry(&conn.peer_text, self.translation.content_sent());
+        entry.status = status;
+        exchange::record_now(desk, &entry);
+    }
+}
+
+/// The length that the head says. Without content it is that of what GET would have sent, which
+/// only HEAD's response may say (RFC 9110 §8.6).
+fn said_length(head: &ScriptHead, framing: Framing, head_only: bool) -> Option<u64> {
+    match framing {
+        Framing::Length(length) => Some(length),
+        Framing::NoContent if head_only && !matches!(head.status, 204 | 304) => head.length,
+        _ => None,
+    }
+}
+
+fn sentence(status: u16) -> &'static str {
+    match status {
+        504 => "The program of {url} took too long.",
+        _ => "The program of {url} gave no valid response.",
+    }
+}
