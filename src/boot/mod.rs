@@ -10,9 +10,11 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use crossbeam_channel::Receiver;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
 use crate::config::{Config, LogTarget};
+use crate::control::{Command, Signals};
 use crate::log;
 use crate::log::access::AccessLog;
 use crate::log::stats::Stats;
@@ -54,8 +56,8 @@ pub struct Running {
     pub server: Server,
     /// What they serve.
     pub site: Arc<Site>,
-    /// The signals that arrive from now on.
-    pub signals: crate::control::Signals,
+    /// What signals ask for, as they arrive.
+    pub commands: Receiver<Command>,
     /// To be removed at the end.
     pub pid_file: Option<PidFile>,
     /// systemd, if it started us.
@@ -183,7 +185,7 @@ fn launch(config: &Arc<Config>, prepared: Prepared, reread: &[PathBuf]) -> Resul
         enter("data_dir chdir", dir, "-dd")?;
     }
     // From the first connection on, a signal means what it will mean to the running server.
-    let signals = crate::control::Signals::block();
+    let signals = Signals::block();
     let listeners = match sockets {
         Sockets::Inherited(listeners) => listeners,
         Sockets::Addresses(addresses) => listen::listen(&addresses)?,
@@ -199,13 +201,14 @@ fn launch(config: &Arc<Config>, prepared: Prepared, reread: &[PathBuf]) -> Resul
     needs.pid = pid_file.as_ref().and_then(PidFile::directory);
     confine::confine(config, &needs);
     let (server, site) = start_threads(unprivileged, config, listeners, throttles, log)?;
+    let commands = signals.listen().map_err(no_thread)?;
     if config.foreground {
         syslog::set_echo(Echo::WithoutDaemon);
     }
     log::notice!("{}", starting(config, &addresses));
     let summary = summary(config, &addresses);
     notify.ready(&summary);
-    Ok(Running { server, site, signals, pid_file, notify, summary })
+    Ok(Running { server, site, commands, pid_file, notify, summary })
 }
 
 fn change_root() -> Result<(), Failure> {
@@ -237,16 +240,18 @@ fn start_threads(
     throttles: Throttles,
     log: AccessLog,
 ) -> Result<(Server, Arc<Site>), Failure> {
-    let failed =
-        |error| Failure::of("starting threads", error, "the system has no room for more: see ulimit -u");
     for listener in &listeners {
         listen::tune(listener).map_err(|errno| Failure::of("setsockopt", errno, ""))?;
     }
-    syslog::start_thread().map_err(failed)?;
-    log.start().map_err(failed)?;
+    syslog::start_thread().map_err(no_thread)?;
+    log.start().map_err(no_thread)?;
     let site = build_site(config, throttles, Arc::new(log), Arc::default())?;
-    let server = Server::start(listeners, Arc::clone(&site)).map_err(failed)?;
+    let server = Server::start(listeners, Arc::clone(&site)).map_err(no_thread)?;
     Ok((server, site))
+}
+
+fn no_thread(error: std::io::Error) -> Failure {
+    Failure::of("starting threads", error, "the system has no room for more: see ulimit -u")
 }
 
 /// Builds what serves the current directory; also for a configuration that is read again.
