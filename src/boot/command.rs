@@ -62,7 +62,8 @@ fn serve(program: &str, arguments: &[OsString], invocation: Invocation) -> Resul
         let _ = writeln!(std::io::stderr(), "{} (^C ends it)", running.summary);
     }
     let reread = || reread(program, arguments);
-    crate::control::run(running, &reread).map_err(|error| format!("{program}: {error}"))
+    crate::control::run(running, &reread);
+    Ok(())
 }
 
 /// A start that failed, for the log and for standard error.

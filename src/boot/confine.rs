@@ -35,9 +35,7 @@ impl Needs {
     /// What `config` makes necessary, seen from the final root and working directory. Where symbolic
     /// links may lead anywhere, everything may be read.
     pub fn of(config: &Config) -> Needs {
-        let mut read = vec![PathBuf::from(if config.chroot || !config.symlink_check { "/" } else { "." })];
-        // Absolute links into the first directory are followed, also when data_dir is another.
-        read.extend(config.dir.clone().filter(|_| config.data_dir.is_some() && !config.chroot));
+        let read = vec![PathBuf::from(if config.chroot || !config.symlink_check { "/" } else { "." })];
         Needs { read, log: None, pid: None }
     }
 }

@@ -10,10 +10,12 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use crossbeam_channel::Receiver;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
 use crate::cgi::{Cgi, children::Children};
 use crate::config::{Config, LogTarget};
+use crate::control::{Command, Signals};
 use crate::log;
 use crate::log::access::AccessLog;
 use crate::log::stats::Stats;
@@ -57,8 +59,8 @@ pub struct Running {
     pub site: Arc<Site>,
     /// The scripts that run, if any may.
     pub children: Option<Arc<Children>>,
-    /// The signals that arrive from now on.
-    pub signals: crate::control::Signals,
+    /// What signals ask for, as they arrive.
+    pub commands: Receiver<Command>,
     /// To be removed at the end.
     pub pid_file: Option<PidFile>,
     /// systemd, if it started us.
@@ -186,7 +188,7 @@ fn launch(config: &Arc<Config>, prepared: Prepared, reread: &[PathBuf]) -> Resul
         enter("data_dir chdir", dir, "-dd")?;
     }
     // From the first connection on, a signal means what it will mean to the running server.
-    let signals = crate::control::Signals::block();
+    let signals = Signals::block();
     let listeners = match sockets {
         Sockets::Inherited(listeners) => listeners,
         Sockets::Addresses(addresses) => listen::listen(&addresses)?,
@@ -202,6 +204,7 @@ fn launch(config: &Arc<Config>, prepared: Prepared, reread: &[PathBuf]) -> Resul
     needs.pid = pid_file.as_ref().and_then(PidFile::directory);
     confine::confine(config, &needs);
     let (server, site) = start_threads(unprivileged, config, listeners, throttles, log)?;
+    let commands = signals.listen().map_err(no_thread)?;
     if config.foreground {
         syslog::set_echo(Echo::WithoutDaemon);
     }
@@ -209,7 +212,7 @@ fn launch(config: &Arc<Config>, prepared: Prepared, reread: &[PathBuf]) -> Resul
     let summary = summary(config, &addresses);
     notify.ready(&summary);
     let children = site.cgi.as_ref().map(Cgi::children);
-    Ok(Running { server, site, children, signals, pid_file, notify, summary })
+    Ok(Running { server, site, children, commands, pid_file, notify, summary })
 }
 
 fn change_root() -> Result<(), Failure> {
@@ -241,18 +244,20 @@ fn start_threads(
     throttles: Throttles,
     log: AccessLog,
 ) -> Result<(Server, Arc<Site>), Failure> {
-    let failed =
-        |error| Failure::of("starting threads", error, "the system has no room for more: see ulimit -u");
     for listener in &listeners {
         listen::tune(listener).map_err(|errno| Failure::of("setsockopt", errno, ""))?;
     }
-    syslog::start_thread().map_err(failed)?;
-    log.start().map_err(failed)?;
+    syslog::start_thread().map_err(no_thread)?;
+    log.start().map_err(no_thread)?;
     let children = config.cgi_pattern.as_ref().map(|_| crate::cgi::children().map(Arc::new));
-    let children = children.transpose().map_err(failed)?;
+    let children = children.transpose().map_err(no_thread)?;
     let site = build_site(config, throttles, (Arc::new(log), Arc::default()), children)?;
-    let server = Server::start(listeners, Arc::clone(&site)).map_err(failed)?;
+    let server = Server::start(listeners, Arc::clone(&site)).map_err(no_thread)?;
     Ok((server, site))
+}
+
+fn no_thread(error: std::io::Error) -> Failure {
+    Failure::of("starting threads", error, "the system has no room for more: see ulimit -u")
 }
 
 /// Builds what serves the current directory; also for a configuration that is read again. `records`

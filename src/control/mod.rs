@@ -4,7 +4,7 @@
 
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, RecvTimeoutError};
+use crossbeam_channel::RecvTimeoutError;
 use nix::sys::signal::Signal;
 
 use crate::boot::Running;
@@ -35,24 +35,22 @@ const CUT_TIME: Duration = Duration::from_secs(1);
 pub type Reread<'a> = &'a dyn Fn() -> Result<Config, String>;
 
 /// Looks after `running` until it has ended.
-///
-/// # Errors
-///
-/// The system has no thread for us.
-pub fn run(mut running: Running, reread: Reread<'_>) -> std::io::Result<()> {
-    let signals = std::mem::replace(&mut running.signals, Signals::block());
-    let commands = signals.listen()?;
+pub fn run(running: Running, reread: Reread<'_>) {
+    let commands = running.commands.clone();
     let mut control = Control::new(running, reread);
     while !control.is_over() {
         match commands.recv_timeout(control.pause()) {
             Ok(command) => control.obey(command),
             Err(RecvTimeoutError::Timeout) => {}
+            // Nobody would hear a signal any more.
             Err(RecvTimeoutError::Disconnected) => control.obey(Command::Drain),
         }
-        control.look_round(&commands);
+        // What was asked for comes before what is only due.
+        if commands.is_empty() {
+            control.look_round();
+        }
     }
     control.finish();
-    Ok(())
 }
 
 /// A thing to do now and then.
@@ -178,13 +176,10 @@ impl<'a> Control<'a> {
         self.running.server.connections() == 0 || leaving.gone_at.is_some_and(|at| Instant::now() >= at)
     }
 
-    /// Does what is due. Commands that have come meanwhile are obeyed first, by the caller's loop.
-    fn look_round(&mut self, commands: &Receiver<Command>) {
+    /// Does what is due.
+    fn look_round(&mut self) {
         let now = Instant::now();
         self.cut_when_due(now);
-        if !commands.is_empty() {
-            return;
-        }
         if Chore::is_due(&mut self.throttles, now) {
             self.tick_throttles();
         }

@@ -1,11 +1,12 @@
 //! The access log as the whole server writes it.
 
 use std::fs;
-use std::process::Stdio;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
 
 use nix::sys::signal::Signal;
 
-use super::{Running, thttpd};
+use super::{Running, read, thttpd};
 use crate::support::server::free_port;
 use crate::support::{Client, Server, Tree, eventually};
 
@@ -48,7 +49,7 @@ fn standard_output_and_standard_error_take_the_log_by_any_of_their_names() {
         let _server = Running::start(&mut command, port);
         Client::connect(([127, 0, 0, 1], port).into()).get("/a.txt");
         eventually(&format!("a line by way of {name}"), || {
-            super::read(&out).contains("\"GET /a.txt HTTP/1.1\" 200 5")
+            read(&out).contains("\"GET /a.txt HTTP/1.1\" 200 5")
         });
     }
 }
@@ -65,6 +66,50 @@ fn a_log_nobody_reads_holds_up_no_request() {
     let mut client = Client::connect(([127, 0, 0, 1], port).into());
     for number in 0..2000 {
         assert_eq!(client.get(&format!("/a.txt?{number}")).status, 200);
+    }
+    server.end(Signal::SIGTERM);
+}
+
+/// Lays a small file system of the server's own over `DIR`, fills it, and becomes the server.
+const ON_A_FULL_DISK: &str = "mount -t tmpfs -o size=256k,mode=777 none $DIR || exit 99
+head -c 258048 /dev/zero >$DIR/ballast
+exec \"$0\" \"$@\"";
+
+/// A shell that runs `script` where mounts are seen by nobody else.
+fn apart(script: &str) -> Command {
+    let mut command = Command::new("unshare");
+    command.args(["-m", "sh", "-c", script]).stdin(Stdio::null());
+    command
+}
+
+#[test]
+fn a_full_disk_costs_no_request_and_once_there_is_room_no_line() {
+    let tree = Tree::new();
+    tree.file("a.txt", "hello");
+    let (port, disk) = (free_port(), tree.dir().join("disk"));
+    fs::create_dir(&disk).unwrap();
+    let trial = apart("mount -t tmpfs none \"$0\"").arg(&disk).output();
+    if !trial.is_ok_and(|trial| trial.status.success()) {
+        return eprintln!("skipped: nothing can be mounted here");
+    }
+    let (stderr, log) = (tree.beside("stderr", ""), disk.join("log"));
+    let mut command = apart(ON_A_FULL_DISK);
+    command.env("DIR", &disk).env("THTTPD_SYSLOG_SOCKET", "/nonexistent/log");
+    command.args([env!("CARGO_BIN_EXE_thttpd"), "-D", "-h", "127.0.0.1", "-p", &port.to_string(), "-d"]);
+    command.arg(tree.www()).arg("-l").arg(&log).stderr(fs::File::create(&stderr).unwrap());
+    let mut server = Running::start(&mut command, port);
+    let mut client = Client::connect(([127, 0, 0, 1], port).into());
+    for number in 0..1000 {
+        assert_eq!(client.get(&format!("/a.txt?{number}")).status, 200);
+    }
+    eventually("it is told", || read(&stderr).contains("/log - No space left on device"));
+    let seen = PathBuf::from(format!("/proc/{}/root{}", server.pid(), disk.display()));
+    assert!(read(&seen.join("log")).lines().count() < 1000);
+    fs::remove_file(seen.join("ballast")).unwrap();
+    eventually("that it works again is told", || read(&stderr).contains("writing the access log again"));
+    eventually("every line is there", || read(&seen.join("log")).lines().count() == 1000);
+    for (number, line) in read(&seen.join("log")).lines().enumerate() {
+        assert!(line.contains(&format!("\"GET /a.txt?{number} HTTP/1.1\" 200 5")), "{line}");
     }
     server.end(Signal::SIGTERM);
 }
