@@ -3,6 +3,7 @@
 use getopts::HasArg;
 
 use super::options::{OPTIONS, Row};
+use super::problem::printable;
 
 /// The config-file name that `word` is probably a slip of.
 pub fn name(word: &str) -> Option<String> {
@@ -20,7 +21,7 @@ pub fn flag(word: &str) -> Option<String> {
     }
     let glued = OPTIONS.iter().filter(|row| row.flag.len() == 2 && row.kind.takes() == HasArg::Yes);
     let mut glued = glued.filter_map(|row| Some((row.flag, word.strip_prefix(row.flag)?)));
-    glued.next().map(|(flag, value)| format!("{flag} {value}"))
+    glued.next().map(|(flag, value)| format!("{flag} {}", printable(value.as_bytes())))
 }
 
 /// How the command line says `meant`, if that is a name, or a flag without its dashes, of `row`.
