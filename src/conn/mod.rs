@@ -19,6 +19,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use crate::request::Rejection;
+use crate::resource::watch::Asked;
 use crate::response::head::Clock;
 use crate::site::Site;
 
@@ -105,6 +106,8 @@ pub struct Desk {
     pub draining: bool,
     /// How long a patient read may wait for its first byte.
     pub patience: Duration,
+    /// Whether the kernel was asked for changes on disk since the requests at hand arrived.
+    pub asked: Asked,
     /// To be called before anything that may take long: others go on meanwhile.
     slow: Rc<dyn Fn()>,
     clock: Clock,
@@ -117,7 +120,8 @@ impl Desk {
     pub fn new(site: Arc<Site>, patience: Duration, slow: Rc<dyn Fn()>) -> Desk {
         let clock = Clock::new(SystemTime::now(), &site.head_policy);
         let input = Input::with_room_for(site.config.limits.head);
-        Desk { site, draining: false, patience, slow, clock, input, output: Vec::with_capacity(8192) }
+        let output = Vec::with_capacity(8192);
+        Desk { site, draining: false, patience, asked: Asked::default(), slow, clock, input, output }
     }
 
     /// Changes to another configuration, between turns.

@@ -34,6 +34,8 @@ impl Reading {
         let mut input = std::mem::take(&mut desk.input);
         input.begin(&mut conn.pending);
         let mut patience = (wake == Wake::Patient).then_some(desk.patience);
+        // What is read first was there when the worker woke; what is read later may be news.
+        let mut is_news = wake == Wake::Patient;
         let step = loop {
             if !input.is_empty() {
                 match head::parse(input.bytes(), &desk.site.config.limits) {
@@ -64,7 +66,11 @@ impl Reading {
                     Err(refused) => break exchange::refuse(conn, &refused, desk),
                 }
             }
-            match input.fill(&mut conn.socket, patience.take()) {
+            let progress = input.fill(&mut conn.socket, patience.take());
+            if std::mem::replace(&mut is_news, true) {
+                desk.asked.expire();
+            }
+            match progress {
                 Progress::Moved(_) => {}
                 Progress::WouldBlock => break self.wait(conn, input.is_empty(), desk),
                 Progress::Ended if input.is_empty() => break Step::Close,

@@ -57,11 +57,13 @@ impl Worker {
             if !floor.handed.is_empty() {
                 floor.lot.ring_if_idle();
             }
+            desk.asked.expire();
             self.serve(desk, held, wake);
         }
         let is_handed = || !floor.handed.is_empty();
         let block = !is_handed();
         floor.lot.wait(block, &is_handed, &mut self.batch.borrow_mut());
+        desk.asked.expire();
         while let Some((held, wake)) = { self.batch.borrow_mut().pop_front() } {
             self.serve(desk, held, wake);
         }
@@ -116,7 +118,10 @@ impl Worker {
             };
             match floor.lot.park(held, wait) {
                 None => return self.look_again(desk),
-                Some((back, why)) => (held, wake) = (back, why),
+                Some((back, why)) => {
+                    desk.asked.expire();
+                    (held, wake) = (back, why);
+                }
             }
         }
     }

@@ -17,7 +17,7 @@ use nix::sys::stat::FileStat;
 
 use super::beneath::{Links, Root};
 use super::path::split;
-use super::watch::{Watched, Watcher};
+use super::watch::{Asked, Watched, Watcher};
 use super::{Content, Representation};
 use crate::config::CacheLimits;
 
@@ -119,11 +119,11 @@ impl Snapshot {
         self.file == Identity::of(opened)
     }
 
-    fn still_holds(&self, root: &Root, watcher: &Watcher) -> bool {
+    fn still_holds(&self, root: &Root, watcher: &Watcher, asked: &Asked) -> bool {
         match &self.watched {
             None => self.is_on_disk(root),
             Some(watched) => {
-                watcher.is_unchanged(watched) || watcher.confirm(watched, || self.is_on_disk(root))
+                watcher.is_unchanged(watched, asked) || watcher.confirm(watched, || self.is_on_disk(root))
             }
         }
     }
@@ -215,14 +215,14 @@ impl Cache {
     }
 
     /// The outcome for `name`, if one is remembered and the disk still agrees with it.
-    pub fn valid(&self, name: &[u8], root: &Root) -> Option<Arc<Entry>> {
+    pub fn valid(&self, name: &[u8], root: &Root, asked: &Asked) -> Option<Arc<Entry>> {
         let entry = {
             let shard = self.shard(name);
             let kept = shard.map.get(name)?;
             kept.used.store(true, Relaxed);
             Arc::clone(&kept.entry)
         };
-        if entry.snapshot.still_holds(root, &self.watcher) {
+        if entry.snapshot.still_holds(root, &self.watcher, asked) {
             return Some(entry);
         }
         self.forget(&mut self.shard(name), name);

@@ -23,11 +23,12 @@ pub mod path;
 pub mod referrer;
 pub mod representation;
 pub mod vhost;
-mod watch;
+pub mod watch;
 
 use auth::{Authenticator, Place, Verdict};
 use beneath::{Links, Root};
 use cache::Cache;
+use watch::Asked;
 
 pub use representation::{FileFacts, Representation};
 
@@ -151,8 +152,8 @@ impl Resolver {
         &self.root
     }
 
-    /// What `request` names, if it may have it. `vhost` is the directory of its virtual host; `slow` is
-    /// called before anything that may take long.
+    /// What `request` names, if it may have it. `vhost` is the directory of its virtual host; `asked`
+    /// is renewed for each batch of requests; `slow` is called before anything that may take long.
     ///
     /// # Errors
     /// [`Denied`]: the status to answer, and what to tell the operator.
@@ -160,13 +161,14 @@ impl Resolver {
         &self,
         request: &Request<'_>,
         vhost: Option<&str>,
+        asked: &Asked,
         slow: &dyn Fn(),
     ) -> Result<Found, Denied> {
         if request.asterisk {
             return Ok(Found { resource: Resource::Server, user: None, name: Arc::from(&b"*"[..]) });
         }
         let name = mapped(request, vhost);
-        let Some(entry) = self.cache.valid(&name, &self.root) else {
+        let Some(entry) = self.cache.valid(&name, &self.root, asked) else {
             slow();
             return self.look_up(request, vhost, slow, &mut |_| {});
         };

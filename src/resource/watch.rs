@@ -7,6 +7,7 @@
 //! machines' changes on network file systems, writes through a second hard link, a link on the
 //! way — is not watched but looked up as before ([`Watcher::watch`] says no).
 
+use std::cell::Cell;
 use std::collections::HashMap;
 use std::os::fd::AsFd;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::SeqCst};
@@ -74,6 +75,25 @@ pub struct Watched {
     seen: AtomicU64,
     /// When that was, in milliseconds of the watcher's life.
     checked: AtomicU64,
+}
+
+/// Whether the kernel has been asked since the requests at hand arrived: one question serves all that
+/// came in the same batch.
+#[derive(Debug, Default)]
+pub struct Asked(Cell<bool>);
+
+impl Asked {
+    /// Other requests are at hand.
+    pub fn expire(&self) {
+        self.0.set(false);
+    }
+
+    fn or(&self, ask: impl FnOnce() -> bool) -> bool {
+        if !self.0.get() {
+            self.0.set(ask());
+        }
+        self.0.get()
+    }
 }
 
 impl Watched {
@@ -148,10 +168,10 @@ impl Watcher {
     }
 
     /// Has nothing changed since the outcome was last found to hold?
-    pub fn is_unchanged(&self, watched: &Watched) -> bool {
+    pub fn is_unchanged(&self, watched: &Watched, asked: &Asked) -> bool {
         let trusted =
             self.age().saturating_sub(watched.checked.load(SeqCst)) < TRUSTED_FOR.as_millis() as u64;
-        trusted && self.is_quiet() && watched.changes() == watched.seen.load(SeqCst)
+        trusted && asked.or(|| self.is_quiet()) && watched.changes() == watched.seen.load(SeqCst)
     }
 
     /// The outcome was looked up anew and held: what `look` says counts from before the look.
