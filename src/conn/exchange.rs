@@ -166,7 +166,7 @@ fn decide(conn: &Connection, request: &Request<'_>, vhost: Option<&str>, desk: &
     if request.method == Method::Unknown {
         return respond(request, Resource::Server, &policy).into();
     }
-    let found = match site.resolver.resolve(request, vhost, &desk.asked, &*desk.slow) {
+    let found = match site.resolver.resolve(request, vhost, &desk.inquiry, &*desk.slow) {
         Ok(found) => found,
         Err(denied) if denied.later => return Decision::Later(denied.rejection),
         Err(denied) => {

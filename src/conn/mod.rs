@@ -19,7 +19,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use crate::request::Rejection;
-use crate::resource::watch::Asked;
+use crate::resource::watch::Inquiry;
 use crate::response::head::Clock;
 use crate::site::Site;
 
@@ -107,7 +107,7 @@ pub struct Desk {
     /// How long a patient read may wait for its first byte.
     pub patience: Duration,
     /// Whether the kernel was asked for changes on disk since the requests at hand arrived.
-    pub asked: Asked,
+    pub inquiry: Inquiry,
     /// To be called before anything that may take long: others go on meanwhile.
     slow: Rc<dyn Fn()>,
     clock: Clock,
@@ -121,7 +121,7 @@ impl Desk {
         let clock = Clock::new(SystemTime::now(), &site.head_policy);
         let input = Input::with_room_for(site.config.limits.head);
         let output = Vec::with_capacity(8192);
-        Desk { site, draining: false, patience, asked: Asked::default(), slow, clock, input, output }
+        Desk { site, draining: false, patience, inquiry: Inquiry::default(), slow, clock, input, output }
     }
 
     /// Changes to another configuration, between turns.

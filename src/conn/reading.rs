@@ -68,7 +68,7 @@ impl Reading {
             }
             let progress = input.fill(&mut conn.socket, patience.take());
             if std::mem::replace(&mut is_news, true) {
-                desk.asked.expire();
+                desk.inquiry.expire();
             }
             match progress {
                 Progress::Moved(_) => {}

@@ -57,13 +57,13 @@ impl Worker {
             if !floor.handed.is_empty() {
                 floor.lot.ring_if_idle();
             }
-            desk.asked.expire();
+            desk.inquiry.expire();
             self.serve(desk, held, wake);
         }
         let is_handed = || !floor.handed.is_empty();
         let block = !is_handed();
         floor.lot.wait(block, &is_handed, &mut self.batch.borrow_mut());
-        desk.asked.expire();
+        desk.inquiry.expire();
         while let Some((held, wake)) = { self.batch.borrow_mut().pop_front() } {
             self.serve(desk, held, wake);
         }
@@ -71,13 +71,17 @@ impl Worker {
 
     /// Gives up the post, and what is waiting behind this turn, before something slow.
     fn step_aside(&self) {
-        if self.aside.replace(true) {
+        if self.aside.get() {
             return;
         }
         for (held, wake) in self.batch.borrow_mut().drain(..) {
             self.floor.hand(held, wake);
         }
-        self.floor.reserve.step_aside();
+        // Somebody at the front has nothing to do: nobody need come forward.
+        if self.floor.lot.idle() == 0 {
+            self.aside.set(true);
+            self.floor.reserve.step_aside();
+        }
     }
 
     fn serve(&self, desk: &mut Desk, held: Box<Held>, wake: Wake) {
@@ -119,7 +123,7 @@ impl Worker {
             match floor.lot.park(held, wait) {
                 None => return self.look_again(desk),
                 Some((back, why)) => {
-                    desk.asked.expire();
+                    desk.inquiry.expire();
                     (held, wake) = (back, why);
                 }
             }

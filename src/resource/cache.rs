@@ -17,7 +17,7 @@ use nix::sys::stat::FileStat;
 
 use super::beneath::{Links, Root};
 use super::path::split;
-use super::watch::{Asked, Watched, Watcher};
+use super::watch::{Inquiry, Watched, Watcher};
 use super::{Content, Representation};
 use crate::config::CacheLimits;
 
@@ -94,18 +94,32 @@ impl Place {
         identity.is_settled(now).then(|| Place { name: dir.into(), identity, watched })
     }
 
-    /// Adds the file `file_name`, reached as `probe` (links followed: the name as asked); none when it
-    /// lives in another directory than this.
-    pub fn snapshot(self, root: &Root, file_name: &[u8], probe: &[u8]) -> Option<Snapshot> {
+    /// Adds the file `file_name`, reached as `probe` (links followed: the name as asked) and `opened`;
+    /// none when it lives in another directory than this.
+    pub fn snapshot(
+        self,
+        root: &Root,
+        file_name: &[u8],
+        probe: &[u8],
+        opened: &FileStat,
+    ) -> Option<Snapshot> {
         if split(file_name).0 != &*self.name {
             return None;
         }
-        let meta = root.stat(probe, Links::Follow).ok()?;
+        // The name as asked may go by links; if it does not, opening it has just shown where it leads.
+        let is_direct = probe == file_name;
+        let looked_up;
+        let meta = if is_direct {
+            opened
+        } else {
+            looked_up = root.stat(probe, Links::Follow).ok()?;
+            &looked_up
+        };
         // A link on the way, or another name of the same file, may change unseen by this directory.
-        let is_seen = probe == file_name && meta.st_nlink == 1;
+        let is_seen = is_direct && meta.st_nlink == 1;
         Some(Snapshot {
             probe: probe.into(),
-            file: Identity::of(&meta),
+            file: Identity::of(meta),
             dir_name: self.name,
             dir: self.identity,
             watched: self.watched.filter(|_| is_seen),
@@ -119,11 +133,11 @@ impl Snapshot {
         self.file == Identity::of(opened)
     }
 
-    fn still_holds(&self, root: &Root, watcher: &Watcher, asked: &Asked) -> bool {
+    fn still_holds(&self, root: &Root, watcher: &Watcher, inquiry: &Inquiry) -> bool {
         match &self.watched {
             None => self.is_on_disk(root),
             Some(watched) => {
-                watcher.is_unchanged(watched, asked) || watcher.confirm(watched, || self.is_on_disk(root))
+                watcher.is_unchanged(watched, inquiry) || watcher.confirm(watched, || self.is_on_disk(root))
             }
         }
     }
@@ -205,6 +219,11 @@ impl Cache {
         }
     }
 
+    /// Is `dir` known to be reached by no symbolic link?
+    pub fn knows(&self, dir: &[u8], inquiry: &Inquiry) -> bool {
+        self.watcher.knows(dir, inquiry)
+    }
+
     /// Looks at the directory `dir` before anything in it is looked at; none when what is found there
     /// cannot be remembered.
     pub fn place(&self, root: &Root, dir: &[u8]) -> Option<Place> {
@@ -215,14 +234,14 @@ impl Cache {
     }
 
     /// The outcome for `name`, if one is remembered and the disk still agrees with it.
-    pub fn valid(&self, name: &[u8], root: &Root, asked: &Asked) -> Option<Arc<Entry>> {
+    pub fn valid(&self, name: &[u8], root: &Root, inquiry: &Inquiry) -> Option<Arc<Entry>> {
         let entry = {
             let shard = self.shard(name);
             let kept = shard.map.get(name)?;
             kept.used.store(true, Relaxed);
             Arc::clone(&kept.entry)
         };
-        if entry.snapshot.still_holds(root, &self.watcher, asked) {
+        if entry.snapshot.still_holds(root, &self.watcher, inquiry) {
             return Some(entry);
         }
         self.forget(&mut self.shard(name), name);

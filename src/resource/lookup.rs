@@ -7,8 +7,9 @@
 use std::borrow::Cow;
 use std::cell::Cell;
 use std::fs::File;
-use std::io::Read;
+use std::io::ErrorKind;
 use std::os::fd::AsFd;
+use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -18,6 +19,7 @@ use nix::sys::stat::{FileStat, Mode, SFlag, fstat};
 use super::beneath::Links;
 use super::cache::{Entry, Place, Snapshot};
 use super::path::{Expanded, Unexpandable, expand, split};
+use super::watch::Inquiry;
 use super::{
     Content, Denied, Directory, Explain, FileFacts, Found, Representation, Resolver, Resource, Script,
     Severity,
@@ -37,16 +39,22 @@ impl Resolver {
         &self,
         request: &Request<'_>,
         vhost: Option<&str>,
-        slow: &dyn Fn(),
+        (inquiry, slow): (&Inquiry, &dyn Fn()),
         say: Explain<'_>,
     ) -> Result<Found, Denied> {
         let name = mapped(request, vhost);
-        let expanded = self.expanded(&name)?;
+        let (expanded, meta) = match self.plain(&name, inquiry) {
+            Some(plain) => plain,
+            None => {
+                let expanded = self.expanded(&name)?;
+                let meta = self.stat(&expanded.name)?;
+                (expanded, meta)
+            }
+        };
         say(format_args!("name {} is {}", shown(&name), shown(&expanded.name)));
         if !expanded.path_info.is_empty() {
             say(format_args!("beyond it: {} (PATH_INFO)", shown(&expanded.path_info)));
         }
-        let meta = self.stat(&expanded.name)?;
         if !world(&meta, Mode::S_IROTH | Mode::S_IXOTH) {
             return Err(not_readable("resolves to a non world-readable file"));
         }
@@ -58,7 +66,8 @@ impl Resolver {
             self.cache.place(&self.root, if is_dir { &expanded.name } else { split(&expanded.name).0 });
         let asked = Asked { request, vhost, slow, name: &name, throttle_name, place: Cell::new(place) };
         if !is_dir {
-            return self.file(&asked, &expanded, false, say);
+            let chosen = Chosen { expanded: &expanded, seen: &meta, is_index: false, protected: false };
+            return self.file(&asked, chosen, say);
         }
         if !expanded.path_info.is_empty() {
             say(format_args!("a directory, and no such name in it"));
@@ -89,7 +98,8 @@ impl Resolver {
             if !world(&meta, Mode::S_IROTH | Mode::S_IXOTH) {
                 return Err(not_readable("resolves to a non-world-readable index file"));
             }
-            return self.file(asked, &expanded, true, say);
+            let chosen = Chosen { expanded: &expanded, seen: &meta, is_index: true, protected: false };
+            return self.file(asked, chosen, say);
         }
         say(format_args!("no index file"));
         if !world(meta, Mode::S_IROTH) || !self.config.listing {
@@ -106,19 +116,13 @@ impl Resolver {
         Ok(Found { resource: Resource::Directory(directory), user, name: Arc::clone(&asked.throttle_name) })
     }
 
-    fn file(
-        &self,
-        asked: &Asked<'_>,
-        expanded: &Expanded,
-        is_index: bool,
-        say: Explain<'_>,
-    ) -> Result<Found, Denied> {
-        let (dir, _) = split(&expanded.name);
+    fn file(&self, asked: &Asked<'_>, chosen: Chosen<'_>, say: Explain<'_>) -> Result<Found, Denied> {
+        let (dir, _) = split(&chosen.expanded.name);
         let user = self.authorize(asked.request, dir, asked.vhost, asked.slow)?;
         if let Some(user) = &user {
             say(format_args!("password file in {}: user {}", shown(dir), shown(user)));
         }
-        let chosen = Chosen { expanded, is_index, protected: user.is_some() };
+        let chosen = Chosen { protected: user.is_some(), ..chosen };
         match self.file_for_user(asked, &chosen, say) {
             Ok(resource) => Ok(Found { resource, user, name: Arc::clone(&asked.throttle_name) }),
             Err(denied) => Err(Denied { user, ..denied }),
@@ -142,7 +146,7 @@ impl Resolver {
             ));
         }
         self.check_referrer(asked.request, asked.name, asked.vhost)?;
-        let (opened, meta) = self.open_regular(name)?;
+        let (opened, meta) = self.open_regular(name, file.seen)?;
         let executable = world(&meta, Mode::S_IXOTH);
         if executable && self.config.cgi_pattern.as_ref().is_some_and(|p| p.matches(name)) {
             say(format_args!("matches the CGI pattern and is executable: a script"));
@@ -179,13 +183,14 @@ impl Resolver {
             asked.name.strip_suffix(b"/").unwrap_or(asked.name).into()
         };
         // An index file that lives in another directory would need both watched.
-        let snapshot = asked.place.take()?.snapshot(&self.root, &file.expanded.name, &probe)?;
+        let snapshot = asked.place.take()?.snapshot(&self.root, &file.expanded.name, &probe, opened)?;
         snapshot.is_of(opened).then_some(snapshot)
     }
 
-    fn open_regular(&self, name: &[u8]) -> Result<(File, FileStat), Denied> {
+    /// Opens what was `seen` under this name.
+    fn open_regular(&self, name: &[u8], seen: &FileStat) -> Result<(File, FileStat), Denied> {
         // Looked at before it is opened: opening a device can have effects of its own.
-        if kind(&self.stat(name)?) != SFlag::S_IFREG {
+        if kind(seen) != SFlag::S_IFREG {
             return Err(not_a_file());
         }
         let file = self.root.open_read(name, self.links()).map_err(io_denied)?;
@@ -197,6 +202,17 @@ impl Resolver {
             return Err(not_readable("resolves to a non world-readable file"));
         }
         Ok((file, meta))
+    }
+
+    /// A name that needs no expansion: its directory is known to be free of links, and it is none.
+    fn plain(&self, name: &[u8], inquiry: &Inquiry) -> Option<(Expanded, FileStat)> {
+        let trimmed = name.strip_suffix(b"/").unwrap_or(name);
+        if !self.cache.knows(split(trimmed).0, inquiry) {
+            return None;
+        }
+        let meta = self.root.stat(trimmed, Links::Refuse).ok()?;
+        let is_plain = matches!(kind(&meta), SFlag::S_IFREG | SFlag::S_IFDIR);
+        is_plain.then(|| (Expanded { name: trimmed.to_vec(), path_info: Vec::new() }, meta))
     }
 
     fn expanded(&self, name: &[u8]) -> Result<Expanded, Denied> {
@@ -240,6 +256,8 @@ struct Asked<'r> {
 /// The file that is to be served, if it may be.
 struct Chosen<'r> {
     expanded: &'r Expanded,
+    /// What `stat` said of it.
+    seen: &'r FileStat,
     /// Chosen for its directory.
     is_index: bool,
     /// Credentials were needed.
@@ -276,19 +294,16 @@ fn script(request: &Request<'_>, expanded: &Expanded) -> Script {
     Script { name: expanded.name.clone(), url_path, path_info: expanded.path_info.clone() }
 }
 
-fn content(mut file: File, representation: &Representation) -> Result<Content, Denied> {
+fn content(file: File, representation: &Representation) -> Result<Content, Denied> {
     if representation.len > SMALL {
         return Ok(Content::File(Arc::new(file)));
     }
-    let mut bytes = Vec::with_capacity(usize::try_from(representation.len).unwrap_or_default() + 1);
-    // One byte over the size shows a file that has grown meanwhile; what was announced is sent.
-    let read = (&mut file).take(representation.len + 1).read_to_end(&mut bytes);
-    match read {
-        Ok(n) if n as u64 >= representation.len => {
-            bytes.truncate(usize::try_from(representation.len).unwrap_or_default());
-            Ok(Content::Memory(bytes.into()))
+    let mut bytes = vec![0; usize::try_from(representation.len).unwrap_or_default()];
+    match file.read_exact_at(&mut bytes, 0) {
+        Ok(()) => Ok(Content::Memory(bytes.into())),
+        Err(error) if error.kind() == ErrorKind::UnexpectedEof => {
+            Err(Rejection::new(503, "{url} is changing just now; please try again.").into())
         }
-        Ok(_) => Err(Rejection::new(503, "{url} is changing just now; please try again.").into()),
         Err(error) => Err(io_denied(Errno::from_raw(error.raw_os_error().unwrap_or_default()))),
     }
 }

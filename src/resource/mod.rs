@@ -28,7 +28,7 @@ pub mod watch;
 use auth::{Authenticator, Place, Verdict};
 use beneath::{Links, Root};
 use cache::Cache;
-use watch::Asked;
+use watch::Inquiry;
 
 pub use representation::{FileFacts, Representation};
 
@@ -152,7 +152,7 @@ impl Resolver {
         &self.root
     }
 
-    /// What `request` names, if it may have it. `vhost` is the directory of its virtual host; `asked`
+    /// What `request` names, if it may have it. `vhost` is the directory of its virtual host; `inquiry`
     /// is renewed for each batch of requests; `slow` is called before anything that may take long.
     ///
     /// # Errors
@@ -161,16 +161,16 @@ impl Resolver {
         &self,
         request: &Request<'_>,
         vhost: Option<&str>,
-        asked: &Asked,
+        inquiry: &Inquiry,
         slow: &dyn Fn(),
     ) -> Result<Found, Denied> {
         if request.asterisk {
             return Ok(Found { resource: Resource::Server, user: None, name: Arc::from(&b"*"[..]) });
         }
         let name = mapped(request, vhost);
-        let Some(entry) = self.cache.valid(&name, &self.root, asked) else {
+        let Some(entry) = self.cache.valid(&name, &self.root, inquiry) else {
             slow();
-            return self.look_up(request, vhost, slow, &mut |_| {});
+            return self.look_up(request, vhost, (inquiry, slow), &mut |_| {});
         };
         let user = if entry.protected || self.config.global_passwd {
             self.authorize(request, &entry.auth_dir, vhost, slow)?

@@ -42,11 +42,9 @@ const LOCAL: [FsType; 6] = [
     OVERLAYFS_SUPER_MAGIC,
 ];
 
-/// One watched directory: which one it is, and how often something in it has changed.
+/// One watched directory: how often something in it has changed.
 #[derive(Debug)]
 struct Directory {
-    device: u64,
-    inode: u64,
     changes: AtomicU64,
 }
 
@@ -80,9 +78,9 @@ pub struct Watched {
 /// Whether the kernel has been asked since the requests at hand arrived: one question serves all that
 /// came in the same batch.
 #[derive(Debug, Default)]
-pub struct Asked(Cell<bool>);
+pub struct Inquiry(Cell<bool>);
 
-impl Asked {
+impl Inquiry {
     /// Other requests are at hand.
     pub fn expire(&self) {
         self.0.set(false);
@@ -117,6 +115,7 @@ impl Watcher {
     /// Watches `dir` and every directory between it and the root. None when that cannot be relied on.
     /// Call it before looking at what the outcome is made from.
     pub fn watch(&self, root: &Root, dir: &[u8]) -> Option<Watched> {
+        self.is_quiet();
         let ends = dir.iter().enumerate().filter(|&(_, &b)| b == b'/').map(|(at, _)| at);
         let mut names: Vec<&[u8]> = ends.map(|end| &dir[..end]).collect();
         names.push(dir);
@@ -132,13 +131,11 @@ impl Watcher {
 
     fn watch_one(&self, root: &Root, name: &[u8]) -> Option<Arc<Directory>> {
         let inotify = self.inotify.as_ref()?;
-        let found = root.stat(name, Links::Refuse).ok()?;
-        let is_it =
-            |directory: &Directory| (directory.device, directory.inode) == (found.st_dev, found.st_ino);
         let mut known = self.known();
-        if let Some(directory) = known.by_name.get(name).filter(|directory| is_it(directory)) {
+        if let Some(directory) = known.by_name.get(name) {
             return Some(Arc::clone(directory));
         }
+        let found = root.stat(name, Links::Refuse).ok()?;
         if known.by_name.len() >= MOST_WATCHES {
             return None;
         }
@@ -160,18 +157,23 @@ impl Watcher {
         if (there.st_dev, there.st_ino) != (found.st_dev, found.st_ino) {
             return None;
         }
-        let fresh = || Directory { device: found.st_dev, inode: found.st_ino, changes: AtomicU64::new(0) };
+        let fresh = || Directory { changes: AtomicU64::new(0) };
         let directory =
             Arc::clone(known.by_descriptor.entry(descriptor).or_insert_with(|| Arc::new(fresh())));
         known.by_name.insert(name.into(), Arc::clone(&directory));
         Some(directory)
     }
 
+    /// Is `dir` known to be a directory that no symbolic link leads to?
+    pub fn knows(&self, dir: &[u8], inquiry: &Inquiry) -> bool {
+        inquiry.or(|| self.is_quiet()) && self.known().by_name.contains_key(dir)
+    }
+
     /// Has nothing changed since the outcome was last found to hold?
-    pub fn is_unchanged(&self, watched: &Watched, asked: &Asked) -> bool {
+    pub fn is_unchanged(&self, watched: &Watched, inquiry: &Inquiry) -> bool {
         let trusted =
             self.age().saturating_sub(watched.checked.load(SeqCst)) < TRUSTED_FOR.as_millis() as u64;
-        trusted && asked.or(|| self.is_quiet()) && watched.changes() == watched.seen.load(SeqCst)
+        trusted && inquiry.or(|| self.is_quiet()) && watched.changes() == watched.seen.load(SeqCst)
     }
 
     /// The outcome was looked up anew and held: what `look` says counts from before the look.
@@ -209,13 +211,16 @@ impl Watcher {
             for event in events {
                 if event.mask.contains(AddWatchFlags::IN_Q_OVERFLOW) {
                     known.by_descriptor.values().for_each(|directory| changed(directory));
+                    known.by_name.clear();
                 } else if let Some(directory) = known.by_descriptor.get(&event.wd) {
                     changed(directory);
                 }
-                if event.mask.contains(AddWatchFlags::IN_IGNORED)
-                    && let Some(gone) = known.by_descriptor.remove(&event.wd)
-                {
-                    known.by_name.retain(|_, directory| !Arc::ptr_eq(directory, &gone));
+                // Names are no longer what they were: those below a directory that moved, too.
+                if event.mask.intersects(AddWatchFlags::IN_IGNORED | AddWatchFlags::IN_MOVE_SELF) {
+                    known.by_name.clear();
+                }
+                if event.mask.contains(AddWatchFlags::IN_IGNORED) {
+                    known.by_descriptor.remove(&event.wd);
                 }
             }
         }
