@@ -25,11 +25,11 @@ pub fn digest(cost: u32, salt: &[u8], password: &[u8]) -> Option<Vec<u8>> {
     Some(text64::high_first(text64::BCRYPT, &sum[..23]))
 }
 
-/// The expensive key schedule. The key is the password with its terminating NUL, as far as it counts.
+/// The expensive key schedule. The key is the password with its terminating NUL; the cipher takes
+/// [`LONGEST_PASSWORD`] bytes of it, and starts over where it is shorter.
 fn schedule(cost: u32, salt: &[u8; 16], password: &[u8]) -> Blowfish {
     let mut key = password.to_vec();
     key.push(0);
-    key.truncate(LONGEST_PASSWORD);
     let mut cipher = Blowfish::bc_init_state();
     cipher.salted_expand_key(salt, &key);
     for _ in 0..1u64 << cost {
