@@ -9,5 +9,6 @@ mod boot;
 mod compliance;
 mod e2e;
 mod lot;
+mod packaging;
 mod request;
 mod throttle;

@@ -1,0 +1,27 @@
+# shellcheck shell=bash
+# Sourced by the build scripts: makes two builds of one commit the same, bytes and all.
+#
+# Sets SOURCE_DATE_EPOCH (the commit's time, unless the caller set it) and RUSTFLAGS that keep this
+# machine's paths out of the binaries. Leaves ROOT, the top of the source tree.
+
+ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+if [ -z "${SOURCE_DATE_EPOCH:-}" ]; then
+	SOURCE_DATE_EPOCH=$(git -C "$ROOT" log -1 --format=%ct 2>/dev/null || stat -c %Y "$ROOT/Cargo.toml")
+fi
+export SOURCE_DATE_EPOCH
+export LC_ALL=C TZ=UTC
+umask 022
+
+RUSTFLAGS="${RUSTFLAGS:-} --remap-path-prefix=$ROOT=/src/thttpd"
+RUSTFLAGS+=" --remap-path-prefix=${CARGO_HOME:-$HOME/.cargo}=/cargo"
+RUSTFLAGS+=" --remap-path-prefix=$(rustc --print sysroot)=/rust"
+export RUSTFLAGS
+
+# need COMMAND PACKAGE...: ends with the packages to install when COMMAND is missing.
+need() {
+	command -v "$1" >/dev/null && return
+	local command=$1
+	shift
+	echo "$0: needs $command: apt-get install $*" >&2
+	exit 1
+}

@@ -1,0 +1,164 @@
+//! The manual is the specification: nothing in it is missing from the program, and the reverse.
+
+use std::collections::BTreeSet;
+use std::ffi::OsString;
+use std::fs;
+use std::process::Command;
+
+use thttpd::config::args;
+use thttpd::config::help;
+use thttpd::config::kind::Kind;
+use thttpd::config::options::{OPTIONS, Row};
+
+use super::{source, text};
+
+/// `.It Cm name Ns = Ns Ar value Bq Fl p` → its names, flags, and the lines up to the next item.
+struct Item {
+    names: Vec<String>,
+    flags: Vec<String>,
+    body: String,
+}
+
+/// The items of `thttpd.conf.5`'s OPTIONS section.
+fn conf_items() -> Vec<Item> {
+    let page = text("man/thttpd.conf.5");
+    let options = page.split(".Sh OPTIONS").nth(1).unwrap().split(".Sh ").next().unwrap().to_owned();
+    options.split("\n.It Cm ").skip(1).map(item).collect()
+}
+
+fn item(entry: &str) -> Item {
+    let (head, body) = entry.split_once('\n').unwrap();
+    let (names, flags) = head.split_once(" Bq Fl ").unwrap_or((head, ""));
+    let names = names.split(" Ns ").next().unwrap_or_default();
+    let list = |words: &str| words.split(" , ").filter(|w| !w.is_empty()).map(str::to_owned).collect();
+    Item { names: list(names), flags: list(flags), body: body.to_owned() }
+}
+
+/// Every word that a row has in the configuration file.
+fn names(row: &Row) -> Vec<&'static str> {
+    row.names.iter().copied().chain((!row.off_name.is_empty()).then_some(row.off_name)).collect()
+}
+
+#[test]
+fn the_configuration_manual_names_exactly_the_options_of_the_program() {
+    let documented: BTreeSet<String> = conf_items().into_iter().flat_map(|item| item.names).collect();
+    let real: BTreeSet<String> = OPTIONS.iter().flat_map(names).map(str::to_owned).collect();
+    assert_eq!(documented, real);
+}
+
+#[test]
+fn each_option_in_the_configuration_manual_has_its_flags() {
+    for item in conf_items() {
+        let row = OPTIONS.iter().find(|row| names(row).contains(&item.names[0].as_str())).unwrap();
+        let flags: Vec<&str> =
+            [row.flag, row.off_flag].into_iter().filter_map(|flag| flag.strip_prefix('-')).collect();
+        assert_eq!(item.flags, flags, "{:?}", item.names);
+    }
+}
+
+#[test]
+fn the_defaults_in_the_configuration_manual_are_the_programs() {
+    let items = conf_items();
+    for row in OPTIONS.iter().filter(|row| matches!(row.kind, Kind::Number { .. })) {
+        let item = items.iter().find(|item| item.names[0] == row.names[0]).unwrap();
+        let default = help::default(row).unwrap();
+        let stated = item.body.split("Default ").nth(1).unwrap_or_default().replace('\\', "");
+        let stated = stated.split([',', '\n']).next().unwrap_or_default().trim_end_matches('.');
+        assert_eq!(stated, default, "{}", row.names[0]);
+    }
+}
+
+#[test]
+fn each_option_has_an_example_that_the_program_takes() {
+    for item in conf_items() {
+        let example = item.body.lines().find_map(|line| line.strip_prefix(".Dl "));
+        let example = example.unwrap_or_else(|| panic!("{:?} has no example", item.names));
+        let name = example.split('=').next().unwrap().to_owned();
+        assert!(item.names.contains(&name), "{example} is not an example of {:?}", item.names);
+        let argv: Vec<OsString> = ["-o", example].map(OsString::from).into();
+        assert!(args::parse(&argv, "thttpd").is_ok(), "{example}");
+    }
+}
+
+#[test]
+fn every_flag_of_the_program_is_in_its_manual() {
+    let page = text("man/thttpd.8");
+    let options = page.split(".Sh OPTIONS").nth(1).unwrap().split(".Sh ").next().unwrap();
+    let heads: BTreeSet<&str> = options
+        .lines()
+        .filter(|line| line.starts_with(".It Fl "))
+        .flat_map(|line| line[4..].split(" , "))
+        .filter_map(|part| part.trim_start_matches("Fl ").split(' ').next())
+        .collect();
+    let real: BTreeSet<&str> = OPTIONS
+        .iter()
+        .flat_map(|row| [row.flag, row.off_flag])
+        .filter_map(|flag| flag.strip_prefix('-'))
+        .collect();
+    assert_eq!(heads, real);
+}
+
+/// `.It D-…` heads of the page of differences.
+fn tags() -> Vec<String> {
+    let page = text("man/thttpd-differences.7");
+    page.lines().filter_map(|line| line.strip_prefix(".It ")).map(str::to_owned).collect()
+}
+
+#[test]
+fn each_difference_has_a_tag_of_its_own() {
+    let tags = tags();
+    let distinct: BTreeSet<&String> = tags.iter().collect();
+    assert!(tags.len() > 50, "{} tags", tags.len());
+    assert_eq!(tags.len(), distinct.len());
+    for tag in &tags {
+        let word = tag.strip_prefix("D-").unwrap_or_else(|| panic!("{tag} is no tag"));
+        assert!(word.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit() || b == b'-'), "{tag}");
+    }
+}
+
+#[test]
+fn every_page_refers_only_to_pages_that_exist() {
+    let pages: BTreeSet<String> = page_names().into_iter().collect();
+    let system = ["syslog.3", "asctime.3", "strftime.3", "chroot.2"];
+    for page in &pages {
+        for line in text(&format!("man/{page}")).lines() {
+            let Some(reference) = line.strip_prefix(".Xr ") else { continue };
+            let words: Vec<&str> = reference.split(' ').collect();
+            let name = format!("{}.{}", words[0], words[1]);
+            assert!(pages.contains(&name) || system.contains(&name.as_str()), "{page}: {line}");
+        }
+    }
+}
+
+fn page_names() -> Vec<String> {
+    let entries = fs::read_dir(source("man")).unwrap();
+    entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
+}
+
+/// Not installed everywhere: a missing formatter is said and passed over, a complaint never is.
+#[test]
+fn the_formatter_finds_nothing_wrong_with_any_page() {
+    for page in page_names() {
+        let Ok(output) = Command::new("mandoc").arg("-Tlint").arg(source("man").join(&page)).output() else {
+            eprintln!("mandoc is not installed: apt-get install mandoc");
+            return;
+        };
+        let said = String::from_utf8(output.stdout).unwrap();
+        // Whether a page referred to is installed says nothing about this one.
+        let complaints: Vec<&str> =
+            said.lines().filter(|line| !line.contains("referenced manual not found")).collect();
+        assert!(complaints.is_empty(), "{complaints:#?}");
+    }
+}
+
+/// Every program that is installed has a page, and the reverse.
+#[test]
+fn every_companion_program_has_a_page() {
+    let pages = page_names();
+    for program in fs::read_dir(source("src/bin")).unwrap() {
+        let path = program.unwrap().path();
+        let name = path.file_stem().unwrap().to_string_lossy().into_owned();
+        let found = pages.iter().any(|page| page.rsplit_once('.').is_some_and(|(stem, _)| stem == name));
+        assert!(found, "{name} has no page in man/");
+    }
+}

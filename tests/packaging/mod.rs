@@ -1,0 +1,20 @@
+//! What is packaged agrees with the program: the manual, the completions, the units, and the
+//! configuration files that packages ship or shipped. Installing for real is `packaging/test`'s.
+
+use std::fs;
+use std::path::PathBuf;
+
+mod completions;
+mod manual;
+mod old_configs;
+mod units;
+
+/// A file of the source tree, by its path from the top.
+fn source(path: &str) -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(path)
+}
+
+/// The text of a file of the source tree.
+fn text(path: &str) -> String {
+    fs::read_to_string(source(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
+}
