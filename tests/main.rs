@@ -3,6 +3,8 @@
 //! `support` starts servers, speaks raw bytes and lays trees; each other module holds the promises of
 //! one part of the server.
 
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
 mod support;
 
 mod boot;

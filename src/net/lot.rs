@@ -59,6 +59,9 @@ struct Slot {
     alarm: Option<Instant>,
 }
 
+/// Neighbouring slots.
+type Chunk = Box<[Mutex<Slot>]>;
+
 /// See the module.
 #[derive(Debug)]
 pub struct Lot {
@@ -66,7 +69,8 @@ pub struct Lot {
     bell: EventFd,
     /// Workers waiting in the set, or about to.
     idle: AtomicUsize,
-    slots: Box<[OnceLock<Box<[Mutex<Slot>]>>]>,
+    /// Made a chunk at a time, as descriptor numbers come into use.
+    slots: Box<[OnceLock<Chunk>]>,
     deadlines: Deadlines,
 }
 

@@ -215,7 +215,7 @@ impl Cache {
             entries_per_shard: limits.entries.div_ceil(SHARDS),
             bytes_per_shard: limits.bytes / SHARDS,
             open_files: AtomicUsize::new(0),
-            watcher: Watcher::new(),
+            watcher: Watcher::default(),
         }
     }
 

@@ -101,9 +101,9 @@ impl Watched {
     }
 }
 
-impl Watcher {
+impl Default for Watcher {
     /// Nothing is watched yet.
-    pub fn new() -> Watcher {
+    fn default() -> Watcher {
         Watcher {
             inotify: Inotify::init(InitFlags::IN_CLOEXEC | InitFlags::IN_NONBLOCK).ok(),
             known: Mutex::default(),
@@ -111,7 +111,9 @@ impl Watcher {
             born: Instant::now(),
         }
     }
+}
 
+impl Watcher {
     /// Watches `dir` and every directory between it and the root. None when that cannot be relied on.
     /// Call it before looking at what the outcome is made from.
     pub fn watch(&self, root: &Root, dir: &[u8]) -> Option<Watched> {
