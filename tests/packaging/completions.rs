@@ -44,7 +44,7 @@ fn every_option_of_the_configuration_file_is_completed_after_o() {
     for path in FILES {
         let words = words(path);
         for row in OPTIONS {
-            for name in row.names.iter().copied().chain([row.off_name]).filter(|name| !name.is_empty()) {
+            for (name, _) in row.names() {
                 assert!(words.contains(name), "{path} lacks {name}");
             }
         }
@@ -56,7 +56,7 @@ fn bash_completes_no_option_that_the_program_lacks() {
     let script = text(FILES[0]);
     let names = script.split("names=\"").nth(1).unwrap().split('"').next().unwrap();
     for name in names.split_whitespace().map(|word| word.trim_end_matches('=')) {
-        assert!(OPTIONS.iter().any(|row| row.is_named(name)), "{name}");
+        assert!(OPTIONS.iter().any(|row| row.turned_by(name).is_some()), "{name}");
     }
 }
 

@@ -36,7 +36,7 @@ fn item(entry: &str) -> Item {
 
 /// Every word that a row has in the configuration file.
 fn names(row: &Row) -> Vec<&'static str> {
-    row.names.iter().copied().chain((!row.off_name.is_empty()).then_some(row.off_name)).collect()
+    row.names().map(|(name, _)| name).collect()
 }
 
 #[test]
@@ -60,11 +60,11 @@ fn each_option_in_the_configuration_manual_has_its_flags() {
 fn the_defaults_in_the_configuration_manual_are_the_programs() {
     let items = conf_items();
     for row in OPTIONS.iter().filter(|row| matches!(row.kind, Kind::Number { .. })) {
-        let item = items.iter().find(|item| item.names[0] == row.names[0]).unwrap();
+        let item = items.iter().find(|item| item.names[0] == row.name).unwrap();
         let default = help::default(row).unwrap();
         let stated = item.body.split("Default ").nth(1).unwrap_or_default().replace('\\', "");
         let stated = stated.split([',', '\n']).next().unwrap_or_default().trim_end_matches('.');
-        assert_eq!(stated, default, "{}", row.names[0]);
+        assert_eq!(stated, default, "{}", row.name);
     }
 }
 
