@@ -91,7 +91,11 @@ impl Reading {
     /// Nothing more to read for now.
     fn wait(mut self, conn: &Connection, nothing_begun: bool, desk: &Desk) -> Step {
         if nothing_begun && conn.served > 0 {
-            return self.idle(conn, desk);
+            // Whoever has just asked in vain need not be patient once more.
+            return match self.idle(conn, desk) {
+                Step::Idle(phase, wait) => Step::Wait(phase, wait),
+                step => step,
+            };
         }
         if nothing_begun && desk.draining {
             return Step::Close;

@@ -113,7 +113,7 @@ impl Worker {
             let wait = match next {
                 Next::Close => return,
                 Next::Yield => return floor.hand(held, Wake::Ready),
-                Next::Idle(_) if wake != Wake::Patient && self.has_time() => {
+                Next::Idle(_) if self.has_time() => {
                     floor.lot.unwatch(&mut held);
                     wake = Wake::Patient;
                     continue;
