@@ -1,9 +1,12 @@
 //! Draining: a request's content that nobody wanted is read past, to reach the next request.
 
+use std::time::Instant;
+
+use super::lingering::Lingering;
 use super::reading::Reading;
 use super::socket::Progress;
-use super::wait::Wake;
-use super::{Connection, Desk, Phase, Share, Step, readable_within};
+use super::wait::{On, Wait, Wake};
+use super::{Connection, Desk, Phase, Share, Step};
 use crate::request::BodyLength;
 use crate::request::body::BodyReader;
 
@@ -13,12 +16,14 @@ pub struct Draining {
     reader: BodyReader,
     /// Bytes on the wire that we are still willing to read.
     left: u64,
+    /// How long we are willing to; a trickle of bytes does not move it.
+    until: Option<Instant>,
 }
 
 impl Draining {
     /// Content framed as `length`, read up to `most` bytes on the wire.
     pub fn new(length: BodyLength, most: u64) -> Draining {
-        Draining { reader: BodyReader::new(length), left: most }
+        Draining { reader: BodyReader::new(length), left: most, until: None }
     }
 
     /// Reads past what has arrived.
@@ -45,10 +50,10 @@ impl Draining {
                     }
                 }
                 // The response is sent already; what follows cannot be trusted.
-                Err(_) => break Step::Close,
+                Err(_) => break Lingering::enter(conn),
             }
             if self.left == 0 {
-                break Step::Close;
+                break Lingering::enter(conn);
             }
             if share.is_spent() {
                 break Step::Yield(Phase::Draining(self));
@@ -56,8 +61,9 @@ impl Draining {
             match input.fill(&mut conn.socket, None) {
                 Progress::Moved(_) => {}
                 Progress::WouldBlock => {
-                    let wait = readable_within(desk.site.config.timeouts.body);
-                    break Step::Wait(Phase::Draining(self), wait);
+                    let limit = desk.site.config.timeouts.body;
+                    let until = *self.until.get_or_insert_with(|| Instant::now() + limit);
+                    break Step::Wait(Phase::Draining(self), Wait { on: On::Readable, until });
                 }
                 Progress::Ended | Progress::Broken(_) => break Step::Close,
             }

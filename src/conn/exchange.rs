@@ -358,6 +358,8 @@ impl After {
     fn outcome(self, conn: &Connection) -> Outcome {
         match self {
             After::NextRequest => Outcome::NextRequest,
+            // What has come behind the request is known without asking: see `reading`.
+            After::Close => Outcome::Go(Step::Close),
             other => Outcome::Go(other.step(conn)),
         }
     }
@@ -369,7 +371,8 @@ impl After {
             After::Drain(length) => {
                 Step::Enter(Phase::Draining(Box::new(Draining::new(length, MOST_DRAINED))))
             }
-            After::Linger => Step::Enter(Phase::Lingering(Lingering::begin(&conn.socket))),
+            After::Linger => Lingering::enter(conn),
+            After::Close if conn.socket.has_unread() => Lingering::enter(conn),
             After::Close => Step::Close,
         }
     }

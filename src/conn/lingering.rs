@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::socket::{Progress, Socket};
+use super::socket::Progress;
 use super::wait::{On, Wait, Wake};
 use super::{Connection, Desk, Phase, Share, Step};
 
@@ -17,10 +17,10 @@ pub struct Lingering {
 }
 
 impl Lingering {
-    /// Ends our side of `socket`.
-    pub fn begin(socket: &Socket) -> Lingering {
-        socket.finish_sending();
-        Lingering { until: Instant::now() + LINGER }
+    /// Ends our side of the connection.
+    pub fn enter(conn: &Connection) -> Step {
+        conn.socket.finish_sending();
+        Step::Enter(Phase::Lingering(Lingering { until: Instant::now() + LINGER }))
     }
 
     /// Discards what has arrived.

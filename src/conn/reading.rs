@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use super::lingering::Lingering;
 use super::socket::Progress;
 use super::wait::{On, Wait, Wake};
 use super::{Connection, Desk, Phase, Share, Step, exchange, readable_within};
@@ -50,6 +51,10 @@ impl Reading {
                         conn.served += 1;
                         share.spend_request();
                         match outcome {
+                            // To close on what has come behind the last request would reset the connection.
+                            exchange::Outcome::Go(Step::Close) if !input.is_drained() => {
+                                break Lingering::enter(conn);
+                            }
                             exchange::Outcome::Go(step) => break step,
                             exchange::Outcome::NextRequest if share.is_spent() && !input.is_empty() => {
                                 break Step::Yield(Phase::Reading(self));

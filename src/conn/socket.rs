@@ -94,6 +94,12 @@ impl Socket {
         progress(recv(self.raw_fd(), buffer, MsgFlags::MSG_DONTWAIT))
     }
 
+    /// Has the client sent what we have not read? To close now would reset the connection.
+    pub fn has_unread(&self) -> bool {
+        let peek = MsgFlags::MSG_PEEK | MsgFlags::MSG_DONTWAIT;
+        recv(self.raw_fd(), &mut [0], peek).is_ok_and(|n| n > 0)
+    }
+
     /// Reads, waiting up to `patience` for the first byte.
     pub fn read_patiently(&mut self, buffer: &mut [u8], patience: Duration) -> Progress {
         if self.set_nonblocking(false).is_err() {
