@@ -85,18 +85,25 @@ fn request_line<'b>(bytes: &'b [u8], limits: &Limits) -> Result<Parsed<RequestLi
     let longest = limits.target + 64;
     let window = &bytes[..bytes.len().min(longest.min(limits.head) + 2)];
     let Some(end) = window.iter().position(|&b| b == b'\n') else {
-        return match bytes {
-            [] | [b'\r'] => Ok(Parsed::Partial),
-            // Not the start of a method: TLS, another protocol, noise. No use in waiting for a line.
-            [first, ..] if !is_token_byte(*first) => Err(not_http()),
-            _ if bytes.len() > longest => Err(Rejection::fatal(414, "The request line is too long.")),
-            _ if bytes.len() >= limits.head => Err(head_too_large()),
-            _ => Ok(Parsed::Partial),
-        };
+        return unended(bytes, longest, limits);
     };
     let line = &bytes[..end];
     let line = line.strip_suffix(b"\r").unwrap_or(line);
     Ok(Parsed::Complete(words(line)?, end + 1))
+}
+
+/// A line whose end is not here yet: is it worth waiting for?
+fn unended<'b>(bytes: &[u8], longest: usize, limits: &Limits) -> Result<Parsed<RequestLine<'b>>, Rejection> {
+    let method_len = bytes.iter().position(|&b| !is_token_byte(b)).unwrap_or(bytes.len());
+    match bytes.get(method_len) {
+        _ if bytes.is_empty() || bytes == b"\r" => Ok(Parsed::Partial),
+        _ if method_len > longest => Err(Rejection::fatal(501, "No method has so long a name.")),
+        // Not a method: TLS, another protocol, noise.
+        Some(&after) if method_len == 0 || after != b' ' => Err(not_http()),
+        _ if bytes.len() > longest => Err(Rejection::fatal(414, "The request line is too long.")),
+        _ if bytes.len() >= limits.head => Err(head_too_large()),
+        _ => Ok(Parsed::Partial),
+    }
 }
 
 fn not_http() -> Rejection {

@@ -33,6 +33,10 @@ pub fn parse(target: &[u8], method: Method) -> Result<Target<'_>, Rejection> {
     if target == b"*" && method == Method::Options {
         return Ok(Target { authority: None, path: Cow::Borrowed(b""), query: None, asterisk: true });
     }
+    if method == Method::Unknown {
+        // What it names (CONNECT: a host and port) is not ours to judge: it is answered 501.
+        return Ok(Target { authority: None, path: Cow::Borrowed(b""), query: None, asterisk: false });
+    }
     if let Some(rest) = strip_scheme(target, b"http://") {
         let end = rest.iter().position(|&b| b == b'/' || b == b'?').unwrap_or(rest.len());
         let (authority, path) = rest.split_at(end);
