@@ -190,7 +190,11 @@ fn launch(config: &Arc<Config>, prepared: Prepared, reread: &[PathBuf]) -> Resul
     // From the first connection on, a signal means what it will mean to the running server.
     let signals = Signals::block();
     let listeners = match sockets {
-        Sockets::Inherited(listeners) => listeners,
+        Sockets::Inherited(listeners) => {
+            let tuned = listeners.iter().try_for_each(listen::tune);
+            tuned.map_err(|errno| Failure::of("setsockopt", errno, ""))?;
+            listeners
+        }
         Sockets::Addresses(addresses) => listen::listen(&addresses)?,
     };
     let addresses: Vec<_> = listeners.iter().filter_map(|listener| listener.local_addr().ok()).collect();
@@ -244,9 +248,6 @@ fn start_threads(
     throttles: Throttles,
     log: AccessLog,
 ) -> Result<(Server, Arc<Site>), Failure> {
-    for listener in &listeners {
-        listen::tune(listener).map_err(|errno| Failure::of("setsockopt", errno, ""))?;
-    }
     syslog::start_thread().map_err(no_thread)?;
     log.start().map_err(no_thread)?;
     let children = config.cgi_pattern.as_ref().map(|_| crate::cgi::children().map(Arc::new));

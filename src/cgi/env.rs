@@ -77,7 +77,7 @@ impl Facts {
             name: config.host.clone().or_else(host_name),
             root: root.strip_suffix(b"/").unwrap_or(root).to_vec(),
             cgi_pattern: config.cgi_pattern.as_ref().map_or("", |pattern| pattern.as_str()).to_owned(),
-            time_zone: std::env::var_os("TZ"),
+            time_zone: crate::sys::zone::inherited(),
         }
     }
 

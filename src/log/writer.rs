@@ -34,8 +34,6 @@ pub(super) enum Sink {
 pub(super) struct Writer {
     sink: Sink,
     shared: Arc<Shared>,
-    /// The last thing written was a piece of a line that will not be completed.
-    torn: bool,
     /// Writing fails; since when it was last said.
     complained: Option<Instant>,
     /// When to give up on refused writes, once asked to end.
@@ -44,7 +42,7 @@ pub(super) struct Writer {
 
 impl Writer {
     pub(super) fn new(sink: Sink, shared: Arc<Shared>) -> Writer {
-        Writer { sink, shared, torn: false, complained: None, give_up: None }
+        Writer { sink, shared, complained: None, give_up: None }
     }
 
     /// Writes until asked to stop and nothing is left.
@@ -105,7 +103,6 @@ impl Writer {
                 Err(error) => {
                     self.complain(&error);
                     if !self.wait(&error) {
-                        self.torn = done > 0 && batch[done - 1] != b'\n';
                         self.shared.lose(count_lines(&batch[done..]));
                         return;
                     }
@@ -120,9 +117,6 @@ impl Writer {
 
     fn write_some(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let Sink::File(log) = &mut self.sink else { return Ok(bytes.len()) };
-        if self.torn && log.file.write(b"\n")? == 1 {
-            self.torn = false;
-        }
         match log.file.write(bytes)? {
             0 => Err(io::ErrorKind::WriteZero.into()),
             count => Ok(count),
@@ -164,7 +158,6 @@ impl Writer {
         match log.reopen() {
             Ok(reopened) => {
                 if reopened {
-                    self.torn = false;
                     super::notice!("re-opening logfile");
                 }
                 reopened

@@ -82,34 +82,88 @@ fn apart(script: &str) -> Command {
     command
 }
 
+/// A server whose log is on a disk of its own, full but for a few lines.
+struct FullDisk {
+    server: Running,
+    tree: Tree,
+    port: u16,
+    /// The disk as the server sees it.
+    disk: PathBuf,
+}
+
+impl FullDisk {
+    /// `None`: nothing can be mounted here.
+    fn start() -> Option<FullDisk> {
+        let tree = Tree::new();
+        tree.file("a.txt", "hello");
+        let (port, disk, stderr) = (free_port(), tree.dir().join("disk"), tree.beside("stderr", ""));
+        fs::create_dir(&disk).unwrap();
+        let trial = apart("mount -t tmpfs none \"$0\"").arg(&disk).output();
+        if !trial.is_ok_and(|trial| trial.status.success()) {
+            eprintln!("skipped: nothing can be mounted here");
+            return None;
+        }
+        let mut command = apart(ON_A_FULL_DISK);
+        command.env("DIR", &disk).env("THTTPD_SYSLOG_SOCKET", "/nonexistent/log");
+        command.args([env!("CARGO_BIN_EXE_thttpd"), "-D", "-h", "127.0.0.1", "-p", &port.to_string(), "-d"]);
+        command.arg(tree.www()).arg("-l").arg(disk.join("log")).stderr(fs::File::create(stderr).unwrap());
+        let server = Running::start(&mut command, port);
+        let disk = PathBuf::from(format!("/proc/{}/root{}", server.pid(), disk.display()));
+        Some(FullDisk { server, tree, port, disk })
+    }
+
+    /// Asks for a thousand files, each by its number; waits until the administrator is told.
+    fn overfill(&self) {
+        let mut client = Client::connect(([127, 0, 0, 1], self.port).into());
+        for number in 0..1000 {
+            assert_eq!(client.get(&format!("/a.txt?{number}")).status, 200);
+        }
+        self.told("/log - No space left on device");
+        assert!(self.lines("log").len() < 1000);
+    }
+
+    fn told(&self, what: &str) {
+        eventually(what, || read(&self.tree.dir().join("stderr")).contains(what));
+    }
+
+    fn make_room(&self) {
+        fs::remove_file(self.disk.join("ballast")).unwrap();
+    }
+
+    /// The whole lines of a log, each by its number.
+    fn lines(&self, name: &str) -> Vec<usize> {
+        let text = read(&self.disk.join(name));
+        let whole = text.split_inclusive('\n').filter(|line| line.ends_with('\n'));
+        whole.map(|line| number_of(line).unwrap_or_else(|| panic!("{line:?}"))).collect()
+    }
+}
+
+/// The number asked for, if the line is whole.
+fn number_of(line: &str) -> Option<usize> {
+    let (_, request) = line.strip_prefix("127.0.0.1 - - [")?.split_once("] \"GET /a.txt?")?;
+    request.strip_suffix(" HTTP/1.1\" 200 5 \"\" \"\"\n")?.parse().ok()
+}
+
 #[test]
 fn a_full_disk_costs_no_request_and_once_there_is_room_no_line() {
-    let tree = Tree::new();
-    tree.file("a.txt", "hello");
-    let (port, disk) = (free_port(), tree.dir().join("disk"));
-    fs::create_dir(&disk).unwrap();
-    let trial = apart("mount -t tmpfs none \"$0\"").arg(&disk).output();
-    if !trial.is_ok_and(|trial| trial.status.success()) {
-        return eprintln!("skipped: nothing can be mounted here");
-    }
-    let (stderr, log) = (tree.beside("stderr", ""), disk.join("log"));
-    let mut command = apart(ON_A_FULL_DISK);
-    command.env("DIR", &disk).env("THTTPD_SYSLOG_SOCKET", "/nonexistent/log");
-    command.args([env!("CARGO_BIN_EXE_thttpd"), "-D", "-h", "127.0.0.1", "-p", &port.to_string(), "-d"]);
-    command.arg(tree.www()).arg("-l").arg(&log).stderr(fs::File::create(&stderr).unwrap());
-    let mut server = Running::start(&mut command, port);
-    let mut client = Client::connect(([127, 0, 0, 1], port).into());
-    for number in 0..1000 {
-        assert_eq!(client.get(&format!("/a.txt?{number}")).status, 200);
-    }
-    eventually("it is told", || read(&stderr).contains("/log - No space left on device"));
-    let seen = PathBuf::from(format!("/proc/{}/root{}", server.pid(), disk.display()));
-    assert!(read(&seen.join("log")).lines().count() < 1000);
-    fs::remove_file(seen.join("ballast")).unwrap();
-    eventually("that it works again is told", || read(&stderr).contains("writing the access log again"));
-    eventually("every line is there", || read(&seen.join("log")).lines().count() == 1000);
-    for (number, line) in read(&seen.join("log")).lines().enumerate() {
-        assert!(line.contains(&format!("\"GET /a.txt?{number} HTTP/1.1\" 200 5")), "{line}");
-    }
-    server.end(Signal::SIGTERM);
+    let Some(mut full) = FullDisk::start() else { return };
+    full.overfill();
+    full.make_room();
+    full.told("writing the access log again");
+    eventually("every line is there", || full.lines("log").len() == 1000);
+    assert_eq!(full.lines("log"), Vec::from_iter(0..1000));
+    full.server.end(Signal::SIGTERM);
+}
+
+#[test]
+fn a_log_that_is_renamed_while_the_disk_is_full_loses_no_line_and_joins_none() {
+    let Some(mut full) = FullDisk::start() else { return };
+    full.overfill();
+    fs::rename(full.disk.join("log"), full.disk.join("old")).unwrap();
+    full.server.signal(Signal::SIGHUP);
+    full.told("re-opening logfile");
+    full.make_room();
+    eventually("every line is there", || full.lines("old").len() + full.lines("log").len() == 1000);
+    assert_eq!([full.lines("old"), full.lines("log")].concat(), Vec::from_iter(0..1000));
+    full.server.end(Signal::SIGTERM);
 }

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use crate::support::eventually;
+use crate::support::{Tree, eventually};
 
 mod access_log;
 mod background;
@@ -37,9 +37,15 @@ fn thttpd() -> Command {
     command
 }
 
-/// Runs to the end, which comes by itself.
+/// Runs to the end, which comes by itself and soon. What it says is caught in files: a server in the
+/// background would hold a pipe open.
 fn run(command: &mut Command) -> Output {
-    command.output().unwrap()
+    let tree = Tree::new();
+    let file = |name| tree.beside(name, "");
+    let (out, err) = (file("out"), file("err"));
+    command.stdout(fs::File::create(&out).unwrap()).stderr(fs::File::create(&err).unwrap());
+    let status = Running(command.spawn().unwrap()).wait();
+    Output { status, stdout: fs::read(out).unwrap(), stderr: fs::read(err).unwrap() }
 }
 
 fn stderr(output: &Output) -> String {

@@ -17,6 +17,36 @@ fn threads(server: &Server, name: &str) -> Vec<Pid> {
     named.map(|task| Pid::from_raw(task.file_name().to_str().unwrap().parse().unwrap())).collect()
 }
 
+/// Threads that this thread holds still. The process cannot end before their end was taken notice of.
+struct Held(Vec<Pid>);
+
+impl Held {
+    fn hold(&mut self, thread: Pid) -> nix::Result<()> {
+        ptrace::seize(thread, ptrace::Options::empty())?;
+        self.0.push(thread);
+        ptrace::interrupt(thread)
+    }
+
+    /// Waits until all have ended with their process.
+    fn wait(&self) {
+        let flags = Some(WaitPidFlag::__WALL | WaitPidFlag::WNOHANG);
+        let has_ended = |thread: &Pid| {
+            matches!(waitpid(*thread, flags), Ok(WaitStatus::Exited(..) | WaitStatus::Signaled(..)) | Err(_))
+        };
+        for thread in &self.0 {
+            eventually("a held thread ends with its process", || has_ended(thread));
+        }
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        for &thread in &self.0 {
+            let _ = ptrace::detach(thread, None);
+        }
+    }
+}
+
 #[test]
 fn a_server_whose_workers_stand_still_ends_with_sigabrt() {
     let tree = Tree::new();
@@ -24,22 +54,13 @@ fn a_server_whose_workers_stand_still_ends_with_sigabrt() {
         command.env("THTTPD_SYSLOG_SOCKET", "/nonexistent/log");
     });
     eventually("the workers work", || threads(&server, "worker").len() == 3);
-    let workers = threads(&server, "worker");
-    for &worker in &workers {
-        if let Err(errno) = ptrace::seize(worker, ptrace::Options::empty()) {
+    let mut held = Held(Vec::new());
+    for worker in threads(&server, "worker") {
+        if let Err(errno) = held.hold(worker) {
             return eprintln!("skipped: threads cannot be held here: {errno}");
         }
-        ptrace::interrupt(worker).unwrap();
     }
-    // Whoever holds threads must take notice of their end, or the process never ends.
-    for worker in workers {
-        eventually("a held thread ends with its process", || {
-            !matches!(
-                waitpid(worker, Some(WaitPidFlag::__WALL | WaitPidFlag::WNOHANG)),
-                Ok(WaitStatus::StillAlive | WaitStatus::PtraceEvent(..) | WaitStatus::Stopped(..))
-            )
-        });
-    }
+    held.wait();
     let status = server.wait();
     assert_eq!(status.signal(), Some(Signal::SIGABRT as i32));
     assert!(read(&server.stderr).contains("no progress in 2 seconds - aborting"));
