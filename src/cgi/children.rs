@@ -26,6 +26,9 @@ use super::script::{KILL_AFTER, status_of};
 use super::watch::{Order, Ordered, Watch};
 use crate::sys::process;
 
+/// The watching thread's stack: what it needs at its deepest is the start of a script.
+const STACK: usize = 256 * 1024;
+
 /// Where [`Note`]s go. Must not wait.
 pub type Tell = Box<dyn Fn(&Note) + Send + Sync>;
 
@@ -96,7 +99,8 @@ impl Children {
             tell,
         });
         let watch = Watch::new(Arc::clone(&desk), taken)?;
-        let watcher = thread::Builder::new().name("scripts".into()).spawn(move || watch.run())?;
+        let thread = thread::Builder::new().name("scripts".into()).stack_size(STACK);
+        let watcher = thread.spawn(move || watch.run())?;
         Ok(Children { desk, watcher: Some(watcher) })
     }
 

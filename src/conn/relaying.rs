@@ -97,7 +97,7 @@ impl Relaying {
         loop {
             let next = match self.translation.pending() {
                 [] if self.complete => Move::End(Ending::Complete),
-                [] => self.read(conn, desk),
+                [] => self.read(conn, desk, share),
                 _ => self.send(conn, desk, share),
             };
             match next {
@@ -148,7 +148,7 @@ impl Relaying {
         }
     }
 
-    fn read(&mut self, conn: &Connection, desk: &mut Desk) -> Move {
+    fn read(&mut self, conn: &Connection, desk: &mut Desk, share: &mut Share) -> Move {
         // Asked before reading: what it wrote before its end is there to be read.
         let ended = self.script.is_over();
         let mut piece = std::mem::take(&mut desk.output);
@@ -156,7 +156,11 @@ impl Relaying {
         piece.resize(PIECE, 0);
         let read = self.script.read(&mut piece);
         let next = match read {
-            Ok(n) if n > 0 => self.take(&piece[..n], desk),
+            Ok(n) if n > 0 => {
+                // Output that nobody gets takes its time too.
+                share.spend_bytes(n as u64);
+                self.take(&piece[..n], desk)
+            }
             // Somebody else still holds the pipe, but the script has ended.
             Err(error) if error.kind() == ErrorKind::WouldBlock && !ended => self.wait_for_output(conn),
             Err(error) if error.kind() == ErrorKind::Interrupted => Move::On,

@@ -11,6 +11,9 @@ use std::io::Write;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
 use crate::support::{Answer, Client, Server, Tree, eventually};
 
 /// A server that runs scripts.
@@ -74,6 +77,15 @@ impl Site {
         eventually(&format!("a message with {part:?}"), || {
             std::fs::read_to_string(&self.server.stderr).is_ok_and(|text| text.contains(part))
         });
+    }
+}
+
+impl Drop for Site {
+    /// The server is killed on drop, and cannot look after its scripts then.
+    fn drop(&mut self) {
+        for pid in self.processes() {
+            _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
+        }
     }
 }
 
