@@ -13,4 +13,5 @@ mod e2e;
 mod lot;
 mod packaging;
 mod request;
+mod scripts;
 mod throttle;

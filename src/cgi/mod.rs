@@ -14,8 +14,6 @@
 use std::io;
 use std::sync::Arc;
 
-use nix::errno::Errno;
-
 use crate::config::Config;
 use crate::log;
 use crate::request::Rejection;
@@ -61,25 +59,24 @@ impl Cgi {
         Arc::clone(&self.children)
     }
 
-    /// Starts `job`.
+    /// Has `job` started. Should that fail after all, its output ends, and its
+    /// [end](Running::end) tells.
     ///
     /// # Errors
-    /// 503 when there is no room for another script, 500 when this one cannot be run.
+    /// It will not be.
     pub fn start(&self, job: Job) -> Result<Running, Rejection> {
-        self.children.run(job, self.bounds).map_err(|not| match not {
-            NotStarted::Busy => Rejection::new(503, "Too many programs are running for other requests."),
-            NotStarted::Failed(error) if is_shortage(&error) => {
-                Rejection::new(503, "The server has no room to run the program of {url}.")
-            }
-            NotStarted::Failed(_) => Rejection::new(500, "The program of {url} could not be run."),
-        })
+        self.children.run(job, self.bounds).map_err(rejection)
     }
 }
 
-/// It may work later.
-fn is_shortage(error: &io::Error) -> bool {
-    const SHORTAGES: [Errno; 4] = [Errno::EAGAIN, Errno::ENOMEM, Errno::EMFILE, Errno::ENFILE];
-    error.raw_os_error().is_some_and(|code| SHORTAGES.contains(&Errno::from_raw(code)))
+/// What a client is told of a script that was not started: 503 when there was no room for it, 500
+/// when it cannot be run.
+pub fn rejection(not: NotStarted) -> Rejection {
+    match not {
+        NotStarted::Busy => Rejection::new(503, "Too many programs are running for other requests."),
+        NotStarted::NoRoom => Rejection::new(503, "The server has no room to run the program of {url}."),
+        NotStarted::Unrunnable => Rejection::new(500, "The program of {url} could not be run."),
+    }
 }
 
 /// All scripts of this process; what happens to them goes to the system log.

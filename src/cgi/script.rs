@@ -1,7 +1,9 @@
 //! One script's process: started in its own directory and group, signalled, heard, reaped.
 //!
-//! Only [`children`](super::children) and [`watch`](super::watch) touch a [`Script`], and only
-//! under the lock of the table that holds it; that is what makes its process number its own.
+//! Only the watching thread ([`watch`](super::watch)) has [`Script`]s. What makes its signals safe: a
+//! process number, and with it that of the group, is free for others to get only once the process
+//! has been reaped, and whoever signals here is who reaps. Before it is reaped its group gets KILL,
+//! so nothing that it left behind outlives it.
 
 use std::ffi::OsStr;
 use std::io;
@@ -35,28 +37,19 @@ pub(super) struct Script {
     name: String,
     stderr: Option<OwnedFd>,
     complaints: Complaints,
-    /// Readable when the script has ended; none on kernels that cannot tell.
-    pidfd: Option<OwnedFd>,
-    stage: Stage,
+    /// Why it was sent INT, if it was.
+    ended_by: Option<Why>,
     /// When the next signal is due.
     due: Option<Instant>,
 }
 
-/// Which signals a script has had.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Stage {
-    Running,
-    Interrupted(Why),
-    Killed(Why),
-}
-
 impl Script {
-    /// Forks and executes `job`; gives our end of its standard output, non-blocking. After `limit`
-    /// it is ended; zero is no limit.
+    /// Forks and executes `job`, its standard output going to `output`. After `limit` it is to be
+    /// ended; zero is no limit.
     ///
     /// The file is named relative to its own directory, so that no link swapped in on the way there
     /// leads to another script.
-    pub(super) fn start(job: Job, limit: Duration) -> io::Result<(Script, OwnedFd)> {
+    pub(super) fn start(job: Job, output: OwnedFd, limit: Duration) -> io::Result<Script> {
         let (dir, file) = split(&job.name);
         let mut command = Command::new(Path::new(".").join(OsStr::from_bytes(file)));
         command
@@ -66,27 +59,26 @@ impl Script {
             .env_clear()
             .envs(job.variables)
             .stdin(job.input)
-            .stdout(Stdio::piped())
+            .stdout(output)
             .stderr(Stdio::piped())
             .process_group(0);
         process::start_clean(&mut command, NICE);
         let mut child = command.spawn()?;
-        let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
+        let stderr = child.stderr.take();
         let mut script = Script {
             name: printable(&job.name),
             stderr: None,
             complaints: Complaints::default(),
-            pidfd: process::pidfd(child.id().cast_signed()).ok(),
-            stage: Stage::Running,
+            ended_by: None,
             due: (!limit.is_zero()).then(|| Instant::now() + limit),
             child,
         };
-        match (piped(stdout), piped(stderr)) {
-            (Ok(stdout), Ok(stderr)) => {
+        match piped(stderr) {
+            Ok(stderr) => {
                 script.stderr = Some(stderr);
-                Ok((script, stdout))
+                Ok(script)
             }
-            (Err(error), _) | (_, Err(error)) => {
+            Err(error) => {
                 script.reap();
                 Err(error)
             }
@@ -104,41 +96,39 @@ impl Script {
     }
 
     /// A descriptor that is readable once the script has ended, where the kernel has such.
-    pub(super) fn pidfd(&self) -> Option<&OwnedFd> {
-        self.pidfd.as_ref()
+    pub(super) fn pidfd(&self) -> Option<OwnedFd> {
+        process::pidfd(self.pid().as_raw()).ok()
     }
 
-    /// When [`expire`](Script::expire) is to be called.
+    /// When the next signal is due.
     pub(super) fn due(&self) -> Option<Instant> {
         self.due
+    }
+
+    /// Why it was sent INT, if it was.
+    pub(super) fn ended_by(&self) -> Option<Why> {
+        self.ended_by
     }
 
     /// INT to the group, once, which lets it clean up; KILL follows after `kill_after`.
     pub(super) fn interrupt(&mut self, why: Why, kill_after: Duration, notes: &mut Vec<Note>) {
         let due = Instant::now() + kill_after;
-        if self.stage != Stage::Running {
+        if self.ended_by.is_some() {
             self.due = self.due.map(|sooner| sooner.min(due));
             return;
         }
-        self.stage = Stage::Interrupted(why);
+        self.ended_by = Some(why);
         self.due = Some(due);
         if self.signal(Signal::SIGINT) {
             notes.push(Note::Interrupted { pid: self.pid().as_raw(), why });
         }
     }
 
-    /// Its deadline has passed: the next signal.
-    pub(super) fn expire(&mut self, notes: &mut Vec<Note>) {
-        match self.stage {
-            Stage::Running => self.interrupt(Why::TimeLimit, KILL_AFTER, notes),
-            Stage::Interrupted(why) => {
-                self.stage = Stage::Killed(why);
-                self.due = None;
-                if self.signal(Signal::SIGKILL) {
-                    notes.push(Note::Killed { pid: self.pid().as_raw() });
-                }
-            }
-            Stage::Killed(_) => self.due = None,
+    /// KILL to the group, after INT has not helped.
+    pub(super) fn kill(&mut self, notes: &mut Vec<Note>) {
+        self.due = None;
+        if self.signal(Signal::SIGKILL) {
+            notes.push(Note::Killed { pid: self.pid().as_raw() });
         }
     }
 
@@ -188,11 +178,7 @@ impl Script {
             self.signal(Signal::SIGKILL);
         }
         let status = self.child.wait().unwrap_or_else(|_| ExitStatus::from_raw(0));
-        let by = match self.stage {
-            Stage::Running => None,
-            Stage::Interrupted(why) | Stage::Killed(why) => Some(why),
-        };
-        End { status, by }
+        End { status, by: self.ended_by }
     }
 
     /// To the whole group: the script has not been reaped, so the number is still its own.
@@ -203,6 +189,19 @@ impl Script {
     /// Its file, printable.
     pub(super) fn name(&self) -> &str {
         &self.name
+    }
+}
+
+/// How the process of `pidfd`, a child of ours, ended; none while it runs, and none once it has been
+/// waited for. Leaves it to be waited for.
+pub(super) fn status_of(pidfd: &OwnedFd) -> Option<ExitStatus> {
+    let flags = WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG | WaitPidFlag::WNOWAIT;
+    match waitid(Id::PIDFd(pidfd.as_fd()), flags) {
+        Ok(WaitStatus::Exited(_, code)) => Some(ExitStatus::from_raw(code << 8)),
+        Ok(WaitStatus::Signaled(_, signal, core)) => {
+            Some(ExitStatus::from_raw(signal as i32 | if core { 0x80 } else { 0 }))
+        }
+        _ => None,
     }
 }
 

@@ -1,79 +1,294 @@
-//! The thread that looks after all scripts: their standard error, their time limit, their end.
+//! The thread that looks after all scripts: starts them, reads their standard error, keeps their time
+//! limit, ends and reaps them.
 //!
-//! It waits in one place, for all of them, and holds the table's lock only while it works. Started by
-//! [`Children`](super::children::Children), it ends when the server stops and no script is left.
+//! It owns every script, and takes [`Order`]s from [`children`](super::children). It waits in one
+//! place for all of them, and starts one script between two looks, so that a crowd that wants to
+//! start does not keep those that run from being heard.
 
+use std::collections::{BTreeMap, VecDeque};
+use std::io;
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::SeqCst;
 use std::time::{Duration, Instant};
 
+use crossbeam_channel::{Receiver, Sender};
 use nix::errno::Errno;
-use nix::sys::epoll::{EpollEvent, EpollTimeout};
+use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
+use nix::sys::wait::{Id, WaitPidFlag, waitid, waitpid};
 
-use super::children::{Shared, Table};
-use super::note::Note;
+use super::children::{Desk, Fate, Job, NotStarted, Place};
+use super::complaint::printable;
+use super::note::{Note, Why};
+use super::script::{KILL_AFTER, Script};
 
 /// How often scripts are looked at where the kernel cannot tell of their end (before Linux 5.3).
 const LOOK_EVERY: Duration = Duration::from_millis(100);
+/// Events taken at once.
+const BATCH: usize = 64;
+/// The event of the bell. Script numbers begin at 1.
+const BELL: u64 = 0;
 
-/// The event of the bell.
-pub(super) const BELL: u64 = 0;
-
-/// The event of a script's standard error. Script numbers begin at 1.
-pub(super) fn stderr_of(id: u64) -> u64 {
-    id << 1
+/// What the thread is asked to do.
+pub(super) enum Order {
+    /// Start a script.
+    Start(Box<Ordered>),
+    /// End one.
+    End { id: u64, why: Why },
+    /// Reap what has ended, strangers too.
+    Reap,
+    /// End all, INT now and KILL after `grace`; say when it is done.
+    Stop { grace: Duration, done: Sender<()> },
 }
 
-/// The event of a script's end.
-pub(super) fn end_of(id: u64) -> u64 {
-    id << 1 | 1
+/// A script to start.
+pub(super) struct Ordered {
+    pub(super) id: u64,
+    pub(super) job: Job,
+    pub(super) limit: Duration,
+    /// Its standard output.
+    pub(super) output: OwnedFd,
+    pub(super) fate: Arc<Fate>,
+    pub(super) place: Place,
 }
 
-/// The thread.
-pub(super) fn run(shared: &Shared) {
-    let mut events = [EpollEvent::empty(); 64];
-    loop {
-        let Some(wait) = next_wait(&shared.lock()) else { return };
-        match shared.epoll.wait(&mut events, wait) {
-            Ok(n) => attend(shared, &events[..n]),
-            Err(Errno::EINTR) => {}
-            // Nothing else can be wrong with arguments that were right before.
-            Err(_) => return,
+/// A script that has not been reaped.
+struct Entry {
+    script: Script,
+    fate: Arc<Fate>,
+    place: Place,
+}
+
+/// The thread's possessions.
+pub(super) struct Watch {
+    desk: Arc<Desk>,
+    orders: Receiver<Order>,
+    epoll: Epoll,
+    scripts: BTreeMap<u64, Entry>,
+    /// To be started, in order.
+    waiting: VecDeque<Ordered>,
+    /// Whom to tell when the last script is gone; the thread ends then.
+    stopping: Vec<Sender<()>>,
+}
+
+impl Watch {
+    /// No scripts yet.
+    ///
+    /// # Errors
+    /// No descriptors to be had.
+    pub(super) fn new(desk: Arc<Desk>, orders: Receiver<Order>) -> io::Result<Watch> {
+        let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
+        epoll.add(&desk.bell, EpollEvent::new(EpollFlags::EPOLLIN, BELL))?;
+        let (scripts, waiting) = (BTreeMap::new(), VecDeque::new());
+        Ok(Watch { desk, orders, epoll, scripts, waiting, stopping: Vec::new() })
+    }
+
+    /// The thread.
+    pub(super) fn run(mut self) {
+        let mut events = [EpollEvent::empty(); BATCH];
+        while self.stopping.is_empty() || !self.scripts.is_empty() {
+            match self.epoll.wait(&mut events, self.next_wait()) {
+                Ok(n) => self.attend(&events[..n]),
+                Err(Errno::EINTR) => {}
+                // Nothing else can be wrong with arguments that were right before.
+                Err(_) => return,
+            }
+        }
+        for done in self.stopping {
+            _ = done.send(());
+        }
+    }
+
+    /// How long until something is due.
+    fn next_wait(&self) -> EpollTimeout {
+        if !self.waiting.is_empty() {
+            return EpollTimeout::ZERO;
+        }
+        let now = Instant::now();
+        let due = self.scripts.values().filter_map(|entry| entry.script.due()).min();
+        let mut wait = due.map(|due| due.saturating_duration_since(now));
+        if self.must_look() {
+            wait = Some(wait.map_or(LOOK_EVERY, |wait| wait.min(LOOK_EVERY)));
+        }
+        // Rounded up: to wake a moment early would be to wake twice.
+        let millis = wait.map(|wait| wait.as_millis().saturating_add(1).min(60_000));
+        millis.and_then(|ms| EpollTimeout::try_from(ms).ok()).unwrap_or(EpollTimeout::NONE)
+    }
+
+    /// Is there a script whose end the kernel does not tell?
+    fn must_look(&self) -> bool {
+        self.scripts.values().any(|entry| entry.fate.pidfd.get().is_none())
+    }
+
+    fn attend(&mut self, events: &[EpollEvent]) {
+        let mut notes = Vec::new();
+        for event in events {
+            match event.data() {
+                BELL => _ = self.desk.bell.read(),
+                end if end & 1 == 1 => self.reap(end >> 1, &mut notes),
+                stderr => self.listen(stderr >> 1, &mut notes),
+            }
+        }
+        while let Ok(order) = self.orders.try_recv() {
+            self.obey(order, &mut notes);
+        }
+        let now = Instant::now();
+        for entry in self.scripts.values_mut() {
+            if entry.script.due().is_some_and(|due| due <= now) {
+                entry.expire(&mut notes);
+            }
+        }
+        if self.must_look() {
+            self.reap_all(&mut notes);
+        }
+        if let Some(ordered) = self.waiting.pop_front() {
+            self.start(ordered, &mut notes);
+        }
+        notes.iter().for_each(|note| self.desk.tell(note));
+    }
+
+    fn obey(&mut self, order: Order, notes: &mut Vec<Note>) {
+        match order {
+            Order::Start(ordered) if self.stopping.is_empty() => self.waiting.push_back(*ordered),
+            Order::Start(ordered) => ordered.refuse(NotStarted::Busy),
+            Order::End { id, why } => {
+                if let Some(entry) = self.scripts.get_mut(&id) {
+                    entry.interrupt(why, KILL_AFTER, notes);
+                }
+            }
+            Order::Reap => {
+                self.reap_all(notes);
+                self.reap_strangers();
+            }
+            Order::Stop { grace, done } => {
+                self.waiting.drain(..).for_each(|ordered| ordered.refuse(NotStarted::Busy));
+                for entry in self.scripts.values_mut() {
+                    entry.interrupt(Why::ServerStop, grace, notes);
+                }
+                self.stopping.push(done);
+            }
+        }
+    }
+
+    fn start(&mut self, ordered: Ordered, notes: &mut Vec<Note>) {
+        if ordered.fate.unwanted.load(SeqCst) {
+            return;
+        }
+        let Ordered { id, job, limit, output, fate, place } = ordered;
+        let name = printable(&job.name);
+        let started = Script::start(job, output, limit).and_then(|script| self.watch(id, script, &fate));
+        match started {
+            Ok(script) => {
+                notes.push(Note::Spawned { pid: script.pid().as_raw(), name });
+                self.scripts.insert(id, Entry { script, fate, place });
+            }
+            Err(error) => {
+                drop(place);
+                let why = if is_shortage(&error) { NotStarted::NoRoom } else { NotStarted::Unrunnable };
+                _ = fate.end.set(Err(why));
+                notes.push(Note::NotStarted { name, reason: reason(&error) });
+            }
+        }
+    }
+
+    /// Puts what tells of a new script into the set. If that fails, the script is ended at once.
+    fn watch(&self, id: u64, mut script: Script, fate: &Fate) -> io::Result<Script> {
+        if let Some(pidfd) = script.pidfd() {
+            _ = fate.pidfd.set(pidfd);
+        }
+        let readable = |event| EpollEvent::new(EpollFlags::EPOLLIN, event);
+        let stderr = script.stderr().map_or(Ok(()), |fd| self.epoll.add(fd, readable(id << 1)));
+        let end = fate.pidfd.get().map_or(Ok(()), |fd| self.epoll.add(fd, readable(id << 1 | 1)));
+        match stderr.and(end) {
+            Ok(()) => Ok(script),
+            Err(errno) => {
+                script.reap();
+                Err(errno.into())
+            }
+        }
+    }
+
+    /// Reads what the script has written to its standard error, and lets go of it at its end.
+    fn listen(&mut self, id: u64, notes: &mut Vec<Note>) {
+        if let Some(stderr) = self.scripts.get_mut(&id).and_then(|entry| entry.script.listen(notes)) {
+            _ = self.epoll.delete(stderr);
+        }
+    }
+
+    /// Reaps the script if it has ended, after its group.
+    fn reap(&mut self, id: u64, notes: &mut Vec<Note>) {
+        if !self.scripts.get(&id).is_some_and(|entry| entry.script.has_ended()) {
+            return;
+        }
+        let Some(Entry { mut script, fate, place }) = self.scripts.remove(&id) else { return };
+        let end = script.reap();
+        // Out of the set first: the descriptors may live on for a moment in other copies.
+        let pidfd = fate.pidfd.get();
+        for fd in [script.hear_out(notes).as_ref(), script.stderr(), pidfd].into_iter().flatten() {
+            _ = self.epoll.delete(fd);
+        }
+        if end.by.is_none() && !end.status.success() {
+            let (pid, name) = (script.pid().as_raw(), script.name().to_owned());
+            notes.push(Note::Ended { pid, name, status: end.status });
+        }
+        drop(place);
+        _ = fate.end.set(Ok(end));
+    }
+
+    /// Reaps every script that has ended.
+    fn reap_all(&mut self, notes: &mut Vec<Note>) {
+        let ids: Vec<u64> = self.scripts.keys().copied().collect();
+        for id in ids {
+            self.reap(id, notes);
+        }
+    }
+
+    /// Reaps children that are no scripts, up to the first that is.
+    fn reap_strangers(&self) {
+        let peek = WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG | WaitPidFlag::WNOWAIT;
+        while let Ok(status) = waitid(Id::All, peek)
+            && let Some(pid) = status.pid()
+            && !self.scripts.values().any(|entry| entry.script.pid() == pid)
+        {
+            _ = waitpid(pid, Some(WaitPidFlag::WNOHANG));
         }
     }
 }
 
-/// How long until something is due; none when the work is done.
-fn next_wait(table: &Table) -> Option<EpollTimeout> {
-    if table.stopping && table.scripts.is_empty() {
-        return None;
+impl Ordered {
+    /// It will not be started. Its output ends with this.
+    fn refuse(self, why: NotStarted) {
+        drop(self.place);
+        _ = self.fate.end.set(Err(why));
     }
-    let now = Instant::now();
-    let due = table.scripts.values().filter_map(|entry| entry.script.due()).min();
-    let mut wait = due.map(|due| due.saturating_duration_since(now));
-    if table.scripts.values().any(|entry| entry.script.pidfd().is_none()) {
-        wait = Some(wait.map_or(LOOK_EVERY, |wait| wait.min(LOOK_EVERY)));
-    }
-    // Rounded up: to wake a moment early would be to wake twice.
-    let millis = wait.map(|wait| wait.as_millis().saturating_add(1).min(60_000));
-    Some(millis.and_then(|ms| EpollTimeout::try_from(ms).ok()).unwrap_or(EpollTimeout::NONE))
 }
 
-fn attend(shared: &Shared, events: &[EpollEvent]) {
-    let mut notes: Vec<Note> = Vec::new();
-    let mut table = shared.lock();
-    for event in events {
-        match event.data() {
-            BELL => _ = shared.bell.read(),
-            end if end & 1 == 1 => shared.reap(&mut table, end >> 1, &mut notes),
-            stderr => shared.listen(&mut table, stderr >> 1, &mut notes),
+impl Entry {
+    /// The first signal, of which the connection knows before it can see what comes of it.
+    fn interrupt(&mut self, why: Why, kill_after: Duration, notes: &mut Vec<Note>) {
+        _ = self.fate.by.set(why);
+        self.script.interrupt(why, kill_after, notes);
+    }
+
+    /// Its deadline has passed: the next signal.
+    fn expire(&mut self, notes: &mut Vec<Note>) {
+        match self.script.ended_by() {
+            None => self.interrupt(Why::TimeLimit, KILL_AFTER, notes),
+            Some(_) => self.script.kill(notes),
         }
     }
-    let now = Instant::now();
-    for entry in table.scripts.values_mut().filter(|entry| entry.script.due().is_some_and(|due| due <= now)) {
-        entry.script.expire(&mut notes);
+}
+
+/// It may work later.
+fn is_shortage(error: &io::Error) -> bool {
+    const SHORTAGES: [Errno; 4] = [Errno::EAGAIN, Errno::ENOMEM, Errno::EMFILE, Errno::ENFILE];
+    error.raw_os_error().is_some_and(|code| SHORTAGES.contains(&Errno::from_raw(code)))
+}
+
+/// The error as C has it.
+fn reason(error: &io::Error) -> String {
+    match error.raw_os_error() {
+        Some(code) => Errno::from_raw(code).desc().to_owned(),
+        None => error.to_string(),
     }
-    if table.scripts.values().any(|entry| entry.script.pidfd().is_none()) {
-        shared.reap_all(&mut table, &mut notes);
-    }
-    drop(table);
-    shared.tell(&notes);
 }

@@ -85,7 +85,6 @@ impl Errand {
         }
         let input = input.into_file().map_err(|_| Rejection::new(503, ""))?;
         let arguments = std::mem::take(&mut self.arguments);
-        (desk.slow)();
         cgi.start(Job { name: self.name.clone(), arguments, variables, input })
     }
 

@@ -10,10 +10,10 @@ use super::sending::After;
 use super::socket::{PeerState, Progress};
 use super::wait::{On, Wait};
 use super::{Connection, Desk, Phase, Share, Step, exchange};
-use crate::cgi::children::Running;
 use crate::cgi::head::ScriptHead;
 use crate::cgi::note::Why;
 use crate::cgi::translate::{Finish, Framing, Taken, Translation};
+use crate::cgi::{self, children::Running};
 use crate::request::Rejection;
 use crate::response::Status;
 use crate::response::head::{Foreign, Frame, write_foreign};
@@ -67,6 +67,8 @@ enum Ending {
     Cut(Why, &'static str),
     /// Nothing of it is sent: the client gets this status instead.
     Failed(Why, u16, &'static str),
+    /// It was not started.
+    Refused(Rejection),
     /// Another resource of ours answers.
     Redirect(Vec<u8>),
     /// Nobody is there to be answered.
@@ -95,7 +97,7 @@ impl Relaying {
         loop {
             let next = match self.translation.pending() {
                 [] if self.complete => Move::End(Ending::Complete),
-                [] => self.read(conn, desk),
+                [] => self.read(conn, desk, share),
                 _ => self.send(conn, desk, share),
             };
             match next {
@@ -146,15 +148,19 @@ impl Relaying {
         }
     }
 
-    fn read(&mut self, conn: &Connection, desk: &mut Desk) -> Move {
+    fn read(&mut self, conn: &Connection, desk: &mut Desk, share: &mut Share) -> Move {
         // Asked before reading: what it wrote before its end is there to be read.
-        let ended = self.script.known_end().is_some();
+        let ended = self.script.is_over();
         let mut piece = std::mem::take(&mut desk.output);
         piece.clear();
         piece.resize(PIECE, 0);
         let read = self.script.read(&mut piece);
         let next = match read {
-            Ok(n) if n > 0 => self.take(&piece[..n], desk),
+            Ok(n) if n > 0 => {
+                // Output that nobody gets takes its time too.
+                share.spend_bytes(n as u64);
+                self.take(&piece[..n], desk)
+            }
             // Somebody else still holds the pipe, but the script has ended.
             Err(error) if error.kind() == ErrorKind::WouldBlock && !ended => self.wait_for_output(conn),
             Err(error) if error.kind() == ErrorKind::Interrupted => Move::On,
@@ -226,7 +232,10 @@ impl Relaying {
             self.looks += 1;
             return Move::Wait(Wait { on: On::Time, until: Instant::now() + LOOK_AGAIN });
         }
-        let by = end.and_then(|end| end.by);
+        let end = match end.transpose() {
+            Ok(end) => end,
+            Err(not_started) => return Move::End(Ending::Refused(cgi::rejection(not_started))),
+        };
         let whole = end.is_none_or(|end| end.by.is_none() && end.status.code().is_some());
         match self.translation.finish(whole) {
             Finish::Complete => {
@@ -235,7 +244,8 @@ impl Relaying {
             }
             Finish::Cut(reason) => Move::End(Ending::Cut(Why::Unwanted, reason)),
             Finish::Nothing(reason) => {
-                let status = if by == Some(Why::TimeLimit) { 504 } else { 502 };
+                let in_time = end.is_none_or(|end| end.by != Some(Why::TimeLimit));
+                let status = if in_time { 502 } else { 504 };
                 Move::End(Ending::Failed(Why::Unwanted, status, reason))
             }
         }
@@ -268,6 +278,7 @@ impl Relaying {
                 let rejection = Rejection::new(status, sentence(status));
                 exchange::fail(conn, &self.errand, &rejection, desk)
             }
+            Ending::Refused(rejection) => exchange::fail(conn, &self.errand, &rejection, desk),
             Ending::ClientGone => {
                 self.record(conn, desk);
                 self.script.finish_off(Why::Unwanted);

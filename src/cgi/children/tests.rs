@@ -113,6 +113,12 @@ fn line(running: &Running) -> String {
     }
 }
 
+/// How it ended; waits for that.
+fn end(running: &Running) -> Result<End, NotStarted> {
+    until("its end", || running.end().is_some());
+    running.end().unwrap()
+}
+
 fn until(what: &str, mut holds: impl FnMut() -> bool) {
     let deadline = Instant::now() + PATIENCE;
     while !holds() {
@@ -134,17 +140,17 @@ fn a_script_runs_in_its_directory_with_its_arguments_environment_and_input() {
     let path = stage.lay(
         "#!/bin/sh\nprintf '%s|%s|%s|%s|' \"$0\" \"$#\" \"$2\" \"$GREETING\"; basename \"$PWD\"; ls; cat\n",
     );
-    let running = loop {
-        // A test beside this one may have forked while the script was open for writing.
-        match stage.children.run(job(&path, b"input"), UNBOUNDED) {
-            Err(NotStarted::Failed(error)) if error.kind() == ErrorKind::ExecutableFileBusy => {}
-            started => break started.unwrap(),
-        }
-    };
-    assert_eq!(output(&running), "./script|2|t w o|hello|dir\nscript\ninput");
-    until("its end", || running.end().is_some());
-    assert!(running.end().unwrap().status.success());
-    assert_eq!(stage.children.count(), 0);
+    let expected = "./script|2|t w o|hello|dir\nscript\ninput";
+    until("its output", || {
+        // A test beside this one may have forked while the script was open for writing; then it is
+        // busy for a moment.
+        let running = stage.children.run(job(&path, b"input"), UNBOUNDED).unwrap();
+        let got = output(&running);
+        let end = end(&running);
+        assert!(end == Err(NotStarted::Unrunnable) || end.unwrap().status.success());
+        got == expected
+    });
+    until("no script", || stage.children.count() == 0);
 }
 
 #[test]
@@ -253,8 +259,7 @@ fn the_time_limit_interrupts_the_group_and_kill_follows() {
         _ => None,
     });
     assert_eq!(why, Why::TimeLimit);
-    until("the end", || running.end().is_some());
-    let end = running.end().unwrap();
+    let end = end(&running).unwrap();
     assert_eq!((end.by, end.status.signal()), (Some(Why::TimeLimit), Some(2)));
     until("the end of the grandchild", || is_gone(grandchild) && is_gone(pid));
 }
@@ -265,7 +270,8 @@ fn a_script_that_ignores_int_is_killed() {
     let running = stage.run("trap '' INT TERM; echo ready; while :; do sleep 0.01; done");
     assert_eq!(line(&running), "ready");
     stage.children.stop(Duration::from_millis(50));
-    let end = running.end().unwrap();
+    assert!(running.is_over());
+    let end = running.end().unwrap().unwrap();
     assert_eq!((end.by, end.status.signal()), (Some(Why::ServerStop), Some(9)));
     stage.note(|note| matches!(note, Note::Killed { .. }).then_some(()));
     assert!(matches!(stage.start("", UNBOUNDED), Err(NotStarted::Busy)));
@@ -280,7 +286,7 @@ fn the_limit_on_scripts_is_exact_and_freed_by_their_end() {
     let first = start("read nothing; echo ready; exec sleep 1000").unwrap();
     assert_eq!(line(&first), "ready");
     let second = start("exit 0").unwrap();
-    until("the end", || second.end().is_some());
+    until("the end", || second.is_over());
     let third = start("echo ready; exec sleep 1000").unwrap();
     assert_eq!(line(&third), "ready");
     assert_eq!(stage.children.count(), 2);
@@ -294,7 +300,9 @@ fn the_limit_on_scripts_is_exact_and_freed_by_their_end() {
 fn what_cannot_be_run_is_told_and_takes_no_place() {
     let stage = Stage::new();
     let path = stage.lay("#!/no/such/interpreter\n");
-    assert!(matches!(stage.children.run(job(&path, b""), UNBOUNDED), Err(NotStarted::Failed(_))));
+    let running = stage.children.run(job(&path, b""), UNBOUNDED).unwrap();
+    assert_eq!(output(&running), "");
+    assert_eq!(end(&running), Err(NotStarted::Unrunnable));
     let reason = stage.note(|note| match note {
         Note::NotStarted { name, reason } if name.ends_with("dir/script") => Some(reason.clone()),
         _ => None,
@@ -322,5 +330,5 @@ fn dropping_the_children_ends_all_of_them() {
     let pids: Vec<i32> = running.iter().map(|running| line(running).parse().unwrap()).collect();
     drop(stage.children);
     assert!(pids.iter().all(|&pid| is_gone(pid)));
-    assert!(running.iter().all(|running| running.known_end().is_some()));
+    assert!(running.iter().all(Running::is_over));
 }

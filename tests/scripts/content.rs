@@ -1,0 +1,132 @@
+//! Requests with content: what a script's standard input holds, and when it starts.
+
+use super::Site;
+use crate::support::eventually;
+
+const ECHO: &str =
+    "printf 'Content-Type: text/plain\\n\\n%s|%s|' \"$REQUEST_METHOD\" \"$CONTENT_LENGTH\"; cat";
+
+#[test]
+fn content_of_known_length_reaches_the_script_with_any_method() {
+    let site = Site::new("", &[("echo", ECHO)]);
+    for method in ["POST", "PUT", "DELETE", "PATCH", "GET"] {
+        let answer = site.ask(&format!("{method} /cgi-bin/echo HTTP/1.1"), "Content-Length: 5\r\n", "hello");
+        assert_eq!(answer.text(), format!("{method}|5|hello"));
+    }
+}
+
+#[test]
+fn chunked_content_reaches_the_script_decoded_and_counted() {
+    let site = Site::new("", &[("echo", ECHO)]);
+    let chunks = "5\r\nhello\r\n6;x=y\r\n world\r\n0\r\nT: 1\r\n\r\n";
+    let mut client = site.server.connect();
+    for _ in 0..2 {
+        client.send("POST /cgi-bin/echo HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n");
+        client.send(chunks);
+        assert_eq!(client.answer("POST").text(), "POST|11|hello world");
+    }
+    client.send("POST /cgi-bin/echo HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n5\nhello");
+    assert_eq!(client.answer("POST").status, 400);
+}
+
+#[test]
+fn large_content_arrives_whole_and_the_next_request_after_it() {
+    let site = Site::new("", &[("sum", "printf 'A: b\\n\\n'; cksum")]);
+    let content: String = (0..700_000).map(|i| char::from(b'a' + (i % 23) as u8)).collect();
+    let mut client = site.server.connect();
+    client
+        .send(format!("POST /cgi-bin/sum HTTP/1.1\r\nHost: x\r\nContent-Length: {}\r\n\r\n", content.len()));
+    client.send(&content);
+    client.send("GET /hello.txt HTTP/1.1\r\nHost: x\r\n\r\n");
+    let sum = client.answer("POST").text();
+    let path = site.tree.beside("content", &content);
+    let output =
+        std::process::Command::new("cksum").stdin(std::fs::File::open(path).unwrap()).output().unwrap();
+    assert_eq!(sum, String::from_utf8(output.stdout).unwrap());
+    assert_eq!(client.answer("GET").text(), "Hello, world!\n");
+}
+
+#[test]
+fn a_client_that_waits_for_a_nod_gets_it_before_its_content() {
+    let site = Site::new("body_limit=100\n", &[("echo", ECHO)]);
+    let mut client = site.server.connect();
+    client
+        .send("POST /cgi-bin/echo HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\n");
+    assert_eq!(client.answer("POST").status, 100);
+    client.send("hello");
+    assert_eq!(client.answer("POST").text(), "POST|5|hello");
+    client.send(
+        "POST /cgi-bin/echo HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 101\r\n\r\n",
+    );
+    assert_eq!(client.answer("POST").status, 413);
+}
+
+#[test]
+fn content_over_the_limit_is_refused_and_starts_no_script() {
+    let site = Site::new("body_limit=1000\n", &[("touch", "touch ../started; printf 'A: b\\n\\n'")]);
+    let long = "x".repeat(1001);
+    let answer = site.ask("POST /cgi-bin/touch HTTP/1.1", "Content-Length: 1001\r\n", &long);
+    assert_eq!((answer.status, answer.field("Connection")), (413, Some("close")));
+    let chunked = format!("3e9\r\n{long}\r\n0\r\n\r\n");
+    let answer = site.ask("POST /cgi-bin/touch HTTP/1.1", "Transfer-Encoding: chunked\r\n", &chunked);
+    assert_eq!(answer.status, 413);
+    assert!(site.processes().is_empty() && !site.tree.www().join("started").exists());
+}
+
+#[test]
+fn a_slow_upload_holds_no_process() {
+    let site = Site::new("", &[("echo", ECHO)]);
+    let mut client = site.server.connect();
+    client.send("POST /cgi-bin/echo HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\nhello");
+    let mut other = site.server.connect();
+    assert_eq!(other.get("/hello.txt").status, 200);
+    assert!(site.processes().is_empty());
+    client.send("world");
+    assert_eq!(client.answer("POST").text(), "POST|10|helloworld");
+}
+
+#[test]
+fn content_that_never_comes_is_timed_out_and_content_cut_short_is_malformed() {
+    let site = Site::new("body_timeout=1\n", &[("echo", ECHO)]);
+    let mut client = site.server.connect();
+    client.send("POST /cgi-bin/echo HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\nhello");
+    assert_eq!(client.answer("POST").status, 408);
+    let mut client = site.server.connect();
+    client.send("POST /cgi-bin/echo HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\nhello");
+    client.finish();
+    assert_eq!(client.answer("POST").status, 400);
+    assert!(site.processes().is_empty());
+}
+
+#[test]
+fn a_script_that_never_reads_its_content_is_answered_from_nevertheless() {
+    let site = Site::new("", &[("deaf", "printf 'A: b\\n\\ndeaf'")]);
+    let content = "x".repeat(300_000);
+    let length = format!("Content-Length: {}\r\n", content.len());
+    for _ in 0..3 {
+        assert_eq!(site.ask("POST /cgi-bin/deaf HTTP/1.1", &length, &content).text(), "deaf");
+    }
+    eventually("no spool is left open", || {
+        let fds = std::fs::read_dir(format!("/proc/{}/fd", site.server.pid())).unwrap();
+        fds.filter_map(|fd| std::fs::read_link(fd.ok()?.path()).ok())
+            .all(|path| !path.to_string_lossy().contains("(deleted)"))
+    });
+}
+
+#[test]
+fn a_shell_form_works() {
+    let form = r#"
+printf 'Content-Type: text/html\r\n\r\n'
+if [ "$REQUEST_METHOD" = POST ]; then
+  read -r line
+  name=${line#*name=}
+  printf '<p>Hello, %s</p>\n' "$(printf '%s' "${name%%&*}" | tr + ' ')"
+else
+  printf '<form method="post" action="%s"><input name="name"></form>\n' "$SCRIPT_NAME"
+fi"#;
+    let site = Site::new("", &[("form", form)]);
+    assert!(site.get("/cgi-bin/form").text().contains("action=\"/cgi-bin/form\""));
+    let fields = "Content-Type: application/x-www-form-urlencoded\r\nContent-Length: 25\r\n";
+    let answer = site.ask("POST /cgi-bin/form HTTP/1.1", fields, "name=Ada+Lovelace&go=Send");
+    assert_eq!(answer.text(), "<p>Hello, Ada Lovelace</p>\n");
+}
