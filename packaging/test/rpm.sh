@@ -1,0 +1,78 @@
+#!/usr/bin/env bash
+# Installs the RPM package for real, in a scratch system: packaging/test/rpm.sh [RPM]
+# Needs root and what packaging/test/install-tools installs. MINIMAL=1 uses a minimal Debian root.
+# shellcheck source=packaging/test/scratch.sh
+. "$(dirname "$0")/scratch.sh"
+need rpm rpm
+need rpmbuild rpm
+[ $# -gt 0 ] || set -- "$("$TOP/packaging/rpm/build")"
+scratch "$@"
+
+conf=$SCRATCH/etc/thttpd.conf
+before=$SCRATCH/tmp/before
+cp "$1" "$SCRATCH/tmp/thttpd.rpm" || exit 1
+
+# A database of its own; what the package requires is Debian's here, which rpm does not know.
+in_root() { rpm --root "$SCRATCH" --dbpath /var/lib/rpm --nodeps --nosignature "$@"; }
+
+start() { inside thttpd -C /etc/thttpd.conf; }
+
+stop() {
+	local pid
+	pid=$(server_pid) && kill "$pid" && eventually 10 no_server
+}
+
+install() {
+	rm -rf "$SCRATCH/var/www"
+	differences >"$before"
+	check "installs" in_root --install /tmp/thttpd.rpm
+	check "every file is as it was packaged" in_root --verify --nogroup --nouser thttpd
+	check "the user thttpd is there, without a shell" inside sh -c 'getent passwd thttpd | grep -q nologin$'
+	check "the configuration is right by its own check" inside thttpd -C /etc/thttpd.conf --check
+	check "starts" start
+	check "serves its first page" eventually 10 page_has http://127.0.0.1/ "thttpd works"
+	check "runs as thttpd" runs_as thttpd
+	check "logs" eventually 5 grep -q '"GET / HTTP/1.1" 200' "$SCRATCH/var/log/thttpd.log"
+}
+
+rotation() {
+	local pid
+	pid=$(server_pid)
+	mv "$SCRATCH/var/log/thttpd.log" "$SCRATCH/var/log/thttpd.log.1"
+	inside install -m 640 -o thttpd -g thttpd /dev/null /var/log/thttpd.log
+	kill -HUP "$pid"
+	check "opens its log again" eventually 5 request_lands
+	check "is the same process" test "$(server_pid)" = "$pid"
+}
+
+request_lands() {
+	curl --silent --output /dev/null http://127.0.0.1/after
+	grep -q 'GET /after' "$SCRATCH/var/log/thttpd.log"
+}
+
+upgrade() {
+	check "stops" stop
+	sed -i 's/^port=80$/port=8088/' "$conf"
+	echo "<p>mine</p>" >"$SCRATCH/var/www/thttpd/index.html"
+	check "is installed anew over edited files" in_root --upgrade --replacepkgs /tmp/thttpd.rpm
+	check "the edited configuration stays" grep -qx port=8088 "$conf"
+	check "so does the edited page" grep -q mine "$SCRATCH/var/www/thttpd/index.html"
+	check "starts by the edited configuration" start
+	check "and serves by it" eventually 10 page_has http://127.0.0.1:8088/ mine
+	check "stops again" stop
+}
+
+erasure() {
+	check "is erased" in_root --erase thttpd
+	check "the edited configuration is kept" grep -qx port=8088 "$conf.rpmsave"
+	rm -r "$conf.rpmsave" "$SCRATCH/var/www" "$SCRATCH"/var/log/thttpd.log*
+	# Users stay: what they own may still be somewhere.
+	inside userdel thttpd >/dev/null 2>&1
+	check "nothing else is left" nothing_left "$before"
+}
+
+install
+rotation
+upgrade
+erasure
+finish
