@@ -93,7 +93,7 @@ fn a_process_that_escaped_its_group_holds_up_neither_the_response_nor_the_server
 #[test]
 fn a_script_without_its_client_is_ended() {
     leaves_nothing("", &format!("{HEAD}; echo begun; sleep 1000"), |site| {
-        let mut client = site.asking("/cgi-bin/script");
+        let client = site.asking("/cgi-bin/script");
         let mut piece = [0; 1000];
         assert!(std::io::Read::read(&mut client.stream(), &mut piece).unwrap() > 0);
         drop(client);
