@@ -7,9 +7,17 @@
 //!        request/           resource/            response/             conn/              log/
 //! ```
 //!
-//! Arrows point right only.
+//! Arrows point right only. Round the pipeline:
+//!
+//! * [`net`] owns connections — acceptor, workers, parking lot — and gives each its turns;
+//! * [`conn`] is the life of one connection; [`site`] is all that a stage may read;
+//! * [`cgi`] runs scripts, [`throttle`] paces bytes;
+//! * [`config`] is what the operator wrote, [`boot`] goes from root to ready, [`control`] obeys
+//!   signals, [`command`] does what the command line asks;
+//! * [`sys`] is where we meet the system: the only `unsafe`.
 pub mod boot;
 pub mod cgi;
+pub mod command;
 pub mod config;
 pub mod conn;
 pub mod control;

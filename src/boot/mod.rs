@@ -3,7 +3,7 @@
 //!
 //! thttpd's order is kept: names and files that only the first root directory shows are read before
 //! chroot, ports are bound and the log is opened before root is given up, and threads are started
-//! last, so that none of them ever was root. [`command`] calls [`start`]; `control` gets what leaves.
+//! last, so that none of them ever was root. `command` calls [`start`]; `control` gets what leaves.
 
 use std::net::{SocketAddr, TcpListener};
 use std::os::unix::ffi::OsStrExt;
@@ -15,7 +15,6 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
 use crate::cgi::{Cgi, children::Children};
 use crate::config::{Config, LogTarget};
-use crate::control::{Command, Signals};
 use crate::log;
 use crate::log::access::AccessLog;
 use crate::log::stats::Stats;
@@ -27,19 +26,18 @@ use crate::sys::systemd::{self, Notify};
 use crate::sys::zone;
 use crate::throttle::Throttles;
 
-mod check;
-pub mod command;
 mod confine;
 mod daemon;
 mod failure;
-mod healthcheck;
 mod listen;
-mod names;
+pub(crate) mod names;
 mod pid_file;
-mod privileges;
+pub(crate) mod privileges;
+mod signals;
 
 pub use failure::{Failure, reason};
 pub use pid_file::PidFile;
+pub use signals::{Command, Signals};
 
 use confine::Needs;
 use daemon::{Outcome, Side};

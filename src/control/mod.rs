@@ -7,16 +7,13 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::RecvTimeoutError;
 use nix::sys::signal::Signal;
 
-use crate::boot::Running;
+use crate::boot::{Command, Running};
 use crate::config::Config;
 use crate::log;
 use crate::throttle::Level;
 
 mod reload;
-mod signals;
 mod watchdog;
-
-pub use signals::{Command, Signals};
 
 use watchdog::Watchdog;
 

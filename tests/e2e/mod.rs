@@ -3,5 +3,6 @@
 mod browser;
 mod cached;
 mod curl;
+mod explain;
 mod pipelined;
 mod wget;

@@ -5,8 +5,7 @@ use std::io::{Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
 use std::time::Duration;
 
-use super::failure::reason;
-use super::names;
+use crate::boot::{names, reason};
 use crate::config::Config;
 
 /// What each step may take.

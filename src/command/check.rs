@@ -5,9 +5,8 @@ use std::path::{Path, PathBuf};
 
 use nix::unistd::{AccessFlags, access, geteuid};
 
-use super::failure::reason;
-use super::names;
-use super::privileges::Privileges;
+use crate::boot::privileges::Privileges;
+use crate::boot::{names, reason};
 use crate::config::args::Invocation;
 use crate::config::{Config, LogTarget};
 use crate::throttle::Throttles;

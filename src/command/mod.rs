@@ -6,12 +6,16 @@ use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::{Failure, check, healthcheck, start};
+use crate::boot::{Failure, start};
 use crate::config::args::{self, Action, Invocation};
 use crate::config::{Config, dump, help};
 use crate::log;
 use crate::log::syslog::{self, Echo};
 use crate::response::SERVER;
+
+mod check;
+mod explain;
+mod healthcheck;
 
 /// Names another socket of a log daemon than the usual ones: for a daemon that listens elsewhere, and
 /// for tests. Whoever sets it could as well have started another program in our place.
@@ -34,7 +38,9 @@ pub fn run(program: &str, arguments: &[OsString]) -> Result<(), String> {
         Action::HealthCheck(url) => {
             healthcheck::ask(&invocation.config, url.as_deref()).and_then(|text| print(&text))
         }
-        Action::Explain(_) => Err(format!("{program}: --explain is not there yet")),
+        Action::Explain(url) => {
+            explain::explain(invocation.config.clone(), url).and_then(|text| print(&text))
+        }
     }
 }
 

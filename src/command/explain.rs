@@ -1,0 +1,108 @@
+//! `--explain URL`: walks the mapping of one URL, and tells each decision: the answer to "why 403?".
+//!
+//! It is the server's own look-up that tells ([`Resolver::look_up`]), run where the server would run
+//! it, so what is said here is what would happen. Nothing is served, and no user is changed.
+
+use std::fmt::Write;
+use std::net::{IpAddr, Ipv4Addr};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::boot::load_throttles;
+use crate::config::Config;
+use crate::request::head::{self, Refused};
+use crate::request::{Parsed, Request};
+use crate::resource::beneath::Root;
+use crate::resource::watch::Inquiry;
+use crate::resource::{Denied, Found, Resolver, Resource, vhost};
+
+/// What would become of a GET for `url`: a target (`/a/b?c`), or a whole `http://host/…`.
+///
+/// # Errors
+/// What keeps the answer from being found: a directory or a throttle file that cannot be read.
+pub fn explain(config: Config, url: &str) -> Result<String, String> {
+    let mut told = String::new();
+    let throttles = load_throttles(&config).map_err(|failure| failure.to_string())?;
+    let directory = served(&config);
+    let here = directory.canonicalize().map_err(|error| format!("{}: {error}", directory.display()))?;
+    let top: &[u8] = if config.chroot { b"/" } else { here.as_os_str().as_bytes() };
+    let root = Root::open(&here, top).map_err(|errno| format!("{}: {}", here.display(), errno.desc()))?;
+    say(&mut told, format_args!("the tree is {}", here.display()));
+    let config = Arc::new(config);
+    let resolver = Resolver::new(Arc::new(root), Arc::clone(&config));
+    let bytes = head_for(url);
+    let request = match head::parse(&bytes, &config.limits) {
+        Ok(Parsed::Complete(request, _)) => request,
+        Ok(Parsed::Partial) => return Err(format!("{url}: not a URL")),
+        Err(Refused { rejection, .. }) => {
+            say(&mut told, format_args!("no request can name this: {rejection}"));
+            return Ok(told);
+        }
+    };
+    say(&mut told, format_args!("the path is /{}", request.path.escape_ascii()));
+    let host = config.vhost.then(|| vhost::directory(&request, IpAddr::V4(Ipv4Addr::LOCALHOST)));
+    if let Some(host) = &host {
+        say(&mut told, format_args!("virtual hosts are on: looked up in {host}/"));
+    }
+    let outcome = resolver
+        .look_up(&request, host.as_deref(), (&Inquiry::default(), &|| {}), &mut |step| say(&mut told, step));
+    match outcome {
+        Ok(found) => {
+            for rule in throttles.rules().iter().filter(|rule| rule.pattern.matches(&found.name)) {
+                say(
+                    &mut told,
+                    format_args!("throttled to {} bytes a second by {}", rule.max, rule.pattern.as_str()),
+                );
+            }
+            conclude(&mut told, &request, &found);
+        }
+        Err(denied) => refuse(&mut told, url, &denied),
+    }
+    Ok(told)
+}
+
+fn say(told: &mut String, line: std::fmt::Arguments<'_>) {
+    // A String takes everything.
+    let _ = writeln!(told, "{line}");
+}
+
+/// The directory that the server would serve: `-dd` within `-d`.
+fn served(config: &Config) -> PathBuf {
+    let dir = config.dir.clone().unwrap_or_else(|| PathBuf::from("."));
+    match &config.data_dir {
+        Some(data) if config.chroot => dir.join(data.strip_prefix("/").unwrap_or(data)),
+        Some(data) => dir.join(data),
+        None => dir,
+    }
+}
+
+/// A request for `url` as a client would send it.
+fn head_for(url: &str) -> Vec<u8> {
+    let target = if url.contains("://") || url.starts_with('/') { url.to_owned() } else { format!("/{url}") };
+    format!("GET {target} HTTP/1.1\r\nHost: localhost\r\n\r\n").into_bytes()
+}
+
+fn conclude(told: &mut String, request: &Request<'_>, found: &Found) {
+    match &found.resource {
+        Resource::File(file, _) => {
+            say(told, format_args!("200: {} bytes of {}", file.len, file.media_type));
+        }
+        Resource::Directory(_) => say(told, format_args!("200: a listing of the directory")),
+        Resource::Script(script) => {
+            let name = Path::new(std::ffi::OsStr::from_bytes(&script.name)).display();
+            let query = request.query.unwrap_or_default().escape_ascii();
+            say(told, format_args!("the script {name} answers; its query is \"{query}\""));
+        }
+        Resource::Moved(to) => say(told, format_args!("302: to {}", to.escape_ascii())),
+        Resource::Server => say(told, format_args!("204: what the server can do")),
+    }
+}
+
+fn refuse(told: &mut String, url: &str, denied: &Denied) {
+    let why = denied.rejection.why.replace("{url}", url);
+    say(told, format_args!("{}: {why}", denied.rejection.status));
+    if let Some(challenge) = &denied.challenge {
+        say(told, format_args!("the client is asked for {challenge}"));
+    }
+}

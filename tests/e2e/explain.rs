@@ -1,0 +1,49 @@
+//! `--explain URL`: why this URL gets what it gets.
+
+use std::process::Command;
+
+use crate::support::Tree;
+
+fn explained(tree: &Tree, flags: &[&str], url: &str) -> String {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_thttpd"));
+    let output = command.arg("-d").arg(tree.www()).args(flags).args(["--explain", url]).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+#[test]
+fn each_decision_on_the_way_is_told() {
+    let tree = Tree::new();
+    tree.file("a.txt", "hello");
+    tree.file("closed.txt", "x");
+    tree.mode("closed.txt", 0o600);
+    tree.file("sub/index.html", "x");
+    tree.file("private/.htpasswd", "u:x\n");
+    tree.file("private/s.txt", "x");
+    tree.file("run.cgi", "#!/bin/sh\n");
+    tree.mode("run.cgi", 0o755);
+    tree.link("/etc/hostname", "out");
+    tree.link("sub", "link");
+    tree.file("host.example/a.txt", "x");
+    let throttles = tree.beside("throttles", "**.txt 1000\n");
+    let throttled = ["-t", throttles.to_str().unwrap()];
+    let table: &[(&[&str], &str, &[&str])] = &[
+        (&throttled, "/a.txt", &["200: 5 bytes of text/plain", "throttled to 1000 bytes a second by **.txt"]),
+        (&[], "/closed.txt", &["permission bits 0600", "403: "]),
+        (&[], "/sub", &["302: to /sub/"]),
+        (&[], "/link/", &["name link/ is sub", "index file sub/index.html", "200: "]),
+        (&[], "/private/s.txt", &["401: ", "Basic realm=\"private\""]),
+        (&[], "/run.cgi", &["403: ", "not a CGI script"]),
+        (&["-c", "**.cgi"], "/run.cgi/x?q", &["beyond it: x (PATH_INFO)", "the script run.cgi answers"]),
+        (&[], "/out", &["403: ", "outside the tree"]),
+        (&[], "/none", &["404: "]),
+        (&["-v"], "http://host.example/a.txt", &["looked up in host.example/", "200: 1 bytes"]),
+        (&[], "/a%00", &["400 ", "NUL"]),
+    ];
+    for (flags, url, parts) in table {
+        let text = explained(&tree, flags, url);
+        for part in *parts {
+            assert!(text.contains(part), "{url}: no {part:?} in\n{text}");
+        }
+    }
+}
