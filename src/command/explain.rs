@@ -15,7 +15,7 @@ use crate::request::head::{self, Refused};
 use crate::request::{Parsed, Request};
 use crate::resource::beneath::Root;
 use crate::resource::watch::Inquiry;
-use crate::resource::{Denied, Found, Resolver, Resource, vhost};
+use crate::resource::{Denied, Found, Question, Resolver, Resource, vhost};
 
 /// What would become of a GET for `url`: a target (`/a/b?c`), or a whole `http://host/…`.
 ///
@@ -45,8 +45,9 @@ pub fn explain(config: Config, url: &str) -> Result<String, String> {
     if let Some(host) = &host {
         say(&mut told, format_args!("virtual hosts are on: looked up in {host}/"));
     }
-    let outcome = resolver
-        .look_up(&request, host.as_deref(), (&Inquiry::default(), &|| {}), &mut |step| say(&mut told, step));
+    let inquiry = Inquiry::default();
+    let question = Question { request: &request, vhost: host.as_deref(), inquiry: &inquiry, slow: &|| {} };
+    let outcome = resolver.look_up(&question, &mut |step| say(&mut told, step));
     match outcome {
         Ok(found) => {
             for rule in throttles.rules().iter().filter(|rule| rule.pattern.matches(&found.name)) {

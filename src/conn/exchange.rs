@@ -22,7 +22,7 @@ use crate::log::access::AccessEntry;
 use crate::request::head::{self, Refused};
 use crate::request::spool::Spool;
 use crate::request::{BodyLength, Method, Parsed, Rejection, Request, Version};
-use crate::resource::{Denied, Resource, Script, Severity, vhost};
+use crate::resource::{Denied, Question, Resource, Script, Severity, vhost};
 use crate::response::head::{Frame, write as write_head};
 use crate::response::{Body, Response, error, refuse as refusal_page, respond};
 use crate::throttle::Pacer;
@@ -166,7 +166,8 @@ fn decide(conn: &Connection, request: &Request<'_>, vhost: Option<&str>, desk: &
     if request.method == Method::Unknown {
         return respond(request, Resource::Server, &policy).into();
     }
-    let found = match site.resolver.resolve(request, vhost, &desk.inquiry, &*desk.slow) {
+    let question = Question { request, vhost, inquiry: &desk.inquiry, slow: &*desk.slow };
+    let found = match site.resolver.resolve(&question) {
         Ok(found) => found,
         Err(denied) if denied.later => return Decision::Later(denied.rejection),
         Err(denied) => {

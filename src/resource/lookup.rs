@@ -24,7 +24,7 @@ use super::{
     Content, Denied, Directory, Explain, FileFacts, Found, Representation, Resolver, Resource, Script,
     Severity,
 };
-use super::{index, mapped};
+use super::{Question, index};
 use crate::request::{Rejection, Request};
 
 /// Files up to this size are read whole and sent with their head in one call.
@@ -35,15 +35,9 @@ impl Resolver {
     ///
     /// # Errors
     /// As [`Resolver::resolve`].
-    pub fn look_up(
-        &self,
-        request: &Request<'_>,
-        vhost: Option<&str>,
-        (inquiry, slow): (&Inquiry, &dyn Fn()),
-        say: Explain<'_>,
-    ) -> Result<Found, Denied> {
-        let name = mapped(request, vhost);
-        let (expanded, meta) = match self.plain(&name, inquiry) {
+    pub fn look_up(&self, question: &Question<'_>, say: Explain<'_>) -> Result<Found, Denied> {
+        let name = question.name();
+        let (expanded, meta) = match self.plain(&name, question.inquiry) {
             Some(plain) => plain,
             None => {
                 let expanded = self.expanded(&name)?;
@@ -65,7 +59,7 @@ impl Resolver {
         // Looked at before anything in it: what changes from here on makes the outcome not be kept.
         let place =
             self.cache.place(&self.root, if is_dir { &expanded.name } else { split(&expanded.name).0 });
-        let asked = Asked { request, vhost, slow, name: &name, throttle_name, place: Cell::new(place) };
+        let asked = Asked { question, name: &name, throttle_name, place: Cell::new(place) };
         if !is_dir {
             let chosen = Chosen { expanded: &expanded, seen: &meta, is_index: false, protected: false };
             return self.file(&asked, chosen, say);
@@ -76,7 +70,7 @@ impl Resolver {
         }
         if !(name.is_empty() || name.ends_with(b"/")) {
             say(format_args!("a directory named without its slash: redirect"));
-            let resource = Resource::Moved(with_slash(request));
+            let resource = Resource::Moved(with_slash(question.request));
             return Ok(Found { resource, user: None, name: asked.throttle_name });
         }
         self.directory(&asked, &expanded.name, &meta, say)
@@ -110,16 +104,16 @@ impl Resolver {
                 "tried to index a directory with indexing disabled",
             ));
         }
-        let user = self.authorize(asked.request, dir, asked.vhost, asked.slow)?;
-        self.check_referrer(asked.request, asked.name, asked.vhost)?;
+        let user = self.authorize(asked.question, dir)?;
+        self.check_referrer(asked.question, asked.name)?;
         let dir = self.root.open_read(dir, self.links()).map_err(io_denied)?;
-        let directory = Directory { dir, url_path: asked.request.path.to_vec() };
+        let directory = Directory { dir, url_path: asked.question.request.path.to_vec() };
         Ok(Found { resource: Resource::Directory(directory), user, name: Arc::clone(&asked.throttle_name) })
     }
 
     fn file(&self, asked: &Asked<'_>, chosen: Chosen<'_>, say: Explain<'_>) -> Result<Found, Denied> {
         let (dir, _) = split(&chosen.expanded.name);
-        let user = self.authorize(asked.request, dir, asked.vhost, asked.slow)?;
+        let user = self.authorize(asked.question, dir)?;
         if let Some(user) = &user {
             say(format_args!("password file in {}: user {}", shown(dir), shown(user)));
         }
@@ -146,12 +140,12 @@ impl Resolver {
                 "tried to retrieve an auth file",
             ));
         }
-        self.check_referrer(asked.request, asked.name, asked.vhost)?;
+        self.check_referrer(asked.question, asked.name)?;
         let (opened, meta) = self.open_regular(name, file.seen)?;
         let executable = world(&meta, Mode::S_IXOTH);
         if executable && self.config.cgi_pattern.as_ref().is_some_and(|p| p.matches(name)) {
             say(format_args!("matches the CGI pattern and is executable: a script"));
-            return Ok(Resource::Script(script(asked.request, file.expanded)));
+            return Ok(Resource::Script(script(asked.question.request, file.expanded)));
         }
         refuse_misplaced(executable, &file.expanded.path_info)?;
         let facts = FileFacts::from(&meta);
@@ -243,10 +237,7 @@ impl Resolver {
 
 /// What a look-up carries from check to check.
 struct Asked<'r> {
-    request: &'r Request<'r>,
-    vhost: Option<&'r str>,
-    /// Called before something that may take long.
-    slow: &'r dyn Fn(),
+    question: &'r Question<'r>,
     /// The mapped name, links not yet expanded.
     name: &'r [u8],
     throttle_name: Arc<[u8]>,

@@ -130,6 +130,30 @@ impl From<Rejection> for Denied {
 /// Told each decision of a resolution, for `--explain`; serving passes one that does nothing.
 pub type Explain<'e> = &'e mut dyn FnMut(std::fmt::Arguments<'_>);
 
+/// What is asked of a [`Resolver`].
+#[derive(Clone, Copy)]
+pub struct Question<'a> {
+    /// The request.
+    pub request: &'a Request<'a>,
+    /// Directory of its virtual host, where there are virtual hosts.
+    pub vhost: Option<&'a str>,
+    /// Renewed for each batch of requests.
+    pub inquiry: &'a Inquiry,
+    /// Called before anything that may take long.
+    pub slow: &'a dyn Fn(),
+}
+
+impl<'a> Question<'a> {
+    /// The name looked up: the request's path, below its virtual host's directory if there is one.
+    fn name(&self) -> Cow<'a, [u8]> {
+        let path = &self.request.path;
+        match self.vhost {
+            None => Cow::Borrowed(path),
+            Some(host) => Cow::Owned([host.as_bytes(), b"/", path].concat()),
+        }
+    }
+}
+
 /// Finds what requests name below one root, under one configuration.
 #[derive(Debug)]
 pub struct Resolver {
@@ -152,51 +176,38 @@ impl Resolver {
         &self.root
     }
 
-    /// What `request` names, if it may have it. `vhost` is the directory of its virtual host; `inquiry`
-    /// is renewed for each batch of requests; `slow` is called before anything that may take long.
+    /// What the request names, if it may have it.
     ///
     /// # Errors
     /// [`Denied`]: the status to answer, and what to tell the operator.
-    pub fn resolve(
-        &self,
-        request: &Request<'_>,
-        vhost: Option<&str>,
-        inquiry: &Inquiry,
-        slow: &dyn Fn(),
-    ) -> Result<Found, Denied> {
-        if request.asterisk {
+    pub fn resolve(&self, question: &Question<'_>) -> Result<Found, Denied> {
+        if question.request.asterisk {
             return Ok(Found { resource: Resource::Server, user: None, name: Arc::from(&b"*"[..]) });
         }
-        let name = mapped(request, vhost);
-        let Some(entry) = self.cache.valid(&name, &self.root, inquiry) else {
-            slow();
-            return self.look_up(request, vhost, (inquiry, slow), &mut |_| {});
+        let name = question.name();
+        let Some(entry) = self.cache.valid(&name, &self.root, question.inquiry) else {
+            (question.slow)();
+            return self.look_up(question, &mut |_| {});
         };
         let user = if entry.protected || self.config.global_passwd {
-            self.authorize(request, &entry.auth_dir, vhost, slow)?
+            self.authorize(question, &entry.auth_dir)?
         } else {
             None
         };
-        self.check_referrer(request, &name, vhost)?;
+        self.check_referrer(question, &name)?;
         let resource = Resource::File(Arc::clone(&entry.representation), entry.content.clone());
         Ok(Found { resource, user, name: Arc::clone(&entry.throttle_name) })
     }
 
     /// Basic authentication by the `.htpasswd` of `dir`, or the global one (thttpd's `auth_check`).
-    fn authorize(
-        &self,
-        request: &Request<'_>,
-        dir: &[u8],
-        vhost: Option<&str>,
-        slow: &dyn Fn(),
-    ) -> Result<Option<Box<[u8]>>, Denied> {
+    fn authorize(&self, question: &Question<'_>, dir: &[u8]) -> Result<Option<Box<[u8]>>, Denied> {
         let place = Place {
             root: &self.root,
             dir,
-            global: self.config.global_passwd.then(|| vhost.unwrap_or_default().as_bytes()),
+            global: self.config.global_passwd.then(|| question.vhost.unwrap_or_default().as_bytes()),
             links: if self.config.symlink_check { Links::Within } else { Links::Follow },
         };
-        match self.auth.check(&place, request.fields.last("Authorization"), slow) {
+        match self.auth.check(&place, question.request.fields.last("Authorization"), question.slow) {
             Verdict::Open => Ok(None),
             Verdict::User(user) => Ok(Some(user)),
             Verdict::Challenge(challenge) => {
@@ -215,12 +226,13 @@ impl Resolver {
         }
     }
 
-    fn check_referrer(&self, request: &Request<'_>, name: &[u8], vhost: Option<&str>) -> Result<(), Denied> {
+    fn check_referrer(&self, question: &Question<'_>, name: &[u8]) -> Result<(), Denied> {
         if self.config.url_pattern.is_none() {
             return Ok(());
         }
-        let field = request.fields.last("Referer").or_else(|| request.fields.last("Referrer"));
-        let own = if self.config.vhost { vhost } else { self.config.host.as_deref() };
+        let fields = &question.request.fields;
+        let field = fields.last("Referer").or_else(|| fields.last("Referrer"));
+        let own = if self.config.vhost { question.vhost } else { self.config.host.as_deref() };
         let name = if name.is_empty() { b"." } else { name };
         if referrer::allows(&self.config, name, field, own) {
             return Ok(());
@@ -235,13 +247,4 @@ impl Resolver {
 
 fn processors() -> usize {
     std::thread::available_parallelism().map_or(2, NonZero::get)
-}
-
-/// The name looked up: the request's path, below its virtual host's directory if there is one.
-fn mapped<'r>(request: &'r Request<'_>, vhost: Option<&str>) -> Cow<'r, [u8]> {
-    match vhost {
-        None => Cow::Borrowed(&request.path),
-        Some(host) if request.path.is_empty() => Cow::Owned([host.as_bytes(), b"/"].concat()),
-        Some(host) => Cow::Owned([host.as_bytes(), b"/", &request.path[..]].concat()),
-    }
 }
