@@ -324,16 +324,11 @@ impl Reply {
             }
         }
         let mut outgoing = Outgoing::new(desk.output[sent..].to_vec());
-        let body_len = body.len();
         outgoing.push_body(body);
-        let mut pacer = self.pacer;
-        if let Some(pacer) = &mut pacer {
-            pacer.expect((desk.output.len() - sent) as u64 + body_len);
-        }
         let head_left = self.head.saturating_sub(sent) as u64;
         let content = sent.saturating_sub(self.head) as u64;
         let record = Record::of(entry, method.as_str());
-        let sending = Sending::new(outgoing, record, pacer, self.after).part_sent(head_left, content);
+        let sending = Sending::new(outgoing, record, self.pacer, self.after).part_sent(head_left, content);
         Outcome::Go(Step::Enter(Phase::Sending(Box::new(sending))))
     }
 }

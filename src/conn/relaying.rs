@@ -116,7 +116,12 @@ impl Relaying {
     }
 
     fn send(&mut self, conn: &Connection, desk: &Desk, share: &mut Share) -> Move {
-        let most = match self.errand.pacer.as_mut().map(|pacer| pacer.allowance(Instant::now())) {
+        let waiting = self.translation.pending().len() as u64;
+        let allowance = self.errand.pacer.as_mut().map(|pacer| {
+            pacer.expect(waiting);
+            pacer.allowance(Instant::now())
+        });
+        let most = match allowance {
             Some(Allowance::Until(until)) => return Move::Wait(Wait { on: On::Time, until }),
             Some(Allowance::Bytes(n)) => n.min(share.bytes),
             None => share.bytes,

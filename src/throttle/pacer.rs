@@ -25,7 +25,7 @@ pub struct Pacer {
     throttles: Arc<Throttles>,
     shares: Vec<Share>,
     state: State,
-    /// Bytes still to come, as far as is known.
+    /// Bytes there are to send, as far as is known.
     remaining: u64,
     /// Bytes sent in the last turn, and when; none before the first.
     last: Option<(u64, Instant)>,
@@ -48,8 +48,9 @@ impl Pacer {
         Pacer { throttles, shares, state: State::Idle, remaining: u64::MAX, last: None }
     }
 
-    /// Says that no more than `bytes` of the response are still to be sent, head included. Without it
-    /// a turn is asked for in full even if a few bytes are left, and others wait longer than needed.
+    /// Says that there are no more than `bytes` to send: the rest of a response, head included, or
+    /// what a script has written so far. Without it a turn is asked for in full even for a few bytes,
+    /// and others wait longer than they need.
     pub fn expect(&mut self, bytes: u64) {
         self.remaining = bytes;
     }

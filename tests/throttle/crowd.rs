@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
-use super::{Download, seconds, serve};
+use super::{Download, patiently, seconds, serve, within};
 use crate::support::Server;
 
 const CROWD: usize = 2000;
@@ -42,34 +42,39 @@ fn arrived(download: &mut Download) -> usize {
     }
 }
 
+/// Requests beside a crowd, and the same without one before and after.
+fn compare(server: &Server, rate: f64) -> Result<(), String> {
+    let mut alone = times(server, 2000);
+    let begin = Instant::now();
+    let mut crowd: Vec<_> = (0..CROWD).map(|_| Download::begin(server, "/a.bin")).collect();
+    // At 500 B/s each a turn takes 2 s to come round: everyone has had one, and waits for the next.
+    std::thread::sleep((begin + seconds(4.5)).saturating_duration_since(Instant::now()));
+    let beside = times(server, 2000);
+    let bytes: Vec<usize> = crowd.iter_mut().map(arrived).collect();
+    let length = begin.elapsed().as_secs_f64();
+    drop(crowd);
+    alone.extend(times(server, 2000));
+
+    let total = bytes.iter().sum::<usize>() as f64;
+    assert!(total <= rate * (length + 0.25), "{total} bytes in {length} s");
+    let starved = bytes.iter().filter(|&&n| n == 0).count();
+    assert_eq!(starved, 0, "downloads of {CROWD} got nothing in {length:.1} s");
+    within(total, rate * length, 5.0)?;
+
+    // One paused download that held a worker would cost the others seconds, not parts.
+    let (alone, beside) = (marks(alone), marks(beside));
+    if beside.0 > alone.0 * 1.5 || beside.1 > alone.1 * 3.0 {
+        return Err(format!("median and 99 of 100 in {beside:.6?} s instead of {alone:.6?} s"));
+    }
+    Ok(())
+}
+
 #[test]
 fn two_thousand_throttled_downloads_do_not_slow_down_other_requests() {
     let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
     setrlimit(Resource::RLIMIT_NOFILE, soft.max(hard.min(8192)), hard).unwrap();
-    let rate = 1_000_000.0;
     let (tree, server) = serve("**.bin 1000000\n", &["a.bin"]);
     tree.file("small.txt", "small");
-
     times(&server, 200);
-    let mut alone = times(&server, 2000);
-    let begin = Instant::now();
-    let mut crowd: Vec<_> = (0..CROWD).map(|_| Download::begin(&server, "/a.bin")).collect();
-    // At 500 B/s each a turn takes 2 s to come round: everyone has had one, and waits for the next.
-    std::thread::sleep((begin + seconds(4.5)).saturating_duration_since(Instant::now()));
-    let beside = times(&server, 2000);
-    let bytes: Vec<usize> = crowd.iter_mut().map(arrived).collect();
-    let length = begin.elapsed().as_secs_f64();
-    drop(crowd);
-    alone.extend(times(&server, 2000));
-
-    let starved = bytes.iter().filter(|&&n| n == 0).count();
-    assert_eq!(starved, 0, "downloads of {CROWD} got nothing in {length:.1} s");
-    let total = bytes.iter().sum::<usize>() as f64;
-    assert!(total <= rate * (length + 0.25), "{total} bytes in {length} s");
-    assert!(total >= rate * length * 0.95, "{total} bytes in {length} s");
-
-    // One paused download that held a worker would cost the others seconds, not parts.
-    let (alone, beside) = (marks(alone), marks(beside));
-    assert!(beside.0 <= alone.0 * 1.5, "median {:.6} s instead of {:.6} s", beside.0, alone.0);
-    assert!(beside.1 <= alone.1 * 3.0, "99 of 100 within {:.6} s instead of {:.6} s", beside.1, alone.1);
+    patiently(|| compare(&server, 1_000_000.0));
 }

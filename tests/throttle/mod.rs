@@ -2,7 +2,11 @@
 //! rule it tests, not from the machine.
 //!
 //! A client can only see bytes later than they were sent. So "no more than `max × (t + ¼ s)` since
-//! the first request" holds on any machine, and only the lower bounds leave room for delays.
+//! the first request" holds on any machine and is asserted without exception. That all of a rate is
+//! used also takes a machine that lets the server run in time: a worker that comes more than some
+//! hundred milliseconds late must not make up for it. What is asserted of a stretch of time is
+//! therefore tried again on the next few stretches ([`patiently`]); a server that is wrong is wrong
+//! in all of them.
 
 mod crowd;
 mod rates;
@@ -20,12 +24,17 @@ use super::support::{Server, Tree};
 
 /// A tree with a large file of each name, and a server with `rules` for its throttle file.
 fn serve(rules: &str, large: &[&str]) -> (Tree, Server) {
+    serve_with(&[], rules, large)
+}
+
+/// The same, with further flags.
+fn serve_with(flags: &[&str], rules: &str, large: &[&str]) -> (Tree, Server) {
     let tree = Tree::new();
     for name in large {
         tree.file(name, vec![b'x'; 4 * 1024 * 1024]);
     }
     let file = tree.beside("throttles", rules);
-    let server = Server::start(&tree, &["-t", file.to_str().unwrap()]);
+    let server = Server::start(&tree, &[&["-t", file.to_str().unwrap()], flags].concat());
     (tree, server)
 }
 
@@ -95,10 +104,36 @@ fn total(downloads: &[Download], from: Instant, to: Instant) -> f64 {
     downloads.iter().map(|download| download.bytes(from, to)).sum()
 }
 
-#[track_caller]
-fn assert_within(got: f64, want: f64, percent: f64) {
+/// Tries `check` until it finds nothing to object to, five times at most.
+fn patiently(mut check: impl FnMut() -> Result<(), String>) {
+    let mut objection = String::new();
+    for _ in 0..5 {
+        match check() {
+            Ok(()) => return,
+            Err(why) => objection = why,
+        }
+    }
+    panic!("{objection}, in the last of five tries");
+}
+
+/// Is `got` within `percent` of `want`?
+fn within(got: f64, want: f64, percent: f64) -> Result<(), String> {
     let off = (got - want).abs() / want * 100.0;
-    assert!(off <= percent, "{got:.0} instead of {want:.0}: {off:.1} % off, {percent} % allowed");
+    let objection = format!("{got:.0} instead of {want:.0}: {off:.1} % off, {percent} % allowed");
+    if off <= percent { Ok(()) } else { Err(objection) }
+}
+
+/// Reads all downloads for some seconds: each gets its rate of `shares`, in bytes a second.
+fn get_shares(downloads: &mut [Download], length: f64, shares: &[f64]) {
+    patiently(|| {
+        let begin = Instant::now();
+        let end = begin + seconds(length);
+        read_all(downloads, end);
+        let all: f64 = shares.iter().sum();
+        within(total(downloads, begin, end), all * length, 5.0)?;
+        let mut each = downloads.iter().zip(shares);
+        each.try_for_each(|(download, share)| within(download.bytes(begin, end), share * length, 10.0))
+    });
 }
 
 fn seconds(n: f64) -> Duration {

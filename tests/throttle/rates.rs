@@ -3,43 +3,58 @@
 use std::net::Ipv4Addr;
 use std::time::Instant;
 
-use super::{Download, assert_within, read_all, seconds, serve, total};
+use super::{Download, get_shares, patiently, read_all, seconds, serve, serve_with, total, within};
 use crate::support::{Client, Server, Tree};
 
 #[test]
 fn a_download_keeps_to_its_rule_over_ten_seconds() {
     let (_tree, server) = serve("**.bin 20000\n", &["a.bin"]);
     let mut download = Download::begin(&server, "/a.bin");
-    let (begin, end) = (download.began, download.began + seconds(11.0));
-    download.read_until(end);
-    for tenths in (2..=110).step_by(2) {
+    let begin = download.began;
+    let mut from = begin;
+    patiently(|| {
+        download.read_until(from + seconds(10.0));
+        let bytes = download.bytes(from, from + seconds(10.0));
+        from += seconds(10.0);
+        within(bytes, 200_000.0, 3.0)
+    });
+    for tenths in (2..=100).step_by(2) {
         let t = f64::from(tenths) / 10.0;
         let bytes = download.bytes(begin, begin + seconds(t));
         assert!(bytes <= 20_000.0 * (t + 0.25), "{bytes} bytes in the first {t} s");
     }
-    assert_within(download.bytes(begin, begin + seconds(10.0)), 200_000.0, 3.0);
-    assert_within(download.bytes(begin + seconds(1.0), end), 200_000.0, 3.0);
+}
+
+/// Three downloads under one rule, read for a second.
+fn three(server: &Server) -> Vec<Download> {
+    let mut downloads: Vec<_> = (0..3).map(|_| Download::begin(server, "/a.bin")).collect();
+    read_all(&mut downloads, Instant::now() + seconds(1.0));
+    downloads
 }
 
 #[test]
-fn simultaneous_downloads_share_evenly_and_hand_over_within_a_second() {
+fn simultaneous_downloads_share_evenly() {
     let (_tree, server) = serve("**.bin 90000\n", &["a.bin"]);
-    let mut downloads: Vec<_> = (0..3).map(|_| Download::begin(&server, "/a.bin")).collect();
     let begin = Instant::now();
-    let end = begin + seconds(5.0);
-    read_all(&mut downloads, end);
-    for download in &downloads {
-        assert_within(download.bytes(begin + seconds(1.0), end), 120_000.0, 10.0);
-    }
-    assert_within(total(&downloads, begin + seconds(1.0), end), 360_000.0, 5.0);
-    assert!(total(&downloads, begin, end) <= 90_000.0 * 5.25);
+    let mut downloads = three(&server);
+    get_shares(&mut downloads, 4.0, &[30_000.0; 3]);
+    let end = Instant::now();
+    let bytes = total(&downloads, begin, end);
+    assert!(bytes <= 90_000.0 * ((end - begin).as_secs_f64() + 0.25), "{bytes} bytes");
+}
 
-    downloads.pop();
-    let later = end + seconds(5.0);
-    read_all(&mut downloads, later);
-    for download in &downloads {
-        assert_within(download.bytes(end + seconds(1.0), later), 180_000.0, 10.0);
-    }
+#[test]
+fn when_one_ends_the_others_take_its_share_within_a_second() {
+    let (_tree, server) = serve("**.bin 90000\n", &["a.bin"]);
+    patiently(|| {
+        let mut downloads = three(&server);
+        downloads.pop();
+        let begin = Instant::now() + seconds(1.0);
+        let end = begin + seconds(3.0);
+        read_all(&mut downloads, end);
+        let mut each = downloads.iter();
+        each.try_for_each(|download| within(download.bytes(begin, end), 135_000.0, 10.0))
+    });
 }
 
 /// A server whose `/a.bin` never ends, under one rule.
@@ -56,24 +71,20 @@ fn serve_endless(rules: &str) -> (Tree, Server) {
 fn a_fast_rule_is_used_up() {
     let rate = 100_000_000.0;
     let (_tree, server) = serve_endless("a.bin 100000000\n");
-    let mut downloads: Vec<_> = (0..4).map(|_| Download::begin(&server, "/a.bin")).collect();
     let begin = Instant::now();
-    let end = begin + seconds(4.0);
-    read_all(&mut downloads, end);
-    // What is on its way at the end of a stretch arrives after it: socket buffers hold some MB.
-    assert_within(total(&downloads, begin + seconds(1.0), end), rate * 3.0, 10.0);
-    assert!(total(&downloads, begin, end) <= rate * 4.25);
+    let mut downloads: Vec<_> = (0..4).map(|_| Download::begin(&server, "/a.bin")).collect();
+    read_all(&mut downloads, begin + seconds(1.0));
+    get_shares(&mut downloads, 3.0, &[rate / 4.0; 4]);
+    let end = Instant::now();
+    assert!(total(&downloads, begin, end) <= rate * ((end - begin).as_secs_f64() + 0.25));
 }
 
 #[test]
 fn the_tightest_of_several_rules_holds_and_the_widest_is_used_up() {
     let (_tree, server) = serve("** 60000\n**.mpg 20000\n", &["a.html", "b.mpg"]);
     let mut downloads = [Download::begin(&server, "/a.html"), Download::begin(&server, "/b.mpg")];
-    let begin = Instant::now() + seconds(1.0);
-    let end = begin + seconds(5.0);
-    read_all(&mut downloads, end);
-    assert_within(downloads[0].bytes(begin, end), 200_000.0, 10.0);
-    assert_within(downloads[1].bytes(begin, end), 100_000.0, 10.0);
+    read_all(&mut downloads, Instant::now() + seconds(1.0));
+    get_shares(&mut downloads, 4.0, &[40_000.0, 20_000.0]);
 }
 
 #[test]
@@ -82,16 +93,8 @@ fn what_clients_do_not_read_is_left_to_others() {
     // Their socket buffers take some megabytes, and then nothing.
     let _stalled: Vec<_> = (0..10).map(|_| Download::begin(&server, "/a.bin")).collect();
     let mut reader = Download::begin(&server, "/a.bin");
-    let deadline = reader.began + seconds(20.0);
-    loop {
-        let begin = Instant::now();
-        reader.read_until(begin + seconds(1.0));
-        let bytes = reader.bytes(begin, begin + seconds(1.0));
-        if bytes >= 0.95 * 20e6 {
-            return;
-        }
-        assert!(begin < deadline, "{bytes} bytes in a second beside ten that read nothing");
-    }
+    reader.read_until(Instant::now() + seconds(3.0));
+    get_shares(&mut [reader], 2.0, &[20e6]);
 }
 
 /// Sends the same request again and again on one connection for `length` seconds; the bytes of its
@@ -127,12 +130,29 @@ fn every_kind_of_response_is_paced_by_the_bytes_it_really_sends() {
                 let (tree, server) = serve("** 6000\n", &["large.bin"]);
                 tree.file("small.txt", "x".repeat(700));
                 tree.dir_in("list/of/files");
-                let bytes = repeat(&server, method, &request, 4.0);
-                assert!(bytes <= 6000.0 * 4.25, "{kind}: {bytes} bytes in 4 s");
-                assert!(bytes >= 6000.0 * 3.6, "{kind}: {bytes} bytes in 4 s");
+                // The first stretch finds the budget full; one response may straddle an end.
+                let most = 6000.0 * 4.25 + 1500.0;
+                patiently(|| {
+                    let bytes = repeat(&server, method, &request, 4.0);
+                    assert!(bytes <= most, "{kind}: {bytes} bytes in 4 s");
+                    within(bytes, 24_000.0, 13.0).map_err(|objection| format!("{kind}: {objection}"))
+                });
             });
         }
     });
+}
+
+#[test]
+fn the_output_of_a_script_keeps_to_its_rule() {
+    let (tree, server) = serve_with(&["-c", "script"], "script 20000\n", &[]);
+    tree.file("script", "#!/bin/sh\necho Content-Type: text/plain; echo; exec head -c 4000000 /dev/zero\n");
+    tree.mode("script", 0o755);
+    let mut download = Download::begin(&server, "/script");
+    let begin = download.began;
+    download.read_until(begin + seconds(2.0));
+    let bytes = download.bytes(begin, begin + seconds(2.0));
+    assert!(bytes <= 20_000.0 * 2.25, "{bytes} bytes in the first 2 s");
+    get_shares(&mut [download], 3.0, &[20_000.0]);
 }
 
 #[test]
@@ -151,12 +171,8 @@ fn each_address_has_a_rate_of_its_own() {
     let from = [here(1), here(2), here(2)];
     let mut downloads: Vec<_> =
         from.into_iter().map(|from| Download::begin_from(from, &server, "/a.bin")).collect();
-    let begin = Instant::now() + seconds(1.0);
-    let end = begin + seconds(4.0);
-    read_all(&mut downloads, end);
-    for (download, share) in downloads.iter().zip([160_000.0, 80_000.0, 80_000.0]) {
-        assert_within(download.bytes(begin, end), share, 10.0);
-    }
+    read_all(&mut downloads, Instant::now() + seconds(1.0));
+    get_shares(&mut downloads, 4.0, &[40_000.0, 20_000.0, 20_000.0]);
 }
 
 #[test]
@@ -164,12 +180,8 @@ fn each_connection_has_a_rate_of_its_own_for_all_its_requests() {
     let (tree, server) = serve("** per-connection 20000\n", &["a.bin"]);
     tree.file("small.txt", "x".repeat(700));
     let mut downloads: Vec<_> = (0..2).map(|_| Download::begin(&server, "/a.bin")).collect();
-    let begin = Instant::now() + seconds(1.0);
-    let end = begin + seconds(3.0);
-    read_all(&mut downloads, end);
-    for download in &downloads {
-        assert_within(download.bytes(begin, end), 60_000.0, 10.0);
-    }
+    read_all(&mut downloads, Instant::now() + seconds(0.5));
+    get_shares(&mut downloads, 3.0, &[20_000.0; 2]);
     let get = "GET /small.txt HTTP/1.1\r\nHost: localhost\r\n\r\n";
     let bytes = repeat(&server, "GET", get, 2.0);
     assert!(bytes <= 20_000.0 * 2.25, "{bytes} bytes in 2 s of one connection");
@@ -179,8 +191,9 @@ fn each_connection_has_a_rate_of_its_own_for_all_its_requests() {
 fn a_few_bytes_a_second_still_flow() {
     let (_tree, server) = serve("a.bin 3\n", &["a.bin"]);
     let mut download = Download::begin(&server, "/a.bin");
-    let end = download.began + seconds(4.0);
-    download.read_until(end);
-    let bytes = download.bytes(download.began, end);
-    assert!((11.0..=13.0).contains(&bytes), "{bytes} bytes in 4 s");
+    let began = download.began;
+    download.read_until(began + seconds(4.0));
+    let bytes = download.bytes(began, began + seconds(4.0));
+    assert!(bytes <= 13.0, "{bytes} bytes in 4 s");
+    assert!(bytes >= 8.0, "{bytes} bytes in 4 s");
 }
