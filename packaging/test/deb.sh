@@ -153,12 +153,14 @@ from_the_old_package() {
 }
 
 port_taken() {
-	mkdir -p "$SCRATCH/var/www/html"
-	python3 -m http.server --bind 127.0.0.1 80 >/dev/null 2>&1 &
+	mkdir -p "$SCRATCH/var/www/html" "$SCRATCH/tmp/other"
+	dpkg-deb --extract "$SCRATCH/tmp/thttpd.deb" "$SCRATCH/tmp/other"
+	inside /tmp/other/usr/sbin/thttpd -D -p 80 -d /tmp -u www-data -l /dev/null >/dev/null 2>&1 &
 	local holder=$!
 	eventually 10 curl --silent --output /dev/null http://127.0.0.1/
 	check "a taken port does not fail the installation" install_deb
 	kill $holder
+	wait $holder 2>/dev/null
 	check "nor the removal" inside dpkg --purge thttpd
 }
 

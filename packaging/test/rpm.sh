@@ -13,7 +13,7 @@ before=$SCRATCH/tmp/before
 cp "$1" "$SCRATCH/tmp/thttpd.rpm" || exit 1
 
 # A database of its own; what the package requires is Debian's here, which rpm does not know.
-in_root() { rpm --root "$SCRATCH" --dbpath /var/lib/rpm --nodeps --nosignature "$@"; }
+in_root() { rpm --force-debian --root "$SCRATCH" --dbpath /var/lib/rpm --nodeps --nosignature "$@"; }
 
 start() { inside thttpd -C /etc/thttpd.conf; }
 
@@ -25,7 +25,7 @@ stop() {
 install() {
 	rm -rf "$SCRATCH/var/www"
 	differences >"$before"
-	check "installs" in_root --install /tmp/thttpd.rpm
+	check "installs" in_root --install "$SCRATCH/tmp/thttpd.rpm"
 	check "every file is as it was packaged" in_root --verify --nogroup --nouser thttpd
 	check "the user thttpd is there, without a shell" inside sh -c 'getent passwd thttpd | grep -q nologin$'
 	check "the configuration is right by its own check" inside thttpd -C /etc/thttpd.conf --check
@@ -54,7 +54,7 @@ upgrade() {
 	check "stops" stop
 	sed -i 's/^port=80$/port=8088/' "$conf"
 	echo "<p>mine</p>" >"$SCRATCH/var/www/thttpd/index.html"
-	check "is installed anew over edited files" in_root --upgrade --replacepkgs /tmp/thttpd.rpm
+	check "is installed anew over edited files" in_root --upgrade --replacepkgs "$SCRATCH/tmp/thttpd.rpm"
 	check "the edited configuration stays" grep -qx port=8088 "$conf"
 	check "so does the edited page" grep -q mine "$SCRATCH/var/www/thttpd/index.html"
 	check "starts by the edited configuration" start
@@ -66,9 +66,15 @@ erasure() {
 	check "is erased" in_root --erase thttpd
 	check "the edited configuration is kept" grep -qx port=8088 "$conf.rpmsave"
 	rm -r "$conf.rpmsave" "$SCRATCH/var/www" "$SCRATCH"/var/log/thttpd.log*
-	# Users stay: what they own may still be somewhere.
+	check "the user stays: what it owns may still be somewhere" inside getent passwd thttpd
 	inside userdel thttpd >/dev/null 2>&1
-	check "nothing else is left" nothing_left "$before"
+	check "nobody else was made" diff "$LOWER/etc/passwd" "$SCRATCH/etc/passwd"
+	check "nothing else is left" nothing_left_but_accounts
+}
+
+# useradd writes its files anew, even to the same content.
+nothing_left_but_accounts() {
+	differences | grep -vE '^\./etc/(\.pwd\.lock|(passwd|group|shadow|gshadow|subuid|subgid)-?)$' | diff "$before" -
 }
 
 install

@@ -79,10 +79,11 @@ lay_scratch() {
 	ln -s /proc/self/fd/1 "$SCRATCH/dev/stdout"
 	ln -s /proc/self/fd/2 "$SCRATCH/dev/stderr"
 	mkdir -p "$SCRATCH/run/lock"
-	# What keeps services from starting in container images, and in what is seen to be a chroot:
-	# this one stands for a booted system.
-	rm -f "$SCRATCH/usr/sbin/policy-rc.d"
-	ln -sf /bin/false "$SCRATCH/usr/bin/ischroot"
+	# This stands for a system booted by sysvinit: nothing keeps services from starting, as in
+	# container images, and systemd, which would say that this is a chroot, is not asked.
+	rm -f "$SCRATCH/usr/sbin/policy-rc.d" "$SCRATCH/usr/sbin/runlevel"
+	printf '#!/bin/sh\necho N 2\n' >"$SCRATCH/usr/sbin/runlevel"
+	chmod 755 "$SCRATCH/usr/sbin/runlevel"
 	ip link set lo up
 	set +e
 }
