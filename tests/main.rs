@@ -10,6 +10,7 @@ mod support;
 mod boot;
 mod compliance;
 mod e2e;
+mod faults;
 mod lot;
 mod packaging;
 mod request;

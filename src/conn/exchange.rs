@@ -158,6 +158,8 @@ fn local_address(conn: &Connection) -> SocketAddr {
 
 /// resolve → respond. Nothing of the client is touched.
 fn decide(conn: &Connection, request: &Request<'_>, vhost: Option<&str>, desk: &Desk) -> Decision {
+    #[cfg(debug_assertions)]
+    super::mishap::happen_at(request.target);
     let site = &*desk.site;
     let policy = site.policy(vhost, SystemTime::now());
     if let Some(refusal) = &conn.refusal {

@@ -28,6 +28,8 @@ mod errand;
 mod exchange;
 mod input;
 mod lingering;
+#[cfg(debug_assertions)]
+mod mishap;
 mod outgoing;
 mod reading;
 mod receiving;

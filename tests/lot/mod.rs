@@ -1,1 +1,86 @@
-//! (to come)
+//! The promises of the parking lot: whoever waits holds a descriptor and a little memory, and nothing
+//! else; in particular no worker.
+//!
+//! Latency is compared with that of the same server without the crowd, in the same test on the same
+//! machine. A disturbance from outside can only make the promise look broken, so a comparison that fails
+//! is made again.
+
+use std::net::TcpStream;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+
+use crate::support::{Client, Server};
+
+mod deadlines;
+mod drain;
+mod idle;
+mod slow_readers;
+mod stalled;
+mod trickled;
+
+/// Tests that hold thousands of connections, or measure, do so one at a time.
+pub fn alone() -> MutexGuard<'static, ()> {
+    static ALONE: Mutex<()> = Mutex::new(());
+    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// How many connections of `wanted` this process may hold; raises its own limit as far as it can.
+pub fn affordable(wanted: usize) -> usize {
+    let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
+    let _ = setrlimit(Resource::RLIMIT_NOFILE, hard, hard);
+    let most = usize::try_from(hard).unwrap_or(usize::MAX);
+    // The server needs its descriptors too, a sixteenth of them for files; we, some for other tests.
+    let fit = (most - most / 16).saturating_sub(500);
+    if fit < wanted {
+        eprintln!("only {fit} connections of {wanted}: the descriptor limit is {hard}");
+    }
+    wanted.min(fit)
+}
+
+/// The slowest but a hundredth of 400 requests, each on a connection of its own.
+fn p99(server: &Server, target: &str) -> Duration {
+    let mut taken: Vec<Duration> = (0..400)
+        .map(|_| {
+            let began = Instant::now();
+            let answer = server.connect().get(target);
+            assert_eq!(answer.status, 200);
+            began.elapsed()
+        })
+        .collect();
+    taken.sort_unstable();
+    taken[taken.len() - taken.len() / 100]
+}
+
+/// Latency with a crowd is within this factor of the unloaded one, and never worse than that of a
+/// machine on which this little is noise.
+const FACTOR: u32 = 4;
+const NOISE: Duration = Duration::from_millis(3);
+
+/// Measures small requests now against `unloaded`, a few times if need be.
+fn assert_unhindered(server: &Server, target: &str, unloaded: Duration) {
+    let bound = (unloaded * FACTOR).max(NOISE);
+    let loaded: Vec<Duration> = (0..5).map(|_| p99(server, target)).collect();
+    assert!(loaded.iter().any(|&p99| p99 <= bound), "p99 {unloaded:?} before, {loaded:?} now");
+}
+
+/// `count` connections that have each been served `target` and wait for nothing.
+pub fn idle_clients(server: &Server, count: usize, target: &str) -> Vec<TcpStream> {
+    let served = |_| {
+        let mut client = server.connect();
+        assert_eq!(client.get(target).status, 200);
+        client.into_stream()
+    };
+    (0..count).map(served).collect()
+}
+
+/// `count` connections that have sent `head`, whole or not.
+pub fn clients_that_sent(server: &Server, count: usize, head: &str) -> Vec<Client> {
+    let sent = |_| {
+        let mut client = server.connect();
+        client.send(head);
+        client
+    };
+    (0..count).map(sent).collect()
+}

@@ -25,11 +25,31 @@ impl Server {
         Server::start_with(tree, flags, |_| {})
     }
 
-    /// The same; `prepare` may set the environment or limits of the command.
+    /// The same; `prepare` may set the environment of the command.
     pub fn start_with(tree: &Tree, flags: &[&str], prepare: impl Fn(&mut Command)) -> Server {
+        let bare = || Command::new(env!("CARGO_BIN_EXE_thttpd"));
+        Server::start_command(tree, flags, &bare, &prepare)
+    }
+
+    /// The same, under what a shell has set up with `script` in the same process (`ulimit -n 128`).
+    pub fn start_after(tree: &Tree, script: &str, flags: &[&str]) -> Server {
+        let wrapped = || {
+            let mut shell = Command::new("sh");
+            shell.args(["-c", &format!("{script} && exec \"$0\" \"$@\""), env!("CARGO_BIN_EXE_thttpd")]);
+            shell
+        };
+        Server::start_command(tree, flags, &wrapped, &|_| {})
+    }
+
+    fn start_command(
+        tree: &Tree,
+        flags: &[&str],
+        command: &dyn Fn() -> Command,
+        prepare: &dyn Fn(&mut Command),
+    ) -> Server {
         // Another process may take the port between our look and the server's bind: then once more.
         for _ in 0..5 {
-            if let Some(server) = Server::try_start(tree, flags, &prepare) {
+            if let Some(server) = Server::try_start(tree, flags, (command(), prepare), free_port()) {
                 return server;
             }
         }
@@ -39,11 +59,20 @@ impl Server {
         );
     }
 
-    fn try_start(tree: &Tree, flags: &[&str], prepare: &dyn Fn(&mut Command)) -> Option<Server> {
-        let port = free_port();
+    /// The same as [`Server::start`], on a port that another server has just left.
+    pub fn start_on(port: u16, tree: &Tree, flags: &[&str]) -> Server {
+        let bare = Command::new(env!("CARGO_BIN_EXE_thttpd"));
+        Server::try_start(tree, flags, (bare, &|_| {}), port).expect("the port is free again")
+    }
+
+    fn try_start(
+        tree: &Tree,
+        flags: &[&str],
+        (mut command, prepare): (Command, &dyn Fn(&mut Command)),
+        port: u16,
+    ) -> Option<Server> {
         let (log, stderr) = (tree.dir().join("log"), tree.dir().join("stderr"));
         fs::write(&log, "").unwrap();
-        let mut command = Command::new(env!("CARGO_BIN_EXE_thttpd"));
         command.args(["-D", "-p", &port.to_string(), "-d"]).arg(tree.www()).arg("-l").arg(&log);
         command.args(["-h", "127.0.0.1"]).args(flags).stdin(Stdio::null()).stdout(Stdio::null());
         command.stderr(fs::File::create(&stderr).unwrap());

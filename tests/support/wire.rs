@@ -39,7 +39,11 @@ pub struct Client {
 
 impl Client {
     pub fn connect(address: SocketAddr) -> Client {
-        let stream = TcpStream::connect(address).unwrap();
+        Client::of(TcpStream::connect(address).unwrap())
+    }
+
+    /// A client on a connection that is there.
+    pub fn of(stream: TcpStream) -> Client {
         stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
         stream.set_write_timeout(Some(Duration::from_secs(10))).unwrap();
         stream.set_nodelay(true).unwrap();
@@ -48,6 +52,11 @@ impl Client {
 
     pub fn stream(&self) -> &TcpStream {
         &self.stream
+    }
+
+    /// The bare connection: it holds less memory.
+    pub fn into_stream(self) -> TcpStream {
+        self.stream
     }
 
     /// Sends bytes; a server that has already closed is no failure here.

@@ -1,0 +1,67 @@
+//! The clock is set, forwards and back, while the server runs. libfaketime changes what the server is
+//! told of the time of day; deadlines go by the monotonic clock, which nobody can set.
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use super::tree;
+use crate::support::{Server, Tree, eventually, run};
+
+/// The library, where it is installed.
+fn library() -> Option<PathBuf> {
+    run("faketime", &["--version"])?;
+    let mut dirs: Vec<PathBuf> = vec!["/usr/lib/faketime".into(), "/usr/local/lib/faketime".into()];
+    dirs.extend(fs::read_dir("/usr/lib").unwrap().flatten().map(|entry| entry.path().join("faketime")));
+    let found = dirs.into_iter().map(|dir| dir.join("libfaketimeMT.so.1")).find(|library| library.exists());
+    Some(found.expect("faketime is installed, its library is not found"))
+}
+
+/// A server whose clock is off by what the file says.
+fn start(tree: &Tree, library: &PathBuf, offset: &PathBuf) -> Server {
+    let clock = |command: &mut Command| {
+        command.env("LD_PRELOAD", library).env("FAKETIME_TIMESTAMP_FILE", offset);
+        command.env("FAKETIME_NO_CACHE", "1").env("FAKETIME_DONT_FAKE_MONOTONIC", "1");
+    };
+    Server::start_with(tree, &["-o", "nolandlock", "-o", "keepalive_timeout=2"], clock)
+}
+
+#[test]
+fn a_clock_that_jumps_moves_dates_and_nothing_else() {
+    let Some(library) = library() else { return };
+    let tree = tree();
+    let offset = tree.beside("offset", "+0d");
+    let server = start(&tree, &library, &offset);
+    let mut client = server.connect();
+    let first = client.get("/a");
+    let (tag, modified) = (field(&first, "ETag"), field(&first, "Last-Modified"));
+    for (shift, year_changes) in
+        [("+400d", true), ("-400d", true), ("+0d", false), ("-30y", true), ("+0d", false)]
+    {
+        fs::write(&offset, shift).unwrap();
+        let date = |answer: &crate::support::Answer| field(answer, "Date")[12..16].to_owned();
+        eventually(&format!("the date follows the clock by {shift}"), || {
+            let answer = client.get("/a");
+            assert_eq!(answer.text(), "a");
+            (date(&answer) != date(&first)) == year_changes
+        });
+        // The file did not change, whatever the time; a new one is seen.
+        assert_eq!(field(&client.get("/a"), "Last-Modified"), modified);
+        client.send(format!("GET /a HTTP/1.1\r\nHost: x\r\nIf-None-Match: {tag}\r\n\r\n"));
+        assert_eq!(client.answer("GET").status, 304, "{shift}");
+        tree.file("new", shift);
+        assert_eq!(client.get("/new").text(), shift);
+        tree.file("new", "changed");
+        assert_eq!(client.get("/new").text(), "changed", "{shift}");
+    }
+    let began = Instant::now();
+    fs::write(&offset, "+1d").unwrap();
+    assert!(client.is_closed(), "the idle connection ends with its limit");
+    let took = began.elapsed();
+    assert!((Duration::from_millis(1500)..Duration::from_secs(5)).contains(&took), "{took:?}");
+}
+
+fn field(answer: &crate::support::Answer, name: &str) -> String {
+    answer.field(name).unwrap_or_else(|| panic!("{name} in {}", answer.head)).to_owned()
+}

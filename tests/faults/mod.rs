@@ -1,0 +1,39 @@
+//! Whatever fails, goes away or is taken away: serving goes on, or goes on as soon as it can.
+
+use std::time::Duration;
+
+use crate::lot::alone;
+use crate::support::{Client, Server, Tree, eventually};
+
+mod clock;
+mod crash;
+mod descriptors;
+mod files;
+mod half_closed;
+mod log;
+mod memory;
+mod panics;
+mod resets;
+
+/// A tree with a small file `a` and a large one, `large`.
+fn tree() -> Tree {
+    let tree = Tree::new();
+    tree.file("a", "a");
+    tree.file("large", vec![b'o'; LARGE]);
+    tree
+}
+
+/// More than socket buffers hold.
+const LARGE: usize = 30 << 20;
+
+fn assert_serves(server: &Server) {
+    assert_eq!(server.connect().get("/a").text(), "a");
+}
+
+/// A response of `/large` under way: its head and a little more are read.
+fn download(server: &Server) -> Client {
+    let mut client = server.connect();
+    client.send("GET /large HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+    std::io::Read::read_exact(&mut client.stream(), &mut [0; 1000]).unwrap();
+    client
+}

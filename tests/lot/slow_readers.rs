@@ -1,0 +1,40 @@
+//! Clients that take a large response slowly, or not at all.
+
+use std::io::Read;
+
+use nix::sys::socket::{setsockopt, sockopt::RcvBuf};
+
+use super::{alone, assert_unhindered, p99};
+use crate::support::{Client, Server, Tree};
+
+#[test]
+fn five_hundred_slow_readers_of_a_mebibyte_do_not_slow_small_requests() {
+    let _alone = alone();
+    let tree = Tree::new();
+    tree.file("a", "a");
+    tree.file("large", vec![b'l'; 1 << 20]);
+    let server = Server::start(&tree, &[]);
+    let unloaded = p99(&server, "/a");
+    let mut crowd: Vec<Client> = (0..500).map(|_| slow_reader(&server, "/large")).collect();
+    assert_unhindered(&server, "/a", unloaded);
+    // Each takes a little, so that the server goes on sending to all of them.
+    for client in &mut crowd {
+        client.stream().read_exact(&mut [0; 16 * 1024]).unwrap();
+    }
+    assert_unhindered(&server, "/a", unloaded);
+    // Patience is rewarded: what is left arrives whole.
+    let last = crowd.pop().unwrap();
+    drop(crowd);
+    let mut rest = Vec::new();
+    last.finish();
+    last.stream().read_to_end(&mut rest).unwrap();
+    assert!(rest.len() + 16 * 1024 > 1 << 20, "{} bytes", rest.len());
+}
+
+/// Asks for `target` with a small receive buffer, and does not read.
+pub fn slow_reader(server: &Server, target: &str) -> Client {
+    let mut client = server.connect();
+    setsockopt(client.stream(), RcvBuf, &8192).unwrap();
+    client.send(format!("GET {target} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"));
+    client
+}
