@@ -18,6 +18,7 @@
 pub mod boot;
 pub mod cgi;
 pub mod command;
+pub mod companion;
 pub mod config;
 pub mod conn;
 pub mod control;
