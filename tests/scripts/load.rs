@@ -49,22 +49,6 @@ fn two_hundred_waiting_scripts_leave_files_as_quick_as_before() {
 }
 
 #[test]
-fn output_that_nobody_gets_holds_no_worker() {
-    let endless = "printf 'Content-Type: text/plain\n\n'; exec yes";
-    let site = Site::new("workers=1\ncgi_timeout=600\n", &[("endless", endless)]);
-    let _clients: Vec<_> = (0..8)
-        .map(|_| {
-            let mut client = site.server.connect();
-            client.send("HEAD /cgi-bin/endless HTTP/1.1\r\nHost: x\r\n\r\n");
-            assert_eq!(client.answer("HEAD").status, 200);
-            client
-        })
-        .collect();
-    let (median, _) = files(&site, 50);
-    assert!(median < Duration::from_millis(100), "half of the files took more than {median:?}");
-}
-
-#[test]
 fn two_hundred_clients_that_keep_scripts_running_leave_files_quick() {
     let site = Site::new("cgi_timeout=600\n", &[("busy", BUSY)]);
     let (stop, scripts) = (AtomicBool::new(false), AtomicUsize::new(0));
