@@ -40,8 +40,10 @@ impl Signals {
     /// Blocks the signals for the calling thread and all that it starts; call it before any thread is
     /// started. What arrives from now on waits.
     pub fn block() -> Signals {
-        use Signal::{SIGCHLD, SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGUSR2};
-        let signals: SigSet = [SIGTERM, SIGINT, SIGUSR1, SIGUSR2, SIGHUP, SIGCHLD].into_iter().collect();
+        use Signal::{SIGCHLD, SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGUSR2, SIGXFSZ};
+        // XFSZ asks for nothing: a log that may not grow any more is a failed write, not our end.
+        let signals = [SIGTERM, SIGINT, SIGUSR1, SIGUSR2, SIGHUP, SIGCHLD, SIGXFSZ];
+        let signals: SigSet = signals.into_iter().collect();
         // Fails for an invalid set only.
         let _ = signals.thread_block();
         Signals(signals)
