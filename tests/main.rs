@@ -8,6 +8,7 @@
 mod support;
 
 mod boot;
+mod budgets;
 mod compliance;
 mod e2e;
 mod faults;

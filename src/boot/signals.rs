@@ -41,9 +41,9 @@ impl Signals {
     /// started. What arrives from now on waits.
     pub fn block() -> Signals {
         use Signal::{SIGCHLD, SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGUSR2, SIGXFSZ};
-        // XFSZ asks for nothing: that a log may not grow (ulimit -f) is to be an error, not the end.
-        let signals: SigSet =
-            [SIGTERM, SIGINT, SIGUSR1, SIGUSR2, SIGHUP, SIGCHLD, SIGXFSZ].into_iter().collect();
+        // XFSZ asks for nothing: a log that may not grow any more is a failed write, not our end.
+        let signals = [SIGTERM, SIGINT, SIGUSR1, SIGUSR2, SIGHUP, SIGCHLD, SIGXFSZ];
+        let signals: SigSet = signals.into_iter().collect();
         // Fails for an invalid set only.
         let _ = signals.thread_block();
         Signals(signals)

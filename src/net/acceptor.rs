@@ -6,7 +6,7 @@ use std::os::fd::AsFd;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -21,6 +21,9 @@ use crate::throttle::Refused;
 /// First and longest pause when the system is out of descriptors or memory.
 const PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+
+/// What is complained of, is so at most once in this time: a flood must not become one of messages.
+const COMPLAINT_INTERVAL: Duration = Duration::from_secs(60);
 
 /// The accepting thread, and how to stop it.
 #[derive(Debug)]
@@ -69,8 +72,10 @@ impl Acceptor {
 
 fn accept_all(listeners: &[TcpListener], floor: &Floor, stop: &Stop) {
     let mut pause = PAUSE;
+    let (mut crowded, mut failing) = (Complaint::default(), Complaint::default());
     while !stop.asked.load(Relaxed) {
         if !floor.gate.has_room() {
+            crowded.say(format_args!("too many connections!"));
             wait_for_room(floor, stop);
             continue;
         }
@@ -86,9 +91,7 @@ fn accept_all(listeners: &[TcpListener], floor: &Floor, stop: &Stop) {
             match accept_ready(listener, floor, stop) {
                 Ok(()) => pause = PAUSE,
                 Err(error) => {
-                    if pause == PAUSE {
-                        crate::log::error!("accept - {error}; accepting pauses until it works again");
-                    }
+                    failing.say(format_args!("accept - {error}; accepting pauses until it works again"));
                     std::thread::sleep(pause);
                     pause = LONGEST_PAUSE.min(pause * 2);
                 }
@@ -97,9 +100,21 @@ fn accept_all(listeners: &[TcpListener], floor: &Floor, stop: &Stop) {
     }
 }
 
+/// Something to complain of, and when it was last.
+#[derive(Default)]
+struct Complaint(Option<Instant>);
+
+impl Complaint {
+    fn say(&mut self, what: std::fmt::Arguments<'_>) {
+        if self.0.is_none_or(|at| at.elapsed() >= COMPLAINT_INTERVAL) {
+            self.0 = Some(Instant::now());
+            crate::log::warning!("{what}");
+        }
+    }
+}
+
 /// The rest of the world waits in the kernel's backlog meanwhile.
 fn wait_for_room(floor: &Floor, stop: &Stop) {
-    crate::log::warning!("too many connections!");
     while !floor.gate.has_room() && !stop.asked.load(Relaxed) {
         floor.gate.wait_for_room(PAUSE);
     }

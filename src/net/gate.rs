@@ -4,13 +4,14 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use nix::sys::resource::{Resource, getrlimit};
-
 use super::lot::MOST_DESCRIPTORS;
 use crate::log::stats::Stats;
+use crate::resource::cache::share_for_files;
+use crate::sys::fd;
 
-/// Descriptors kept back for logs and the like (thttpd's SPARE_FDS).
-const SPARE: usize = 10;
+/// Descriptors kept back for logs, listeners, the readiness set and the like. (thttpd's SPARE_FDS is
+/// 10; we hold a dozen before the first connection comes.)
+const SPARE: usize = 24;
 
 /// Admission bound and count.
 #[derive(Debug)]
@@ -31,9 +32,8 @@ pub struct Permit(Arc<Gate>);
 /// How many connections fit: `wanted` if not zero, but never more than the descriptor limit leaves
 /// beside cached files and what `workers` busy connections add (a file and a pipe each).
 pub fn most_connections(wanted: usize, workers: usize) -> usize {
-    let limit = getrlimit(Resource::RLIMIT_NOFILE).map_or(1024, |(soft, _)| soft);
-    let descriptors = usize::try_from(limit).unwrap_or(usize::MAX).min(MOST_DESCRIPTORS);
-    let fit = descriptors.saturating_sub(SPARE + 2 * workers + descriptors / 16).max(1);
+    let descriptors = fd::limit().min(MOST_DESCRIPTORS);
+    let fit = descriptors.saturating_sub(SPARE + 2 * workers + share_for_files(descriptors)).max(1);
     if wanted == 0 { fit } else { wanted.min(fit) }
 }
 

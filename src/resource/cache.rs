@@ -24,8 +24,13 @@ use crate::config::CacheLimits;
 /// Locks are per shard, so that workers seldom meet.
 const SHARDS: usize = 16;
 
-/// Descriptors of large files kept open: the rest are opened anew each time.
+/// Descriptors of large files kept open at most: the rest are opened anew each time.
 const MOST_OPEN_FILES: usize = 256;
+
+/// How many of `descriptors`, all that the process may have, are for files kept open.
+pub fn share_for_files(descriptors: usize) -> usize {
+    MOST_OPEN_FILES.min(descriptors / 16)
+}
 
 /// A change within one tick of the file system's clock leaves the times as they were: a directory
 /// that changed more recently than this could change again unseen. (Kernel clocks tick in 1–10 ms;
@@ -203,6 +208,7 @@ pub struct Cache {
     entries_per_shard: usize,
     bytes_per_shard: usize,
     open_files: AtomicUsize,
+    most_open_files: usize,
     watcher: Watcher,
 }
 
@@ -215,6 +221,7 @@ impl Cache {
             entries_per_shard: limits.entries.div_ceil(SHARDS),
             bytes_per_shard: limits.bytes / SHARDS,
             open_files: AtomicUsize::new(0),
+            most_open_files: share_for_files(crate::sys::fd::limit()),
             watcher: Watcher::default(),
         }
     }
@@ -253,7 +260,7 @@ impl Cache {
         if self.entries_per_shard == 0 || entry.bytes() > self.bytes_per_shard {
             return;
         }
-        if entry.is_open_file() && self.open_files.load(Relaxed) >= MOST_OPEN_FILES {
+        if entry.is_open_file() && self.open_files.load(Relaxed) >= self.most_open_files {
             return;
         }
         let mut shard = self.shard(&entry.key);

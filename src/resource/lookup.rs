@@ -7,6 +7,7 @@
 use std::borrow::Cow;
 use std::cell::Cell;
 use std::fs::File;
+use std::io;
 use std::io::ErrorKind;
 use std::os::fd::AsFd;
 use std::os::unix::fs::FileExt;
@@ -87,7 +88,8 @@ impl Resolver {
             let expanded = self.expanded(&index)?;
             say(format_args!("index file {} is {}", shown(&index), shown(&expanded.name)));
             if !expanded.path_info.is_empty() {
-                return Err(Rejection::new(500, "The index file of {url} leads nowhere.").into());
+                // It was there a moment ago.
+                return Err(not_found());
             }
             let meta = self.stat(&expanded.name)?;
             if !world(&meta, Mode::S_IROTH | Mode::S_IXOTH) {
@@ -296,7 +298,7 @@ fn content(file: File, representation: &Representation) -> Result<Content, Denie
         Err(error) if error.kind() == ErrorKind::UnexpectedEof => {
             Err(Rejection::new(503, "{url} is changing just now; please try again.").into())
         }
-        Err(error) => Err(io_denied(Errno::from_raw(error.raw_os_error().unwrap_or_default()))),
+        Err(error) => Err(io_denied(errno_of(&error))),
     }
 }
 
@@ -353,7 +355,7 @@ fn not_readable(note: &'static str) -> Denied {
     )
 }
 
-fn io_denied(errno: Errno) -> Denied {
+pub(super) fn io_denied(errno: Errno) -> Denied {
     let (rejection, note) = match errno {
         Errno::ENOENT | Errno::ENOTDIR | Errno::ENAMETOOLONG => return not_found(),
         // A link that was not there a moment ago: someone is changing the tree under us.
@@ -361,11 +363,20 @@ fn io_denied(errno: Errno) -> Denied {
         Errno::EACCES | Errno::EPERM => {
             (Rejection::new(403, "This server may not read {url}."), "could not be opened: permission denied")
         }
-        Errno::EMFILE | Errno::ENFILE | Errno::ENOMEM => (
+        shortage if is_shortage(shortage) => (
             Rejection::new(503, "This server is out of descriptors just now; please try again."),
             "could not be opened: out of descriptors or memory",
         ),
         _ => (Rejection::new(500, "{url} could not be read."), "could not be read"),
     };
     Denied::noted(rejection, Severity::Error, note)
+}
+
+/// The system has no more of something just now.
+pub(super) fn is_shortage(errno: Errno) -> bool {
+    matches!(errno, Errno::EMFILE | Errno::ENFILE | Errno::ENOMEM)
+}
+
+pub(super) fn errno_of(error: &io::Error) -> Errno {
+    error.raw_os_error().map_or(Errno::EIO, Errno::from_raw)
 }

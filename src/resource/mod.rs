@@ -218,6 +218,10 @@ impl Resolver {
                 later: true,
                 ..Rejection::new(503, "This server is busy checking passwords; please try again.").into()
             }),
+            // Where descriptors are short, every directory would seem to have a password file.
+            Verdict::Unreadable { reason, .. } if lookup::is_shortage(lookup::errno_of(&reason)) => {
+                Err(lookup::io_denied(lookup::errno_of(&reason)))
+            }
             Verdict::Unreadable { path, reason } => {
                 let path = path.escape_ascii();
                 crate::log::error!("auth file {path} could not be opened - {}", reason);

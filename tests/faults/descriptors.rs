@@ -1,6 +1,6 @@
 //! Descriptors run out: connections wait or are told so, and all is well again when some are free.
 
-use super::{Duration, alone, assert_serves, eventually, tree};
+use super::{Duration, alone, assert_serves, eventually, rest, tree};
 use crate::lot::{clients_that_sent, idle_clients};
 use crate::support::{Client, Server, Tree};
 
@@ -19,6 +19,7 @@ fn large_files(count: usize) -> Tree {
 fn files_kept_open_leave_room_for_connections() {
     let tree = large_files(300);
     let server = Server::start_after(&tree, FEW, &[]);
+    rest(&server, "/large299");
     for n in 0..300 {
         assert_eq!(server.connect().get(&format!("/large{n}")).status, 200, "large{n}");
     }

@@ -37,3 +37,11 @@ fn download(server: &Server) -> Client {
     std::io::Read::read_exact(&mut client.stream(), &mut [0; 1000]).unwrap();
     client
 }
+
+/// Waits until `target` has rested so long that it may be remembered: until its entity tag is strong.
+fn rest(server: &Server, target: &str) {
+    eventually("the file has rested", || {
+        let answer = server.connect().get(target);
+        answer.field("ETag").is_some_and(|tag| tag.starts_with('"'))
+    });
+}
