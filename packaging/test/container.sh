@@ -97,6 +97,7 @@ ROOT=$WORK/root
 mkdir "$ROOT"
 mount -t tmpfs image "$ROOT"
 unpack "$ROOT"
+[ -x "$ROOT/thttpd" ] || { echo "$0: no image in $IMAGE" >&2; exit 1; }
 check "the image holds the program and a page, and nothing else" test "$(cd "$ROOT" && find . | sort | tr '\n' ' ')" = ". ./thttpd ./www ./www/index.html "
 
 as_root() {

@@ -18,8 +18,7 @@ use nix::errno::Errno;
 use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify, WatchDescriptor};
 use nix::sys::stat::stat;
 use nix::sys::statfs::{
-    BTRFS_SUPER_MAGIC, EXT4_SUPER_MAGIC, F2FS_SUPER_MAGIC, FsType, OVERLAYFS_SUPER_MAGIC, TMPFS_MAGIC,
-    XFS_SUPER_MAGIC, statfs,
+    BTRFS_SUPER_MAGIC, EXT4_SUPER_MAGIC, F2FS_SUPER_MAGIC, FsType, OVERLAYFS_SUPER_MAGIC, TMPFS_MAGIC, statfs,
 };
 use nix::unistd::read;
 
@@ -31,6 +30,9 @@ const MOST_WATCHES: usize = 4096;
 /// Watched or not, the disk is asked again after this long: for what no event tells of, such as a
 /// file system mounted over a directory.
 const TRUSTED_FOR: Duration = Duration::from_secs(1);
+
+/// `XFS_SUPER_MAGIC`, which nix does not have for musl.
+const XFS_SUPER_MAGIC: FsType = FsType(0x5846_5342);
 
 /// File systems whose every change passes through this kernel's own directory entries.
 const LOCAL: [FsType; 6] = [
