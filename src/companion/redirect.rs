@@ -1,13 +1,17 @@
 //! `redirect`: a CGI program that sends old URLs to new ones, as `.redirects` beside it says.
 
 use super::page::answer;
+use crate::response::escape;
 
 /// The response for the URL path `key`, given the text of `.redirects`, and whether it leads anywhere.
 pub fn respond(key: &str, redirects: &str) -> (Vec<u8>, bool) {
     match target(key, redirects) {
         Some(url) => {
             let text = format!("What you ask for is at {url} now.");
-            (answer("302 Found", &[("Location", &url)], "Moved", &text), true)
+            let mut location = Vec::new();
+            escape::url_reference(&mut location, url.as_bytes());
+            let location = String::from_utf8_lossy(&location);
+            (answer("302 Found", &[("Location", &location)], "Moved", &text), true)
         }
         None => {
             let text = format!("There is no {key} on this server.");
