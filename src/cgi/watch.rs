@@ -156,10 +156,7 @@ impl Watch {
                     entry.interrupt(why, KILL_AFTER, notes);
                 }
             }
-            Order::Reap => {
-                self.reap_all(notes);
-                self.reap_strangers();
-            }
+            Order::Reap => self.reap_children(notes),
             Order::Stop { grace, done } => {
                 self.waiting.drain(..).for_each(|ordered| ordered.refuse(NotStarted::Busy));
                 for entry in self.scripts.values_mut() {
@@ -243,14 +240,16 @@ impl Watch {
         }
     }
 
-    /// Reaps children that are no scripts, up to the first that is.
-    fn reap_strangers(&self) {
+    /// Reaps all children that have ended, scripts or not.
+    fn reap_children(&mut self, notes: &mut Vec<Note>) {
         let peek = WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG | WaitPidFlag::WNOWAIT;
         while let Ok(status) = waitid(Id::All, peek)
             && let Some(pid) = status.pid()
-            && !self.scripts.values().any(|entry| entry.script.pid() == pid)
         {
-            _ = waitpid(pid, Some(WaitPidFlag::WNOHANG));
+            match self.scripts.iter().find(|(_, entry)| entry.script.pid() == pid).map(|(&id, _)| id) {
+                Some(id) => self.reap(id, notes),
+                None => _ = waitpid(pid, Some(WaitPidFlag::WNOHANG)),
+            }
         }
     }
 }
