@@ -3,7 +3,7 @@
 use crate::bench::Results;
 use crate::record::{Sample, Series};
 use crate::server::Role;
-use crate::statistics::{median, paired_ratio};
+use crate::statistics::{median, ratios};
 
 /// A figure of ours, the yardstick, and the bound.
 struct Goal {
@@ -67,8 +67,10 @@ pub struct Verdict {
     pub workload: &'static str,
     /// What should hold.
     pub text: String,
-    /// What was measured.
+    /// What was measured: the median of the rounds.
     pub measured: f64,
+    /// The lowest and the highest round.
+    pub range: (f64, f64),
     /// Whether it holds.
     pub reached: bool,
 }
@@ -98,15 +100,19 @@ pub fn best_peer(results: &Results, series: &Series<Sample>) -> Option<usize> {
 
 impl Goal {
     fn judge(&self, results: &Results, ours: usize) -> Option<Verdict> {
-        let (measured, yardstick) = match self.figure {
-            Figure::SystemCalls => (self.system_calls(results, ours)?, String::new()),
+        let (figures, yardstick) = match self.figure {
+            Figure::SystemCalls => (vec![self.system_calls(results, ours)?], String::new()),
             _ => self.compare(results, ours)?,
         };
+        let measured = median(figures.iter().copied())?;
+        let range = figures.iter().fold((measured, measured), |(low, high), &figure| {
+            (f64::min(low, figure), f64::max(high, figure))
+        });
         let least = self.figure == Figure::Rate;
         let reached = if least { measured >= self.bound } else { measured <= self.bound };
         let relation = if least { "≥" } else { "≤" };
         let text = format!("{} {relation} {}{yardstick}", self.figure.name(), self.bound);
-        Some(Verdict { workload: self.workload, text, measured, reached })
+        Some(Verdict { workload: self.workload, text, measured, range, reached })
     }
 
     fn system_calls(&self, results: &Results, ours: usize) -> Option<f64> {
@@ -114,16 +120,16 @@ impl Goal {
         series.values[ours].first()?.as_ref().map(|calls| calls.total)
     }
 
-    fn compare(&self, results: &Results, ours: usize) -> Option<(f64, String)> {
+    /// The figure or its ratio by round, and what it was compared with.
+    fn compare(&self, results: &Results, ours: usize) -> Option<(Vec<f64>, String)> {
         let (_, series) = results.workloads.iter().find(|(workload, _)| workload.name == self.workload)?;
         let figures = |server: usize| series.figures(server, |sample| self.figure.of(sample));
         let other = match self.against {
-            Against::Nothing => return Some((median(figures(ours).into_iter().flatten())?, String::new())),
+            Against::Nothing => return Some((figures(ours).into_iter().flatten().collect(), String::new())),
             Against::BestPeer => best_peer(results, series)?,
             Against::Named(name) => results.servers.iter().position(|server| server.name == name)?,
         };
-        let ratio = paired_ratio(&figures(ours), &figures(other))?;
-        Some((ratio, format!(" × {}", results.servers[other].name)))
+        Some((ratios(&figures(ours), &figures(other)), format!(" × {}", results.servers[other].name)))
     }
 }
 

@@ -13,11 +13,15 @@ pub fn median(values: impl IntoIterator<Item = f64>) -> Option<f64> {
     }
 }
 
-/// The median of the ratios of values that were measured in the same round.
+/// The ratios of values that were measured in the same round.
+pub fn ratios(ours: &[Option<f64>], theirs: &[Option<f64>]) -> Vec<f64> {
+    let pairs = ours.iter().zip(theirs).filter_map(|(ours, theirs)| Some(((*ours)?, (*theirs)?)));
+    pairs.filter(|pair| pair.1 > 0.0).map(|(ours, theirs)| ours / theirs).collect()
+}
+
+/// The median of [`ratios`].
 pub fn paired_ratio(ours: &[Option<f64>], theirs: &[Option<f64>]) -> Option<f64> {
-    let pairs =
-        ours.iter().zip(theirs).filter_map(|(ours, theirs)| Some((*ours.as_ref()?, *theirs.as_ref()?)));
-    median(pairs.filter(|pair| pair.1 > 0.0).map(|(ours, theirs)| ours / theirs))
+    median(ratios(ours, theirs))
 }
 
 #[cfg(test)]

@@ -54,6 +54,8 @@ fn document(results: &Results, options: &Options, seconds: u64) -> Value {
             "workload": verdict.workload,
             "goal": verdict.text,
             "measured": verdict.measured,
+            "lowest_round": verdict.range.0,
+            "highest_round": verdict.range.1,
             "reached": verdict.reached,
         })).collect::<Vec<_>>(),
     })
@@ -89,6 +91,7 @@ fn machine() -> Value {
         "kernel": read("/proc/version").trim(),
         "processor": model.map(|rest| rest.trim_start_matches([' ', '\t', ':'])),
         "processors": thread::available_parallelism().map(usize::from).unwrap_or_default(),
+        "congestion_control": read("/proc/sys/net/ipv4/tcp_congestion_control").trim(),
         "load_at_end": read("/proc/loadavg").trim(),
     })
 }

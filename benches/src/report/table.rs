@@ -162,10 +162,12 @@ fn print_verdicts(verdicts: &[Verdict]) {
     if verdicts.is_empty() {
         return;
     }
-    println!("\nGoals");
+    println!("\nGoals — medians, and the rounds they lie between");
     for verdict in verdicts {
         let mark = if verdict.reached { "ok  " } else { "MISS" };
-        println!("  {mark} {:<15} {:<44} {:>8.2}", verdict.workload, verdict.text, verdict.measured);
+        let (low, high) = verdict.range;
+        let range = if low < high { format!("  ({low:.2} to {high:.2})") } else { String::new() };
+        println!("  {mark} {:<15} {:<34} {:>7.2}{range}", verdict.workload, verdict.text, verdict.measured);
     }
 }
 

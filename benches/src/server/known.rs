@@ -168,7 +168,9 @@ fn find_program(name: &str) -> Option<PathBuf> {
 }
 
 fn version_of(program: &Path, flag: &str) -> String {
-    let Ok(output) = Command::new(program).arg(flag).output() else { return String::new() };
+    // By way of timeout(1): a server that does not know the flag might start and never end.
+    let output = Command::new("timeout").arg("2").arg(program).arg(flag).output();
+    let Ok(output) = output else { return String::new() };
     let text = if output.stdout.is_empty() { output.stderr } else { output.stdout };
     String::from_utf8_lossy(&text).lines().next().unwrap_or_default().trim().to_owned()
 }
