@@ -16,4 +16,5 @@ mod lot;
 mod packaging;
 mod request;
 mod scripts;
+mod security;
 mod throttle;

@@ -137,14 +137,14 @@ pub fn content_length(bytes: u64) -> (OsString, OsString) {
 }
 
 /// Arguments of a search: the words of a query without `=`, joined by `+` (RFC 3875 §4.4). None if a
-/// word cannot be an argument.
+/// word cannot be an argument, or would be an option (a client once gave PHP its options so).
 pub fn arguments(request: &Request<'_>) -> Vec<OsString> {
     let query = request.query.unwrap_or_default();
     if !matches!(request.method, Method::Get | Method::Head) || query.is_empty() || query.contains(&b'=') {
         return Vec::new();
     }
     let words: Vec<Vec<u8>> = query.split(|&b| b == b'+').map(percent_decoded).collect();
-    if words.iter().any(|word| word.contains(&0)) {
+    if words.iter().any(|word| word.contains(&0) || word.starts_with(b"-")) {
         return Vec::new();
     }
     words.into_iter().map(OsString::from_vec).collect()
