@@ -4,5 +4,6 @@ mod browser;
 mod cached;
 mod curl;
 mod explain;
+mod front_door;
 mod pipelined;
 mod wget;
