@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use super::Site;
+use crate::lot::alone;
 use crate::support::eventually;
 
 const BUSY: &str =
@@ -25,6 +26,7 @@ fn files(site: &Site, requests: usize) -> (Duration, Duration) {
 
 #[test]
 fn two_hundred_waiting_scripts_leave_files_as_quick_as_before() {
+    let _alone = alone();
     let wait = "printf 'Content-Type: text/plain\\n\\n'; echo begun; read -r line < ../go; echo \"$line\"";
     let site = Site::new("cgi_timeout=600\n", &[("wait", wait)]);
     let go = site.tree.www().join("go");
@@ -50,6 +52,7 @@ fn two_hundred_waiting_scripts_leave_files_as_quick_as_before() {
 
 #[test]
 fn two_hundred_clients_that_keep_scripts_running_leave_files_quick() {
+    let _alone = alone();
     let site = Site::new("cgi_timeout=600\n", &[("busy", BUSY)]);
     let (stop, scripts) = (AtomicBool::new(false), AtomicUsize::new(0));
     let run_scripts = || {
