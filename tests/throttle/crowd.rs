@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
 use super::{Download, patiently, seconds, serve, within};
+use crate::lot::alone;
 use crate::support::Server;
 
 const CROWD: usize = 2000;
@@ -71,6 +72,7 @@ fn compare(server: &Server, rate: f64) -> Result<(), String> {
 
 #[test]
 fn two_thousand_throttled_downloads_do_not_slow_down_other_requests() {
+    let _alone = alone();
     let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
     setrlimit(Resource::RLIMIT_NOFILE, soft.max(hard.min(8192)), hard).unwrap();
     let (tree, server) = serve("**.bin 1000000\n", &["a.bin"]);
