@@ -1,6 +1,61 @@
-//! The programs beside the server: each `src/bin/` front door calls one module here.
+//! The programs that come with the server: thttpd's companions, each a small binary of its own.
+//!
+//! `src/bin/NAME.rs` hands its arguments to the module of that name and ends with what
+//! [`exit`] makes of the outcome. Nothing in the server calls anything here.
 
-pub mod page;
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::process::ExitCode;
+
+mod cgi_page;
+pub mod makeweb;
 pub mod redirect;
-
+mod replacement;
+pub mod ssi;
+pub mod syslogtocern;
 pub mod thtpasswd;
+
+pub use crate::boot::reason;
+
+/// Why a companion does not do what it was asked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refusal {
+    /// For standard error, without a line end.
+    pub message: String,
+    /// Exit status: 1, except where a program's manual says otherwise.
+    pub status: u8,
+}
+
+impl Refusal {
+    /// With exit status 1.
+    pub fn new(message: impl Into<String>) -> Refusal {
+        Refusal { message: message.into(), status: 1 }
+    }
+}
+
+/// The end of a companion: what went wrong, if anything, on standard error, and the exit status.
+pub fn exit(outcome: Result<(), Refusal>) -> ExitCode {
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(refusal) => {
+            // Where standard error is closed, the status says it.
+            let _ = writeln!(io::stderr(), "{}", refusal.message);
+            ExitCode::from(refusal.status)
+        }
+    }
+}
+
+/// Says one line on standard output. Nobody listening is no reason to leave work half done.
+fn say(line: &str) {
+    let _ = writeln!(io::stdout(), "{line}");
+}
+
+/// Bytes from the kernel that nobody can foretell.
+///
+/// # Errors
+/// There is no `/dev/urandom`.
+fn random<const N: usize>() -> io::Result<[u8; N]> {
+    let mut bytes = [0; N];
+    File::open("/dev/urandom")?.read_exact(&mut bytes)?;
+    Ok(bytes)
+}

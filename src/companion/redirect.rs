@@ -1,67 +1,241 @@
 //! `redirect`: a CGI program that sends old URLs to new ones, as `.redirects` beside it says.
+//!
+//! The URL asked for is SCRIPT_NAME with PATH_INFO. [`answer`] is pure: what the client sent goes
+//! into Location only as the part behind a `*`, spelled so that it can neither end the field nor
+//! change the host.
 
-use super::page::answer;
+use std::fs::OpenOptions;
+use std::io::{self, Read, Write};
+use std::os::unix::fs::OpenOptionsExt;
+
+use nix::fcntl::OFlag;
+
+use super::Refusal;
+use super::cgi_page::{Variables, environment, problem};
 use crate::response::escape;
 
-/// The response for the URL path `key`, given the text of `.redirects`, and whether it leads anywhere.
-pub fn respond(key: &str, redirects: &str) -> (Vec<u8>, bool) {
-    match target(key, redirects) {
-        Some(url) => {
-            let text = format!("What you ask for is at {url} now.");
-            let mut location = Vec::new();
-            escape::url_reference(&mut location, url.as_bytes());
-            let location = String::from_utf8_lossy(&location);
-            (answer("302 Found", &[("Location", &location)], "Moved", &text), true)
-        }
+/// Bytes of a list.
+const MOST_BYTES: u64 = 1024 * 1024;
+
+/// Answers the request that the environment describes, by the list in the working directory.
+///
+/// # Errors
+/// There is nowhere to go, which the client has been told; standard error, which is the server's log,
+/// is told again.
+pub fn run() -> Result<(), Refusal> {
+    let (page, outcome) = answer(&environment, list());
+    // A client that has left is no error of ours.
+    let _ = io::stdout().write_all(&page);
+    outcome
+}
+
+/// The list of redirects.
+fn list() -> io::Result<Vec<u8>> {
+    // A FIFO of that name must not hold us.
+    let file = OpenOptions::new().read(true).custom_flags(OFlag::O_NONBLOCK.bits()).open(".redirects")?;
+    if !file.metadata()?.is_file() {
+        return Err(io::ErrorKind::InvalidInput.into());
+    }
+    let mut text = Vec::new();
+    file.take(MOST_BYTES).read_to_end(&mut text)?;
+    Ok(text)
+}
+
+/// The response, and how the program is to end.
+fn answer(variables: Variables<'_>, list: io::Result<Vec<u8>>) -> (Vec<u8>, Result<(), Refusal>) {
+    let internal = |why: &str| (problem("500 Internal Error", why, b""), Err(Refusal::new(why)));
+    let Some(script) = variables("SCRIPT_NAME") else {
+        return internal("Couldn't get SCRIPT_NAME environment variable.");
+    };
+    let Ok(list) = list else { return internal("Couldn't open .redirects file.") };
+    let asked = [script, variables("PATH_INFO").unwrap_or_default()].concat();
+    match find(&list, &asked) {
+        Some(location) => (moved(&location), Ok(())),
         None => {
-            let text = format!("There is no {key} on this server.");
-            (answer("404 Not Found", &[], "Not Found", &text), false)
+            let why = "The requested URL <code>{}</code> was not found on this server.";
+            let noted = Refusal::new(format!("redirect: nothing for {}", asked.escape_ascii()));
+            (problem("404 Not Found", why, &asked), Err(noted))
         }
     }
 }
 
-/// The response when the list or the request cannot be read.
-pub fn broken(why: &str) -> Vec<u8> {
-    answer("500 Internal Server Error", &[], "Internal Server Error", why)
-}
-
-/// The first line that fits: `FROM URL`, where a `*` in FROM stands for any rest, which is then put at
-/// the end of URL; `#` starts a comment (thttpd's rules).
-fn target(key: &str, redirects: &str) -> Option<String> {
-    redirects.lines().find_map(|line| {
-        let line = line.split('#').next().unwrap_or_default();
-        let (from, url) = line.trim().split_once(char::is_whitespace)?;
-        let url = url.trim();
-        match from.split_once('*') {
-            Some((prefix, _)) => key.strip_prefix(prefix).map(|rest| format!("{url}{rest}")),
-            None => (from == key).then(|| url.to_owned()),
+/// Where the first line that fits `asked` leads.
+fn find(list: &[u8], asked: &[u8]) -> Option<Vec<u8>> {
+    list.split(|&b| b == b'\n').find_map(|line| {
+        let mut words = without_comment(line).split(u8::is_ascii_whitespace).filter(|word| !word.is_empty());
+        let (from, to) = (words.next()?, words.next()?);
+        match from.iter().position(|&b| b == b'*') {
+            None if from == asked => Some(spelled(to)),
+            None => None,
+            Some(star) => Some(joined(to, asked.strip_prefix(&from[..star])?)),
         }
     })
+}
+
+/// A `#` starts a comment at the start of a line or behind a blank; within a URL it is a fragment's.
+fn without_comment(line: &[u8]) -> &[u8] {
+    let starts = |at: usize| line[at] == b'#' && (at == 0 || line[at - 1].is_ascii_whitespace());
+    &line[..(0..line.len()).find(|&at| starts(at)).unwrap_or(line.len())]
+}
+
+/// `to` with what the `*` stood for. It must stay behind the host: `https://host` and `.evil.example`
+/// would make another, as `/` and `/evil.example` would.
+fn joined(to: &[u8], rest: &[u8]) -> Vec<u8> {
+    let mut url = spelled(to);
+    let slashes = rest.iter().take_while(|&&b| b == b'/').count();
+    let rest = if url.ends_with(b"/") { &rest[slashes..] } else { rest };
+    if is_bare_host(&url) && !rest.is_empty() && !rest.starts_with(b"/") {
+        url.push(b'/');
+    }
+    escape::url_path(&mut url, rest);
+    url
+}
+
+/// `scheme://host`, with nothing behind the host.
+fn is_bare_host(url: &[u8]) -> bool {
+    url.windows(2)
+        .position(|pair| pair == b"//")
+        .is_some_and(|at| !url[at + 2..].iter().any(|b| b"/?#".contains(b)))
+}
+
+/// A URL from the list, with what no URL may hold escaped; one `#` is its fragment's.
+fn spelled(url: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(url.len());
+    let (reference, fragment) = match url.iter().position(|&b| b == b'#') {
+        Some(at) => (&url[..at], Some(&url[at + 1..])),
+        None => (url, None),
+    };
+    // Of the brackets of an IPv6 address url_reference knows nothing.
+    for (at, part) in reference.split_inclusive(|b| b"[]".contains(b)).enumerate() {
+        match part.split_last() {
+            Some((bracket @ (b'[' | b']'), before)) if at < 2 => {
+                escape::url_reference(&mut out, before);
+                out.push(*bracket);
+            }
+            _ => escape::url_reference(&mut out, part),
+        }
+    }
+    if let Some(fragment) = fragment {
+        out.push(b'#');
+        escape::url_reference(&mut out, fragment);
+    }
+    out
+}
+
+/// The redirect itself.
+fn moved(location: &[u8]) -> Vec<u8> {
+    let mut out = b"Status: 302 Found\r\nLocation: ".to_vec();
+    out.extend_from_slice(location);
+    out.extend_from_slice(b"\r\nContent-Type: text/html; charset=utf-8\r\n\r\n");
+    out.extend_from_slice(
+        b"<!DOCTYPE html>\n<title>Moved</title>\n<h1>Moved</h1>\n<p>This page is now at <a href=\"",
+    );
+    escape::html(&mut out, location);
+    out.extend_from_slice(b"\">");
+    escape::html(&mut out, location);
+    out.extend_from_slice(b"</a>.</p>\n");
+    out
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
-    const LIST: &str =
-        "# moved\n/manual/*  https://manual.example.org/\n/a.html /b.html # once\n/* /elsewhere\n";
+    const LIST: &[u8] = b"# moved in 2001
+        /exact /new   # a note
+        /manual/* https://manual.example.org/
+        /host* https://host.example
+        /top/* /
+        /frag /page#part
+        /six http://[::1]:80/x
+        /many* /archive/ignored words
+        /cut*this /kept/
+        lonely
+        /exact /never
+";
 
-    #[test]
-    fn the_first_line_that_fits_leads_on() {
-        for (key, want) in
-            [("/manual/x/y", "https://manual.example.org/x/y"), ("/a.html", "/b.html"), ("/c", "/elsewherec")]
-        {
-            assert_eq!(target(key, LIST).as_deref(), Some(want), "{key}");
-        }
-        assert_eq!(target("/a.htm", "/a.html /b\nnonsense\n"), None);
+    fn to(asked: &str) -> Option<String> {
+        find(LIST, asked.as_bytes()).map(|url| String::from_utf8(url).unwrap())
+    }
+
+    fn answered(script: Option<&str>, path_info: Option<&str>, list: io::Result<Vec<u8>>) -> (String, bool) {
+        let variables = |name: &str| match name {
+            "SCRIPT_NAME" => script.map(Into::into),
+            "PATH_INFO" => path_info.map(Into::into),
+            _ => None,
+        };
+        let (page, outcome) = answer(&variables, list);
+        (String::from_utf8(page).unwrap(), outcome.is_ok())
     }
 
     #[test]
-    fn what_a_client_sends_neither_ends_a_field_nor_makes_markup() {
-        let (head, found) = respond("/x\r\nSet-Cookie: a=b<script>", "/* /to/\n");
-        let text = String::from_utf8(head).expect("text");
-        assert!(found && !text.contains("<script>"), "{text}");
-        assert!(!text.lines().any(|line| line.starts_with("Set-Cookie")), "{text}");
-        assert!(text.starts_with("Status: 302 Found\nLocation: /to/x"), "{text}");
+    fn the_first_line_that_fits_whole_is_taken() {
+        assert_eq!(to("/exact").as_deref(), Some("/new"));
+        assert_eq!(to("/exact/more"), None);
+        assert_eq!(to("lonely"), None);
+    }
+
+    #[test]
+    fn a_star_hands_on_what_it_stands_for() {
+        assert_eq!(to("/manual/a/b.html").as_deref(), Some("https://manual.example.org/a/b.html"));
+        assert_eq!(to("/manual/").as_deref(), Some("https://manual.example.org/"));
+        assert_eq!(to("/many").as_deref(), Some("/archive/ignored"));
+        assert_eq!(to("/cutX").as_deref(), Some("/kept/X"));
+    }
+
+    #[test]
+    fn a_fragment_is_no_comment_and_an_address_keeps_its_brackets() {
+        assert_eq!(to("/frag").as_deref(), Some("/page#part"));
+        assert_eq!(to("/six").as_deref(), Some("http://[::1]:80/x"));
+    }
+
+    #[test]
+    fn what_the_client_sent_cannot_change_the_host() {
+        assert_eq!(to("/host.evil.example/").as_deref(), Some("https://host.example/.evil.example/"));
+        assert_eq!(to("/host@evil.example").as_deref(), Some("https://host.example/%40evil.example"));
+        assert_eq!(to("/host/x").as_deref(), Some("https://host.example/x"));
+        assert_eq!(to("/top//evil.example").as_deref(), Some("/evil.example"));
+    }
+
+    #[test]
+    fn what_the_client_sent_cannot_end_the_field() {
+        assert_eq!(
+            to("/manual/a\r\nSet-Cookie: x?y#z%41").as_deref(),
+            Some("https://manual.example.org/a%0d%0aSet-Cookie%3a%20x%3fy%23z%2541")
+        );
+    }
+
+    #[test]
+    fn a_redirect_has_status_location_and_page() {
+        let (page, done) = answered(Some("/ex"), Some("act"), Ok(LIST.to_vec()));
+        assert!(done);
+        assert!(page.starts_with("Status: 302 Found\r\nLocation: /new\r\nContent-Type: text/html"), "{page}");
+        assert!(page.contains("<a href=\"/new\">/new</a>"), "{page}");
+    }
+
+    #[test]
+    fn nothing_found_is_404_and_shows_the_url_as_text() {
+        let (page, done) = answered(Some("/<script>"), None, Ok(LIST.to_vec()));
+        assert!(!done && page.starts_with("Status: 404 Not Found\r\n"));
+        assert!(page.contains("/&lt;script&gt;") && !page.contains("<script>"));
+    }
+
+    #[test]
+    fn no_list_or_no_name_is_500() {
+        let (page, done) = answered(Some("/x"), None, Err(io::ErrorKind::NotFound.into()));
+        assert!(!done && page.starts_with("Status: 500 ") && page.contains("Couldn't open .redirects file."));
+        let (page, done) = answered(None, None, Ok(Vec::new()));
+        assert!(!done && page.starts_with("Status: 500 ") && page.contains("SCRIPT_NAME"));
+    }
+
+    proptest! {
+        #[test]
+        fn any_list_and_url_give_one_graphic_location(list in prop::collection::vec(any::<u8>(), 0..60), asked: Vec<u8>) {
+            let list = [b"* ".to_vec(), list].concat();
+            if let Some(url) = find(&list, &asked) {
+                prop_assert!(url.iter().all(u8::is_ascii_graphic));
+            }
+        }
     }
 }

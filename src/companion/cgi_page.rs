@@ -1,0 +1,31 @@
+//! What a CGI program answers when it has no page to show (RFC 3875 §6), and how it sees the request.
+
+use std::os::unix::ffi::OsStringExt;
+
+use crate::response::escape;
+
+/// How CGI variables are looked up; tests pass their own.
+pub type Variables<'v> = &'v dyn Fn(&str) -> Option<Vec<u8>>;
+
+/// A variable of the process's environment.
+pub fn environment(name: &str) -> Option<Vec<u8>> {
+    std::env::var_os(name).map(OsStringExt::into_vec)
+}
+
+/// A whole response: `status` as `404 Not Found`, and a page that says why, with `{}` in `why` standing for
+/// `subject`, which is escaped.
+pub fn problem(status: &str, why: &str, subject: &[u8]) -> Vec<u8> {
+    let title = status.split_once(' ').map_or(status, |(_, title)| title);
+    let mut out = format!("Status: {status}\r\nContent-Type: text/html; charset=utf-8\r\n\r\n").into_bytes();
+    out.extend_from_slice(
+        format!("<!DOCTYPE html>\n<title>{title}</title>\n<h1>{title}</h1>\n<p>").as_bytes(),
+    );
+    let (before, after) = why.split_once("{}").unwrap_or((why, ""));
+    out.extend_from_slice(before.as_bytes());
+    if why.contains("{}") {
+        escape::html(&mut out, subject);
+    }
+    out.extend_from_slice(after.as_bytes());
+    out.extend_from_slice(b"</p>\n");
+    out
+}

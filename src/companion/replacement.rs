@@ -1,0 +1,124 @@
+//! Writes a file beside the one it is to replace, and puts it in its place in one step.
+//!
+//! A reader sees the old file or the new one, never half of either, and a crash leaves the old one.
+//! `thtpasswd` keeps password files this way, `syslogtocern` its logs.
+
+use std::ffi::{OsStr, OsString};
+use std::fs::{File, Metadata, Permissions};
+use std::io::{self, Write};
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::Path;
+
+use nix::errno::Errno;
+use nix::fcntl::{Flock, FlockArg, OFlag, open, openat, renameat};
+use nix::sys::stat::Mode;
+use nix::unistd::{Gid, Uid, UnlinkatFlags, fchown, unlinkat};
+
+/// A directory in which files are replaced.
+pub struct Place {
+    dir: OwnedFd,
+}
+
+impl Place {
+    /// Opens the directory of `path`, and the file's name in it.
+    ///
+    /// # Errors
+    /// `path` names no file, or its directory cannot be opened.
+    pub fn of(path: &Path) -> io::Result<(Place, OsString)> {
+        let name = path.file_name().ok_or(Errno::EISDIR)?;
+        let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+        let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+        let dir = open(parent.unwrap_or(Path::new(".")), flags, Mode::empty())?;
+        Ok((Place { dir }, name.to_owned()))
+    }
+
+    /// Waits for others who change files here, and keeps them out as long as the lock is held. The
+    /// directory is locked, since a lock on a file would be lost with the file that is replaced.
+    ///
+    /// # Errors
+    /// As flock(2).
+    pub fn lock(&self) -> io::Result<Flock<OwnedFd>> {
+        let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+        let own = openat(self.dir.as_fd(), ".", flags, Mode::empty())?;
+        Flock::lock(own, FlockArg::LockExclusive).map_err(|(_, error)| error.into())
+    }
+
+    /// Opens the file `name` for reading, without waiting for anything and without following a link.
+    ///
+    /// # Errors
+    /// As openat(2).
+    pub fn open(&self, name: &OsStr) -> io::Result<File> {
+        let flags =
+            OFlag::O_RDONLY | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK | OFlag::O_NOCTTY | OFlag::O_CLOEXEC;
+        Ok(File::from(openat(self.dir.as_fd(), name, flags, Mode::empty())?))
+    }
+
+    /// Starts a file that will replace `name`: with owner, group and mode of `like`, or else with
+    /// mode 644 as far as the umask lets it.
+    ///
+    /// # Errors
+    /// It cannot be made, or cannot be given to the owner of `like`.
+    pub fn replace(&self, name: &OsStr, like: Option<&Metadata>) -> io::Result<Replacement<'_>> {
+        let random = super::random::<8>()?.map(|byte| format!("{byte:02x}")).concat();
+        // `.ht`: where this is a web directory, no server shows it to anyone.
+        let temporary = OsString::from(format!(".ht-{random}"));
+        let flags = OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+        let mode = Mode::from_bits_truncate(if like.is_some() { 0o600 } else { 0o644 });
+        let file = File::from(openat(self.dir.as_fd(), temporary.as_os_str(), flags, mode)?);
+        let replacement = Replacement { place: self, file, temporary, name: name.to_owned() };
+        if let Some(like) = like {
+            replacement.resemble(like)?;
+        }
+        Ok(replacement)
+    }
+}
+
+/// The new file; gone again unless it is [put in place](Replacement::finish).
+pub struct Replacement<'p> {
+    place: &'p Place,
+    file: File,
+    temporary: OsString,
+    name: OsString,
+}
+
+impl Replacement<'_> {
+    /// Owner before mode, for a change of owner may take mode bits away.
+    fn resemble(&self, like: &Metadata) -> io::Result<()> {
+        let own = self.file.metadata()?;
+        if (own.uid(), own.gid()) != (like.uid(), like.gid()) {
+            fchown(&self.file, Some(Uid::from_raw(like.uid())), Some(Gid::from_raw(like.gid())))?;
+        }
+        self.file.set_permissions(Permissions::from_mode(like.mode() & 0o7777))
+    }
+
+    /// Puts the file in its place once it is on the disk.
+    ///
+    /// # Errors
+    /// As the system calls; then nothing has changed.
+    pub fn finish(self) -> io::Result<()> {
+        self.file.sync_all()?;
+        let dir = self.place.dir.as_fd();
+        renameat(dir, self.temporary.as_os_str(), dir, self.name.as_os_str())?;
+        // It is in place; that it stays there through a power cut is as much as can be asked for.
+        let _ = nix::unistd::fsync(dir);
+        Ok(())
+    }
+}
+
+impl Write for Replacement<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.file.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
+    }
+}
+
+impl Drop for Replacement<'_> {
+    /// Once it is in place the temporary name is free, and nobody else uses one like it.
+    fn drop(&mut self) {
+        let _ = unlinkat(self.place.dir.as_fd(), self.temporary.as_os_str(), UnlinkatFlags::NoRemoveDir);
+    }
+}

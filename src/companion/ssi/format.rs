@@ -1,0 +1,75 @@
+//! How `ssi` writes dates and sizes.
+
+use std::time::SystemTime;
+
+use chrono::format::{Item, StrftimeItems};
+use chrono::{DateTime, Local, TimeZone, Utc};
+
+/// thttpd's.
+pub const DEFAULT_TIME: &str = "%a %b %e %T %Z %Y";
+
+/// `time` in the local zone by a strftime(3) format that [`is_valid`].
+pub fn local(time: SystemTime, format: &str) -> String {
+    written(&DateTime::<Local>::from(time), format)
+}
+
+/// `time` in UTC, which `%Z` calls GMT.
+pub fn gmt(time: SystemTime, format: &str) -> String {
+    written(&DateTime::<Utc>::from(time), &format.replace("%Z", "GMT"))
+}
+
+/// Can a date be written by `format`? chrono panics over one that it does not know.
+pub fn is_valid(format: &str) -> bool {
+    StrftimeItems::new(format).all(|item| !matches!(item, Item::Error))
+}
+
+fn written<Z: TimeZone>(time: &DateTime<Z>, format: &str) -> String
+where
+    Z::Offset: std::fmt::Display,
+{
+    let format = if is_valid(format) { format } else { DEFAULT_TIME };
+    time.format(format).to_string()
+}
+
+/// A size: exact, or in the largest unit of which there is a whole one.
+pub fn size(bytes: u64, abbreviated: bool) -> String {
+    match bytes {
+        _ if !abbreviated => bytes.to_string(),
+        0..1024 => bytes.to_string(),
+        0..1_048_576 => format!("{}K", bytes >> 10),
+        0..1_073_741_824 => format!("{}M", bytes >> 20),
+        _ => format!("{}G", bytes >> 30),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::time::Duration;
+
+    #[test]
+    fn dates_are_written_as_thttpd_writes_them() {
+        let time = SystemTime::UNIX_EPOCH + Duration::from_secs(1_500_000_000);
+        assert_eq!(gmt(time, DEFAULT_TIME), "Fri Jul 14 02:40:00 GMT 2017");
+        assert_eq!(gmt(time, "%Y-%m-%d"), "2017-07-14");
+    }
+
+    #[test]
+    fn sizes_are_exact_or_in_whole_units() {
+        for (bytes, short) in
+            [(0, "0"), (1023, "1023"), (1024, "1K"), (1_048_575, "1023K"), (1_048_576, "1M"), (5 << 30, "5G")]
+        {
+            assert_eq!(size(bytes, true), short);
+            assert_eq!(size(bytes, false), bytes.to_string());
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_format_panics(format in "(%[ -~]|[ -~]){0,8}") {
+            local(SystemTime::UNIX_EPOCH, &format);
+            gmt(SystemTime::UNIX_EPOCH, &format);
+        }
+    }
+}

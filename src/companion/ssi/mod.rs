@@ -1,0 +1,82 @@
+//! `ssi`: a CGI program that sends a page with its server-side includes filled in.
+//!
+//! PATH_TRANSLATED → [`site::Site`] opens the page, if it may be shown → [`page`] copies its text and
+//! carries out each [`directive`]. There is no `exec`, and whatever the client can choose leaves
+//! here as text, not as markup.
+
+use std::io::{self, BufWriter, Write};
+use std::path::PathBuf;
+
+use std::ffi::OsString;
+use std::os::unix::ffi::OsStringExt;
+
+use super::Refusal;
+use super::cgi_page::{Variables, environment, problem};
+
+mod directive;
+mod format;
+mod page;
+mod site;
+
+use page::Filler;
+use site::{Problem, Site};
+
+/// Answers the request that the environment describes.
+///
+/// # Errors
+/// There is no page to show, which the client has been told; standard error, which is the server's
+/// log, is told again.
+pub fn run() -> Result<(), Refusal> {
+    let mut out = BufWriter::new(io::stdout().lock());
+    let outcome = answer(&environment, &mut out);
+    // A client that has left is no error of ours.
+    let _ = out.flush();
+    outcome
+}
+
+/// Writes the response; how the program is to end.
+fn answer(variables: Variables<'_>, out: &mut dyn Write) -> Result<(), Refusal> {
+    let (site, name) = match document(variables) {
+        Ok(document) => document,
+        Err(why) => {
+            let _ = out.write_all(&problem("500 Internal Error", why, b""));
+            return Err(Refusal::new(format!("ssi: {why}")));
+        }
+    };
+    match site.open(&name) {
+        Ok(shown) => {
+            let _ = out.write_all(b"Content-Type: text/html\r\n\r\n");
+            // What fails from here on fails because nobody reads any more.
+            let _ = Filler::new(&site, variables, out).fill(shown);
+            Ok(())
+        }
+        Err(problem) => {
+            let (status, why) = match problem {
+                Problem::NotFound => ("404 Not Found", "The requested page <code>{}</code> was not found."),
+                Problem::NotPermitted => ("403 Forbidden", "The page <code>{}</code> may not be shown."),
+            };
+            let _ = out.write_all(&super::cgi_page::problem(
+                status,
+                why,
+                &variables("PATH_INFO").unwrap_or_default(),
+            ));
+            Err(Refusal::new(format!("ssi: {}: {status}", name.escape_ascii())))
+        }
+    }
+}
+
+/// The site and the name of the page in it. The server has put PATH_TRANSLATED together from the
+/// site's directory and PATH_INFO; what is left without the latter is the directory.
+fn document(variables: Variables<'_>) -> Result<(Site, Vec<u8>), &'static str> {
+    let file = variables("PATH_TRANSLATED").ok_or("Couldn't get PATH_TRANSLATED environment variable.")?;
+    let info = variables("PATH_INFO").ok_or("Couldn't get PATH_INFO environment variable.")?;
+    let root = file.strip_suffix(&info[..]).filter(|_| info.starts_with(b"/"));
+    let root = root.ok_or("PATH_TRANSLATED does not end in PATH_INFO.")?;
+    let root = if root.is_empty() { b"/" } else { root };
+    let site = Site::open_at(PathBuf::from(OsString::from_vec(root.to_vec())), variables("CGI_PATTERN"))
+        .map_err(|_| "The site's directory could not be opened.")?;
+    Ok((site, info[1..].to_vec()))
+}
+
+#[cfg(test)]
+mod tests;

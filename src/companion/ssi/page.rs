@@ -1,0 +1,182 @@
+//! Copies a page and carries out its directives.
+
+use std::io::{self, Read, Write};
+use std::time::SystemTime;
+
+use super::super::cgi_page::Variables;
+use super::directive::{Piece, name, pieces, tags};
+use super::format;
+use super::site::{Problem, Shown, Site};
+use crate::resource::path::split;
+use crate::response::escape;
+
+/// Bytes of one file; the rest of a larger one is not sent.
+const MOST_BYTES: u64 = 16 * 1024 * 1024;
+
+/// How deep includes may be nested. A page that includes itself ends here.
+const MOST_DEPTH: usize = 16;
+
+/// Includes of one answer, or a page that includes itself twice would be sent 2^16 times.
+const MOST_INCLUDES: usize = 256;
+
+/// Fills in one answer.
+pub struct Filler<'s> {
+    site: &'s Site,
+    variables: Variables<'s>,
+    out: &'s mut dyn Write,
+    time_format: String,
+    abbreviated: bool,
+    includes: usize,
+    /// The page asked for, also while an include of it is filled in.
+    document: Document,
+}
+
+struct Document {
+    name: Vec<u8>,
+    modified: SystemTime,
+}
+
+/// The file whose directives are carried out.
+struct Place<'p> {
+    /// Its directory, relative to the site's root; empty for the top.
+    dir: &'p [u8],
+    depth: usize,
+}
+
+impl<'s> Filler<'s> {
+    /// Writes to `out`; `variables` are those of CGI.
+    pub fn new(site: &'s Site, variables: Variables<'s>, out: &'s mut dyn Write) -> Filler<'s> {
+        let document = Document { name: Vec::new(), modified: SystemTime::UNIX_EPOCH };
+        let time_format = format::DEFAULT_TIME.to_owned();
+        Filler { site, variables, out, time_format, abbreviated: false, includes: 0, document }
+    }
+
+    /// Writes the page asked for.
+    ///
+    /// # Errors
+    /// Of the writer.
+    pub fn fill(&mut self, page: Shown) -> io::Result<()> {
+        self.document = Document { name: page.name.clone(), modified: page.modified };
+        self.copy(page, 0)
+    }
+
+    fn copy(&mut self, page: Shown, depth: usize) -> io::Result<()> {
+        let mut text = Vec::new();
+        // A page that breaks off is better than none; there is nobody to tell.
+        let _ = page.file.take(MOST_BYTES).read_to_end(&mut text);
+        let place = Place { dir: split(&page.name).0, depth };
+        for piece in pieces(&text) {
+            match piece {
+                Piece::Text(text) => self.out.write_all(text)?,
+                Piece::Directive(directive) => self.carry_out(directive, &place)?,
+            }
+        }
+        Ok(())
+    }
+
+    fn carry_out(&mut self, directive: &[u8], place: &Place<'_>) -> io::Result<()> {
+        let (name, rest) = name(directive);
+        for (at, (tag, value)) in tags(rest).into_iter().enumerate() {
+            if at > 0 && name != b"config" {
+                self.out.write_all(b" ")?;
+            }
+            match name {
+                b"config" => self.config(tag, value)?,
+                b"echo" => self.echo(tag, value)?,
+                b"include" | b"fsize" | b"flastmod" => self.of_file(name, (tag, value), place)?,
+                _ => return self.complain("Unknown Directive", "directive", name),
+            }
+        }
+        Ok(())
+    }
+
+    fn config(&mut self, tag: &[u8], value: &[u8]) -> io::Result<()> {
+        match (tag, value) {
+            (b"sizefmt", b"bytes") => self.abbreviated = false,
+            (b"sizefmt", b"abbrev") => self.abbreviated = true,
+            (b"timefmt", _) => match str::from_utf8(value) {
+                Ok(format) if format::is_valid(format) => format.clone_into(&mut self.time_format),
+                _ => return self.complain("Unknown Value", "timefmt", value),
+            },
+            (b"sizefmt", _) => return self.complain("Unknown Value", "sizefmt", value),
+            _ => return self.complain("Unknown Tag", "tag", tag),
+        }
+        Ok(())
+    }
+
+    fn echo(&mut self, tag: &[u8], variable: &[u8]) -> io::Result<()> {
+        if tag != b"var" {
+            return self.complain("Unknown Tag", "tag", tag);
+        }
+        let now = SystemTime::now();
+        let value = match variable {
+            b"DOCUMENT_NAME" => {
+                use std::os::unix::ffi::OsStrExt;
+                Some([self.site.path().as_os_str().as_bytes(), b"/", &self.document.name].concat())
+            }
+            b"DOCUMENT_URI" => (self.variables)("PATH_INFO"),
+            b"QUERY_STRING_UNESCAPED" => (self.variables)("QUERY_STRING"),
+            b"DATE_LOCAL" => Some(format::local(now, &self.time_format).into()),
+            b"DATE_GMT" => Some(format::gmt(now, &self.time_format).into()),
+            b"LAST_MODIFIED" => Some(format::local(self.document.modified, &self.time_format).into()),
+            other => str::from_utf8(other).ok().and_then(|name| (self.variables)(name)),
+        };
+        match value {
+            Some(value) => self.write_text(&value),
+            None => self.complain("Unknown Value", "variable", variable),
+        }
+    }
+
+    /// The directives that name a file.
+    fn of_file(
+        &mut self,
+        directive: &[u8],
+        (tag, value): (&[u8], &[u8]),
+        place: &Place<'_>,
+    ) -> io::Result<()> {
+        let name = match tag {
+            b"virtual" | b"file" => file_name(tag, value, place.dir),
+            _ => return self.complain("Unknown Tag", "tag", tag),
+        };
+        let shown = match name.and_then(|name| self.site.open(&name)) {
+            Ok(shown) => shown,
+            Err(Problem::NotFound) => return self.complain("Not Found", "file", value),
+            Err(Problem::NotPermitted) => return self.complain("Not Permitted", "file", value),
+        };
+        match directive {
+            b"fsize" => self.write_text(format::size(shown.len, self.abbreviated).as_bytes()),
+            b"flastmod" => self.write_text(format::local(shown.modified, &self.time_format).as_bytes()),
+            _ if place.depth >= MOST_DEPTH || self.includes >= MOST_INCLUDES => {
+                self.complain("Not Permitted", "further include", value)
+            }
+            _ => {
+                self.includes += 1;
+                self.copy(shown, place.depth + 1)
+            }
+        }
+    }
+
+    fn write_text(&mut self, text: &[u8]) -> io::Result<()> {
+        let mut escaped = Vec::with_capacity(text.len());
+        escape::html(&mut escaped, text);
+        self.out.write_all(&escaped)
+    }
+
+    /// What went wrong, in the page where it did.
+    fn complain(&mut self, title: &str, what: &str, which: &[u8]) -> io::Result<()> {
+        write!(self.out, "<HR><H2>{title}</H2>\nThe {what} <CODE>")?;
+        self.write_text(which)?;
+        writeln!(self.out, "</CODE> cannot be used here.\n<HR>")
+    }
+}
+
+/// The name relative to the root: `virtual` from the root if it begins with a slash, everything else
+/// from the directory of the page, which `file` must not leave.
+fn file_name(tag: &[u8], value: &[u8], dir: &[u8]) -> Result<Vec<u8>, Problem> {
+    match value.strip_prefix(b"/") {
+        Some(_) if tag == b"file" => Err(Problem::NotPermitted),
+        Some(from_root) => Ok(from_root.to_vec()),
+        None if dir.is_empty() => Ok(value.to_vec()),
+        None => Ok([dir, b"/", value].concat()),
+    }
+}

@@ -1,0 +1,116 @@
+//! Which files `ssi` may show: those that the server itself would send to anybody.
+
+use std::fs::File;
+use std::io;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use nix::errno::Errno;
+
+use crate::config::pattern::Pattern;
+use crate::resource::auth;
+use crate::resource::beneath::{Links, Root};
+use crate::resource::path::{Unexpandable, expand, split};
+
+/// The directory below which everything shown must lie.
+pub struct Site {
+    root: Root,
+    path: PathBuf,
+    cgi_pattern: Option<Pattern>,
+}
+
+/// A file that may be shown, open.
+pub struct Shown {
+    /// For reading.
+    pub file: File,
+    /// Relative to the site's root, links expanded.
+    pub name: Vec<u8>,
+    /// Bytes.
+    pub len: u64,
+    /// When it was changed.
+    pub modified: SystemTime,
+}
+
+/// Why a file is not shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Problem {
+    /// There is none of that name.
+    NotFound,
+    /// It is outside the site, protected, a password file, a script, or not everybody's to read.
+    NotPermitted,
+}
+
+impl Site {
+    /// The site at `path`; `cgi_pattern` as the server hands it to scripts.
+    ///
+    /// # Errors
+    /// `path` is no directory that can be searched.
+    pub fn open_at(path: PathBuf, cgi_pattern: Option<Vec<u8>>) -> io::Result<Site> {
+        let cgi_pattern = cgi_pattern
+            .and_then(|text| String::from_utf8(text).ok())
+            .filter(|text| !text.is_empty())
+            .map(|text| Pattern::relative(&text));
+        let root = Root::open(&path, path.as_os_str().as_bytes())?;
+        Ok(Site { root, path, cgi_pattern })
+    }
+
+    /// The site's directory.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Opens `name`, relative to the root, if it may be shown.
+    ///
+    /// # Errors
+    /// See [`Problem`].
+    pub fn open(&self, name: &[u8]) -> Result<Shown, Problem> {
+        if name.split(|&b| b == b'/').any(|segment| segment == b"..") {
+            return Err(Problem::NotPermitted);
+        }
+        let expanded = expand(&self.root, name, true).map_err(|why| match why {
+            Unexpandable::Outside | Unexpandable::TooManyLinks => Problem::NotPermitted,
+            Unexpandable::Io(error) => problem(error),
+        })?;
+        if !expanded.path_info.is_empty() {
+            return Err(Problem::NotFound);
+        }
+        let name = expanded.name;
+        if is_private(&name) || self.is_protected(split(&name).0) || self.is_script(&name) {
+            return Err(Problem::NotPermitted);
+        }
+        let file = self.root.open_read(&name, Links::Refuse).map_err(problem)?;
+        let meta = file.metadata().map_err(|_| Problem::NotPermitted)?;
+        // The server's own rule: read by the world, and not marked as a program.
+        if !meta.is_file() || meta.mode() & 0o004 == 0 || meta.mode() & 0o001 != 0 {
+            return Err(Problem::NotPermitted);
+        }
+        let modified = meta.modified().unwrap_or(SystemTime::UNIX_EPOCH);
+        Ok(Shown { file, name, len: meta.len(), modified })
+    }
+
+    /// The directory has a password file: nobody has asked this request for a password there.
+    fn is_protected(&self, dir: &[u8]) -> bool {
+        let file = [dir, b"/", auth::FILE_NAME].concat();
+        let file = file.strip_prefix(b"/").unwrap_or(&file);
+        !matches!(self.root.stat(file, Links::Refuse), Err(Errno::ENOENT | Errno::ENOTDIR))
+    }
+
+    fn is_script(&self, name: &[u8]) -> bool {
+        self.cgi_pattern.as_ref().is_some_and(|pattern| pattern.matches(name))
+    }
+}
+
+/// `.htpasswd`, its backups, and whatever else is named like it.
+fn is_private(name: &[u8]) -> bool {
+    name.split(|&b| b == b'/')
+        .any(|segment| segment.get(..3).is_some_and(|start| start.eq_ignore_ascii_case(b".ht")))
+}
+
+fn problem(error: Errno) -> Problem {
+    match error {
+        Errno::ENOENT | Errno::ENOTDIR | Errno::ENAMETOOLONG | Errno::EINVAL => Problem::NotFound,
+        _ => Problem::NotPermitted,
+    }
+}

@@ -1,0 +1,264 @@
+//! What the command line of `thtpasswd` asks for.
+
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::OsStrExt;
+use std::path::PathBuf;
+
+use super::super::Refusal;
+use crate::resource::auth::crypt::{SHA_ROUNDS, Scheme};
+
+/// Rounds of a new SHA-512 hash: ten times crypt(3)'s default, which is of 2007. The server computes
+/// a hash once and remembers the outcome, so a costlier one slows guessing, not serving.
+const NEW_ROUNDS: u32 = 10 * SHA_ROUNDS;
+
+/// Cost of a new bcrypt hash.
+const NEW_COST: u32 = 10;
+
+const USAGE: &str = "\
+Usage: thtpasswd [-c] [-i] [-6 [-r rounds] | -5 | -B [-C cost] | -m | -1 | -d] passwordfile username
+       thtpasswd -n [-i] [hash option] username
+       thtpasswd -v [-i] passwordfile username
+       thtpasswd -D passwordfile username
+The -c flag creates a new file, -D deletes the user, -v verifies a password, -n prints the line only.
+-i reads the password from standard input. Hashes: -6 SHA-512 (the default), -5 SHA-256, -B bcrypt,
+-m Apache's MD5, -1 MD5, -d DES.";
+
+/// What to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Action {
+    /// Add the user, or change the password.
+    Update,
+    /// `-c`
+    Create,
+    /// `-D`
+    Delete,
+    /// `-v`
+    Verify,
+    /// `-n`
+    Print,
+}
+
+/// A command line that makes sense.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Invocation {
+    /// What to do.
+    pub action: Action,
+    /// How to hash.
+    pub scheme: Scheme,
+    /// Read the password from standard input, even a terminal, without asking.
+    pub from_stdin: bool,
+    /// Empty with [`Action::Print`].
+    pub file: PathBuf,
+    /// Without anything that would break its line.
+    pub user: Vec<u8>,
+}
+
+impl Invocation {
+    /// From the arguments, the program's name not among them.
+    ///
+    /// # Errors
+    /// Usage, or what is wrong with the user's name.
+    pub fn parse(arguments: &[OsString]) -> Result<Invocation, Refusal> {
+        let (flags, operands) = Flags::parse(arguments)?;
+        let action = flags.action.unwrap_or(Action::Update);
+        let (file, user) = match operands {
+            [user] if action == Action::Print => (PathBuf::new(), user),
+            [file, user] if action != Action::Print => (PathBuf::from(file), user),
+            _ => return Err(usage()),
+        };
+        let user = user.as_bytes().to_vec();
+        // Whoever is in the file by whatever means can be deleted from it.
+        if action != Action::Delete {
+            check_user(&user)?;
+        }
+        Ok(Invocation { action, scheme: flags.scheme()?, from_stdin: flags.from_stdin, file, user })
+    }
+
+    /// The user, for messages.
+    pub fn shown_user(&self) -> String {
+        String::from_utf8_lossy(&self.user).into_owned()
+    }
+}
+
+/// A name must fit its line and the server's log line, and be no comment.
+fn check_user(user: &[u8]) -> Result<(), Refusal> {
+    let fits = |&b: &u8| b != b':' && b != b' ' && !b.is_ascii_control();
+    if user.is_empty() || user.len() > 255 || user.starts_with(b"#") || !user.iter().all(fits) {
+        return Err(Refusal::new(
+            "A user name has 1 to 255 bytes, no colon, blank or control character, and no # in front.",
+        ));
+    }
+    Ok(())
+}
+
+fn usage() -> Refusal {
+    Refusal::new(USAGE)
+}
+
+#[derive(Default)]
+struct Flags {
+    action: Option<Action>,
+    /// The letter of the hash.
+    hash: Option<u8>,
+    rounds: Option<u32>,
+    cost: Option<u32>,
+    from_stdin: bool,
+}
+
+impl Flags {
+    /// Letters, alone or together (`-ci`), up to the first operand or `--`.
+    fn parse(mut arguments: &[OsString]) -> Result<(Flags, &[OsString]), Refusal> {
+        let mut flags = Flags::default();
+        while let Some((first, rest)) = arguments.split_first() {
+            let Some(mut letters) = first.as_bytes().strip_prefix(b"-").filter(|letters| !letters.is_empty())
+            else {
+                break;
+            };
+            arguments = rest;
+            if letters == b"-" {
+                break;
+            }
+            while let Some((&letter, after)) = letters.split_first() {
+                letters = after;
+                if matches!(letter, b'r' | b'C') {
+                    let value =
+                        if after.is_empty() { next(&mut arguments)? } else { OsStr::from_bytes(after) };
+                    flags.number(letter, value)?;
+                    break;
+                }
+                flags.letter(letter)?;
+            }
+        }
+        Ok((flags, arguments))
+    }
+
+    fn letter(&mut self, letter: u8) -> Result<(), Refusal> {
+        let action = match letter {
+            b'c' => Action::Create,
+            b'D' => Action::Delete,
+            b'v' => Action::Verify,
+            b'n' => Action::Print,
+            b'i' => {
+                self.from_stdin = true;
+                return Ok(());
+            }
+            b'1' | b'5' | b'6' | b's' | b'B' | b'd' | b'm' if self.hash.is_none_or(|one| one == letter) => {
+                self.hash = Some(letter);
+                return Ok(());
+            }
+            _ => return Err(usage()),
+        };
+        match self.action.replace(action) {
+            Some(other) if other != action => Err(usage()),
+            _ => Ok(()),
+        }
+    }
+
+    fn number(&mut self, letter: u8, value: &OsStr) -> Result<(), Refusal> {
+        let number = value.to_str().and_then(|text| text.parse().ok()).ok_or_else(usage)?;
+        match letter {
+            b'r' => self.rounds = Some(number),
+            _ => self.cost = Some(number),
+        }
+        Ok(())
+    }
+
+    fn scheme(&self) -> Result<Scheme, Refusal> {
+        let letter = self.hash.unwrap_or(if self.cost.is_some() { b'B' } else { b'6' });
+        let rounds = self.rounds.unwrap_or(NEW_ROUNDS);
+        let scheme = match letter {
+            b'1' => Scheme::Md5,
+            b'm' => Scheme::Apr1,
+            b'd' => Scheme::Des,
+            b'5' => Scheme::Sha256 { rounds },
+            b'B' => Scheme::Bcrypt { cost: self.cost.unwrap_or(NEW_COST) },
+            _ => Scheme::Sha512 { rounds },
+        };
+        let takes_rounds = matches!(scheme, Scheme::Sha256 { .. } | Scheme::Sha512 { .. });
+        let takes_cost = matches!(scheme, Scheme::Bcrypt { .. });
+        if (self.rounds.is_some() && !takes_rounds) || (self.cost.is_some() && !takes_cost) {
+            return Err(usage());
+        }
+        Ok(scheme)
+    }
+}
+
+/// The next argument, as the value of a flag.
+fn next<'a>(arguments: &mut &'a [OsString]) -> Result<&'a OsStr, Refusal> {
+    let (value, rest) = arguments.split_first().ok_or_else(usage)?;
+    *arguments = rest;
+    Ok(value)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(line: &str) -> Result<Invocation, Refusal> {
+        Invocation::parse(&line.split_whitespace().map(OsString::from).collect::<Vec<_>>())
+    }
+
+    fn understood(line: &str) -> (Action, Scheme, bool, String, String) {
+        let i = parse(line).unwrap_or_else(|refusal| panic!("{line}: {}", refusal.message));
+        (i.action, i.scheme, i.from_stdin, i.file.display().to_string(), i.shown_user())
+    }
+
+    #[test]
+    fn thttpds_two_forms_are_understood() {
+        let default = Scheme::Sha512 { rounds: 50_000 };
+        assert_eq!(understood("file jef"), (Action::Update, default, false, "file".into(), "jef".into()));
+        assert_eq!(understood("-c file jef"), (Action::Create, default, false, "file".into(), "jef".into()));
+    }
+
+    #[test]
+    fn flags_may_stand_together_and_two_dashes_end_them() {
+        let (action, scheme, from_stdin, ..) = understood("-ciB file jef");
+        assert_eq!((action, scheme, from_stdin), (Action::Create, Scheme::Bcrypt { cost: 10 }, true));
+        assert_eq!(understood("-D -- -file -jef").3, "-file");
+    }
+
+    #[test]
+    fn every_hash_has_its_letter() {
+        for (flags, scheme) in [
+            ("-1", Scheme::Md5),
+            ("-m", Scheme::Apr1),
+            ("-d", Scheme::Des),
+            ("-s", Scheme::Sha512 { rounds: 50_000 }),
+            ("-6 -r 5000", Scheme::Sha512 { rounds: 5000 }),
+            ("-5r 1000", Scheme::Sha256 { rounds: 1000 }),
+            ("-r7000", Scheme::Sha512 { rounds: 7000 }),
+            ("-C 12", Scheme::Bcrypt { cost: 12 }),
+        ] {
+            assert_eq!(understood(&format!("{flags} file jef")).1, scheme, "{flags}");
+        }
+    }
+
+    #[test]
+    fn what_makes_no_sense_is_answered_with_usage() {
+        for line in [
+            "",
+            "file",
+            "file jef more",
+            "-n file jef",
+            "-x file jef",
+            "-cD file jef",
+            "-5 -6 file jef",
+            "-B -r 5000 file jef",
+            "-6 -C 10 file jef",
+            "-r",
+            "-r many file jef",
+            "-C -1 file jef",
+        ] {
+            assert_eq!(parse(line), Err(usage()), "{line}");
+        }
+    }
+
+    #[test]
+    fn a_name_that_would_break_its_line_is_refused() {
+        for user in ["", "a:b", "a b", "a\nb", "a\x7f", "#a", &"x".repeat(256)] {
+            let arguments = ["file", user].map(OsString::from);
+            assert!(Invocation::parse(&arguments).is_err(), "{user:?}");
+        }
+        assert!(Invocation::parse(&["-D", "file", "a b"].map(OsString::from)).is_ok());
+    }
+}

@@ -1,0 +1,164 @@
+//! `thtpasswd`: keeps `.htpasswd` files (thttpd's `htpasswd`, under the name distributions give it).
+//!
+//! arguments → [`Invocation`] → password from the terminal or standard input → hash → [`text`] of the
+//! file changed → file replaced in one step. Messages are thttpd's where it had them.
+
+use std::ffi::OsString;
+use std::fs::{self, File, Metadata};
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
+
+use super::replacement::Place;
+use super::{Refusal, reason, say};
+use crate::resource::auth::crypt::{self, Scheme};
+
+mod invocation;
+mod password;
+mod text;
+
+use invocation::{Action, Invocation};
+
+/// Exit status of `-v` when the password is wrong or the user is not there.
+const WRONG: u8 = 3;
+
+/// A larger file is none that the server would read.
+const MOST_FILE_BYTES: u64 = 1024 * 1024;
+
+/// Does what the arguments say, the program's name not among them.
+///
+/// # Errors
+/// What to tell the user.
+pub fn run(arguments: &[OsString]) -> Result<(), Refusal> {
+    let invocation = Invocation::parse(arguments)?;
+    match invocation.action {
+        Action::Print => {
+            let hash = new_hash(&invocation)?;
+            say(&format!("{}:{}", invocation.shown_user(), String::from_utf8_lossy(&hash)));
+            Ok(())
+        }
+        Action::Verify => verify(&invocation),
+        Action::Create => create(&invocation),
+        Action::Update => update(&invocation),
+        Action::Delete => delete(&invocation),
+    }
+}
+
+/// `-c`: a file with this user alone, in place of any that is there.
+fn create(invocation: &Invocation) -> Result<(), Refusal> {
+    say(&format!("Adding password for {}.", invocation.shown_user()));
+    let hash = new_hash(invocation)?;
+    let path = followed(&invocation.file);
+    change(&path, |_| Ok(text::with_hash(b"", &invocation.user, &hash)))
+}
+
+/// Without a flag: the user's password changed, or the user added.
+fn update(invocation: &Invocation) -> Result<(), Refusal> {
+    let path = followed(&invocation.file);
+    // Before anyone types a password twice for nothing.
+    let user_is_there = text::hash_of(&existing(&path)?, &invocation.user).is_some();
+    let doing = if user_is_there { "Changing password for user" } else { "Adding user" };
+    say(&format!("{doing} {}", invocation.shown_user()));
+    let hash = new_hash(invocation)?;
+    change(&path, |old| Ok(text::with_hash(&old.ok_or_else(|| missing(&path))?, &invocation.user, &hash)))
+}
+
+/// `-D`
+fn delete(invocation: &Invocation) -> Result<(), Refusal> {
+    let path = followed(&invocation.file);
+    change(&path, |old| {
+        let text = text::without(&old.ok_or_else(|| missing(&path))?, &invocation.user);
+        text.ok_or_else(|| Refusal::new(format!("There is no user {}.", invocation.shown_user())))
+    })?;
+    say(&format!("Deleting user {}", invocation.shown_user()));
+    Ok(())
+}
+
+/// `-v`
+fn verify(invocation: &Invocation) -> Result<(), Refusal> {
+    let file = existing(&followed(&invocation.file))?;
+    let password = password::ask(invocation.from_stdin, &["Password:"])?;
+    let wrong = |message: String| Refusal { message, status: WRONG };
+    let Some(hash) = text::hash_of(&file, &invocation.user) else {
+        return Err(wrong(format!("There is no user {}.", invocation.shown_user())));
+    };
+    if !crypt::verify(hash, &password) {
+        return Err(wrong("That is not the password.".into()));
+    }
+    say(&format!("Password for user {} correct.", invocation.shown_user()));
+    Ok(())
+}
+
+/// Asks for a new password and hashes it.
+fn new_hash(invocation: &Invocation) -> Result<Vec<u8>, Refusal> {
+    let password = password::ask(invocation.from_stdin, &["New password:", "Re-type new password:"])?;
+    password::check_new(&password, invocation.scheme)?;
+    if invocation.scheme == Scheme::Des && password.len() > 8 {
+        let _ = writeln!(io::stderr(), "Only the first eight characters of the password will count.");
+    }
+    let salt = super::random().map_err(|error| Refusal::new(format!("/dev/urandom: {}", reason(&error))))?;
+    crypt::make(invocation.scheme, &salt, &password)
+        .ok_or_else(|| Refusal::new("The cost or number of rounds is out of bounds."))
+}
+
+/// Replaces the file by what `edit` makes of its text, holding the lock that keeps a second
+/// `thtpasswd` from losing this one's change.
+fn change(
+    path: &Path,
+    edit: impl FnOnce(Option<Vec<u8>>) -> Result<Vec<u8>, Refusal>,
+) -> Result<(), Refusal> {
+    let unwritable = |error: io::Error| {
+        Refusal::new(format!(
+            "Could not open passwd file {} for writing.\n{}",
+            path.display(),
+            reason(&error)
+        ))
+    };
+    let (place, name) = Place::of(path).map_err(unwritable)?;
+    let _lock = place.lock().map_err(unwritable)?;
+    let old = match place.open(&name) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+        opened => Some(opened.and_then(read).map_err(unwritable)?),
+    };
+    let (old, like) = old.unzip();
+    let new = edit(old)?;
+    let mut replacement = place.replace(&name, like.as_ref()).map_err(unwritable)?;
+    replacement.write_all(&new).and_then(|()| replacement.finish()).map_err(unwritable)
+}
+
+/// The text of a file that must be there.
+fn existing(path: &Path) -> Result<Vec<u8>, Refusal> {
+    let opened = Place::of(path).and_then(|(place, name)| place.open(&name)).and_then(read);
+    opened.map(|(text, _)| text).map_err(|error| match error.kind() {
+        io::ErrorKind::NotFound => missing(path),
+        _ => unreadable(path, &error),
+    })
+}
+
+fn read(file: File) -> io::Result<(Vec<u8>, Metadata)> {
+    let meta = file.metadata()?;
+    if !meta.is_file() {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "Not a regular file"));
+    }
+    let mut text = Vec::new();
+    file.take(MOST_FILE_BYTES + 1).read_to_end(&mut text)?;
+    if text.len() as u64 > MOST_FILE_BYTES {
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, "Larger than 1 MiB"));
+    }
+    Ok((text, meta))
+}
+
+fn missing(path: &Path) -> Refusal {
+    Refusal::new(format!(
+        "Could not open passwd file {} for reading.\nUse -c option to create new one.",
+        path.display()
+    ))
+}
+
+fn unreadable(path: &Path, error: &io::Error) -> Refusal {
+    Refusal::new(format!("Could not open passwd file {} for reading.\n{}", path.display(), reason(error)))
+}
+
+/// Where a link leads: the file is to be replaced, not the link to it.
+fn followed(path: &Path) -> PathBuf {
+    fs::canonicalize(path).unwrap_or_else(|_| path.to_owned())
+}

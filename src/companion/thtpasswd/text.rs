@@ -1,0 +1,103 @@
+//! Changes to the text of a password file. Pure; every byte that is not the user's stays.
+//!
+//! The server's rule decides which line is a user's: the first with their name before its first
+//! colon (see [`htpasswd`](crate::resource::auth)). Here, a line that starts with `#` is a comment.
+
+/// The hash of `user`.
+pub fn hash_of<'t>(text: &'t [u8], user: &[u8]) -> Option<&'t [u8]> {
+    let line = text.split(|&b| b == b'\n').find(|line| is_of(line, user))?;
+    line.get(user.len() + 1..)?.split(|&b| b == b':').next().map(<[u8]>::trim_ascii_end)
+}
+
+/// `text` with `hash` for `user`: in their first line, which is the one that counts, or at the end.
+/// Fields after the hash stay.
+pub fn with_hash(text: &[u8], user: &[u8], hash: &[u8]) -> Vec<u8> {
+    let mut new = Vec::with_capacity(text.len() + user.len() + hash.len() + 2);
+    let mut found = false;
+    for line in text.split_inclusive(|&b| b == b'\n') {
+        if !found && is_of(line, user) {
+            found = true;
+            let after = &line[user.len() + 1..];
+            let rest = after.iter().position(|&b| b == b':').unwrap_or(after.trim_ascii_end().len());
+            new.extend_from_slice(&[&line[..=user.len()], hash, &after[rest..]].concat());
+        } else {
+            new.extend_from_slice(line);
+        }
+    }
+    if !found {
+        if new.last().is_some_and(|&b| b != b'\n') {
+            new.push(b'\n');
+        }
+        new.extend_from_slice(&[user, b":", hash, b"\n"].concat());
+    }
+    new
+}
+
+/// `text` without any line of `user`: were only the first removed, a second would come into force.
+/// None if there is none.
+pub fn without(text: &[u8], user: &[u8]) -> Option<Vec<u8>> {
+    let kept: Vec<u8> =
+        text.split_inclusive(|&b| b == b'\n').filter(|line| !is_of(line, user)).flatten().copied().collect();
+    (kept.len() < text.len()).then_some(kept)
+}
+
+fn is_of(line: &[u8], user: &[u8]) -> bool {
+    !line.starts_with(b"#") && line.starts_with(user) && line.get(user.len()) == Some(&b':')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const FILE: &[u8] =
+        b"# users:none\n\nalice:one\nbob:two:Bob, of course\r\nalice:shadowed\njunk\nlast:five";
+
+    #[test]
+    fn the_users_first_line_has_their_hash() {
+        assert_eq!(hash_of(FILE, b"alice"), Some(&b"one"[..]));
+        assert_eq!(hash_of(FILE, b"bob"), Some(&b"two"[..]));
+        assert_eq!(hash_of(FILE, b"last"), Some(&b"five"[..]));
+        assert_eq!(hash_of(FILE, b"ali"), None);
+        assert_eq!(hash_of(FILE, b"# users"), None);
+    }
+
+    #[test]
+    fn a_changed_hash_leaves_every_other_byte() {
+        let new = with_hash(FILE, b"bob", b"NEW");
+        let expected = String::from_utf8_lossy(FILE).replace("bob:two", "bob:NEW");
+        assert_eq!(String::from_utf8_lossy(&new), expected);
+    }
+
+    #[test]
+    fn of_two_lines_the_first_is_changed() {
+        let new = with_hash(FILE, b"alice", b"NEW");
+        assert_eq!(hash_of(&new, b"alice"), Some(&b"NEW"[..]));
+        assert!(String::from_utf8_lossy(&new).contains("alice:shadowed\n"));
+    }
+
+    #[test]
+    fn a_new_user_comes_behind_an_unterminated_last_line() {
+        let new = with_hash(FILE, b"carol", b"NEW");
+        assert_eq!(new, [FILE, b"\ncarol:NEW\n"].concat());
+        assert_eq!(with_hash(b"", b"carol", b"NEW"), b"carol:NEW\n");
+    }
+
+    #[test]
+    fn a_deleted_user_is_gone_from_every_line() {
+        let new = without(FILE, b"alice").unwrap();
+        assert_eq!(new, b"# users:none\n\nbob:two:Bob, of course\r\njunk\nlast:five");
+        assert_eq!(without(FILE, b"nobody"), None);
+        assert_eq!(without(FILE, b"# users"), None);
+    }
+
+    proptest! {
+        #[test]
+        fn what_was_set_is_what_the_server_reads(text in "([ab:#\\r\\n]{0,12}\n){0,6}[ab:]{0,4}", user in "[ab]{1,2}") {
+            let new = with_hash(text.as_bytes(), user.as_bytes(), b"H");
+            prop_assert_eq!(hash_of(&new, user.as_bytes()), Some(&b"H"[..]));
+            let gone = without(&new, user.as_bytes()).unwrap();
+            prop_assert_eq!(hash_of(&gone, user.as_bytes()), None);
+        }
+    }
+}
