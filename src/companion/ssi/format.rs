@@ -35,9 +35,9 @@ where
 pub fn size(bytes: u64, abbreviated: bool) -> String {
     match bytes {
         _ if !abbreviated => bytes.to_string(),
-        0..1024 => bytes.to_string(),
-        0..1_048_576 => format!("{}K", bytes >> 10),
-        0..1_073_741_824 => format!("{}M", bytes >> 20),
+        ..1024 => bytes.to_string(),
+        1024..1_048_576 => format!("{}K", bytes >> 10),
+        1_048_576..1_073_741_824 => format!("{}M", bytes >> 20),
         _ => format!("{}G", bytes >> 30),
     }
 }
