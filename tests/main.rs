@@ -10,6 +10,7 @@ mod support;
 mod boot;
 mod budgets;
 mod compliance;
+mod corpus;
 mod e2e;
 mod faults;
 mod lot;

@@ -129,7 +129,14 @@ impl Course<'_> {
         };
         for number in 0..self.options.rounds {
             eprintln!("Round {} of {}", number + 1, self.options.rounds);
-            self.round(number, &mut results)?;
+            match self.round(number, &mut results) {
+                // One whole round is worth its report.
+                Err(error) if number > 0 => {
+                    eprintln!("{error}: reporting what there is");
+                    return Ok(results);
+                }
+                round => round?,
+            }
         }
         if self.options.wants("syscalls") {
             eprintln!("System calls");

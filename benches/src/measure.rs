@@ -58,10 +58,10 @@ pub fn measure(server: &Server, workload: &Workload, place: &Workplace, manner: 
         duration: manner.duration,
         most_requests: MOST_REQUESTS,
     };
-    let mut cpu = Duration::ZERO;
+    let mut clocks = Clocks::default();
     let mut memory = usage::Memory::default();
     let tally = load::run(&plan, |moment| {
-        cpu = usage::cpu(&processes)?.saturating_sub(cpu);
+        clocks = Clocks::read(&processes)?.since(&clocks);
         if moment == Moment::End {
             memory = usage::memory(&processes)?;
         }
@@ -71,10 +71,38 @@ pub fn measure(server: &Server, workload: &Workload, place: &Workplace, manner: 
     let threads = manner.threads.min(workload.connections);
     Ok(Sample {
         memory,
+        others: clocks.others(tally.cpu, manner.duration)?,
         held: held.count(),
         lost: holding.lost(),
-        ..Sample::new(&tally, requests, threads, cpu)
+        ..Sample::new(&tally, requests, threads, clocks.server)
     })
+}
+
+/// Processor time used so far, or between two readings.
+#[derive(Default)]
+struct Clocks {
+    server: Duration,
+    machine: Duration,
+}
+
+impl Clocks {
+    fn read(processes: &[i32]) -> Result<Self> {
+        Ok(Self { server: usage::cpu(processes)?, machine: usage::machine_cpu()? })
+    }
+
+    fn since(&self, earlier: &Self) -> Self {
+        Self {
+            server: self.server.saturating_sub(earlier.server),
+            machine: self.machine.saturating_sub(earlier.machine),
+        }
+    }
+
+    /// The part of all processors' time that was neither the server's nor the generator's.
+    fn others(&self, generator: Duration, elapsed: Duration) -> Result<f64> {
+        let ours = self.server + generator;
+        let all = elapsed.as_secs_f64() * thread::available_parallelism()?.get() as f64;
+        Ok(self.machine.saturating_sub(ours).as_secs_f64() / all)
+    }
 }
 
 /// Waits until the server has done what the held connections asked of it: 500 MiB take a while.

@@ -26,6 +26,8 @@ pub struct Sample {
     pub client_cpu: f64,
     /// Which part of its threads' time the load generator was busy, 0 to 1.
     pub client_busy: f64,
+    /// Which part of the machine's processor time others took, 0 to 1.
+    pub others: f64,
     /// The server's memory at the end of the window, all connections open.
     pub memory: Memory,
     /// Answers that were wrong or did not come.
@@ -56,6 +58,7 @@ impl Sample {
             server_cpu: each(server_cpu),
             client_cpu: each(tally.cpu),
             client_busy: tally.cpu.as_secs_f64() / elapsed / threads as f64,
+            others: f64::NAN,
             memory: Memory::default(),
             faults: tally.faults,
             first_fault: tally.first_fault.clone(),
@@ -76,6 +79,7 @@ impl Sample {
             "server_cpu_ms_per_1000": self.server_cpu,
             "client_cpu_ms_per_1000": self.client_cpu,
             "client_busy": self.client_busy,
+            "others_busy": self.others,
             "rss_kib": self.memory.resident,
             "pss_kib": self.memory.proportional,
             "faults": self.faults,

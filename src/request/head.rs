@@ -37,6 +37,8 @@ pub struct Refused<'b> {
 /// [`Refused`] when the bytes can no longer become a request we serve: 400, 414, 417, 421, 431, 501
 /// or 505.
 pub fn parse<'b>(bytes: &'b [u8], limits: &Limits) -> Result<Parsed<Request<'b>>, Refused<'b>> {
+    // What lies beyond has no say, so that a head comes to the same in whatever pieces it arrives.
+    let bytes = &bytes[..bytes.len().min(limits.head)];
     let start = blank_lines(bytes);
     let (line, line_len) = match request_line(&bytes[start..], limits) {
         Ok(Parsed::Complete(line, len)) => (line, len),
@@ -53,7 +55,6 @@ pub fn parse<'b>(bytes: &'b [u8], limits: &Limits) -> Result<Parsed<Request<'b>>
         return Ok(Parsed::Complete(request, after_line));
     }
     match field_lines(&bytes[after_line..], limits).map_err(refused)? {
-        Parsed::Complete(_, len) if after_line + len > limits.head => Err(refused(head_too_large())),
         Parsed::Complete(fields, len) => {
             let request = assemble(line, fields).map_err(refused)?;
             Ok(Parsed::Complete(request, after_line + len))

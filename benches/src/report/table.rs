@@ -12,6 +12,9 @@ use crate::workload::Workload;
 /// A generator that is this busy holds the server back more than the other way round.
 const BOUND: f64 = 0.95;
 
+/// A machine on which others are this busy is no place to measure rates.
+const BUSY: f64 = 0.1;
+
 /// Prints everything that was measured.
 pub fn print(results: &Results, options: &Options) {
     println!(
@@ -24,15 +27,25 @@ pub fn print(results: &Results, options: &Options) {
     }
     for (workload, series) in &results.workloads {
         println!("\n{} — {}", workload.name, workload.meaning);
-        let held = series.values.iter().flatten().flatten().map(|sample| sample.held).min();
-        if let Some(held) = held.filter(|held| *held < workload.held.count()) {
-            println!("  (the descriptor limit allowed {held} of the held connections)");
-        }
+        print_circumstances(workload, series);
         print_workload(results, workload, series);
     }
     print_starts(results);
     print_calls(results);
     print_verdicts(&goals::judge(results));
+}
+
+/// What a reader must know before believing the rows.
+fn print_circumstances(workload: &Workload, series: &Series<Sample>) {
+    let samples = || series.values.iter().flatten().flatten();
+    let held = samples().map(|sample| sample.held).min();
+    if let Some(held) = held.filter(|held| *held < workload.held.count()) {
+        println!("  (the descriptor limit allowed {held} of the held connections)");
+    }
+    let others = median(samples().map(|sample| sample.others));
+    if let Some(others) = others.filter(|others| *others > BUSY) {
+        println!("  (other programs took {:.0} % of the processors: rates mean little)", others * 100.0);
+    }
 }
 
 fn print_workload(results: &Results, workload: &Workload, series: &Series<Sample>) {
@@ -167,7 +180,7 @@ fn print_verdicts(verdicts: &[Verdict]) {
         let mark = if verdict.reached { "ok  " } else { "MISS" };
         let (low, high) = verdict.range;
         let range = if low < high { format!("  ({low:.2} to {high:.2})") } else { String::new() };
-        println!("  {mark} {:<15} {:<34} {:>7.2}{range}", verdict.workload, verdict.text, verdict.measured);
+        println!("  {mark} {:<15} {:<36} {:>7.2}{range}", verdict.workload, verdict.text, verdict.measured);
     }
 }
 

@@ -45,7 +45,6 @@ pub fn family(ancestor: i32) -> Result<Vec<i32>> {
 /// # Errors
 /// One of them has ended, or the system has no clock tick.
 pub fn cpu(processes: &[i32]) -> Result<Duration> {
-    let ticks_a_second = sysconf(SysconfVar::CLK_TCK)?.ok_or("no clock tick")?;
     let mut ticks = 0;
     for process in processes {
         let stat = fs::read_to_string(format!("/proc/{process}/stat"))
@@ -54,7 +53,17 @@ pub fn cpu(processes: &[i32]) -> Result<Duration> {
             ticks += field(&stat, number).ok_or("cannot read /proc/PID/stat")?;
         }
     }
-    Ok(Duration::from_secs_f64(ticks as f64 / ticks_a_second as f64))
+    seconds(ticks)
+}
+
+/// Processor time that all programs on this machine have used so far, and time stolen from it by its
+/// host.
+///
+/// # Errors
+/// `/proc/stat` cannot be read, or the system has no clock tick.
+pub fn machine_cpu() -> Result<Duration> {
+    let stat = fs::read_to_string("/proc/stat")?;
+    seconds(busy_ticks(&stat).ok_or("cannot read /proc/stat")?)
 }
 
 /// Memory of the processes now.
@@ -88,6 +97,19 @@ pub fn all_traced(processes: &[i32]) -> Result<bool> {
     Ok(true)
 }
 
+fn seconds(ticks: i64) -> Result<Duration> {
+    let ticks_a_second = sysconf(SysconfVar::CLK_TCK)?.ok_or("no clock tick")?;
+    Ok(Duration::try_from_secs_f64(ticks as f64 / ticks_a_second as f64)?)
+}
+
+/// The first line of `/proc/stat`: user, nice, system, idle, iowait, irq, softirq, steal; idle and
+/// iowait are left out.
+fn busy_ticks(stat: &str) -> Option<i64> {
+    let fields = stat.lines().next()?.strip_prefix("cpu ")?.split_whitespace();
+    let ticks: Vec<i64> = fields.map_while(|field| field.parse().ok()).collect();
+    Some(ticks.get(..3)?.iter().chain(ticks.get(5..8)?).sum())
+}
+
 /// A numeric field of `/proc/PID/stat` by its number in proc(5); 3 is the first after the name.
 fn field(stat: &str, number: usize) -> Option<i64> {
     // The name in parentheses may hold anything, spaces and parentheses included.
@@ -110,6 +132,12 @@ mod tests {
         assert_eq!(field(stat, 4), Some(7));
         assert_eq!(field(stat, 14), Some(50));
         assert_eq!(field(stat, 15), Some(60));
+    }
+
+    #[test]
+    fn idle_time_and_waiting_for_disks_do_not_make_a_machine_busy() {
+        let stat = "cpu  1 20 300 9999 9999 4000 50000 600000 7 7\ncpu0 5 5 5 5 5 5 5 5 5 5\n";
+        assert_eq!(busy_ticks(stat), Some(654_321));
     }
 
     #[test]

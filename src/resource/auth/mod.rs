@@ -14,9 +14,9 @@ use std::time::{Duration, SystemTime};
 use nix::errno::Errno;
 use sha2::{Digest, Sha256};
 
-mod credentials;
+pub mod credentials;
 pub mod crypt;
-mod htpasswd;
+pub mod htpasswd;
 mod verified;
 
 use super::beneath::{Links, Root};
