@@ -1,34 +1,38 @@
 //! How `ssi` writes dates and sizes.
 
+use std::fmt::{self, Write};
 use std::time::SystemTime;
 
-use chrono::format::{Item, StrftimeItems};
 use chrono::{DateTime, Local, TimeZone, Utc};
 
 /// thttpd's.
 pub const DEFAULT_TIME: &str = "%a %b %e %T %Z %Y";
 
-/// `time` in the local zone by a strftime(3) format that [`is_valid`].
+/// `time` in the local zone by a strftime(3) format, or by the default one if it is not [valid](is_valid).
 pub fn local(time: SystemTime, format: &str) -> String {
-    written(&DateTime::<Local>::from(time), format)
+    let time = DateTime::<Local>::from(time);
+    written(&time, format).or_else(|| written(&time, DEFAULT_TIME)).unwrap_or_default()
 }
 
-/// `time` in UTC, which `%Z` calls GMT.
+/// The same in UTC, which `%Z` calls GMT.
 pub fn gmt(time: SystemTime, format: &str) -> String {
-    written(&DateTime::<Utc>::from(time), &format.replace("%Z", "GMT"))
+    let time = DateTime::<Utc>::from(time);
+    let named = |format: &str| written(&time, &format.replace("%Z", "GMT"));
+    named(format).or_else(|| named(DEFAULT_TIME)).unwrap_or_default()
 }
 
-/// Can a date be written by `format`? chrono panics over one that it does not know.
+/// Can a date be written by `format`? chrono panics over one that it does not know, and some that it
+/// knows it only reads.
 pub fn is_valid(format: &str) -> bool {
-    StrftimeItems::new(format).all(|item| !matches!(item, Item::Error))
+    written(&DateTime::<Utc>::UNIX_EPOCH, format).is_some()
 }
 
-fn written<Z: TimeZone>(time: &DateTime<Z>, format: &str) -> String
+fn written<Z: TimeZone>(time: &DateTime<Z>, format: &str) -> Option<String>
 where
-    Z::Offset: std::fmt::Display,
+    Z::Offset: fmt::Display,
 {
-    let format = if is_valid(format) { format } else { DEFAULT_TIME };
-    time.format(format).to_string()
+    let mut text = String::new();
+    write!(text, "{}", time.format(format)).ok().map(|()| text)
 }
 
 /// A size: exact, or in the largest unit of which there is a whole one.
@@ -53,6 +57,14 @@ mod tests {
         let time = SystemTime::UNIX_EPOCH + Duration::from_secs(1_500_000_000);
         assert_eq!(gmt(time, DEFAULT_TIME), "Fri Jul 14 02:40:00 GMT 2017");
         assert_eq!(gmt(time, "%Y-%m-%d"), "2017-07-14");
+    }
+
+    #[test]
+    fn a_format_that_chrono_only_reads_is_refused_like_an_unknown_one() {
+        for format in ["%#z", "%Q", "%"] {
+            assert!(!is_valid(format), "{format}");
+        }
+        assert_eq!(gmt(SystemTime::UNIX_EPOCH, "%#z"), "Thu Jan  1 00:00:00 GMT 1970");
     }
 
     #[test]
