@@ -92,7 +92,7 @@ impl Talk {
                 Next::Park(wait) | Next::Idle(wait) if wait.on == On::Readable => break,
                 Next::Park(wait) | Next::Idle(wait) => panic!("it waits for {:?}", wait.on),
                 Next::Close => {
-                    let _ = self.connection.socket().finish_sending();
+                    self.connection.socket().finish_sending();
                     self.over = true;
                 }
             }
