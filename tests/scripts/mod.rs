@@ -1,6 +1,7 @@
 //! Scripts (CGI) through the real server: what they get, what becomes of their output, and that
 //! nothing of them is left.
 
+mod companions;
 mod content;
 mod ending;
 mod load;
