@@ -62,7 +62,7 @@ pub struct Watcher {
     /// None where the system gives us no inotify.
     inotify: Option<Inotify>,
     known: Mutex<Known>,
-    /// Threads between reading the queue and having told what they read.
+    /// Threads that take events out of the queue and have not told of all of them yet.
     telling: AtomicUsize,
     born: Instant,
 }
@@ -196,17 +196,15 @@ impl Watcher {
     /// to tell of something.
     fn is_quiet(&self) -> bool {
         let Some(inotify) = &self.inotify else { return false };
+        // A buffer too small for any event takes none out: EAGAIN = the queue is empty, EINVAL = it is not.
+        if read(inotify.as_fd(), &mut [0]) == Err(Errno::EAGAIN) {
+            // What was taken out before is told of, unless somebody is at it now.
+            return self.telling.load(SeqCst) == 0;
+        }
         self.telling.fetch_add(1, SeqCst);
-        // A buffer too small for any event: EAGAIN = the queue is empty, EINVAL = it is not.
-        let quiet = match read(inotify.as_fd(), &mut [0]) {
-            Err(Errno::EAGAIN) => self.telling.load(SeqCst) == 1,
-            _ => {
-                self.tell(inotify);
-                false
-            }
-        };
+        self.tell(inotify);
         self.telling.fetch_sub(1, SeqCst);
-        quiet
+        false
     }
 
     fn tell(&self, inotify: &Inotify) {
