@@ -5,7 +5,6 @@
 use std::borrow::Cow;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
-use std::time::SystemTime;
 
 use super::draining::Draining;
 use super::errand::Errand;
@@ -105,7 +104,7 @@ fn serve(conn: &mut Connection, request: &Request<'_>, origin: Option<Origin>, d
     let decided = match decide(conn, request, vhost.as_deref(), desk) {
         // A script's redirect has no request to come back with: it is told to try later.
         Decision::Later(busy) if origin.is_some() => {
-            let policy = desk.site.policy(vhost.as_deref(), SystemTime::now());
+            let policy = desk.site.policy(vhost.as_deref(), desk.now.wall);
             Decided { response: refusal_page(&busy, request, &policy), user: None, pacer: None }
         }
         Decision::Respond(decided) => decided,
@@ -161,7 +160,7 @@ fn decide(conn: &Connection, request: &Request<'_>, vhost: Option<&str>, desk: &
     #[cfg(debug_assertions)]
     super::mishap::happen_at(request.target);
     let site = &*desk.site;
-    let policy = site.policy(vhost, SystemTime::now());
+    let policy = site.policy(vhost, desk.now.wall);
     if let Some(refusal) = &conn.refusal {
         return refusal_page(refusal, request, &policy).into();
     }
@@ -221,7 +220,7 @@ fn after(conn: &Connection, request: &Request<'_>, response: &Response, desk: &D
 /// Answers bytes that are no request we serve, and ends the connection.
 pub fn refuse(conn: &mut Connection, refused: &Refused<'_>, desk: &mut Desk) -> Step {
     let site = Arc::clone(&desk.site);
-    let policy = site.policy(None, SystemTime::now());
+    let policy = site.policy(None, desk.now.wall);
     let url = refused.line.map_or(&b""[..], |line| line.target);
     let response = error::page(&refused.rejection, url, policy.pages, None);
     let peer = Arc::clone(&conn.peer_text);
@@ -235,7 +234,7 @@ pub fn refuse(conn: &mut Connection, refused: &Refused<'_>, desk: &mut Desk) -> 
 /// Answers an errand that its script cannot answer, or not any more.
 pub fn fail(conn: &mut Connection, errand: &Errand, rejection: &Rejection, desk: &mut Desk) -> Step {
     let site = Arc::clone(&desk.site);
-    let policy = site.policy(None, SystemTime::now());
+    let policy = site.policy(None, desk.now.wall);
     let peer = Arc::clone(&conn.peer_text);
     let entry = errand.record.entry(&peer, 0);
     let response = error::page(rejection, entry.target, policy.pages, entry.vhost);
@@ -338,7 +337,7 @@ impl Reply {
 /// One exchange is over.
 pub fn record_now(desk: &Desk, entry: &AccessEntry<'_>) {
     desk.site.stats.answered(entry.status, entry.bytes);
-    desk.site.log.record(entry);
+    desk.site.log.record(entry, desk.now.wall);
 }
 
 impl Outcome {

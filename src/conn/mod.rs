@@ -16,7 +16,7 @@
 use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use crate::request::Rejection;
 use crate::resource::watch::Inquiry;
@@ -30,6 +30,7 @@ mod input;
 mod lingering;
 #[cfg(debug_assertions)]
 mod mishap;
+mod moment;
 mod outgoing;
 mod reading;
 mod receiving;
@@ -42,6 +43,7 @@ pub mod wait;
 use draining::Draining;
 use input::Input;
 use lingering::Lingering;
+use moment::Moment;
 use reading::Reading;
 use receiving::Receiving;
 use relaying::Relaying;
@@ -110,6 +112,8 @@ pub struct Desk {
     pub patience: Duration,
     /// Whether the kernel was asked for changes on disk since the requests at hand arrived.
     pub inquiry: Inquiry,
+    /// When the bytes at hand came.
+    now: Moment,
     /// To be called before anything that may take long: others go on meanwhile.
     slow: Rc<dyn Fn()>,
     clock: Clock,
@@ -120,10 +124,18 @@ pub struct Desk {
 impl Desk {
     /// A workplace under `site`; `slow` is called before anything that may take long.
     pub fn new(site: Arc<Site>, patience: Duration, slow: Rc<dyn Fn()>) -> Desk {
-        let clock = Clock::new(SystemTime::now(), &site.head_policy);
+        let now = Moment::now();
+        let clock = Clock::new(now.wall, &site.head_policy);
         let input = Input::with_room_for(site.config.limits.head);
         let output = Vec::with_capacity(8192);
-        Desk { site, draining: false, patience, inquiry: Inquiry::default(), slow, clock, input, output }
+        let inquiry = Inquiry::default();
+        Desk { site, draining: false, patience, inquiry, now, slow, clock, input, output }
+    }
+
+    /// Bytes have come, or may have: what was known of the time is out of date.
+    fn look_at_clock(&mut self) {
+        self.now = Moment::now();
+        self.clock.advance(self.now.wall, &self.site.head_policy);
     }
 
     /// Changes to another configuration, between turns.
@@ -193,7 +205,7 @@ impl Connection {
             self.abandon(desk);
             return Next::Close;
         }
-        desk.clock.advance(SystemTime::now(), &desk.site.head_policy);
+        desk.look_at_clock();
         let mut share = Share::whole();
         let mut wake = wake;
         loop {
@@ -238,11 +250,11 @@ impl Connection {
         let life = config.timeouts.keepalive_total;
         !desk.draining
             && (most == 0 || self.served + 1 < most)
-            && (life.is_zero() || self.accepted.elapsed() < life)
+            && (life.is_zero() || desk.now.since(self.accepted) < life)
     }
 }
 
 /// A wait for bytes from the client.
-fn readable_within(limit: Duration) -> Wait {
-    Wait { on: On::Readable, until: Instant::now() + limit }
+fn readable_within(limit: Duration, desk: &Desk) -> Wait {
+    Wait { on: On::Readable, until: desk.now.instant + limit }
 }

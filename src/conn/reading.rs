@@ -74,6 +74,7 @@ impl Reading {
             let progress = input.fill(&mut conn.socket, patience.take());
             if std::mem::replace(&mut is_news, true) {
                 desk.inquiry.expire();
+                desk.look_at_clock();
             }
             match progress {
                 Progress::Moved(_) => {}
@@ -107,11 +108,11 @@ impl Reading {
         }
         let limit = desk.site.config.timeouts.head;
         let left = if nothing_begun {
-            limit.saturating_sub(conn.accepted.elapsed())
+            limit.saturating_sub(desk.now.since(conn.accepted))
         } else {
-            limit.saturating_sub(self.first_byte.get_or_insert_with(Instant::now).elapsed())
+            limit.saturating_sub(desk.now.since(*self.first_byte.get_or_insert(desk.now.instant)))
         };
-        Step::Wait(Phase::Reading(self), readable_within(left))
+        Step::Wait(Phase::Reading(self), readable_within(left, desk))
     }
 
     /// Between two requests of a persistent connection.
@@ -122,9 +123,9 @@ impl Reading {
         let timeouts = &desk.site.config.timeouts;
         let mut limit = timeouts.keepalive;
         if !timeouts.keepalive_total.is_zero() {
-            limit = limit.min(timeouts.keepalive_total.saturating_sub(conn.accepted.elapsed()));
+            limit = limit.min(timeouts.keepalive_total.saturating_sub(desk.now.since(conn.accepted)));
         }
-        Step::Idle(Phase::Reading(self), readable_within(limit.max(Duration::from_millis(1))))
+        Step::Idle(Phase::Reading(self), readable_within(limit.max(Duration::from_millis(1)), desk))
     }
 
     /// An idle connection is closed without a word; half a head is told that it came too slowly.

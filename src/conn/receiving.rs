@@ -88,7 +88,7 @@ impl Receiving {
         match came {
             Came::Whole => self.errand.start(self.spool, conn, desk),
             Came::Part => {
-                let wait = readable_within(desk.site.config.timeouts.body);
+                let wait = readable_within(desk.site.config.timeouts.body, desk);
                 Step::Wait(Phase::Receiving(self), wait)
             }
             Came::Turn => Step::Yield(Phase::Receiving(self)),

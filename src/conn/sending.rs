@@ -137,6 +137,6 @@ impl Sending {
     pub fn record(&self, conn: &Connection, desk: &Desk) {
         let entry = self.record.entry(&conn.peer_text, self.content);
         desk.site.stats.answered(entry.status, entry.bytes);
-        desk.site.log.record(&entry);
+        desk.site.log.record(&entry, desk.now.wall);
     }
 }

@@ -117,14 +117,15 @@ impl AccessLog {
             .map(drop)
     }
 
-    /// Records one exchange: no system call, no allocation, no wait but for another recorder.
-    pub fn record(&self, entry: &AccessEntry<'_>) {
+    /// Records one exchange, over at `time`: no system call, no allocation, no wait but for another
+    /// recorder.
+    pub fn record(&self, entry: &AccessEntry<'_>, time: SystemTime) {
         if self.kind == Kind::Off {
             return;
         }
         DRAFT.with_borrow_mut(|(line, date)| {
             line.clear();
-            entry.write(if self.kind == Kind::Dated { date.at(now()) } else { b"" }, line);
+            entry.write(if self.kind == Kind::Dated { date.at(unix(time)) } else { b"" }, line);
             self.shared.append(line);
         });
     }
@@ -246,8 +247,8 @@ pub(super) fn count_lines(lines: &[u8]) -> u64 {
     lines.iter().filter(|&&byte| byte == b'\n').count() as u64
 }
 
-fn now() -> i64 {
-    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs().cast_signed())
+fn unix(time: SystemTime) -> i64 {
+    time.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs().cast_signed())
 }
 
 #[cfg(test)]

@@ -30,7 +30,7 @@ const CHUNKS: usize = 1024;
 
 /// Events taken from the set at once. The connections behind them are served one after another, so
 /// many would make the last of them wait; few cost a system call each.
-const BATCH: usize = 8;
+const BATCH: usize = 32;
 
 /// Key of the bell in the set.
 const BELL: u64 = u64::MAX;

@@ -85,12 +85,18 @@ fn request_line<'b>(bytes: &'b [u8], limits: &Limits) -> Result<Parsed<RequestLi
     // Room for the longest target, a method and a version.
     let longest = limits.target + 64;
     let window = &bytes[..bytes.len().min(longest.min(limits.head) + 2)];
-    let Some(end) = window.iter().position(|&b| b == b'\n') else {
-        return unended(bytes, longest, limits);
-    };
-    let line = &bytes[..end];
-    let line = line.strip_suffix(b"\r").unwrap_or(line);
-    Ok(Parsed::Complete(words(line)?, end + 1))
+    // The first control character ends a line, or is one that no line may hold.
+    let end = window.iter().position(|&b| is_control(b)).unwrap_or(window.len());
+    match &window[end..] {
+        [b'\r', b'\n', ..] => Ok(Parsed::Complete(words(&window[..end])?, end + 2)),
+        [b'\n', ..] => Ok(Parsed::Complete(words(&window[..end])?, end + 1)),
+        _ if !window.contains(&b'\n') => unended(bytes, longest, limits),
+        _ => Err(Rejection::malformed("The request line holds a control character.")),
+    }
+}
+
+fn is_control(b: u8) -> bool {
+    b < b' ' || b == 0x7f
 }
 
 /// A line whose end is not here yet: is it worth waiting for?
@@ -111,11 +117,8 @@ fn not_http() -> Rejection {
     Rejection::malformed("The request line is not HTTP: it must be a method, a target and a version.")
 }
 
-/// Method SP target [SP version]; single spaces, no other blanks or controls (RFC 9112 §3).
+/// Method SP target [SP version]; single spaces and no other blanks (RFC 9112 §3).
 fn words(line: &[u8]) -> Result<RequestLine<'_>, Rejection> {
-    if line.iter().any(|&b| b < b' ' || b == 0x7f) {
-        return Err(Rejection::malformed("The request line holds a control character."));
-    }
     let mut words = line.split(|&b| b == b' ');
     let (Some(method_text), Some(target)) = (words.next(), words.next()) else { return Err(not_http()) };
     if method_text.is_empty() || !method_text.iter().copied().all(is_token_byte) || target.is_empty() {
@@ -147,7 +150,30 @@ fn version(text: &[u8]) -> Result<(Version, &str), Rejection> {
 
 /// tchar of RFC 9110 §5.6.2.
 fn is_token_byte(b: u8) -> bool {
-    b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b)
+    const TOKEN: [bool; 256] = alphanumeric_or(b"!#$%&'*+-.^_`|~");
+    TOKEN[usize::from(b)]
+}
+
+/// What the names of hosts are made of.
+fn is_host_byte(b: u8) -> bool {
+    const HOST: [bool; 256] = alphanumeric_or(b"-._~!$&'()*+,;=%");
+    HOST[usize::from(b)]
+}
+
+/// A table of letters, digits and `others`: every byte of every head is looked up in one.
+const fn alphanumeric_or(others: &[u8]) -> [bool; 256] {
+    let mut table = [false; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        table[byte] = (byte as u8).is_ascii_alphanumeric();
+        byte += 1;
+    }
+    let mut at = 0;
+    while at < others.len() {
+        table[others[at] as usize] = true;
+        at += 1;
+    }
+    table
 }
 
 fn field_lines<'b>(bytes: &'b [u8], limits: &Limits) -> Result<Parsed<Fields<'b>>, Rejection> {
@@ -244,21 +270,18 @@ fn host<'b>(
 /// called: no slash, no leading dot, no blanks or markup (thttpd's rule, made strict).
 fn host_name(value: &[u8]) -> Result<&str, Rejection> {
     let bad = || Rejection::malformed("The request's host is not a valid name or address.");
-    let text = std::str::from_utf8(value).map_err(|_| bad())?;
-    let name_end = match text.strip_prefix('[') {
-        Some(_) => text.find(']').ok_or_else(bad)? + 1,
-        None => text.find(':').unwrap_or(text.len()),
+    let position = |byte| value.iter().position(|&b| b == byte);
+    let name_end = match value.first() {
+        Some(b'[') => position(b']').ok_or_else(bad)? + 1,
+        _ => position(b':').unwrap_or(value.len()),
     };
-    let (name, port) = text.split_at(name_end);
+    let (name, port) = value.split_at(name_end);
+    let name = std::str::from_utf8(name).map_err(|_| bad())?;
     let port_is_fine = port.is_empty()
-        || port.strip_prefix(':').is_some_and(|digits| digits.bytes().all(|b| b.is_ascii_digit()));
+        || port.strip_prefix(b":").is_some_and(|digits| digits.iter().all(u8::is_ascii_digit));
     let name_is_fine = match name.strip_prefix('[').and_then(|n| n.strip_suffix(']')) {
         Some(literal) => literal.parse::<std::net::Ipv6Addr>().is_ok(),
-        None => {
-            !name.is_empty()
-                && !name.starts_with('.')
-                && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=%".contains(&b))
-        }
+        None => !name.is_empty() && !name.starts_with('.') && name.bytes().all(is_host_byte),
     };
     if port_is_fine && name_is_fine { Ok(name) } else { Err(bad()) }
 }

@@ -80,19 +80,31 @@ pub struct Watched {
 /// Whether the kernel has been asked since the requests at hand arrived: one question serves all that
 /// came in the same batch.
 #[derive(Debug, Default)]
-pub struct Inquiry(Cell<bool>);
+pub struct Inquiry {
+    /// The answer was: nothing has changed.
+    quiet: Cell<bool>,
+    /// The watcher's age when it was asked for.
+    age: Cell<Option<u64>>,
+}
 
 impl Inquiry {
     /// Other requests are at hand.
     pub fn expire(&self) {
-        self.0.set(false);
+        self.quiet.set(false);
+        self.age.set(None);
     }
 
     fn or(&self, ask: impl FnOnce() -> bool) -> bool {
-        if !self.0.get() {
-            self.0.set(ask());
+        if !self.quiet.get() {
+            self.quiet.set(ask());
         }
-        self.0.get()
+        self.quiet.get()
+    }
+
+    fn age_or(&self, ask: impl FnOnce() -> u64) -> u64 {
+        let age = self.age.get().unwrap_or_else(ask);
+        self.age.set(Some(age));
+        age
     }
 }
 
@@ -175,8 +187,8 @@ impl Watcher {
 
     /// Has nothing changed since the outcome was last found to hold?
     pub fn is_unchanged(&self, watched: &Watched, inquiry: &Inquiry) -> bool {
-        let trusted =
-            self.age().saturating_sub(watched.checked.load(SeqCst)) < TRUSTED_FOR.as_millis() as u64;
+        let age = inquiry.age_or(|| self.age());
+        let trusted = age.saturating_sub(watched.checked.load(SeqCst)) < TRUSTED_FOR.as_millis() as u64;
         trusted && inquiry.or(|| self.is_quiet()) && watched.changes() == watched.seen.load(SeqCst)
     }
 

@@ -23,14 +23,16 @@ pub enum Verdict {
 pub fn evaluate(fields: &Fields<'_>, representation: &Representation) -> Verdict {
     let unmet = match matches(fields, "If-Match", representation, Comparison::Strong) {
         Some(matched) => !matched,
-        None => date(fields, "If-Unmodified-Since").is_some_and(|date| representation.modified > date),
+        None => date(fields, "If-Unmodified-Since", representation)
+            .is_some_and(|date| representation.modified > date),
     };
     if unmet {
         return Verdict::Failed;
     }
     let had = match matches(fields, "If-None-Match", representation, Comparison::Weak) {
         Some(matched) => matched,
-        None => date(fields, "If-Modified-Since").is_some_and(|date| representation.modified <= date),
+        None => date(fields, "If-Modified-Since", representation)
+            .is_some_and(|date| representation.modified <= date),
     };
     if had { Verdict::NotModified } else { Verdict::Proceed }
 }
@@ -60,8 +62,8 @@ fn matches(
     representation: &Representation,
     comparison: Comparison,
 ) -> Option<bool> {
-    let own = Tag::parse(representation.etag.as_bytes()).map(|(tag, _)| tag);
     let matched = |value: &[u8]| {
+        let own = Tag::parse(representation.etag.as_bytes()).map(|(tag, _)| tag);
         value.trim_ascii() == b"*"
             || Tags(value).any(|tag| {
                 own.is_some_and(|own| {
@@ -113,11 +115,15 @@ impl<'v> Iterator for Tags<'v> {
 }
 
 /// The date in a field that must be there exactly once to count (RFC 9110 §13.1.3).
-fn date(fields: &Fields<'_>, name: &str) -> Option<SystemTime> {
+fn date(fields: &Fields<'_>, name: &str, representation: &Representation) -> Option<SystemTime> {
     let mut values = fields.all(name);
     let value = values.next()?;
     if values.next().is_some() {
         return None;
+    }
+    // Nearly every client sends back what it was sent.
+    if value == representation.last_modified.as_bytes() {
+        return Some(representation.modified);
     }
     parse_date(value)
 }

@@ -213,8 +213,10 @@ pub fn field(out: &mut Vec<u8>, name: &str, value: &[u8]) {
     out.extend_from_slice(b": ");
     let start = out.len();
     out.extend_from_slice(value);
-    for byte in &mut out[start..] {
-        if byte.is_ascii_control() && *byte != b'\t' {
+    let is_bad = |byte: u8| byte.is_ascii_control() && byte != b'\t';
+    // Without an early exit the compiler checks many bytes at a time; nearly all values are clean.
+    if value.iter().fold(false, |found, &byte| found | is_bad(byte)) {
+        for byte in out[start..].iter_mut().filter(|byte| is_bad(**byte)) {
             *byte = b' ';
         }
     }

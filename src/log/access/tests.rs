@@ -3,6 +3,7 @@ use std::fs::{self, File};
 use std::io::Read;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use nix::sys::stat::Mode;
 use nix::unistd::mkfifo;
@@ -39,7 +40,7 @@ fn nobody() -> User {
 
 /// Records an exchange that `target` tells from all others.
 fn record(log: &AccessLog, target: &str) {
-    log.record(&AccessEntry {
+    let entry = AccessEntry {
         peer: "127.0.0.1",
         user: None,
         method: "GET",
@@ -50,7 +51,8 @@ fn record(log: &AccessLog, target: &str) {
         bytes: 6,
         referer: b"",
         agent: b"",
-    });
+    };
+    log.record(&entry, SystemTime::now());
 }
 
 /// The targets of all lines, each line checked to be whole.
