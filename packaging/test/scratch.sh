@@ -141,7 +141,8 @@ runs_as() {
 		grep -qP "^Uid:\t$uid\t$uid\t$uid\t$uid$" "/proc/$pid/status"
 }
 
-no_server() { ! pgrep --exact thttpd; }
+# One that has ended is gone, though pid 1 here, a shell, may be yet to wait for it.
+no_server() { ! pgrep --runstates D,R,S,T --exact thttpd; }
 
 # Every file of the scratch system that differs from the lower one, but for the package manager's
 # own books and caches.
