@@ -22,6 +22,7 @@ use crate::log::syslog::{self, Echo};
 use crate::net::Server;
 use crate::response::SERVER;
 use crate::site::Site;
+use crate::sys::memory;
 use crate::sys::systemd::{self, Notify};
 use crate::sys::zone;
 use crate::throttle::Throttles;
@@ -91,6 +92,7 @@ enum Sockets {
 /// The first step that fails; the process must end.
 pub fn start(config: &Arc<Config>, reread: &[PathBuf]) -> Result<Option<Running>, Failure> {
     zone::fix();
+    memory::share_one_arena();
     let prepared = prepare(config)?;
     if let Some(dir) = &config.dir {
         enter("chdir", dir, "-d")?;

@@ -5,7 +5,6 @@
 //! thttpd's, with the index file's own links checked like any other's.
 
 use std::borrow::Cow;
-use std::cell::Cell;
 use std::fs::File;
 use std::io;
 use std::io::ErrorKind;
@@ -18,8 +17,9 @@ use nix::errno::Errno;
 use nix::sys::stat::{FileStat, Mode, SFlag, fstat};
 
 use super::beneath::Links;
-use super::cache::{Entry, Place, Snapshot};
+use super::cache::Entry;
 use super::path::{Expanded, Unexpandable, expand, split};
+use super::place::{Footing, Snapshot};
 use super::watch::Inquiry;
 use super::{
     Content, Denied, Directory, Explain, FileFacts, Found, Representation, Resolver, Resource, Script,
@@ -58,9 +58,9 @@ impl Resolver {
             if expanded.name.is_empty() { Arc::from(&b"."[..]) } else { Arc::from(&expanded.name[..]) };
         let is_dir = kind(&meta) == SFlag::S_IFDIR;
         // Looked at before anything in it: what changes from here on makes the outcome not be kept.
-        let place =
-            self.cache.place(&self.root, if is_dir { &expanded.name } else { split(&expanded.name).0 });
-        let asked = Asked { question, name: &name, throttle_name, place: Cell::new(place) };
+        let dir = if is_dir { &expanded.name } else { split(&expanded.name).0 };
+        let footing = self.cache.footing(&self.root, dir, question.inquiry);
+        let asked = Asked { question, name: &name, throttle_name, footing };
         if !is_dir {
             let chosen = Chosen { expanded: &expanded, seen: &meta, is_index: false, protected: false };
             return self.file(&asked, chosen, say);
@@ -115,7 +115,7 @@ impl Resolver {
 
     fn file(&self, asked: &Asked<'_>, chosen: Chosen<'_>, say: Explain<'_>) -> Result<Found, Denied> {
         let (dir, _) = split(&chosen.expanded.name);
-        let user = self.authorize(asked.question, dir)?;
+        let user = self.authorize_in(asked, dir)?;
         if let Some(user) = &user {
             say(format_args!("password file in {}: user {}", shown(dir), shown(user)));
         }
@@ -124,6 +124,19 @@ impl Resolver {
             Ok(resource) => Ok(Found { resource, user, name: Arc::clone(&asked.throttle_name) }),
             Err(denied) => Err(Denied { user, ..denied }),
         }
+    }
+
+    /// Credentials for a file in `dir`; nothing is opened where that is known to hold no password file.
+    fn authorize_in(&self, asked: &Asked<'_>, dir: &[u8]) -> Result<Option<Box<[u8]>>, Denied> {
+        let footing = asked.footing.as_ref().filter(|_| !self.config.global_passwd);
+        if footing.is_some_and(|footing| footing.shows_unprotected(dir)) {
+            return Ok(None);
+        }
+        let user = self.authorize(asked.question, dir)?;
+        if let (Some(footing), None) = (footing, &user) {
+            footing.note_unprotected(&self.root, dir);
+        }
+        Ok(user)
     }
 
     /// What is behind the credentials of a file.
@@ -179,9 +192,14 @@ impl Resolver {
         } else {
             asked.name.strip_suffix(b"/").unwrap_or(asked.name).into()
         };
+        let footing = asked.footing.as_ref()?;
+        // A link that may become a password file is no part of what a snapshot has.
+        let is_whole = file.protected || self.config.global_passwd || footing.shows_unprotected(dir);
+        if !is_whole {
+            return None;
+        }
         // An index file that lives in another directory would need both watched.
-        let snapshot = asked.place.take()?.snapshot(&self.root, &file.expanded.name, &probe, opened)?;
-        snapshot.is_of(opened).then_some(snapshot)
+        footing.snapshot(&self.root, &file.expanded.name, &probe, opened)
     }
 
     /// Opens what was `seen` under this name.
@@ -244,7 +262,7 @@ struct Asked<'r> {
     name: &'r [u8],
     throttle_name: Arc<[u8]>,
     /// The directory that has a say, as it was before anything in it was looked at.
-    place: Cell<Option<Place>>,
+    footing: Option<Footing>,
 }
 
 /// The file that is to be served, if it may be.

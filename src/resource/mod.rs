@@ -20,6 +20,7 @@ pub mod index;
 pub mod lookup;
 pub mod mime;
 pub mod path;
+pub mod place;
 pub mod referrer;
 pub mod representation;
 pub mod vhost;

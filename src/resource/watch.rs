@@ -70,7 +70,7 @@ pub struct Watcher {
 /// A directory and all above it, as one remembered outcome depends on them.
 #[derive(Debug)]
 pub struct Watched {
-    chain: Box<[Arc<Directory>]>,
+    chain: Arc<[Arc<Directory>]>,
     /// Sum of changes under which the outcome was last found to hold.
     seen: AtomicU64,
     /// When that was, in milliseconds of the watcher's life.
@@ -109,6 +109,15 @@ impl Inquiry {
 }
 
 impl Watched {
+    /// The same directories, for an outcome that holds as of the same moment.
+    pub fn again(&self) -> Watched {
+        self.as_of(self.seen.load(SeqCst), self.checked.load(SeqCst))
+    }
+
+    fn as_of(&self, seen: u64, checked: u64) -> Watched {
+        Watched { chain: Arc::clone(&self.chain), seen: seen.into(), checked: checked.into() }
+    }
+
     /// Changes so far in all these directories: it only grows.
     fn changes(&self) -> u64 {
         self.chain.iter().map(|directory| directory.changes.load(SeqCst)).sum()
@@ -138,7 +147,7 @@ impl Watcher {
         if !dir.is_empty() {
             names.push(b"");
         }
-        let chain: Option<Box<[_]>> = names.into_iter().map(|name| self.watch_one(root, name)).collect();
+        let chain: Option<Arc<[_]>> = names.into_iter().map(|name| self.watch_one(root, name)).collect();
         let watched = Watched { chain: chain?, seen: AtomicU64::new(0), checked: AtomicU64::new(0) };
         watched.seen.store(watched.changes(), SeqCst);
         watched.checked.store(self.age(), SeqCst);
@@ -190,6 +199,13 @@ impl Watcher {
         let age = inquiry.age_or(|| self.age());
         let trusted = age.saturating_sub(watched.checked.load(SeqCst)) < TRUSTED_FOR.as_millis() as u64;
         trusted && inquiry.or(|| self.is_quiet()) && watched.changes() == watched.seen.load(SeqCst)
+    }
+
+    /// The same directories as of now, if nothing has changed.
+    pub fn unchanged(&self, watched: &Watched, inquiry: &Inquiry) -> Option<Watched> {
+        // What others confirm from here on must not count for us.
+        let now = watched.again();
+        self.is_unchanged(&now, inquiry).then_some(now)
     }
 
     /// The outcome was looked up anew and held: what `look` says counts from before the look.

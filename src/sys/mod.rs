@@ -3,6 +3,7 @@
 pub mod fd;
 pub mod fork;
 pub mod ids;
+pub mod memory;
 pub mod process;
 pub mod socket;
 pub mod systemd;

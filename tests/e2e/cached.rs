@@ -80,3 +80,16 @@ fn a_better_index_file_is_chosen_as_soon_as_it_is_there() {
     tree.file("sub/index.html", "first");
     assert_eq!(client.get("/sub/").text(), "first");
 }
+
+#[test]
+fn a_password_file_that_a_waiting_link_leads_to_protects_as_soon_as_it_is_there() {
+    let tree = Tree::new();
+    let server = Server::start(&tree, &[]);
+    let mut client = server.connect();
+    tree.file("sub/a.txt", "one");
+    tree.link("../passwords/sub", "sub/.htpasswd");
+    tree.dir_in("passwords");
+    warm(&mut client, "/sub/a.txt");
+    tree.file("passwords/sub", "u:x\n");
+    assert_eq!(client.get("/sub/a.txt").status, 401);
+}
