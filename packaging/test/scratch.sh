@@ -48,7 +48,7 @@ minimal_root() {
 	if [ ! -d "$root" ]; then
 		mkdir -p "$TOP/target/test"
 		mmdebstrap --quiet --variant=minbase --skip=output/mknod,output/dev \
-			--include=logrotate,sysvinit-utils,sysv-rc,procps,init-system-helpers \
+			--include=logrotate,sysvinit-utils,procps,init-system-helpers \
 			bookworm "$root.tmp" >&2
 		mv "$root.tmp" "$root"
 	fi
