@@ -249,6 +249,7 @@ manifest() {
 	local pod=$WORK/pod args probe user
 	mkdir "$pod"
 	check "manifest: is right" "$HERE/pod" "$TOP/packaging/container/kubernetes/thttpd.yaml" "$pod"
+	[ -e "$pod/volume" ] || return
 	mapfile -t args <"$pod/args"
 	mapfile -t probe <"$pod/probe"
 	user=$(cat "$pod/user")
