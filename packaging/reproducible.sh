@@ -13,7 +13,11 @@ export LC_ALL=C TZ=UTC
 umask 022
 
 RUSTFLAGS="${RUSTFLAGS:-} --remap-path-prefix=$ROOT=/src/thttpd"
+# Last match wins: what a panic says is `nix-0.32.0/src/…`, short, and with no registry's name in it.
 RUSTFLAGS+=" --remap-path-prefix=${CARGO_HOME:-$HOME/.cargo}=/cargo"
+for registry in "${CARGO_HOME:-$HOME/.cargo}"/registry/src/*/; do
+	RUSTFLAGS+=" --remap-path-prefix=${registry%/}=/cargo"
+done
 RUSTFLAGS+=" --remap-path-prefix=$(rustc --print sysroot)=/rust"
 export RUSTFLAGS
 

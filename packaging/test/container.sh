@@ -3,17 +3,30 @@
 #
 # Builds the image twice, holds the two against each other and the sizes against their limits, unpacks
 # it, and runs it with its own entry point as container engines do: chroot into a directory with
-# nothing else, namespaces of its own, as root and not, with a read-only root, without capabilities.
+# nothing else, namespaces of its own, as root and not, with a read-only root, without capabilities, and as the Kubernetes manifest says.
 # Needs root and what packaging/test/install-tools installs.
 # shellcheck source=packaging/test/scratch.sh
 . "$(dirname "$0")/scratch.sh"
 need capsh libcap2-bin
 need python3 python3
+python3 -c "import yaml" || need yaml python3-yaml
+
+# The image a second time, in DIRECTORY: compiled anew, from a copy of the source in another place.
+again() {
+	local copy status
+	copy=$(mktemp -d)
+	tar -C "$TOP" -c Cargo.toml Cargo.lock src packaging tests/main.rs | tar -C "$copy" -x
+	SOURCE_DATE_EPOCH=${SOURCE_DATE_EPOCH:-$(git -C "$TOP" log -1 --format=%ct)} \
+		CARGO_TARGET_DIR=$copy/target "$copy/packaging/container/build" "$1"
+	status=$?
+	rm -r "$copy"
+	return $status
+}
 
 [ $# -gt 0 ] || {
 	image=$TOP/target/image
 	check "the image is within its limits" "$TOP/packaging/container/build"
-	check "is built again" "$TOP/packaging/container/build" "$image-again"
+	check "it is built again" again "$image-again"
 	check "is the same, byte for byte" cmp "$image/thttpd-image.tar" "$image-again/thttpd-image.tar"
 	check "so is its OCI layout" diff -r "$image/oci" "$image-again/oci"
 	rm -rf "$image-again"
@@ -40,7 +53,7 @@ unpack() {
 }
 
 # run [USER] -- [FLAGS...]: the image as `docker run [--user USER --cap-drop ALL] IMAGE FLAGS` runs it,
-# process 1 of its own process namespace. Leaves CONTAINER (and INSIDE, its process 1 as seen from here),
+# process 1 of its own process namespace, with ENVIRONMENT alone. Leaves CONTAINER (and INSIDE, its process 1 as seen from here),
 # and what it says in LOG.
 run() {
 	local user=()
@@ -50,7 +63,7 @@ run() {
 	: >"$LOG"
 	# The shell that capsh starts is the first word of the entry point, with the others behind it.
 	unshare --pid --fork --kill-child --ipc --uts --mount \
-		setpriv --no-new-privs env -i /usr/sbin/capsh "--chroot=$ROOT" "${user[@]}" \
+		setpriv --no-new-privs env -i "${ENVIRONMENT[@]}" /usr/sbin/capsh "--chroot=$ROOT" "${user[@]}" \
 		"--shell=${ENTRYPOINT[0]}" -- "${ENTRYPOINT[@]:1}" "$@" >>"$LOG" 2>&1 &
 	CONTAINER=$!
 	eventually 5 pgrep --parent $CONTAINER
@@ -91,6 +104,7 @@ quiet() {
 }
 
 IMAGE=$1
+ENVIRONMENT=()
 # In memory, with a file system of its own, so that it can be made read-only.
 WORK=$SCRATCH/tmp
 ROOT=$WORK/root
@@ -123,6 +137,30 @@ another_folder() {
 	end USR1
 	check "-d /docs: ends on USR1" test $STATUS = 0
 	rm -r "$ROOT/docs"
+}
+
+# The line that people know from that image, but for the time.
+log_line() {
+	local line
+	mkdir "$ROOT/docs"
+	head -c 1351 /dev/zero >"$ROOT/docs/index.html"
+	ENVIRONMENT=(TZ=EST5)
+	run -- -d /docs -D -l "$1" -p 8080
+	ENVIRONMENT=()
+	eventually 5 curl --silent --fail --output "$WORK/page" --user-agent curl/7.37.0 http://127.0.0.1:8080/
+	line='127.0.0.1 - - [04/Jan/2015:16:44:26 -0500] "GET / HTTP/1.1" 200 1351 "" "curl/7.37.0"'
+	check "-l $1: prints the very line" eventually 5 dated "$line"
+	end TERM
+	rm -r "$ROOT/docs"
+}
+
+# The log has LINE, with a time that is now or was a moment ago.
+dated() {
+	local now
+	now=$(LC_ALL=C TZ=EST5 date --date="$(tail -n 1 "$LOG" | sed 's/.*\[\([^:]*\):\([^ ]*\) -0500\].*/\1 \2 -0500/; s,/, ,g')" +%s) || return
+	[ $((EPOCHSECONDS - now)) -le 60 ] || { cat "$LOG"; return 1; }
+	sed 's,\[[0-9]*/[A-Z][a-z]*/[0-9:]* -0500\],[04/Jan/2015:16:44:26 -0500],' "$LOG" | grep -qxF -- "$1" ||
+		{ cat "$LOG"; return 1; }
 }
 
 not_root() {
@@ -178,6 +216,55 @@ config_map() {
 	rm -r "$map"
 }
 
+# What leaves its script's process group outlives it as the child of process 1, which has to take
+# note of its end.
+orphans() {
+	local programs=(/bin/dash /bin/sleep /usr/bin/setsid) libraries
+	mapfile -t libraries < <(ldd "${programs[@]}" | grep -o '/[^ ]*\.so[^ ]*' | sort -u)
+	cp --parents --dereference "${programs[@]}" "${libraries[@]}" "$ROOT"
+	mkdir "$ROOT/www/cgi-bin"
+	cat >"$ROOT/www/cgi-bin/leave" <<-'END'
+		#!/bin/dash
+		/usr/bin/setsid --fork /bin/dash -c 'echo left; exec /bin/sleep 1 <&- >&- 2>&-' | {
+			read -r line
+			echo "Content-Type: text/plain"
+			echo
+			echo "$line"
+		}
+	END
+	chmod 755 "$ROOT/www/cgi-bin/leave"
+	run -- -c 'cgi-bin/*'
+	check "process 1: runs a script" eventually 5 page_has http://127.0.0.1/cgi-bin/leave left
+	check "process 1: is the parent of what it leaves" eventually 5 pgrep --parent "$INSIDE" --exact sleep
+	check "process 1: takes note of its end" eventually 5 childless
+	end TERM
+	(cd "$ROOT" && rm -r www/cgi-bin bin usr lib*)
+}
+
+# A child that has ended and was not waited for is a child still.
+childless() { ! pgrep --list-name --parent "$INSIDE" --exact sleep; }
+
+# The Kubernetes manifest: its arguments, user, volume and probes, under its restrictions.
+manifest() {
+	local pod=$WORK/pod args probe user
+	mkdir "$pod"
+	check "manifest: is right" "$HERE/pod" "$TOP/packaging/container/kubernetes/thttpd.yaml" "$pod"
+	[ -e "$pod/volume" ] || return
+	mapfile -t args <"$pod/args"
+	mapfile -t probe <"$pod/probe"
+	user=$(cat "$pod/user")
+	mv "$pod/volume" "$ROOT$(cat "$pod/mount")"
+	check "manifest: its arguments mean something" chroot --userspec="$user:$user" "$ROOT" "${ENTRYPOINT[@]}" "${args[@]}" --check
+	check "manifest: its probe fails before there is a server" refused chroot "$ROOT" "${probe[@]}"
+	mount -o remount,ro "$ROOT"
+	run "$user" -- "${args[@]}"
+	check "manifest: serves the ConfigMap" eventually 5 page_has http://127.0.0.1:8080/ "A page from a ConfigMap"
+	check "manifest: its probe finds it well" chroot --userspec="$user:$user" "$ROOT" "${probe[@]}"
+	end TERM
+	check "manifest: ends on TERM" test $STATUS = 0
+	mount -o remount,rw "$ROOT"
+}
+
 # TERM lets the request in flight end: the pod is going, its clients should not notice.
 drain() {
 	local client
@@ -197,8 +284,12 @@ drain() {
 
 as_root
 another_folder
+log_line /dev/stderr
+log_line /dev/stdout
 not_root
 port_80_without_root
 config_map
+orphans
+manifest
 drain
 finish

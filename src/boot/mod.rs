@@ -22,7 +22,6 @@ use crate::log::syslog::{self, Echo};
 use crate::net::Server;
 use crate::response::SERVER;
 use crate::site::Site;
-use crate::sys::memory;
 use crate::sys::systemd::{self, Notify};
 use crate::sys::zone;
 use crate::throttle::Throttles;
@@ -92,7 +91,6 @@ enum Sockets {
 /// The first step that fails; the process must end.
 pub fn start(config: &Arc<Config>, reread: &[PathBuf]) -> Result<Option<Running>, Failure> {
     zone::fix();
-    memory::share_one_arena();
     let prepared = prepare(config)?;
     if let Some(dir) = &config.dir {
         enter("chdir", dir, "-d")?;

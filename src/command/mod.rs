@@ -12,6 +12,7 @@ use crate::config::{Config, dump, help};
 use crate::log;
 use crate::log::syslog::{self, Echo};
 use crate::response::SERVER;
+use crate::sys::memory;
 
 mod check;
 mod explain;
@@ -51,6 +52,7 @@ fn print(text: &str) -> Result<(), String> {
 }
 
 fn serve(program: &str, arguments: &[OsString], invocation: Invocation) -> Result<(), String> {
+    memory::share_one_arena();
     let ident =
         Path::new(program).file_name().map_or("thttpd".into(), |name| name.to_string_lossy().into_owned());
     let socket = std::env::var_os(SYSLOG_SOCKET).map(PathBuf::from);

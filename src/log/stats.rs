@@ -83,7 +83,7 @@ impl Stats {
         let since = std::mem::replace(&mut *self.since.lock().unwrap_or_else(PoisonError::into_inner), now);
         let up = now.duration_since(self.started).as_secs();
         let period = now.duration_since(since).as_secs().max(1);
-        let rate = |count: u64| general(count as f64 / period as f64);
+        let rate = |count| rate(count, period);
         let open = self.open();
         let (connections, most) = (self.connections.swap(0, Relaxed), self.most_open.swap(open, Relaxed));
         let (requests, bytes) = (self.requests.swap(0, Relaxed), self.bytes.swap(0, Relaxed));
@@ -103,20 +103,45 @@ impl Stats {
     }
 }
 
-/// A number as C's `%g` prints it: six significant digits, no trailing zeros, scientific where shorter.
-fn general(number: f64) -> String {
-    let scientific = format!("{number:.5e}");
-    let (mantissa, exponent) = scientific.split_once('e').unwrap_or((&scientific, "0"));
-    let exponent: i32 = exponent.parse().unwrap_or(0);
-    let trim = |text: &str| match text.contains('.') {
-        true => text.trim_end_matches('0').trim_end_matches('.').to_owned(),
-        false => text.to_owned(),
+/// `count` in `seconds`, for each second, as C's `%g` prints it: six significant digits, no trailing
+/// zeros, scientific where shorter.
+///
+/// In whole numbers, because these three are the only fractions that the server prints: the code that
+/// prints floating point would be one part in a hundred of the static binary.
+fn rate(count: u64, seconds: u64) -> String {
+    let (count, seconds) = (u128::from(count), u128::from(seconds.max(1)));
+    // The six digits where the number is `digits`·10^(`exponent` - 5), rounded; fewer than six where
+    // the exponent is too large. Searching down, 9.999999 is first met as 10.0000.
+    let digits = |exponent: i32| {
+        let scale = 10_u128.pow((5 - exponent).unsigned_abs());
+        let (over, under) = if exponent <= 5 { (count * scale, seconds) } else { (count, seconds * scale) };
+        let (whole, rest) = (over / under, over % under);
+        whole + u128::from(rest * 2 + whole % 2 > under)
     };
-    if !(-4..6).contains(&exponent) {
-        let sign = if exponent < 0 { '-' } else { '+' };
-        return format!("{}e{sign}{:02}", trim(mantissa), exponent.abs());
+    let found = (-15..20).rev().find(|&exponent| digits(exponent) >= 100_000);
+    found.map_or("0".to_owned(), |exponent| general(&digits(exponent).to_string(), exponent))
+}
+
+/// `d.ddddd`·10^`exponent`, its six digits given without the point, in the form that `%g` picks.
+fn general(digits: &str, exponent: i32) -> String {
+    let places = exponent.unsigned_abs() as usize;
+    match exponent {
+        0..6 => with_point(digits, places + 1),
+        -4..0 => with_point(&("0".repeat(places) + digits), 1),
+        _ => {
+            let sign = if exponent < 0 { '-' } else { '+' };
+            format!("{}e{sign}{places:02}", with_point(digits, 1))
+        }
     }
-    trim(&format!("{number:.*}", (5 - exponent).unsigned_abs() as usize))
+}
+
+/// The digits with a point after the first `whole` of them, unless only zeros follow.
+fn with_point(digits: &str, whole: usize) -> String {
+    let (before, after) = digits.split_at(whole);
+    match after.trim_end_matches('0') {
+        "" => before.to_owned(),
+        after => format!("{before}.{after}"),
+    }
 }
 
 #[cfg(test)]
@@ -126,20 +151,26 @@ mod tests {
     #[test]
     fn rates_are_printed_as_c_prints_percent_g() {
         let cases = [
-            (0.0, "0"),
-            (1.0, "1"),
-            (0.5, "0.5"),
-            (1.0 / 60.0, "0.0166667"),
-            (1234.5, "1234.5"),
-            (123_456.7, "123457"),
-            (1_234_567.0, "1.23457e+06"),
-            (999_999.9, "1e+06"),
-            (0.0001, "0.0001"),
-            (0.000_012_3, "1.23e-05"),
-            (100.0, "100"),
+            (0, 60, "0"),
+            (60, 60, "1"),
+            (30, 60, "0.5"),
+            (1, 60, "0.0166667"),
+            (2469, 2, "1234.5"),
+            (1_234_567, 10, "123457"),
+            (1_234_567, 1, "1.23457e+06"),
+            (9_999_999, 10, "1e+06"),
+            (9_999_999, 1_000_000, "10"),
+            (1, 10_000, "0.0001"),
+            (123, 10_000_000, "1.23e-05"),
+            (100, 1, "100"),
+            (200_001, 2, "100000"),
+            (200_003, 2, "100002"),
+            (u64::MAX, 1, "1.84467e+19"),
+            (u64::MAX, u64::MAX, "1"),
+            (5, 0, "5"),
         ];
-        for (number, text) in cases {
-            assert_eq!(general(number), text);
+        for (count, seconds, text) in cases {
+            assert_eq!(rate(count, seconds), text, "{count}/{seconds}");
         }
     }
 

@@ -1,5 +1,6 @@
 //! The acceptor: one thread that takes new connections in and hands them over.
 
+use std::cell::Cell;
 use std::io;
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::fd::AsFd;
@@ -21,6 +22,9 @@ use crate::throttle::Refused;
 /// First and longest pause when the system is out of descriptors or memory.
 const PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+
+/// Connections taken from one listener's backlog at the end, at most.
+const MOST_AT_THE_END: usize = 4096;
 
 /// What is complained of, is so at most once in this time: a flood must not become one of messages.
 const COMPLAINT_INTERVAL: Duration = Duration::from_secs(60);
@@ -88,7 +92,7 @@ fn accept_all(listeners: &[TcpListener], floor: &Floor, stop: &Stop) {
             if ready.any() == Some(false) {
                 continue;
             }
-            match accept_ready(listener, floor, stop) {
+            match accept_ready(listener, floor, &|| !stop.asked.load(Relaxed)) {
                 Ok(()) => pause = PAUSE,
                 Err(error) => {
                     failing.say(format_args!("accept - {error}; accepting pauses until it works again"));
@@ -98,6 +102,16 @@ fn accept_all(listeners: &[TcpListener], floor: &Floor, stop: &Stop) {
             }
         }
     }
+    listeners.iter().for_each(|listener| empty_backlog(listener, floor));
+}
+
+/// Whoever waits in the kernel's backlog has been told that the connection is made, and may have sent
+/// its request: to close the listener now would reset it.
+fn empty_backlog(listener: &TcpListener, floor: &Floor) {
+    let left = Cell::new(MOST_AT_THE_END);
+    let takes_more = || left.replace(left.get().saturating_sub(1)) > 0;
+    // There is no later try for what fails now.
+    let _ = accept_ready(listener, floor, &takes_more);
 }
 
 /// Something to complain of, and when it was last.
@@ -120,9 +134,9 @@ fn wait_for_room(floor: &Floor, stop: &Stop) {
     }
 }
 
-/// Takes what waits on one listener.
-fn accept_ready(listener: &TcpListener, floor: &Floor, stop: &Stop) -> io::Result<()> {
-    while floor.gate.has_room() && !stop.asked.load(Relaxed) {
+/// Takes what waits on one listener, as long as `goes_on`.
+fn accept_ready(listener: &TcpListener, floor: &Floor, goes_on: &dyn Fn() -> bool) -> io::Result<()> {
+    while floor.gate.has_room() && goes_on() {
         match listener.accept() {
             Ok((stream, peer)) => admit(stream, peer, floor),
             Err(error) => match error.raw_os_error().map(Errno::from_raw) {

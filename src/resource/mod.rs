@@ -17,6 +17,7 @@ pub mod auth;
 pub mod beneath;
 pub mod cache;
 pub mod index;
+pub mod inline;
 pub mod lookup;
 pub mod mime;
 pub mod path;

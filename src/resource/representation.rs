@@ -8,6 +8,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use nix::sys::stat::FileStat;
 
+use super::inline::Inline;
 use super::mime;
 
 /// The last second an IMF-fixdate can name: 9999-12-31T23:59:59Z.
@@ -55,9 +56,9 @@ pub struct Representation {
     /// (RFC 9110 §8.8.2.1). Not for noticing changes; compare [`FileFacts`] for that.
     pub modified: SystemTime,
     /// `modified` as an IMF-fixdate.
-    pub last_modified: Box<str>,
+    pub last_modified: Inline<29>,
     /// Entity tag, quotes included; with `W/` in front while the file is not settled.
-    pub etag: Box<str>,
+    pub etag: Inline<20>,
 }
 
 impl Representation {
@@ -77,8 +78,8 @@ impl Representation {
             encodings: encodings.into(),
             len: facts.len,
             modified,
-            last_modified: imf_fixdate(modified).into(),
-            etag: format!("{weak}\"{:016x}\"", fingerprint(facts)).into(),
+            last_modified: imf_fixdate(modified).as_str().into(),
+            etag: format!("{weak}\"{:016x}\"", fingerprint(facts)).as_str().into(),
         }
     }
 

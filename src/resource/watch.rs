@@ -140,7 +140,6 @@ impl Watcher {
     /// Watches `dir` and every directory between it and the root. None when that cannot be relied on.
     /// Call it before looking at what the outcome is made from.
     pub fn watch(&self, root: &Root, dir: &[u8]) -> Option<Watched> {
-        self.is_quiet();
         let ends = dir.iter().enumerate().filter(|&(_, &b)| b == b'/').map(|(at, _)| at);
         let mut names: Vec<&[u8]> = ends.map(|end| &dir[..end]).collect();
         names.push(dir);
@@ -210,7 +209,6 @@ impl Watcher {
 
     /// The outcome was looked up anew and held: what `look` says counts from before the look.
     pub fn confirm(&self, watched: &Watched, look: impl FnOnce() -> bool) -> bool {
-        self.is_quiet();
         let (changes, age) = (watched.changes(), self.age());
         let holds = look();
         if holds {

@@ -30,6 +30,22 @@ fn a_drain_with_a_thousand_parked_connections_ends_at_once() {
 }
 
 #[test]
+fn a_drain_answers_those_whose_connections_the_kernel_has_made_already() {
+    let tree = tree();
+    let mut server = Server::start(&tree, &[]);
+    // Nobody is accepted while the server is stopped; the kernel makes the connections all the same.
+    server.signal(Signal::SIGSTOP);
+    let mut clients: Vec<Client> = (0..400).map(|_| server.connect()).collect();
+    clients.iter_mut().for_each(|client| client.send("GET /a HTTP/1.1\r\nHost: x\r\n\r\n"));
+    server.signal(Signal::SIGUSR1);
+    server.signal(Signal::SIGCONT);
+    for client in &mut clients {
+        assert_eq!(client.answer("GET").text(), "a");
+    }
+    assert!(server.wait().success());
+}
+
+#[test]
 fn a_drain_lets_a_slow_reader_have_all_of_its_response() {
     let tree = tree();
     let mut server = Server::start(&tree, &[]);
