@@ -13,9 +13,9 @@ elsewhere=$(mktemp -d)
 trap 'rm -rf "$elsewhere"' EXIT
 (cd "$TOP" && git ls-files -z | xargs -0 cp --parents --target-directory "$elsewhere") || exit 1
 
-# both TREE: the names of the .deb and the .rpm that TREE makes.
+# both TREE: the names of the .deb and the .rpm that TREE makes, in a place that no other build writes to.
 both() {
-	"$1/packaging/deb/build" && "$1/packaging/rpm/build"
+	"$1/packaging/deb/build" "$elsewhere/made$1" && "$1/packaging/rpm/build" "$elsewhere/made$1"
 }
 
 mapfile -t here < <(both "$TOP")
