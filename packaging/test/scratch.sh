@@ -84,6 +84,8 @@ lay_scratch() {
 	rm -f "$SCRATCH/usr/sbin/policy-rc.d" "$SCRATCH/usr/sbin/runlevel"
 	printf '#!/bin/sh\necho N 2\n' >"$SCRATCH/usr/sbin/runlevel"
 	chmod 755 "$SCRATCH/usr/sbin/runlevel"
+	# Where no init system is installed at all, services are kept from starting as well.
+	[ -e "$SCRATCH/usr/sbin/init" ] || ln -s /bin/true "$SCRATCH/usr/sbin/init"
 	# Indexing all manual pages anew takes most of an installation's time, and is not ours.
 	rm -f "$SCRATCH/var/lib/man-db/auto-update"
 	ip link set lo up
