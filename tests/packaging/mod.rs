@@ -7,6 +7,7 @@ use std::path::PathBuf;
 mod completions;
 mod manual;
 mod old_configs;
+mod sbom;
 mod units;
 
 /// A file of the source tree, by its path from the top.
