@@ -9,6 +9,7 @@ mod support;
 
 mod boot;
 mod budgets;
+mod companion;
 mod compliance;
 mod corpus;
 mod e2e;

@@ -5,6 +5,7 @@
 . "$(dirname "$0")/scratch.sh"
 need rpm rpm
 need rpmbuild rpm
+need logrotate logrotate
 [ $# -gt 0 ] || set -- "$("$TOP/packaging/rpm/build")"
 scratch "$@"
 
@@ -14,6 +15,18 @@ cp "$1" "$SCRATCH/tmp/thttpd.rpm" || exit 1
 
 # A database of its own; what the package requires is Debian's here, which rpm does not know.
 in_root() { rpm --force-debian --root "$SCRATCH" --dbpath /var/lib/rpm --nodeps --nosignature "$@"; }
+
+# The package once more as 3.0.1, with the programs that are installed and a new line in its configuration.
+next_version() {
+	local tree=$SCRATCH/tmp/tree
+	mkdir -p "$tree/programs" &&
+		cp -r "$TOP/packaging" "$TOP/man" "$TOP/LICENSE" "$TOP/thttpd.conf.example" "$tree" &&
+		cp "$SCRATCH"/usr/sbin/{thttpd,syslogtocern} "$SCRATCH"/usr/bin/{thtpasswd,makeweb} \
+			"$SCRATCH"/usr/libexec/thttpd/cgi-bin/{redirect,ssi} "$tree/programs" &&
+		sed -i 's/^Version: .*/Version: 3.0.1/' "$tree/packaging/rpm/thttpd.spec" &&
+		echo "# a new line of the package" >>"$tree/packaging/rpm/thttpd.conf" &&
+		SOURCE_DATE_EPOCH=1 PROGRAMS=$tree/programs "$tree/packaging/rpm/build" "$SCRATCH/tmp"
+}
 
 start() { inside thttpd -C /etc/thttpd.conf; }
 
@@ -38,6 +51,8 @@ install() {
 rotation() {
 	local pid
 	pid=$(server_pid)
+	check "logrotate understands its rules" inside logrotate --debug /etc/logrotate.d/thttpd
+	# As it does, but for systemd, which is not here to pass the signal on.
 	mv "$SCRATCH/var/log/thttpd.log" "$SCRATCH/var/log/thttpd.log.1"
 	inside install -m 640 -o thttpd -g thttpd /dev/null /var/log/thttpd.log
 	kill -HUP "$pid"
@@ -54,8 +69,10 @@ upgrade() {
 	check "stops" stop
 	sed -i 's/^port=80$/port=8088/' "$conf"
 	echo "<p>mine</p>" >"$SCRATCH/var/www/thttpd/index.html"
-	check "is installed anew over edited files" in_root --upgrade --replacepkgs "$SCRATCH/tmp/thttpd.rpm"
+	check "a next version can be made" next_version
+	check "is upgraded over edited files" in_root --upgrade "$SCRATCH"/tmp/thttpd-3.0.1-*.rpm
 	check "the edited configuration stays" grep -qx port=8088 "$conf"
+	check "the new default lies beside it" grep -q "a new line" "$conf.rpmnew"
 	check "so does the edited page" grep -q mine "$SCRATCH/var/www/thttpd/index.html"
 	check "starts by the edited configuration" start
 	check "and serves by it" eventually 10 page_has http://127.0.0.1:8088/ mine
@@ -65,7 +82,7 @@ upgrade() {
 erasure() {
 	check "is erased" in_root --erase thttpd
 	check "the edited configuration is kept" grep -qx port=8088 "$conf.rpmsave"
-	rm -r "$conf.rpmsave" "$SCRATCH/var/www" "$SCRATCH"/var/log/thttpd.log*
+	rm -r "$conf.rpmsave" "$conf.rpmnew" "$SCRATCH/var/www" "$SCRATCH"/var/log/thttpd.log*
 	check "the user stays: what it owns may still be somewhere" inside getent passwd thttpd
 	inside userdel thttpd >/dev/null 2>&1
 	check "nobody else was made" diff "$LOWER/etc/passwd" "$SCRATCH/etc/passwd"

@@ -48,7 +48,7 @@ minimal_root() {
 	if [ ! -d "$root" ]; then
 		mkdir -p "$TOP/target/test"
 		mmdebstrap --quiet --variant=minbase --skip=output/mknod,output/dev \
-			--include=logrotate,sysvinit-utils,sysv-rc,procps,init-system-helpers \
+			--include=logrotate,sysvinit-utils,procps,init-system-helpers \
 			bookworm "$root.tmp" >&2
 		mv "$root.tmp" "$root"
 	fi
@@ -84,6 +84,8 @@ lay_scratch() {
 	rm -f "$SCRATCH/usr/sbin/policy-rc.d" "$SCRATCH/usr/sbin/runlevel"
 	printf '#!/bin/sh\necho N 2\n' >"$SCRATCH/usr/sbin/runlevel"
 	chmod 755 "$SCRATCH/usr/sbin/runlevel"
+	# Indexing all manual pages anew takes most of an installation's time, and is not ours.
+	rm -f "$SCRATCH/var/lib/man-db/auto-update"
 	ip link set lo up
 	set +e
 }
@@ -141,7 +143,8 @@ runs_as() {
 		grep -qP "^Uid:\t$uid\t$uid\t$uid\t$uid$" "/proc/$pid/status"
 }
 
-no_server() { ! pgrep --exact thttpd; }
+# One that has ended is gone, though pid 1 here, a shell, may be yet to wait for it.
+no_server() { ! pgrep --runstates D,R,S,T --exact thttpd; }
 
 # Every file of the scratch system that differs from the lower one, but for the package manager's
 # own books and caches.

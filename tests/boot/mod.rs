@@ -21,12 +21,12 @@ mod identity;
 mod reload;
 mod signals;
 mod syslog;
-mod syslogd;
+pub mod syslogd;
 mod systemd;
 mod watchdog;
 
 /// The server's binary, with nothing inherited that would change what it does.
-fn thttpd() -> Command {
+pub fn thttpd() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_thttpd"));
     for name in ["NOTIFY_SOCKET", "WATCHDOG_USEC", "LISTEN_FDS", "LISTEN_PID", "TZ"] {
         command.env_remove(name);
@@ -57,11 +57,11 @@ fn stdout(output: &Output) -> String {
 }
 
 /// A server in the foreground that was started by a command of the test's own; killed on drop.
-struct Running(Child);
+pub struct Running(Child);
 
 impl Running {
     /// Starts `command` and waits until the port answers.
-    fn start(command: &mut Command, port: u16) -> Running {
+    pub fn start(command: &mut Command, port: u16) -> Running {
         let mut running = Running(command.spawn().unwrap());
         eventually("the server listens", || {
             assert_eq!(running.0.try_wait().unwrap(), None, "the server has ended");

@@ -153,7 +153,14 @@ impl Client {
 
     fn more(&mut self) -> Option<()> {
         let mut piece = [0; 65536];
-        match self.stream.read(&mut piece) {
+        let came = loop {
+            match self.stream.read(&mut piece) {
+                // A read with a time limit is interrupted by what stops and continues the process, too.
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                came => break came,
+            }
+        };
+        match came {
             Ok(0) => None,
             Ok(n) => {
                 self.buffer.extend_from_slice(&piece[..n]);

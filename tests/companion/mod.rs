@@ -1,0 +1,50 @@
+//! The programs for the shell that come with the server, as their manual pages have them. The two for
+//! CGI are run by the server, in `scripts`.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::io::Write;
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+
+mod makeweb;
+mod syslogtocern;
+mod terminal;
+mod thtpasswd;
+
+/// Runs `command` to its end with `input` on standard input. A program that ends without reading it is
+/// no failure here.
+fn fed(command: &mut Command, input: &str) -> Output {
+    let mut child =
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
+    child.wait_with_output().unwrap()
+}
+
+fn code(output: &Output) -> Option<i32> {
+    output.status.code()
+}
+
+fn stdout(output: &Output) -> String {
+    String::from_utf8(output.stdout.clone()).unwrap()
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8(output.stderr.clone()).unwrap()
+}
+
+/// Names in a directory, sorted: what a program has left behind.
+fn names_in(dir: &Path) -> Vec<String> {
+    let entries = fs::read_dir(dir).unwrap();
+    let mut names: Vec<_> = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort();
+    names
+}
+
+/// Copies a program with `mode`, for `user` and `group`. `install` writes it: a thread of ours that forks
+/// while we had it open for writing would keep it from being run.
+fn install(program: &str, mode: &str, (user, group): (u32, u32), at: impl AsRef<OsStr>) {
+    let (user, group) = (user.to_string(), group.to_string());
+    let arguments = ["-m", mode, "-o", &user, "-g", &group, program];
+    assert!(Command::new("install").args(arguments).arg(at.as_ref()).status().unwrap().success());
+}

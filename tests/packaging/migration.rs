@@ -1,0 +1,60 @@
+//! What the page for those who come from another server tells them to write is known to this one.
+
+use thttpd::config::options::OPTIONS;
+
+use super::text;
+
+/// Flags that no option of the configuration file stands behind.
+const COMMAND_LINE_ONLY: [&str; 2] = ["-C", "-o"];
+
+/// The right column of the tables, with its heading.
+fn cells() -> Vec<(String, String)> {
+    let page = text("man/thttpd-migration.7");
+    let tables = page.split(".Bd -literal -offset indent\n").skip(1);
+    let tables = tables.filter_map(|table| table.split_once("\n.Ed")).map(|(table, _)| table);
+    let rows = tables.flat_map(|table| {
+        let mut rows = table.lines().map(|row| row.rsplit_once("  ").expect(row).1.trim().to_owned());
+        let heading = rows.next().unwrap();
+        rows.map(move |cell| (heading.clone(), cell))
+    });
+    rows.collect()
+}
+
+fn is_option(name: &str) -> bool {
+    OPTIONS.iter().any(|row| row.names().any(|(known, _)| known == name))
+}
+
+fn is_flag(word: &str) -> bool {
+    OPTIONS.iter().any(|row| row.flag == word || row.off_flag == word) || COMMAND_LINE_ONLY.contains(&word)
+}
+
+#[test]
+fn every_option_that_replaces_another_servers_is_known() {
+    let mut seen = 0;
+    for (heading, cell) in cells().iter().filter(|(_, cell)| !cell.starts_with("none")) {
+        let words: Vec<&str> = cell.split([' ', ',']).filter(|word| !word.is_empty()).collect();
+        for (at, word) in words.iter().enumerate() {
+            let name = word.split('=').next().unwrap();
+            let is_name = word.contains('=') || (at > 0 && words[at - 1] == "-o");
+            let begins = at == 0 && heading == "THTTPD.CONF" && !["one", "a"].contains(word);
+            let is_word = !name.is_empty() && name.bytes().all(|b| b.is_ascii_lowercase() || b == b'_');
+            if is_name || (begins && is_word) {
+                assert!(is_option(name), "{cell}: {name}");
+                seen += 1;
+            }
+        }
+    }
+    assert!(seen > 40, "{seen}");
+}
+
+#[test]
+fn every_flag_that_replaces_another_servers_is_known() {
+    let mut seen = 0;
+    for (_, cell) in cells().iter().filter(|(_, cell)| !cell.starts_with("thtpasswd")) {
+        for word in cell.split([' ', ',']).filter(|word| word.starts_with('-') && word.len() > 1) {
+            assert!(is_flag(word), "{cell}: {word}");
+            seen += 1;
+        }
+    }
+    assert!(seen > 15, "{seen}");
+}
