@@ -39,8 +39,10 @@ fn translate(plan: Plan, output: &[u8], step: usize) -> Outcome {
     match end {
         Finish::Nothing(why) => Err(why),
         Finish::Cut(_) | Finish::Complete => {
+            // Of a raw response the first piece tells the log its status; the client sees no difference.
+            let status = translation.status().filter(|_| !plan.raw);
             let fields = std::mem::take(&mut read.fields);
-            Ok((translation.status(), fields, read.content()))
+            Ok((status, fields, read.content()))
         }
     }
 }

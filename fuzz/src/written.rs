@@ -39,7 +39,7 @@ pub fn pattern(data: &[u8]) {
     }
 }
 
-/// `?` is any byte but a slash, `*` any number of these, `**` any number of any.
+/// `?` is any byte, `*` any number of any but a slash, `**` any number of any.
 fn obviously(pattern: &[u8], name: &[u8]) -> bool {
     match pattern {
         [] => name.is_empty(),
@@ -48,7 +48,7 @@ fn obviously(pattern: &[u8], name: &[u8]) -> bool {
             let slash = name.iter().position(|&byte| byte == b'/').unwrap_or(name.len());
             (0..=slash).any(|at| obviously(rest, &name[at..]))
         }
-        [b'?', rest @ ..] => name.split_first().is_some_and(|(&b, name)| b != b'/' && obviously(rest, name)),
+        [b'?', rest @ ..] => name.split_first().is_some_and(|(_, name)| obviously(rest, name)),
         [byte, rest @ ..] => name.split_first().is_some_and(|(b, name)| b == byte && obviously(rest, name)),
     }
 }

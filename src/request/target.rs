@@ -69,11 +69,11 @@ fn origin<'b>(authority: Option<&'b [u8]>, raw: &'b [u8]) -> Result<Target<'b>, 
     Ok(Target { authority, path, query, asterisk: false })
 }
 
-/// Nothing to decode and no dot segment or doubled slash to resolve: most paths.
+/// Nothing to decode, to refuse, or to resolve (dot segment, doubled slash): most paths.
 fn is_plain(path: &[u8]) -> bool {
     let mut at_segment_start = true;
     for &b in path {
-        if b == b'%' || (at_segment_start && (b == b'.' || b == b'/')) {
+        if b == b'%' || b == 0 || (at_segment_start && (b == b'.' || b == b'/')) {
             return false;
         }
         at_segment_start = b == b'/';
@@ -193,6 +193,7 @@ mod tests {
             ("/%2fetc", 400),
             ("/%00", 400),
             ("/a%00.html", 400),
+            ("/a\0.html", 400),
             ("a", 400),
             ("*", 400),
             ("", 400),

@@ -31,7 +31,7 @@ fn half_a_million_requests_leave_memory_as_it_was() {
 }
 
 /// Asks in rounds, several at once, on connections that last a thousand requests.
-fn ask(server: &Server, requests: usize) {
+pub fn ask(server: &Server, requests: usize) {
     let rounds = 10;
     let together: String = ROUND.iter().map(|(request, _)| *request).collect::<String>().repeat(rounds);
     for _ in 0..requests / 1000 {

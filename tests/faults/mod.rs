@@ -14,6 +14,7 @@ mod log;
 mod memory;
 mod panics;
 mod resets;
+mod soak;
 
 /// A tree with a small file `a` and a large one, `large`.
 fn tree() -> Tree {

@@ -9,7 +9,7 @@ use super::{assert_serves, eventually, tree};
 use crate::support::{Client, Server};
 
 /// Ends a connection with RST instead of FIN.
-fn reset(client: Client) {
+pub fn reset(client: Client) {
     setsockopt(client.stream(), Linger, &linger { l_onoff: 1, l_linger: 0 }).unwrap();
 }
 

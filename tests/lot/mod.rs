@@ -16,7 +16,7 @@ use crate::support::{Client, Server};
 mod deadlines;
 mod drain;
 mod idle;
-mod slow_readers;
+pub mod slow_readers;
 mod stalled;
 mod trickled;
 

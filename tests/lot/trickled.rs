@@ -1,4 +1,4 @@
-//! Slowloris: heads that come a byte at a time, or stop in the middle.
+//! Slowloris: heads and content that come a byte at a time, or stop in the middle.
 
 use std::time::{Duration, Instant};
 
@@ -62,4 +62,27 @@ fn a_head_that_is_trickled_in_time_is_answered() {
         std::thread::sleep(Duration::from_millis(2));
     }
     assert_eq!(client.answer("GET").text(), "a");
+}
+
+#[test]
+fn a_thousand_uploads_that_trickle_do_not_slow_anybody_and_are_told_so_in_the_end() {
+    let _alone = alone();
+    let tree = Tree::new();
+    tree.file("a", "a");
+    tree.file("script.cgi", "#!/bin/sh\ncat >/dev/null; printf 'Content-Type: text/plain\\n\\nok'");
+    tree.mode("script.cgi", 0o755);
+    let server = Server::start(&tree, &["-c", "**.cgi", "-o", "body_timeout=8"]);
+    let unloaded = p99(&server, "/a");
+    let half = "POST /script.cgi HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\nhalf";
+    let mut crowd = clients_that_sent(&server, 1000, half);
+    assert_unhindered(&server, "/a", unloaded);
+    for client in &mut crowd {
+        client.send("more");
+    }
+    assert_unhindered(&server, "/a", unloaded);
+    for mut client in crowd {
+        client.stream().set_read_timeout(Some(Duration::from_secs(40))).unwrap();
+        assert_eq!(client.answer("POST").status, 408);
+        assert!(client.is_closed());
+    }
 }

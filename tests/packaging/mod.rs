@@ -8,6 +8,7 @@ mod completions;
 mod manual;
 mod migration;
 mod old_configs;
+mod sbom;
 mod units;
 
 /// A file of the source tree, by its path from the top.

@@ -9,6 +9,7 @@ use crate::support::{Answer, Client, Server, Tree};
 
 mod fields;
 mod framing;
+mod limits;
 mod line;
 mod pipelined;
 mod protocols;

@@ -4,6 +4,7 @@
 use crate::scripts::Site;
 use crate::support::{Answer, Server, Tree, is_root};
 
+mod companions;
 mod credentials;
 mod injection;
 mod logs;
