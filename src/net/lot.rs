@@ -161,23 +161,32 @@ impl Lot {
     /// connection that is ready. `is_handed` tells whether the channel holds something.
     pub fn wait(&self, block: bool, is_handed: &dyn Fn() -> bool, ready: &mut VecDeque<Handed>) {
         let mut events = [EpollEvent::empty(); BATCH];
-        let count = if block {
+        let mut count = self.look(&mut events);
+        if block && count == 0 {
+            // Whoever is about to send to us may be waiting for this very processor, and it costs less to
+            // step back once than to be put to sleep and woken again.
+            std::thread::yield_now();
+            count = self.look(&mut events);
+        }
+        if block && count == 0 {
             self.idle.fetch_add(1, SeqCst);
             // Whoever hands something over after this look sees us idle, and rings.
             fence(SeqCst);
             let timeout = if is_handed() { EpollTimeout::ZERO } else { EpollTimeout::NONE };
-            let count = self.set.wait(&mut events, timeout);
+            // An interrupted wait is a wait in which nothing happened.
+            count = self.set.wait(&mut events, timeout).unwrap_or(0);
             self.idle.fetch_sub(1, SeqCst);
-            count
-        } else {
-            self.set.wait(&mut events, EpollTimeout::ZERO)
-        };
-        // An interrupted wait is a wait in which nothing happened.
-        for event in &events[..count.unwrap_or(0)] {
+        }
+        for event in &events[..count] {
             if event.data() != BELL {
                 ready.extend(self.take(event.data(), event.events()));
             }
         }
+    }
+
+    /// Fetches what is ready now.
+    fn look(&self, events: &mut [EpollEvent]) -> usize {
+        self.set.wait(events, EpollTimeout::ZERO).unwrap_or(0)
     }
 
     /// Takes out the connection that an event is for, if it waits for such an event.
