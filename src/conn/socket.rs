@@ -111,7 +111,12 @@ impl Socket {
                 return self.read(buffer);
             }
         }
-        progress(recv(self.raw_fd(), buffer, MsgFlags::empty()))
+        // A client on this very machine may be waiting for this very processor: see `net::lot`.
+        std::thread::yield_now();
+        match self.read(buffer) {
+            Progress::WouldBlock => progress(recv(self.raw_fd(), buffer, MsgFlags::empty())),
+            progress => progress,
+        }
     }
 
     /// Sends from memory. `more` says that bytes follow at once, so no packet need leave short.
