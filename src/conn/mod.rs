@@ -194,6 +194,11 @@ impl Connection {
         self.peer.ip()
     }
 
+    /// Has nothing been made of anything it sent?
+    pub fn is_new(&self) -> bool {
+        self.served == 0 && self.pending.is_empty()
+    }
+
     /// The socket, for whoever waits on it.
     pub fn socket(&self) -> &Socket {
         &self.socket

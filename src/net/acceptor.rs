@@ -2,26 +2,25 @@
 
 use std::cell::Cell;
 use std::io;
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::TcpListener;
 use std::os::fd::AsFd;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::eventfd::{EfdFlags, EventFd};
 
-use super::{Floor, Held, lot};
-use crate::conn::Connection;
+use super::{Floor, door};
 use crate::conn::wait::Wake;
-use crate::request::Rejection;
-use crate::throttle::Refused;
 
 /// First and longest pause when the system is out of descriptors or memory.
 const PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+
+/// How long the acceptor leaves a busy door to the workers.
+const BREATH: Duration = Duration::from_micros(100);
 
 /// Connections taken from one listener's backlog at the end, at most.
 const MOST_AT_THE_END: usize = 4096;
@@ -43,14 +42,11 @@ struct Stop {
 }
 
 impl Acceptor {
-    /// Starts to accept on `listeners`.
+    /// Starts to accept at the `floor`'s door.
     ///
     /// # Errors
     /// When the system has no thread or descriptor for us.
-    pub fn start(listeners: Vec<TcpListener>, floor: Arc<Floor>) -> io::Result<Acceptor> {
-        for listener in &listeners {
-            listener.set_nonblocking(true)?;
-        }
+    pub fn start(floor: Arc<Floor>) -> io::Result<Acceptor> {
         let bell = EventFd::from_flags(EfdFlags::EFD_CLOEXEC)?;
         let stop = Arc::new(Stop { asked: AtomicBool::new(false), bell });
         let thread = {
@@ -58,7 +54,7 @@ impl Acceptor {
             std::thread::Builder::new()
                 .name("acceptor".into())
                 .stack_size(128 * 1024)
-                .spawn(move || accept_all(&listeners, &floor, &stop))?
+                .spawn(move || accept_all(&floor, &stop))?
         };
         Ok(Acceptor { stop, thread: Mutex::new(Some(thread)) })
     }
@@ -74,7 +70,8 @@ impl Acceptor {
     }
 }
 
-fn accept_all(listeners: &[TcpListener], floor: &Floor, stop: &Stop) {
+fn accept_all(floor: &Floor, stop: &Stop) {
+    let Some(listeners) = floor.door.listeners() else { return };
     let mut pause = PAUSE;
     let (mut crowded, mut failing) = (Complaint::default(), Complaint::default());
     while !stop.asked.load(Relaxed) {
@@ -84,16 +81,20 @@ fn accept_all(listeners: &[TcpListener], floor: &Floor, stop: &Stop) {
             continue;
         }
         let mut ready: Vec<PollFd<'_>> =
-            listeners.iter().map(|listener| PollFd::new(listener.as_fd(), PollFlags::POLLIN)).collect();
+            listeners.fds().map(|listener| PollFd::new(listener, PollFlags::POLLIN)).collect();
         ready.push(PollFd::new(stop.bell.as_fd(), PollFlags::POLLIN));
         // A failed poll is retried; what it failed of will show in accept.
         let _ = poll(&mut ready, PollTimeout::NONE);
+        let mut taken = 0;
         for (listener, ready) in listeners.iter().zip(&ready) {
             if ready.any() == Some(false) {
                 continue;
             }
             match accept_ready(listener, floor, &|| !stop.asked.load(Relaxed)) {
-                Ok(()) => pause = PAUSE,
+                Ok(count) => {
+                    taken += count;
+                    pause = PAUSE;
+                }
                 Err(error) => {
                     failing.say(format_args!("accept - {error}; accepting pauses until it works again"));
                     std::thread::sleep(pause);
@@ -101,7 +102,13 @@ fn accept_all(listeners: &[TcpListener], floor: &Floor, stop: &Stop) {
                 }
             }
         }
+        // Where several come at once more will come, and workers who have just served one take the next
+        // in themselves: that saves waking this thread for each.
+        if taken > 1 {
+            std::thread::sleep(BREATH);
+        }
     }
+    floor.door.shut();
     listeners.iter().for_each(|listener| empty_backlog(listener, floor));
 }
 
@@ -134,41 +141,14 @@ fn wait_for_room(floor: &Floor, stop: &Stop) {
     }
 }
 
-/// Takes what waits on one listener, as long as `goes_on`.
-fn accept_ready(listener: &TcpListener, floor: &Floor, goes_on: &dyn Fn() -> bool) -> io::Result<()> {
-    while floor.gate.has_room() && goes_on() {
-        match listener.accept() {
-            Ok((stream, peer)) => admit(stream, peer, floor),
-            Err(error) => match error.raw_os_error().map(Errno::from_raw) {
-                Some(Errno::EAGAIN) => return Ok(()),
-                // The client has left again, or the network said so: no fault of ours.
-                Some(
-                    Errno::EINTR
-                    | Errno::ECONNABORTED
-                    | Errno::EPROTO
-                    | Errno::EPERM
-                    | Errno::ENETDOWN
-                    | Errno::ENETUNREACH
-                    | Errno::EHOSTUNREACH
-                    | Errno::ETIMEDOUT,
-                ) => {}
-                _ => return Err(error),
-            },
-        }
+/// Takes what waits on one listener, as long as `goes_on`; how many that were.
+fn accept_ready(listener: &TcpListener, floor: &Floor, goes_on: &dyn Fn() -> bool) -> io::Result<usize> {
+    let mut taken = 0;
+    while goes_on()
+        && let Some(held) = door::accept(listener, floor)?
+    {
+        floor.hand(held, Wake::Ready);
+        taken += 1;
     }
-    Ok(())
-}
-
-fn admit(stream: TcpStream, peer: SocketAddr, floor: &Floor) {
-    let (connection, address) = match floor.site().throttles.connection(peer.ip()) {
-        Ok(Some(permit)) if permit.is_surplus() => {
-            let refusal = Rejection { close: true, ..Refused.into() };
-            (Connection::refused(stream, peer, refusal), Some(permit))
-        }
-        Ok(permit) => (Connection::new(stream, peer), permit),
-        Err(Refused) => return,
-    };
-    let held =
-        Held { connection, watched: lot::Watched::default(), _permit: floor.gate.enter(), _address: address };
-    floor.hand(Box::new(held), Wake::Ready);
+    Ok(taken)
 }

@@ -8,6 +8,9 @@
 //!                                         parking lot ◄── deadlines ── timer thread
 //! ```
 //!
+//! The acceptor waits at the [`door`]; while all workers are busy, one that has just served a new
+//! connection takes the next one in itself.
+//!
 //! A connection is owned by exactly one place: the channel, a worker, or the parking lot. A worker
 //! does all that can be done without waiting on the client; whatever then waits — for a request,
 //! for room in a socket buffer, for a throttle's pause to end — waits in the [`lot`], so no slow client
@@ -33,12 +36,14 @@ use crate::throttle::AddressPermit;
 
 mod acceptor;
 mod deadlines;
+mod door;
 mod gate;
 mod lot;
 mod reserve;
 mod worker;
 
 use acceptor::Acceptor;
+use door::Door;
 use gate::{Gate, Permit};
 use lot::Lot;
 use reserve::Reserve;
@@ -63,6 +68,7 @@ type Handed = (Box<Held>, Wake);
 /// What acceptor, workers and timer share.
 #[derive(Debug)]
 struct Floor {
+    door: Door,
     lot: Lot,
     gate: Arc<Gate>,
     reserve: Reserve,
@@ -114,6 +120,7 @@ impl Server {
         let (to_workers, handed) = unbounded();
         let most = gate::most_connections(site.config.limits.connections, count);
         let floor = Arc::new(Floor {
+            door: Door::open(listeners)?,
             lot: Lot::new()?,
             gate: Gate::new(most, Arc::clone(&site.stats)),
             reserve: Reserve::new(processors()),
@@ -142,7 +149,7 @@ impl Server {
                 .stack_size(64 * 1024)
                 .spawn(move || floor.lot.watch_deadlines(&|held| floor.hand(held, Wake::Expired)))?
         };
-        let acceptor = Acceptor::start(listeners, Arc::clone(&floor))?;
+        let acceptor = Acceptor::start(Arc::clone(&floor))?;
         Ok(Server { floor, acceptor, timer: Some(timer), workers })
     }
 

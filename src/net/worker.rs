@@ -25,12 +25,18 @@ struct Worker {
     batch: RefCell<VecDeque<Handed>>,
     /// Its post is free for somebody else until the end of the turn.
     aside: Cell<bool>,
+    /// The last connection served was a new one: there may be more where it came from.
+    at_door: Cell<bool>,
 }
 
 /// Serves until the server ends.
 pub fn run(floor: &Arc<Floor>) {
-    let worker =
-        Rc::new(Worker { floor: Arc::clone(floor), batch: RefCell::default(), aside: Cell::new(false) });
+    let worker = Rc::new(Worker {
+        floor: Arc::clone(floor),
+        batch: RefCell::default(),
+        aside: Cell::new(false),
+        at_door: Cell::new(false),
+    });
     let slow = Rc::clone(&worker);
     let mut desk = Desk::new(floor.site(), PATIENCE, Rc::new(move || slow.step_aside()));
     floor.reserve.come_forward(&floor.ended);
@@ -53,20 +59,32 @@ impl Worker {
     fn round(&self, desk: &mut Desk) {
         let floor = &*self.floor;
         for _ in 0..HANDED_AT_ONCE {
-            let Ok((held, wake)) = floor.handed.try_recv() else { break };
-            if !floor.handed.is_empty() {
-                floor.lot.ring_if_idle();
-            }
+            let Some((held, wake)) = self.next_handed() else { break };
             desk.inquiry.expire();
             self.serve(desk, held, wake);
         }
         let is_handed = || !floor.handed.is_empty();
-        let block = !is_handed();
+        let block = !is_handed() && !self.at_door.get();
         floor.lot.wait(block, &is_handed, &mut self.batch.borrow_mut());
         desk.inquiry.expire();
         while let Some((held, wake)) = { self.batch.borrow_mut().pop_front() } {
             self.serve(desk, held, wake);
         }
+    }
+
+    /// What was put into the channel or, behind a new connection, what waits at the door.
+    fn next_handed(&self) -> Option<Handed> {
+        let floor = &*self.floor;
+        if let Ok(handed) = floor.handed.try_recv() {
+            if !floor.handed.is_empty() {
+                floor.lot.ring_if_idle();
+            }
+            self.at_door.set(handed.0.connection.is_new());
+            return Some(handed);
+        }
+        let helped = if self.at_door.get() { floor.door.help(floor) } else { None };
+        self.at_door.set(helped.is_some());
+        helped.map(|held| (held, Wake::Ready))
     }
 
     /// Gives up the post, and what is waiting behind this turn, before something slow.

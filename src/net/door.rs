@@ -1,0 +1,111 @@
+//! The listening sockets, and how one connection comes in by them.
+
+use std::io;
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::{Arc, PoisonError, RwLock};
+
+use nix::errno::Errno;
+
+use super::{Floor, Held, lot};
+use crate::conn::Connection;
+use crate::request::Rejection;
+use crate::throttle::Refused;
+
+/// Listening sockets, open.
+#[derive(Debug)]
+pub struct Listeners(Vec<TcpListener>);
+
+/// Where connections come in: the acceptor's, and open to workers who help it.
+#[derive(Debug)]
+pub struct Door(RwLock<Option<Arc<Listeners>>>);
+
+impl Door {
+    /// Opens on `listeners`, which must be listening already.
+    ///
+    /// # Errors
+    /// As fcntl(2).
+    pub fn open(listeners: Vec<TcpListener>) -> io::Result<Door> {
+        for listener in &listeners {
+            listener.set_nonblocking(true)?;
+        }
+        Ok(Door(RwLock::new(Some(Arc::new(Listeners(listeners))))))
+    }
+
+    /// The sockets; whoever keeps them keeps them open.
+    pub fn listeners(&self) -> Option<Arc<Listeners>> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Takes one connection in for a worker that has just served one and has nothing else at hand. What
+    /// goes wrong is left for the acceptor to find.
+    pub fn help(&self, floor: &Floor) -> Option<Box<Held>> {
+        let door = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        let listeners = door.as_ref()?;
+        listeners.0.iter().find_map(|listener| accept(listener, floor).ok()?)
+    }
+
+    /// Shuts it; the sockets are closed once the acceptor has let go of them.
+    pub fn shut(&self) {
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+}
+
+impl Listeners {
+    /// Each of them.
+    pub fn iter(&self) -> impl Iterator<Item = &TcpListener> {
+        self.0.iter()
+    }
+
+    /// Their descriptors.
+    pub fn fds(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
+        self.0.iter().map(AsFd::as_fd)
+    }
+}
+
+/// Takes one connection from `listener` in; none when nobody waits there or there is no room.
+///
+/// # Errors
+/// The system is short of something. A client that has left again is no error.
+pub fn accept(listener: &TcpListener, floor: &Floor) -> io::Result<Option<Box<Held>>> {
+    while floor.gate.has_room() {
+        match listener.accept() {
+            Ok((stream, peer)) => {
+                if let Some(held) = admit(stream, peer, floor) {
+                    return Ok(Some(held));
+                }
+            }
+            Err(error) => match error.raw_os_error().map(Errno::from_raw) {
+                Some(Errno::EAGAIN) => return Ok(None),
+                // The client has left again, or the network said so: no fault of ours.
+                Some(
+                    Errno::EINTR
+                    | Errno::ECONNABORTED
+                    | Errno::EPROTO
+                    | Errno::EPERM
+                    | Errno::ENETDOWN
+                    | Errno::ENETUNREACH
+                    | Errno::EHOSTUNREACH
+                    | Errno::ETIMEDOUT,
+                ) => {}
+                _ => return Err(error),
+            },
+        }
+    }
+    Ok(None)
+}
+
+/// The connection with its permits; none when its client may not have one more, and is not told so.
+fn admit(stream: TcpStream, peer: SocketAddr, floor: &Floor) -> Option<Box<Held>> {
+    let (connection, address) = match floor.site().throttles.connection(peer.ip()) {
+        Ok(Some(permit)) if permit.is_surplus() => {
+            let refusal = Rejection { close: true, ..Refused.into() };
+            (Connection::refused(stream, peer, refusal), Some(permit))
+        }
+        Ok(permit) => (Connection::new(stream, peer), permit),
+        Err(Refused) => return None,
+    };
+    let permit = floor.gate.enter();
+    let watched = lot::Watched::default();
+    Some(Box::new(Held { connection, watched, _permit: permit, _address: address }))
+}
