@@ -51,8 +51,8 @@ use sending::Sending;
 use socket::Socket;
 use wait::{Next, On, Wait, Wake};
 
-/// Bytes a connection may move in one turn while others wait.
-const SHARE_BYTES: u64 = 1024 * 1024;
+/// Bytes a connection may move in one turn while others wait: more than a slice of a file and its head.
+const SHARE_BYTES: u64 = 1280 * 1024;
 
 /// Requests a connection may have answered in one turn while others wait.
 const SHARE_REQUESTS: u32 = 64;

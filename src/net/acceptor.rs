@@ -12,7 +12,8 @@ use std::time::{Duration, Instant};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::eventfd::{EfdFlags, EventFd};
 
-use super::{Floor, door};
+use super::Floor;
+use super::door::{self, Door};
 use crate::conn::wait::Wake;
 
 /// First and longest pause when the system is out of descriptors or memory.
@@ -21,6 +22,9 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
 /// How long the acceptor leaves a busy door to the workers.
 const BREATH: Duration = Duration::from_micros(100);
+
+/// Rounds at most until it tries again whether the door is busy.
+const MOST_ROUNDS: u32 = 32;
 
 /// Connections taken from one listener's backlog at the end, at most.
 const MOST_AT_THE_END: usize = 4096;
@@ -73,6 +77,7 @@ impl Acceptor {
 fn accept_all(floor: &Floor, stop: &Stop) {
     let Some(listeners) = floor.door.listeners() else { return };
     let mut pause = PAUSE;
+    let mut breath = Breath::default();
     let (mut crowded, mut failing) = (Complaint::default(), Complaint::default());
     while !stop.asked.load(Relaxed) {
         if !floor.gate.has_room() {
@@ -85,16 +90,12 @@ fn accept_all(floor: &Floor, stop: &Stop) {
         ready.push(PollFd::new(stop.bell.as_fd(), PollFlags::POLLIN));
         // A failed poll is retried; what it failed of will show in accept.
         let _ = poll(&mut ready, PollTimeout::NONE);
-        let mut taken = 0;
         for (listener, ready) in listeners.iter().zip(&ready) {
             if ready.any() == Some(false) {
                 continue;
             }
             match accept_ready(listener, floor, &|| !stop.asked.load(Relaxed)) {
-                Ok(count) => {
-                    taken += count;
-                    pause = PAUSE;
-                }
+                Ok(()) => pause = PAUSE,
                 Err(error) => {
                     failing.say(format_args!("accept - {error}; accepting pauses until it works again"));
                     std::thread::sleep(pause);
@@ -102,14 +103,42 @@ fn accept_all(floor: &Floor, stop: &Stop) {
                 }
             }
         }
-        // Where several come at once more will come, and workers who have just served one take the next
-        // in themselves: that saves waking this thread for each.
-        if taken > 1 {
-            std::thread::sleep(BREATH);
-        }
+        breath.take(&floor.door);
     }
     floor.door.shut();
     listeners.iter().for_each(|listener| empty_backlog(listener, floor));
+}
+
+/// Whether to pause between two rounds. At a busy door several connections gather meanwhile, or workers
+/// take them in themselves: that saves waking the acceptor's thread for each. A lone client, who
+/// connects again as soon as it is served, must not be kept waiting by it; so a pause in which not even
+/// two came makes the next one rarer.
+#[derive(Default)]
+struct Breath {
+    /// Rounds to go without a pause.
+    skip: u32,
+    /// Rounds that were to be skipped the last time.
+    skipped: u32,
+    /// What had been taken in when the last pause began.
+    paused_at: Option<u64>,
+}
+
+impl Breath {
+    /// To be called after each round.
+    fn take(&mut self, door: &Door) {
+        if let Some(before) = self.paused_at.take() {
+            let is_busy = door.taken() - before > 1;
+            self.skipped = if is_busy { 0 } else { (2 * self.skipped + 1).min(MOST_ROUNDS) };
+            self.skip = self.skipped;
+        }
+        match self.skip.checked_sub(1) {
+            Some(left) => self.skip = left,
+            None => {
+                self.paused_at = Some(door.taken());
+                std::thread::sleep(BREATH);
+            }
+        }
+    }
 }
 
 /// Whoever waits in the kernel's backlog has been told that the connection is made, and may have sent
@@ -141,14 +170,12 @@ fn wait_for_room(floor: &Floor, stop: &Stop) {
     }
 }
 
-/// Takes what waits on one listener, as long as `goes_on`; how many that were.
-fn accept_ready(listener: &TcpListener, floor: &Floor, goes_on: &dyn Fn() -> bool) -> io::Result<usize> {
-    let mut taken = 0;
+/// Takes what waits on one listener, as long as `goes_on`.
+fn accept_ready(listener: &TcpListener, floor: &Floor, goes_on: &dyn Fn() -> bool) -> io::Result<()> {
     while goes_on()
         && let Some(held) = door::accept(listener, floor)?
     {
         floor.hand(held, Wake::Ready);
-        taken += 1;
     }
-    Ok(taken)
+    Ok(())
 }

@@ -3,6 +3,7 @@
 use std::io;
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use nix::errno::Errno;
@@ -18,7 +19,11 @@ pub struct Listeners(Vec<TcpListener>);
 
 /// Where connections come in: the acceptor's, and open to workers who help it.
 #[derive(Debug)]
-pub struct Door(RwLock<Option<Arc<Listeners>>>);
+pub struct Door {
+    listeners: RwLock<Option<Arc<Listeners>>>,
+    /// Connections taken in so far, by whomever.
+    taken: AtomicU64,
+}
 
 impl Door {
     /// Opens on `listeners`, which must be listening already.
@@ -29,25 +34,31 @@ impl Door {
         for listener in &listeners {
             listener.set_nonblocking(true)?;
         }
-        Ok(Door(RwLock::new(Some(Arc::new(Listeners(listeners))))))
+        let listeners = RwLock::new(Some(Arc::new(Listeners(listeners))));
+        Ok(Door { listeners, taken: AtomicU64::new(0) })
+    }
+
+    /// Connections taken in so far, by the acceptor and by workers.
+    pub fn taken(&self) -> u64 {
+        self.taken.load(Relaxed)
     }
 
     /// The sockets; whoever keeps them keeps them open.
     pub fn listeners(&self) -> Option<Arc<Listeners>> {
-        self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
+        self.listeners.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Takes one connection in for a worker that has just served one and has nothing else at hand. What
     /// goes wrong is left for the acceptor to find.
     pub fn help(&self, floor: &Floor) -> Option<Box<Held>> {
-        let door = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        let door = self.listeners.read().unwrap_or_else(PoisonError::into_inner);
         let listeners = door.as_ref()?;
         listeners.0.iter().find_map(|listener| accept(listener, floor).ok()?)
     }
 
     /// Shuts it; the sockets are closed once the acceptor has let go of them.
     pub fn shut(&self) {
-        *self.0.write().unwrap_or_else(PoisonError::into_inner) = None;
+        *self.listeners.write().unwrap_or_else(PoisonError::into_inner) = None;
     }
 }
 
@@ -105,6 +116,7 @@ fn admit(stream: TcpStream, peer: SocketAddr, floor: &Floor) -> Option<Box<Held>
         Ok(permit) => (Connection::new(stream, peer), permit),
         Err(Refused) => return None,
     };
+    floor.door.taken.fetch_add(1, Relaxed);
     let permit = floor.gate.enter();
     let watched = lot::Watched::default();
     Some(Box::new(Held { connection, watched, _permit: permit, _address: address }))

@@ -16,7 +16,7 @@ use crate::conn::wait::{Next, Wake};
 const PATIENCE: Duration = Duration::from_millis(5);
 
 /// Connections taken from the channel before the readiness set is looked at again.
-const HANDED_AT_ONCE: usize = 8;
+const HANDED_AT_ONCE: usize = 32;
 
 /// One worker, at the front or standing by.
 struct Worker {
