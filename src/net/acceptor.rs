@@ -179,3 +179,27 @@ fn accept_ready(listener: &TcpListener, floor: &Floor, goes_on: &dyn Fn() -> boo
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Pauses in 100 rounds, in each of which `arrivals` connections come.
+    fn pauses(arrivals: u32) -> usize {
+        let door = Door::open(Vec::new()).unwrap();
+        let mut breath = Breath::default();
+        let mut paused = 0;
+        for _ in 0..100 {
+            breath.take(&door);
+            paused += usize::from(breath.paused_at.is_some());
+            (0..arrivals).for_each(|_| door.count_one());
+        }
+        paused
+    }
+
+    #[test]
+    fn the_acceptor_pauses_at_a_busy_door_and_seldom_before_a_lone_client() {
+        assert_eq!(pauses(2), 100);
+        assert!((1..10).contains(&pauses(1)), "{}", pauses(1));
+    }
+}

@@ -43,6 +43,11 @@ impl Door {
         self.taken.load(Relaxed)
     }
 
+    /// One more was taken in.
+    pub fn count_one(&self) {
+        self.taken.fetch_add(1, Relaxed);
+    }
+
     /// The sockets; whoever keeps them keeps them open.
     pub fn listeners(&self) -> Option<Arc<Listeners>> {
         self.listeners.read().unwrap_or_else(PoisonError::into_inner).clone()
@@ -116,7 +121,7 @@ fn admit(stream: TcpStream, peer: SocketAddr, floor: &Floor) -> Option<Box<Held>
         Ok(permit) => (Connection::new(stream, peer), permit),
         Err(Refused) => return None,
     };
-    floor.door.taken.fetch_add(1, Relaxed);
+    floor.door.count_one();
     let permit = floor.gate.enter();
     let watched = lot::Watched::default();
     Some(Box::new(Held { connection, watched, _permit: permit, _address: address }))
