@@ -8,8 +8,8 @@
 //!                                         parking lot ◄── deadlines ── timer thread
 //! ```
 //!
-//! The acceptor waits at the [`door`]; while all workers are busy, one that has just served a new
-//! connection takes the next one in itself.
+//! The acceptor waits at the [`door`]; a worker that has just served a new connection takes the next one
+//! in itself, if there is one.
 //!
 //! A connection is owned by exactly one place: the channel, a worker, or the parking lot. A worker
 //! does all that can be done without waiting on the client; whatever then waits — for a request,

@@ -1,7 +1,7 @@
 //! The C library's allocator, told how this server uses it.
 
 /// Makes all threads draw on one arena. glibc's arenas for further threads grow by a system call for
-/// every page, which a worker that fills the cache would spend a tenth of its time on; the first
+/// every page, which a worker that fills the cache spent some 7 % of its time on; the first
 /// one grows in larger steps, and what is small is each thread's own all the same. Call it before the
 /// first thread. Other C libraries have no such arenas.
 pub fn share_one_arena() {
