@@ -13,7 +13,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::eventfd::{EfdFlags, EventFd};
 
 use super::Floor;
-use super::door::{self, Door};
+use super::door::{self, Arrival, Door};
 use crate::conn::wait::Wake;
 
 /// First and longest pause when the system is out of descriptors or memory.
@@ -86,7 +86,7 @@ fn accept_all(floor: &Floor, stop: &Stop) {
             continue;
         }
         let mut ready: Vec<PollFd<'_>> =
-            listeners.fds().map(|listener| PollFd::new(listener, PollFlags::POLLIN)).collect();
+            listeners.iter().map(|listener| PollFd::new(listener.as_fd(), PollFlags::POLLIN)).collect();
         ready.push(PollFd::new(stop.bell.as_fd(), PollFlags::POLLIN));
         // A failed poll is retried; what it failed of will show in accept.
         let _ = poll(&mut ready, PollTimeout::NONE);
@@ -172,10 +172,12 @@ fn wait_for_room(floor: &Floor, stop: &Stop) {
 
 /// Takes what waits on one listener, as long as `goes_on`.
 fn accept_ready(listener: &TcpListener, floor: &Floor, goes_on: &dyn Fn() -> bool) -> io::Result<()> {
-    while goes_on()
-        && let Some(held) = door::accept(listener, floor)?
-    {
-        floor.hand(held, Wake::Ready);
+    while goes_on() {
+        match door::accept(listener, floor)? {
+            Arrival::Client(held) => floor.hand(held, Wake::Ready),
+            Arrival::Gone => {}
+            Arrival::Nobody => break,
+        }
     }
     Ok(())
 }

@@ -2,7 +2,6 @@
 
 use std::io;
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, PoisonError, RwLock};
 
@@ -13,14 +12,10 @@ use crate::conn::Connection;
 use crate::request::Rejection;
 use crate::throttle::Refused;
 
-/// Listening sockets, open.
-#[derive(Debug)]
-pub struct Listeners(Vec<TcpListener>);
-
 /// Where connections come in: the acceptor's, and open to workers who help it.
 #[derive(Debug)]
 pub struct Door {
-    listeners: RwLock<Option<Arc<Listeners>>>,
+    listeners: RwLock<Option<Arc<[TcpListener]>>>,
     /// Connections taken in so far, by whomever.
     taken: AtomicU64,
 }
@@ -34,7 +29,7 @@ impl Door {
         for listener in &listeners {
             listener.set_nonblocking(true)?;
         }
-        let listeners = RwLock::new(Some(Arc::new(Listeners(listeners))));
+        let listeners = RwLock::new(Some(listeners.into()));
         Ok(Door { listeners, taken: AtomicU64::new(0) })
     }
 
@@ -49,7 +44,7 @@ impl Door {
     }
 
     /// The sockets; whoever keeps them keeps them open.
-    pub fn listeners(&self) -> Option<Arc<Listeners>> {
+    pub fn listeners(&self) -> Option<Arc<[TcpListener]>> {
         self.listeners.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
@@ -58,7 +53,10 @@ impl Door {
     pub fn help(&self, floor: &Floor) -> Option<Box<Held>> {
         let door = self.listeners.read().unwrap_or_else(PoisonError::into_inner);
         let listeners = door.as_ref()?;
-        listeners.0.iter().find_map(|listener| accept(listener, floor).ok()?)
+        listeners.iter().find_map(|listener| match accept(listener, floor) {
+            Ok(Arrival::Client(held)) => Some(held),
+            _ => None,
+        })
     }
 
     /// Shuts it; the sockets are closed once the acceptor has let go of them.
@@ -67,48 +65,43 @@ impl Door {
     }
 }
 
-impl Listeners {
-    /// Each of them.
-    pub fn iter(&self) -> impl Iterator<Item = &TcpListener> {
-        self.0.iter()
-    }
-
-    /// Their descriptors.
-    pub fn fds(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
-        self.0.iter().map(AsFd::as_fd)
-    }
+/// Who was at the door.
+pub enum Arrival {
+    /// A client, let in.
+    Client(Box<Held>),
+    /// A client that was turned away or has left again: there may be others behind it.
+    Gone,
+    /// Nobody, or there is no room.
+    Nobody,
 }
 
-/// Takes one connection from `listener` in; none when nobody waits there or there is no room.
+/// Takes one connection from `listener` in.
 ///
 /// # Errors
 /// The system is short of something. A client that has left again is no error.
-pub fn accept(listener: &TcpListener, floor: &Floor) -> io::Result<Option<Box<Held>>> {
-    while floor.gate.has_room() {
-        match listener.accept() {
-            Ok((stream, peer)) => {
-                if let Some(held) = admit(stream, peer, floor) {
-                    return Ok(Some(held));
-                }
-            }
-            Err(error) => match error.raw_os_error().map(Errno::from_raw) {
-                Some(Errno::EAGAIN) => return Ok(None),
-                // The client has left again, or the network said so: no fault of ours.
-                Some(
-                    Errno::EINTR
-                    | Errno::ECONNABORTED
-                    | Errno::EPROTO
-                    | Errno::EPERM
-                    | Errno::ENETDOWN
-                    | Errno::ENETUNREACH
-                    | Errno::EHOSTUNREACH
-                    | Errno::ETIMEDOUT,
-                ) => {}
-                _ => return Err(error),
-            },
-        }
+pub fn accept(listener: &TcpListener, floor: &Floor) -> io::Result<Arrival> {
+    if !floor.gate.has_room() {
+        return Ok(Arrival::Nobody);
     }
-    Ok(None)
+    let error = match listener.accept() {
+        Ok((stream, peer)) => return Ok(admit(stream, peer, floor).map_or(Arrival::Gone, Arrival::Client)),
+        Err(error) => error,
+    };
+    match error.raw_os_error().map(Errno::from_raw) {
+        Some(Errno::EAGAIN) => Ok(Arrival::Nobody),
+        // The client has left again, or the network said so: no fault of ours.
+        Some(
+            Errno::EINTR
+            | Errno::ECONNABORTED
+            | Errno::EPROTO
+            | Errno::EPERM
+            | Errno::ENETDOWN
+            | Errno::ENETUNREACH
+            | Errno::EHOSTUNREACH
+            | Errno::ETIMEDOUT,
+        ) => Ok(Arrival::Gone),
+        _ => Err(error),
+    }
 }
 
 /// The connection with its permits; none when its client may not have one more, and is not told so.
