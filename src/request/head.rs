@@ -140,10 +140,10 @@ fn version(text: &[u8]) -> Result<(Version, &str), Rejection> {
     else {
         return Err(not_http());
     };
-    let shown = std::str::from_utf8(text).unwrap_or_default();
     match (major, minor) {
-        (b'1', b'0') => Ok((Version::Http10, shown)),
-        (b'1', _) => Ok((Version::Http11, shown)),
+        (b'1', b'0') => Ok((Version::Http10, "HTTP/1.0")),
+        (b'1', b'1') => Ok((Version::Http11, "HTTP/1.1")),
+        (b'1', _) => Ok((Version::Http11, std::str::from_utf8(text).unwrap_or_default())),
         _ => Err(Rejection::fatal(505, "This server speaks HTTP/1.1 and HTTP/1.0.")),
     }
 }

@@ -1,8 +1,9 @@
 //! A [`Response`] → the bytes of its head, in thttpd's order of fields.
 //!
 //! Called by `conn::sending` once per response, into a buffer it reuses: nothing here allocates
-//! and nothing goes through formatting machinery. Every value is cleaned as it is written, so no
-//! field, whatever it was made from, can end its line early (RFC 9110 §5.5).
+//! and nothing goes through formatting machinery. Every value but the dates and entity tags that we
+//! make ourselves is cleaned as it is written, so no field, whatever it was made from, can end its
+//! line early (RFC 9110 §5.5).
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -109,10 +110,10 @@ pub fn write(out: &mut Vec<u8>, response: &Response, frame: &Frame<'_>) {
     if let Some(media_type) = response.media_type.as_deref().or(representation.map(|r| &*r.media_type)) {
         field(out, "Content-Type", media_type.as_bytes());
     }
-    field(out, "Date", &frame.clock.date);
+    own_field(out, "Date", &frame.clock.date);
     if let Some(representation) = representation {
-        field(out, "Last-Modified", representation.last_modified.as_bytes());
-        field(out, "ETag", representation.etag.as_bytes());
+        own_field(out, "Last-Modified", representation.last_modified.as_bytes());
+        own_field(out, "ETag", representation.etag.as_bytes());
         out.extend_from_slice(b"Accept-Ranges: bytes\r\n");
     }
     connection(out, frame.version, frame.keep_alive && !response.close);
@@ -150,7 +151,7 @@ pub struct Foreign<'a> {
 pub fn write_foreign(out: &mut Vec<u8>, foreign: &Foreign<'_>, frame: &Frame<'_>) {
     status_line(out, foreign.status, foreign.reason.unwrap_or(foreign.status.reason()));
     out.extend_from_slice(&frame.policy.server);
-    field(out, "Date", &frame.clock.date);
+    own_field(out, "Date", &frame.clock.date);
     connection(out, frame.version, frame.keep_alive);
     if frame.chunked {
         out.extend_from_slice(b"Transfer-Encoding: chunked\r\n");
@@ -220,6 +221,15 @@ pub fn field(out: &mut Vec<u8>, name: &str, value: &[u8]) {
             *byte = b' ';
         }
     }
+    out.extend_from_slice(b"\r\n");
+}
+
+/// One field line whose value this server made of printable characters: there is nothing to clean.
+fn own_field(out: &mut Vec<u8>, name: &str, value: &[u8]) {
+    debug_assert!(!value.iter().any(u8::is_ascii_control));
+    out.extend_from_slice(name.as_bytes());
+    out.extend_from_slice(b": ");
+    out.extend_from_slice(value);
     out.extend_from_slice(b"\r\n");
 }
 

@@ -178,8 +178,6 @@ proptest! {
         let representation = Representation {
             media_type: text.clone().into(),
             encodings: text.clone().into(),
-            last_modified: text.as_str().into(),
-            etag: text.as_str().into(),
             ..(*hello().0).clone()
         };
         let response = Response {
