@@ -5,74 +5,29 @@
 //! signals them and reaps them; so no worker ever waits for a process, not even for fork and exec,
 //! which take their time on a busy machine.
 
-use std::ffi::OsString;
 use std::fmt;
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::fd::{AsFd, OwnedFd};
-use std::process::ExitStatus;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::SeqCst};
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
+use std::sync::atomic::Ordering::SeqCst;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use crossbeam_channel::{Sender, bounded, unbounded};
+use crossbeam_channel::{bounded, unbounded};
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::sys::eventfd::{EfdFlags, EventFd};
 
 use super::complaint::printable;
+use super::desk::{Desk, Fate, Order, Ordered, Place, Tell};
+use super::job::{Bounds, End, Job, NotStarted};
 use super::note::{Note, Why};
 use super::script::{KILL_AFTER, status_of};
-use super::watch::{Order, Ordered, Watch};
+use super::watch::Watch;
 use crate::sys::process;
 
 /// The watching thread's stack: what it needs at its deepest is the start of a script.
 const STACK: usize = 256 * 1024;
-
-/// Where [`Note`]s go. Must not wait.
-pub type Tell = Box<dyn Fn(&Note) + Send + Sync>;
-
-/// A script to run.
-#[derive(Debug)]
-pub struct Job {
-    /// Its file, relative to the process's working directory.
-    pub name: Vec<u8>,
-    /// Its arguments, without its name.
-    pub arguments: Vec<OsString>,
-    /// Its whole environment.
-    pub variables: Vec<(OsString, OsString)>,
-    /// Its standard input, positioned at the start.
-    pub input: File,
-}
-
-/// Bounds on scripts. They belong to a configuration, and so may change while scripts run.
-#[derive(Debug, Clone, Copy)]
-pub struct Bounds {
-    /// Scripts at once (`cgilimit`); 0 = no bound.
-    pub scripts: usize,
-    /// Run time of each (`cgi_timeout`); zero = no bound.
-    pub time: Duration,
-}
-
-/// Why a script does not run. The log has been told more.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum NotStarted {
-    /// As many run as may, or the server stops.
-    Busy,
-    /// There is no room for another process.
-    NoRoom,
-    /// This one cannot be run.
-    Unrunnable,
-}
-
-/// How a script ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct End {
-    /// What the kernel says.
-    pub status: ExitStatus,
-    /// Why we ended it, if we did.
-    pub by: Option<Why>,
-}
 
 /// All running scripts. Dropping it ends them.
 pub struct Children {
@@ -90,14 +45,7 @@ impl Children {
         process::keep_ended_children();
         let (orders, taken) = unbounded();
         let bell = EventFd::from_flags(EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK)?;
-        let desk = Arc::new(Desk {
-            orders,
-            bell,
-            count: AtomicUsize::new(0),
-            last_id: AtomicU64::new(0),
-            closed: AtomicBool::new(false),
-            tell,
-        });
+        let desk = Arc::new(Desk::new(orders, bell, tell));
         let watch = Watch::new(Arc::clone(&desk), taken)?;
         let thread = thread::Builder::new().name("scripts".into()).stack_size(STACK);
         let watcher = thread.spawn(move || watch.run())?;
@@ -115,7 +63,7 @@ impl Children {
         let output = OwnedFd::from(output);
         // The flag belongs to our end alone.
         fcntl(output.as_fd(), FcntlArg::F_SETFL(OFlag::O_NONBLOCK)).map_err(|_| NotStarted::NoRoom)?;
-        let id = self.desk.last_id.fetch_add(1, SeqCst) + 1;
+        let id = self.desk.next_id();
         let name = printable(&job.name);
         let fate = Arc::new(Fate::default());
         let ordered =
@@ -127,7 +75,7 @@ impl Children {
 
     /// Scripts that run now: ordered and not yet reaped.
     pub fn count(&self) -> usize {
-        self.desk.count.load(SeqCst)
+        self.desk.count()
     }
 
     /// For SIGCHLD: reaps what has ended. That includes processes that were never ours but became
@@ -140,7 +88,7 @@ impl Children {
     /// Ends all scripts and lets no more start: INT now, KILL after `grace`. Returns when all have
     /// been reaped.
     pub fn stop(&self, grace: Duration) {
-        self.desk.closed.store(true, SeqCst);
+        self.desk.close();
         let (done, told) = bounded(1);
         self.desk.give(Order::Stop { grace, done });
         // Beyond the grace only what the kernel itself holds back can still be there.
@@ -237,63 +185,6 @@ impl Drop for Running {
             self.fate.unwanted.store(true, SeqCst);
             self.desk.give(Order::End { id: self.id, why });
         }
-    }
-}
-
-/// Where orders to the watching thread are given, and what both sides count.
-pub(super) struct Desk {
-    orders: Sender<Order>,
-    /// Wakes the watching thread.
-    pub(super) bell: EventFd,
-    /// Scripts ordered and not yet reaped.
-    count: AtomicUsize,
-    last_id: AtomicU64,
-    /// No more scripts are taken.
-    closed: AtomicBool,
-    tell: Tell,
-}
-
-impl Desk {
-    fn give(&self, order: Order) {
-        // The thread goes only when the server does. The bell is full only when it has rung already.
-        _ = self.orders.send(order);
-        _ = self.bell.write(1);
-    }
-
-    pub(super) fn tell(&self, note: &Note) {
-        (self.tell)(note);
-    }
-}
-
-/// What becomes of one script, for its connection to see.
-#[derive(Debug, Default)]
-pub(super) struct Fate {
-    /// The process, once it is started, where the kernel has such a thing.
-    pub(super) pidfd: OnceLock<OwnedFd>,
-    /// Why it was sent INT, if it was.
-    pub(super) by: OnceLock<Why>,
-    /// How it ended, once it has been reaped with its group; or why it was not started.
-    pub(super) end: OnceLock<Result<End, NotStarted>>,
-    /// Its connection is gone.
-    pub(super) unwanted: AtomicBool,
-}
-
-/// One script's place among those that may run at once; given back when dropped.
-pub(super) struct Place(Arc<Desk>);
-
-impl Place {
-    /// A place, if fewer than `most` are taken (0 = no bound) and there are any to be had.
-    fn take(desk: &Arc<Desk>, most: usize) -> Option<Place> {
-        let more = |count| (most == 0 || count < most).then_some(count + 1);
-        desk.count.fetch_update(SeqCst, SeqCst, more).ok()?;
-        let place = Place(Arc::clone(desk));
-        (!desk.closed.load(SeqCst)).then_some(place)
-    }
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        self.0.count.fetch_sub(1, SeqCst);
     }
 }
 

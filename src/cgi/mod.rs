@@ -20,15 +20,18 @@ use crate::request::Rejection;
 
 pub mod children;
 mod complaint;
+mod desk;
 pub mod env;
 pub mod head;
+pub mod job;
 pub mod note;
 mod script;
 pub mod translate;
 mod watch;
 
-use children::{Bounds, Children, Job, NotStarted, Running};
+use children::{Children, Running};
 use env::Facts;
+use job::{Bounds, Job, NotStarted};
 use note::{Level, Note};
 
 /// What it takes to run scripts under one configuration.

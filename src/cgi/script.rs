@@ -20,8 +20,8 @@ use nix::sys::signal::{Signal, killpg};
 use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid};
 use nix::unistd::Pid;
 
-use super::children::{End, Job};
 use super::complaint::{Complaints, printable};
+use super::job::{End, Job};
 use super::note::{Note, Why};
 use crate::sys::process;
 

@@ -1,13 +1,12 @@
 //! The thread that looks after all scripts: starts them, reads their standard error, keeps their time
 //! limit, ends and reaps them.
 //!
-//! It owns every script, and takes [`Order`]s from [`children`](super::children). It waits in one
+//! It owns every script, and takes [`Order`]s from the [`desk`](super::desk). It waits in one
 //! place for all of them, and starts one script between two looks, so that a crowd that wants to
 //! start does not keep those that run from being heard.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
-use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::SeqCst;
 use std::time::{Duration, Instant};
@@ -17,8 +16,9 @@ use nix::errno::Errno;
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 use nix::sys::wait::{Id, WaitPidFlag, waitid, waitpid};
 
-use super::children::{Desk, Fate, Job, NotStarted, Place};
 use super::complaint::printable;
+use super::desk::{Desk, Fate, Order, Ordered, Place};
+use super::job::NotStarted;
 use super::note::{Note, Why};
 use super::script::{KILL_AFTER, Script};
 
@@ -28,29 +28,6 @@ const LOOK_EVERY: Duration = Duration::from_millis(100);
 const BATCH: usize = 64;
 /// The event of the bell. Script numbers begin at 1.
 const BELL: u64 = 0;
-
-/// What the thread is asked to do.
-pub(super) enum Order {
-    /// Start a script.
-    Start(Box<Ordered>),
-    /// End one.
-    End { id: u64, why: Why },
-    /// Reap what has ended, strangers too.
-    Reap,
-    /// End all, INT now and KILL after `grace`; say when it is done.
-    Stop { grace: Duration, done: Sender<()> },
-}
-
-/// A script to start.
-pub(super) struct Ordered {
-    pub(super) id: u64,
-    pub(super) job: Job,
-    pub(super) limit: Duration,
-    /// Its standard output.
-    pub(super) output: OwnedFd,
-    pub(super) fate: Arc<Fate>,
-    pub(super) place: Place,
-}
 
 /// A script that has not been reaped.
 struct Entry {

@@ -16,13 +16,15 @@ use getopts::{HasArg, Occur};
 
 use super::Config;
 use super::file;
+use super::help;
 use super::kind::{Act, Kind};
 use super::options::{OPTIONS, Row};
 use super::origin::{Origin, Origins};
-use super::problem::{Problem, Problems, Why};
+use super::problem::{Problem, Problems};
 use super::settings::Settings;
 use super::suggest;
 use super::warnings;
+use super::why::Why;
 
 /// What the command line asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -75,7 +77,7 @@ pub fn parse(argv: &[OsString], program: &str) -> Result<Invocation, Problems> {
         }
         Err(problem) => line.fault = line.fault.or(Some(problem)),
     }
-    let usage = line.fault.is_some();
+    let usage = line.fault.is_some().then(|| help::usage(program));
     settings.problems.extend(line.fault);
     if settings.problems.is_empty() {
         let Settings { config, origins, .. } = settings;

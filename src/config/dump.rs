@@ -8,7 +8,7 @@ use super::Config;
 use super::kind::Kind;
 use super::options::{Group, OPTIONS, Row};
 use super::origin::Origins;
-use super::problem::printable;
+use super::printable::printable;
 
 /// Column of the trailing comments.
 const COMMENT: usize = 36;

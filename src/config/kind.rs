@@ -11,7 +11,7 @@ use std::time::Duration;
 use getopts::HasArg;
 
 use super::pattern::Pattern;
-use super::problem::Why;
+use super::why::Why;
 use super::{Config, LogTarget};
 
 /// The way to the field that an option sets. It reads as well as writes, so a row names its field once.

@@ -25,10 +25,12 @@ pub mod kind;
 pub mod options;
 pub mod origin;
 pub mod pattern;
+mod printable;
 pub mod problem;
 pub mod settings;
 mod suggest;
 mod warnings;
+pub mod why;
 
 use pattern::Pattern;
 

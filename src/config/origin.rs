@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::options::{OPTIONS, place_of};
-use super::problem::printable;
+use super::printable::printable;
 
 /// The place where an option was written.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -10,8 +10,9 @@ use super::Config;
 use super::kind::Kind;
 use super::options::{OPTIONS, place_of};
 use super::origin::{Origin, Origins};
-use super::problem::{Problem, Why};
+use super::problem::Problem;
 use super::suggest;
+use super::why::Why;
 
 /// What has been read so far.
 #[derive(Debug, Clone, Default)]

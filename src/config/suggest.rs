@@ -3,7 +3,7 @@
 use getopts::HasArg;
 
 use super::options::{OPTIONS, Row};
-use super::problem::printable;
+use super::printable::printable;
 
 /// The config-file name that `word` is probably a slip of.
 pub fn name(word: &str) -> Option<String> {

@@ -1,7 +1,7 @@
 //! The access log: one line an exchange, to a file, standard output or syslog.
 //!
 //! Workers call [`AccessLog::record`], at up to the rate of requests: it formats into a buffer of
-//! the calling thread and appends that to a shared one under a short lock. One writer thread
+//! the calling thread and appends that to a shared one ([`queue`](super::queue)). One writer thread
 //! ([`writer`](super::writer)) takes what has gathered, every few milliseconds while there is
 //! anything, and sleeps while there is not. A log that cannot be written costs lines, which are
 //! counted; it never costs requests.
@@ -10,26 +10,18 @@ use std::cell::RefCell;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::path::Path;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant, SystemTime};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::SystemTime;
 
 use super::file::LogFile;
 use super::line::DateText;
+use super::queue::Shared;
 use super::writer::{Sink, Writer};
 use crate::config::LogTarget;
 use crate::sys::ids::User;
 
 pub use super::line::AccessEntry;
-
-/// Bytes of unwritten lines that are kept while the log cannot be written; beyond them lines are lost.
-pub const CAPACITY: usize = 4 << 20;
-/// Bytes at which the writer is woken before its pause is over.
-pub(super) const HASTE: usize = 1 << 20;
-/// How long [`AccessLog::close`] waits for a log that does not take its lines.
-const CLOSE_LIMIT: Duration = Duration::from_secs(5);
-/// At most one message about lost lines in this time.
-const REPORT_INTERVAL: Duration = Duration::from_secs(60);
+pub use super::queue::CAPACITY;
 
 /// Where exchanges are recorded. Shared by reference from every thread.
 #[derive(Debug)]
@@ -45,39 +37,6 @@ enum Kind {
     Off,
     Dated,
     Undated,
-}
-
-/// What recorders and the writer thread share.
-#[derive(Debug, Default)]
-pub(super) struct Shared {
-    queue: Mutex<Queue>,
-    /// Something is there for the writer.
-    pub(super) changed: Condvar,
-    /// The writer is done for good.
-    finished: Condvar,
-    lost: AtomicU64,
-    report: Mutex<Report>,
-}
-
-/// Lines waiting for the writer, and what it is asked to do.
-#[derive(Debug, Default)]
-pub(super) struct Queue {
-    /// Whole lines.
-    pub(super) lines: Vec<u8>,
-    /// The writer waits for the first line.
-    pub(super) asleep: bool,
-    /// Open the file anew.
-    pub(super) reopen: bool,
-    /// Write what is there and end.
-    pub(super) stop: bool,
-    /// The writer has ended.
-    pub(super) finished: bool,
-}
-
-#[derive(Debug, Default)]
-struct Report {
-    at: Option<Instant>,
-    lost: u64,
 }
 
 thread_local! {
@@ -139,7 +98,7 @@ impl AccessLog {
 
     /// Lines lost since the start because the log could not be written.
     pub fn lost(&self) -> u64 {
-        self.shared.lost.load(Ordering::Relaxed)
+        self.shared.lost()
     }
 
     /// Logs how many lines are lost, if any were since the last report, once in a minute at most.
@@ -182,69 +141,6 @@ impl Drop for AccessLog {
     fn drop(&mut self) {
         self.close();
     }
-}
-
-impl Shared {
-    pub(super) fn lock(&self) -> MutexGuard<'_, Queue> {
-        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn append(&self, line: &[u8]) {
-        let mut queue = self.lock();
-        let before = queue.lines.len();
-        if queue.stop || before + line.len() > CAPACITY {
-            drop(queue);
-            self.lose(1);
-            return;
-        }
-        queue.lines.extend_from_slice(line);
-        let hurry = before < HASTE && queue.lines.len() >= HASTE;
-        let wake = std::mem::take(&mut queue.asleep) || hurry;
-        drop(queue);
-        if wake {
-            self.changed.notify_one();
-        }
-    }
-
-    /// Counts lines that will never be written.
-    pub(super) fn lose(&self, lines: u64) {
-        self.lost.fetch_add(lines, Ordering::Relaxed);
-    }
-
-    /// Says how many lines were lost, when that is news; `now` whatever was said a moment ago.
-    pub(super) fn report_lost(&self, now: bool) {
-        let lost = self.lost.load(Ordering::Relaxed);
-        let mut report = self.report.lock().unwrap_or_else(PoisonError::into_inner);
-        let due = now || report.at.is_none_or(|at| at.elapsed() >= REPORT_INTERVAL);
-        if lost > report.lost && due {
-            let new = lost - report.lost;
-            *report = Report { at: Some(Instant::now()), lost };
-            drop(report);
-            super::error!("access log: {new} lines lost, the log did not take them");
-        }
-    }
-
-    /// The writer has ended.
-    pub(super) fn finish(&self) {
-        self.lock().finished = true;
-        self.finished.notify_all();
-    }
-
-    fn wait_finished(&self) {
-        let queue = self.lock();
-        let (queue, _) = self
-            .finished
-            .wait_timeout_while(queue, CLOSE_LIMIT, |queue| !queue.finished)
-            .unwrap_or_else(PoisonError::into_inner);
-        if !queue.finished {
-            self.lose(count_lines(&queue.lines));
-        }
-    }
-}
-
-/// Lines in a run of whole lines.
-pub(super) fn count_lines(lines: &[u8]) -> u64 {
-    lines.iter().filter(|&&byte| byte == b'\n').count() as u64
 }
 
 fn unix(time: SystemTime) -> i64 {

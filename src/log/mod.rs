@@ -7,6 +7,7 @@
 pub mod access;
 mod file;
 mod line;
+mod queue;
 pub mod stats;
 pub mod syslog;
 mod writer;

@@ -6,8 +6,8 @@ use std::io::{self, Write};
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::access::{HASTE, Shared, count_lines};
 use super::file::LogFile;
+use super::queue::{HASTE, Shared, count_lines};
 use super::syslog;
 
 /// How long lines gather before they are written: the delay of a lone line, and the bound on wake-ups.

@@ -24,7 +24,7 @@ fn config(text: &str) -> Config {
 /// What standard error gets to see.
 fn told(text: &[u8]) -> String {
     let list = read_text(text).problems;
-    Problems { program: "thttpd".to_owned(), usage: false, list }.to_string()
+    Problems { program: "thttpd".to_owned(), usage: None, list }.to_string()
 }
 
 #[test]

@@ -1,0 +1,50 @@
+//! What is asked for when a script is to run, and what may come of it.
+
+use std::ffi::OsString;
+use std::fs::File;
+use std::process::ExitStatus;
+use std::time::Duration;
+
+use super::note::Why;
+
+/// A script to run.
+#[derive(Debug)]
+pub struct Job {
+    /// Its file, relative to the process's working directory.
+    pub name: Vec<u8>,
+    /// Its arguments, without its name.
+    pub arguments: Vec<OsString>,
+    /// Its whole environment.
+    pub variables: Vec<(OsString, OsString)>,
+    /// Its standard input, positioned at the start.
+    pub input: File,
+}
+
+/// Bounds on scripts. They belong to a configuration, and so may change while scripts run.
+#[derive(Debug, Clone, Copy)]
+pub struct Bounds {
+    /// Scripts at once (`cgilimit`); 0 = no bound.
+    pub scripts: usize,
+    /// Run time of each (`cgi_timeout`); zero = no bound.
+    pub time: Duration,
+}
+
+/// Why a script does not run. The log has been told more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NotStarted {
+    /// As many run as may, or the server stops.
+    Busy,
+    /// There is no room for another process.
+    NoRoom,
+    /// This one cannot be run.
+    Unrunnable,
+}
+
+/// How a script ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct End {
+    /// What the kernel says.
+    pub status: ExitStatus,
+    /// Why we ended it, if we did.
+    pub by: Option<Why>,
+}
