@@ -5,7 +5,7 @@
 
 use chrono::{Datelike, Local, Offset, TimeZone, Timelike};
 
-/// Longest run kept of the address and the user name, in bytes as received (thttpd's limits).
+/// Longest run kept of the address, user name and protocol, in bytes as received (thttpd's limits).
 const SHORT: usize = 80;
 /// Longest run kept of the virtual host's name, in bytes as received.
 const HOST: usize = 100;
@@ -19,13 +19,13 @@ pub struct AccessEntry<'a> {
     pub peer: &'a str,
     /// The authenticated user name.
     pub user: Option<&'a [u8]>,
-    /// Method in canonical case, or `UNKNOWN`: a word of ours, not escaped.
+    /// Method in canonical case, or `UNKNOWN`.
     pub method: &'a str,
     /// With virtual hosting, the directory that was served; written as `/HOST` before the target.
     pub vhost: Option<&'a [u8]>,
     /// The request target as received; empty when there was none to speak of.
     pub target: &'a [u8],
-    /// Protocol version, `HTTP/` and two digits, or `UNKNOWN`: not escaped.
+    /// Protocol version, or `UNKNOWN`.
     pub version: &'a str,
     /// Status sent; 0 when the connection ended before one was decided.
     pub status: u16,
@@ -50,7 +50,7 @@ impl AccessEntry<'_> {
         line.push(b' ');
         line.extend_from_slice(date);
         line.push(b'"');
-        line.extend_from_slice(self.method.as_bytes());
+        push_escaped(line, self.method.as_bytes(), SHORT);
         line.push(b' ');
         if let Some(host) = self.vhost {
             line.push(b'/');
@@ -58,7 +58,7 @@ impl AccessEntry<'_> {
         }
         push_escaped(line, self.target, LONG);
         line.push(b' ');
-        line.extend_from_slice(self.version.as_bytes());
+        push_escaped(line, self.version.as_bytes(), SHORT);
         line.extend_from_slice(b"\" ");
         push_decimal(line, u64::from(self.status));
         line.push(b' ');
