@@ -43,10 +43,7 @@ impl AccessEntry<'_> {
     pub fn write(&self, date: &[u8], line: &mut Vec<u8>) {
         push_escaped(line, self.peer.as_bytes(), SHORT);
         line.extend_from_slice(b" - ");
-        match self.user {
-            Some(user) => push_escaped(line, user, SHORT),
-            None => line.push(b'-'),
-        }
+        push_escaped(line, self.user.unwrap_or(b"-"), SHORT);
         line.push(b' ');
         line.extend_from_slice(date);
         line.push(b'"');
