@@ -5,6 +5,7 @@ pub mod fork;
 pub mod ids;
 pub mod memory;
 pub mod process;
+pub mod scheduling;
 pub mod socket;
 pub mod systemd;
 pub mod zone;

@@ -6,12 +6,15 @@ use std::io;
 use std::os::fd::{FromRawFd, OwnedFd};
 use std::os::unix::process::CommandExt;
 use std::process::Command;
+use std::time::Duration;
 
 use nix::libc;
 
+use super::scheduling::ask_for_slice;
+
 /// Makes `command` start its child with every signal at its default action and none blocked, with
-/// `nice` added to the server's niceness, and with no descriptor above standard error, whatever
-/// was left open in the server.
+/// `nice` added to the server's niceness, in time slices of the usual length, and with no descriptor
+/// above standard error, whatever was left open in the server.
 ///
 /// The server's threads block all signals; without this a script could not be ended but by KILL.
 pub fn start_clean(command: &mut Command, nice: i32) {
@@ -22,6 +25,7 @@ pub fn start_clean(command: &mut Command, nice: i32) {
         command.pre_exec(move || {
             default_signals();
             libc::nice(nice);
+            ask_for_slice(Duration::ZERO);
             close_on_exec();
             Ok(())
         });

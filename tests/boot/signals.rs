@@ -90,7 +90,8 @@ fn usr1_ends_idle_connections_and_finishes_the_others() {
     let busy = in_the_middle(&server);
     server.signal(Signal::SIGUSR1);
     assert_eq!(idle.stream().read(&mut [0; 1]).unwrap(), 0, "the idle one is closed");
-    assert!(TcpStream::connect(server.address()).is_err(), "nobody is let in");
+    // Not at that very moment: whoever has come until the listener closes is still served.
+    eventually("nobody is let in", || TcpStream::connect(server.address()).is_err());
     assert!(server.is_alive(), "somebody is being served");
     assert!(rest(busy) > size - 1000);
     assert_eq!(server.wait().code(), Some(0));
