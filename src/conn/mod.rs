@@ -38,6 +38,7 @@ mod record;
 mod relaying;
 mod sending;
 pub mod socket;
+pub mod vigil;
 pub mod wait;
 
 use draining::Draining;

@@ -16,6 +16,8 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::sendfile::sendfile64;
 use nix::sys::socket::{MsgFlags, SockaddrStorage, recv, send, sendmsg};
 
+use super::vigil::Vigil;
+
 /// "More follows": nix has no name for it.
 const MSG_MORE: MsgFlags = MsgFlags::from_bits_retain(nix::libc::MSG_MORE);
 
@@ -49,12 +51,13 @@ pub struct Socket {
     stream: TcpStream,
     nonblocking: bool,
     patience_set: bool,
+    vigil: Vigil,
 }
 
 impl Socket {
     /// Takes an accepted socket, in blocking mode.
     pub fn new(stream: TcpStream) -> Socket {
-        Socket { stream, nonblocking: false, patience_set: false }
+        Socket { stream, nonblocking: false, patience_set: false, vigil: Vigil::default() }
     }
 
     /// Descriptor number, the connection's key in the parking lot.
@@ -111,11 +114,12 @@ impl Socket {
                 return self.read(buffer);
             }
         }
-        // A client on this very machine may be waiting for this very processor: see `net::lot`.
-        std::thread::yield_now();
-        match self.read(buffer) {
-            Progress::WouldBlock => progress(recv(self.raw_fd(), buffer, MsgFlags::empty())),
-            progress => progress,
+        let fd = self.raw_fd();
+        let mut attempt = |flags| progress(recv(fd, buffer, flags));
+        let look = || Some(attempt(MsgFlags::MSG_DONTWAIT)).filter(|it| *it != Progress::WouldBlock);
+        match self.vigil.keep(look) {
+            Some(progress) => progress,
+            None => self.vigil.sleep(|| attempt(MsgFlags::empty())),
         }
     }
 

@@ -21,6 +21,7 @@ use nix::sys::eventfd::{EfdFlags, EventFd};
 
 use super::deadlines::{Alarm, Deadlines, Due};
 use super::{Handed, Held};
+use crate::conn::vigil::Vigil;
 use crate::conn::wait::{On, Wait, Wake};
 
 /// Descriptor numbers that a slot can be had for.
@@ -157,26 +158,23 @@ impl Lot {
         }
     }
 
-    /// Waits in the set until something happens, or with `block` unset only looks; takes out every
+    /// Waits in the set until something happens, or without a `vigil` only looks; takes out every
     /// connection that is ready. `is_handed` tells whether the channel holds something.
-    pub fn wait(&self, block: bool, is_handed: &dyn Fn() -> bool, ready: &mut VecDeque<Handed>) {
+    pub fn wait(
+        &self,
+        vigil: Option<&mut Vigil>,
+        is_handed: &dyn Fn() -> bool,
+        ready: &mut VecDeque<Handed>,
+    ) {
         let mut events = [EpollEvent::empty(); BATCH];
-        let mut count = self.look(&mut events);
-        if block && count == 0 {
-            // Whoever is about to send to us may be waiting for this very processor, and it costs less to
-            // step back once than to be put to sleep and woken again.
-            std::thread::yield_now();
-            count = self.look(&mut events);
-        }
-        if block && count == 0 {
-            self.idle.fetch_add(1, SeqCst);
-            // Whoever hands something over after this look sees us idle, and rings.
-            fence(SeqCst);
-            let timeout = if is_handed() { EpollTimeout::ZERO } else { EpollTimeout::NONE };
-            // An interrupted wait is a wait in which nothing happened.
-            count = self.set.wait(&mut events, timeout).unwrap_or(0);
-            self.idle.fetch_sub(1, SeqCst);
-        }
+        let count = match vigil {
+            None => self.look(&mut events),
+            Some(vigil) => {
+                let look = || Some(self.look(&mut events)).filter(|count| *count > 0 || is_handed());
+                let seen = vigil.keep(look);
+                seen.unwrap_or_else(|| vigil.sleep(|| self.sleep(&mut events, is_handed)))
+            }
+        };
         for event in &events[..count] {
             if event.data() != BELL {
                 ready.extend(self.take(event.data(), event.events()));
@@ -187,6 +185,18 @@ impl Lot {
     /// Fetches what is ready now.
     fn look(&self, events: &mut [EpollEvent]) -> usize {
         self.set.wait(events, EpollTimeout::ZERO).unwrap_or(0)
+    }
+
+    /// Sleeps until something is ready, or handed over.
+    fn sleep(&self, events: &mut [EpollEvent], is_handed: &dyn Fn() -> bool) -> usize {
+        self.idle.fetch_add(1, SeqCst);
+        // Whoever hands something over after this look sees us idle, and rings.
+        fence(SeqCst);
+        let timeout = if is_handed() { EpollTimeout::ZERO } else { EpollTimeout::NONE };
+        // An interrupted wait is a wait in which nothing happened.
+        let count = self.set.wait(events, timeout).unwrap_or(0);
+        self.idle.fetch_sub(1, SeqCst);
+        count
     }
 
     /// Takes out the connection that an event is for, if it waits for such an event.

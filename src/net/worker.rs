@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use super::{Floor, Handed, Held};
 use crate::conn::Desk;
+use crate::conn::vigil::Vigil;
 use crate::conn::wait::{Next, Wake};
 use crate::sys::scheduling;
 
@@ -46,6 +47,7 @@ pub fn run(floor: &Arc<Floor>) {
     let slow = Rc::clone(&worker);
     let mut desk = Desk::new(floor.site(), PATIENCE, Rc::new(move || slow.step_aside()));
     floor.reserve.come_forward(&floor.ended);
+    let mut vigil = Vigil::default();
     let mut edition = floor.edition.load(Relaxed);
     while !floor.ended.load(Relaxed) {
         let current = floor.edition.load(Relaxed);
@@ -53,7 +55,7 @@ pub fn run(floor: &Arc<Floor>) {
             edition = current;
             desk.refit(floor.site());
         }
-        worker.round(&mut desk);
+        worker.round(&mut desk, &mut vigil);
         floor.heartbeat.fetch_add(1, Relaxed);
     }
     // The next worker should see it too.
@@ -62,7 +64,7 @@ pub fn run(floor: &Arc<Floor>) {
 
 impl Worker {
     /// Serves what was handed over, then what the readiness set has.
-    fn round(&self, desk: &mut Desk) {
+    fn round(&self, desk: &mut Desk, vigil: &mut Vigil) {
         let floor = &*self.floor;
         for _ in 0..HANDED_AT_ONCE {
             let Some((held, wake)) = self.next_handed() else { break };
@@ -70,8 +72,8 @@ impl Worker {
             self.serve(desk, held, wake);
         }
         let is_handed = || !floor.handed.is_empty();
-        let block = !is_handed() && !self.at_door.get();
-        floor.lot.wait(block, &is_handed, &mut self.batch.borrow_mut());
+        let may_wait = !is_handed() && !self.at_door.get();
+        floor.lot.wait(may_wait.then_some(vigil), &is_handed, &mut self.batch.borrow_mut());
         desk.inquiry.expire();
         while let Some((held, wake)) = { self.batch.borrow_mut().pop_front() } {
             self.serve(desk, held, wake);

@@ -1,0 +1,164 @@
+//! Waiting awake, where that is cheaper than to sleep.
+
+use std::time::{Duration, Instant};
+
+/// How long to stay awake. To be put to sleep and woken again makes a thread some 50 µs late where the
+/// machine is virtual, and keeps its processor busy half of that time.
+const AWAKE: Duration = Duration::from_micros(50);
+
+/// Whoever slept longer, falling asleep and waking up included, does not try to stay awake the next time.
+const BRISK: Duration = Duration::from_micros(100);
+
+/// One wait after the other of the same kind, each of which may begin awake.
+#[derive(Debug, Default)]
+pub struct Vigil {
+    began: Option<Instant>,
+    /// Was the last sleep a short one?
+    is_brisk: bool,
+    trust: Trust,
+}
+
+impl Vigil {
+    /// What `look` finds at once, or in the moment that is spent awake if it should pay. Before each look
+    /// other threads may have the processor: whoever is about to bring what we wait for may need this
+    /// very one. When nothing is found, go to [`Vigil::sleep`].
+    pub fn keep<T>(&mut self, mut look: impl FnMut() -> Option<T>) -> Option<T> {
+        let mut look = || {
+            std::thread::yield_now();
+            look()
+        };
+        let began = *self.began.insert(Instant::now());
+        let mut found = look();
+        if found.is_none() && self.is_brisk && self.trust.is_due() {
+            while found.is_none() && began.elapsed() < AWAKE {
+                found = look();
+            }
+            self.trust.learn(found.is_some());
+        }
+        found
+    }
+
+    /// Ends the wait in `sleep`.
+    pub fn sleep<T>(&mut self, sleep: impl FnOnce() -> T) -> T {
+        let found = sleep();
+        self.is_brisk = self.began.take().is_some_and(|began| began.elapsed() < BRISK);
+        found
+    }
+}
+
+/// Whether to stay awake: where nearly always what was waited for has come in time, as from clients that
+/// send their next request when they have their answer. Requests that come when they like, even 40 000 a
+/// second, would cost half as much again for nothing.
+#[derive(Debug, Default)]
+struct Trust {
+    /// Waits to go until the next one that may be spent awake.
+    left: u32,
+    /// What `left` begins with.
+    rest: u32,
+}
+
+/// The longest rest. Rare enough to cost little, not so rare that it takes long to find out.
+const LONGEST_REST: u32 = 31;
+
+impl Trust {
+    /// To be asked once a wait.
+    fn is_due(&mut self) -> bool {
+        let left = self.left.checked_sub(1);
+        self.left = left.unwrap_or(0);
+        left.is_none()
+    }
+
+    /// One failure weighs more than several successes.
+    fn learn(&mut self, paid: bool) {
+        self.rest = if paid { self.rest.saturating_sub(1) } else { LONGEST_REST.min(4 * self.rest + 3) };
+        self.left = self.rest;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Looks in one wait in which nothing comes.
+    fn looks(vigil: &mut Vigil) -> usize {
+        let mut count = 0;
+        let found = vigil.keep(|| {
+            count += 1;
+            None::<()>
+        });
+        assert_eq!(found, None);
+        count
+    }
+
+    /// After a sleep that was short: on a busy machine not every one is.
+    fn brisk() -> Vigil {
+        let after_a_sleep = || {
+            let mut vigil = Vigil::default();
+            looks(&mut vigil);
+            vigil.sleep(|| ());
+            vigil
+        };
+        std::iter::repeat_with(after_a_sleep).find(|vigil| vigil.is_brisk).unwrap()
+    }
+
+    #[test]
+    fn what_is_there_ends_the_wait() {
+        assert_eq!(Vigil::default().keep(|| Some(7)), Some(7));
+        assert_eq!(brisk().keep(|| Some(7)), Some(7));
+    }
+
+    #[test]
+    fn a_newcomer_looks_once_and_goes_to_sleep() {
+        assert_eq!(looks(&mut Vigil::default()), 1);
+    }
+
+    #[test]
+    fn after_a_short_sleep_it_looks_again_until_it_finds() {
+        let most = (0..100).map(|_| looks(&mut brisk())).max();
+        assert!(most > Some(2), "{most:?}");
+        let mut left = 2;
+        let third = brisk().keep(|| {
+            left -= 1;
+            (left < 0).then_some("third")
+        });
+        // A busy machine may take the processor away for all of the time awake.
+        assert!(third.is_none_or(|found| found == "third"));
+    }
+
+    #[test]
+    fn in_vain_it_is_not_tried_again_at_once() {
+        let mut vigil = brisk();
+        looks(&mut vigil);
+        vigil.is_brisk = true;
+        assert_eq!(looks(&mut vigil), 1);
+    }
+
+    #[test]
+    fn after_a_long_sleep_it_goes_to_sleep() {
+        let mut vigil = brisk();
+        looks(&mut vigil);
+        vigil.sleep(|| std::thread::sleep(2 * BRISK));
+        vigil.trust = Trust::default();
+        assert_eq!(looks(&mut vigil), 1);
+    }
+
+    /// Of a thousand waits, those spent awake, where every `nth` of these is in vain.
+    fn awake(nth: usize) -> usize {
+        let mut trust = Trust::default();
+        let mut tried = 0;
+        for _ in 0..1000 {
+            if trust.is_due() {
+                tried += 1;
+                trust.learn(tried % nth != 0);
+            }
+        }
+        tried
+    }
+
+    #[test]
+    fn it_stays_awake_where_that_nearly_always_pays() {
+        assert!(awake(100) > 900, "{}", awake(100));
+        assert!(awake(3) < 150, "{}", awake(3));
+        assert!((30..50).contains(&awake(1)), "{}", awake(1));
+    }
+}
