@@ -7,6 +7,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use nix::errno::Errno;
 
+use super::gate::Place;
 use super::{Floor, Held, lot};
 use crate::conn::Connection;
 use crate::request::Rejection;
@@ -80,11 +81,11 @@ pub enum Arrival {
 /// # Errors
 /// The system is short of something. A client that has left again is no error.
 pub fn accept(listener: &TcpListener, floor: &Floor) -> io::Result<Arrival> {
-    if !floor.gate.has_room() {
-        return Ok(Arrival::Nobody);
-    }
+    let Some(place) = floor.gate.place() else { return Ok(Arrival::Nobody) };
     let error = match listener.accept() {
-        Ok((stream, peer)) => return Ok(admit(stream, peer, floor).map_or(Arrival::Gone, Arrival::Client)),
+        Ok((stream, peer)) => {
+            return Ok(admit(stream, peer, place, floor).map_or(Arrival::Gone, Arrival::Client));
+        }
         Err(error) => error,
     };
     match error.raw_os_error().map(Errno::from_raw) {
@@ -105,7 +106,7 @@ pub fn accept(listener: &TcpListener, floor: &Floor) -> io::Result<Arrival> {
 }
 
 /// The connection with its permits; none when its client may not have one more, and is not told so.
-fn admit(stream: TcpStream, peer: SocketAddr, floor: &Floor) -> Option<Box<Held>> {
+fn admit(stream: TcpStream, peer: SocketAddr, place: Place, floor: &Floor) -> Option<Box<Held>> {
     let (connection, address) = match floor.site().throttles.connection(peer.ip()) {
         Ok(Some(permit)) if permit.is_surplus() => {
             let refusal = Rejection { close: true, ..Refused.into() };
@@ -115,7 +116,6 @@ fn admit(stream: TcpStream, peer: SocketAddr, floor: &Floor) -> Option<Box<Held>
         Err(Refused) => return None,
     };
     floor.door.count_one();
-    let permit = floor.gate.enter();
     let watched = lot::Watched::default();
-    Some(Box::new(Held { connection, watched, _permit: permit, _address: address }))
+    Some(Box::new(Held { connection, watched, _permit: place.take(), _address: address }))
 }

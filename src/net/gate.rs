@@ -25,9 +25,13 @@ pub struct Gate {
     stats: Arc<Stats>,
 }
 
-/// One connection's place; given back when dropped.
+/// A place that is kept for whoever comes; given back when dropped.
 #[derive(Debug)]
-pub struct Permit(Arc<Gate>);
+pub struct Place(Arc<Gate>);
+
+/// A connection's place; given back when dropped.
+#[derive(Debug)]
+pub struct Permit(Place);
 
 /// How many connections fit: `wanted` if not zero, but never more than the descriptor limit leaves
 /// beside cached files and what `workers` busy connections add (a file and a pipe each).
@@ -50,11 +54,10 @@ impl Gate {
         })
     }
 
-    /// A place for one more connection; the caller has made sure that there is room.
-    pub fn enter(self: &Arc<Gate>) -> Permit {
-        self.open.fetch_add(1, SeqCst);
-        self.stats.connected();
-        Permit(Arc::clone(self))
+    /// Keeps a place for one more connection, if there is one.
+    pub fn place(self: &Arc<Gate>) -> Option<Place> {
+        let one_more = |open| (open < self.most).then_some(open + 1);
+        self.open.fetch_update(SeqCst, SeqCst, one_more).is_ok().then(|| Place(Arc::clone(self)))
     }
 
     /// Is there room for one more?
@@ -62,7 +65,7 @@ impl Gate {
         self.open() < self.most
     }
 
-    /// Connections open now.
+    /// Connections open now, and places kept.
     pub fn open(&self) -> usize {
         self.open.load(SeqCst)
     }
@@ -99,13 +102,65 @@ impl Gate {
     }
 }
 
+impl Place {
+    /// The connection has come.
+    pub fn take(self) -> Permit {
+        self.0.stats.connected();
+        Permit(self)
+    }
+}
+
 impl Drop for Permit {
     fn drop(&mut self) {
+        self.0.0.stats.disconnected();
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
         self.0.open.fetch_sub(1, SeqCst);
-        self.0.stats.disconnected();
         if self.0.awaited.load(SeqCst) {
             drop(self.0.guard());
             self.0.fell.notify_all();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_more_come_in_than_there_are_places_however_many_ask_at_once() {
+        let gate = Gate::new(3, Arc::new(Stats::default()));
+        let inside = AtomicUsize::new(0);
+        let entered = AtomicUsize::new(0);
+        let come_and_go = || {
+            for _ in 0..2000 {
+                if let Some(place) = gate.place() {
+                    let permit = place.take();
+                    entered.fetch_add(1, SeqCst);
+                    assert!(inside.fetch_add(1, SeqCst) < 3, "one too many");
+                    inside.fetch_sub(1, SeqCst);
+                    drop(permit);
+                }
+            }
+        };
+        std::thread::scope(|scope| {
+            for _ in 0..8 {
+                scope.spawn(come_and_go);
+            }
+        });
+        assert!(entered.into_inner() > 0);
+        assert_eq!(gate.open(), 0);
+    }
+
+    #[test]
+    fn a_place_that_nobody_takes_is_given_back() {
+        let gate = Gate::new(1, Arc::new(Stats::default()));
+        let place = gate.place();
+        assert!(place.is_some() && gate.place().is_none() && !gate.has_room());
+        drop(place);
+        assert!(gate.place().is_some());
     }
 }
