@@ -141,6 +141,7 @@ mod tests {
                     let permit = place.take();
                     entered.fetch_add(1, SeqCst);
                     assert!(inside.fetch_add(1, SeqCst) < 3, "one too many");
+                    std::thread::yield_now();
                     inside.fetch_sub(1, SeqCst);
                     drop(permit);
                 }

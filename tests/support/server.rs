@@ -2,8 +2,10 @@
 
 use std::fs;
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::ops::Range;
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
@@ -173,7 +175,19 @@ impl Drop for Server {
     }
 }
 
-/// A port that was free a moment ago.
+/// Ports that the system gives to nobody by itself: below those of clients, on Linux as it comes.
+const PORTS: Range<u32> = 12_000..32_000;
+
+/// A port that is free, and that no other test of this run is given: one that asked the system for any
+/// could be given a client's, or that of a test whose server has not bound it yet, and then talk to
+/// another test's server.
 pub fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+    static GIVEN: AtomicU32 = AtomicU32::new(0);
+    // Test runs side by side begin at different places.
+    let begin = std::process::id().wrapping_mul(997);
+    let next =
+        || PORTS.start + begin.wrapping_add(GIVEN.fetch_add(1, Ordering::Relaxed)) % PORTS.len() as u32;
+    let is_free = |port: &u16| TcpListener::bind(("127.0.0.1", *port)).is_ok();
+    let ports = std::iter::repeat_with(next).map(|port| u16::try_from(port).unwrap());
+    ports.take(PORTS.len()).find(is_free).expect("a free port")
 }
