@@ -4,6 +4,7 @@ use crate::bench::Results;
 use crate::record::{Sample, Series};
 use crate::server::Role;
 use crate::statistics::{median, ratios};
+use crate::workload::Workload;
 
 /// A figure of ours, the yardstick, and the bound.
 struct Goal {
@@ -89,10 +90,11 @@ pub fn judge(results: &Results) -> Vec<Verdict> {
     GOALS.iter().chain(&p99).filter_map(|goal| goal.judge(results, ours)).collect()
 }
 
-/// The peer with the highest median rate.
-pub fn best_peer(results: &Results, series: &Series<Sample>) -> Option<usize> {
-    let rate =
-        |server: usize| median(series.figures(server, |s| s.requests_per_second).into_iter().flatten());
+/// The peer with the highest median rate; where the workload gives the rate, with the lowest latency.
+pub fn best_peer(results: &Results, workload: &Workload, series: &Series<Sample>) -> Option<usize> {
+    let merit =
+        |sample: &Sample| if workload.rate.is_some() { -sample.p99 } else { sample.requests_per_second };
+    let rate = |server: usize| median(series.figures(server, merit).into_iter().flatten());
     let peers = (0..results.servers.len()).filter(|&server| results.servers[server].role == Role::Peer);
     let rated = peers.filter_map(|server| Some((server, rate(server)?)));
     rated.max_by(|one, other| one.1.total_cmp(&other.1)).map(|(server, _)| server)
@@ -122,11 +124,11 @@ impl Goal {
 
     /// The figure or its ratio by round, and what it was compared with.
     fn compare(&self, results: &Results, ours: usize) -> Option<(Vec<f64>, String)> {
-        let (_, series) = results.workloads.iter().find(|(workload, _)| workload.name == self.workload)?;
+        let (workload, series) = results.workloads.iter().find(|(one, _)| one.name == self.workload)?;
         let figures = |server: usize| series.figures(server, |sample| self.figure.of(sample));
         let other = match self.against {
             Against::Nothing => return Some((figures(ours).into_iter().flatten().collect(), String::new())),
-            Against::BestPeer => best_peer(results, series)?,
+            Against::BestPeer => best_peer(results, workload, series)?,
             Against::Named(name) => results.servers.iter().position(|server| server.name == name)?,
         };
         Some((ratios(&figures(ours), &figures(other)), format!(" × {}", results.servers[other].name)))

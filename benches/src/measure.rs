@@ -54,6 +54,7 @@ pub fn measure(server: &Server, workload: &Workload, place: &Workplace, manner: 
         connections: workload.connections,
         threads: manner.threads,
         lifetime: workload.lifetime,
+        rate: workload.rate,
         warm_up: if workload.warm { manner.duration.mul_f64(WARM_UP) } else { Duration::ZERO },
         duration: manner.duration,
         most_requests: MOST_REQUESTS,
@@ -69,12 +70,15 @@ pub fn measure(server: &Server, workload: &Workload, place: &Workplace, manner: 
     })?;
     let requests = requests(workload, &place.tree, tally.responses, tally.body_bytes);
     let threads = manner.threads.min(workload.connections);
+    let sample = Sample::new(&tally, requests, threads, clocks.server);
     Ok(Sample {
         memory,
         others: clocks.others(tally.cpu, manner.duration)?,
         held: held.count(),
         lost: holding.lost(),
-        ..Sample::new(&tally, requests, threads, clocks.server)
+        // Whoever keeps a pace looks at the clock all the time.
+        client_busy: if workload.rate.is_some() { f64::NAN } else { sample.client_busy },
+        ..sample
     })
 }
 

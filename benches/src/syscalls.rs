@@ -57,6 +57,7 @@ fn plan<'a>(running: &Running, workload: &Workload, exchanges: &'a [Exchange]) -
         connections: workload.connections,
         threads: 1,
         lifetime: workload.lifetime,
+        rate: workload.rate,
         warm_up: WARM_UP,
         duration: WARM_UP,
         most_requests: MOST_REQUESTS,

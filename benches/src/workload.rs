@@ -17,6 +17,8 @@ pub struct Workload {
     pub connections: usize,
     /// Whether they persist.
     pub lifetime: Lifetime,
+    /// Requests a second, at random moments; without it each answer brings the next request.
+    pub rate: Option<f64>,
     /// Whether requests carry the right `If-Modified-Since`, so that the answer is 304.
     pub conditional: bool,
     /// Connections that hang on meanwhile.
@@ -32,6 +34,7 @@ const PLAIN: Workload = Workload {
     pages: Pages::Kibibyte,
     connections: 64,
     lifetime: Lifetime::KeepAlive,
+    rate: None,
     conditional: false,
     held: Held::Nothing,
     warm: true,
@@ -43,6 +46,12 @@ pub const WORKLOADS: &[Workload] = &[
     Workload { name: "keep-4", meaning: "1 KiB, 4 keep-alive connections", connections: 4, ..PLAIN },
     Workload { name: "keep-64", meaning: "1 KiB, 64 keep-alive connections", ..PLAIN },
     Workload { name: "keep-512", meaning: "1 KiB, 512 keep-alive connections", connections: 512, ..PLAIN },
+    Workload {
+        name: "paced",
+        meaning: "1 KiB, 10 000 requests a second at random moments over 64 keep-alive connections",
+        rate: Some(10_000.0),
+        ..PLAIN
+    },
     Workload {
         name: "close",
         meaning: "1 KiB, a connection per request, 64 at a time",

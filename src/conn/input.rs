@@ -1,8 +1,7 @@
 //! A worker's receive buffer: holds one connection's unread bytes for the length of a turn.
 
-use std::time::Duration;
-
 use super::socket::{Progress, Socket};
+use super::vigil::Patience;
 
 /// Room beyond the largest head, so that a read seldom splits what a client sent at once.
 const SPARE: usize = 16 * 1024;
@@ -56,8 +55,8 @@ impl Input {
         }
     }
 
-    /// Reads more; waits up to `patience` for the first byte where one is given.
-    pub fn fill(&mut self, socket: &mut Socket, patience: Option<Duration>) -> Progress {
+    /// Reads more; with `patience`, waits for the first byte.
+    pub fn fill(&mut self, socket: &mut Socket, patience: Option<&mut Patience>) -> Progress {
         if self.start > 0 {
             self.buffer.copy_within(self.start..self.end, 0);
             (self.start, self.end) = (0, self.end - self.start);

@@ -50,6 +50,7 @@ use receiving::Receiving;
 use relaying::Relaying;
 use sending::Sending;
 use socket::Socket;
+use vigil::Patience;
 use wait::{Next, On, Wait, Wake};
 
 /// Bytes a connection may move in one turn while others wait: more than a slice of a file and its head.
@@ -109,8 +110,8 @@ pub struct Desk {
     pub site: Arc<Site>,
     /// The server is ending: no connection persists.
     pub draining: bool,
-    /// How long a patient read may wait for its first byte.
-    pub patience: Duration,
+    /// For a patient read.
+    pub patience: Patience,
     /// Whether the kernel was asked for changes on disk since the requests at hand arrived.
     pub inquiry: Inquiry,
     /// When the bytes at hand came.
@@ -125,6 +126,7 @@ pub struct Desk {
 impl Desk {
     /// A workplace under `site`; `slow` is called before anything that may take long.
     pub fn new(site: Arc<Site>, patience: Duration, slow: Rc<dyn Fn()>) -> Desk {
+        let patience = Patience::of(patience);
         let now = Moment::now();
         let clock = Clock::new(now.wall, &site.head_policy);
         let input = Input::with_room_for(site.config.limits.head);
@@ -141,7 +143,8 @@ impl Desk {
 
     /// Changes to another configuration, between turns.
     pub fn refit(&mut self, site: Arc<Site>) {
-        *self = Desk { draining: self.draining, ..Desk::new(site, self.patience, Rc::clone(&self.slow)) };
+        *self =
+            Desk { draining: self.draining, ..Desk::new(site, self.patience.most, Rc::clone(&self.slow)) };
     }
 }
 

@@ -34,7 +34,7 @@ impl Reading {
         }
         let mut input = std::mem::take(&mut desk.input);
         input.begin(&mut conn.pending);
-        let mut patience = (wake == Wake::Patient).then_some(desk.patience);
+        let mut is_patient = wake == Wake::Patient;
         // What is read first was there when the worker woke; what is read later may be news.
         let mut is_news = wake == Wake::Patient;
         let step = loop {
@@ -71,7 +71,8 @@ impl Reading {
                     Err(refused) => break exchange::refuse(conn, &refused, desk),
                 }
             }
-            let progress = input.fill(&mut conn.socket, patience.take());
+            let patience = std::mem::take(&mut is_patient).then_some(&mut desk.patience);
+            let progress = input.fill(&mut conn.socket, patience);
             if std::mem::replace(&mut is_news, true) {
                 desk.inquiry.expire();
                 desk.look_at_clock();

@@ -8,7 +8,6 @@ use std::fs::File;
 use std::io::{self, IoSlice};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
-use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::libc::POLLRDHUP;
@@ -16,7 +15,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::sendfile::sendfile64;
 use nix::sys::socket::{MsgFlags, SockaddrStorage, recv, send, sendmsg};
 
-use super::vigil::Vigil;
+use super::vigil::Patience;
 
 /// "More follows": nix has no name for it.
 const MSG_MORE: MsgFlags = MsgFlags::from_bits_retain(nix::libc::MSG_MORE);
@@ -51,13 +50,12 @@ pub struct Socket {
     stream: TcpStream,
     nonblocking: bool,
     patience_set: bool,
-    vigil: Vigil,
 }
 
 impl Socket {
     /// Takes an accepted socket, in blocking mode.
     pub fn new(stream: TcpStream) -> Socket {
-        Socket { stream, nonblocking: false, patience_set: false, vigil: Vigil::default() }
+        Socket { stream, nonblocking: false, patience_set: false }
     }
 
     /// Descriptor number, the connection's key in the parking lot.
@@ -103,13 +101,13 @@ impl Socket {
         recv(self.raw_fd(), &mut [0], peek).is_ok_and(|n| n > 0)
     }
 
-    /// Reads, waiting up to `patience` for the first byte.
-    pub fn read_patiently(&mut self, buffer: &mut [u8], patience: Duration) -> Progress {
+    /// Reads, waiting for the first byte.
+    pub fn read_patiently(&mut self, buffer: &mut [u8], patience: &mut Patience) -> Progress {
         if self.set_nonblocking(false).is_err() {
             return self.read(buffer);
         }
         if !self.patience_set {
-            self.patience_set = self.stream.set_read_timeout(Some(patience)).is_ok();
+            self.patience_set = self.stream.set_read_timeout(Some(patience.most)).is_ok();
             if !self.patience_set {
                 return self.read(buffer);
             }
@@ -117,9 +115,9 @@ impl Socket {
         let fd = self.raw_fd();
         let mut attempt = |flags| progress(recv(fd, buffer, flags));
         let look = || Some(attempt(MsgFlags::MSG_DONTWAIT)).filter(|it| *it != Progress::WouldBlock);
-        match self.vigil.keep(look) {
+        match patience.vigil.keep(look) {
             Some(progress) => progress,
-            None => self.vigil.sleep(|| attempt(MsgFlags::empty())),
+            None => patience.vigil.sleep(|| attempt(MsgFlags::empty())),
         }
     }
 

@@ -46,6 +46,21 @@ impl Vigil {
     }
 }
 
+/// A worker's readiness to wait in a connection's own read.
+#[derive(Debug)]
+pub struct Patience {
+    /// How long at most, for the first byte.
+    pub most: Duration,
+    pub(super) vigil: Vigil,
+}
+
+impl Patience {
+    /// To wait for `most` at most.
+    pub fn of(most: Duration) -> Patience {
+        Patience { most, vigil: Vigil::default() }
+    }
+}
+
 /// Whether to stay awake: where nearly always what was waited for has come in time, as from clients that
 /// send their next request when they have their answer. Requests that come when they like, even 40 000 a
 /// second, would cost half as much again for nothing.

@@ -17,6 +17,13 @@ fn threads(server: &Server, name: &str) -> Vec<Pid> {
     named.map(|task| Pid::from_raw(task.file_name().to_str().unwrap().parse().unwrap())).collect()
 }
 
+/// Is this thread asleep, and so in nobody's way? One held still while it allocates would keep the others
+/// from it, the one that is to notice included.
+fn is_asleep(thread: Pid) -> bool {
+    let stat = read(std::path::Path::new(&format!("/proc/{thread}/stat")));
+    stat.rsplit(") ").next().is_some_and(|rest| rest.starts_with('S'))
+}
+
 /// Threads that this thread holds still. The process cannot end before their end was taken notice of.
 struct Held(Vec<Pid>);
 
@@ -53,7 +60,10 @@ fn a_server_whose_workers_stand_still_ends_with_sigabrt() {
     let mut server = Server::start_with(&tree, &["-o", "watchdog=2", "-o", "workers=3"], |command| {
         command.env("THTTPD_SYSLOG_SOCKET", "/nonexistent/log");
     });
-    eventually("the workers work", || threads(&server, "worker").len() == 3);
+    eventually("three workers wait for work", || {
+        let workers = threads(&server, "worker");
+        workers.len() == 3 && workers.into_iter().all(is_asleep)
+    });
     let mut held = Held(Vec::new());
     for worker in threads(&server, "worker") {
         if let Err(errno) = held.hold(worker) {

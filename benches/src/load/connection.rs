@@ -14,6 +14,8 @@ const BLOCKING_RECEIVE: Duration = Duration::from_millis(200);
 /// What the connection waits for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Stage {
+    /// Its next request.
+    Pause,
     /// Room to send the request (the handshake may still be under way).
     Send,
     /// The rest of the response's head.
@@ -106,7 +108,9 @@ impl Connection {
 
     /// Whether an answer has come before, and nothing yet of the next one.
     pub fn is_between_requests(&self) -> bool {
-        self.served > 0 && matches!(self.stage, Stage::Send | Stage::Head) && self.partial.is_empty()
+        self.served > 0
+            && matches!(self.stage, Stage::Pause | Stage::Send | Stage::Head)
+            && self.partial.is_empty()
     }
 
     /// Whether a receive waits for bytes.

@@ -9,6 +9,7 @@ use nix::sys::time::TimeValLike;
 
 use super::connection::{Connection, Received, Stage};
 use super::head::{Fault, Shape};
+use super::pace::Pace;
 use super::tally::{Tally, Window};
 use super::{Lifetime, Plan};
 use crate::Result;
@@ -32,6 +33,9 @@ pub struct Driver<'a> {
     shapes: Vec<Shape>,
     buffer: Vec<u8>,
     tally: Tally,
+    /// When requests are due, and the connections that have none under way.
+    pace: Option<Pace>,
+    free: Vec<usize>,
     random: u64,
     requests_left: u64,
 }
@@ -42,20 +46,26 @@ impl<'a> Driver<'a> {
     /// # Errors
     /// A connection could not be opened.
     pub fn open(plan: &'a Plan<'a>, connections: usize, seed: usize) -> Result<Self> {
+        let random = 0x9E37_79B9_7F4A_7C15 ^ ((seed as u64 + 1) << 17);
+        let share = connections as f64 / plan.connections.max(1) as f64;
         let mut driver = Self {
             plan,
+            pace: plan.rate.map(|rate| Pace::new(rate * share, random)),
+            free: Vec::new(),
             epoll: Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?,
             connections: Vec::with_capacity(connections),
             shapes: vec![Shape::default(); plan.exchanges.len()],
             buffer: vec![0; BUFFER],
             tally: Tally::default(),
-            random: 0x9E37_79B9_7F4A_7C15 ^ ((seed as u64 + 1) << 17),
+            random,
             requests_left: plan.most_requests / plan.threads.max(1) as u64,
         };
         for _ in 0..connections {
             driver.connections.push(match plan.lifetime {
                 Lifetime::OneRequest => None,
-                Lifetime::KeepAlive => Some(Connection::open(plan.address, connections == 1)?),
+                Lifetime::KeepAlive => {
+                    Some(Connection::open(plan.address, connections == 1 && plan.rate.is_none())?)
+                }
             });
         }
         Ok(driver)
@@ -93,7 +103,8 @@ impl<'a> Driver<'a> {
                 self.ready(0);
                 continue;
             }
-            let count = match self.epoll.wait(&mut events, EpollTimeout::from(TICK)) {
+            self.send_due();
+            let count = match self.epoll.wait(&mut events, self.timeout()) {
                 Ok(count) => count,
                 Err(Errno::EINTR) => 0,
                 Err(errno) => return Err(errno.into()),
@@ -105,11 +116,41 @@ impl<'a> Driver<'a> {
         thread_cpu()
     }
 
+    /// A thread with a pace looks again and again: the next moment is nearer than the system's clock ticks.
+    fn timeout(&self) -> EpollTimeout {
+        if self.pace.is_some() { EpollTimeout::ZERO } else { EpollTimeout::from(TICK) }
+    }
+
+    /// Sends the requests whose moment has come, as long as there are free connections.
+    fn send_due(&mut self) {
+        let Some(mut pace) = self.pace.take() else { return };
+        while let Some(index) = self.free.pop() {
+            let Some(due) = pace.due(Instant::now()) else {
+                self.free.push(index);
+                break;
+            };
+            let Some(mut connection) = self.connections[index].take() else { continue };
+            connection.begun = due;
+            match self.send(&mut connection) {
+                Ok(()) => self.connections[index] = Some(connection),
+                Err(errno) => {
+                    self.tally.fault(&Fault::Io(errno));
+                    self.begin(index);
+                }
+            }
+        }
+        self.pace = Some(pace);
+    }
+
     /// Moves a connection on as far as it goes without waiting.
     fn ready(&mut self, index: usize) {
         let Some(mut connection) = self.connections[index].take() else { return };
         match self.advance(&mut connection) {
             Ok(Outcome::Waits) => self.connections[index] = Some(connection),
+            Ok(Outcome::Pauses) => {
+                self.connections[index] = Some(connection);
+                self.free.push(index);
+            }
             Ok(Outcome::Ended) => {
                 drop(connection);
                 self.begin(index);
@@ -122,6 +163,7 @@ impl<'a> Driver<'a> {
                     self.tally.fault(&fault);
                 }
                 drop(connection);
+                self.free.retain(|free| *free != index);
                 self.begin(index);
             }
         }
@@ -143,7 +185,12 @@ impl<'a> Driver<'a> {
             }
             None => Connection::open(self.plan.address, false)?,
         };
-        self.send(&mut connection)?;
+        if self.pace.is_some() {
+            connection.stage = Stage::Pause;
+            self.free.push(index);
+        } else {
+            self.send(&mut connection)?;
+        }
         if !connection.is_blocking() {
             let mut interest = EpollFlags::EPOLLIN | EpollFlags::EPOLLET;
             interest.set(EpollFlags::EPOLLOUT, connection.stage == Stage::Send);
@@ -185,6 +232,10 @@ impl<'a> Driver<'a> {
             self.take(connection, bytes)?;
             if connection.stage == Stage::End && self.plan.lifetime == Lifetime::KeepAlive {
                 self.finish(connection);
+                if self.pace.is_some() {
+                    connection.stage = Stage::Pause;
+                    return Ok(Outcome::Pauses);
+                }
                 self.send(connection)?;
                 return Ok(Outcome::Waits);
             }
@@ -199,7 +250,7 @@ impl<'a> Driver<'a> {
     /// Accounts for bytes that were received.
     fn take(&mut self, connection: &mut Connection, bytes: usize) -> std::result::Result<(), Fault> {
         let body = match connection.stage {
-            Stage::Send | Stage::End => return Err(Fault::Surplus),
+            Stage::Pause | Stage::Send | Stage::End => return Err(Fault::Surplus),
             Stage::Body(left) => {
                 self.tally.body_bytes += bytes as u64;
                 left - bytes as u64
@@ -252,7 +303,7 @@ impl<'a> Driver<'a> {
 
     /// Lets requests that got no answer count in the maximum, which else would look too good.
     fn count_waiting(&mut self, end: Instant) {
-        for connection in self.connections.iter().flatten() {
+        for connection in self.connections.iter().flatten().filter(|one| one.stage != Stage::Pause) {
             self.tally.latency.raise_longest(end.saturating_duration_since(connection.begun));
         }
     }
@@ -262,9 +313,7 @@ impl<'a> Driver<'a> {
         if self.plan.exchanges.len() == 1 {
             return 0;
         }
-        self.random ^= self.random << 13;
-        self.random ^= self.random >> 7;
-        self.random ^= self.random << 17;
+        self.random = super::xorshift(self.random);
         (self.random % self.plan.exchanges.len() as u64) as usize
     }
 }
@@ -273,6 +322,8 @@ impl<'a> Driver<'a> {
 enum Outcome {
     /// It waits for the server.
     Waits,
+    /// It has its answer, and waits for the next request to be due.
+    Pauses,
     /// The server has ended it after the response, as asked.
     Ended,
 }

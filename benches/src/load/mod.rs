@@ -1,14 +1,16 @@
 //! The load generator: a plan in, counts out.
 //!
 //! Non-blocking sockets and one edge-triggered epoll set per thread, requests built beforehand, no
-//! pipelining: each connection has one request under way at a time (a closed loop). Bodies that do
-//! not fit the buffer are discarded in the kernel, counted but not copied. The caller is told when
+//! pipelining: each connection has one request under way at a time. The next one follows the answer (a
+//! closed loop), or comes when a pace says so (an open loop, whose latencies count from that moment).
+//! Bodies that do not fit the buffer are discarded in the kernel, counted but not copied. The caller is told when
 //! the measured window starts and ends, so that it can read the server's clocks at the same moments.
 
 mod connection;
 mod driver;
 pub mod head;
 pub mod histogram;
+mod pace;
 pub mod tally;
 
 use std::net::SocketAddrV4;
@@ -43,6 +45,8 @@ pub struct Plan<'a> {
     pub threads: usize,
     /// What becomes of a connection after a response.
     pub lifetime: Lifetime,
+    /// Requests a second, at random moments; without it each answer brings the next request.
+    pub rate: Option<f64>,
     /// Time before counting starts.
     pub warm_up: Duration,
     /// Time that counts.
@@ -58,6 +62,13 @@ pub enum Moment {
     Start,
     /// Counting has ended; all connections are still open.
     End,
+}
+
+/// The next of a row of random numbers; none of them is zero.
+const fn xorshift(mut number: u64) -> u64 {
+    number ^= number << 13;
+    number ^= number >> 7;
+    number ^ (number << 17)
 }
 
 /// Where the generator's threads and the observer meet.

@@ -44,6 +44,10 @@ fn converse(mut stream: TcpStream, pieces: &[&[u8]], closes_after: usize) {
 }
 
 fn load(address: SocketAddrV4, connections: usize, lifetime: Lifetime) -> Tally {
+    load_at(None, address, connections, lifetime)
+}
+
+fn load_at(rate: Option<f64>, address: SocketAddrV4, connections: usize, lifetime: Lifetime) -> Tally {
     let exchange = Exchange::of(&Page { target: "/".to_owned(), size: 5 });
     let plan = Plan {
         address,
@@ -51,6 +55,7 @@ fn load(address: SocketAddrV4, connections: usize, lifetime: Lifetime) -> Tally 
         connections,
         threads: 2,
         lifetime,
+        rate,
         warm_up: Duration::ZERO,
         duration: Duration::from_millis(200),
         most_requests: 100_000,
@@ -68,6 +73,25 @@ fn right_answers_count_with_their_bytes_and_latencies() {
         assert!(tally.latency.percentile(0.5) > Duration::ZERO);
         assert!(tally.cpu > Duration::ZERO);
     }
+}
+
+#[test]
+fn a_pace_bounds_the_rate_and_idle_connections_count_for_nothing() {
+    for connections in [1, 7] {
+        let tally = load_at(Some(500.0), server(RIGHT, usize::MAX), connections, Lifetime::KeepAlive);
+        assert_eq!(tally.faults, 0, "{:?}", tally.first_fault);
+        // A hundred in the fifth of a second that is measured, give or take.
+        assert!((50..150).contains(&tally.responses), "{}", tally.responses);
+        assert_eq!(tally.reopened, 0);
+    }
+}
+
+#[test]
+fn a_pace_goes_on_over_connections_that_end() {
+    let tally = load_at(Some(500.0), server(RIGHT, 3), 4, Lifetime::KeepAlive);
+    assert_eq!(tally.faults, 0, "{:?}", tally.first_fault);
+    assert!(tally.reopened > 0);
+    assert!((30..150).contains(&tally.responses), "{}", tally.responses);
 }
 
 #[test]
@@ -119,6 +143,7 @@ fn a_thread_stops_at_the_most_requests_it_may_send() {
         connections: 4,
         threads: 1,
         lifetime: Lifetime::KeepAlive,
+        rate: None,
         warm_up: Duration::ZERO,
         duration: Duration::from_millis(2000),
         most_requests: 50,

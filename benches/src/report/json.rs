@@ -42,7 +42,7 @@ fn document(results: &Results, options: &Options, seconds: u64) -> Value {
         "workloads": results.workloads.iter().map(|(workload, series)| json!({
             "name": workload.name,
             "meaning": workload.meaning,
-            "best_peer": goals::best_peer(results, series).map(|best| &results.servers[best].name),
+            "best_peer": goals::best_peer(results, workload, series).map(|best| &results.servers[best].name),
             "rounds_by_server": by_server(results, &series.values, |sample| sample.to_json()),
         })).collect::<Vec<_>>(),
         "startup": by_server(results, &results.starts.values, start),

@@ -65,7 +65,7 @@ fn print_workload(results: &Results, workload: &Workload, series: &Series<Sample
         "client"
     );
     let nginx = results.servers.iter().position(|server| server.name == "nginx");
-    let best = goals::best_peer(results, series);
+    let best = goals::best_peer(results, workload, series);
     for (index, server) in results.servers.iter().enumerate() {
         let mark = if best == Some(index) { "*" } else { "" };
         let row = Row { series, index, bulk: workload.is_bulk() };
