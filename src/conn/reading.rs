@@ -1,5 +1,6 @@
 //! Reading: bytes → requests, each answered as soon as its head is complete.
 
+use std::mem::{replace, take};
 use std::time::{Duration, Instant};
 
 use super::lingering::Lingering;
@@ -29,10 +30,10 @@ impl Reading {
 
     /// Reads and answers until the client has nothing more to say.
     pub fn go_on(mut self, conn: &mut Connection, wake: Wake, desk: &mut Desk, share: &mut Share) -> Step {
-        if wake == Wake::Expired && !std::mem::take(&mut self.paused) {
+        if wake == Wake::Expired && !take(&mut self.paused) {
             return self.expired(conn, desk);
         }
-        let mut input = std::mem::take(&mut desk.input);
+        let mut input = take(&mut desk.input);
         input.begin(&mut conn.pending);
         let mut is_patient = wake == Wake::Patient;
         // What is read first was there when the worker woke; what is read later may be news.
@@ -71,9 +72,8 @@ impl Reading {
                     Err(refused) => break exchange::refuse(conn, &refused, desk),
                 }
             }
-            let patience = std::mem::take(&mut is_patient).then_some(&mut desk.patience);
-            let progress = input.fill(&mut conn.socket, patience);
-            if std::mem::replace(&mut is_news, true) {
+            let progress = input.fill(&mut conn.socket, take(&mut is_patient).then_some(&mut desk.patience));
+            if replace(&mut is_news, true) {
                 desk.inquiry.expire();
                 desk.look_at_clock();
             }
