@@ -11,7 +11,7 @@ use crate::resource::Content;
 use crate::response::Body;
 
 /// Bytes handed to one `sendfile`: enough to keep it rare, little enough to share a worker.
-const FILE_SLICE: u64 = 1024 * 1024;
+const FILE_SLICE: u64 = 512 * 1024;
 
 /// Pieces of memory gathered into one call.
 const GATHER: usize = 8;

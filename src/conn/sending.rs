@@ -84,6 +84,9 @@ impl Sending {
             };
             if self.outgoing.reads_disk() {
                 (desk.slow)();
+                // A client on this very machine may need this very processor to read the last piece; bytes
+                // that pile up unread leave the processors' caches.
+                std::thread::yield_now();
             }
             let progress = self.outgoing.send(&mut conn.socket, most);
             self.account(progress, share);
