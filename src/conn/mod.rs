@@ -73,7 +73,7 @@ pub struct Connection {
     /// Requests answered.
     served: u64,
     /// Said to the first request instead of an answer: this client has too many connections.
-    refusal: Option<Rejection>,
+    refusal: Option<Box<Rejection>>,
 }
 
 /// What a connection is doing; each variant owns only what it needs.
@@ -190,7 +190,7 @@ impl Connection {
 
     /// The same, but its first request is answered with `refusal`.
     pub fn refused(stream: TcpStream, peer: SocketAddr, refusal: Rejection) -> Connection {
-        Connection { refusal: Some(refusal), ..Connection::new(stream, peer) }
+        Connection { refusal: Some(Box::new(refusal)), ..Connection::new(stream, peer) }
     }
 
     /// The client's address.

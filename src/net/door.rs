@@ -117,5 +117,5 @@ fn admit(stream: TcpStream, peer: SocketAddr, place: Place, floor: &Floor) -> Op
     };
     floor.door.count_one();
     let watched = lot::Watched::default();
-    Some(Box::new(Held { connection, watched, _permit: place.take(), _address: address }))
+    Some(Box::new(Held { connection, watched, _permit: place.take(), _address: address.map(Box::new) }))
 }

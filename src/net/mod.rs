@@ -59,7 +59,7 @@ struct Held {
     watched: lot::Watched,
     _permit: Permit,
     /// Its place among its client's connections, where these are bounded.
-    _address: Option<AddressPermit>,
+    _address: Option<Box<AddressPermit>>,
 }
 
 /// A connection on its way to a worker, and why.
