@@ -82,11 +82,9 @@ impl Sending {
                 Some(Allowance::Bytes(n)) => n.min(share.bytes),
                 None => share.bytes,
             };
-            if self.outgoing.reads_disk() {
+            let of_file = self.outgoing.reads_disk();
+            if of_file {
                 (desk.slow)();
-                // A client on this very machine may need this very processor to read the last piece; bytes
-                // that pile up unread leave the processors' caches.
-                std::thread::yield_now();
             }
             let progress = self.outgoing.send(&mut conn.socket, most);
             self.account(progress, share);
@@ -115,6 +113,11 @@ impl Sending {
             }
             if share.is_spent() {
                 return Step::Yield(Phase::Sending(self));
+            }
+            if of_file {
+                // A client on this very machine may need this very processor to read this piece before the
+                // next one; bytes that pile up unread leave the processors' caches.
+                std::thread::yield_now();
             }
         }
     }
