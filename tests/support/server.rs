@@ -105,7 +105,10 @@ impl Server {
 
     /// A fresh connection.
     pub fn connect(&self) -> Client {
-        Client::connect(self.address())
+        let stream = TcpStream::connect(self.address());
+        Client::of(stream.unwrap_or_else(|error| {
+            panic!("{error}; the server said: {}", fs::read_to_string(&self.stderr).unwrap_or_default())
+        }))
     }
 
     pub fn pid(&self) -> i32 {
