@@ -1,14 +1,16 @@
 //! The real binary, started and ended.
 
 use std::fs;
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 use std::ops::Range;
+use std::os::fd::AsRawFd;
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
+use nix::sys::socket::{AddressFamily, SockFlag, SockType, SockaddrIn, bind, setsockopt, socket, sockopt};
 use nix::unistd::Pid;
 
 use super::{Client, Tree};
@@ -190,7 +192,14 @@ pub fn free_port() -> u16 {
     let begin = std::process::id().wrapping_mul(997);
     let next =
         || PORTS.start + begin.wrapping_add(GIVEN.fetch_add(1, Ordering::Relaxed)) % PORTS.len() as u32;
-    let is_free = |port: &u16| TcpListener::bind(("127.0.0.1", *port)).is_ok();
     let ports = std::iter::repeat_with(next).map(|port| u16::try_from(port).unwrap());
-    ports.take(PORTS.len()).find(is_free).expect("a free port")
+    ports.take(PORTS.len()).find(|port| is_free(*port)).expect("a free port")
+}
+
+/// Does nobody listen here? Asked without listening: a process that another test forks at this moment has
+/// our socket until it execs, and a client that waits for its server would be let in by it.
+fn is_free(port: u16) -> bool {
+    let socket = socket(AddressFamily::Inet, SockType::Stream, SockFlag::SOCK_CLOEXEC, None).unwrap();
+    setsockopt(&socket, sockopt::ReuseAddr, &true).unwrap();
+    bind(socket.as_raw_fd(), &SockaddrIn::new(127, 0, 0, 1, port)).is_ok()
 }
