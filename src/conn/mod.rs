@@ -53,7 +53,7 @@ use socket::Socket;
 use vigil::Patience;
 use wait::{Next, On, Wait, Wake};
 
-/// Bytes a connection may move in one turn while others wait: more than a slice of a file and its head.
+/// Bytes a connection may move in one turn while others wait: more than a piece of a file and its head.
 const SHARE_BYTES: u64 = 1280 * 1024;
 
 /// Requests a connection may have answered in one turn while others wait.

@@ -11,7 +11,7 @@ use crate::resource::Content;
 use crate::response::Body;
 
 /// Bytes handed to one `sendfile`: enough to keep it rare, little enough to share a worker.
-const FILE_SLICE: u64 = 512 * 1024;
+const FILE_PIECE: u64 = 512 * 1024;
 
 /// Pieces of memory gathered into one call.
 const GATHER: usize = 8;
@@ -109,7 +109,7 @@ impl Outgoing {
         let progress = match self.segments.front() {
             None => return Progress::Moved(0),
             Some(Segment::File(file, range)) => {
-                let count = (range.end - range.start).min(most).min(FILE_SLICE);
+                let count = (range.end - range.start).min(most).min(FILE_PIECE);
                 socket.send_file(file, range.start, usize::try_from(count).unwrap_or(usize::MAX))
             }
             Some(_) => self.send_memory(socket, most),

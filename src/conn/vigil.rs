@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 /// How long to stay awake. To be put to sleep and woken again makes a thread some 50 µs late where the
-/// machine is virtual, and keeps its processor busy half of that time.
+/// machine is virtual, and costs more processor time than to look meanwhile (`benches/SCHEDULING.md`).
 const AWAKE: Duration = Duration::from_micros(50);
 
 /// Who is longer about a look has let somebody else run meanwhile: the processor is wanted, and sleep
@@ -70,8 +70,8 @@ impl Patience {
 }
 
 /// Whether to stay awake: where nearly always what was waited for has come in time, as from clients that
-/// send their next request when they have their answer. Requests that come when they like, even 40 000 a
-/// second, would cost half as much again for nothing.
+/// send their next request when they have their answer. Requests that come when they like would cost
+/// half as much again and more.
 #[derive(Debug, Default)]
 struct Trust {
     /// Waits to go until the next one that may be spent awake.
@@ -139,13 +139,15 @@ mod tests {
     fn after_a_short_sleep_it_looks_again_until_it_finds() {
         let most = (0..100).map(|_| looks(&mut brisk())).max();
         assert!(most > Some(1), "{most:?}");
-        let mut left = 2;
-        let third = brisk().keep(|| {
-            left -= 1;
-            (left < 0).then_some("third")
-        });
-        // A busy machine may take the processor away for all of the time awake.
-        assert!(third.is_none_or(|found| found == "third"));
+        let second_look = || {
+            let mut looks = 0;
+            brisk().keep(|| {
+                looks += 1;
+                (looks == 2).then_some(looks)
+            })
+        };
+        // A busy machine may take the processor away for all of the time awake, but not each time.
+        assert!((0..100).any(|_| second_look() == Some(2)));
     }
 
     #[test]

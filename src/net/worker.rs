@@ -18,7 +18,7 @@ use crate::sys::scheduling;
 const PATIENCE: Duration = Duration::from_millis(5);
 
 /// How long a worker may run while somebody else waits for its processor. Short, so that it is soon its
-/// turn again, too: a request that waits for a slice of the usual 3 ms waits for fifty others' answers.
+/// turn again, too: in the usual 3 ms, hundreds of others' requests are answered.
 const SLICE: Duration = Duration::from_micros(100);
 
 /// Connections taken from the channel before the readiness set is looked at again.

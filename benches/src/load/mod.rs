@@ -3,8 +3,9 @@
 //! Non-blocking sockets and one edge-triggered epoll set per thread, requests built beforehand, no
 //! pipelining: each connection has one request under way at a time. The next one follows the answer (a
 //! closed loop), or comes when a pace says so (an open loop, whose latencies count from that moment).
-//! Bodies that do not fit the buffer are discarded in the kernel, counted but not copied. The caller is told when
-//! the measured window starts and ends, so that it can read the server's clocks at the same moments.
+//! Bodies that do not fit the buffer are discarded in the kernel, counted but not copied. The caller is
+//! told when the measured window starts and ends, so that it can read the server's clocks at the same
+//! moments.
 
 mod connection;
 mod driver;
