@@ -143,6 +143,8 @@ fn dispatch(
     let call = Call { request, script: &run.script, vhost, user, remote, local };
     let mut errand = Errand::new(cgi, &call, record, run.pacer).redirected(redirects);
     errand.keep_alive &= conn.may_persist(desk);
+    // While it is about, nobody listens for a request.
+    conn.is_heard = false;
     Outcome::Go(match Spool::new(request.body, site.config.limits.body) {
         Err(rejection) => fail(conn, &errand, &rejection, desk),
         Ok(spool) if request.body == BodyLength::None => errand.start(spool, conn, desk),

@@ -44,7 +44,12 @@ impl Input {
 
     /// The socket has nothing more either, as of the last read.
     pub fn is_drained(&self) -> bool {
-        self.is_empty() && self.drained
+        self.is_drained_behind(0)
+    }
+
+    /// Nor anything behind the first `n` bytes.
+    pub fn is_drained_behind(&self, n: usize) -> bool {
+        self.drained && self.bytes().len() == n
     }
 
     /// Marks `n` bytes as consumed.

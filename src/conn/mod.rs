@@ -53,7 +53,8 @@ use socket::Socket;
 use vigil::Patience;
 use wait::{Next, On, Wait, Wake};
 
-/// Bytes a connection may move in one turn while others wait: more than a piece of a file and its head.
+/// Bytes a connection may move in one turn while others wait: more than the first piece of a file and its
+/// head. What is begun within them is brought to its end.
 const SHARE_BYTES: u64 = 1280 * 1024;
 
 /// Requests a connection may have answered in one turn while others wait.
@@ -69,6 +70,9 @@ pub struct Connection {
     phase: Phase,
     /// Bytes received and not yet understood; empty (and unallocated) between requests.
     pending: Vec<u8>,
+    /// All that had come with the last request is understood, the client had not ended its side, and what
+    /// comes since is noted.
+    is_heard: bool,
     accepted: Instant,
     /// Requests answered.
     served: u64,
@@ -182,6 +186,7 @@ impl Connection {
             peer_text: peer.ip().to_canonical().to_string().into(),
             phase: Phase::Reading(Reading::first()),
             pending: Vec::new(),
+            is_heard: false,
             accepted: Instant::now(),
             served: 0,
             refusal: None,
@@ -229,6 +234,8 @@ impl Connection {
             };
             let (phase, next) = match step {
                 Step::Enter(phase) => {
+                    // What is read from here on is news.
+                    desk.inquiry.expire();
                     self.phase = phase;
                     wake = Wake::Ready;
                     continue;

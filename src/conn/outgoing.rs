@@ -10,8 +10,11 @@ use super::socket::{Progress, Socket};
 use crate::resource::Content;
 use crate::response::Body;
 
-/// Bytes handed to one `sendfile`: enough to keep it rare, little enough to share a worker.
-const FILE_PIECE: u64 = 512 * 1024;
+/// Bytes handed to the system in one call: enough to keep it rare, little enough to share a worker.
+const PIECE: u64 = 512 * 1024;
+
+/// The same, at the beginning of a file: most files are no longer.
+const FIRST_PIECE: u64 = 1024 * 1024;
 
 /// Pieces of memory gathered into one call.
 const GATHER: usize = 8;
@@ -104,15 +107,16 @@ impl Outgoing {
         matches!(self.segments.front(), Some(Segment::File(..)))
     }
 
-    /// Sends up to `most` bytes in one call, without waiting.
+    /// Sends a piece, of up to `most` bytes, in one call and without waiting.
     pub fn send(&mut self, socket: &mut Socket, most: u64) -> Progress {
         let progress = match self.segments.front() {
             None => return Progress::Moved(0),
             Some(Segment::File(file, range)) => {
-                let count = (range.end - range.start).min(most).min(FILE_PIECE);
+                let piece = if range.start == 0 { FIRST_PIECE } else { PIECE };
+                let count = (range.end - range.start).min(most).min(piece);
                 socket.send_file(file, range.start, usize::try_from(count).unwrap_or(usize::MAX))
             }
-            Some(_) => self.send_memory(socket, most),
+            Some(_) => self.send_memory(socket, most.min(PIECE)),
         };
         if let Progress::Moved(n) = progress {
             self.advance(n);

@@ -36,13 +36,14 @@ impl Reading {
         let mut input = take(&mut desk.input);
         input.begin(&mut conn.pending);
         let mut is_patient = wake == Wake::Patient;
-        // What is read first was there when the worker woke; what is read later may be news.
-        let mut is_news = wake == Wake::Patient;
+        // What is read first was there when the worker woke; what is read behind it may be news.
+        let mut is_news = wake == Wake::Patient || !input.is_empty();
         let step = loop {
             if !input.is_empty() {
                 match head::parse(input.bytes(), &desk.site.config.limits) {
                     Ok(Parsed::Partial) => {}
                     Ok(Parsed::Complete(request, len)) => {
+                        conn.is_heard = wake != Wake::Hangup && input.is_drained_behind(len);
                         let outcome = exchange::answer(conn, &request, desk);
                         if matches!(outcome, exchange::Outcome::Later) {
                             break self.pause();
@@ -62,9 +63,8 @@ impl Reading {
                             }
                             exchange::Outcome::NextRequest | exchange::Outcome::Later => {}
                         }
-                        // Asking again would nearly always answer "nothing yet": wait instead,
-                        // unless the peer may have ended its side.
-                        if input.is_drained() && wake != Wake::Hangup && !desk.draining {
+                        // To ask again would nearly always be in vain.
+                        if conn.is_heard && !desk.draining {
                             break self.idle(conn, desk);
                         }
                         continue;
@@ -116,8 +116,8 @@ impl Reading {
         Step::Wait(Phase::Reading(self), readable_within(left, desk))
     }
 
-    /// Between two requests of a persistent connection.
-    fn idle(self, conn: &Connection, desk: &Desk) -> Step {
+    /// Waits between two requests of a persistent connection.
+    pub(super) fn idle(self, conn: &Connection, desk: &Desk) -> Step {
         if desk.draining {
             return Step::Close;
         }

@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use super::outgoing::Outgoing;
+use super::reading::Reading;
 use super::record::Record;
 use super::socket::Progress;
 use super::wait::{On, Wait, Wake};
@@ -44,6 +45,8 @@ pub struct Sending {
     content: u64,
     /// Since when the client has taken nothing.
     stalled: Option<Instant>,
+    /// It was in the parking lot, where nobody listened for a request.
+    has_waited: bool,
 }
 
 impl Sending {
@@ -52,7 +55,7 @@ impl Sending {
         if let Some(pacer) = &mut pacer {
             pacer.expect(outgoing.len());
         }
-        Sending { outgoing, record, pacer, after, head_left: 0, content: 0, stalled: None }
+        Sending { outgoing, record, pacer, after, head_left: 0, content: 0, stalled: None, has_waited: false }
     }
 
     /// The same, `head_left` bytes of head and everything after `content` bytes of content to go.
@@ -60,7 +63,8 @@ impl Sending {
         Sending { head_left, content, ..self }
     }
 
-    /// Sends until it is done, the socket is full, the throttle says pause or the share is spent.
+    /// Sends until it is done, the socket is full, the throttle says pause or the share is spent: a piece
+    /// begun within the share is sent whole.
     pub fn go_on(
         mut self: Box<Self>,
         conn: &mut Connection,
@@ -77,14 +81,17 @@ impl Sending {
         loop {
             let most = match self.pacer.as_mut().map(|pacer| pacer.allowance(Instant::now())) {
                 Some(Allowance::Until(at)) => {
+                    self.has_waited = true;
                     return Step::Wait(Phase::Sending(self), Wait { on: On::Time, until: at });
                 }
-                Some(Allowance::Bytes(n)) => n.min(share.bytes),
-                None => share.bytes,
+                Some(Allowance::Bytes(n)) => n,
+                None => u64::MAX,
             };
-            let of_file = self.outgoing.reads_disk();
-            if of_file {
+            if self.outgoing.reads_disk() {
                 (desk.slow)();
+                // A client on this very machine may need this very processor to read what it has been sent
+                // before more follows; bytes that pile up unread leave the processors' caches.
+                std::thread::yield_now();
             }
             let progress = self.outgoing.send(&mut conn.socket, most);
             self.account(progress, share);
@@ -94,6 +101,7 @@ impl Sending {
                     if let Some(pacer) = &mut self.pacer {
                         pacer.sent(0, Instant::now());
                     }
+                    self.has_waited = true;
                     let since = *self.stalled.get_or_insert_with(Instant::now);
                     return Step::Wait(Phase::Sending(self), Wait { on: On::Writable, until: since + limit });
                 }
@@ -109,16 +117,20 @@ impl Sending {
             }
             if self.outgoing.is_empty() {
                 self.record(conn, desk);
-                return self.after.step(conn);
+                return self.end(conn, desk);
             }
             if share.is_spent() {
                 return Step::Yield(Phase::Sending(self));
             }
-            if of_file {
-                // A client on this very machine may need this very processor to read this piece before the
-                // next one; bytes that pile up unread leave the processors' caches.
-                std::thread::yield_now();
-            }
+        }
+    }
+
+    /// What follows the last byte.
+    fn end(&self, conn: &Connection, desk: &Desk) -> Step {
+        match self.after {
+            // A request that has come meanwhile was noted, and the lot will say so.
+            After::NextRequest if conn.is_heard && !self.has_waited => Reading::first().idle(conn, desk),
+            after => after.step(conn),
         }
     }
 

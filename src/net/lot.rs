@@ -23,6 +23,7 @@ use super::deadlines::{Alarm, Deadlines, Due};
 use super::{Handed, Held};
 use crate::conn::vigil::Vigil;
 use crate::conn::wait::{On, Wait, Wake};
+use crate::resource::watch::Asked;
 
 /// Descriptor numbers that a slot can be had for.
 pub const MOST_DESCRIPTORS: usize = CHUNKS * CHUNK;
@@ -175,9 +176,11 @@ impl Lot {
                 seen.unwrap_or_else(|| vigil.sleep(|| self.sleep(&mut events, is_handed)))
             }
         };
+        let seen = Some(Asked::so_far());
         for event in &events[..count] {
             if event.data() != BELL {
-                ready.extend(self.take(event.data(), event.events()));
+                let taken = self.take(event.data(), event.events());
+                ready.extend(taken.map(|(held, why)| Handed { held, why, seen }));
             }
         }
     }

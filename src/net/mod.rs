@@ -31,6 +31,7 @@ use threadpool::ThreadPool;
 
 use crate::conn::Connection;
 use crate::conn::wait::Wake;
+use crate::resource::watch::Asked;
 use crate::site::Site;
 use crate::throttle::AddressPermit;
 
@@ -62,8 +63,14 @@ struct Held {
     _address: Option<Box<AddressPermit>>,
 }
 
-/// A connection on its way to a worker, and why.
-type Handed = (Box<Held>, Wake);
+/// A connection on its way to a worker.
+#[derive(Debug)]
+struct Handed {
+    held: Box<Held>,
+    why: Wake,
+    /// When it was seen to be ready, for one that was.
+    seen: Option<Asked>,
+}
 
 /// What acceptor, workers and timer share.
 #[derive(Debug)]
@@ -90,8 +97,13 @@ impl Floor {
 
     /// Puts a connection into the channel and sees to it that somebody takes it out.
     fn hand(&self, held: Box<Held>, wake: Wake) {
+        self.hand_on(Handed { held, why: wake, seen: None });
+    }
+
+    /// The same, for one that was on its way already.
+    fn hand_on(&self, handed: Handed) {
         // The receiving end lives as long as we do.
-        let _ = self.to_workers.send((held, wake));
+        let _ = self.to_workers.send(handed);
         self.lot.ring_if_idle();
     }
 

@@ -45,6 +45,16 @@ impl Reserve {
         self.standing_by.fetch_sub(1, SeqCst);
     }
 
+    /// How many posts there are.
+    pub fn posts(&self) -> usize {
+        self.posts
+    }
+
+    /// Is one of them free?
+    pub fn has_free(&self) -> bool {
+        self.taken.load(SeqCst) < self.posts
+    }
+
     fn try_take(&self) -> bool {
         self.taken.fetch_update(SeqCst, SeqCst, |taken| (taken < self.posts).then_some(taken + 1)).is_ok()
     }
@@ -56,11 +66,6 @@ impl Reserve {
             drop(self.guard());
             self.free.notify_one();
         }
-    }
-
-    /// The slow part is over: back to the front, unless it is full.
-    pub fn step_back(&self, ended: &AtomicBool) {
-        self.come_forward(ended);
     }
 
     /// Lets everybody go.

@@ -12,6 +12,7 @@ use super::{Floor, Handed, Held};
 use crate::conn::Desk;
 use crate::conn::vigil::Vigil;
 use crate::conn::wait::{Next, Wake};
+use crate::resource::watch::Asked;
 use crate::sys::scheduling;
 
 /// How long a worker with nothing else to do waits in a connection's own read.
@@ -67,16 +68,17 @@ impl Worker {
     fn round(&self, desk: &mut Desk, vigil: &mut Vigil) {
         let floor = &*self.floor;
         for _ in 0..HANDED_AT_ONCE {
-            let Some((held, wake)) = self.next_handed() else { break };
-            desk.inquiry.expire();
-            self.serve(desk, held, wake);
+            let Some(handed) = self.next_handed() else { break };
+            self.serve(desk, handed);
+            self.come_back(desk);
         }
         let is_handed = || !floor.handed.is_empty();
         let may_wait = !is_handed() && !self.at_door.get();
         floor.lot.wait(may_wait.then_some(vigil), &is_handed, &mut self.batch.borrow_mut());
         desk.inquiry.expire();
-        while let Some((held, wake)) = { self.batch.borrow_mut().pop_front() } {
-            self.serve(desk, held, wake);
+        while let Some(Handed { held, why, .. }) = { self.batch.borrow_mut().pop_front() } {
+            self.give_turns(desk, held, why);
+            self.come_back(desk);
         }
     }
 
@@ -87,12 +89,12 @@ impl Worker {
             if !floor.handed.is_empty() {
                 floor.lot.ring_if_idle();
             }
-            self.at_door.set(handed.0.connection.is_new());
+            self.at_door.set(handed.held.connection.is_new());
             return Some(handed);
         }
         let helped = if self.at_door.get() { floor.door.help(floor) } else { None };
         self.at_door.set(helped.is_some());
-        helped.map(|held| (held, Wake::Ready))
+        helped.map(|held| Handed { held, why: Wake::Ready, seen: None })
     }
 
     /// Gives up the post, and what is waiting behind this turn, before something slow.
@@ -100,8 +102,8 @@ impl Worker {
         if self.aside.get() {
             return;
         }
-        for (held, wake) in self.batch.borrow_mut().drain(..) {
-            self.floor.hand(held, wake);
+        for handed in self.batch.borrow_mut().drain(..) {
+            self.floor.hand_on(handed);
         }
         // Somebody at the front has nothing to do: nobody need come forward.
         if self.floor.lot.idle() == 0 {
@@ -110,11 +112,27 @@ impl Worker {
         }
     }
 
-    fn serve(&self, desk: &mut Desk, held: Box<Held>, wake: Wake) {
-        self.give_turns(desk, held, wake);
-        if self.aside.replace(false) {
-            self.floor.reserve.step_back(&self.floor.ended);
+    /// Ends having stepped aside, once there is a post. Until then it helps with what the front cannot
+    /// take at once: that is cheaper than to sleep and be woken for the next turn of this kind.
+    fn come_back(&self, desk: &mut Desk) {
+        let floor = &*self.floor;
+        if !self.aside.get() {
+            return;
         }
+        for _ in 0..HANDED_AT_ONCE {
+            if floor.handed.len() <= floor.reserve.posts() || floor.reserve.has_free() {
+                break;
+            }
+            let Some(handed) = self.next_handed() else { break };
+            self.serve(desk, handed);
+        }
+        floor.reserve.come_forward(&floor.ended);
+        self.aside.set(false);
+    }
+
+    fn serve(&self, desk: &mut Desk, handed: Handed) {
+        desk.inquiry.expire_as_of(handed.seen.unwrap_or_else(Asked::so_far));
+        self.give_turns(desk, handed.held, handed.why);
     }
 
     /// Gives one connection its turns until it is somebody else's or gone.

@@ -64,6 +64,8 @@ pub struct Watcher {
     known: Mutex<Known>,
     /// Threads that take events out of the queue and have not told of all of them yet.
     telling: AtomicUsize,
+    /// The last question to which the answer was: nothing has changed.
+    quiet: AtomicU64,
     born: Instant,
 }
 
@@ -77,28 +79,51 @@ pub struct Watched {
     checked: AtomicU64,
 }
 
+/// Questions put to the kernel so far, by all threads and for all trees.
+static QUESTIONS: AtomicU64 = AtomicU64::new(0);
+
+/// A moment, as the questions put to the kernel count it. What arrived before it is answered rightly
+/// with the answer to any later question, whoever asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Asked(u64);
+
+impl Asked {
+    /// This moment.
+    pub fn so_far() -> Asked {
+        Asked(QUESTIONS.load(SeqCst))
+    }
+}
+
 /// Whether the kernel has been asked since the requests at hand arrived: one question serves all that
-/// came in the same batch.
-#[derive(Debug, Default)]
+/// came before it.
+#[derive(Debug)]
 pub struct Inquiry {
+    /// The requests were here by then.
+    since: Cell<Asked>,
     /// The answer was: nothing has changed.
     quiet: Cell<bool>,
     /// The watcher's age when it was asked for.
     age: Cell<Option<u64>>,
 }
 
+impl Default for Inquiry {
+    /// About requests that are at hand now.
+    fn default() -> Inquiry {
+        Inquiry { since: Cell::new(Asked::so_far()), quiet: Cell::default(), age: Cell::default() }
+    }
+}
+
 impl Inquiry {
     /// Other requests are at hand.
     pub fn expire(&self) {
-        self.quiet.set(false);
-        self.age.set(None);
+        self.expire_as_of(Asked::so_far());
     }
 
-    fn or(&self, ask: impl FnOnce() -> bool) -> bool {
-        if !self.quiet.get() {
-            self.quiet.set(ask());
-        }
-        self.quiet.get()
+    /// Other requests are at hand, and were by `since`.
+    pub fn expire_as_of(&self, since: Asked) {
+        self.since.set(since);
+        self.quiet.set(false);
+        self.age.set(None);
     }
 
     fn age_or(&self, ask: impl FnOnce() -> u64) -> u64 {
@@ -131,6 +156,7 @@ impl Default for Watcher {
             inotify: Inotify::init(InitFlags::IN_CLOEXEC | InitFlags::IN_NONBLOCK).ok(),
             known: Mutex::default(),
             telling: AtomicUsize::new(0),
+            quiet: AtomicU64::new(0),
             born: Instant::now(),
         }
     }
@@ -190,14 +216,14 @@ impl Watcher {
 
     /// Is `dir` known to be a directory that no symbolic link leads to?
     pub fn knows(&self, dir: &[u8], inquiry: &Inquiry) -> bool {
-        inquiry.or(|| self.is_quiet()) && self.known().by_name.contains_key(dir)
+        self.is_quiet(inquiry) && self.known().by_name.contains_key(dir)
     }
 
     /// Has nothing changed since the outcome was last found to hold?
     pub fn is_unchanged(&self, watched: &Watched, inquiry: &Inquiry) -> bool {
         let age = inquiry.age_or(|| self.age());
         let trusted = age.saturating_sub(watched.checked.load(SeqCst)) < TRUSTED_FOR.as_millis() as u64;
-        trusted && inquiry.or(|| self.is_quiet()) && watched.changes() == watched.seen.load(SeqCst)
+        trusted && self.is_quiet(inquiry) && watched.changes() == watched.seen.load(SeqCst)
     }
 
     /// The same directories as of now, if nothing has changed.
@@ -218,14 +244,27 @@ impl Watcher {
         holds
     }
 
+    /// Is everything told of that changed before the requests at hand arrived?
+    fn is_quiet(&self, inquiry: &Inquiry) -> bool {
+        if !inquiry.quiet.get() {
+            inquiry.quiet.set(self.quiet.load(SeqCst) > inquiry.since.get().0 || self.ask());
+        }
+        inquiry.quiet.get()
+    }
+
     /// Tells of every event in the queue. True when there was nothing to tell, and nobody else is about
     /// to tell of something.
-    fn is_quiet(&self) -> bool {
+    fn ask(&self) -> bool {
         let Some(inotify) = &self.inotify else { return false };
+        let number = QUESTIONS.fetch_add(1, SeqCst) + 1;
         // A buffer too small for any event takes none out: EAGAIN = the queue is empty, EINVAL = it is not.
         if read(inotify.as_fd(), &mut [0]) == Err(Errno::EAGAIN) {
             // What was taken out before is told of, unless somebody is at it now.
-            return self.telling.load(SeqCst) == 0;
+            let is_quiet = self.telling.load(SeqCst) == 0;
+            if is_quiet {
+                self.quiet.fetch_max(number, SeqCst);
+            }
+            return is_quiet;
         }
         self.telling.fetch_add(1, SeqCst);
         self.tell(inotify);
@@ -266,4 +305,27 @@ impl Watcher {
 
 fn changed(directory: &Directory) {
     directory.changes.fetch_add(1, SeqCst);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::TempTree;
+    use std::fs;
+
+    #[test]
+    fn one_answer_serves_whoever_was_there_before_the_question() {
+        let tree = TempTree::new();
+        let root = Root::open(tree.path(), tree.path().as_os_str().as_encoded_bytes()).unwrap();
+        let watcher = Watcher::default();
+        let watched = watcher.watch(&root, b"").unwrap();
+        let (asking, before) = (Inquiry::default(), Inquiry::default());
+        assert!(watcher.is_unchanged(&watched, &asking));
+        let after = Inquiry::default();
+        fs::write(tree.path().join("new"), "").unwrap();
+        assert!(watcher.is_unchanged(&watched, &before), "needs no question of its own");
+        assert!(!watcher.is_unchanged(&watched, &after), "came after the question");
+        asking.expire();
+        assert!(!watcher.is_unchanged(&watched, &asking), "is about others now");
+    }
 }

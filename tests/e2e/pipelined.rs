@@ -27,6 +27,30 @@ fn pipelined_requests_are_answered_in_order() {
 }
 
 #[test]
+fn a_request_that_comes_during_a_long_response_is_answered() {
+    let tree = Tree::new();
+    tree.file("a", "first");
+    let server = Server::start(&tree, &[]);
+    // The socket's buffer takes the smaller one at once, and not the other.
+    for size in [1 << 20, 20 << 20] {
+        tree.file("big", vec![b'b'; size]);
+        let mut client = server.connect();
+        for _ in 0..20 {
+            client.send("GET /big HTTP/1.1\r\nHost: x\r\n\r\n");
+            client.stream().peek(&mut [0]).unwrap();
+            client.send("GET /a HTTP/1.1\r\nHost: x\r\n\r\n");
+            assert_eq!(client.answer("GET").body.len(), size);
+            assert_eq!(client.answer("GET").text(), "first");
+        }
+        client.send("GET /big HTTP/1.1\r\nHost: x\r\n\r\n");
+        client.stream().peek(&mut [0]).unwrap();
+        client.finish();
+        assert_eq!(client.answer("GET").body.len(), size);
+        assert!(client.is_closed());
+    }
+}
+
+#[test]
 fn a_request_may_arrive_in_any_pieces() {
     let tree = Tree::new();
     tree.file("a", "first");

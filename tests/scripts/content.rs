@@ -130,3 +130,25 @@ fi"#;
     let answer = site.ask("POST /cgi-bin/form HTTP/1.1", fields, "name=Ada+Lovelace&go=Send");
     assert_eq!(answer.text(), "<p>Hello, Ada Lovelace</p>\n");
 }
+
+#[test]
+fn a_request_behind_content_is_answered_after_a_file_that_the_script_names() {
+    let site = Site::new("", &[("away", "cat >/dev/null; printf 'Location: /big\\n\\n'")]);
+    site.tree.file("big", vec![b'b'; 1 << 20]);
+    // Among others no worker waits for one client alone.
+    let mut others = [(); 3].map(|()| site.server.connect());
+    others.iter_mut().for_each(|other| drop(other.get("/hello.txt")));
+    let mut client = site.server.connect();
+    // The nod says that the head was read, and nothing with it.
+    for expectation in ["", "Expect: 100-continue\r\n"] {
+        client.send(format!(
+            "POST /cgi-bin/away HTTP/1.1\r\nHost: x\r\n{expectation}Content-Length: 4\r\n\r\n"
+        ));
+        if !expectation.is_empty() {
+            assert_eq!(client.answer("POST").status, 100);
+        }
+        client.send("abcdGET /hello.txt HTTP/1.1\r\nHost: x\r\n\r\n");
+        assert_eq!(client.answer("POST").body.len(), 1 << 20);
+        assert_eq!(client.answer("GET").text(), "Hello, world!\n");
+    }
+}
