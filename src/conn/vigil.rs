@@ -13,29 +13,35 @@ const ALONE: Duration = Duration::from_micros(4);
 /// Whoever slept longer, falling asleep and waking up included, does not try to stay awake the next time.
 const BRISK: Duration = Duration::from_micros(100);
 
+/// Whoever has found something so many times in a row without sleeping keeps its processor from others.
+const BUSY: u32 = 2;
+
 /// One wait after the other of the same kind, each of which may begin awake.
 #[derive(Debug, Default)]
 pub struct Vigil {
     began: Option<Instant>,
+    /// Waits in a row that ended before there was any sleep.
+    finds: u32,
     /// Was the last sleep a short one?
     is_brisk: bool,
     trust: Trust,
 }
 
 impl Vigil {
-    /// What `look` finds at once, or in the moment that is spent awake if it should pay. Before each look
-    /// other threads may have the processor: whoever is about to bring what we wait for may need this
-    /// very one. When nothing is found, go to [`Vigil::sleep`].
+    /// What `look` finds at once, or in the moment that is spent awake if it should pay. Other threads may
+    /// have the processor before each look but the first, and before that one while there is much to do:
+    /// whoever is about to bring what we wait for may need this very one. When nothing is found, go to
+    /// [`Vigil::sleep`].
     pub fn keep<T>(&mut self, mut look: impl FnMut() -> Option<T>) -> Option<T> {
-        let mut look = || {
-            std::thread::yield_now();
-            look()
-        };
         let began = *self.began.insert(Instant::now());
+        if self.finds >= BUSY {
+            std::thread::yield_now();
+        }
         let mut found = look();
         if found.is_none() && self.is_brisk && self.trust.is_due() {
             let (mut then, mut is_alone) = (began.elapsed(), true);
             while found.is_none() && is_alone && then < AWAKE {
+                std::thread::yield_now();
                 found = look();
                 let now = began.elapsed();
                 is_alone = now - then < ALONE;
@@ -43,6 +49,7 @@ impl Vigil {
             }
             self.trust.learn(found.is_some());
         }
+        self.finds = if found.is_some() { self.finds.saturating_add(1) } else { 0 };
         found
     }
 
