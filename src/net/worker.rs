@@ -25,6 +25,9 @@ const SLICE: Duration = Duration::from_micros(100);
 /// Connections taken from the channel before the readiness set is looked at again.
 const HANDED_AT_ONCE: usize = 32;
 
+/// Turns in a row for a client whose next request is there each time its turn ends.
+const TURNS_AT_ONCE: u32 = 2;
+
 /// One worker, at the front or standing by.
 struct Worker {
     floor: Arc<Floor>,
@@ -67,7 +70,12 @@ impl Worker {
     /// Serves what was handed over, then what the readiness set has.
     fn round(&self, desk: &mut Desk, vigil: &mut Vigil) {
         let floor = &*self.floor;
-        for _ in 0..HANDED_AT_ONCE {
+        let waiting = floor.handed.len();
+        for count in 0..HANDED_AT_ONCE {
+            // What is handed over meanwhile comes behind what is ready in the set.
+            if count >= waiting && !self.at_door.get() {
+                break;
+            }
             let Some(handed) = self.next_handed() else { break };
             self.serve(desk, handed);
             self.come_back(desk);
@@ -138,7 +146,9 @@ impl Worker {
     /// Gives one connection its turns until it is somebody else's or gone.
     fn give_turns(&self, desk: &mut Desk, mut held: Box<Held>, mut wake: Wake) {
         let floor = &*self.floor;
+        let mut turns = 0;
         loop {
+            turns += 1;
             desk.draining = floor.draining.load(Relaxed);
             if floor.cutting.load(Relaxed) {
                 wake = Wake::Cut;
@@ -166,6 +176,7 @@ impl Worker {
             };
             match floor.lot.park(held, wait) {
                 None => return self.look_again(desk),
+                Some((back, why)) if turns >= TURNS_AT_ONCE => return floor.hand(back, why),
                 Some((back, why)) => {
                     desk.inquiry.expire();
                     (held, wake) = (back, why);

@@ -15,6 +15,7 @@ use crate::support::{Client, Server};
 
 mod deadlines;
 mod drain;
+mod eager;
 mod idle;
 pub mod slow_readers;
 mod stalled;
