@@ -89,6 +89,8 @@ pub fn answer(conn: &mut Connection, request: &Request<'_>, desk: &mut Desk) -> 
 /// Answers `errand` as if its client had asked with `head`: its script wants that.
 pub fn redirect(conn: &mut Connection, head: &[u8], errand: (Errand, u8), desk: &mut Desk) -> Step {
     let (errand, redirects) = errand;
+    // The script may have changed what it points to.
+    desk.inquiry.expire();
     let site = Arc::clone(&desk.site);
     let Ok(Parsed::Complete(request, _)) = head::parse(head, &site.config.limits) else {
         let rejection = Rejection::new(502, "The program of {url} gave no valid response.");

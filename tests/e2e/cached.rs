@@ -1,6 +1,7 @@
 //! Nothing is remembered that the disk no longer says: each change shows on the very next request.
 
 use std::fs;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use crate::support::{Client, Server, Tree, eventually};
@@ -92,4 +93,46 @@ fn a_password_file_that_a_waiting_link_leads_to_protects_as_soon_as_it_is_there(
     warm(&mut client, "/sub/a.txt");
     tree.file("passwords/sub", "u:x\n");
     assert_eq!(client.get("/sub/a.txt").status, 401);
+}
+
+#[test]
+fn every_change_shows_at_once_among_many_clients() {
+    const WRITERS: usize = 4;
+    const FILES: usize = 40;
+    let tree = Tree::new();
+    for n in 0..WRITERS * FILES {
+        tree.file(&format!("{n}/a.txt"), "old");
+    }
+    tree.file("still/a.txt", "old");
+    let server = Server::start(&tree, &[]);
+    warm(&mut server.connect(), "/still/a.txt");
+    let done = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        // Their requests put questions to the kernel all the time, whose answers others use.
+        for _ in 0..WRITERS {
+            scope.spawn(|| {
+                let mut client = server.connect();
+                while !done.load(Ordering::Relaxed) {
+                    assert_eq!(client.get("/still/a.txt").text(), "old");
+                }
+            });
+        }
+        let writers: Vec<_> = (0..WRITERS)
+            .map(|writer| {
+                let (server, tree) = (&server, &tree);
+                scope.spawn(move || {
+                    let mut client = server.connect();
+                    for n in writer * FILES..(writer + 1) * FILES {
+                        let name = format!("{n}/a.txt");
+                        assert_eq!(client.get(&format!("/{name}")).text(), "old");
+                        fs::write(tree.www().join(&name), "new").unwrap();
+                        assert_eq!(client.get(&format!("/{name}")).text(), "new");
+                    }
+                })
+            })
+            .collect();
+        let ended: Vec<_> = writers.into_iter().map(|writer| writer.join()).collect();
+        done.store(true, Ordering::Relaxed);
+        assert!(ended.iter().all(Result::is_ok));
+    });
 }
