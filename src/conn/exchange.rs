@@ -145,7 +145,7 @@ fn dispatch(
     let call = Call { request, script: &run.script, vhost, user, remote, local };
     let mut errand = Errand::new(cgi, &call, record, run.pacer).redirected(redirects);
     errand.keep_alive &= conn.may_persist(desk);
-    // While it is about, nobody listens for a request.
+    // With its content the next request may come.
     conn.is_heard = false;
     Outcome::Go(match Spool::new(request.body, site.config.limits.body) {
         Err(rejection) => fail(conn, &errand, &rejection, desk),

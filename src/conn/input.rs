@@ -47,7 +47,7 @@ impl Input {
         self.is_drained_behind(0)
     }
 
-    /// Nor anything behind the first `n` bytes.
+    /// Nothing is left behind the first `n` bytes, nor in the socket, as of the last read.
     pub fn is_drained_behind(&self, n: usize) -> bool {
         self.drained && self.bytes().len() == n
     }

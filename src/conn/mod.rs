@@ -240,7 +240,11 @@ impl Connection {
                     wake = Wake::Ready;
                     continue;
                 }
-                Step::Wait(phase, wait) => (phase, Next::Park(wait)),
+                Step::Wait(phase, wait) => {
+                    // The lot notes nothing for one that waits there for something else.
+                    self.is_heard = false;
+                    (phase, Next::Park(wait))
+                }
                 Step::Idle(phase, wait) => (phase, Next::Idle(wait)),
                 Step::Yield(phase) => (phase, Next::Yield),
                 Step::Close => return Next::Close,

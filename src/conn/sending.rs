@@ -45,8 +45,6 @@ pub struct Sending {
     content: u64,
     /// Since when the client has taken nothing.
     stalled: Option<Instant>,
-    /// It was in the parking lot, where nobody listened for a request.
-    has_waited: bool,
 }
 
 impl Sending {
@@ -55,7 +53,7 @@ impl Sending {
         if let Some(pacer) = &mut pacer {
             pacer.expect(outgoing.len());
         }
-        Sending { outgoing, record, pacer, after, head_left: 0, content: 0, stalled: None, has_waited: false }
+        Sending { outgoing, record, pacer, after, head_left: 0, content: 0, stalled: None }
     }
 
     /// The same, `head_left` bytes of head and everything after `content` bytes of content to go.
@@ -81,7 +79,6 @@ impl Sending {
         loop {
             let most = match self.pacer.as_mut().map(|pacer| pacer.allowance(Instant::now())) {
                 Some(Allowance::Until(at)) => {
-                    self.has_waited = true;
                     return Step::Wait(Phase::Sending(self), Wait { on: On::Time, until: at });
                 }
                 Some(Allowance::Bytes(n)) => n,
@@ -101,7 +98,6 @@ impl Sending {
                     if let Some(pacer) = &mut self.pacer {
                         pacer.sent(0, Instant::now());
                     }
-                    self.has_waited = true;
                     let since = *self.stalled.get_or_insert_with(Instant::now);
                     return Step::Wait(Phase::Sending(self), Wait { on: On::Writable, until: since + limit });
                 }
@@ -129,7 +125,7 @@ impl Sending {
     fn end(&self, conn: &Connection, desk: &Desk) -> Step {
         match self.after {
             // A request that has come meanwhile was noted, and the lot will say so.
-            After::NextRequest if conn.is_heard && !self.has_waited => Reading::first().idle(conn, desk),
+            After::NextRequest if conn.is_heard => Reading::first().idle(conn, desk),
             after => after.step(conn),
         }
     }

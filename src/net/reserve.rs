@@ -4,7 +4,7 @@
 //! pay for each change. The others stand by. A worker about to do something that may take long without
 //! using a processor, or that would keep others waiting — a look-up on disk, a file's bytes, a slow
 //! password hash, the start of a script — steps aside for the length of its turn, and one of those
-//! who stand by comes forward.
+//! who stand by comes forward. Before it stands by itself, it helps while the front is overrun.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
@@ -45,14 +45,9 @@ impl Reserve {
         self.standing_by.fetch_sub(1, SeqCst);
     }
 
-    /// How many posts there are.
-    pub fn posts(&self) -> usize {
-        self.posts
-    }
-
-    /// Is one of them free?
-    pub fn has_free(&self) -> bool {
-        self.taken.load(SeqCst) < self.posts
+    /// Is the front full, with more `waiting` than it can take at once?
+    pub fn is_overrun(&self, waiting: usize) -> bool {
+        waiting > self.posts && self.taken.load(SeqCst) >= self.posts
     }
 
     fn try_take(&self) -> bool {

@@ -83,9 +83,8 @@ impl Worker {
         let is_handed = || !floor.handed.is_empty();
         let may_wait = !is_handed() && !self.at_door.get();
         floor.lot.wait(may_wait.then_some(vigil), &is_handed, &mut self.batch.borrow_mut());
-        desk.inquiry.expire();
-        while let Some(Handed { held, why, .. }) = { self.batch.borrow_mut().pop_front() } {
-            self.give_turns(desk, held, why);
+        while let Some(handed) = { self.batch.borrow_mut().pop_front() } {
+            self.serve(desk, handed);
             self.come_back(desk);
         }
     }
@@ -128,7 +127,7 @@ impl Worker {
             return;
         }
         for _ in 0..HANDED_AT_ONCE {
-            if floor.handed.len() <= floor.reserve.posts() || floor.reserve.has_free() {
+            if !floor.reserve.is_overrun(floor.handed.len()) {
                 break;
             }
             let Some(handed) = self.next_handed() else { break };

@@ -84,7 +84,7 @@ static QUESTIONS: AtomicU64 = AtomicU64::new(0);
 
 /// A moment, as the questions put to the kernel count it. What arrived before it is answered rightly
 /// with the answer to any later question, whoever asked.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy)]
 pub struct Asked(u64);
 
 impl Asked {
