@@ -2,11 +2,16 @@
 //!
 //! Called once for each file opened, by [`super::Representation::new`].
 
+use std::cmp::Ordering;
+
 /// The type of a file whose name tells none, as in thttpd.
 const UNKNOWN: &str = "text/plain";
 
 /// Extensions that name an encoding of the content, not its type (thttpd's three).
 const ENCODINGS: [(&str, &str); 3] = [("Z", "compress"), ("gz", "gzip"), ("uu", "x-uuencode")];
+
+/// `mime_guess`'s types, one `extension type` to a line, in the order of the extensions (`build.rs`).
+const TYPES: &str = include_str!(concat!(env!("OUT_DIR"), "/types.txt"));
 
 /// Types that thttpd knows and `mime_guess` does not; without them an object file would be shown as text.
 const THTTPDS: [(&str, &str); 8] = [
@@ -50,11 +55,24 @@ fn split_extension(name: &[u8]) -> Option<(&[u8], &[u8])> {
 }
 
 fn type_of(extension: &[u8]) -> &'static str {
-    std::str::from_utf8(extension)
-        .ok()
-        .and_then(|extension| mime_guess::from_ext(extension).first_raw())
-        .or_else(|| find(&THTTPDS, extension))
-        .unwrap_or(UNKNOWN)
+    look_up(TYPES, &extension.to_ascii_lowercase()).or_else(|| find(&THTTPDS, extension)).unwrap_or(UNKNOWN)
+}
+
+/// The type that the line of `extension` has; found by halving the text, as a line says on which side of
+/// it another one is.
+fn look_up(mut lines: &'static str, extension: &[u8]) -> Option<&'static str> {
+    while !lines.is_empty() {
+        let before = &lines.as_bytes()[..lines.len() / 2];
+        let start = before.iter().rposition(|&byte| byte == b'\n').map_or(0, |end| end + 1);
+        let (line, rest) = lines[start..].split_once('\n')?;
+        let (known, media_type) = line.split_once(' ')?;
+        match extension.cmp(known.as_bytes()) {
+            Ordering::Less => lines = &lines[..start],
+            Ordering::Equal => return Some(media_type),
+            Ordering::Greater => lines = rest,
+        }
+    }
+    None
 }
 
 fn find(table: &[(&str, &'static str)], extension: &[u8]) -> Option<&'static str> {

@@ -120,6 +120,18 @@ fn the_charset_goes_with_text_xhtml_and_xml_only() {
     }
 }
 
+#[test]
+fn every_extension_has_the_type_that_mime_guess_gives_it_in_any_case() {
+    let extensions = mime_guess::get_mime_extensions_str("*/*").unwrap();
+    assert!(extensions.len() > 1000);
+    for extension in extensions.iter().filter(|extension| find(&ENCODINGS, extension.as_bytes()).is_none()) {
+        let media_type = mime_guess::from_ext(extension).first_raw().unwrap();
+        for extension in [extension.to_string(), extension.to_ascii_uppercase()] {
+            assert_eq!(type_of(extension.as_bytes()), media_type, "{extension}");
+        }
+    }
+}
+
 /// Where `mime_guess` knows better, or today's name is another.
 const DIFFERENT: &[(&str, &str)] = &[
     ("aif", "audio/aiff"),
@@ -177,5 +189,10 @@ proptest! {
     fn any_name_has_a_type(name: Vec<u8>) {
         let (media_type, _) = describe(&name, "UTF-8");
         prop_assert!(media_type.contains('/'));
+    }
+
+    #[test]
+    fn what_is_found_is_what_mime_guess_would_find(extension in "[a-z0-9~ \\n-]{0,4}") {
+        prop_assert_eq!(look_up(TYPES, extension.as_bytes()), mime_guess::from_ext(&extension).first_raw());
     }
 }
