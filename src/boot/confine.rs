@@ -16,6 +16,7 @@ use nix::sys::resource::{Resource, getrlimit};
 
 use crate::config::Config;
 use crate::log;
+use crate::sys::reason;
 
 /// What we know of; older kernels enforce what they know.
 const KNOWN: ABI = ABI::V5;
@@ -49,7 +50,7 @@ pub fn confine(config: &Config, needs: &Needs) {
         return log::info!("landlock and no_new_privs are not used: scripts would be bound by them");
     }
     if let Err(errno) = nix::sys::prctl::set_no_new_privs() {
-        log::warning!("no_new_privs - {}", errno.desc());
+        log::warning!("no_new_privs - {}", reason(&errno.into()));
     }
     match enforce(needs) {
         Ok(RulesetStatus::FullyEnforced) => log::info!("landlock confines the process to its files"),

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::io;
 
-use nix::errno::Errno;
+use crate::sys::reason;
 
 /// A start that failed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,11 +40,3 @@ impl fmt::Display for Failure {
 }
 
 impl std::error::Error for Failure {}
-
-/// The system's words, without Rust's `(os error N)`.
-pub fn reason(error: &io::Error) -> String {
-    match error.raw_os_error() {
-        Some(number) => Errno::from_raw(number).desc().to_owned(),
-        None => error.to_string(),
-    }
-}

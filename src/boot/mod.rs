@@ -35,7 +35,7 @@ mod pid_file;
 pub(crate) mod privileges;
 mod signals;
 
-pub use failure::{Failure, reason};
+pub use failure::Failure;
 pub use pid_file::PidFile;
 pub use signals::{Command, Signals};
 

@@ -7,9 +7,8 @@
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
 
-use nix::net::if_::if_nametoindex;
-
 use super::failure::Failure;
+use crate::sys::socket;
 
 /// Where to listen for `host` (none = everywhere), IPv6 first.
 ///
@@ -48,7 +47,7 @@ fn find(host: &str, port: u16, hosts: &str) -> Vec<SocketAddr> {
 fn literal(host: &str, port: u16) -> Option<SocketAddr> {
     let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
     if let Some((address, zone)) = bare.split_once('%') {
-        let scope = zone.parse().ok().or_else(|| if_nametoindex(zone).ok())?;
+        let scope = zone.parse().ok().or_else(|| socket::interface_index(zone))?;
         return Some(SocketAddrV6::new(address.parse().ok()?, port, 0, scope).into());
     }
     bare.parse().ok().map(|address: IpAddr| SocketAddr::new(address, port))

@@ -21,6 +21,7 @@ use super::desk::{Desk, Fate, Order, Ordered, Place};
 use super::job::NotStarted;
 use super::note::{Note, Why};
 use super::script::{KILL_AFTER, Script};
+use crate::sys::reason;
 
 /// How often scripts are looked at where the kernel cannot tell of their end (before Linux 5.3).
 const LOOK_EVERY: Duration = Duration::from_millis(100);
@@ -259,12 +260,4 @@ impl Entry {
 fn is_shortage(error: &io::Error) -> bool {
     const SHORTAGES: [Errno; 4] = [Errno::EAGAIN, Errno::ENOMEM, Errno::EMFILE, Errno::ENFILE];
     error.raw_os_error().is_some_and(|code| SHORTAGES.contains(&Errno::from_raw(code)))
-}
-
-/// The error as C has it.
-fn reason(error: &io::Error) -> String {
-    match error.raw_os_error() {
-        Some(code) => Errno::from_raw(code).desc().to_owned(),
-        None => error.to_string(),
-    }
 }

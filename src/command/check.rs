@@ -5,10 +5,11 @@ use std::path::{Path, PathBuf};
 
 use nix::unistd::{AccessFlags, access, geteuid};
 
+use crate::boot::names;
 use crate::boot::privileges::Privileges;
-use crate::boot::{names, reason};
 use crate::config::args::Invocation;
 use crate::config::{Config, LogTarget};
+use crate::sys::reason;
 use crate::throttle::Throttles;
 
 /// Checks what the configuration names. The text says that all is well, with what may not be meant.
@@ -58,9 +59,9 @@ fn directory(option: &str, path: &Path) -> Option<String> {
     match fs::metadata(path) {
         Err(error) => Some(format!("{option}: {shown} - {}", reason(&error))),
         Ok(meta) if !meta.is_dir() => Some(format!("{option}: {shown} - Not a directory")),
-        Ok(_) => {
-            access(path, AccessFlags::X_OK).err().map(|errno| format!("{option}: {shown} - {}", errno.desc()))
-        }
+        Ok(_) => access(path, AccessFlags::X_OK)
+            .err()
+            .map(|errno| format!("{option}: {shown} - {}", reason(&errno.into()))),
     }
 }
 
@@ -101,5 +102,5 @@ fn appendable(option: &str, path: &Path) -> Option<String> {
         true => (path, AccessFlags::W_OK),
         false => (parent, AccessFlags::W_OK | AccessFlags::X_OK),
     };
-    access(asked, rights).err().and_then(|errno| said(errno.desc()))
+    access(asked, rights).err().and_then(|errno| said(&reason(&errno.into())))
 }

@@ -16,6 +16,7 @@ use crate::request::{Parsed, Request};
 use crate::resource::beneath::Root;
 use crate::resource::watch::Inquiry;
 use crate::resource::{Denied, Found, Question, Resolver, Resource, vhost};
+use crate::sys::reason;
 
 /// What would become of a GET for `url`: a target (`/a/b?c`), or a whole `http://host/…`.
 ///
@@ -27,7 +28,8 @@ pub fn explain(config: Config, url: &str) -> Result<String, String> {
     let directory = served(&config);
     let here = directory.canonicalize().map_err(|error| format!("{}: {error}", directory.display()))?;
     let top: &[u8] = if config.chroot { b"/" } else { here.as_os_str().as_bytes() };
-    let root = Root::open(&here, top).map_err(|errno| format!("{}: {}", here.display(), errno.desc()))?;
+    let root =
+        Root::open(&here, top).map_err(|errno| format!("{}: {}", here.display(), reason(&errno.into())))?;
     say(&mut told, format_args!("the tree is {}", here.display()));
     let config = Arc::new(config);
     let resolver = Resolver::new(Arc::new(root), Arc::clone(&config));

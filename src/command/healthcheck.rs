@@ -5,8 +5,9 @@ use std::io::{Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
 use std::time::Duration;
 
-use crate::boot::{names, reason};
+use crate::boot::names;
 use crate::config::Config;
+use crate::sys::reason;
 
 /// What each step may take.
 const PATIENCE: Duration = Duration::from_secs(5);

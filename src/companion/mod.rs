@@ -15,7 +15,7 @@ pub mod ssi;
 pub mod syslogtocern;
 pub mod thtpasswd;
 
-pub use crate::boot::reason;
+pub use crate::sys::reason;
 
 /// Why a companion does not do what it was asked.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -12,11 +12,9 @@ use chrono::{Datelike, Local};
 
 use super::replacement::{Place, Replacement};
 use super::{Refusal, reason};
+use crate::log::MONTHS;
 
 const USAGE: &str = "usage:  syslogtocern logfile ...";
-
-const MONTHS: [&str; 12] =
-    ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
 
 /// What precedes the process id in a line of ours.
 const TAG: &[u8] = b" thttpd[";

@@ -25,6 +25,7 @@ use super::settings::Settings;
 use super::suggest;
 use super::warnings;
 use super::why::Why;
+use crate::sys::reason;
 
 /// What the command line asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -249,12 +250,8 @@ fn perform(act: Act, value: Option<&OsStr>, settings: &mut Settings, action: &mu
 
 fn read_file(path: &Path, settings: &mut Settings) {
     if let Err(error) = file::read(path, settings) {
-        let reason = match error.raw_os_error() {
-            Some(number) => nix::errno::Errno::from_raw(number).desc().to_owned(),
-            None => error.to_string(),
-        };
         let name = path.as_os_str().as_bytes();
-        settings.problems.push(Problem::new(&Origin::Flag("-C"), name, Why::Unreadable(reason)));
+        settings.problems.push(Problem::new(&Origin::Flag("-C"), name, Why::Unreadable(reason(&error))));
     }
 }
 

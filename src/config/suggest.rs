@@ -62,8 +62,8 @@ fn nearest<'a>(word: &str, candidates: impl Iterator<Item = &'a str>) -> Option<
 /// Slips between two words: letters put in, left out, changed, or two neighbours swapped (the
 /// restricted Damerau-Levenshtein distance), letter case aside.
 fn distance(one: &str, other: &str) -> usize {
-    let one: Vec<char> = one.chars().flat_map(char::to_lowercase).collect();
-    let other: Vec<char> = other.chars().flat_map(char::to_lowercase).collect();
+    let one: Vec<char> = one.to_ascii_lowercase().chars().collect();
+    let other: Vec<char> = other.to_ascii_lowercase().chars().collect();
     // rows[i][j] is the distance of the first i characters of `one` to the first j of `other`.
     let mut rows = vec![(0..=other.len()).collect::<Vec<usize>>()];
     for i in 1..=one.len() {

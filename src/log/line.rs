@@ -131,8 +131,8 @@ impl DateText {
     }
 }
 
-/// Months as every log analyser expects them, whatever the locale.
-pub(super) const MONTHS: [&str; 12] =
+/// Months as every log analyser expects them, whatever the locale; listings have them, too.
+pub const MONTHS: [&str; 12] =
     ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
 
 fn push_date(text: &mut Vec<u8>, unix: i64) {

@@ -12,6 +12,8 @@ pub mod stats;
 pub mod syslog;
 mod writer;
 
+pub use line::MONTHS;
+
 /// Logs a critical condition: what ends the server or keeps it from starting.
 macro_rules! critical {
     ($($text:tt)*) => { $crate::log::syslog::send(::syslog::Severity::LOG_CRIT, format_args!($($text)*)) };

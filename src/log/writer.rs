@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use super::file::LogFile;
 use super::queue::{HASTE, Shared, count_lines};
 use super::syslog;
+use crate::sys::reason;
 
 /// How long lines gather before they are written: the delay of a lone line, and the bound on wake-ups.
 const GATHER: Duration = Duration::from_millis(20);
@@ -163,8 +164,7 @@ impl Writer {
                 reopened
             }
             Err(error) => {
-                let reason = reason(&error);
-                super::critical!("re-opening {} - {reason}", log.shown.display());
+                super::critical!("re-opening {} - {}", log.shown.display(), reason(&error));
                 false
             }
         }
@@ -187,13 +187,5 @@ impl Writer {
             super::notice!("writing the access log again");
             self.shared.report_lost(true);
         }
-    }
-}
-
-/// The system's words without Rust's `(os error N)`.
-fn reason(error: &io::Error) -> String {
-    match error.raw_os_error() {
-        Some(number) => nix::errno::Errno::from_raw(number).desc().to_owned(),
-        None => error.to_string(),
     }
 }

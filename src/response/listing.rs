@@ -7,7 +7,7 @@ use std::io::Write;
 use std::os::unix::ffi::OsStrExt;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use chrono::{DateTime, Local, TimeZone};
+use chrono::{DateTime, Datelike, Local, TimeZone, Timelike};
 use nix::dir::Dir;
 use nix::errno::Errno;
 use nix::fcntl::{AtFlags, OFlag, readlinkat};
@@ -15,6 +15,7 @@ use nix::sys::stat::{FileStat, Mode, SFlag, fstatat};
 
 use super::page::Page;
 use super::{Policy, Response, SERVER, escape};
+use crate::log::MONTHS;
 use crate::request::Rejection;
 use crate::resource::Directory;
 
@@ -187,9 +188,15 @@ fn class(target: &FileStat) -> &'static str {
 }
 
 /// `Nov 24 11:05`, or `Jan  2  2020` when long ago.
-fn time_column<Tz: TimeZone<Offset: std::fmt::Display>>(time: &DateTime<Tz>, now: i64) -> String {
-    let recent = now - time.timestamp() <= RECENT;
-    time.format(if recent { "%b %e %H:%M" } else { "%b %e  %Y" }).to_string()
+///
+/// By hand, because chrono's formats are a whole language, and its tables 20 KB of a small binary.
+fn time_column<Tz: TimeZone>(time: &DateTime<Tz>, now: i64) -> String {
+    let (month, day) = (MONTHS[time.month0() as usize], time.day());
+    if now - time.timestamp() <= RECENT {
+        format!("{month} {day:>2} {:02}:{:02}", time.hour(), time.minute())
+    } else {
+        format!("{month} {day:>2}  {:04}", time.year())
+    }
 }
 
 fn seconds(time: SystemTime) -> i64 {

@@ -5,7 +5,10 @@ pub mod fork;
 pub mod ids;
 pub mod memory;
 pub mod process;
+mod reason;
 pub mod scheduling;
 pub mod socket;
 pub mod systemd;
 pub mod zone;
+
+pub use reason::reason;

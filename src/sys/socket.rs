@@ -5,6 +5,7 @@ use std::os::fd::{AsFd, AsRawFd};
 
 use nix::errno::Errno;
 use nix::libc;
+use nix::sys::socket::{AddressFamily, SockFlag, SockType, socket};
 
 /// Lets the kernel keep a connection that has sent nothing from accept(2) for about `seconds`, tcp(7).
 ///
@@ -20,4 +21,39 @@ pub fn defer_accept(socket: &impl AsFd, seconds: c_int) -> nix::Result<()> {
         libc::setsockopt(fd, libc::IPPROTO_TCP, libc::TCP_DEFER_ACCEPT, (&raw const seconds).cast(), size)
     };
     Errno::result(answer).map(drop)
+}
+
+/// The number of the network interface called `name`, netdevice(7); none if there is none.
+///
+/// `if_nametoindex(3)` asks the same, and would bring a resolver along into a static program.
+pub fn interface_index(name: &str) -> Option<u32> {
+    let any = socket(AddressFamily::Unix, SockType::Datagram, SockFlag::SOCK_CLOEXEC, None).ok()?;
+    // SAFETY: all-zero bytes are a value of each field of this plain structure.
+    let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
+    let room = request.ifr_name.len().checked_sub(1)?;
+    if name.len() > room {
+        return None;
+    }
+    for (to, byte) in request.ifr_name.iter_mut().zip(name.bytes()) {
+        *to = byte as libc::c_char;
+    }
+    // SAFETY: the pointer is to a structure of the kind that this call reads and fills, which lives
+    // through it; the name in it ends with a NUL, as its last byte was left at zero.
+    let answer = unsafe { libc::ioctl(any.as_raw_fd(), libc::SIOCGIFINDEX as _, &raw mut request) };
+    Errno::result(answer).ok()?;
+    // SAFETY: the call succeeded, so this is the field of the union that the kernel has filled.
+    u32::try_from(unsafe { request.ifr_ifru.ifru_ifindex }).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_loopback_interface_has_a_number_and_no_other_name_does() {
+        assert_eq!(interface_index("lo"), nix::net::if_::if_nametoindex("lo").ok());
+        assert_eq!(interface_index("no-such-interface"), None);
+        assert_eq!(interface_index("a-name-that-is-longer-than-any"), None);
+        assert_eq!(interface_index(""), None);
+    }
 }

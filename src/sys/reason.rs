@@ -1,0 +1,23 @@
+//! What the system says about a call that failed.
+
+use std::io;
+
+/// The C library's words for `error`, those of thttpd's `%m`: without Rust's `(os error N)`.
+pub fn reason(error: &io::Error) -> String {
+    let mut text = error.to_string();
+    if error.raw_os_error().is_some() {
+        text.truncate(text.rfind(" (os error").unwrap_or(text.len()));
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_systems_words_stand_alone_and_ours_as_they_are() {
+        assert_eq!(reason(&io::Error::from_raw_os_error(nix::libc::ENOENT)), "No such file or directory");
+        assert_eq!(reason(&io::Error::other("a table (os error prone)")), "a table (os error prone)");
+    }
+}
