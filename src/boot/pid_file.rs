@@ -5,14 +5,14 @@
 //! directory that may be somebody else's.
 
 use std::ffi::OsString;
-use std::fs::File;
-use std::io::{Read, Write};
+use std::fs::{File, TryLockError};
+use std::io::{self, Read, Write};
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use nix::errno::Errno;
-use nix::fcntl::{AtFlags, Flock, FlockArg, OFlag, open, openat};
+use nix::fcntl::{AtFlags, OFlag, open, openat};
 use nix::sys::stat::{Mode, fstatat};
 use nix::unistd::{UnlinkatFlags, ftruncate, unlinkat};
 
@@ -21,7 +21,7 @@ use super::failure::Failure;
 /// The file, held locked.
 #[derive(Debug)]
 pub struct PidFile {
-    file: Flock<File>,
+    file: File,
     /// Its directory stays open: after chroot no path leads there.
     dir: OwnedFd,
     name: OsString,
@@ -35,17 +35,17 @@ impl PidFile {
     /// The file cannot be had, or another server holds it.
     pub fn create(path: &Path) -> Result<PidFile, Failure> {
         let shown = path.display();
-        let failed = |errno: Errno| {
-            let advice = match errno {
-                Errno::ELOOP => "a pid file must not be a symbolic link: see -i",
+        let failed = |error: io::Error| {
+            let advice = match error.raw_os_error().map(Errno::from_raw) {
+                Some(Errno::ELOOP) => "a pid file must not be a symbolic link: see -i",
                 _ => "give a file that can be written with -i",
             };
-            Failure::of(&shown, errno, advice)
+            Failure::of(&shown, error, advice)
         };
-        let name = path.file_name().ok_or(Errno::EISDIR).map_err(failed)?.to_owned();
+        let name = path.file_name().ok_or_else(|| failed(Errno::EISDIR.into()))?.to_owned();
         let parent = path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
         let dir = open(parent, OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC, Mode::empty());
-        let dir = dir.map_err(failed)?;
+        let dir = dir.map_err(|errno| failed(errno.into()))?;
         loop {
             let file = match lock(&dir, &name).map_err(failed)? {
                 Locked::Ours(file) => file,
@@ -63,12 +63,10 @@ impl PidFile {
         }
     }
 
-    fn write(&self) -> Result<(), Errno> {
-        ftruncate(&*self.file, 0)?;
+    fn write(&self) -> io::Result<()> {
+        ftruncate(&self.file, 0)?;
         let text = format!("{}\n", std::process::id());
-        (&*self.file)
-            .write_all(text.as_bytes())
-            .map_err(|error| Errno::from_raw(error.raw_os_error().unwrap_or(0)))
+        (&self.file).write_all(text.as_bytes())
     }
 
     /// The directory it is in; none when there is no descriptor left to name it.
@@ -79,38 +77,38 @@ impl PidFile {
     /// Removes the file. Where the user that we have become may not do that, it is emptied.
     pub fn remove(self) {
         if unlinkat(&self.dir, self.name.as_os_str(), UnlinkatFlags::NoRemoveDir).is_err() {
-            let _ = ftruncate(&*self.file, 0);
+            let _ = ftruncate(&self.file, 0);
         }
     }
 }
 
 enum Locked {
-    Ours(Flock<File>),
+    Ours(File),
     /// Its owner removed it while we came.
     Gone,
     /// A running server's, with what stands in it.
     Theirs(String),
 }
 
-fn lock(dir: &OwnedFd, name: &OsString) -> Result<Locked, Errno> {
+fn lock(dir: &OwnedFd, name: &OsString) -> io::Result<Locked> {
     let flags = OFlag::O_RDWR | OFlag::O_CREAT | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC | OFlag::O_NONBLOCK;
-    let file = File::from(openat(dir, name.as_os_str(), flags, Mode::from_bits_truncate(0o644))?);
-    let meta = file.metadata().map_err(|_| Errno::EIO)?;
+    let mut file = File::from(openat(dir, name.as_os_str(), flags, Mode::from_bits_truncate(0o644))?);
+    let meta = file.metadata()?;
     if !meta.is_file() || meta.nlink() > 1 {
         // A device, or another name for somebody's file.
-        return Err(Errno::EEXIST);
+        return Err(Errno::EEXIST.into());
     }
-    match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
-        Ok(file) => match fstatat(dir, name.as_os_str(), AtFlags::AT_SYMLINK_NOFOLLOW) {
+    match file.try_lock() {
+        Ok(()) => match fstatat(dir, name.as_os_str(), AtFlags::AT_SYMLINK_NOFOLLOW) {
             Ok(now) if (now.st_dev, now.st_ino) == (meta.dev(), meta.ino()) => Ok(Locked::Ours(file)),
             _ => Ok(Locked::Gone),
         },
-        Err((mut file, Errno::EWOULDBLOCK)) => {
+        Err(TryLockError::WouldBlock) => {
             let mut pid = String::new();
             let _ = Read::by_ref(&mut file).take(20).read_to_string(&mut pid);
             Ok(Locked::Theirs(pid.trim().to_owned()))
         }
-        Err((_, errno)) => Err(errno),
+        Err(TryLockError::Error(error)) => Err(error),
     }
 }
 

@@ -4,6 +4,8 @@
 use crossbeam_channel::{Receiver, Sender, unbounded};
 use nix::sys::signal::{SigSet, Signal};
 
+use crate::sys::signal;
+
 /// What a signal asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Command {
@@ -64,7 +66,7 @@ impl Signals {
 
 fn pass_on(signals: &SigSet, commands: &Sender<Command>) {
     loop {
-        let command = signals.wait().ok().and_then(Command::of);
+        let command = signal::wait(signals).and_then(Command::of);
         if command.is_some_and(|command| commands.send(command).is_err()) {
             return;
         }

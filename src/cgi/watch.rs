@@ -5,7 +5,7 @@
 //! place for all of them, and starts one script between two looks, so that a crowd that wants to
 //! start does not keep those that run from being heard.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{HashMap, VecDeque};
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::SeqCst;
@@ -42,7 +42,7 @@ pub(super) struct Watch {
     desk: Arc<Desk>,
     orders: Receiver<Order>,
     epoll: Epoll,
-    scripts: BTreeMap<u64, Entry>,
+    scripts: HashMap<u64, Entry>,
     /// To be started, in order.
     waiting: VecDeque<Ordered>,
     /// Whom to tell when the last script is gone; the thread ends then.
@@ -57,7 +57,7 @@ impl Watch {
     pub(super) fn new(desk: Arc<Desk>, orders: Receiver<Order>) -> io::Result<Watch> {
         let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
         epoll.add(&desk.bell, EpollEvent::new(EpollFlags::EPOLLIN, BELL))?;
-        let (scripts, waiting) = (BTreeMap::new(), VecDeque::new());
+        let (scripts, waiting) = (HashMap::new(), VecDeque::new());
         Ok(Watch { desk, orders, epoll, scripts, waiting, stopping: Vec::new() })
     }
 

@@ -11,7 +11,7 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
 
 use nix::errno::Errno;
-use nix::fcntl::{Flock, FlockArg, OFlag, open, openat, renameat};
+use nix::fcntl::{OFlag, open, openat, renameat};
 use nix::sys::stat::Mode;
 use nix::unistd::{Gid, Uid, UnlinkatFlags, fchown, unlinkat};
 
@@ -38,10 +38,11 @@ impl Place {
     ///
     /// # Errors
     /// As flock(2).
-    pub fn lock(&self) -> io::Result<Flock<OwnedFd>> {
+    pub fn lock(&self) -> io::Result<File> {
         let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
-        let own = openat(self.dir.as_fd(), ".", flags, Mode::empty())?;
-        Flock::lock(own, FlockArg::LockExclusive).map_err(|(_, error)| error.into())
+        let own = File::from(openat(self.dir.as_fd(), ".", flags, Mode::empty())?);
+        own.lock()?;
+        Ok(own)
     }
 
     /// Opens the file `name` for reading, without waiting for anything and without following a link.

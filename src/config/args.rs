@@ -197,11 +197,11 @@ fn in_order(line: &Line) -> Result<Vec<Given>, Problem> {
             for position in matches.opt_positions(bare) {
                 let value = values.iter().find(|(at, _)| *at == position);
                 let value = value.and_then(|(_, place)| place.parse().ok());
-                found.push((position, Given { place, on, value }));
+                let at = found.partition_point(|&(before, _)| before <= position);
+                found.insert(at, (position, Given { place, on, value }));
             }
         }
     }
-    found.sort_by_key(|(position, _)| *position);
     Ok(found.into_iter().map(|(_, given)| given).collect())
 }
 

@@ -98,13 +98,15 @@ fn number(digits: &[u8]) -> Option<u64> {
 /// Joins ranges that overlap or touch. If there are none, the order asked for is kept
 /// (RFC 9110 §15.3.7.2); else they are sorted.
 fn coalesce(asked: Vec<Range<u64>>) -> Vec<Range<u64>> {
-    let mut sorted = asked.clone();
-    sorted.sort_unstable_by_key(|range| range.start);
+    let mut sorted: Vec<&Range<u64>> = Vec::with_capacity(asked.len());
+    for range in &asked {
+        sorted.insert(sorted.partition_point(|before| before.start <= range.start), range);
+    }
     let mut joined: Vec<Range<u64>> = Vec::with_capacity(sorted.len());
     for range in sorted {
         match joined.last_mut() {
             Some(last) if range.start <= last.end => last.end = last.end.max(range.end),
-            _ => joined.push(range),
+            _ => joined.push(range.clone()),
         }
     }
     if joined.len() == asked.len() { asked } else { joined }

@@ -7,6 +7,7 @@ pub mod memory;
 pub mod process;
 mod reason;
 pub mod scheduling;
+pub mod signal;
 pub mod socket;
 pub mod systemd;
 pub mod zone;
