@@ -15,7 +15,7 @@ python3 -c "import yaml" || need yaml python3-yaml
 again() {
 	local copy status
 	copy=$(mktemp -d)
-	tar -C "$TOP" -c Cargo.toml Cargo.lock src packaging tests/main.rs | tar -C "$copy" -x
+	tar -C "$TOP" -c Cargo.toml Cargo.lock build.rs src packaging tests/main.rs | tar -C "$copy" -x
 	SOURCE_DATE_EPOCH=${SOURCE_DATE_EPOCH:-$(git -C "$TOP" log -1 --format=%ct)} \
 		CARGO_TARGET_DIR=$copy/target "$copy/packaging/container/build" "$1"
 	status=$?

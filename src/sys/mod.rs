@@ -9,6 +9,8 @@ mod reason;
 pub mod scheduling;
 pub mod signal;
 pub mod socket;
+#[cfg(all(target_env = "gnu", target_feature = "crt-static"))]
+mod static_glibc;
 pub mod systemd;
 pub mod zone;
 
