@@ -72,9 +72,8 @@ impl Variables {
 impl Facts {
     /// `root` is the document root's absolute path.
     pub fn new(config: &Config, root: &[u8]) -> Facts {
-        let host_name = || nix::unistd::gethostname().ok().and_then(|name| name.into_string().ok());
         Facts {
-            name: config.host.clone().or_else(host_name),
+            name: config.server_name(),
             root: root.strip_suffix(b"/").unwrap_or(root).to_vec(),
             cgi_pattern: config.cgi_pattern.as_ref().map_or("", |pattern| pattern.as_str()).to_owned(),
             time_zone: crate::sys::zone::inherited(),
@@ -97,10 +96,13 @@ impl Facts {
 
     fn server(&self, variables: &mut Variables, call: &Call<'_>) {
         let local = call.local.ip().to_canonical().to_string();
-        let name = call.vhost.or(call.request.host).or(self.name.as_deref());
+        let name = call.vhost.or(call.request.host).or(self.name.as_deref()).unwrap_or(&local);
+        // An IPv6 address has brackets here (RFC 3875 §4.1.14).
+        let is_bare = name.contains(':') && !name.starts_with('[');
+        let name = if is_bare { format!("[{name}]") } else { name.to_owned() };
         variables.set("PATH", PATH);
         variables.set("SERVER_SOFTWARE", SERVER);
-        variables.set("SERVER_NAME", name.unwrap_or(&local));
+        variables.set("SERVER_NAME", name);
         variables.set("GATEWAY_INTERFACE", "CGI/1.1");
         variables.set("SERVER_PROTOCOL", call.request.version_text);
         variables.set("SERVER_PORT", call.local.port().to_string());
@@ -120,14 +122,14 @@ impl Facts {
             root.extend_from_slice(vhost.as_bytes());
         }
         if !script.path_info.is_empty() {
-            variables.set("PATH_INFO", [b"/", &script.path_info[..]].concat());
-            variables.set("PATH_TRANSLATED", [&root[..], b"/", &script.path_info].concat());
+            variables.set("PATH_INFO", &script.path_info);
+            variables.set("PATH_TRANSLATED", [&root[..], &script.path_info].concat());
         }
         variables.set("SCRIPT_NAME", &script.url_path);
         variables.set("SCRIPT_FILENAME", script_file);
         variables.set("DOCUMENT_ROOT", if root.is_empty() { b"/" } else { &root[..] });
         variables.set("QUERY_STRING", request.query.unwrap_or_default());
-        variables.set("REQUEST_URI", origin_form(request.target).1);
+        variables.set("REQUEST_URI", request.path_and_query());
     }
 }
 
@@ -169,7 +171,7 @@ fn fields(variables: &mut Variables, request: &Request<'_>) {
         variables.set("HTTP_REFERER", referrer);
         variables.set("HTTP_REFERRER", referrer);
     }
-    if let Some(authority) = origin_form(request.target).0.or(fields.last("Host")) {
+    if let Some(authority) = request.authority() {
         variables.set("HTTP_HOST", authority);
     }
     let mut named: Vec<&str> = vec!["Host", "Referer", "Referrer"];
@@ -189,19 +191,6 @@ fn fields(variables: &mut Variables, request: &Request<'_>) {
 fn may_be_handed_on(name: &str) -> bool {
     name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
         && !NOT_HANDED_ON.iter().any(|not| not.eq_ignore_ascii_case(name))
-}
-
-/// A target's authority, if it has one (absolute form, RFC 9112 §3.2.2: it counts, not the Host
-/// field), and its path and query.
-fn origin_form(target: &[u8]) -> (Option<&[u8]>, &[u8]) {
-    const SCHEME: usize = "http://".len();
-    if target.first() == Some(&b'/') || target.len() < SCHEME {
-        return (None, target);
-    }
-    let rest = &target[SCHEME..];
-    let end = rest.iter().position(|&b| b == b'/' || b == b'?').unwrap_or(rest.len());
-    let path = if end == rest.len() { b"/" } else { &rest[end..] };
-    (Some(&rest[..end]), path)
 }
 
 /// `%` and two hex digits become a byte; anything else stays.

@@ -6,6 +6,8 @@
 
 use std::str;
 
+use crate::request::head::is_token_byte;
+
 /// Bytes of a head.
 pub const MOST: usize = 64 * 1024;
 
@@ -113,7 +115,7 @@ impl Draft {
     fn field_line(&mut self, line: &[u8]) -> Result<(), &'static str> {
         let colon = line.iter().position(|&b| b == b':').ok_or("a line of its head is not a field")?;
         let (name, value) = (&line[..colon], line[colon + 1..].trim_ascii());
-        if name.is_empty() || !name.iter().all(|&b| is_token(b)) {
+        if name.is_empty() || !name.iter().all(|&b| is_token_byte(b)) {
             return Err("a field of its head has no valid name");
         }
         if value.iter().any(|&b| b.is_ascii_control() && b != b'\t') {
@@ -180,14 +182,10 @@ fn status_and_reason(text: &[u8]) -> Option<(u16, Option<String>)> {
     Some((status, sound.then(|| phrase.to_owned())))
 }
 
-/// A path on this server; `//` begins another server's name.
+/// A path on this server; `//` begins another server's name, and a fragment is for the client (RFC 3875
+/// §6.2.2).
 fn is_local(location: &[u8]) -> bool {
-    location.first() == Some(&b'/') && location.get(1) != Some(&b'/')
-}
-
-/// RFC 9110 §5.6.2.
-fn is_token(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
+    location.first() == Some(&b'/') && location.get(1) != Some(&b'/') && !location.contains(&b'#')
 }
 
 #[cfg(test)]
@@ -325,7 +323,7 @@ mod tests {
                 prop_assert!((200..=599).contains(&head.status));
                 prop_assert!(!head.reason.unwrap_or_default().chars().any(char::is_control));
                 for (name, value) in head.fields {
-                    prop_assert!(name.bytes().all(is_token));
+                    prop_assert!(name.bytes().all(is_token_byte));
                     prop_assert!(!value.iter().any(|b| matches!(b, b'\r' | b'\n' | 0)));
                 }
             }

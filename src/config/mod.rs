@@ -205,6 +205,14 @@ pub struct Config {
     pub reload_on_hup: bool,
 }
 
+impl Config {
+    /// What the server is called where a request does not say: `host`, else the machine's name.
+    pub fn server_name(&self) -> Option<String> {
+        let machine = || nix::unistd::gethostname().ok().and_then(|name| name.into_string().ok());
+        self.host.clone().or_else(machine)
+    }
+}
+
 impl Default for Config {
     fn default() -> Config {
         Config {

@@ -20,7 +20,7 @@ const MOST_REDIRECTS: u8 = 10;
 
 /// Fields of a request that do not go with it to where a script redirects it: its content has been
 /// read (RFC 3875 §6.2.2 is silent; the redirected request is a GET).
-const NOT_REDIRECTED: [&str; 4] = ["Content-Length", "Content-Type", "Transfer-Encoding", "Expect"];
+const NOT_REDIRECTED: [&str; 5] = ["Content-Length", "Content-Type", "Expect", "Host", "Transfer-Encoding"];
 
 /// See the module.
 #[derive(Debug)]
@@ -103,9 +103,12 @@ impl Errand {
     }
 }
 
-/// The request's field lines, and the empty one.
+/// The request's field lines, its host as Host, and the empty line.
 fn redirected_fields(request: &Request<'_>) -> Vec<u8> {
     let mut lines = Vec::new();
+    if let Some(authority) = request.authority() {
+        lines.extend_from_slice(&[b"Host: ", authority, b"\r\n"].concat());
+    }
     for (name, value) in request.fields.iter() {
         if !NOT_REDIRECTED.iter().any(|not| not.eq_ignore_ascii_case(name)) {
             lines.extend_from_slice(&[name.as_bytes(), b": ", value, b"\r\n"].concat());

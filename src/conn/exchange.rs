@@ -21,7 +21,7 @@ use crate::log::access::AccessEntry;
 use crate::request::head::{self, Refused};
 use crate::request::spool::Spool;
 use crate::request::{BodyLength, Method, Parsed, Rejection, Request, Version};
-use crate::resource::{Denied, Question, Resource, Script, Severity, vhost};
+use crate::resource::{Denied, Note, Question, Resource, Script, Severity, vhost};
 use crate::response::head::{Frame, write as write_head};
 use crate::response::{Body, Response, error, refuse as refusal_page, respond};
 use crate::throttle::Pacer;
@@ -198,12 +198,16 @@ fn decide(conn: &Connection, request: &Request<'_>, vhost: Option<&str>, desk: &
 
 /// Tells the operator of a refusal worth knowing, at thttpd's levels.
 fn note(conn: &Connection, request: &Request<'_>, denied: &Denied) {
-    let Some((severity, text)) = denied.note else { return };
-    let (peer, url) = (&conn.peer_text, request.target.escape_ascii());
+    let Some((severity, note)) = &denied.note else { return };
+    let peer = &conn.peer_text;
+    let said = match note {
+        Note::OfUrl(text) => format!("URL \"{}\" {text}", request.target.escape_ascii()),
+        Note::Whole(text) => text.clone(),
+    };
     match severity {
-        Severity::Info => crate::log::info!("{peer} URL \"{url}\" {text}"),
-        Severity::Notice => crate::log::notice!("{peer} URL \"{url}\" {text}"),
-        Severity::Error => crate::log::error!("{peer} URL \"{url}\" {text}"),
+        Severity::Info => crate::log::info!("{peer} {said}"),
+        Severity::Notice => crate::log::notice!("{peer} {said}"),
+        Severity::Error => crate::log::error!("{peer} {said}"),
     }
 }
 
@@ -228,7 +232,8 @@ pub fn refuse(conn: &mut Connection, refused: &Refused<'_>, desk: &mut Desk) -> 
     let url = refused.line.map_or(&b""[..], |line| line.target);
     let response = error::page(&refused.rejection, url, policy.pages, None);
     let peer = Arc::clone(&conn.peer_text);
-    let entry = record::entry_of_line(refused.line.as_ref(), &peer, response.status.0);
+    let host = site.resolver.own_name().filter(|_| site.config.vhost);
+    let entry = record::entry_of_line(refused.line.as_ref(), host, &peer, response.status.0);
     let method = refused.line.map_or(Method::Unknown, |line| line.method);
     let version = refused.line.map_or(Version::Http11, |line| line.version);
     let manner = Manner { version, method, after: After::Linger, pacer: None };

@@ -79,8 +79,8 @@ impl Reading {
             }
             match progress {
                 Progress::Moved(_) => {}
-                Progress::WouldBlock => break self.wait(conn, input.is_empty(), desk),
-                Progress::Ended if input.is_empty() => break Step::Close,
+                Progress::WouldBlock => break self.wait(conn, head::is_blank(input.bytes()), desk),
+                Progress::Ended if head::is_blank(input.bytes()) => break Step::Close,
                 Progress::Ended => break incomplete(conn, desk),
                 Progress::Broken(_) => break Step::Close,
             }
@@ -131,7 +131,7 @@ impl Reading {
 
     /// An idle connection is closed without a word; half a head is told that it came too slowly.
     fn expired(self, conn: &mut Connection, desk: &mut Desk) -> Step {
-        if conn.pending.is_empty() {
+        if head::is_blank(&conn.pending) {
             return Step::Close;
         }
         crate::log::info!("{} connection timed out reading", conn.peer_text);

@@ -4,15 +4,16 @@ use crate::log::access::AccessEntry;
 use crate::request::Request;
 use crate::request::head::RequestLine;
 
-/// The log's view of a request whose response can be sent at once.
+/// The log's view of a request whose response can be sent at once. Behind a virtual host's name stands
+/// the path, whether or not the target names the host once more.
 pub fn entry<'a>(request: &'a Request<'a>, peer: &'a str, vhost: Option<&'a str>) -> AccessEntry<'a> {
     let referer = request.fields.last("Referer").or_else(|| request.fields.last("Referrer"));
     AccessEntry {
         peer,
         user: None,
         method: request.method.as_str(),
-        vhost: vhost.map(str::as_bytes),
-        target: request.target,
+        vhost: vhost.filter(|_| !request.asterisk).map(str::as_bytes),
+        target: if vhost.is_some() { request.path_and_query() } else { request.target },
         version: request.version_text,
         status: 0,
         bytes: 0,
@@ -21,13 +22,20 @@ pub fn entry<'a>(request: &'a Request<'a>, peer: &'a str, vhost: Option<&'a str>
     }
 }
 
-/// The log's view of bytes that made no request: what there was of a request line.
-pub fn entry_of_line<'a>(line: Option<&RequestLine<'a>>, peer: &'a str, status: u16) -> AccessEntry<'a> {
+/// The log's view of bytes that made no request: what there was of a request line. `host` is the server's
+/// name where the log has hosts, as it is not known whose the request would be (thttpd).
+pub fn entry_of_line<'a>(
+    line: Option<&RequestLine<'a>>,
+    host: Option<&'a str>,
+    peer: &'a str,
+    status: u16,
+) -> AccessEntry<'a> {
+    let has_path = line.is_some_and(|line| line.target.starts_with(b"/"));
     AccessEntry {
         peer,
         user: None,
         method: line.map_or("UNKNOWN", |line| line.method.as_str()),
-        vhost: None,
+        vhost: host.filter(|_| has_path).map(str::as_bytes),
         target: line.map_or(b"", |line| line.target),
         version: line.map_or("UNKNOWN", |line| line.version_text),
         status,

@@ -4,10 +4,12 @@
 //! a sink; the `conn` stage calls it and gives a [`Spool`](super::spool::Spool) as the sink. What
 //! follows the content stays with the caller: it belongs to the next request.
 //!
-//! The chunked decoder takes nothing but what the grammar allows. Each leniency that has been
+//! The chunked decoder takes nothing but what the grammar allows; of an extension, which nobody reads, it
+//! looks at the characters alone. Each leniency that has been
 //! found in other servers (a bare LF, a sign or blank before the size, a size that overflows) lets a
 //! request be smuggled past a proxy that reads the same bytes differently.
 
+use super::head::is_token_byte;
 use super::{BodyLength, Rejection};
 
 /// Hex digits of one chunk size: as many as fill a `u64`, so no size can overflow.
@@ -46,8 +48,10 @@ enum State {
     DataLf,
     /// The first byte of a trailer line, or the CR of the empty line that ends it all.
     TrailerStart,
-    /// The rest of a trailer line.
-    Trailer,
+    /// The name of a trailer field, of which there is something.
+    TrailerName,
+    /// What follows the colon.
+    TrailerValue,
     /// The LF that ends a trailer line.
     TrailerEnd,
     /// The LF of the last, empty line.
@@ -129,10 +133,12 @@ impl BodyReader {
             State::DataCr => expect(byte, b'\r', State::DataLf),
             State::DataLf => expect(byte, b'\n', State::Size(0, 0)),
             State::TrailerStart if byte == b'\r' => Ok(State::LastLf),
-            State::Trailer if byte == b'\r' => Ok(State::TrailerEnd),
-            State::TrailerStart | State::Trailer if is_text(byte) => {
-                self.spend(TRAILER_BYTES, State::Trailer)
+            State::TrailerStart | State::TrailerName if is_token_byte(byte) => {
+                self.spend(TRAILER_BYTES, State::TrailerName)
             }
+            State::TrailerName if byte == b':' => self.spend(TRAILER_BYTES, State::TrailerValue),
+            State::TrailerValue if byte == b'\r' => Ok(State::TrailerEnd),
+            State::TrailerValue if is_text(byte) => self.spend(TRAILER_BYTES, State::TrailerValue),
             State::TrailerEnd => expect(byte, b'\n', State::TrailerStart),
             State::LastLf => expect(byte, b'\n', State::Done),
             _ => Err(malformed()),
@@ -288,6 +294,12 @@ mod tests {
             b"0\r\n\n",
             b"0\r\nT: 1\n\r\n",
             b"0\r\nT\x00: 1\r\n\r\n",
+            b"0\r\nno colon\r\n\r\n",
+            b"0\r\nT : 1\r\n\r\n",
+            b"0\r\n: 1\r\n\r\n",
+            b"0\r\n folded: 1\r\n\r\n",
+            b"0\r\nT: 1\r\n 2\r\n\r\n",
+            b"0\r\nT: 1\x7f\r\n\r\n",
             b"0\r\n\rX",
             b"00000000000000005\r\n",
             b"fffffffffffffffff\r\n",

@@ -148,8 +148,14 @@ fn version(text: &[u8]) -> Result<(Version, &str), Rejection> {
     }
 }
 
+/// Nothing has arrived but the empty lines that some clients send behind a request (RFC 9112 §2.2): no
+/// request has begun.
+pub fn is_blank(bytes: &[u8]) -> bool {
+    matches!(&bytes[blank_lines(bytes)..], b"" | b"\r")
+}
+
 /// tchar of RFC 9110 §5.6.2.
-fn is_token_byte(b: u8) -> bool {
+pub fn is_token_byte(b: u8) -> bool {
     const TOKEN: [bool; 256] = alphanumeric_or(b"!#$%&'*+-.^_`|~");
     TOKEN[usize::from(b)]
 }
@@ -221,12 +227,8 @@ fn assemble<'b>(line: RequestLine<'b>, fields: Fields<'b>) -> Result<Request<'b>
         }
         Version::Http11 => !fields.has_token("Connection", "close"),
     };
-    let expects_continue = match fields.last("Expect") {
-        Some(_) if line.version < Version::Http11 => false,
-        Some(value) if value.eq_ignore_ascii_case(b"100-continue") => body != BodyLength::None,
-        Some(_) => return Err(Rejection::fatal(417, "This server knows no expectation but 100-continue.")),
-        None => false,
-    };
+    let expects_continue =
+        line.version >= Version::Http11 && expects_nod(&fields)? && body != BodyLength::None;
     Ok(Request {
         method: line.method,
         method_text: line.method_text,
@@ -242,6 +244,19 @@ fn assemble<'b>(line: RequestLine<'b>, fields: Fields<'b>) -> Result<Request<'b>
         expects_continue,
         fields,
     })
+}
+
+/// Does the client wait for a nod? Whatever else it expects, it does not get (RFC 9110 §10.1.1).
+fn expects_nod(fields: &Fields<'_>) -> Result<bool, Rejection> {
+    let mut nod = false;
+    let members = fields.all("Expect").flat_map(|value| value.split(|&b| b == b',')).map(<[u8]>::trim_ascii);
+    for member in members.filter(|member| !member.is_empty()) {
+        if !member.eq_ignore_ascii_case(b"100-continue") {
+            return Err(Rejection::fatal(417, "This server knows no expectation but 100-continue."));
+        }
+        nod = true;
+    }
+    Ok(nod)
 }
 
 /// The host a request is for: the absolute form's, else Host (RFC 9112 §3.2, §3.2.2). At most one

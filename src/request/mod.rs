@@ -121,6 +121,16 @@ impl Request<'_> {
     pub fn is_head(&self) -> bool {
         self.method == Method::Head
     }
+
+    /// The target's path and query, as sent, also where the target names a host.
+    pub fn path_and_query(&self) -> &[u8] {
+        target::origin_form(self.target).1
+    }
+
+    /// Host and port as sent: those of the absolute form count, not the Host field (RFC 9112 §3.2.2).
+    pub fn authority(&self) -> Option<&[u8]> {
+        target::origin_form(self.target).0.or_else(|| self.fields.last("Host"))
+    }
 }
 
 /// A request that is answered with an error, as a value: status, and what to tell the client.

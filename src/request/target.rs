@@ -59,6 +59,15 @@ fn strip_scheme<'b>(target: &'b [u8], scheme: &[u8]) -> Option<&'b [u8]> {
     head.eq_ignore_ascii_case(scheme).then_some(rest)
 }
 
+/// The authority of a sound target, if it has one, and its path and query: what the target is in origin
+/// form (RFC 9112 §3.2.1).
+pub fn origin_form(target: &[u8]) -> (Option<&[u8]>, &[u8]) {
+    let Some(rest) = strip_scheme(target, b"http://") else { return (None, target) };
+    let end = rest.iter().position(|&b| b == b'/' || b == b'?').unwrap_or(rest.len());
+    let path = if end == rest.len() { b"/" } else { &rest[end..] };
+    (Some(&rest[..end]), path)
+}
+
 fn origin<'b>(authority: Option<&'b [u8]>, raw: &'b [u8]) -> Result<Target<'b>, Rejection> {
     let (raw_path, query) = match raw.iter().position(|&b| b == b'?') {
         Some(at) => (&raw[..at], Some(&raw[at + 1..])),

@@ -57,6 +57,10 @@ impl Resolver {
         let throttle_name: Arc<[u8]> =
             if expanded.name.is_empty() { Arc::from(&b"."[..]) } else { Arc::from(&expanded.name[..]) };
         let is_dir = kind(&meta) == SFlag::S_IFDIR;
+        if !is_dir && question.vhost.is_some() && is_beyond(question.request, &expanded) {
+            say(format_args!("the host's name is that of a file, not of its directory"));
+            return Err(not_found());
+        }
         // Looked at before anything in it: what changes from here on makes the outcome not be kept.
         let dir = if is_dir { &expanded.name } else { split(&expanded.name).0 };
         let footing = self.cache.footing(&self.root, dir, question.inquiry);
@@ -155,12 +159,14 @@ impl Resolver {
                 "tried to retrieve an auth file",
             ));
         }
-        self.check_referrer(asked.question, asked.name)?;
+        // `/a.txt/` is `/a.txt` (thttpd), to the referrer filter too.
+        let bare = asked.name.strip_suffix(b"/").filter(|_| !file.is_index);
+        self.check_referrer(asked.question, bare.unwrap_or(asked.name))?;
         let (opened, meta) = self.open_regular(name, file.seen)?;
         let executable = world(&meta, Mode::S_IXOTH);
         if executable && self.config.cgi_pattern.as_ref().is_some_and(|p| p.matches(name)) {
             say(format_args!("matches the CGI pattern and is executable: a script"));
-            return Ok(Resource::Script(script(asked.question.request, file.expanded)));
+            return Ok(Resource::Script(script(asked.question.request, file.expanded, file.is_index)));
         }
         refuse_misplaced(executable, &file.expanded.path_info)?;
         let facts = FileFacts::from(&meta);
@@ -168,7 +174,8 @@ impl Resolver {
             Arc::new(Representation::new(name, &facts, &self.config.charset, SystemTime::now()));
         say(format_args!("a file of {} bytes, {}", representation.len, representation.media_type));
         let content = content(opened, &representation)?;
-        if let Some(snapshot) = self.snapshot(asked, file, &meta)
+        if bare.is_none()
+            && let Some(snapshot) = self.snapshot(asked, file, &meta)
             && representation.is_settled()
         {
             self.cache.remember(Entry {
@@ -187,11 +194,8 @@ impl Resolver {
     /// What must still hold for this outcome to be repeated; none when it cannot be told cheaply.
     fn snapshot(&self, asked: &Asked<'_>, file: &Chosen<'_>, opened: &FileStat) -> Option<Snapshot> {
         let (dir, base) = split(&file.expanded.name);
-        let probe: Cow<'_, [u8]> = if file.is_index {
-            index::join(dir, base).into()
-        } else {
-            asked.name.strip_suffix(b"/").unwrap_or(asked.name).into()
-        };
+        let probe: Cow<'_, [u8]> =
+            if file.is_index { index::join(dir, base).into() } else { asked.name.into() };
         let footing = asked.footing.as_ref()?;
         // A link that may become a password file is no part of what a snapshot has.
         let is_whole = file.protected || self.config.global_passwd || footing.shows_unprotected(dir);
@@ -276,6 +280,12 @@ struct Chosen<'r> {
     protected: bool,
 }
 
+/// Is all of the request's path beyond the file that was found? Then that lies where hosts do.
+fn is_beyond(request: &Request<'_>, expanded: &Expanded) -> bool {
+    let path = &request.path[..];
+    path.strip_suffix(b"/").unwrap_or(path) == expanded.path_info
+}
+
 fn refuse_misplaced(executable: bool, path_info: &[u8]) -> Result<(), Denied> {
     if executable {
         return Err(Denied::noted(
@@ -294,16 +304,21 @@ fn refuse_misplaced(executable: bool, path_info: &[u8]) -> Result<(), Denied> {
     Ok(())
 }
 
-fn script(request: &Request<'_>, expanded: &Expanded) -> Script {
-    let mut url_path = request.path.to_vec();
-    if !expanded.path_info.is_empty() && url_path.ends_with(&expanded.path_info) {
-        url_path.truncate(url_path.len() - expanded.path_info.len());
+/// The script that `expanded` is. A slash at the end of the path belongs to what follows it, unless it is
+/// the directory's for which the script was chosen.
+fn script(request: &Request<'_>, expanded: &Expanded, is_index: bool) -> Script {
+    let mut url_path = [b"/", &request.path[..]].concat();
+    let mut path_info = Vec::new();
+    if !expanded.path_info.is_empty() {
+        path_info = [b"/", &expanded.path_info[..]].concat();
     }
-    if url_path.last() == Some(&b'/') && !expanded.path_info.is_empty() {
-        url_path.pop();
+    if !is_index && url_path.ends_with(b"/") {
+        path_info.push(b'/');
     }
-    url_path.insert(0, b'/');
-    Script { name: expanded.name.clone(), url_path, path_info: expanded.path_info.clone() }
+    if url_path.ends_with(&path_info) {
+        url_path.truncate(url_path.len() - path_info.len());
+    }
+    Script { name: expanded.name.clone(), url_path, path_info }
 }
 
 fn content(file: File, representation: &Representation) -> Result<Content, Denied> {
@@ -322,17 +337,8 @@ fn content(file: File, representation: &Representation) -> Result<Content, Denie
 
 /// Where a directory really is: the raw path with a slash, the raw query kept.
 fn with_slash(request: &Request<'_>) -> Vec<u8> {
-    let target = request.target;
-    let path_start = if target.first() == Some(&b'/') {
-        0
-    } else {
-        let after_scheme = target.windows(2).position(|w| w == b"//").map_or(0, |at| at + 2);
-        target[after_scheme..].iter().position(|&b| b == b'/').map_or(target.len(), |at| after_scheme + at)
-    };
-    let raw = &target[path_start..];
-    let path = raw.split(|&b| b == b'?').next().unwrap_or_default();
-    let mut to = path.to_vec();
-    to.push(b'/');
+    let path = request.path_and_query().split(|&b| b == b'?').next().unwrap_or_default();
+    let mut to = [path, b"/"].concat();
     if let Some(query) = request.query {
         to.push(b'?');
         to.extend_from_slice(query);

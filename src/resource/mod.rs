@@ -59,7 +59,7 @@ pub struct Script {
     pub name: Vec<u8>,
     /// SCRIPT_NAME: the URL path without PATH_INFO, decoded, with its leading slash.
     pub url_path: Vec<u8>,
-    /// PATH_INFO without its leading slash; empty = none.
+    /// PATH_INFO: what follows the script in the path, decoded, from its slash on; empty = none.
     pub path_info: Vec<u8>,
 }
 
@@ -101,13 +101,22 @@ pub enum Severity {
     Error,
 }
 
+/// What the operator is told of a refusal, behind the client's address.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Note {
+    /// Said as `URL "URL" <text>`.
+    OfUrl(&'static str),
+    /// Said as it stands.
+    Whole(String),
+}
+
 /// A request that may not have what it names.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Denied {
     /// What to answer.
     pub rejection: Rejection,
-    /// Message for the operator, said as `ADDR URL "URL" <text>`.
-    pub note: Option<(Severity, &'static str)>,
+    /// Message for the operator.
+    pub note: Option<(Severity, Note)>,
     /// Value of WWW-Authenticate, on 401.
     pub challenge: Option<String>,
     /// Who asked, when credentials were right and it was refused all the same.
@@ -119,7 +128,7 @@ pub struct Denied {
 impl Denied {
     /// A refusal that the operator is told of.
     fn noted(rejection: Rejection, severity: Severity, note: &'static str) -> Denied {
-        Denied { note: Some((severity, note)), ..Denied::from(rejection) }
+        Denied { note: Some((severity, Note::OfUrl(note))), ..Denied::from(rejection) }
     }
 }
 
@@ -163,6 +172,8 @@ pub struct Resolver {
     config: Arc<Config>,
     auth: Authenticator,
     cache: Cache,
+    /// What the server is called where no virtual host decides.
+    own_name: Option<String>,
 }
 
 impl Resolver {
@@ -170,12 +181,18 @@ impl Resolver {
     pub fn new(root: Arc<Root>, config: Arc<Config>) -> Resolver {
         let cache = Cache::new(config.cache);
         let hashing_at_once = (processors() / 2).max(1);
-        Resolver { root, config, auth: Authenticator::new(hashing_at_once), cache }
+        let own_name = config.server_name();
+        Resolver { root, config, auth: Authenticator::new(hashing_at_once), cache, own_name }
     }
 
     /// The tree this resolver reads.
     pub fn root(&self) -> &Root {
         &self.root
+    }
+
+    /// What the server is called where no virtual host decides: `host`, else the machine's name.
+    pub fn own_name(&self) -> Option<&str> {
+        self.own_name.as_deref()
     }
 
     /// What the request names, if it may have it.
@@ -225,9 +242,11 @@ impl Resolver {
                 Err(lookup::io_denied(lookup::errno_of(&reason)))
             }
             Verdict::Unreadable { path, reason } => {
-                let path = path.escape_ascii();
-                crate::log::error!("auth file {path} could not be opened - {}", reason);
-                Err(Rejection::new(403, "{url} is protected by a password file that cannot be read.").into())
+                let why = crate::sys::reason(&reason);
+                let said = format!("auth file {} could not be opened - {why}", path.escape_ascii());
+                let page = "{url} is protected by a password file that cannot be read.";
+                let note = Some((Severity::Error, Note::Whole(said)));
+                Err(Denied { note, ..Rejection::new(403, page).into() })
             }
         }
     }
@@ -238,16 +257,17 @@ impl Resolver {
         }
         let fields = &question.request.fields;
         let field = fields.last("Referer").or_else(|| fields.last("Referrer"));
-        let own = if self.config.vhost { question.vhost } else { self.config.host.as_deref() };
+        let own = if self.config.vhost { question.vhost } else { self.own_name() };
         let name = if name.is_empty() { b"." } else { name };
         if referrer::allows(&self.config, name, field, own) {
             return Ok(());
         }
-        Err(Denied::noted(
-            Rejection::new(403, "{url} may only be reached from this site's own pages."),
-            Severity::Info,
-            "was asked for with a non-local referrer",
-        ))
+        let (url, referrer) =
+            (question.request.target.escape_ascii(), field.unwrap_or_default().escape_ascii());
+        let said = format!("non-local referrer \"{}{url}\" \"{referrer}\"", own.unwrap_or_default());
+        let page = "{url} may only be reached from this site's own pages.";
+        let note = Some((Severity::Info, Note::Whole(said)));
+        Err(Denied { note, ..Rejection::new(403, page).into() })
     }
 }
 

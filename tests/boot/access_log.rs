@@ -167,3 +167,24 @@ fn a_log_that_is_renamed_while_the_disk_is_full_loses_no_line_and_joins_none() {
     assert_eq!([full.lines("old"), full.lines("log")].concat(), Vec::from_iter(0..1000));
     full.server.end(Signal::SIGTERM);
 }
+
+#[test]
+fn with_virtual_hosts_a_line_begins_with_the_host_and_goes_on_with_the_path() {
+    let tree = Tree::new();
+    tree.file("a.example/a.txt", "a");
+    let server = Server::start(&tree, &["-v"]);
+    for (line, fields, logged) in [
+        ("GET /a.txt?q HTTP/1.1", "Host: A.example:80", "\"GET /a.example/a.txt?q HTTP/1.1\" 200"),
+        ("GET http://a.example:80/a.txt?q HTTP/1.1", "Host: b", "\"GET /a.example/a.txt?q HTTP/1.1\" 200"),
+        ("GET http://a.example HTTP/1.0", "X: y", "\"GET /a.example/ HTTP/1.0\" 200"),
+        ("OPTIONS * HTTP/1.1", "Host: a.example", "\"OPTIONS * HTTP/1.1\" 204"),
+        // Whose request it would have been is not known.
+        ("GET /a.txt HTTP/1.1", "X: y", "\"GET /127.0.0.1/a.txt HTTP/1.1\" 400"),
+        ("GET a.txt HTTP/1.1", "Host: a.example", "\"GET a.txt HTTP/1.1\" 400"),
+    ] {
+        let mut client = server.connect();
+        client.send(format!("{line}\r\n{fields}\r\n\r\n"));
+        client.answer("GET");
+        server.logged(logged);
+    }
+}

@@ -160,3 +160,34 @@ fn without_a_daemon_the_foreground_tells_on_standard_error() {
     assert!(text.contains("thttpd: thttpd/3.0.0 starting on 127.0.0.1, port "), "{text}");
     assert!(text.ends_with("thttpd: exiting due to signal 15\n"), "{text}");
 }
+
+#[test]
+fn refusals_are_told_in_thttpds_words() {
+    let tree = Tree::new();
+    tree.file("a.jpg", "picture");
+    tree.file("shut/a.txt", "page");
+    tree.link(tree.beside("elsewhere", "user:x"), "shut/.htpasswd");
+    let mut syslogd = Syslogd::bind(&tree.dir().join("socket"));
+    let (server, port) = start(&tree, &["-o", "urlpat=**.jpg"]);
+    let pid = server.pid();
+    for (target, fields, priority, told) in [
+        (
+            "/a.jpg?q",
+            "Referer: http://evil.example/\"page\r\n",
+            INFO,
+            r#"127.0.0.1 non-local referrer "127.0.0.1/a.jpg?q" "http://evil.example/\"page""#,
+        ),
+        (
+            "/shut/a.txt",
+            "",
+            3 * 8 + 3,
+            "127.0.0.1 auth file shut/.htpasswd could not be opened - Invalid cross-device link",
+        ),
+    ] {
+        let mut client = Client::connect(([127, 0, 0, 1], port).into());
+        client.send(format!("GET {target} HTTP/1.1\r\nHost: x\r\n{fields}\r\n"));
+        assert_eq!(client.answer("GET").status, 403, "{target}");
+        let messages = syslogd.until(&told[..20]);
+        assert_eq!(parts(messages.last().unwrap(), pid), (priority, told));
+    }
+}

@@ -159,7 +159,10 @@ fn expectations_but_one_are_417() {
         &[
             case(417, Closes, with_fields("Expect: 200-ok\r\n")),
             case(417, Closes, with_fields("Expect: 100-continue, x\r\n")),
-            case(417, Closes, with_fields("Expect: \r\n")),
+            case(417, Closes, with_fields("Expect: x\r\nExpect: 100-continue\r\n")),
+            served("Expect: \r\n"),
+            served("Expect: 100-continue, \r\n"),
+            served("Expect: 100-continue\r\nExpect: , 100-continue\r\n"),
             served("Expect: 100-continue\r\n"),
             served("Expect: 100-Continue\r\n"),
             unfinished("GET /a.txt HTTP/1.1\r\nExpect: 100-continue\r\n"),

@@ -1,6 +1,6 @@
 //! Request lines (RFC 9112 §3).
 
-use super::{Case, Closes, Stays, case, run, tree, unfinished};
+use super::{Case, Closes, Server, Stays, case, run, tree, unfinished};
 
 /// A request whose first line is `line`.
 fn first(line: &str) -> Vec<u8> {
@@ -165,4 +165,26 @@ fn lines_that_never_end_are_400_when_the_client_ends() {
             unfinished("GET /a.txt HTTP/1.1\n"),
         ],
     );
+}
+
+#[test]
+fn empty_lines_begin_no_request() {
+    let tree = tree();
+    let server = Server::start(&tree, &["-o", "keepalive_timeout=1", "-o", "head_timeout=1"]);
+    for lines in ["\r\n", "\n", "\r\n\r\n", "\r"] {
+        for requests in [0, 1] {
+            for ends in [true, false] {
+                let mut client = server.connect();
+                client.send("GET /a.txt HTTP/1.1\r\nHost: x\r\n\r\n".repeat(requests) + lines);
+                if ends {
+                    client.finish();
+                }
+                for _ in 0..requests {
+                    assert_eq!(client.answer("GET").status, 200);
+                }
+                assert_eq!(client.rest(), Some(Vec::new()), "{lines:?} after {requests}");
+            }
+        }
+    }
+    assert!(server.log_lines().iter().all(|line| line.contains("\" 200 ")), "{:?}", server.log_lines());
 }

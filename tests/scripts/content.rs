@@ -1,6 +1,6 @@
 //! Requests with content: what a script's standard input holds, and when it starts.
 
-use super::Site;
+use super::{Server, Site, lay_script};
 use crate::support::eventually;
 
 const ECHO: &str =
@@ -151,4 +151,62 @@ fn a_request_behind_content_is_answered_after_a_file_that_the_script_names() {
         assert_eq!(client.answer("POST").body.len(), 1 << 20);
         assert_eq!(client.answer("GET").text(), "Hello, world!\n");
     }
+}
+
+#[test]
+fn a_slash_at_the_end_is_of_what_follows_the_script() {
+    let site = Site::new(
+        "",
+        &[(
+            "names",
+            "echo Content-Type: text/plain; echo; echo $SCRIPT_NAME ${PATH_INFO-none} ${PATH_TRANSLATED##*/www}",
+        )],
+    );
+    site.tree.file(
+        "cgi-bin/dir/index.cgi",
+        "#!/bin/sh\necho Content-Type: text/plain; echo; echo $SCRIPT_NAME ${PATH_INFO-none}\n",
+    );
+    site.tree.mode("cgi-bin/dir/index.cgi", 0o755);
+    for (more, told) in [
+        ("names", "/cgi-bin/names none\n"),
+        ("names/", "/cgi-bin/names / /\n"),
+        ("names/foo", "/cgi-bin/names /foo /foo\n"),
+        ("names/foo/bar/", "/cgi-bin/names /foo/bar/ /foo/bar/\n"),
+        ("names/foo//bar/../baz/%2e", "/cgi-bin/names /foo/baz/ /foo/baz/\n"),
+    ] {
+        for _ in 0..2 {
+            assert_eq!(site.get(&format!("/cgi-bin/{more}")).text(), told, "{more}");
+        }
+    }
+    let conf = site.tree.beside("loose", "cgipat=**.cgi\n");
+    let server = Server::start(&site.tree, &["-C", conf.to_str().unwrap()]);
+    assert_eq!(server.connect().get("/cgi-bin/dir/").text(), "/cgi-bin/dir/ none\n");
+}
+
+#[test]
+fn a_redirect_goes_to_the_host_that_the_target_named() {
+    let site = Site::new("", &[]);
+    let script = "#!/bin/sh\nprintf 'Location: %s\\n\\n' \"$QUERY_STRING\"\n";
+    for host in ["a.example", "b.example"] {
+        lay_script(&site.tree.www().join(host).join("cgi-bin/go"), script);
+        site.tree.file(&format!("{host}/t.txt"), host);
+    }
+    let server = Server::start(&site.tree, &["-v", "-c", "/*/cgi-bin/*"]);
+    for head in [
+        "GET http://a.example/cgi-bin/go?/t.txt HTTP/1.1\r\nHost: b.example\r\n\r\n",
+        "GET http://a.example/cgi-bin/go?/t.txt HTTP/1.0\r\n\r\n",
+        "GET /cgi-bin/go?/t.txt HTTP/1.1\r\nHost: A.example:80\r\n\r\n",
+    ] {
+        let mut client = server.connect();
+        client.send(head);
+        let answer = client.answer("GET");
+        assert_eq!((answer.status, answer.text().as_str()), (200, "a.example"), "{head}");
+    }
+}
+
+#[test]
+fn a_place_within_a_page_is_for_the_client_to_find() {
+    let site = Site::new("", &[("go", "printf 'Location: /hello.txt#there\\n\\n'")]);
+    let answer = site.get("/cgi-bin/go");
+    assert_eq!((answer.status, answer.field("Location")), (302, Some("/hello.txt#there")));
 }

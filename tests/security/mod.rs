@@ -6,6 +6,7 @@ use crate::support::{Answer, Server, Tree, is_root};
 
 mod companions;
 mod credentials;
+mod hosts;
 mod injection;
 mod logs;
 mod overflows;

@@ -52,7 +52,7 @@ fn seen(bytes: &str) -> Seen {
 
 #[test]
 fn the_variables_of_rfc_3875_and_of_thttpd_are_set() {
-    let seen = seen_with("POST /cgi-bin/env/a%20b?q=1 HTTP/1.1\r\nHost: h:8080\r\n\r\n", "a b", |_| {});
+    let seen = seen_with("POST /cgi-bin/env/a%20b?q=1 HTTP/1.1\r\nHost: h:8080\r\n\r\n", "/a b", |_| {});
     for (name, value) in [
         ("PATH", PATH),
         ("SERVER_SOFTWARE", SERVER),
@@ -141,7 +141,7 @@ fn the_authority_of_an_absolute_target_goes_before_the_host_field() {
 #[test]
 fn a_virtual_host_is_the_servers_name_and_its_directory_the_document_root() {
     let request = "GET /cgi-bin/env HTTP/1.1\r\nHost: HostA\r\n\r\n";
-    let seen = seen_with(request, "x", |call| call.vhost = Some("hosta"));
+    let seen = seen_with(request, "/x", |call| call.vhost = Some("hosta"));
     for (name, value) in [
         ("SERVER_NAME", "hosta"),
         ("DOCUMENT_ROOT", "/srv/www/hosta"),

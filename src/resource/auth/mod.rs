@@ -21,6 +21,7 @@ mod verified;
 
 use super::beneath::{Links, Root};
 use super::index::join;
+use super::path::{Unexpandable, expand};
 use credentials::Credentials;
 use verified::{Mark, Verified};
 
@@ -118,7 +119,7 @@ impl Authenticator {
         slow: &dyn Fn(),
     ) -> Verdict {
         let path = join(dir, FILE_NAME);
-        let judged = match place.root.open_read(&path, place.links) {
+        let judged = match open(place, &path) {
             Err(Errno::ENOENT | Errno::ENOTDIR) => return Verdict::Open,
             Err(error) => Err(error.into()),
             Ok(file) => self.judge(file, authorization, slow),
@@ -237,6 +238,23 @@ fn read(file: File) -> io::Result<Vec<u8>> {
     let mut text = Vec::new();
     file.take(MOST_FILE_BYTES).read_to_end(&mut text)?;
     Ok(text)
+}
+
+/// Opens a password file.
+fn open(place: &Place<'_>, path: &[u8]) -> nix::Result<File> {
+    let opened = place.root.open_read(path, place.links);
+    if place.links != Links::Within || opened.as_ref().err() != Some(&Errno::EXDEV) {
+        return opened;
+    }
+    // To the kernel an absolute link leads out of the tree, even one that leads back into it.
+    let expanded = expand(place.root, path, true).map_err(|why| match why {
+        Unexpandable::Outside => Errno::EXDEV,
+        Unexpandable::TooManyLinks => Errno::ELOOP,
+        Unexpandable::Io(errno) => errno,
+    })?;
+    let found = expanded.path_info.is_empty();
+    let name = if found { expanded.name } else { join(&expanded.name, &expanded.path_info) };
+    place.root.open_read(&name, Links::Refuse)
 }
 
 /// WWW-Authenticate for `dir`: the realm is the directory as thttpd names it, `.` for the top, as a
