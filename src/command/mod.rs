@@ -61,7 +61,9 @@ fn serve(program: &str, arguments: &[OsString], invocation: Invocation) -> Resul
         log::warning!("{warning}");
     }
     let config = Arc::new(invocation.config);
-    let running = match start(&config, &files_to_reread(&config, arguments)) {
+    // Names on the command line begin here, wherever the server goes.
+    let here = std::env::current_dir().unwrap_or_default();
+    let running = match start(&config, &files_to_reread(&here, &config, arguments)) {
         Ok(None) => return Ok(()),
         Ok(Some(running)) => running,
         Err(failure) => return Err(tell(program, &failure)),
@@ -69,7 +71,7 @@ fn serve(program: &str, arguments: &[OsString], invocation: Invocation) -> Resul
     if config.foreground && std::io::stderr().is_terminal() {
         let _ = writeln!(std::io::stderr(), "{} (^C ends it)", running.summary);
     }
-    let reread = || reread(program, arguments);
+    let reread = || reread(&here, program, arguments);
     crate::control::run(running, &reread);
     Ok(())
 }
@@ -84,20 +86,23 @@ fn tell(program: &str, failure: &Failure) -> String {
     format!("{program}: {failure}")
 }
 
-/// The configuration as the same command line gives it now.
-fn reread(program: &str, arguments: &[OsString]) -> Result<Config, String> {
-    match args::parse(arguments, program) {
-        Ok(invocation) => Ok(invocation.config),
+/// The configuration as the same command line, given in `here`, would give it now.
+fn reread(here: &Path, program: &str, arguments: &[OsString]) -> Result<Config, String> {
+    match args::parse_in(here, arguments, program) {
+        Ok(Invocation { config, .. }) => {
+            let throttle_file = config.throttle_file.map(|file| here.join(file));
+            Ok(Config { throttle_file, ..config })
+        }
         // The log is told one line, the first problem.
         Err(problems) => Err(problems.list.first().map(ToString::to_string).unwrap_or_default()),
     }
 }
 
 /// What a reload will want to read: the config files and the throttle file.
-fn files_to_reread(config: &Config, arguments: &[OsString]) -> Vec<PathBuf> {
-    if !config.reload_on_hup {
+fn files_to_reread(here: &Path, config: &Config, arguments: &[OsString]) -> Vec<PathBuf> {
+    if !config.reload_on_hup || config.chroot {
         return Vec::new();
     }
     let named = arguments.windows(2).filter(|pair| pair[0] == "-C").map(|pair| PathBuf::from(&pair[1]));
-    named.chain(config.throttle_file.clone()).collect()
+    named.chain(config.throttle_file.clone()).map(|file| here.join(file)).collect()
 }

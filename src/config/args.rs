@@ -66,8 +66,16 @@ pub struct Invocation {
 /// Every problem found. A command line that cannot be understood ends the reading at that
 /// argument; bad values and mistakes in files do not.
 pub fn parse(argv: &[OsString], program: &str) -> Result<Invocation, Problems> {
+    parse_in(Path::new(""), argv, program)
+}
+
+/// The same, with the names of config files relative to `dir`: the process may have gone elsewhere.
+///
+/// # Errors
+/// As [`parse`].
+pub fn parse_in(dir: &Path, argv: &[OsString], program: &str) -> Result<Invocation, Problems> {
     let mut line = normalise(argv);
-    let mut settings = Settings::default();
+    let mut settings = Settings { dir: dir.to_owned(), ..Settings::default() };
     let mut action = Action::Serve;
     match in_order(&line) {
         Ok(given) => {

@@ -24,12 +24,12 @@ pub fn parse(text: &[u8], name: &str, settings: &mut Settings) {
     }
 }
 
-/// Opens the file at `path`, relative to the present directory, and [`parse`]s it.
+/// Opens the file at `path`, relative to the settings' directory, and [`parse`]s it.
 ///
 /// # Errors
 /// What the system says when the file cannot be read.
 pub fn read(path: &Path, settings: &mut Settings) -> io::Result<()> {
-    let text = fs::read(path)?;
+    let text = fs::read(settings.dir.join(path))?;
     parse(&text, &path.to_string_lossy(), settings);
     Ok(())
 }

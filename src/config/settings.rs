@@ -5,6 +5,7 @@
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
+use std::path::PathBuf;
 
 use super::Config;
 use super::kind::Kind;
@@ -23,6 +24,8 @@ pub struct Settings {
     pub origins: Origins,
     /// What was refused, in the order met.
     pub problems: Vec<Problem>,
+    /// Where relative names of config files begin; empty is the present directory.
+    pub dir: PathBuf,
 }
 
 impl Settings {

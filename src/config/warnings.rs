@@ -25,6 +25,11 @@ pub fn of(config: &Config, origins: &Origins) -> Vec<String> {
             "keepalive_timeout",
             "is more than keepalive_max_time",
         ),
+        (
+            config.reload_on_hup && config.chroot,
+            "reload_on_hup",
+            "has no effect with chroot: the files to be read are not below the new root",
+        ),
         (config.hide_dotfiles && !config.listing, "hide_dotfiles", "has no effect with nolisting"),
     ];
     let told = checks.into_iter().filter(|(holds, ..)| *holds);
@@ -61,6 +66,12 @@ mod tests {
             (
                 "keepalive_max_time=10",
                 "default: keepalive_timeout is more than keepalive_max_time".to_owned(),
+            ),
+            (
+                "chroot\nreload_on_hup",
+                "conf:2: reload_on_hup has no effect with chroot: the files to be read are not below the \
+                 new root"
+                    .to_owned(),
             ),
             ("nolisting\nhide_dotfiles", "conf:2: hide_dotfiles has no effect with nolisting".to_owned()),
         ];

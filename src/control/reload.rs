@@ -23,6 +23,10 @@ impl Control<'_> {
 
     fn try_reload(&mut self) -> Result<(), String> {
         let old = &self.running.site;
+        if old.config.chroot {
+            // Below the new root there may be files of the same names, but they are anybody's.
+            return Err("after chroot only a restart reads it".into());
+        }
         let mut config = (self.reread)()?;
         let kept = keep_fixed(&mut config, &old.config);
         if !kept.is_empty() {

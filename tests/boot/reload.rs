@@ -69,3 +69,44 @@ fn without_the_option_hup_reads_nothing_again() {
     assert!(server.connect().get("/a.txt").head.contains("charset=utf-8"));
     assert!(server.is_alive());
 }
+
+/// Starts a server in the directory of `tree`, with names of files relative to it.
+fn start_relative(tree: &Tree, flags: &[&str]) -> Server {
+    let all: Vec<&str> = ["-C", "conf"].into_iter().chain(flags.iter().copied()).collect();
+    Server::start_with(tree, &all, |command| {
+        command.current_dir(tree.dir()).env("THTTPD_SYSLOG_SOCKET", "/nonexistent/log");
+    })
+}
+
+#[test]
+fn relative_names_mean_the_files_of_the_start_and_never_those_that_clients_see() {
+    let tree = Tree::new();
+    tree.file("a.txt", "hello");
+    tree.file("conf", "charset=wrong cgipat=**");
+    tree.file("throttle", "** 1\n");
+    tree.beside("throttle", "** 100-1000000\n");
+    let config = "reload_on_hup throttles=throttle charset=";
+    tree.beside("conf", &format!("{config}utf-8"));
+    let server = start_relative(&tree, &[]);
+    assert!(server.connect().get("/a.txt").head.contains("charset=utf-8"));
+    tree.beside("conf", &format!("{config}latin-9"));
+    server.signal(Signal::SIGHUP);
+    eventually("the new charset", || server.connect().get("/a.txt").head.contains("charset=latin-9"));
+    assert!(!read(&server.stderr).contains("not read again"), "{}", read(&server.stderr));
+}
+
+#[test]
+fn after_chroot_nothing_below_the_new_root_is_taken_for_the_configuration() {
+    if !nix::unistd::geteuid().is_root() {
+        return;
+    }
+    let tree = Tree::new();
+    tree.file("a.txt", "hello");
+    tree.file("conf", "charset=wrong");
+    tree.beside("conf", "chroot reload_on_hup charset=utf-8");
+    let server = start_relative(&tree, &[]);
+    eventually("a warning", || read(&server.stderr).contains("reload_on_hup has no effect with chroot"));
+    server.signal(Signal::SIGHUP);
+    eventually("a word about it", || read(&server.stderr).contains("after chroot only a restart"));
+    assert!(server.connect().get("/a.txt").head.contains("charset=utf-8"));
+}

@@ -14,11 +14,15 @@ use crate::support::{Client, Tree};
 
 /// A server that is handed `listener` as systemd does it: as descriptor 3, and by name.
 fn activated(tree: &Tree, listener: &TcpListener) -> Running {
+    activated_with(tree, listener, &[])
+}
+
+fn activated_with(tree: &Tree, listener: &TcpListener, flags: &[&str]) -> Running {
     let port = listener.local_addr().unwrap().port();
     let mut command = Command::new("sh");
     let script = "exec 3<&0 </dev/null; LISTEN_FDS=1 LISTEN_PID=$$ exec \"$0\" \"$@\"";
     command.args(["-c", script, env!("CARGO_BIN_EXE_thttpd"), "-D", "-l", "/dev/null", "-d"]).arg(tree.www());
-    command.stdin(Stdio::from(OwnedFd::from(listener.try_clone().unwrap())));
+    command.args(flags).stdin(Stdio::from(OwnedFd::from(listener.try_clone().unwrap())));
     Running::start(command.env("THTTPD_SYSLOG_SOCKET", "/nonexistent/log"), port)
 }
 
@@ -30,6 +34,20 @@ fn a_socket_that_is_handed_over_is_served() {
     let mut server = activated(&tree, &listener);
     assert_eq!(Client::connect(listener.local_addr().unwrap()).get("/a.txt").text(), "hello");
     assert_eq!(server.end(Signal::SIGTERM).code(), Some(0));
+}
+
+#[test]
+fn without_any_name_given_the_machines_own_is_local_to_the_referrer_filter() {
+    let tree = Tree::new();
+    tree.file("a.jpg", "picture");
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let _server = activated_with(&tree, &listener, &["-o", "urlpat=**.jpg"]);
+    let machine = nix::unistd::gethostname().unwrap().into_string().unwrap();
+    for (referrer, status) in [(machine.as_str(), 200), ("evil.example", 403)] {
+        let mut client = Client::connect(listener.local_addr().unwrap());
+        client.send(format!("GET /a.jpg HTTP/1.1\r\nHost: x\r\nReferer: http://{referrer}/page\r\n\r\n"));
+        assert_eq!(client.answer("GET").status, status, "{referrer}");
+    }
 }
 
 #[test]
