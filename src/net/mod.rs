@@ -21,7 +21,8 @@
 use std::io;
 use std::net::TcpListener;
 use std::num::NonZero;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::Ordering::{Relaxed, Release};
+use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -200,10 +201,13 @@ impl Server {
         self.floor.heartbeat.load(Relaxed)
     }
 
-    /// Puts another configuration in force for the requests to come.
+    /// Puts another configuration in force for the requests that come after this has returned.
     pub fn replace_site(&self, site: Arc<Site>) {
         *self.floor.site.write().unwrap_or_else(PoisonError::into_inner) = site;
-        self.floor.edition.fetch_add(1, Relaxed);
+        self.floor.edition.fetch_add(1, Release);
+        // Who waits for a request in a connection's own read does so under the old one, and no longer
+        // than this, however coarse the kernel's ticks are.
+        std::thread::sleep(5 * worker::PATIENCE);
     }
 }
 

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::Ordering::{Acquire, Relaxed};
 use std::time::Duration;
 
 use super::{Floor, Handed, Held};
@@ -16,7 +16,7 @@ use crate::resource::watch::Asked;
 use crate::sys::scheduling;
 
 /// How long a worker with nothing else to do waits in a connection's own read.
-const PATIENCE: Duration = Duration::from_millis(5);
+pub(super) const PATIENCE: Duration = Duration::from_millis(5);
 
 /// How long a worker may run while somebody else waits for its processor. Short, so that it is soon its
 /// turn again, too: in the usual 3 ms, hundreds of others' requests are answered.
@@ -37,6 +37,8 @@ struct Worker {
     aside: Cell<bool>,
     /// The last connection served was a new one: there may be more where it came from.
     at_door: Cell<bool>,
+    /// The configuration by which it serves, as the floor counts them.
+    edition: Cell<u64>,
 }
 
 /// Serves until the server ends.
@@ -47,18 +49,14 @@ pub fn run(floor: &Arc<Floor>) {
         batch: RefCell::default(),
         aside: Cell::new(false),
         at_door: Cell::new(false),
+        edition: Cell::new(floor.edition.load(Acquire)),
     });
     let slow = Rc::clone(&worker);
     let mut desk = Desk::new(floor.site(), PATIENCE, Rc::new(move || slow.step_aside()));
     floor.reserve.come_forward(&floor.ended);
     let mut vigil = Vigil::default();
-    let mut edition = floor.edition.load(Relaxed);
     while !floor.ended.load(Relaxed) {
-        let current = floor.edition.load(Relaxed);
-        if current != edition {
-            edition = current;
-            desk.refit(floor.site());
-        }
+        worker.keep_up(&mut desk);
         worker.round(&mut desk, &mut vigil);
         floor.heartbeat.fetch_add(1, Relaxed);
     }
@@ -137,6 +135,14 @@ impl Worker {
         self.aside.set(false);
     }
 
+    /// Takes over a new configuration, if there is one.
+    fn keep_up(&self, desk: &mut Desk) {
+        let current = self.floor.edition.load(Acquire);
+        if self.edition.replace(current) != current {
+            desk.refit(self.floor.site());
+        }
+    }
+
     fn serve(&self, desk: &mut Desk, handed: Handed) {
         desk.inquiry.expire_as_of(handed.seen.unwrap_or_else(Asked::so_far));
         self.give_turns(desk, handed.held, handed.why);
@@ -148,6 +154,8 @@ impl Worker {
         let mut turns = 0;
         loop {
             turns += 1;
+            // However long we waited for this connection, it is served as things are now.
+            self.keep_up(desk);
             desk.draining = floor.draining.load(Relaxed);
             if floor.cutting.load(Relaxed) {
                 wake = Wake::Cut;

@@ -29,6 +29,24 @@ fn a_changed_configuration_holds_for_the_next_request_of_the_same_connection() {
 }
 
 #[test]
+fn no_connection_is_served_by_the_old_configuration_however_long_it_has_been_idle() {
+    let tree = Tree::new();
+    tree.file("a.txt", "hello");
+    let server = start(&tree, "reload_on_hup workers=4 charset=utf-8", &[]);
+    let mut clients: Vec<_> = (0..6).map(|_| server.connect()).collect();
+    for client in &mut clients {
+        assert!(client.get("/a.txt").head.contains("charset=utf-8"));
+    }
+    tree.beside("conf", "reload_on_hup workers=4 charset=latin-9");
+    server.signal(Signal::SIGHUP);
+    eventually("a word of it", || read(&server.stderr).contains("configuration read again"));
+    for (n, client) in clients.iter_mut().enumerate() {
+        let head = client.get("/a.txt").head;
+        assert!(head.contains("charset=latin-9"), "client {n}: {head}");
+    }
+}
+
+#[test]
 fn a_mistake_in_the_configuration_leaves_the_old_one_in_force() {
     let tree = Tree::new();
     tree.file("a.txt", "hello");
