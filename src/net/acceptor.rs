@@ -1,6 +1,5 @@
 //! The acceptor: one thread that takes new connections in and hands them over.
 
-use std::cell::Cell;
 use std::io;
 use std::net::TcpListener;
 use std::os::fd::AsFd;
@@ -13,7 +12,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::eventfd::{EfdFlags, EventFd};
 
 use super::Floor;
-use super::door::{self, Arrival, Door};
+use super::door::{self, Arrival, Door, in_turn};
 use crate::conn::wait::Wake;
 
 /// First and longest pause when the system is out of descriptors or memory.
@@ -25,6 +24,9 @@ const BREATH: Duration = Duration::from_micros(100);
 
 /// Rounds at most until it tries again whether the door is busy.
 const MOST_ROUNDS: u32 = 32;
+
+/// Connections taken from one listener in a row: who comes by another must not wait for all of them.
+const MOST_IN_A_ROW: usize = 64;
 
 /// Connections taken from one listener's backlog at the end, at most.
 const MOST_AT_THE_END: usize = 4096;
@@ -78,6 +80,7 @@ fn accept_all(floor: &Floor, stop: &Stop) {
     let Some(listeners) = floor.door.listeners() else { return };
     let mut pause = PAUSE;
     let mut breath = Breath::default();
+    let mut rounds = 0_usize;
     let (mut crowded, mut failing) = (Complaint::default(), Complaint::default());
     while !stop.asked.load(Relaxed) {
         if !floor.gate.has_room() {
@@ -90,11 +93,13 @@ fn accept_all(floor: &Floor, stop: &Stop) {
         ready.push(PollFd::new(stop.bell.as_fd(), PollFlags::POLLIN));
         // A failed poll is retried; what it failed of will show in accept.
         let _ = poll(&mut ready, PollTimeout::NONE);
-        for (listener, ready) in listeners.iter().zip(&ready) {
-            if ready.any() == Some(false) {
+        // Where there is room for a few, it is each listener's in turn.
+        rounds = rounds.wrapping_add(1);
+        for at in in_turn(rounds, listeners.len()) {
+            if ready[at].any() == Some(false) {
                 continue;
             }
-            match accept_ready(listener, floor, &|| !stop.asked.load(Relaxed)) {
+            match accept_ready(&listeners[at], floor, MOST_IN_A_ROW, &|| !stop.asked.load(Relaxed)) {
                 Ok(()) => pause = PAUSE,
                 Err(error) => {
                     failing.say(format_args!("accept - {error}; accepting pauses until it works again"));
@@ -144,10 +149,8 @@ impl Breath {
 /// Whoever waits in the kernel's backlog has been told that the connection is made, and may have sent
 /// its request: to close the listener now would reset it.
 fn empty_backlog(listener: &TcpListener, floor: &Floor) {
-    let left = Cell::new(MOST_AT_THE_END);
-    let takes_more = || left.replace(left.get().saturating_sub(1)) > 0;
     // There is no later try for what fails now.
-    let _ = accept_ready(listener, floor, &takes_more);
+    let _ = accept_ready(listener, floor, MOST_AT_THE_END, &|| true);
 }
 
 /// Something to complain of, and when it was last.
@@ -170,9 +173,17 @@ fn wait_for_room(floor: &Floor, stop: &Stop) {
     }
 }
 
-/// Takes what waits on one listener, as long as `goes_on`.
-fn accept_ready(listener: &TcpListener, floor: &Floor, goes_on: &dyn Fn() -> bool) -> io::Result<()> {
-    while goes_on() {
+/// Takes what waits on one listener, `most` connections or as long as `goes_on`.
+fn accept_ready(
+    listener: &TcpListener,
+    floor: &Floor,
+    most: usize,
+    goes_on: &dyn Fn() -> bool,
+) -> io::Result<()> {
+    for _ in 0..most {
+        if !goes_on() {
+            break;
+        }
         match door::accept(listener, floor)? {
             Arrival::Client(held) => floor.hand(held, Wake::Ready),
             Arrival::Gone => {}

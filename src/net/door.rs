@@ -54,7 +54,8 @@ impl Door {
     pub fn help(&self, floor: &Floor) -> Option<Box<Held>> {
         let door = self.listeners.read().unwrap_or_else(PoisonError::into_inner);
         let listeners = door.as_ref()?;
-        listeners.iter().find_map(|listener| match accept(listener, floor) {
+        let first = usize::try_from(self.taken()).unwrap_or_default();
+        in_turn(first, listeners.len()).find_map(|at| match accept(&listeners[at], floor) {
             Ok(Arrival::Client(held)) => Some(held),
             _ => None,
         })
@@ -64,6 +65,11 @@ impl Door {
     pub fn shut(&self) {
         *self.listeners.write().unwrap_or_else(PoisonError::into_inner) = None;
     }
+}
+
+/// The places of `count` listeners, beginning elsewhere for each `first`.
+pub fn in_turn(first: usize, count: usize) -> impl Iterator<Item = usize> {
+    (0..count).map(move |at| (at + first % count) % count)
 }
 
 /// Who was at the door.

@@ -1,9 +1,10 @@
 //! systemd's side played by the test: sockets handed over, states told.
 
-use std::net::{TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixDatagram;
 use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
@@ -137,5 +138,50 @@ fn systemds_watchdog_gets_its_signs_of_life() {
     systemd.next();
     for _ in 0..3 {
         assert_eq!(systemd.next(), "WATCHDOG=1");
+    }
+}
+
+/// Sends a request, slowly, and reads the answer; again and again until `enough`.
+fn come_back(address: SocketAddr, enough: &AtomicBool) {
+    while !enough.load(Relaxed) {
+        let Ok(stream) = TcpStream::connect(address) else { continue };
+        let mut client = Client::of(stream);
+        client.send("GET /a.txt HTTP/1.0\r\n");
+        std::thread::sleep(Duration::from_millis(20));
+        client.send("\r\n");
+        client.rest();
+    }
+}
+
+#[test]
+fn a_crowd_at_one_socket_leaves_room_for_those_at_the_other() {
+    let tree = Tree::new();
+    tree.file("a.txt", "hello");
+    let sockets = [(); 2].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
+    let addresses = sockets.each_ref().map(|socket| socket.local_addr().unwrap());
+    let [first, second] = sockets.map(|socket| Stdio::from(OwnedFd::from(socket)));
+    let mut command = Command::new("sh");
+    let script = "exec 3<&0 4<&1 </dev/null >/dev/null; LISTEN_FDS=2 LISTEN_PID=$$ exec \"$0\" \"$@\"";
+    command.args(["-c", script, env!("CARGO_BIN_EXE_thttpd"), "-D", "-l", "/dev/null", "-d"]).arg(tree.www());
+    command.args(["-o", "max_connections=4"]).stdin(first).stdout(second);
+    command.env("THTTPD_SYSLOG_SOCKET", "/nonexistent/log");
+    let _server = Running::start(&mut command, addresses[0].port());
+    for [crowded, other] in [addresses, [addresses[1], addresses[0]]] {
+        let enough = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            for _ in 0..16 {
+                scope.spawn(|| come_back(crowded, &enough));
+            }
+            std::thread::sleep(Duration::from_millis(100));
+            let asked = || {
+                let mut client = Client::connect(other);
+                client.stream().set_read_timeout(Some(Duration::from_secs(3))).unwrap();
+                client.send("GET /a.txt HTTP/1.0\r\n\r\n");
+                client.try_answer("GET")
+            };
+            let served = (0..5).map_while(|_| asked()).count();
+            enough.store(true, Relaxed);
+            assert_eq!(served, 5, "beside a crowd at {crowded} of {addresses:?}");
+        });
     }
 }
