@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use nix::errno::Errno;
 use nix::fcntl::{AtFlags, OFlag, OpenHow, ResolveFlag, openat, openat2};
-use nix::sys::stat::{FileStat, Mode, fstatat};
+use nix::sys::stat::{FileStat, Mode, fstat, fstatat};
 
 /// How often `openat2` is asked again when a rename elsewhere got in its way (EAGAIN).
 const TRIES: usize = 4;
@@ -74,6 +74,20 @@ impl Root {
             Links::Within | Links::Follow => AtFlags::empty(),
         };
         fstatat(&self.dir, or_dot(name), flags)
+    }
+
+    /// `stat` of a name of which `links` are on no component, not on the last one alone; where `links` are
+    /// followed within, the file that they lead to must be, too.
+    ///
+    /// # Errors
+    /// As the system call; ELOOP or EXDEV where a link is refused.
+    pub fn stat_beneath(&self, name: &[u8], links: Links) -> nix::Result<FileStat> {
+        let links = match links {
+            Links::Follow => return self.stat(name, Links::Follow),
+            Links::Refuse => ResolveFlag::RESOLVE_NO_SYMLINKS,
+            Links::Within => ResolveFlag::RESOLVE_NO_MAGICLINKS,
+        };
+        fstat(self.open_beneath(or_dot(name), OFlag::O_PATH | OFlag::O_CLOEXEC, links)?)
     }
 
     /// Target of a symbolic link; EINVAL when `name` is none.

@@ -8,7 +8,7 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::beneath::Root;
+use super::beneath::{Links, Root};
 use super::place::{Footing, Places, Snapshot};
 use super::watch::Inquiry;
 use super::{Content, Representation};
@@ -84,15 +84,16 @@ pub struct Cache {
 }
 
 impl Cache {
-    /// An empty cache. Zero entries = nothing is ever remembered.
-    pub fn new(limits: CacheLimits) -> Cache {
+    /// An empty cache. Zero entries = nothing is ever remembered. `links`: those that a name may hold once
+    /// it was expanded.
+    pub fn new(limits: CacheLimits, links: Links) -> Cache {
         Cache {
             shards: (0..SHARDS).map(|_| Mutex::default()).collect(),
             entries_per_shard: limits.entries.div_ceil(SHARDS),
             bytes_per_shard: limits.bytes / SHARDS,
             open_files: AtomicUsize::new(0),
             most_open_files: share_for_files(crate::sys::fd::limit()),
-            places: Places::default(),
+            places: Places::new(links),
         }
     }
 

@@ -179,7 +179,8 @@ pub struct Resolver {
 impl Resolver {
     /// A resolver with an empty cache.
     pub fn new(root: Arc<Root>, config: Arc<Config>) -> Resolver {
-        let cache = Cache::new(config.cache);
+        let links = if config.symlink_check { Links::Refuse } else { Links::Follow };
+        let cache = Cache::new(config.cache, links);
         let hashing_at_once = (processors() / 2).max(1);
         let own_name = config.server_name();
         Resolver { root, config, auth: Authenticator::new(hashing_at_once), cache, own_name }

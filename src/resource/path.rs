@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use nix::errno::Errno;
 
 use super::beneath::{Links, Root};
+use super::index::join;
 
 /// Links followed for one name before we call it a loop (thttpd's MAX_LINKS).
 const MOST_LINKS: usize = 32;
@@ -39,6 +40,21 @@ pub enum Unexpandable {
 pub fn expand(root: &Root, name: &[u8], check: bool) -> Result<Expanded, Unexpandable> {
     let trimmed = name.strip_suffix(b"/").unwrap_or(name);
     if check { walk(root, trimmed) } else { longest_existing(root, trimmed) }
+}
+
+/// `name` by another name, with no link in it. For where the kernel is to follow links within the tree: to
+/// it an absolute one leads out, even back into the tree.
+///
+/// # Errors
+/// EXDEV when a link leads out, ELOOP when there are too many, else what the system said.
+pub fn without_links(root: &Root, name: &[u8]) -> nix::Result<Vec<u8>> {
+    match expand(root, name, true) {
+        Ok(Expanded { name, path_info }) if path_info.is_empty() => Ok(name),
+        Ok(Expanded { name, path_info }) => Ok(join(&name, &path_info)),
+        Err(Unexpandable::Outside) => Err(Errno::EXDEV),
+        Err(Unexpandable::TooManyLinks) => Err(Errno::ELOOP),
+        Err(Unexpandable::Io(errno)) => Err(errno),
+    }
 }
 
 fn walk(root: &Root, name: &[u8]) -> Result<Expanded, Unexpandable> {

@@ -15,7 +15,7 @@ use nix::errno::Errno;
 use nix::sys::stat::FileStat;
 
 use super::beneath::{Links, Root};
-use super::path::split;
+use super::path::{split, without_links};
 use super::watch::{Inquiry, Watched, Watcher};
 use super::{auth, index};
 
@@ -53,8 +53,14 @@ impl Identity {
         }
     }
 
-    fn is_at(&self, root: &Root, name: &[u8]) -> bool {
-        root.stat(name, Links::Follow).is_ok_and(|meta| Identity::of(&meta) == *self)
+    fn is_at(&self, root: &Root, name: &[u8], links: Links) -> bool {
+        let found = match root.stat_beneath(name, links) {
+            Err(Errno::EXDEV) if links == Links::Within => {
+                without_links(root, name).and_then(|name| root.stat_beneath(&name, Links::Refuse))
+            }
+            found => found,
+        };
+        found.is_ok_and(|meta| Identity::of(&meta) == *self)
     }
 
     /// Old enough that any later change must show in its times.
@@ -70,6 +76,8 @@ impl Identity {
 #[derive(Debug)]
 struct Place {
     name: Box<[u8]>,
+    /// What links may be on the way to it and to what is in it.
+    links: Links,
     identity: Identity,
     watched: Option<Watched>,
     /// It was seen to hold no password file, nor a link that could become one.
@@ -78,20 +86,17 @@ struct Place {
 
 impl Place {
     /// Looks at `dir`; none when it is missing, or changed so lately that its next change might not show.
-    fn at(root: &Root, watcher: &Watcher, dir: &[u8]) -> Option<Place> {
+    fn at(root: &Root, watcher: &Watcher, dir: &[u8], links: Links) -> Option<Place> {
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).ok()?;
         let watched = watcher.watch(root, dir);
-        let identity = Identity::of(&root.stat(dir, Links::Follow).ok()?);
+        let identity = Identity::of(&root.stat_beneath(dir, links).ok()?);
         let unprotected = AtomicBool::new(false);
-        identity.is_settled(now).then(|| Place { name: dir.into(), identity, watched, unprotected })
+        identity.is_settled(now).then(|| Place { name: dir.into(), links, identity, watched, unprotected })
     }
 
     fn still_holds(&self, root: &Root, watcher: &Watcher, inquiry: &Inquiry) -> bool {
-        let is_on_disk = || self.identity.is_at(root, &self.name);
-        match &self.watched {
-            Some(watched) => watcher.is_unchanged(watched, inquiry) || watcher.confirm(watched, is_on_disk),
-            None => is_on_disk(),
-        }
+        let is_on_disk = || self.identity.is_at(root, &self.name, self.links);
+        watcher.holds(self.watched.as_ref(), inquiry, is_on_disk)
     }
 }
 
@@ -132,13 +137,19 @@ impl Footing {
         let file = Identity::of(opened);
         // The name as asked may go by links; if it does not, opening it has just shown where it leads.
         let is_direct = probe == file_name;
-        if !is_direct && !file.is_at(root, probe) {
+        let links = match self.place.links {
+            Links::Refuse if !is_direct => Links::Within,
+            links => links,
+        };
+        if !is_direct && !file.is_at(root, probe, links) {
             return None;
         }
-        // A link on the way, or another name of the same file, may change unseen by this directory.
-        let is_seen = is_direct && opened.st_nlink == 1;
+        // A link on the way, or another name of the same file, may change unseen by this directory. (Where
+        // links are not looked for, the name itself may be one.)
+        let is_no_link = || links != Links::Follow || file.is_at(root, file_name, Links::Refuse);
+        let is_seen = is_direct && opened.st_nlink == 1 && is_no_link();
         let watched = self.watched.as_ref().filter(|_| is_seen).map(Watched::again);
-        Some(Snapshot { probe: probe.into(), file, place: Arc::clone(&self.place), watched })
+        Some(Snapshot { probe: probe.into(), links, file, place: Arc::clone(&self.place), watched })
     }
 }
 
@@ -146,20 +157,29 @@ impl Footing {
 #[derive(Debug)]
 pub struct Snapshot {
     probe: Box<[u8]>,
+    /// What links may be on its way.
+    links: Links,
     file: Identity,
     place: Arc<Place>,
     watched: Option<Watched>,
 }
 
 /// The directories of one tree.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Places {
+    /// [`Links::Refuse`] where names are expanded before they are looked up; [`Links::Follow`] with `-nos`.
+    links: Links,
     watcher: Watcher,
     /// Those that are watched: the others have to be looked at each time.
     known: Mutex<HashMap<Box<[u8]>, Arc<Place>>>,
 }
 
 impl Places {
+    /// None yet; `links` as there.
+    pub fn new(links: Links) -> Places {
+        Places { links, watcher: Watcher::default(), known: Mutex::default() }
+    }
+
     /// Is `dir` known to be reached by no symbolic link?
     pub fn knows(&self, dir: &[u8], inquiry: &Inquiry) -> bool {
         self.watcher.knows(dir, inquiry)
@@ -174,7 +194,7 @@ impl Places {
         {
             return Some(Footing { place, watched: Some(watched) });
         }
-        let place = Arc::new(Place::at(root, &self.watcher, dir)?);
+        let place = Arc::new(Place::at(root, &self.watcher, dir, self.links)?);
         let watched = place.watched.as_ref().map(Watched::again);
         if watched.is_some() {
             let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
@@ -190,12 +210,10 @@ impl Places {
     pub fn hold(&self, snapshot: &Snapshot, root: &Root, inquiry: &Inquiry) -> bool {
         let watcher = &self.watcher;
         let is_on_disk = || {
-            snapshot.file.is_at(root, &snapshot.probe) && snapshot.place.still_holds(root, watcher, inquiry)
+            snapshot.file.is_at(root, &snapshot.probe, snapshot.links)
+                && snapshot.place.still_holds(root, watcher, inquiry)
         };
-        match &snapshot.watched {
-            Some(watched) => watcher.is_unchanged(watched, inquiry) || watcher.confirm(watched, is_on_disk),
-            None => is_on_disk(),
-        }
+        watcher.holds(snapshot.watched.as_ref(), inquiry, is_on_disk)
     }
 }
 
@@ -211,7 +229,7 @@ mod tests {
         let tree = TempTree::new();
         tree.file("d/a.txt", "a");
         let root = Root::open(tree.path(), tree.path().as_os_str().as_encoded_bytes()).unwrap();
-        let places = Places::default();
+        let places = Places::new(Links::Refuse);
         let footing = loop {
             match places.look(&root, b"d", &Inquiry::default()) {
                 Some(footing) => break footing,

@@ -11,7 +11,7 @@ use std::cell::Cell;
 use std::collections::HashMap;
 use std::os::fd::AsFd;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::SeqCst};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
@@ -56,12 +56,27 @@ struct Known {
     by_name: HashMap<Box<[u8]>, Arc<Directory>>,
 }
 
+impl Known {
+    /// Is there room for one more watch? Those that no name and no outcome has a use for make some.
+    fn has_room(&mut self, inotify: &Inotify) -> bool {
+        if self.by_descriptor.len() >= MOST_WATCHES && self.by_name.len() < self.by_descriptor.len() {
+            self.by_descriptor.retain(|&descriptor, directory| {
+                let is_used = Arc::strong_count(directory) > 1;
+                is_used || inotify.rm_watch(descriptor).is_err()
+            });
+        }
+        self.by_descriptor.len() < MOST_WATCHES
+    }
+}
+
 /// All watches of one tree.
 #[derive(Debug)]
 pub struct Watcher {
     /// None where the system gives us no inotify.
     inotify: Option<Inotify>,
     known: Mutex<Known>,
+    /// How often a directory went from its place, and with it, names were no longer what they had been.
+    upheavals: AtomicU64,
     /// Threads that take events out of the queue and have not told of all of them yet.
     telling: AtomicUsize,
     /// The last question to which the answer was: nothing has changed.
@@ -73,6 +88,8 @@ pub struct Watcher {
 #[derive(Debug)]
 pub struct Watched {
     chain: Arc<[Arc<Directory>]>,
+    /// Upheavals by then: after another one these may be other directories than the names say.
+    upheavals: u64,
     /// Sum of changes under which the outcome was last found to hold.
     seen: AtomicU64,
     /// When that was, in milliseconds of the watcher's life.
@@ -140,7 +157,8 @@ impl Watched {
     }
 
     fn as_of(&self, seen: u64, checked: u64) -> Watched {
-        Watched { chain: Arc::clone(&self.chain), seen: seen.into(), checked: checked.into() }
+        let (chain, upheavals) = (Arc::clone(&self.chain), self.upheavals);
+        Watched { chain, upheavals, seen: seen.into(), checked: checked.into() }
     }
 
     /// Changes so far in all these directories: it only grows.
@@ -155,6 +173,7 @@ impl Default for Watcher {
         Watcher {
             inotify: Inotify::init(InitFlags::IN_CLOEXEC | InitFlags::IN_NONBLOCK).ok(),
             known: Mutex::default(),
+            upheavals: AtomicU64::new(0),
             telling: AtomicUsize::new(0),
             quiet: AtomicU64::new(0),
             born: Instant::now(),
@@ -172,23 +191,29 @@ impl Watcher {
         if !dir.is_empty() {
             names.push(b"");
         }
+        let upheavals = self.upheavals.load(SeqCst);
         let chain: Option<Arc<[_]>> = names.into_iter().map(|name| self.watch_one(root, name)).collect();
-        let watched = Watched { chain: chain?, seen: AtomicU64::new(0), checked: AtomicU64::new(0) };
+        let (seen, checked) = Default::default();
+        let watched = Watched { chain: chain?, upheavals, seen, checked };
         watched.seen.store(watched.changes(), SeqCst);
         watched.checked.store(self.age(), SeqCst);
         Some(watched)
     }
 
+    /// The disk is asked with nothing locked: one that is slow, or far away, holds up nobody else.
     fn watch_one(&self, root: &Root, name: &[u8]) -> Option<Arc<Directory>> {
         let inotify = self.inotify.as_ref()?;
-        let mut known = self.known();
-        if let Some(directory) = known.by_name.get(name) {
-            return Some(Arc::clone(directory));
-        }
+        let upheavals = {
+            let mut known = self.known();
+            if let Some(directory) = known.by_name.get(name) {
+                return Some(Arc::clone(directory));
+            }
+            if !known.has_room(inotify) {
+                return None;
+            }
+            self.upheavals.load(SeqCst)
+        };
         let found = root.stat(name, Links::Refuse).ok()?;
-        if known.by_name.len() >= MOST_WATCHES {
-            return None;
-        }
         let path = [root.path(), name].concat();
         if !LOCAL.contains(&statfs(&path[..]).ok()?.filesystem_type()) {
             return None;
@@ -204,12 +229,17 @@ impl Watcher {
         let descriptor = inotify.add_watch(&path[..], changes).ok()?;
         // The path is looked up from the top of the file system, which may have been moved about.
         let there = stat(&path[..]).ok()?;
-        if (there.st_dev, there.st_ino) != (found.st_dev, found.st_ino) {
+        let mut known = self.known();
+        // A directory that was moved or removed meanwhile may have been told of before it was known here.
+        let is_same = (there.st_dev, there.st_ino) == (found.st_dev, found.st_ino);
+        if !is_same || self.upheavals.load(SeqCst) != upheavals {
+            if !known.by_descriptor.contains_key(&descriptor) {
+                let _ = inotify.rm_watch(descriptor);
+            }
             return None;
         }
-        let fresh = || Directory { changes: AtomicU64::new(0) };
-        let directory =
-            Arc::clone(known.by_descriptor.entry(descriptor).or_insert_with(|| Arc::new(fresh())));
+        let fresh = || Arc::new(Directory { changes: AtomicU64::new(0) });
+        let directory = Arc::clone(known.by_descriptor.entry(descriptor).or_insert_with(fresh));
         known.by_name.insert(name.into(), Arc::clone(&directory));
         Some(directory)
     }
@@ -220,10 +250,18 @@ impl Watcher {
     }
 
     /// Has nothing changed since the outcome was last found to hold?
-    pub fn is_unchanged(&self, watched: &Watched, inquiry: &Inquiry) -> bool {
+    fn is_unchanged(&self, watched: &Watched, inquiry: &Inquiry) -> bool {
         let age = inquiry.age_or(|| self.age());
         let trusted = age.saturating_sub(watched.checked.load(SeqCst)) < TRUSTED_FOR.as_millis() as u64;
-        trusted && self.is_quiet(inquiry) && watched.changes() == watched.seen.load(SeqCst)
+        trusted
+            && self.is_quiet(inquiry)
+            && self.is_current(watched)
+            && watched.changes() == watched.seen.load(SeqCst)
+    }
+
+    /// Are these still the directories that the names mean, as far as has been told?
+    fn is_current(&self, watched: &Watched) -> bool {
+        watched.upheavals == self.upheavals.load(SeqCst)
     }
 
     /// The same directories as of now, if nothing has changed.
@@ -233,8 +271,15 @@ impl Watcher {
         self.is_unchanged(&now, inquiry).then_some(now)
     }
 
+    /// Does an outcome still hold? The disk is asked by `look` where it is not `watched`, or where something
+    /// has changed; if directories are no longer what they were, it is for a new look-up to say.
+    pub fn holds(&self, watched: Option<&Watched>, inquiry: &Inquiry, look: impl FnOnce() -> bool) -> bool {
+        let Some(watched) = watched else { return look() };
+        self.is_unchanged(watched, inquiry) || self.is_current(watched) && self.confirm(watched, look)
+    }
+
     /// The outcome was looked up anew and held: what `look` says counts from before the look.
-    pub fn confirm(&self, watched: &Watched, look: impl FnOnce() -> bool) -> bool {
+    fn confirm(&self, watched: &Watched, look: impl FnOnce() -> bool) -> bool {
         let (changes, age) = (watched.changes(), self.age());
         let holds = look();
         if holds {
@@ -266,29 +311,35 @@ impl Watcher {
             }
             return is_quiet;
         }
+        // Whoever is at it already tells for all, and whoever asks knows enough: it is not quiet.
+        let known = match self.known.try_lock() {
+            Ok(known) => known,
+            Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
+            Err(TryLockError::WouldBlock) => return false,
+        };
         self.telling.fetch_add(1, SeqCst);
-        self.tell(inotify);
+        self.tell(inotify, known);
         self.telling.fetch_sub(1, SeqCst);
         false
     }
 
-    fn tell(&self, inotify: &Inotify) {
-        let mut known = self.known();
-        while let Ok(events) = inotify.read_events() {
-            for event in events {
-                if event.mask.contains(AddWatchFlags::IN_Q_OVERFLOW) {
-                    known.by_descriptor.values().for_each(|directory| changed(directory));
-                    known.by_name.clear();
-                } else if let Some(directory) = known.by_descriptor.get(&event.wd) {
-                    changed(directory);
-                }
-                // Names are no longer what they were: those below a directory that moved, too.
-                if event.mask.intersects(AddWatchFlags::IN_IGNORED | AddWatchFlags::IN_MOVE_SELF) {
-                    known.by_name.clear();
-                }
-                if event.mask.contains(AddWatchFlags::IN_IGNORED) {
-                    known.by_descriptor.remove(&event.wd);
-                }
+    /// Tells of the events that one read takes out of the queue. If they come faster than that, looking
+    /// at the disk is what remains, and nobody waits for the end of them.
+    fn tell(&self, inotify: &Inotify, mut known: MutexGuard<'_, Known>) {
+        for event in inotify.read_events().unwrap_or_default() {
+            let is_lost = event.mask.contains(AddWatchFlags::IN_Q_OVERFLOW);
+            if is_lost {
+                known.by_descriptor.values().for_each(|directory| changed(directory));
+            } else if let Some(directory) = known.by_descriptor.get(&event.wd) {
+                changed(directory);
+            }
+            // Names are no longer what they were: those below a directory that moved, too.
+            if is_lost || event.mask.intersects(AddWatchFlags::IN_IGNORED | AddWatchFlags::IN_MOVE_SELF) {
+                known.by_name.clear();
+                self.upheavals.fetch_add(1, SeqCst);
+            }
+            if event.mask.contains(AddWatchFlags::IN_IGNORED) {
+                known.by_descriptor.remove(&event.wd);
             }
         }
     }

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::support::{Client, Server, Tree, eventually};
 
@@ -134,5 +134,93 @@ fn every_change_shows_at_once_among_many_clients() {
         let ended: Vec<_> = writers.into_iter().map(|writer| writer.join()).collect();
         done.store(true, Ordering::Relaxed);
         assert!(ended.iter().all(Result::is_ok));
+    });
+}
+
+#[test]
+fn a_file_whose_directory_was_replaced_by_a_link_out_of_the_tree_is_gone_at_once_and_stays_so() {
+    let tree = Tree::new();
+    tree.file("a/b/f.txt", "page");
+    let server = Server::start(&tree, &[]);
+    let mut client = server.connect();
+    warm(&mut client, "/a/b/f.txt");
+    fs::rename(tree.www().join("a"), tree.dir().join("elsewhere")).unwrap();
+    tree.link(tree.dir().join("elsewhere"), "a");
+    for _ in 0..3 {
+        assert_eq!(client.get("/a/b/f.txt").status, 403);
+    }
+    fs::remove_file(tree.www().join("a")).unwrap();
+    fs::rename(tree.dir().join("elsewhere"), tree.www().join("a")).unwrap();
+    assert_eq!(client.get("/a/b/f.txt").text(), "page");
+}
+
+#[test]
+fn without_the_check_of_links_what_they_lead_to_is_followed_at_once_too() {
+    let tree = Tree::new();
+    let target = tree.file("target/x.txt", "one");
+    tree.link("target/x.txt", "l.txt");
+    let server = Server::start(&tree, &["-nos"]);
+    let mut client = server.connect();
+    warm(&mut client, "/l.txt");
+    fs::write(&target, "two").unwrap();
+    assert_eq!(client.get("/l.txt").text(), "two");
+    warm(&mut client, "/l.txt");
+    tree.mode("target/x.txt", 0o600);
+    assert_eq!(client.get("/l.txt").status, 403);
+}
+
+#[test]
+fn an_absolute_link_within_the_tree_is_remembered_and_followed_at_once() {
+    let tree = Tree::new();
+    tree.file("v1/a.txt", "one");
+    tree.file("v2/a.txt", "two");
+    tree.link(tree.www().join("v1"), "current");
+    let server = Server::start(&tree, &[]);
+    let mut client = server.connect();
+    warm(&mut client, "/current/a.txt");
+    fs::remove_file(tree.www().join("current")).unwrap();
+    tree.link(tree.www().join("v2"), "current");
+    assert_eq!(client.get("/current/a.txt").text(), "two");
+}
+
+/// Writes to two files of long names in turn, so that each write is an event of its own, until `enough`.
+fn write_without_end(tree: &Tree, writer: usize, enough: &AtomicBool) {
+    let name = |n: usize| tree.www().join(format!("{writer}-{n}-{}", "x".repeat(200)));
+    let open = |n| fs::File::create(name(n)).unwrap();
+    let mut files = [open(0), open(1)];
+    while !enough.load(Ordering::Relaxed) {
+        for file in &mut files {
+            let _ = std::os::unix::fs::FileExt::write_at(file, b"x", 0);
+        }
+    }
+}
+
+#[test]
+fn changes_without_end_beside_a_file_keep_nobody_waiting_for_it() {
+    let tree = Tree::new();
+    tree.file("a.txt", "page");
+    let server = Server::start(&tree, &[]);
+    let mut client = server.connect();
+    warm(&mut client, "/a.txt");
+    let enough = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        for writer in 0..6 {
+            let (tree, enough) = (&tree, &enough);
+            scope.spawn(move || write_without_end(tree, writer, enough));
+        }
+        let mut slowest = Duration::ZERO;
+        let began = Instant::now();
+        while began.elapsed() < Duration::from_secs(2) {
+            let asked = Instant::now();
+            client.send("GET /a.txt HTTP/1.1\r\nHost: x\r\n\r\n");
+            let answered = client.try_answer("GET").is_some_and(|answer| answer.text() == "page");
+            slowest = slowest.max(asked.elapsed());
+            if !answered {
+                break;
+            }
+        }
+        enough.store(true, Ordering::Relaxed);
+        // Six writers on two processors make everybody slow; without a bound it takes ten seconds and more.
+        assert!(slowest < Duration::from_millis(1500), "{slowest:?}");
     });
 }

@@ -21,7 +21,7 @@ mod verified;
 
 use super::beneath::{Links, Root};
 use super::index::join;
-use super::path::{Unexpandable, expand};
+use super::path::without_links;
 use credentials::Credentials;
 use verified::{Mark, Verified};
 
@@ -246,15 +246,7 @@ fn open(place: &Place<'_>, path: &[u8]) -> nix::Result<File> {
     if place.links != Links::Within || opened.as_ref().err() != Some(&Errno::EXDEV) {
         return opened;
     }
-    // To the kernel an absolute link leads out of the tree, even one that leads back into it.
-    let expanded = expand(place.root, path, true).map_err(|why| match why {
-        Unexpandable::Outside => Errno::EXDEV,
-        Unexpandable::TooManyLinks => Errno::ELOOP,
-        Unexpandable::Io(errno) => errno,
-    })?;
-    let found = expanded.path_info.is_empty();
-    let name = if found { expanded.name } else { join(&expanded.name, &expanded.path_info) };
-    place.root.open_read(&name, Links::Refuse)
+    place.root.open_read(&without_links(place.root, path)?, Links::Refuse)
 }
 
 /// WWW-Authenticate for `dir`: the realm is the directory as thttpd names it, `.` for the top, as a
