@@ -24,6 +24,7 @@ use super::job::{Bounds, End, Job, NotStarted};
 use super::note::{Note, Why};
 use super::script::{KILL_AFTER, status_of};
 use super::watch::Watch;
+use crate::sys::fd::Counted;
 use crate::sys::process;
 
 /// The watching thread's stack: what it needs at its deepest is the start of a script.
@@ -70,7 +71,15 @@ impl Children {
             Ordered { id, job, limit: bounds.time, output: written.into(), fate: Arc::clone(&fate), place };
         self.desk.give(Order::Start(Box::new(ordered)));
         let (output, desk) = (output.into(), Arc::clone(&self.desk));
-        Ok(Running { id, name, output, fate, desk, unwanted: Some(Why::Unwanted) })
+        Ok(Running {
+            id,
+            name,
+            output,
+            fate,
+            desk,
+            unwanted: Some(Why::Unwanted),
+            _descriptors: Counted::new(3),
+        })
     }
 
     /// Scripts that run now: ordered and not yet reaped.
@@ -121,6 +130,8 @@ pub struct Running {
     desk: Arc<Desk>,
     /// Why a drop ends it; none after release.
     unwanted: Option<Why>,
+    /// The output, what it says on standard error, and a handle on the process.
+    _descriptors: Counted,
 }
 
 impl Running {

@@ -1,7 +1,6 @@
 //! What is still to be sent: segments of memory and of files, in order.
 
 use std::collections::VecDeque;
-use std::fs::File;
 use std::io::IoSlice;
 use std::ops::Range;
 use std::sync::Arc;
@@ -9,6 +8,7 @@ use std::sync::Arc;
 use super::socket::{Progress, Socket};
 use crate::resource::Content;
 use crate::response::Body;
+use crate::sys::fd::OpenFile;
 
 /// Bytes handed to the system in one call: enough to keep it rare, little enough to share a worker.
 const PIECE: u64 = 512 * 1024;
@@ -24,7 +24,7 @@ const GATHER: usize = 8;
 enum Segment {
     Owned(Vec<u8>, usize),
     Shared(Arc<[u8]>, Range<usize>),
-    File(Arc<File>, Range<u64>),
+    File(Arc<OpenFile>, Range<u64>),
 }
 
 /// The rest of a response.
@@ -81,7 +81,7 @@ impl Outgoing {
         }
     }
 
-    fn push_file(&mut self, file: Arc<File>, range: Range<u64>) {
+    fn push_file(&mut self, file: Arc<OpenFile>, range: Range<u64>) {
         if !range.is_empty() {
             self.segments.push_back(Segment::File(file, range));
         }

@@ -55,7 +55,13 @@ impl Receiving {
         input.begin(&mut conn.pending);
         let came = loop {
             let spool = &mut self.spool;
-            match self.reader.read(input.bytes(), &mut |content| spool.write(content)) {
+            let keep = &mut |content: &[u8]| {
+                if spool.goes_to_disk(content.len()) {
+                    (desk.slow)();
+                }
+                spool.write(content)
+            };
+            match self.reader.read(input.bytes(), keep) {
                 Ok((used, complete)) => {
                     input.consume(used);
                     share.spend_bytes(used as u64);

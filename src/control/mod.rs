@@ -21,6 +21,8 @@ use watchdog::Watchdog;
 const THROTTLE_TIME: Duration = Duration::from_secs(2);
 /// How often the access log is asked whether it lost lines.
 const LOSS_TIME: Duration = Duration::from_secs(10);
+/// How often deleted files are looked for among those kept open.
+const TIDY_TIME: Duration = Duration::from_secs(10);
 /// How often the last connections are counted when the end has begun.
 const LAST_LOOKS: Duration = Duration::from_millis(20);
 /// What scripts that still run get between INT and KILL.
@@ -96,6 +98,7 @@ struct Control<'a> {
     throttles: Option<Chore>,
     stats: Option<Chore>,
     losses: Option<Chore>,
+    tidying: Option<Chore>,
 }
 
 impl<'a> Control<'a> {
@@ -111,6 +114,7 @@ impl<'a> Control<'a> {
             throttles: Chore::new(THROTTLE_TIME).filter(|_| !running.site.throttles.is_empty()),
             stats: Chore::new(config.stats_interval),
             losses: Chore::new(LOSS_TIME),
+            tidying: Chore::new(TIDY_TIME),
             running,
             reread,
         }
@@ -118,7 +122,7 @@ impl<'a> Control<'a> {
 
     /// How long nothing needs to be done.
     fn pause(&self) -> Duration {
-        let chores = [&self.beat, &self.alive, &self.throttles, &self.stats, &self.losses];
+        let chores = [&self.beat, &self.alive, &self.throttles, &self.stats, &self.losses, &self.tidying];
         let next = chores.into_iter().flatten().map(|chore| chore.next).min();
         let pause = next.map_or(LOSS_TIME, |next| next.saturating_duration_since(Instant::now()));
         if self.leaving.is_some() { pause.min(LAST_LOOKS) } else { pause }
@@ -185,6 +189,9 @@ impl<'a> Control<'a> {
         }
         if Chore::is_due(&mut self.losses, now) {
             self.running.site.log.report_lost();
+        }
+        if Chore::is_due(&mut self.tidying, now) {
+            self.running.site.resolver.tidy();
         }
         if Chore::is_due(&mut self.alive, now) {
             self.give_sign_of_life();

@@ -13,10 +13,19 @@ use crate::sys::fd;
 /// 10; we hold a dozen before the first connection comes.)
 const SPARE: usize = 24;
 
-/// Admission bound and count.
+/// How many connections there may be.
+#[derive(Debug, Clone, Copy)]
+pub struct Bounds {
+    /// In any case.
+    most: usize,
+    /// Together with what is open beside connections.
+    descriptors: usize,
+}
+
+/// Admission bounds and count.
 #[derive(Debug)]
 pub struct Gate {
-    most: usize,
+    bounds: Bounds,
     open: AtomicUsize,
     /// Somebody waits for `open` to fall; only then does a closing connection notify.
     awaited: AtomicBool,
@@ -33,19 +42,27 @@ pub struct Place(Arc<Gate>);
 #[derive(Debug)]
 pub struct Permit(Place);
 
-/// How many connections fit: `wanted` if not zero, but never more than the descriptor limit leaves
-/// beside cached files and what `workers` busy connections add (a file and a pipe each).
-pub fn most_connections(wanted: usize, workers: usize) -> usize {
-    let descriptors = fd::limit().min(MOST_DESCRIPTORS);
-    let fit = descriptors.saturating_sub(SPARE + 2 * workers + share_for_files(descriptors)).max(1);
-    if wanted == 0 { fit } else { wanted.min(fit) }
+impl Bounds {
+    /// `wanted` connections if not zero, but never more than the descriptor limit leaves beside cached files
+    /// and what `workers` busy connections add (a file and a pipe each). What is open beyond that, because
+    /// many a connection has a file of its own, takes the place of others.
+    pub fn new(wanted: usize, workers: usize) -> Bounds {
+        let all = fd::limit().min(MOST_DESCRIPTORS);
+        let fit = all.saturating_sub(SPARE + 2 * workers + share_for_files(all)).max(1);
+        let most = if wanted == 0 { fit } else { wanted.min(fit) };
+        Bounds { most, descriptors: all.saturating_sub(SPARE) }
+    }
+
+    fn have_room_beside(self, open: usize) -> bool {
+        open < self.most && (open == 0 || open + fd::beside_connections() < self.descriptors)
+    }
 }
 
 impl Gate {
-    /// A gate that lets `most` connections in.
-    pub fn new(most: usize, stats: Arc<Stats>) -> Arc<Gate> {
+    /// A gate that lets so many connections in.
+    pub fn new(bounds: Bounds, stats: Arc<Stats>) -> Arc<Gate> {
         Arc::new(Gate {
-            most,
+            bounds,
             open: AtomicUsize::new(0),
             awaited: AtomicBool::new(false),
             lock: Mutex::new(()),
@@ -56,13 +73,13 @@ impl Gate {
 
     /// Keeps a place for one more connection, if there is one.
     pub fn place(self: &Arc<Gate>) -> Option<Place> {
-        let one_more = |open| (open < self.most).then_some(open + 1);
+        let one_more = |open| self.bounds.have_room_beside(open).then_some(open + 1);
         self.open.fetch_update(SeqCst, SeqCst, one_more).is_ok().then(|| Place(Arc::clone(self)))
     }
 
     /// Is there room for one more?
     pub fn has_room(&self) -> bool {
-        self.open() < self.most
+        self.bounds.have_room_beside(self.open())
     }
 
     /// Connections open now, and places kept.
@@ -72,7 +89,7 @@ impl Gate {
 
     /// Waits until there is room, at most for `timeout`.
     pub fn wait_for_room(&self, timeout: Duration) {
-        self.wait(Instant::now() + timeout, &|open| open < self.most);
+        self.wait(Instant::now() + timeout, &|open| self.bounds.have_room_beside(open));
     }
 
     /// Waits until nothing is open; false when the deadline passes first.
@@ -130,9 +147,13 @@ impl Drop for Place {
 mod tests {
     use super::*;
 
+    fn room_for(most: usize) -> Bounds {
+        Bounds { most, descriptors: usize::MAX }
+    }
+
     #[test]
     fn no_more_come_in_than_there_are_places_however_many_ask_at_once() {
-        let gate = Gate::new(3, Arc::new(Stats::default()));
+        let gate = Gate::new(room_for(3), Arc::new(Stats::default()));
         let inside = AtomicUsize::new(0);
         let entered = AtomicUsize::new(0);
         let come_and_go = || {
@@ -158,7 +179,7 @@ mod tests {
 
     #[test]
     fn a_place_that_nobody_takes_is_given_back() {
-        let gate = Gate::new(1, Arc::new(Stats::default()));
+        let gate = Gate::new(room_for(1), Arc::new(Stats::default()));
         let place = gate.place();
         assert!(place.is_some() && gate.place().is_none() && !gate.has_room());
         drop(place);

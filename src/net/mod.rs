@@ -131,11 +131,11 @@ impl Server {
     pub fn start(listeners: Vec<TcpListener>, site: Arc<Site>) -> io::Result<Server> {
         let count = worker_count(&site);
         let (to_workers, handed) = unbounded();
-        let most = gate::most_connections(site.config.limits.connections, count);
+        let bounds = gate::Bounds::new(site.config.limits.connections, count);
         let floor = Arc::new(Floor {
             door: Door::open(listeners)?,
             lot: Lot::new()?,
-            gate: Gate::new(most, Arc::clone(&site.stats)),
+            gate: Gate::new(bounds, Arc::clone(&site.stats)),
             reserve: Reserve::new(processors()),
             to_workers,
             handed,

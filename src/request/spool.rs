@@ -14,6 +14,7 @@ use nix::sys::memfd::{MFdFlags, memfd_create};
 use nix::sys::stat::Mode;
 
 use super::{BodyLength, Rejection};
+use crate::sys::fd::OpenFile;
 
 /// Content up to this size stays in memory; most forms are smaller than this.
 const IN_MEMORY: usize = 64 * 1024;
@@ -30,7 +31,7 @@ pub struct Spool {
 #[derive(Debug)]
 enum Held {
     Memory(Vec<u8>),
-    File(File),
+    File(OpenFile),
 }
 
 impl Spool {
@@ -62,6 +63,14 @@ impl Spool {
         Ok(())
     }
 
+    /// Does one more write of `n` bytes go to a disk, which may take its time?
+    pub fn goes_to_disk(&self, n: usize) -> bool {
+        match &self.held {
+            Held::Memory(bytes) => bytes.len() + n > IN_MEMORY,
+            Held::File(..) => true,
+        }
+    }
+
     /// Bytes held.
     pub fn len(&self) -> u64 {
         self.len
@@ -78,7 +87,7 @@ impl Spool {
     /// No descriptor or no memory left.
     pub fn into_file(self) -> io::Result<File> {
         let mut file = match self.held {
-            Held::File(file) => file,
+            Held::File(file) => file.into(),
             Held::Memory(bytes) => {
                 let mut file = memory_file()?;
                 file.write_all(&bytes)?;
@@ -97,10 +106,10 @@ impl Spool {
             }
             let mut file = disk_file().or_else(|_| memory_file())?;
             file.write_all(bytes)?;
-            self.held = Held::File(file);
+            self.held = Held::File(file.into());
         }
         match &mut self.held {
-            Held::File(file) => file.write_all(content),
+            Held::File(file) => (&**file).write_all(content),
             Held::Memory(_) => Ok(()),
         }
     }
@@ -153,7 +162,9 @@ mod tests {
     fn small_content_stays_in_memory_and_the_file_has_no_name() {
         assert!(matches!(spooled(&[0; IN_MEMORY], 999).held, Held::Memory(_)));
         let large = spooled(&[0; IN_MEMORY + 1], 999);
-        assert!(matches!(large.held, Held::File(_)));
+        assert!(matches!(large.held, Held::File(..)));
+        assert!(large.goes_to_disk(0) && !spooled(&[0; 9], 999).goes_to_disk(9));
+        assert!(spooled(&[0; IN_MEMORY], 999).goes_to_disk(1));
         assert_eq!(large.into_file().unwrap().metadata().unwrap().nlink(), 0);
     }
 

@@ -5,8 +5,11 @@
 //! therefore answers rightly on the very next request.
 
 use std::collections::{HashMap, VecDeque};
+use std::os::fd::AsFd;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use nix::sys::stat::fstat;
 
 use super::beneath::{Links, Root};
 use super::place::{Footing, Places, Snapshot};
@@ -54,6 +57,14 @@ impl Entry {
 
     fn is_open_file(&self) -> bool {
         matches!(self.content, Content::File(_))
+    }
+
+    /// An open file that has no name any more.
+    fn is_deleted(&self) -> bool {
+        match &self.content {
+            Content::File(file) => fstat(file.as_fd()).is_ok_and(|meta| meta.st_nlink == 0),
+            Content::Memory(_) => false,
+        }
     }
 }
 
@@ -131,14 +142,16 @@ impl Cache {
         if self.entries_per_shard == 0 || entry.bytes() > self.bytes_per_shard {
             return;
         }
-        if entry.is_open_file() && self.open_files.load(Relaxed) >= self.most_open_files {
-            return;
-        }
         let mut shard = self.shard(&entry.key);
         self.forget(&mut shard, &entry.key);
+        // Another shard's open files are left for it to give up, and for [`Cache::tidy`].
+        let is_full = || entry.is_open_file() && self.open_files.load(Relaxed) >= self.most_open_files;
+        if is_full() && !self.evict_one(&mut shard, &Entry::is_open_file) {
+            return;
+        }
         while shard.map.len() >= self.entries_per_shard || shard.bytes + entry.bytes() > self.bytes_per_shard
         {
-            if !self.evict_one(&mut shard) {
+            if !self.evict_one(&mut shard, &|_| true) {
                 break;
             }
         }
@@ -148,12 +161,17 @@ impl Cache {
         shard.map.insert(entry.key.clone(), Kept { entry: Arc::new(entry), used: AtomicBool::new(false) });
     }
 
-    /// Moves the clock's hand until something unused falls out; false when the shard is empty.
-    fn evict_one(&self, shard: &mut Shard) -> bool {
-        while let Some(key) = shard.ring.pop_front() {
+    /// Moves the clock's hand until something unused of the `wanted` kind falls out; false when there is
+    /// nothing of that kind.
+    fn evict_one(&self, shard: &mut Shard, wanted: &dyn Fn(&Entry) -> bool) -> bool {
+        // The second time round, nothing has been used since.
+        for _ in 0..2 * shard.ring.len() {
+            let Some(key) = shard.ring.pop_front() else { break };
             match shard.map.get(&key) {
                 None => {}
-                Some(kept) if kept.used.swap(false, Relaxed) => shard.ring.push_back(key),
+                Some(kept) if !wanted(&kept.entry) || kept.used.swap(false, Relaxed) => {
+                    shard.ring.push_back(key);
+                }
                 Some(_) => {
                     self.drop_entry(shard, &key);
                     return true;
@@ -161,6 +179,23 @@ impl Cache {
             }
         }
         false
+    }
+
+    /// Gives up files that have been deleted: nobody may ask for their names again, and the disk keeps
+    /// their bytes as long as they are open.
+    pub fn tidy(&self) {
+        for shard in &self.shards {
+            let shard = || shard.lock().unwrap_or_else(PoisonError::into_inner);
+            // The disk is asked with nothing locked.
+            let open = |kept: &Kept| kept.entry.is_open_file().then(|| Arc::clone(&kept.entry));
+            let open: Vec<Arc<Entry>> = shard().map.values().filter_map(open).collect();
+            for entry in open.iter().filter(|entry| entry.is_deleted()) {
+                let mut shard = shard();
+                if shard.map.get(&entry.key).is_some_and(|kept| Arc::ptr_eq(&kept.entry, entry)) {
+                    self.forget(&mut shard, &entry.key);
+                }
+            }
+        }
     }
 
     fn forget(&self, shard: &mut Shard, name: &[u8]) {

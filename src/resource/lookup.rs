@@ -323,7 +323,7 @@ fn script(request: &Request<'_>, expanded: &Expanded, is_index: bool) -> Script 
 
 fn content(file: File, representation: &Representation) -> Result<Content, Denied> {
     if representation.len > SMALL {
-        return Ok(Content::File(Arc::new(file)));
+        return Ok(Content::File(Arc::new(file.into())));
     }
     let mut bytes = vec![0; usize::try_from(representation.len).unwrap_or_default()];
     match file.read_exact_at(&mut bytes, 0) {

@@ -12,6 +12,7 @@ use std::sync::Arc;
 
 use crate::config::Config;
 use crate::request::{Rejection, Request};
+use crate::sys::fd::OpenFile;
 
 pub mod auth;
 pub mod beneath;
@@ -40,7 +41,7 @@ pub enum Content {
     /// Small: read once, sent in the same call as the head.
     Memory(Arc<[u8]>),
     /// Large: sent from this descriptor. Read with offsets only; it is shared.
-    File(Arc<File>),
+    File(Arc<OpenFile>),
 }
 
 /// A directory to list: open, permissions checked, no index file in it.
@@ -194,6 +195,11 @@ impl Resolver {
     /// What the server is called where no virtual host decides: `host`, else the machine's name.
     pub fn own_name(&self) -> Option<&str> {
         self.own_name.as_deref()
+    }
+
+    /// Lets go of what nobody can ask for any more; to be called now and then.
+    pub fn tidy(&self) {
+        self.cache.tidy();
     }
 
     /// What the request names, if it may have it.

@@ -14,13 +14,13 @@
 //! ```
 
 use std::borrow::Cow;
-use std::fs::File;
 use std::ops::Range;
 use std::sync::Arc;
 use std::time::SystemTime;
 
 use crate::request::{Method, Rejection, Request};
 use crate::resource::{Content, Representation, Resource};
+use crate::sys::fd::OpenFile;
 
 pub mod conditional;
 pub mod error;
@@ -100,7 +100,7 @@ pub enum Body {
     /// A generated page.
     Page(Vec<u8>),
     /// `start..end` of a file.
-    File(Arc<File>, Range<u64>),
+    File(Arc<OpenFile>, Range<u64>),
     /// Several ranges of a file: each a part's head and its bytes; then the closing delimiter
     /// (multipart/byteranges, RFC 9110 §14.6). The boundary is in `media_type`.
     Parts {

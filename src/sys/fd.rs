@@ -1,6 +1,9 @@
 //! Descriptors known by number, and how many there may be.
 
+use std::fs::File;
+use std::ops::Deref;
 use std::os::fd::{BorrowedFd, RawFd};
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 
 use nix::sys::resource::{Resource, getrlimit};
 
@@ -8,6 +11,59 @@ use nix::sys::resource::{Resource, getrlimit};
 pub fn limit() -> usize {
     let soft = getrlimit(Resource::RLIMIT_NOFILE).map_or(1024, |(soft, _)| soft);
     usize::try_from(soft).unwrap_or(usize::MAX)
+}
+
+/// Descriptors in use beside those of connections.
+static BESIDE: AtomicUsize = AtomicUsize::new(0);
+
+/// Some descriptors that are in use as long as this lives.
+#[derive(Debug)]
+pub struct Counted(usize);
+
+impl Counted {
+    /// Counts `n` descriptors in.
+    pub fn new(n: usize) -> Counted {
+        BESIDE.fetch_add(n, SeqCst);
+        Counted(n)
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        BESIDE.fetch_sub(self.0, SeqCst);
+    }
+}
+
+/// How many are counted now: what a connection has open may outlast any one turn of it.
+pub fn beside_connections() -> usize {
+    BESIDE.load(SeqCst)
+}
+
+/// An open file that counts.
+#[derive(Debug)]
+pub struct OpenFile {
+    file: File,
+    _counted: Counted,
+}
+
+impl From<File> for OpenFile {
+    fn from(file: File) -> OpenFile {
+        OpenFile { file, _counted: Counted::new(1) }
+    }
+}
+
+impl From<OpenFile> for File {
+    fn from(open: OpenFile) -> File {
+        open.file
+    }
+}
+
+impl Deref for OpenFile {
+    type Target = File;
+
+    fn deref(&self) -> &File {
+        &self.file
+    }
 }
 
 /// Names an open descriptor by its number, for a system call that only looks at it.

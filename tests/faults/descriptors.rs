@@ -1,5 +1,7 @@
 //! Descriptors run out: connections wait or are told so, and all is well again when some are free.
 
+use std::time::Instant;
+
 use super::{Duration, alone, assert_serves, eventually, rest, tree};
 use crate::lot::{clients_that_sent, idle_clients};
 use crate::support::{Client, Server, Tree};
@@ -27,6 +29,57 @@ fn files_kept_open_leave_room_for_connections() {
     assert!(server.descriptors() < 100);
     assert_serves(&server);
     drop(crowd);
+}
+
+#[test]
+fn whoever_is_let_in_has_its_file_however_slowly_the_others_read_theirs() {
+    let _alone = alone();
+    let tree = large_files(90);
+    let server = Server::start_after(&tree, FEW, &[]);
+    let crowd: Vec<Client> = (0..90)
+        .map(|n| {
+            let mut client = server.connect();
+            client.send(format!("GET /large{n} HTTP/1.0\r\n\r\n"));
+            client
+        })
+        .collect();
+    // Time for all who are let in to have their files open.
+    std::thread::sleep(Duration::from_millis(300));
+    for mut client in crowd {
+        client.stream().set_read_timeout(Some(Duration::from_secs(30))).unwrap();
+        let answer = client.answer("GET");
+        assert_eq!((answer.status, answer.body.len()), (200, 1_000_000));
+    }
+    let said = std::fs::read_to_string(&server.stderr).unwrap();
+    assert!(!said.contains("accept - "), "{said}");
+}
+
+/// Names of the large files that the server has open; deleted ones say so.
+fn open_files(server: &Server) -> Vec<String> {
+    let entries = std::fs::read_dir(format!("/proc/{}/fd", server.pid())).unwrap();
+    let targets = entries.filter_map(|entry| std::fs::read_link(entry.ok()?.path()).ok());
+    let names = targets.map(|target| target.to_string_lossy().into_owned());
+    names.filter(|name| name.contains("/large")).collect()
+}
+
+#[test]
+fn a_file_asked_for_today_takes_the_place_of_one_of_yesterday_and_deleted_ones_are_given_up() {
+    let tree = large_files(300);
+    let server = Server::start(&tree, &[]);
+    rest(&server, "/large299");
+    for n in 0..300 {
+        assert_eq!(server.connect().get(&format!("/large{n}")).status, 200, "large{n}");
+    }
+    let open = open_files(&server);
+    assert!(open.len() <= 256 && open.iter().any(|name| name.ends_with("/large299")), "{}", open.len());
+    for n in 0..300 {
+        std::fs::remove_file(tree.www().join(format!("large{n}"))).unwrap();
+    }
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while !open_files(&server).is_empty() {
+        assert!(Instant::now() < deadline, "{} are still open", open_files(&server).len());
+        std::thread::sleep(Duration::from_millis(100));
+    }
 }
 
 #[test]

@@ -116,7 +116,7 @@ fn no_two_responses_share_a_boundary() {
 
 #[test]
 fn a_file_on_disk_is_sent_from_its_descriptor() {
-    let source = Arc::new(std::fs::File::open("/dev/null").unwrap());
+    let source = Arc::new(std::fs::File::open("/dev/null").unwrap().into());
     let request = request("GET", "/hello.txt", &[("Range", "bytes=5-8")]);
     let response = respond(&request, hello().0, Content::File(Arc::clone(&source))).unwrap();
     let Body::File(file, range) = response.body else { panic!("{:?}", response.body) };
