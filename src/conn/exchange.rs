@@ -49,8 +49,8 @@ enum Decision {
     Respond(Decided),
     /// A script does.
     Run(Run),
-    /// Nobody yet: ask again in a moment, or say this.
-    Later(Rejection),
+    /// Nobody yet: ask again in a moment.
+    Later,
 }
 
 /// A decided response, and what goes with it.
@@ -82,8 +82,9 @@ impl From<Response> for Decision {
 }
 
 /// Answers one complete request.
-pub fn answer(conn: &mut Connection, request: &Request<'_>, desk: &mut Desk) -> Outcome {
-    serve(conn, request, None, desk)
+/// `may_wait`: it may be put off for what is short just now.
+pub fn answer(conn: &mut Connection, request: &Request<'_>, may_wait: bool, desk: &mut Desk) -> Outcome {
+    serve(conn, request, may_wait, None, desk)
 }
 
 /// Answers `errand` as if its client had asked with `head`: its script wants that.
@@ -97,20 +98,22 @@ pub fn redirect(conn: &mut Connection, head: &[u8], errand: (Errand, u8), desk: 
         return fail(conn, &errand, &rejection, desk);
     };
     let origin = Origin { record: errand.record, redirects };
-    serve(conn, &request, Some(origin), desk).into_step(conn)
+    // A script's redirect has no request to come back with.
+    serve(conn, &request, false, Some(origin), desk).into_step(conn)
 }
 
-fn serve(conn: &mut Connection, request: &Request<'_>, origin: Option<Origin>, desk: &mut Desk) -> Outcome {
+fn serve(
+    conn: &mut Connection,
+    request: &Request<'_>,
+    may_wait: bool,
+    origin: Option<Origin>,
+    desk: &mut Desk,
+) -> Outcome {
     let local = desk.site.config.vhost.then(|| local_address(conn));
     let vhost = local.map(|local| vhost::directory(request, local.ip()));
-    let decided = match decide(conn, request, vhost.as_deref(), desk) {
-        // A script's redirect has no request to come back with: it is told to try later.
-        Decision::Later(busy) if origin.is_some() => {
-            let policy = desk.site.policy(vhost.as_deref(), desk.now.wall);
-            Decided { response: refusal_page(&busy, request, &policy), user: None, pacer: None }
-        }
+    let decided = match decide(conn, request, vhost.as_deref(), may_wait, desk) {
         Decision::Respond(decided) => decided,
-        Decision::Later(_) => return Outcome::Later,
+        Decision::Later => return Outcome::Later,
         Decision::Run(run) => return dispatch(conn, (request, vhost.as_deref()), (run, origin), desk),
     };
     let peer = Arc::clone(&conn.peer_text);
@@ -160,7 +163,13 @@ fn local_address(conn: &Connection) -> SocketAddr {
 }
 
 /// resolve → respond. Nothing of the client is touched.
-fn decide(conn: &Connection, request: &Request<'_>, vhost: Option<&str>, desk: &Desk) -> Decision {
+fn decide(
+    conn: &Connection,
+    request: &Request<'_>,
+    vhost: Option<&str>,
+    may_wait: bool,
+    desk: &Desk,
+) -> Decision {
     #[cfg(debug_assertions)]
     super::mishap::happen_at(request.target);
     let site = &*desk.site;
@@ -174,7 +183,7 @@ fn decide(conn: &Connection, request: &Request<'_>, vhost: Option<&str>, desk: &
     let question = Question { request, vhost, inquiry: &desk.inquiry, slow: &*desk.slow };
     let found = match site.resolver.resolve(&question) {
         Ok(found) => found,
-        Err(denied) if denied.later => return Decision::Later(denied.rejection),
+        Err(denied) if denied.later && may_wait => return Decision::Later,
         Err(denied) => {
             note(conn, request, &denied);
             let mut response = refusal_page(&denied.rejection, request, &policy);

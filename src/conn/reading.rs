@@ -17,15 +17,17 @@ pub struct Reading {
     first_byte: Option<Instant>,
     /// The request at hand is whole and waits for its turn to be answered.
     paused: bool,
+    /// Since when it does.
+    waits_since: Option<Instant>,
 }
 
-/// How long a request waits that nobody has time to decide.
+/// How long a request waits until it is tried again that cannot be decided just now.
 const PAUSE: Duration = Duration::from_millis(20);
 
 impl Reading {
     /// Nothing has arrived yet.
     pub fn first() -> Reading {
-        Reading { first_byte: None, paused: false }
+        Reading { first_byte: None, paused: false, waits_since: None }
     }
 
     /// Reads and answers until the client has nothing more to say.
@@ -44,12 +46,14 @@ impl Reading {
                     Ok(Parsed::Partial) => {}
                     Ok(Parsed::Complete(request, len)) => {
                         conn.is_heard = wake != Wake::Hangup && input.is_drained_behind(len);
-                        let outcome = exchange::answer(conn, &request, desk);
+                        let longest = desk.site.config.timeouts.head;
+                        let may_wait = self.waits_since.is_none_or(|since| since.elapsed() < longest);
+                        let outcome = exchange::answer(conn, &request, may_wait, desk);
                         if matches!(outcome, exchange::Outcome::Later) {
                             break self.pause();
                         }
                         input.consume(len);
-                        self.first_byte = None;
+                        (self.first_byte, self.waits_since) = (None, None);
                         conn.served += 1;
                         share.spend_request();
                         match outcome {
@@ -91,8 +95,10 @@ impl Reading {
     }
 
     fn pause(mut self) -> Step {
+        let now = Instant::now();
         self.paused = true;
-        Step::Wait(Phase::Reading(self), Wait { on: On::Time, until: Instant::now() + PAUSE })
+        self.waits_since.get_or_insert(now);
+        Step::Wait(Phase::Reading(self), Wait { on: On::Time, until: now + PAUSE })
     }
 
     /// Nothing more to read for now.

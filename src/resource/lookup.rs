@@ -387,10 +387,12 @@ pub(super) fn io_denied(errno: Errno) -> Denied {
         Errno::EACCES | Errno::EPERM => {
             (Rejection::new(403, "This server may not read {url}."), "could not be opened: permission denied")
         }
-        shortage if is_shortage(shortage) => (
-            Rejection::new(503, "This server is out of descriptors just now; please try again."),
-            "could not be opened: out of descriptors or memory",
-        ),
+        shortage if is_shortage(shortage) => {
+            let page = "This server is out of descriptors just now; please try again.";
+            let note = "could not be opened: out of descriptors or memory";
+            let denied = Denied::noted(Rejection::new(503, page), Severity::Error, note);
+            return Denied { later: true, ..denied };
+        }
         _ => (Rejection::new(500, "{url} could not be read."), "could not be read"),
     };
     Denied::noted(rejection, Severity::Error, note)

@@ -122,7 +122,8 @@ pub struct Denied {
     pub challenge: Option<String>,
     /// Who asked, when credentials were right and it was refused all the same.
     pub user: Option<Box<[u8]>>,
-    /// Not refused for good: all who may compute password hashes are at it. Ask again in a moment.
+    /// Not refused for good: descriptors are short, or all who may compute password hashes are at it. Ask
+    /// again in a moment.
     pub later: bool,
 }
 
