@@ -118,6 +118,26 @@ pub fn start(config: &Arc<Config>, reread: &[PathBuf]) -> Result<Option<Running>
     }
 }
 
+/// Goes where a server of this configuration would be when it serves, and becomes whom it would be, as far as
+/// we may: for a process that looks at files with its eyes, and ends.
+///
+/// # Errors
+///
+/// The first step that fails.
+pub(crate) fn go_where_it_would_serve(config: &Config) -> Result<(), Failure> {
+    let privileges = Privileges::of_process(&config.user)?;
+    if let Some(dir) = &config.dir {
+        enter("chdir", dir, "-d")?;
+    }
+    if config.chroot {
+        change_root()?;
+    }
+    if let Some(dir) = &config.data_dir {
+        enter("data_dir chdir", dir, "-dd")?;
+    }
+    privileges.give_up().map(drop)
+}
+
 /// What must be done while the operator's directory, root and user are in force.
 fn prepare(config: &Config) -> Result<Prepared, Failure> {
     let inherited = systemd::listeners().map_err(|error| {

@@ -19,81 +19,95 @@ use crate::throttle::Throttles;
 /// Every problem, a line each.
 pub fn check(invocation: &Invocation) -> Result<String, String> {
     let config = &invocation.config;
-    let mut problems = Vec::new();
-    problems.extend(
-        names::addresses(config.host.as_deref(), config.port).err().map(|failure| failure.to_string()),
-    );
-    problems.extend(Privileges::of_process(&config.user).err().map(|failure| failure.to_string()));
-    problems.extend(directories(config));
-    problems.extend(throttles(config));
-    problems.extend(log_file(config));
-    problems.extend(config.pid_file.as_deref().and_then(|path| pid_file(&served(config).join(path))));
-    if !problems.is_empty() {
-        return Err(problems.join("\n"));
+    let mut found: Vec<Problem> = Vec::new();
+    let host = names::addresses(config.host.as_deref(), config.port).err();
+    found.extend(host.map(|failure| ("host", failure.to_string())));
+    let user = Privileges::of_process(&config.user).err();
+    found.extend(user.map(|failure| ("user", failure.to_string())));
+    found.extend(directories(config));
+    found.extend(throttle_file(config));
+    found.extend(log_file(config));
+    found.extend(config.pid_file.as_deref().and_then(|path| pid_file(&served(config).join(path))));
+    let placed = |(option, text)| format!("{}: {text}", invocation.origins.of(option));
+    let mut lines: Vec<String> = found.into_iter().map(placed).collect();
+    lines.extend(throttle_rules(config));
+    let is_sound = lines.is_empty();
+    lines.extend(invocation.warnings.iter().map(|warning| format!("warning: {warning}")));
+    match is_sound {
+        true => Ok(lines.iter().map(|line| line.clone() + "\n").collect::<String>() + SOUND),
+        false => Err(lines.join("\n")),
     }
-    let warnings = invocation.warnings.iter().map(|warning| format!("warning: {warning}\n"));
-    Ok(warnings.chain(["the configuration is sound\n".to_owned()]).collect())
 }
+
+/// What is wrong, and the option that says so; where that was written comes before it.
+type Problem = (&'static str, String);
+
+const SOUND: &str = "the configuration is sound\n";
 
 /// The directory that `-d` leads to.
 fn served(config: &Config) -> PathBuf {
     config.dir.clone().unwrap_or_else(|| PathBuf::from("."))
 }
 
-fn directories(config: &Config) -> Vec<String> {
+fn directories(config: &Config) -> Vec<Problem> {
     let served = served(config);
-    let mut problems: Vec<String> = directory("dir", &served).into_iter().collect();
+    let mut problems: Vec<Problem> = directory("dir", &served).into_iter().collect();
     if let (Some(data), true) = (&config.data_dir, problems.is_empty()) {
         // In a new root every path begins there.
         let inside = if config.chroot { data.strip_prefix("/").unwrap_or(data) } else { data };
         problems.extend(directory("data_dir", &served.join(inside)));
     }
     if config.chroot && !geteuid().is_root() {
-        problems.push("chroot: only root can do that".into());
+        problems.push(("chroot", "chroot: only root can do that".into()));
     }
     problems
 }
 
-fn directory(option: &str, path: &Path) -> Option<String> {
-    let shown = path.display();
-    match fs::metadata(path) {
-        Err(error) => Some(format!("{option}: {shown} - {}", reason(&error))),
-        Ok(meta) if !meta.is_dir() => Some(format!("{option}: {shown} - Not a directory")),
-        Ok(_) => access(path, AccessFlags::X_OK)
-            .err()
-            .map(|errno| format!("{option}: {shown} - {}", reason(&errno.into()))),
+fn directory(option: &'static str, path: &Path) -> Option<Problem> {
+    let why = match fs::metadata(path) {
+        Err(error) => reason(&error),
+        Ok(meta) if !meta.is_dir() => "Not a directory".into(),
+        Ok(_) => reason(&access(path, AccessFlags::X_OK).err()?.into()),
+    };
+    Some((option, format!("{option}: {} - {why}", path.display())))
+}
+
+fn throttle_file(config: &Config) -> Option<Problem> {
+    let path = config.throttle_file.as_deref()?;
+    let error = fs::File::open(path).err()?;
+    Some(("throttles", format!("throttles: {} - {}", path.display(), reason(&error))))
+}
+
+/// What is wrong in the throttle file, whose lines these name.
+fn throttle_rules(config: &Config) -> Vec<String> {
+    match config.throttle_file.as_deref().map(Throttles::load) {
+        Some(Ok((_, problems))) => problems.iter().map(ToString::to_string).collect(),
+        Some(Err(_)) | None => Vec::new(),
     }
 }
 
-fn throttles(config: &Config) -> Vec<String> {
-    match config.throttle_file.as_deref().map(|path| (path, Throttles::load(path))) {
-        None => Vec::new(),
-        Some((path, Err(error))) => vec![format!("throttles: {} - {}", path.display(), reason(&error))],
-        Some((_, Ok((_, problems)))) => problems.iter().map(ToString::to_string).collect(),
-    }
-}
-
-fn log_file(config: &Config) -> Option<String> {
+fn log_file(config: &Config) -> Option<Problem> {
     let LogTarget::File(path) = &config.log else { return None };
     if crate::log::access::is_standard_stream(path) {
         return None;
     }
     if geteuid().is_root() && path.is_symlink() {
-        return Some(format!("logfile: {} - root follows no symbolic link to its log", path.display()));
+        let text = format!("logfile: {} - root follows no symbolic link to its log", path.display());
+        return Some(("logfile", text));
     }
     appendable("logfile", path)
 }
 
-fn pid_file(path: &Path) -> Option<String> {
+fn pid_file(path: &Path) -> Option<Problem> {
     if path.is_symlink() {
-        return Some(format!("pidfile: {} - must not be a symbolic link", path.display()));
+        return Some(("pidfile", format!("pidfile: {} - must not be a symbolic link", path.display())));
     }
     appendable("pidfile", path)
 }
 
 /// The file can be written, or else created.
-fn appendable(option: &str, path: &Path) -> Option<String> {
-    let said = |why: &str| Some(format!("{option}: {} - {why}", path.display()));
+fn appendable(option: &'static str, path: &Path) -> Option<Problem> {
+    let said = |why: &str| Some((option, format!("{option}: {} - {why}", path.display())));
     if path.is_dir() {
         return said("Is a directory");
     }

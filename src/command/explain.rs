@@ -1,7 +1,7 @@
 //! `--explain URL`: walks the mapping of one URL, and tells each decision: the answer to "why 403?".
 //!
 //! It is the server's own look-up that tells ([`Resolver::look_up`]), run where the server would run
-//! it, so what is said here is what would happen. Nothing is served, and no user is changed.
+//! it and as whom, so what is said here is what would happen. Nothing is served.
 
 use std::fmt::Write;
 use std::net::{IpAddr, Ipv4Addr};
@@ -9,7 +9,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::boot::load_throttles;
+use crate::boot::{go_where_it_would_serve, load_throttles};
 use crate::config::Config;
 use crate::request::head::{self, Refused};
 use crate::request::{Parsed, Request};
@@ -17,20 +17,23 @@ use crate::resource::beneath::Root;
 use crate::resource::watch::Inquiry;
 use crate::resource::{Denied, Found, Question, Resolver, Resource, vhost};
 use crate::sys::reason;
+use crate::throttle::{Each, Throttles};
 
 /// What would become of a GET for `url`: a target (`/a/b?c`), or a whole `http://host/…`.
 ///
 /// # Errors
-/// What keeps the answer from being found: a directory or a throttle file that cannot be read.
+/// What keeps the answer from being found: a directory or a throttle file that cannot be read, or a new
+/// root that only root can enter.
 pub fn explain(config: Config, url: &str) -> Result<String, String> {
-    let mut told = String::new();
     let throttles = load_throttles(&config).map_err(|failure| failure.to_string())?;
-    let directory = served(&config);
-    let here = directory.canonicalize().map_err(|error| format!("{}: {error}", directory.display()))?;
-    let top: &[u8] = if config.chroot { b"/" } else { here.as_os_str().as_bytes() };
+    let shown = served(&config).canonicalize().unwrap_or_else(|_| served(&config));
+    go_where_it_would_serve(&config).map_err(|failure| failure.to_string())?;
+    let failed = |error: std::io::Error| format!("{}: {}", shown.display(), reason(&error));
+    let here = std::env::current_dir().map_err(failed)?;
     let root =
-        Root::open(&here, top).map_err(|errno| format!("{}: {}", here.display(), reason(&errno.into())))?;
-    say(&mut told, format_args!("the tree is {}", here.display()));
+        Root::open(Path::new("."), here.as_os_str().as_bytes()).map_err(|errno| failed(errno.into()))?;
+    let mut told = String::new();
+    say(&mut told, format_args!("the tree is {}", shown.display()));
     let config = Arc::new(config);
     let resolver = Resolver::new(Arc::new(root), Arc::clone(&config));
     let bytes = head_for(url);
@@ -49,20 +52,28 @@ pub fn explain(config: Config, url: &str) -> Result<String, String> {
     }
     let inquiry = Inquiry::default();
     let question = Question { request: &request, vhost: host.as_deref(), inquiry: &inquiry, slow: &|| {} };
-    let outcome = resolver.look_up(&question, &mut |step| say(&mut told, step));
-    match outcome {
-        Ok(found) => {
-            for rule in throttles.rules().iter().filter(|rule| rule.pattern.matches(&found.name)) {
-                say(
-                    &mut told,
-                    format_args!("throttled to {} bytes a second by {}", rule.max, rule.pattern.as_str()),
-                );
-            }
-            conclude(&mut told, &request, &found);
-        }
+    match resolver.look_up(&question, &mut |step| say(&mut told, step)) {
+        Ok(found) if throttle(&mut told, &throttles, &found) => conclude(&mut told, &request, &found),
+        Ok(_) => say(&mut told, format_args!("503: the throttle lets nothing through")),
         Err(denied) => refuse(&mut told, url, &denied),
     }
     Ok(told)
+}
+
+/// Tells of the throttle's rules for what was found; false where one lets nothing be sent.
+fn throttle(told: &mut String, throttles: &Throttles, found: &Found) -> bool {
+    let mut is_open = true;
+    for rule in throttles.rules().iter().filter(|rule| rule.pattern.matches(&found.name)) {
+        let each = match rule.each {
+            Each::Rule => "",
+            Each::Address => " for each address",
+            Each::Connection => " for each connection",
+        };
+        let (max, pattern) = (rule.max, rule.pattern.as_str());
+        say(told, format_args!("throttled to {max} bytes a second{each} by {pattern}"));
+        is_open &= max > 0;
+    }
+    is_open
 }
 
 fn say(told: &mut String, line: std::fmt::Arguments<'_>) {

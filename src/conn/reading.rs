@@ -46,9 +46,7 @@ impl Reading {
                     Ok(Parsed::Partial) => {}
                     Ok(Parsed::Complete(request, len)) => {
                         conn.is_heard = wake != Wake::Hangup && input.is_drained_behind(len);
-                        let longest = desk.site.config.timeouts.head;
-                        let may_wait = self.waits_since.is_none_or(|since| since.elapsed() < longest);
-                        let outcome = exchange::answer(conn, &request, may_wait, desk);
+                        let outcome = exchange::answer(conn, &request, self.may_wait(desk), desk);
                         if matches!(outcome, exchange::Outcome::Later) {
                             break self.pause();
                         }
@@ -92,6 +90,11 @@ impl Reading {
         conn.pending = input.finish();
         desk.input = input;
         step
+    }
+
+    /// May the request at hand be put off?
+    fn may_wait(&self, desk: &Desk) -> bool {
+        self.waits_since.is_none_or(|since| since.elapsed() < desk.site.config.timeouts.head)
     }
 
     fn pause(mut self) -> Step {

@@ -29,13 +29,28 @@ fn every_problem_is_told_in_a_line_of_its_own() {
     let text = stderr(&output);
     for part in [
         "no.such.example - Name or service not known",
-        "dir: /nonexistent/www - No such file or directory",
+        "-d: dir: /nonexistent/www - No such file or directory",
         &format!("{throttles}:3 - **.png many"),
         "logfile: /nonexistent/log - No such file or directory",
     ] {
         assert_eq!(text.lines().filter(|line| line.contains(part)).count(), 1, "{part:?} in {text}");
     }
     assert_eq!(text.lines().count(), 4, "{text}");
+}
+
+#[test]
+fn a_problem_is_told_with_its_file_and_line_and_warnings_beside_it() {
+    let tree = Tree::new();
+    let conf = tree.beside("conf", "localpat=x\nlogfile=/nonexistent/x\n\npidfile=/nonexistent/p\n");
+    let conf = conf.to_str().unwrap();
+    let output = check(&["-C", conf, "-d", tree.www().to_str().unwrap()]);
+    assert_eq!(output.status.code(), Some(1));
+    let lines = [
+        format!("{conf}:2: logfile: /nonexistent/x - No such file or directory"),
+        format!("{conf}:4: pidfile: /nonexistent/p - No such file or directory"),
+        format!("warning: {conf}:1: localpat has no effect without urlpat"),
+    ];
+    assert_eq!(stderr(&output), lines.join("\n") + "\n");
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use crate::support::Tree;
+use crate::support::{Server, Tree, is_root};
 
 fn explained(tree: &Tree, flags: &[&str], url: &str) -> String {
     let mut command = Command::new(env!("CARGO_BIN_EXE_thttpd"));
@@ -45,5 +45,46 @@ fn each_decision_on_the_way_is_told() {
         for part in *parts {
             assert!(text.contains(part), "{url}: no {part:?} in\n{text}");
         }
+    }
+}
+
+#[test]
+fn a_throttle_is_told_with_whom_it_is_for_and_one_that_is_shut_with_its_503() {
+    let tree = Tree::new();
+    tree.file("each/a.txt", "x");
+    tree.file("shut/a.txt", "x");
+    let throttles = tree.beside("throttles", "each/** per-address 20000\nshut/** 0\n");
+    let flags = ["-t", throttles.to_str().unwrap()];
+    let text = explained(&tree, &flags, "/each/a.txt");
+    assert!(text.contains("throttled to 20000 bytes a second for each address by each/**\n200: "), "{text}");
+    let text = explained(&tree, &flags, "/shut/a.txt");
+    assert!(text.contains("throttled to 0 bytes a second by shut/**\n503: "), "{text}");
+}
+
+#[test]
+fn it_looks_with_the_eyes_of_the_server() {
+    if !is_root() {
+        return;
+    }
+    let tree = Tree::new();
+    tree.file("private/a.txt", "x");
+    tree.mode("private", 0o700);
+    tree.file("sub/j.txt", "x");
+    tree.link("/sub/j.txt", "in");
+    tree.link("/etc/hostname", "out");
+    tree.link("/sub/j.txt", "sub/in");
+    for (flags, url, status) in [
+        (&[][..], "/private/a.txt", "403: "),
+        (&["-u", "root"], "/private/a.txt", "200: "),
+        (&["-r"], "/in", "200: "),
+        (&["-r"], "/out", "404: "),
+        (&["-r", "-dd", "sub"], "/in", "200: "),
+        (&[], "/in", "403: "),
+    ] {
+        let text = explained(&tree, flags, url);
+        let last = text.lines().last().unwrap();
+        assert!(last.starts_with(status), "{flags:?} {url}: {text}");
+        let server = Server::start(&tree, flags);
+        assert!(last.starts_with(&server.connect().get(url).status.to_string()), "{flags:?} {url}: {text}");
     }
 }
