@@ -13,13 +13,16 @@ const ENCODINGS: [(&str, &str); 3] = [("Z", "compress"), ("gz", "gzip"), ("uu", 
 /// `mime_guess`'s types, one `extension type` to a line, in the order of the extensions (`build.rs`).
 const TYPES: &str = include_str!(concat!(env!("OUT_DIR"), "/types.txt"));
 
-/// Types that thttpd knows and `mime_guess` does not; without them an object file would be shown as text.
-const THTTPDS: [(&str, &str); 8] = [
+/// thttpd's types that count before `mime_guess`'s: those that it does not know, without which an object file
+/// would be shown as text, and those that it takes for something else, so that a text would be saved.
+const THTTPDS: [(&str, &str); 10] = [
     ("a", "application/octet-stream"),
+    ("asc", "text/plain"),
     ("iv", "application/x-inventor"),
     ("loc", "application/xml-loc"),
     ("mv", "video/x-sgi-movie"),
     ("o", "application/octet-stream"),
+    ("smi", "application/smil"),
     ("tsp", "application/dsptype"),
     ("vx", "video/x-rad-screenplay"),
     ("wsrc", "application/x-wais-source"),
@@ -55,7 +58,7 @@ fn split_extension(name: &[u8]) -> Option<(&[u8], &[u8])> {
 }
 
 fn type_of(extension: &[u8]) -> &'static str {
-    look_up(TYPES, &extension.to_ascii_lowercase()).or_else(|| find(&THTTPDS, extension)).unwrap_or(UNKNOWN)
+    find(&THTTPDS, extension).or_else(|| look_up(TYPES, &extension.to_ascii_lowercase())).unwrap_or(UNKNOWN)
 }
 
 /// The type that the line of `extension` has; found by halving the text, as a line says on which side of

@@ -5,12 +5,13 @@
 //! the file can be seen, and handed to chrono the way that needs no file, as `TZ`. thttpd has the
 //! C library remember the zone before its chroot, for the same reason.
 
-use std::ffi::OsString;
+use std::ffi::{CStr, OsString};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
 use chrono::{Local, Offset, TimeZone, Utc};
+use nix::libc;
 
 static INHERITED: OnceLock<Option<OsString>> = OnceLock::new();
 
@@ -35,6 +36,23 @@ pub fn fix() {
     if offsets() != Some(before) {
         set(&fixed_rule(before[0]));
     }
+}
+
+/// What the local zone calls itself at `unix` seconds since the epoch, such as `CEST`; none if that cannot be
+/// told. chrono knows its offset alone.
+pub fn name(unix: i64) -> Option<String> {
+    let unix: libc::time_t = unix;
+    // SAFETY: all-zero bytes are a value of each field of this plain structure, the pointer included.
+    let mut parts: libc::tm = unsafe { std::mem::zeroed() };
+    // SAFETY: both pointers are to values of the right kind, which live through the call; nobody changes the
+    // environment meanwhile (see `set`).
+    let told = unsafe { libc::localtime_r(&raw const unix, &raw mut parts) };
+    if told.is_null() || parts.tm_zone.is_null() {
+        return None;
+    }
+    // SAFETY: the C library has set it to a text that ends with a NUL and lives as long as the process.
+    let name = unsafe { CStr::from_ptr(parts.tm_zone) };
+    Some(name.to_string_lossy().into_owned()).filter(|name| !name.is_empty())
 }
 
 /// Local time minus UTC in seconds, in winter and in summer, as a fresh thread sees it. The thread has

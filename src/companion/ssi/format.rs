@@ -5,20 +5,31 @@ use std::time::SystemTime;
 
 use chrono::{DateTime, Local, TimeZone, Utc};
 
+use crate::sys::zone;
+
 /// thttpd's.
 pub const DEFAULT_TIME: &str = "%a %b %e %T %Z %Y";
 
 /// `time` in the local zone by a strftime(3) format, or by the default one if it is not [valid](is_valid).
 pub fn local(time: SystemTime, format: &str) -> String {
     let time = DateTime::<Local>::from(time);
-    written(&time, format).or_else(|| written(&time, DEFAULT_TIME)).unwrap_or_default()
+    let zone = zone::name(time.timestamp()).unwrap_or_else(|| time.offset().to_string());
+    let named = |format: &str| written(&time, &with_zone(format, &zone));
+    named(format).or_else(|| named(DEFAULT_TIME)).unwrap_or_default()
 }
 
 /// The same in UTC, which `%Z` calls GMT.
 pub fn gmt(time: SystemTime, format: &str) -> String {
     let time = DateTime::<Utc>::from(time);
-    let named = |format: &str| written(&time, &format.replace("%Z", "GMT"));
+    let named = |format: &str| written(&time, &with_zone(format, "GMT"));
     named(format).or_else(|| named(DEFAULT_TIME)).unwrap_or_default()
+}
+
+/// `format` with the zone's name in place of `%Z`, which chrono writes as a number.
+fn with_zone(format: &str, zone: &str) -> String {
+    // Behind `%%` a Z is a letter.
+    let parts: Vec<String> = format.split("%%").map(|part| part.replace("%Z", zone)).collect();
+    parts.join("%%")
 }
 
 /// Can a date be written by `format`? chrono panics over one that it does not know, and some that it
@@ -57,6 +68,9 @@ mod tests {
         let time = SystemTime::UNIX_EPOCH + Duration::from_secs(1_500_000_000);
         assert_eq!(gmt(time, DEFAULT_TIME), "Fri Jul 14 02:40:00 GMT 2017");
         assert_eq!(gmt(time, "%Y-%m-%d"), "2017-07-14");
+        assert_eq!(gmt(time, "%%Z %Z"), "%Z GMT");
+        let zone = local(time, "%Z");
+        assert!(zone.bytes().any(|b| b.is_ascii_alphabetic()) && zone.len() < 8, "{zone}");
     }
 
     #[test]
