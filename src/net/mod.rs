@@ -205,6 +205,8 @@ impl Server {
     pub fn replace_site(&self, site: Arc<Site>) {
         *self.floor.site.write().unwrap_or_else(PoisonError::into_inner) = site;
         self.floor.edition.fetch_add(1, Release);
+        // Who stands by would keep the old one, and all that it remembers, until it is needed.
+        self.floor.reserve.call_all();
         // Who waits for a request in a connection's own read does so under the old one, and no longer
         // than this, however coarse the kernel's ticks are.
         std::thread::sleep(5 * worker::PATIENCE);
@@ -217,7 +219,7 @@ impl Drop for Server {
         self.wait_empty(Duration::from_secs(1));
         self.floor.ended.store(true, Relaxed);
         self.floor.lot.end();
-        self.floor.reserve.dismiss();
+        self.floor.reserve.call_all();
         if let Some(timer) = self.timer.take() {
             let _ = timer.join();
         }

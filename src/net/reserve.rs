@@ -31,8 +31,9 @@ impl Reserve {
         }
     }
 
-    /// Takes a post, standing by until one is free; returns at once when `ended`.
-    pub fn come_forward(&self, ended: &AtomicBool) {
+    /// Takes a post, standing by until one is free; returns at once when `ended`. Whenever somebody
+    /// [calls](Reserve::call_all), whoever stands by does what is to be done by `when_called`.
+    pub fn come_forward(&self, ended: &AtomicBool, when_called: &mut dyn FnMut()) {
         if self.try_take() {
             return;
         }
@@ -40,7 +41,9 @@ impl Reserve {
         self.standing_by.fetch_add(1, SeqCst);
         // Looked at again after being counted: whoever frees a post from here on sees us, and calls.
         while !self.try_take() && !ended.load(SeqCst) {
-            guard = self.free.wait(guard).unwrap_or_else(PoisonError::into_inner);
+            drop(self.free.wait(guard).unwrap_or_else(PoisonError::into_inner));
+            when_called();
+            guard = self.guard();
         }
         self.standing_by.fetch_sub(1, SeqCst);
     }
@@ -63,8 +66,8 @@ impl Reserve {
         }
     }
 
-    /// Lets everybody go.
-    pub fn dismiss(&self) {
+    /// Wakes all who stand by: to see that all has ended, or that something is new.
+    pub fn call_all(&self) {
         drop(self.guard());
         self.free.notify_all();
     }

@@ -53,7 +53,7 @@ pub fn run(floor: &Arc<Floor>) {
     });
     let slow = Rc::clone(&worker);
     let mut desk = Desk::new(floor.site(), PATIENCE, Rc::new(move || slow.step_aside()));
-    floor.reserve.come_forward(&floor.ended);
+    floor.reserve.come_forward(&floor.ended, &mut || worker.keep_up(&mut desk));
     let mut vigil = Vigil::default();
     while !floor.ended.load(Relaxed) {
         worker.keep_up(&mut desk);
@@ -131,7 +131,7 @@ impl Worker {
             let Some(handed) = self.next_handed() else { break };
             self.serve(desk, handed);
         }
-        floor.reserve.come_forward(&floor.ended);
+        floor.reserve.come_forward(&floor.ended, &mut || self.keep_up(desk));
         self.aside.set(false);
     }
 
