@@ -76,3 +76,24 @@ impl Reserve {
         self.lock.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whoever_stands_by_hears_a_call_and_comes_forward_when_a_post_is_free() {
+        let (reserve, ended, called) = (Reserve::new(1), AtomicBool::new(false), AtomicBool::new(false));
+        reserve.come_forward(&ended, &mut || ());
+        std::thread::scope(|scope| {
+            let second = scope.spawn(|| reserve.come_forward(&ended, &mut || called.store(true, SeqCst)));
+            while !called.load(SeqCst) {
+                reserve.call_all();
+                std::thread::yield_now();
+            }
+            assert!(!second.is_finished(), "there is one post");
+            reserve.step_aside();
+            second.join().unwrap();
+        });
+    }
+}

@@ -47,39 +47,6 @@ fn no_connection_is_served_by_the_old_configuration_however_long_it_has_been_idl
 }
 
 #[test]
-fn nothing_of_an_old_configuration_is_kept_by_workers_that_stand_by() {
-    let tree = Tree::new();
-    for n in 0..20 {
-        tree.file(&format!("large{n}"), vec![b'l'; 100_000]);
-    }
-    let server = start(&tree, "reload_on_hup workers=16", &[]);
-    let ask_for_all = || {
-        let mut client = server.connect();
-        for n in 0..20 {
-            assert_eq!(client.get(&format!("/large{n}")).status, 200);
-        }
-    };
-    ask_for_all();
-    let told = || read(&server.stderr).matches("configuration read again").count();
-    for round in 1..=4 {
-        server.signal(Signal::SIGHUP);
-        eventually("a word of it", || told() == round);
-        ask_for_all();
-    }
-    // Those at the front take over the last one when they next have something to do.
-    eventually("one tree is watched", || {
-        std::thread::scope(|scope| {
-            for _ in 0..4 {
-                scope.spawn(ask_for_all);
-            }
-        });
-        let open = fs::read_dir(format!("/proc/{}/fd", server.pid())).unwrap();
-        let names = open.filter_map(|entry| fs::read_link(entry.ok()?.path()).ok());
-        names.filter(|name| name.to_string_lossy().contains("inotify")).count() == 1
-    });
-}
-
-#[test]
 fn a_mistake_in_the_configuration_leaves_the_old_one_in_force() {
     let tree = Tree::new();
     tree.file("a.txt", "hello");
