@@ -41,6 +41,7 @@ pub fn fix() {
 /// What the local zone calls itself at `unix` seconds since the epoch, such as `CEST`; none if that cannot be
 /// told. chrono knows its offset alone.
 pub fn name(unix: i64) -> Option<String> {
+    #[allow(deprecated)] // for musl, libc says that it will change to what it is here
     let unix: libc::time_t = unix;
     // SAFETY: all-zero bytes are a value of each field of this plain structure, the pointer included.
     let mut parts: libc::tm = unsafe { std::mem::zeroed() };
