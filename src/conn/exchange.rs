@@ -24,6 +24,7 @@ use crate::request::{BodyLength, Method, Parsed, Rejection, Request, Version};
 use crate::resource::{Denied, Note, Question, Resource, Script, Severity, vhost};
 use crate::response::head::{Frame, write as write_head};
 use crate::response::{Body, Response, error, refuse as refusal_page, respond};
+use crate::sys::memory::Held;
 use crate::throttle::Pacer;
 
 /// Content up to this size is copied behind its head and leaves in the same plain `send`.
@@ -293,7 +294,8 @@ fn reply(
     desk.output.clear();
     write_head(&mut desk.output, &response, &frame);
     let body = if manner.method == Method::Head { Body::None } else { response.body };
-    let reply = Reply { head: desk.output.len(), body, pacer: manner.pacer, after: manner.after };
+    let (head, pacer, after) = (desk.output.len(), manner.pacer, manner.after);
+    let reply = Reply { head, body, held: response.held, pacer, after };
     reply.transmit(conn, &entry, manner.method, desk)
 }
 
@@ -302,6 +304,7 @@ struct Reply {
     /// Bytes of head.
     head: usize,
     body: Body,
+    held: Option<Held>,
     pacer: Option<Pacer>,
     after: After,
 }
@@ -344,6 +347,7 @@ impl Reply {
         }
         let mut outgoing = Outgoing::new(desk.output[sent..].to_vec());
         outgoing.push_body(body);
+        outgoing.held = self.held;
         let head_left = self.head.saturating_sub(sent) as u64;
         let content = sent.saturating_sub(self.head) as u64;
         let record = Record::of(entry, method.as_str());

@@ -9,6 +9,7 @@ use super::socket::{Progress, Socket};
 use crate::resource::Content;
 use crate::response::Body;
 use crate::sys::fd::OpenFile;
+use crate::sys::memory::Held;
 
 /// Bytes handed to the system in one call: enough to keep it rare, little enough to share a worker.
 const PIECE: u64 = 512 * 1024;
@@ -31,6 +32,8 @@ enum Segment {
 #[derive(Debug, Default)]
 pub struct Outgoing {
     segments: VecDeque<Segment>,
+    /// The memory of a large page among them.
+    pub held: Option<Held>,
 }
 
 impl Outgoing {

@@ -18,10 +18,14 @@ use super::{Policy, Response, SERVER, escape};
 use crate::log::MONTHS;
 use crate::request::Rejection;
 use crate::resource::Directory;
+use crate::sys::memory::FOR_PAGES;
 
 /// Entries and bytes after which a listing breaks off with a note: what one request may hold.
 const MOST_ENTRIES: usize = 100_000;
 const LARGEST_PAGE: usize = 16 * 1024 * 1024;
+
+/// Pages up to this size fit into a socket's buffer, and wait nowhere else for their reader.
+const SMALL: usize = 64 * 1024;
 
 /// Entries last changed longer ago than this many seconds show their year (182 days).
 const RECENT: i64 = 182 * 24 * 60 * 60;
@@ -40,7 +44,14 @@ pub fn page(directory: Directory, policy: &Policy<'_>) -> Result<Response, Rejec
     let content = listing.content().map_err(rejection)?;
     let title = [b"Index of /", &listing.url_path[..]].concat();
     let page = Page { title: &title, charset: policy.charset, style: STYLE }.render(&content, SERVER);
-    Ok(Response::page(200, format!("text/html; charset={}", policy.charset), page))
+    let held = match page.len() {
+        ..=SMALL => None,
+        len => Some(FOR_PAGES.hold(len).ok_or_else(|| {
+            Rejection::new(503, "Too many are reading long lists just now; please try again later.")
+        })?),
+    };
+    let response = Response::page(200, format!("text/html; charset={}", policy.charset), page);
+    Ok(Response { held, ..response })
 }
 
 fn rejection(errno: Errno) -> Rejection {

@@ -21,6 +21,7 @@ use std::time::SystemTime;
 use crate::request::{Method, Rejection, Request};
 use crate::resource::{Content, Representation, Resource};
 use crate::sys::fd::OpenFile;
+use crate::sys::memory::Held;
 
 pub mod conditional;
 pub mod error;
@@ -62,6 +63,8 @@ pub struct Response {
     pub body: Body,
     /// The connection ends after this response whatever the request asked.
     pub close: bool,
+    /// The memory of a large page, held until it is sent.
+    pub held: Option<Held>,
 }
 
 impl Response {
@@ -75,6 +78,7 @@ impl Response {
             fields: Vec::new(),
             body: Body::None,
             close: false,
+            held: None,
         }
     }
 

@@ -38,3 +38,32 @@ pub fn slow_reader(server: &Server, target: &str) -> Client {
     client.send(format!("GET {target} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"));
     client
 }
+
+#[test]
+fn long_lists_that_nobody_reads_do_not_fill_the_memory() {
+    let _alone = alone();
+    let tree = Tree::new();
+    for n in 0..5000 {
+        std::fs::write(tree.www().join(format!("{n}-{}", "x".repeat(240))), "").unwrap();
+    }
+    let server = Server::start(&tree, &[]);
+    let page = server.connect().get("/").body.len();
+    assert!(page > 2_000_000, "{page}");
+    let before = server.status_of_process("VmRSS");
+    let mut crowd: Vec<Client> = (0..60).map(|_| slow_reader(&server, "/")).collect();
+    let mut refused = 0;
+    for client in &mut crowd {
+        let mut start = [0; 12];
+        client.stream().read_exact(&mut start).unwrap();
+        match &start {
+            b"HTTP/1.1 200" => {}
+            b"HTTP/1.1 503" => refused += 1,
+            other => panic!("{}", other.escape_ascii()),
+        }
+    }
+    assert!((10..60).contains(&refused), "{refused}");
+    let grown = (server.status_of_process("VmRSS") - before) / 1024;
+    assert!(grown < 100, "{grown} MiB");
+    drop(crowd);
+    crate::support::eventually("room for another", || server.connect().get("/").status == 200);
+}
