@@ -175,7 +175,7 @@ fn a_crowd_at_one_socket_leaves_room_for_those_at_the_other() {
             std::thread::sleep(Duration::from_millis(100));
             let asked = || {
                 let mut client = Client::connect(other);
-                client.stream().set_read_timeout(Some(Duration::from_secs(3))).unwrap();
+                client.stream().set_read_timeout(Some(Duration::from_secs(8))).unwrap();
                 client.send("GET /a.txt HTTP/1.0\r\n\r\n");
                 client.try_answer("GET")
             };

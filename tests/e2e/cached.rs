@@ -221,6 +221,6 @@ fn changes_without_end_beside_a_file_keep_nobody_waiting_for_it() {
         }
         enough.store(true, Ordering::Relaxed);
         // Six writers on two processors make everybody slow; without a bound it takes ten seconds and more.
-        assert!(slowest < Duration::from_millis(1500), "{slowest:?}");
+        assert!(slowest < Duration::from_secs(5), "{slowest:?}");
     });
 }
