@@ -1,8 +1,8 @@
 //! Writes mime_guess's table down as one text, `types.txt`, which `src/resource/mime.rs` searches.
 //!
-//! As the crate has it in memory, each of its 1400 extensions takes a dozen words that the program
-//! has to relocate as it starts, and comparing them takes tables of Unicode's cases. As lines it is
-//! 75 KB less in a binary that is made to be small, and the types are the same ones.
+//! As the crate has it in memory, each of its 1400 extensions takes pointers that the program has to
+//! relocate as it starts, and comparing them takes tables of Unicode's cases. As lines it is 53 KB less
+//! in a binary that is made to be small, and the types are the same ones.
 
 use std::fmt::Write;
 use std::path::PathBuf;

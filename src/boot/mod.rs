@@ -129,12 +129,7 @@ pub(crate) fn go_where_it_would_serve(config: &Config) -> Result<(), Failure> {
     if let Some(dir) = &config.dir {
         enter("chdir", dir, "-d")?;
     }
-    if config.chroot {
-        change_root()?;
-    }
-    if let Some(dir) = &config.data_dir {
-        enter("data_dir chdir", dir, "-dd")?;
-    }
+    enter_root(config)?;
     privileges.give_up().map(drop)
 }
 
@@ -199,12 +194,7 @@ fn launch(config: &Arc<Config>, prepared: Prepared, reread: &[PathBuf]) -> Resul
     let Prepared { sockets, throttles, privileges, log, notify } = prepared;
     let pid_file = config.pid_file.as_deref().map(PidFile::create).transpose()?;
     raise_descriptor_limit()?;
-    if config.chroot {
-        change_root()?;
-    }
-    if let Some(dir) = &config.data_dir {
-        enter("data_dir chdir", dir, "-dd")?;
-    }
+    enter_root(config)?;
     // From the first connection on, a signal means what it will mean to the running server.
     let signals = Signals::block();
     let listeners = match sockets {
@@ -235,6 +225,17 @@ fn launch(config: &Arc<Config>, prepared: Prepared, reread: &[PathBuf]) -> Resul
     notify.ready(&summary);
     let children = site.cgi.as_ref().map(Cgi::children);
     Ok(Running { server, site, children, commands, pid_file, notify, summary })
+}
+
+/// From the directory of `-d` to where files are served from.
+fn enter_root(config: &Config) -> Result<(), Failure> {
+    if config.chroot {
+        change_root()?;
+    }
+    match &config.data_dir {
+        Some(dir) => enter("data_dir chdir", dir, "-dd"),
+        None => Ok(()),
+    }
 }
 
 fn change_root() -> Result<(), Failure> {

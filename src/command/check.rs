@@ -25,12 +25,13 @@ pub fn check(invocation: &Invocation) -> Result<String, String> {
     let user = Privileges::of_process(&config.user).err();
     found.extend(user.map(|failure| ("user", failure.to_string())));
     found.extend(directories(config));
-    found.extend(throttle_file(config));
+    let (unreadable, rules) = throttles(config);
+    found.extend(unreadable);
     found.extend(log_file(config));
     found.extend(config.pid_file.as_deref().and_then(|path| pid_file(&served(config).join(path))));
     let placed = |(option, text)| format!("{}: {text}", invocation.origins.of(option));
     let mut lines: Vec<String> = found.into_iter().map(placed).collect();
-    lines.extend(throttle_rules(config));
+    lines.extend(rules);
     let is_sound = lines.is_empty();
     lines.extend(invocation.warnings.iter().map(|warning| format!("warning: {warning}")));
     match is_sound {
@@ -72,17 +73,14 @@ fn directory(option: &'static str, path: &Path) -> Option<Problem> {
     Some((option, format!("{option}: {} - {why}", path.display())))
 }
 
-fn throttle_file(config: &Config) -> Option<Problem> {
-    let path = config.throttle_file.as_deref()?;
-    let error = fs::File::open(path).err()?;
-    Some(("throttles", format!("throttles: {} - {}", path.display(), reason(&error))))
-}
-
-/// What is wrong in the throttle file, whose lines these name.
-fn throttle_rules(config: &Config) -> Vec<String> {
-    match config.throttle_file.as_deref().map(Throttles::load) {
-        Some(Ok((_, problems))) => problems.iter().map(ToString::to_string).collect(),
-        Some(Err(_)) | None => Vec::new(),
+/// Why the throttle file cannot be read, or what is wrong in it: those lines name it themselves.
+fn throttles(config: &Config) -> (Option<Problem>, Vec<String>) {
+    match config.throttle_file.as_deref().map(|path| (path, Throttles::load(path))) {
+        None => (None, Vec::new()),
+        Some((path, Err(error))) => {
+            (Some(("throttles", format!("throttles: {} - {}", path.display(), reason(&error)))), Vec::new())
+        }
+        Some((_, Ok((_, problems)))) => (None, problems.iter().map(ToString::to_string).collect()),
     }
 }
 

@@ -19,7 +19,7 @@ use crate::throttle::Pacer;
 const MOST_REDIRECTS: u8 = 10;
 
 /// Fields of a request that do not go with it to where a script redirects it: its content has been
-/// read (RFC 3875 §6.2.2 is silent; the redirected request is a GET).
+/// read (RFC 3875 §6.2.2 is silent; the redirected request is a GET), and its host is written anew.
 const NOT_REDIRECTED: [&str; 5] = ["Content-Length", "Content-Type", "Expect", "Host", "Transfer-Encoding"];
 
 /// See the module.

@@ -56,7 +56,6 @@ pub fn run(floor: &Arc<Floor>) {
     floor.reserve.come_forward(&floor.ended, &mut || worker.keep_up(&mut desk));
     let mut vigil = Vigil::default();
     while !floor.ended.load(Relaxed) {
-        worker.keep_up(&mut desk);
         worker.round(&mut desk, &mut vigil);
         floor.heartbeat.fetch_add(1, Relaxed);
     }

@@ -44,11 +44,15 @@ impl<'b> Fields<'b> {
         Some(whole)
     }
 
+    /// The members of the list field `name`, from all its lines; empty ones are none (RFC 9110 §5.6.1).
+    pub fn members<'s>(&'s self, name: &'s str) -> impl Iterator<Item = &'b [u8]> + 's {
+        let members = self.all(name).flat_map(|value| value.split(|&b| b == b',')).map(<[u8]>::trim_ascii);
+        members.filter(|member| !member.is_empty())
+    }
+
     /// Does the list field `name` hold `token`, compared without case?
     pub fn has_token(&self, name: &str, token: &str) -> bool {
-        self.all(name)
-            .flat_map(|value| value.split(|&b| b == b','))
-            .any(|one| one.trim_ascii().eq_ignore_ascii_case(token.as_bytes()))
+        self.members(name).any(|member| member.eq_ignore_ascii_case(token.as_bytes()))
     }
 
     /// Number of lines.

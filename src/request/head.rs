@@ -249,8 +249,7 @@ fn assemble<'b>(line: RequestLine<'b>, fields: Fields<'b>) -> Result<Request<'b>
 /// Does the client wait for a nod? Whatever else it expects, it does not get (RFC 9110 §10.1.1).
 fn expects_nod(fields: &Fields<'_>) -> Result<bool, Rejection> {
     let mut nod = false;
-    let members = fields.all("Expect").flat_map(|value| value.split(|&b| b == b',')).map(<[u8]>::trim_ascii);
-    for member in members.filter(|member| !member.is_empty()) {
+    for member in fields.members("Expect") {
         if !member.eq_ignore_ascii_case(b"100-continue") {
             return Err(Rejection::fatal(417, "This server knows no expectation but 100-continue."));
         }

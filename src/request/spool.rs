@@ -67,7 +67,7 @@ impl Spool {
     pub fn goes_to_disk(&self, n: usize) -> bool {
         match &self.held {
             Held::Memory(bytes) => bytes.len() + n > IN_MEMORY,
-            Held::File(..) => true,
+            Held::File(_) => true,
         }
     }
 
@@ -162,7 +162,7 @@ mod tests {
     fn small_content_stays_in_memory_and_the_file_has_no_name() {
         assert!(matches!(spooled(&[0; IN_MEMORY], 999).held, Held::Memory(_)));
         let large = spooled(&[0; IN_MEMORY + 1], 999);
-        assert!(matches!(large.held, Held::File(..)));
+        assert!(matches!(large.held, Held::File(_)));
         assert!(large.goes_to_disk(0) && !spooled(&[0; 9], 999).goes_to_disk(9));
         assert!(spooled(&[0; IN_MEMORY], 999).goes_to_disk(1));
         assert_eq!(large.into_file().unwrap().metadata().unwrap().nlink(), 0);

@@ -37,9 +37,7 @@ pub fn parse(target: &[u8], method: Method) -> Result<Target<'_>, Rejection> {
         // What it names (CONNECT: a host and port) is not ours to judge: it is answered 501.
         return Ok(Target { authority: None, path: Cow::Borrowed(b""), query: None, asterisk: false });
     }
-    if let Some(rest) = strip_scheme(target, b"http://") {
-        let end = rest.iter().position(|&b| b == b'/' || b == b'?').unwrap_or(rest.len());
-        let (authority, path) = rest.split_at(end);
+    if let Some((authority, path)) = split_absolute(target) {
         if authority.is_empty() {
             return Err(Rejection::malformed("The request target names no host."));
         }
@@ -62,10 +60,17 @@ fn strip_scheme<'b>(target: &'b [u8], scheme: &[u8]) -> Option<&'b [u8]> {
 /// The authority of a sound target, if it has one, and its path and query: what the target is in origin
 /// form (RFC 9112 §3.2.1).
 pub fn origin_form(target: &[u8]) -> (Option<&[u8]>, &[u8]) {
-    let Some(rest) = strip_scheme(target, b"http://") else { return (None, target) };
-    let end = rest.iter().position(|&b| b == b'/' || b == b'?').unwrap_or(rest.len());
-    let path = if end == rest.len() { b"/" } else { &rest[end..] };
-    (Some(&rest[..end]), path)
+    match split_absolute(target) {
+        None => (None, target),
+        Some((authority, b"")) => (Some(authority), b"/"),
+        Some((authority, path)) => (Some(authority), path),
+    }
+}
+
+/// `http://AUTHORITY/path?query` → authority, and what follows it.
+fn split_absolute(target: &[u8]) -> Option<(&[u8], &[u8])> {
+    let rest = strip_scheme(target, b"http://")?;
+    Some(rest.split_at(rest.iter().position(|&b| b == b'/' || b == b'?').unwrap_or(rest.len())))
 }
 
 fn origin<'b>(authority: Option<&'b [u8]>, raw: &'b [u8]) -> Result<Target<'b>, Rejection> {

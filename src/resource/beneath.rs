@@ -14,6 +14,8 @@ use nix::errno::Errno;
 use nix::fcntl::{AtFlags, OFlag, OpenHow, ResolveFlag, openat, openat2};
 use nix::sys::stat::{FileStat, Mode, fstat, fstatat};
 
+use super::path::without_links;
+
 /// How often `openat2` is asked again when a rename elsewhere got in its way (EAGAIN).
 const TRIES: usize = 4;
 
@@ -33,7 +35,7 @@ pub struct Root {
 pub enum Links {
     /// Any link on the way is an error (ELOOP): the name was expanded before.
     Refuse,
-    /// Followed as long as they stay inside (refused where the kernel lacks `openat2`).
+    /// Followed as long as they stay inside, absolute ones too.
     Within,
     /// Followed wherever they lead (`-nos`).
     Follow,
@@ -82,12 +84,12 @@ impl Root {
     /// # Errors
     /// As the system call; ELOOP or EXDEV where a link is refused.
     pub fn stat_beneath(&self, name: &[u8], links: Links) -> nix::Result<FileStat> {
-        let links = match links {
+        let (flags, name) = (OFlag::O_PATH | OFlag::O_CLOEXEC, or_dot(name));
+        fstat(match links {
             Links::Follow => return self.stat(name, Links::Follow),
-            Links::Refuse => ResolveFlag::RESOLVE_NO_SYMLINKS,
-            Links::Within => ResolveFlag::RESOLVE_NO_MAGICLINKS,
-        };
-        fstat(self.open_beneath(or_dot(name), OFlag::O_PATH | OFlag::O_CLOEXEC, links)?)
+            Links::Refuse => self.open_beneath(name, flags, ResolveFlag::RESOLVE_NO_SYMLINKS)?,
+            Links::Within => self.open_within(name, flags)?,
+        })
     }
 
     /// Target of a symbolic link; EINVAL when `name` is none.
@@ -110,9 +112,19 @@ impl Root {
         let fd = match links {
             Links::Follow => openat(&self.dir, name, flags, Mode::empty())?,
             Links::Refuse => self.open_beneath(name, flags, ResolveFlag::RESOLVE_NO_SYMLINKS)?,
-            Links::Within => self.open_beneath(name, flags, ResolveFlag::RESOLVE_NO_MAGICLINKS)?,
+            Links::Within => self.open_within(name, flags)?,
         };
         Ok(File::from(fd))
+    }
+
+    /// To the kernel an absolute link leads out of the tree, even one that leads back into it, and without
+    /// `openat2` it follows none: such names are expanded first.
+    fn open_within(&self, name: &[u8], flags: OFlag) -> nix::Result<OwnedFd> {
+        let opened = self.open_beneath(name, flags, ResolveFlag::RESOLVE_NO_MAGICLINKS);
+        if self.has_openat2.load(Relaxed) && opened.as_ref().err() != Some(&Errno::EXDEV) {
+            return opened;
+        }
+        self.open_beneath(or_dot(&without_links(self, name)?), flags, ResolveFlag::RESOLVE_NO_SYMLINKS)
     }
 
     fn open_beneath(&self, name: &[u8], flags: OFlag, links: ResolveFlag) -> nix::Result<OwnedFd> {
@@ -177,6 +189,28 @@ mod tests {
             assert!(root.open_read(b"dirlink/a.txt", Links::Refuse).is_err());
             assert_eq!(root.open_read(b"../etc", Links::Refuse).err(), Some(Errno::EXDEV));
             assert_eq!(root.open_read(b"sub/none", Links::Refuse).err(), Some(Errno::ENOENT));
+        }
+    }
+
+    #[test]
+    fn both_ways_of_opening_follow_links_within_the_tree_and_none_out_of_it() {
+        let tree = TempTree::new();
+        tree.file("sub/a.txt", "a");
+        symlink("../sub/a.txt", tree.path().join("sub/relative")).expect("link");
+        symlink(tree.path().join("sub"), tree.path().join("absolute")).expect("link");
+        symlink("/etc/passwd", tree.path().join("out")).expect("link");
+        symlink("loop", tree.path().join("loop")).expect("link");
+        let root = Root::open(tree.path(), tree.path().as_os_str().as_encoded_bytes()).expect("root");
+        let file = root.stat(b"sub/a.txt", Links::Refuse).expect("stat").st_ino;
+        for kernel_knows_openat2 in [true, false] {
+            root.has_openat2.store(kernel_knows_openat2, Relaxed);
+            for name in [&b"sub/a.txt"[..], b"sub/relative", b"absolute/a.txt"] {
+                assert!(root.open_read(name, Links::Within).is_ok(), "{}", name.escape_ascii());
+                assert_eq!(root.stat_beneath(name, Links::Within).map(|meta| meta.st_ino), Ok(file));
+            }
+            assert_eq!(root.open_read(b"out", Links::Within).err(), Some(Errno::EXDEV));
+            assert_eq!(root.open_read(b"loop", Links::Within).err(), Some(Errno::ELOOP));
+            assert_eq!(root.open_read(b"none", Links::Within).err(), Some(Errno::ENOENT));
         }
     }
 }

@@ -185,12 +185,11 @@ impl Cache {
     /// their bytes as long as they are open.
     pub fn tidy(&self) {
         for shard in &self.shards {
-            let shard = || shard.lock().unwrap_or_else(PoisonError::into_inner);
             // The disk is asked with nothing locked.
             let open = |kept: &Kept| kept.entry.is_open_file().then(|| Arc::clone(&kept.entry));
-            let open: Vec<Arc<Entry>> = shard().map.values().filter_map(open).collect();
+            let open: Vec<Arc<Entry>> = locked(shard).map.values().filter_map(open).collect();
             for entry in open.iter().filter(|entry| entry.is_deleted()) {
-                let mut shard = shard();
+                let mut shard = locked(shard);
                 if shard.map.get(&entry.key).is_some_and(|kept| Arc::ptr_eq(&kept.entry, entry)) {
                     self.forget(&mut shard, &entry.key);
                 }
@@ -215,7 +214,11 @@ impl Cache {
         // Whoever could pile names up in one shard could do no more than push out what else is in it.
         let sum = name.iter().fold(name.len(), |sum, &byte| sum.wrapping_mul(31).wrapping_add(byte.into()));
         let at = (sum ^ sum >> 7) % SHARDS;
-        // A panic elsewhere while a shard was locked leaves at worst a wrong byte count.
-        self.shards[at].lock().unwrap_or_else(PoisonError::into_inner)
+        locked(&self.shards[at])
     }
+}
+
+/// A panic elsewhere while a shard was locked leaves at worst a wrong byte count.
+fn locked(shard: &Mutex<Shard>) -> MutexGuard<'_, Shard> {
+    shard.lock().unwrap_or_else(PoisonError::into_inner)
 }

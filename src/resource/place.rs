@@ -15,7 +15,7 @@ use nix::errno::Errno;
 use nix::sys::stat::FileStat;
 
 use super::beneath::{Links, Root};
-use super::path::{split, without_links};
+use super::path::split;
 use super::watch::{Inquiry, Watched, Watcher};
 use super::{auth, index};
 
@@ -54,13 +54,7 @@ impl Identity {
     }
 
     fn is_at(&self, root: &Root, name: &[u8], links: Links) -> bool {
-        let found = match root.stat_beneath(name, links) {
-            Err(Errno::EXDEV) if links == Links::Within => {
-                without_links(root, name).and_then(|name| root.stat_beneath(&name, Links::Refuse))
-            }
-            found => found,
-        };
-        found.is_ok_and(|meta| Identity::of(&meta) == *self)
+        root.stat_beneath(name, links).is_ok_and(|meta| Identity::of(&meta) == *self)
     }
 
     /// Old enough that any later change must show in its times.

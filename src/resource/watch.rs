@@ -193,10 +193,8 @@ impl Watcher {
         }
         let upheavals = self.upheavals.load(SeqCst);
         let chain: Option<Arc<[_]>> = names.into_iter().map(|name| self.watch_one(root, name)).collect();
-        let (seen, checked) = Default::default();
-        let watched = Watched { chain: chain?, upheavals, seen, checked };
+        let watched = Watched { chain: chain?, upheavals, seen: 0.into(), checked: self.age().into() };
         watched.seen.store(watched.changes(), SeqCst);
-        watched.checked.store(self.age(), SeqCst);
         Some(watched)
     }
 

@@ -200,7 +200,7 @@ fn class(target: &FileStat) -> &'static str {
 
 /// `Nov 24 11:05`, or `Jan  2  2020` when long ago.
 ///
-/// By hand, because chrono's formats are a whole language, and its tables 20 KB of a small binary.
+/// By hand, because chrono's formats are a whole language, and its tables some 25 KB of a small binary.
 fn time_column<Tz: TimeZone>(time: &DateTime<Tz>, now: i64) -> String {
     let (month, day) = (MONTHS[time.month0() as usize], time.day());
     if now - time.timestamp() <= RECENT {

@@ -9,8 +9,8 @@ use nix::libc::{ENOSYS, pthread_attr_t, pthread_t};
 /// Says that it is not known where a thread's stack lies.
 ///
 /// glibc finds the first thread's by scanning `/proc/self/maps`, and brings `fopen`, `sscanf` and the
-/// reading of floating-point numbers along. Rust's std alone asks, as it starts, so that it can say in
-/// its own words what a fault beyond the stack is. Such a fault ends the program in any case.
+/// reading of floating-point numbers along. Rust's std alone asks, as it and its threads start, so that
+/// it can say in its own words what a fault beyond the stack is. Such a fault ends the program in any case.
 ///
 /// # Safety
 ///

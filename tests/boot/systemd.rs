@@ -11,7 +11,7 @@ use nix::sys::signal::Signal;
 
 use super::{Running, thttpd};
 use crate::support::server::free_port;
-use crate::support::{Client, Tree};
+use crate::support::{Client, Done, Tree};
 
 /// A server that is handed `listener` as systemd does it: as descriptor 3, and by name.
 fn activated(tree: &Tree, listener: &TcpListener) -> Running {
@@ -172,6 +172,7 @@ fn a_crowd_at_one_socket_leaves_room_for_those_at_the_other() {
             for _ in 0..16 {
                 scope.spawn(|| come_back(crowded, &enough));
             }
+            let _end = Done(&enough);
             std::thread::sleep(Duration::from_millis(100));
             let asked = || {
                 let mut client = Client::connect(other);
@@ -180,7 +181,6 @@ fn a_crowd_at_one_socket_leaves_room_for_those_at_the_other() {
                 client.try_answer("GET")
             };
             let served = (0..5).map_while(|_| asked()).count();
-            enough.store(true, Relaxed);
             assert_eq!(served, 5, "beside a crowd at {crowded} of {addresses:?}");
         });
     }

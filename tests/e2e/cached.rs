@@ -4,7 +4,7 @@ use std::fs;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use crate::support::{Client, Server, Tree, eventually};
+use crate::support::{Client, Done, Server, Tree, eventually};
 
 /// Asks until the file is old enough to be remembered, and then once more.
 fn warm(client: &mut Client, path: &str) {
@@ -208,6 +208,7 @@ fn changes_without_end_beside_a_file_keep_nobody_waiting_for_it() {
             let (tree, enough) = (&tree, &enough);
             scope.spawn(move || write_without_end(tree, writer, enough));
         }
+        let _end = Done(&enough);
         let mut slowest = Duration::ZERO;
         let began = Instant::now();
         while began.elapsed() < Duration::from_secs(2) {
@@ -219,7 +220,6 @@ fn changes_without_end_beside_a_file_keep_nobody_waiting_for_it() {
                 break;
             }
         }
-        enough.store(true, Ordering::Relaxed);
         // Six writers on two processors make everybody slow; without a bound it takes ten seconds and more.
         assert!(slowest < Duration::from_secs(5), "{slowest:?}");
     });

@@ -2,16 +2,7 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use crate::support::{Server, Tree};
-
-/// Tells the other thread to end, whatever becomes of this one.
-struct Done<'a>(&'a AtomicBool);
-
-impl Drop for Done<'_> {
-    fn drop(&mut self) {
-        self.0.store(true, Ordering::Relaxed);
-    }
-}
+use crate::support::{Done, Server, Tree};
 
 /// Requests of others, one after the other.
 const OTHERS: usize = 40;

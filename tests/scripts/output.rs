@@ -183,8 +183,14 @@ fn standard_error_goes_to_the_log_and_not_to_the_client() {
 
 #[test]
 fn the_access_log_counts_what_was_really_sent() {
-    let site =
-        Site::new("", &[("count", &format!("{TEXT}; head -c 123456 /dev/zero")), ("nph-x", "printf 'abc'")]);
+    let site = Site::new(
+        "",
+        &[
+            ("count", &format!("{TEXT}; head -c 123456 /dev/zero")),
+            ("nph-x", "printf 'abc'"),
+            ("nph-head", "printf 'HTTP/1.0 203 Raw\\r\\n\\r\\nraw'"),
+        ],
+    );
     assert_eq!(site.get("/cgi-bin/count").body.len(), 123_456);
     let line = site.server.logged("/cgi-bin/count");
     assert!(line.contains("\"GET /cgi-bin/count HTTP/1.1\" 200 123456"), "{line}");
@@ -195,6 +201,9 @@ fn the_access_log_counts_what_was_really_sent() {
     assert!(line.contains("\" 200 0 "), "{line}");
     site.asking("/cgi-bin/nph-x").rest();
     assert!(site.server.logged("nph-x").contains("\" 200 3 "));
+    // What is passed on as it stands is counted whole.
+    site.asking("/cgi-bin/nph-head").rest();
+    assert!(site.server.logged("nph-head").contains("\" 203 23 "), "{:?}", site.server.log_lines());
 }
 
 #[test]

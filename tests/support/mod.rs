@@ -8,7 +8,17 @@ pub use server::Server;
 pub use tree::Tree;
 pub use wire::{Answer, Client};
 
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::{Duration, Instant};
+
+/// Tells other threads to end, whatever becomes of this one.
+pub struct Done<'a>(pub &'a AtomicBool);
+
+impl Drop for Done<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Relaxed);
+    }
+}
 
 /// Asks `probe` until it says yes; panics with `what` after ten seconds.
 pub fn eventually(what: &str, mut probe: impl FnMut() -> bool) {

@@ -21,7 +21,6 @@ mod verified;
 
 use super::beneath::{Links, Root};
 use super::index::join;
-use super::path::without_links;
 use credentials::Credentials;
 use verified::{Mark, Verified};
 
@@ -119,7 +118,7 @@ impl Authenticator {
         slow: &dyn Fn(),
     ) -> Verdict {
         let path = join(dir, FILE_NAME);
-        let judged = match open(place, &path) {
+        let judged = match place.root.open_read(&path, place.links) {
             Err(Errno::ENOENT | Errno::ENOTDIR) => return Verdict::Open,
             Err(error) => Err(error.into()),
             Ok(file) => self.judge(file, authorization, slow),
@@ -238,15 +237,6 @@ fn read(file: File) -> io::Result<Vec<u8>> {
     let mut text = Vec::new();
     file.take(MOST_FILE_BYTES).read_to_end(&mut text)?;
     Ok(text)
-}
-
-/// Opens a password file.
-fn open(place: &Place<'_>, path: &[u8]) -> nix::Result<File> {
-    let opened = place.root.open_read(path, place.links);
-    if place.links != Links::Within || opened.as_ref().err() != Some(&Errno::EXDEV) {
-        return opened;
-    }
-    place.root.open_read(&without_links(place.root, path)?, Links::Refuse)
 }
 
 /// WWW-Authenticate for `dir`: the realm is the directory as thttpd names it, `.` for the top, as a
