@@ -17,6 +17,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+pub mod address_list;
 pub mod args;
 pub mod dump;
 pub mod file;

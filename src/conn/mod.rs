@@ -18,7 +18,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::request::Rejection;
+use crate::request::{Client, Rejection};
 use crate::resource::watch::Inquiry;
 use crate::response::head::Clock;
 use crate::site::Site;
@@ -65,6 +65,8 @@ const SHARE_REQUESTS: u32 = 64;
 pub struct Connection {
     socket: Socket,
     peer: SocketAddr,
+    /// The client of the requests that come in here.
+    client: Client,
     /// The peer's address as logged: IPv4 in IPv6 shown as IPv4.
     peer_text: Arc<str>,
     phase: Phase,
@@ -183,6 +185,7 @@ impl Connection {
         Connection {
             socket: Socket::new(stream),
             peer,
+            client: Client::of_peer(peer),
             peer_text: peer.ip().to_canonical().to_string().into(),
             phase: Phase::Reading(Reading::first()),
             pending: Vec::new(),
@@ -196,6 +199,11 @@ impl Connection {
     /// The same, but its first request is answered with `refusal`.
     pub fn refused(stream: TcpStream, peer: SocketAddr, refusal: Rejection) -> Connection {
         Connection { refusal: Some(Box::new(refusal)), ..Connection::new(stream, peer) }
+    }
+
+    /// The client of the request at hand.
+    pub fn client(&self) -> &Client {
+        &self.client
     }
 
     /// The client's address.

@@ -8,12 +8,14 @@ use std::borrow::Cow;
 use std::fmt;
 
 pub mod body;
+pub mod client;
 pub mod fields;
 pub mod framing;
 pub mod head;
 pub mod spool;
 pub mod target;
 
+pub use client::Client;
 pub use fields::Fields;
 pub use framing::BodyLength;
 
