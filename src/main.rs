@@ -1,6 +1,5 @@
 //! The server's front door: the exit status, and the one place that speaks on standard error.
 
-use std::io::Write;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
@@ -10,7 +9,7 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(text) => {
             // Where standard error is closed, the status says it.
-            let _ = writeln!(std::io::stderr(), "{}", text.trim_end());
+            let _ = thttpd::sys::stdio::error_line(text.trim_end());
             ExitCode::FAILURE
         }
     }

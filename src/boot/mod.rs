@@ -10,7 +10,6 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crossbeam_channel::Receiver;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
 use crate::cgi::{Cgi, children::Children};
@@ -37,7 +36,7 @@ mod signals;
 
 pub use failure::Failure;
 pub use pid_file::PidFile;
-pub use signals::{Command, Signals};
+pub use signals::{Command, Commands, Signals};
 
 use confine::Needs;
 use daemon::{Outcome, Side};
@@ -58,7 +57,7 @@ pub struct Running {
     /// The scripts that run, if any may.
     pub children: Option<Arc<Children>>,
     /// What signals ask for, as they arrive.
-    pub commands: Receiver<Command>,
+    pub commands: Commands,
     /// To be removed at the end.
     pub pid_file: Option<PidFile>,
     /// systemd, if it started us.

@@ -1,7 +1,13 @@
 //! Signals → [`Command`]s. No handler runs anywhere: every thread blocks all of these, and one thread
 //! waits for them, so what a signal asks for is done by ordinary code in an ordinary place.
+//!
+//! Commands wait as flags, not in a queue: a thousand HUPs that arrive during one reload are one more
+//! reload, and a TERM behind them is obeyed first.
 
-use crossbeam_channel::{Receiver, Sender, unbounded};
+use std::io;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
 use nix::sys::signal::{SigSet, Signal};
 
 use crate::sys::signal;
@@ -34,6 +40,78 @@ impl Command {
     }
 }
 
+/// Commands that wait to be obeyed, equal ones merged.
+#[derive(Debug, Default)]
+struct PendingCommands {
+    /// TERM and INT so far, at most two: the second one hurries the first.
+    stops: [Option<Signal>; 2],
+    drain: bool,
+    reap: bool,
+    stats: bool,
+    reopen: bool,
+}
+
+impl PendingCommands {
+    fn add(&mut self, command: Command) {
+        match command {
+            Command::Stop(signal) => {
+                let free = usize::from(self.stops[0].is_some());
+                self.stops[free] = Some(signal);
+            }
+            Command::Drain => self.drain = true,
+            Command::Reap => self.reap = true,
+            Command::Stats => self.stats = true,
+            Command::Reopen => self.reopen = true,
+        }
+    }
+
+    /// Takes the most urgent one out: the end first, and what may take long last.
+    fn take(&mut self) -> Option<Command> {
+        if let Some(signal) = self.stops[0].take() {
+            self.stops.swap(0, 1);
+            return Some(Command::Stop(signal));
+        }
+        let flags = [
+            (&mut self.drain, Command::Drain),
+            (&mut self.reap, Command::Reap),
+            (&mut self.stats, Command::Stats),
+            (&mut self.reopen, Command::Reopen),
+        ];
+        flags.into_iter().find_map(|(flag, command)| std::mem::take(flag).then_some(command))
+    }
+}
+
+/// The way from the thread that waits for signals to the one that obeys them.
+#[derive(Debug, Clone, Default)]
+pub struct Commands(Arc<Mailbox>);
+
+#[derive(Debug, Default)]
+struct Mailbox {
+    pending: Mutex<PendingCommands>,
+    arrived: Condvar,
+}
+
+impl Commands {
+    fn add(&self, command: Command) {
+        self.pending().add(command);
+        self.0.arrived.notify_one();
+    }
+
+    /// The most urgent command; none when none arrives within `timeout`.
+    pub fn next(&self, timeout: Duration) -> Option<Command> {
+        let mut pending = self.pending();
+        if let Some(command) = pending.take() {
+            return Some(command);
+        }
+        pending = self.0.arrived.wait_timeout(pending, timeout).unwrap_or_else(PoisonError::into_inner).0;
+        pending.take()
+    }
+
+    fn pending(&self) -> MutexGuard<'_, PendingCommands> {
+        self.0.pending.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 /// The signals we obey, blocked.
 #[derive(Debug)]
 pub struct Signals(SigSet);
@@ -56,19 +134,62 @@ impl Signals {
     /// # Errors
     ///
     /// The system has no thread for us.
-    pub fn listen(self) -> std::io::Result<Receiver<Command>> {
-        let (commands, receiver) = unbounded();
+    pub fn listen(self) -> io::Result<Commands> {
+        let commands = Commands::default();
+        let sender = commands.clone();
         let thread = std::thread::Builder::new().name("signals".into()).stack_size(64 * 1024);
-        thread.spawn(move || pass_on(&self.0, &commands))?;
-        Ok(receiver)
+        thread.spawn(move || pass_on(&self.0, &sender))?;
+        Ok(commands)
     }
 }
 
-fn pass_on(signals: &SigSet, commands: &Sender<Command>) {
+fn pass_on(signals: &SigSet, commands: &Commands) -> ! {
     loop {
-        let command = signal::wait(signals).and_then(Command::of);
-        if command.is_some_and(|command| commands.send(command).is_err()) {
-            return;
+        if let Some(command) = signal::wait(signals).and_then(Command::of) {
+            commands.add(command);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: Duration = Duration::ZERO;
+
+    #[test]
+    fn equal_commands_merge_and_the_end_comes_first() {
+        let commands = Commands::default();
+        for _ in 0..1000 {
+            commands.add(Command::Reopen);
+            commands.add(Command::Stats);
+        }
+        commands.add(Command::Drain);
+        commands.add(Command::Stop(Signal::SIGTERM));
+        let all: Vec<_> = std::iter::from_fn(|| commands.next(NOW)).collect();
+        let stop = Command::Stop(Signal::SIGTERM);
+        assert_eq!(all, [stop, Command::Drain, Command::Stats, Command::Reopen]);
+    }
+
+    #[test]
+    fn a_second_term_is_not_merged_with_the_first() {
+        let commands = Commands::default();
+        for signal in [Signal::SIGTERM, Signal::SIGINT, Signal::SIGTERM] {
+            commands.add(Command::Stop(signal));
+        }
+        let stops = [(); 3].map(|()| commands.next(NOW));
+        let [first, second, third] = stops;
+        assert_eq!(first, Some(Command::Stop(Signal::SIGTERM)));
+        assert!(matches!(second, Some(Command::Stop(_))) && third.is_none());
+    }
+
+    #[test]
+    fn a_command_ends_the_wait() {
+        let commands = Commands::default();
+        let sender = commands.clone();
+        let thread = std::thread::spawn(move || sender.add(Command::Reap));
+        let long = Duration::from_secs(60);
+        assert_eq!(std::iter::from_fn(|| commands.next(long)).next(), Some(Command::Reap));
+        thread.join().unwrap();
     }
 }

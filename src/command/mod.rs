@@ -12,7 +12,7 @@ use crate::config::{Config, dump, help};
 use crate::log;
 use crate::log::syslog::{self, Echo};
 use crate::response::SERVER;
-use crate::sys::memory;
+use crate::sys::{memory, stdio};
 
 mod check;
 mod explain;
@@ -69,7 +69,7 @@ fn serve(program: &str, arguments: &[OsString], invocation: Invocation) -> Resul
         Err(failure) => return Err(tell(program, &failure)),
     };
     if config.foreground && std::io::stderr().is_terminal() {
-        let _ = writeln!(std::io::stderr(), "{} (^C ends it)", running.summary);
+        let _ = stdio::error_line(&format!("{} (^C ends it)", running.summary));
     }
     let reread = || reread(&here, program, arguments);
     crate::control::run(running, &reread);

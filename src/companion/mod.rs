@@ -4,7 +4,7 @@
 //! [`exit`] makes of the outcome. Nothing in the server calls anything here.
 
 use std::fs::File;
-use std::io::{self, Read, Write};
+use std::io::{self, Read};
 use std::process::ExitCode;
 
 mod cgi_page;
@@ -14,6 +14,8 @@ mod replacement;
 pub mod ssi;
 pub mod syslogtocern;
 pub mod thtpasswd;
+
+use crate::sys::stdio;
 
 pub use crate::sys::reason;
 
@@ -39,7 +41,7 @@ pub fn exit(outcome: Result<(), Refusal>) -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(refusal) => {
             // Where standard error is closed, the status says it.
-            let _ = writeln!(io::stderr(), "{}", refusal.message);
+            let _ = stdio::error_line(&refusal.message);
             ExitCode::from(refusal.status)
         }
     }
@@ -47,7 +49,7 @@ pub fn exit(outcome: Result<(), Refusal>) -> ExitCode {
 
 /// Says one line on standard output. Nobody listening is no reason to leave work half done.
 fn say(line: &str) {
-    let _ = writeln!(io::stdout(), "{line}");
+    let _ = stdio::write_line(&mut io::stdout(), line);
 }
 
 /// Bytes from the kernel that nobody can foretell.

@@ -4,7 +4,6 @@
 
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::RecvTimeoutError;
 use nix::sys::signal::Signal;
 
 use crate::boot::{Command, Running};
@@ -38,17 +37,14 @@ pub fn run(running: Running, reread: Reread<'_>) {
     let commands = running.commands.clone();
     let mut control = Control::new(running, reread);
     while !control.is_over() {
-        match commands.recv_timeout(control.pause()) {
-            Ok(command) => control.obey(command),
-            Err(RecvTimeoutError::Timeout) => {}
-            // Nobody would hear a signal any more.
-            Err(RecvTimeoutError::Disconnected) => control.obey(Command::Drain),
+        if let Some(command) = commands.next(control.pause()) {
+            control.obey(command);
         }
-        // What was asked for comes before what is only due.
-        if commands.is_empty() {
-            control.look_round();
-        }
+        // After each command, so that a flood of signals holds up nothing that is due.
+        control.look_round();
     }
+    // A HUP before the TERM still opens the log anew. Bounded, since signals may go on arriving.
+    std::iter::from_fn(|| commands.next(Duration::ZERO)).take(4).for_each(|command| control.obey(command));
     control.finish();
 }
 
@@ -134,7 +130,7 @@ impl<'a> Control<'a> {
             Command::Drain => self.drain(),
             Command::Reopen => {
                 self.running.site.log.reopen();
-                if self.running.site.config.reload_on_hup {
+                if self.running.site.config.reload_on_hup && self.leaving.is_none() {
                     self.reload();
                 }
             }

@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, open, openat};
+use nix::libc;
 use nix::sys::stat::Mode;
 
 use crate::sys::ids::User;
@@ -26,6 +27,10 @@ pub struct LogFile {
     pub shown: PathBuf,
     /// Where lines go.
     pub file: File,
+    /// Bytes that one write puts down whole, whoever else writes there.
+    pub whole: usize,
+    /// Messages go to the same stream.
+    pub is_shared: bool,
     /// Where it can be opened again; none for a standard stream.
     place: Option<Place>,
 }
@@ -46,7 +51,9 @@ impl LogFile {
     }
 
     fn stream(shown: &Path, fd: OwnedFd) -> io::Result<LogFile> {
-        Ok(LogFile { shown: shown.to_owned(), file: File::from(fd), place: None })
+        let file = File::from(fd);
+        let (whole, is_shared) = (whole_write(&file), is_standard_error(&file));
+        Ok(LogFile { shown: shown.to_owned(), file, whole, is_shared, place: None })
     }
 
     /// Opens `path` for appending, creating it for `owner` (none = whoever we are).
@@ -74,7 +81,8 @@ impl LogFile {
         if let Some(user) = owner {
             give_to(&file, user)?;
         }
-        Ok(LogFile { shown: path.to_owned(), file, place: Some(place) })
+        let whole = whole_write(&file);
+        Ok(LogFile { shown: path.to_owned(), file, whole, is_shared: false, place: Some(place) })
     }
 
     /// Where [`LogFile::reopen`] will look; none for a standard stream.
@@ -90,6 +98,7 @@ impl LogFile {
     pub fn reopen(&mut self) -> io::Result<bool> {
         let Some(place) = &self.place else { return Ok(false) };
         self.file = place.open(false)?;
+        self.whole = whole_write(&self.file);
         Ok(true)
     }
 }
@@ -118,6 +127,19 @@ fn give_to(file: &File, user: &User) -> io::Result<()> {
         std::os::unix::fs::fchown(file, Some(user.uid), Some(user.gid))?;
     }
     Ok(())
+}
+
+/// A regular file takes any write in one piece; a pipe takes PIPE_BUF bytes so (pipe(7)).
+fn whole_write(file: &File) -> usize {
+    let is_regular = file.metadata().is_ok_and(|meta| meta.is_file());
+    if is_regular { usize::MAX } else { libc::PIPE_BUF }
+}
+
+/// Is this the file behind standard error?
+fn is_standard_error(file: &File) -> bool {
+    let identity = |file: &File| file.metadata().ok().map(|meta| (meta.dev(), meta.ino()));
+    let stderr = io::stderr().as_fd().try_clone_to_owned().map(File::from);
+    stderr.is_ok_and(|stderr| identity(file).is_some() && identity(&stderr) == identity(file))
 }
 
 /// 1 or 2 when `path` is a name for standard output or error, also through one symbolic link: images

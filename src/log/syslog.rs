@@ -8,7 +8,6 @@
 
 use std::ffi::OsString;
 use std::fmt::{self, Write as _};
-use std::io::Write as _;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -22,6 +21,7 @@ use nix::sys::stat::Mode;
 use syslog::{Facility, LogFormat, Logger, LoggerBackend, Severity};
 
 use super::line::MONTHS;
+use crate::sys::stdio;
 
 /// Messages that may wait for the log daemon.
 const QUEUE: usize = 1024;
@@ -245,7 +245,7 @@ impl Line {
             Echo::WithoutDaemon => !taken && level <= Severity::LOG_NOTICE as u8,
             Echo::Never => false,
         };
-        taken | (echo && writeln!(std::io::stderr(), "{}: {text}", self.options.ident).is_ok())
+        taken | (echo && stdio::error_line(&format!("{}: {text}", self.options.ident)).is_ok())
     }
 
     fn hand_to_daemon(&mut self, severity: Severity, text: &str) -> bool {

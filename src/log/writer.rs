@@ -3,13 +3,13 @@
 //! [`access`](super::access) starts it. It alone waits for disks, pipes and the log daemon.
 
 use std::io::{self, Write};
-use std::sync::{Arc, PoisonError};
+use std::sync::{Arc, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::file::LogFile;
 use super::queue::{HASTE, Shared, count_lines};
 use super::syslog;
-use crate::sys::reason;
+use crate::sys::{reason, stdio};
 
 /// How long lines gather before they are written: the delay of a lone line, and the bound on wake-ups.
 const GATHER: Duration = Duration::from_millis(20);
@@ -94,14 +94,20 @@ impl Writer {
 
     fn write_file(&mut self, batch: &[u8]) {
         let mut done = 0;
+        let mut stream = None;
         while done < batch.len() {
+            stream = stream.or_else(|| self.hold_stream());
             match self.write_some(&batch[done..]) {
                 Ok(count) => {
                     done += count;
+                    stream = stream.filter(|_| batch[done - 1] != b'\n');
                     self.recovered();
                 }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => {
+                    // A pipe that is full in the middle of a line takes its rest before any message.
+                    let is_full = error.kind() == io::ErrorKind::WouldBlock;
+                    stream = stream.filter(|_| is_full && done > 0 && batch[done - 1] != b'\n');
                     self.complain(&error);
                     if !self.wait(&error) {
                         self.shared.lose(count_lines(&batch[done..]));
@@ -118,10 +124,15 @@ impl Writer {
 
     fn write_some(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let Sink::File(log) = &mut self.sink else { return Ok(bytes.len()) };
-        match log.file.write(bytes)? {
+        match log.file.write(&bytes[..whole_lines(bytes, log.whole)])? {
             0 => Err(io::ErrorKind::WriteZero.into()),
             count => Ok(count),
         }
+    }
+
+    /// Keeps messages off the stream that they share with the access log.
+    fn hold_stream(&self) -> Option<MutexGuard<'static, ()>> {
+        matches!(&self.sink, Sink::File(log) if log.is_shared).then(stdio::hold_stream)
     }
 
     /// Waits until another try makes sense. `false`: it never will.
@@ -186,6 +197,31 @@ impl Writer {
         if self.complained.take().is_some() {
             super::notice!("writing the access log again");
             self.shared.report_lost(true);
+        }
+    }
+}
+
+/// The length of the lines at the start of `bytes` that fit into `most` bytes; of one that does not, all of it.
+fn whole_lines(bytes: &[u8], most: usize) -> usize {
+    if bytes.len() <= most {
+        return bytes.len();
+    }
+    let is_end = |byte: &u8| *byte == b'\n';
+    let last = bytes[..most].iter().rposition(is_end);
+    let first = || bytes[most..].iter().position(is_end).map(|at| most + at);
+    last.or_else(first).map_or(bytes.len(), |end| end + 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_write_ends_where_a_line_does() {
+        for (bytes, most, length) in
+            [("a\nbb\n", 9, 5), ("a\nbb\n", 5, 5), ("a\nbb\n", 4, 2), ("aaaa\nb\n", 3, 5), ("aaaa", 2, 4)]
+        {
+            assert_eq!(whole_lines(bytes.as_bytes(), most), length, "{bytes:?} by {most}");
         }
     }
 }

@@ -21,7 +21,7 @@
 use std::io;
 use std::net::TcpListener;
 use std::num::NonZero;
-use std::sync::atomic::Ordering::{Relaxed, Release};
+use std::sync::atomic::Ordering::Relaxed;
 use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::thread::JoinHandle;
@@ -40,6 +40,7 @@ mod acceptor;
 mod deadlines;
 mod door;
 mod gate;
+mod generation;
 mod lot;
 mod reserve;
 mod worker;
@@ -47,11 +48,16 @@ mod worker;
 use acceptor::Acceptor;
 use door::Door;
 use gate::{Gate, Permit};
+use generation::ConfigGeneration;
 use lot::Lot;
 use reserve::Reserve;
 
 /// A worker's stack: a turn needs some tens of KiB at its deepest.
 const WORKER_STACK: usize = 256 * 1024;
+
+/// How long a reload waits for turns by the old configuration. A worker that waits for a connection's next
+/// request does so for some milliseconds; only a turn that waits for a disk takes longer.
+const RELOAD_WAIT: Duration = Duration::from_millis(250);
 
 /// A connection and what it holds while it lives.
 #[derive(Debug)]
@@ -84,7 +90,7 @@ struct Floor {
     handed: Receiver<Handed>,
     site: RwLock<Arc<Site>>,
     /// Counts configurations, so that a worker sees cheaply that its own is old.
-    edition: AtomicU64,
+    config_generation: ConfigGeneration,
     draining: AtomicBool,
     cutting: AtomicBool,
     ended: AtomicBool,
@@ -140,7 +146,7 @@ impl Server {
             to_workers,
             handed,
             site: RwLock::new(site),
-            edition: AtomicU64::new(0),
+            config_generation: ConfigGeneration::new(count),
             draining: AtomicBool::new(false),
             cutting: AtomicBool::new(false),
             ended: AtomicBool::new(false),
@@ -151,9 +157,9 @@ impl Server {
             .thread_name("worker".into())
             .thread_stack_size(WORKER_STACK)
             .build();
-        for _ in 0..count {
+        for number in 0..count {
             let floor = Arc::clone(&floor);
-            workers.execute(move || worker::run(&floor));
+            workers.execute(move || worker::run(&floor, number));
         }
         let timer = {
             let floor = Arc::clone(&floor);
@@ -201,15 +207,14 @@ impl Server {
         self.floor.heartbeat.load(Relaxed)
     }
 
-    /// Puts another configuration in force for the requests that come after this has returned.
+    /// Puts another configuration in force for the requests that come after this has returned. Turns that
+    /// go on by the old one are waited for, but not for longer than [`RELOAD_WAIT`].
     pub fn replace_site(&self, site: Arc<Site>) {
         *self.floor.site.write().unwrap_or_else(PoisonError::into_inner) = site;
-        self.floor.edition.fetch_add(1, Release);
+        self.floor.config_generation.advance();
         // Who stands by would keep the old one, and all that it remembers, until it is needed.
         self.floor.reserve.call_all();
-        // Who waits for a request in a connection's own read does so under the old one, and no longer
-        // than this, however coarse the kernel's ticks are.
-        std::thread::sleep(5 * worker::PATIENCE);
+        self.floor.config_generation.wait_for_workers(RELOAD_WAIT);
     }
 }
 

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::Ordering::{Acquire, Relaxed};
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use super::{Floor, Handed, Held};
@@ -38,18 +38,21 @@ struct Worker {
     /// The last connection served was a new one: there may be more where it came from.
     at_door: Cell<bool>,
     /// The configuration by which it serves, as the floor counts them.
-    edition: Cell<u64>,
+    generation: Cell<u64>,
+    /// Its number among the workers.
+    number: usize,
 }
 
 /// Serves until the server ends.
-pub fn run(floor: &Arc<Floor>) {
+pub fn run(floor: &Arc<Floor>, number: usize) {
     scheduling::ask_for_slice(SLICE);
     let worker = Rc::new(Worker {
         floor: Arc::clone(floor),
         batch: RefCell::default(),
         aside: Cell::new(false),
         at_door: Cell::new(false),
-        edition: Cell::new(floor.edition.load(Acquire)),
+        generation: Cell::new(floor.config_generation.newest()),
+        number,
     });
     let slow = Rc::clone(&worker);
     let mut desk = Desk::new(floor.site(), PATIENCE, Rc::new(move || slow.step_aside()));
@@ -136,8 +139,11 @@ impl Worker {
 
     /// Takes over a new configuration, if there is one.
     fn keep_up(&self, desk: &mut Desk) {
-        let current = self.floor.edition.load(Acquire);
-        if self.edition.replace(current) != current {
+        self.take_over(self.floor.config_generation.newest(), desk);
+    }
+
+    fn take_over(&self, newest: u64, desk: &mut Desk) {
+        if self.generation.replace(newest) != newest {
             desk.refit(self.floor.site());
         }
     }
@@ -145,6 +151,7 @@ impl Worker {
     fn serve(&self, desk: &mut Desk, handed: Handed) {
         desk.inquiry.expire_as_of(handed.seen.unwrap_or_else(Asked::so_far));
         self.give_turns(desk, handed.held, handed.why);
+        self.floor.config_generation.end_turn(self.number, self.generation.get());
     }
 
     /// Gives one connection its turns until it is somebody else's or gone.
@@ -154,7 +161,7 @@ impl Worker {
         loop {
             turns += 1;
             // However long we waited for this connection, it is served as things are now.
-            self.keep_up(desk);
+            self.take_over(floor.config_generation.begin_turn(self.number), desk);
             desk.draining = floor.draining.load(Relaxed);
             if floor.cutting.load(Relaxed) {
                 wake = Wake::Cut;

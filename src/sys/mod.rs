@@ -11,6 +11,7 @@ pub mod signal;
 pub mod socket;
 #[cfg(all(target_env = "gnu", target_feature = "crt-static"))]
 mod static_glibc;
+pub mod stdio;
 pub mod systemd;
 pub mod zone;
 

@@ -1,8 +1,11 @@
 //! The access log as the whole server writes it.
 
 use std::fs;
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixDatagram;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use nix::sys::signal::Signal;
 
@@ -52,6 +55,59 @@ fn standard_output_and_standard_error_take_the_log_by_any_of_their_names() {
             read(&out).contains("\"GET /a.txt HTTP/1.1\" 200 5")
         });
     }
+}
+
+/// A socket that keeps each write apart, and where a program's two streams write into it.
+fn each_write_apart() -> (UnixDatagram, [OwnedFd; 2]) {
+    let (reader, writer) = UnixDatagram::pair().unwrap();
+    reader.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+    let other = writer.try_clone().unwrap();
+    (reader, [writer.into(), other.into()])
+}
+
+/// The next write; empty when none comes.
+fn next_write(reader: &UnixDatagram) -> String {
+    let mut bytes = [0; 65536];
+    let count = reader.recv(&mut bytes).unwrap_or(0);
+    String::from_utf8_lossy(&bytes[..count]).into_owned()
+}
+
+#[test]
+fn a_message_on_the_stream_of_the_access_log_is_one_write() {
+    let tree = Tree::new();
+    tree.file("a.txt", "hello");
+    let port = free_port();
+    let (reader, [out, err]) = each_write_apart();
+    let mut command = thttpd();
+    command.args(["-D", "-h", "127.0.0.1", "-p", &port.to_string(), "-l", "-", "-d"]).arg(tree.www());
+    let mut server = Running::start(command.stdout(out).stderr(err), port);
+    drop(command);
+    let mut client = Client::connect(([127, 0, 0, 1], port).into());
+    // More than a pipe takes in one piece; each of these lines is long.
+    for number in 0..60 {
+        assert_eq!(client.get(&format!("/a.txt?{number}{}", "x".repeat(200))).status, 200);
+    }
+    server.signal(Signal::SIGUSR2);
+    server.end(Signal::SIGTERM);
+    let writes: Vec<String> =
+        std::iter::from_fn(|| Some(next_write(&reader)).filter(|w| !w.is_empty())).collect();
+    let all = writes.concat();
+    assert!(all.contains("/a.txt?59x") && all.contains("thttpd: up ") && all.contains("exiting due to"));
+    for write in &writes {
+        assert!(write.ends_with('\n') && write.len() <= 4096, "{write:?} of {writes:?}");
+        assert!(write.starts_with("thttpd: ") || write.starts_with("127.0.0.1 "), "{write:?}");
+    }
+}
+
+#[test]
+fn a_refusal_to_start_is_one_write() {
+    let (reader, [out, err]) = each_write_apart();
+    let mut command = thttpd();
+    command.args(["-D", "-p", "none"]).stdout(out).stderr(err);
+    assert_eq!(Running(command.spawn().unwrap()).wait().code(), Some(1));
+    drop(command);
+    assert!(next_write(&reader).ends_with('\n'));
+    assert_eq!(next_write(&reader), "", "one write");
 }
 
 #[test]

@@ -195,3 +195,18 @@ fn usr1_during_a_grace_and_term_during_a_drain_do_no_harm() {
     assert!(server.is_alive());
     assert_eq!(server.end(Signal::SIGTERM).code(), Some(0));
 }
+
+#[test]
+fn term_is_obeyed_at_once_behind_a_thousand_hups() {
+    let (tree, _) = tree();
+    let config = tree.beside("conf", "reload_on_hup");
+    let mut server = Server::start(&tree, &["-C", config.to_str().unwrap()]);
+    for _ in 0..1000 {
+        server.signal(Signal::SIGHUP);
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    let begun = Instant::now();
+    assert_eq!(server.end(Signal::SIGTERM).code(), Some(0));
+    let took = begun.elapsed();
+    assert!(took < Duration::from_secs(4), "{took:?}");
+}

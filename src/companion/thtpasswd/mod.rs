@@ -93,7 +93,7 @@ fn new_hash(invocation: &Invocation) -> Result<Vec<u8>, Refusal> {
     let password = password::ask(invocation.from_stdin, &["New password:", "Re-type new password:"])?;
     password::check_new(&password, invocation.scheme)?;
     if invocation.scheme == Scheme::Des && password.len() > 8 {
-        let _ = writeln!(io::stderr(), "Only the first eight characters of the password will count.");
+        let _ = crate::sys::stdio::error_line("Only the first eight characters of the password will count.");
     }
     let salt = super::random().map_err(|error| Refusal::new(format!("/dev/urandom: {}", reason(&error))))?;
     crypt::make(invocation.scheme, &salt, &password)

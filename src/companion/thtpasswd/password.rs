@@ -58,7 +58,7 @@ pub fn check_new(password: &[u8], scheme: Scheme) -> Result<(), Refusal> {
 fn hidden(prompt: &str) -> Result<Vec<u8>, Refusal> {
     let silence = Silence::begin().map_err(failed)?;
     let mut terminal = io::stderr();
-    let _ = write!(terminal, "{prompt}");
+    let _ = terminal.write_all(prompt.as_bytes());
     let answer = line();
     drop(silence);
     let _ = writeln!(terminal);
