@@ -5,6 +5,7 @@ use std::fs::File;
 use std::io::{Read, Write};
 use std::os::fd::OwnedFd;
 
+use nix::errno::Errno;
 use nix::fcntl::OFlag;
 use nix::unistd::{ForkResult, dup2_stderr, dup2_stdin, dup2_stdout, pipe2, setsid};
 
@@ -56,7 +57,7 @@ impl Outcome {
 ///
 /// In the process that was started: the server failed, with its own words.
 pub fn detach() -> Result<Side, Failure> {
-    let failed = |errno| Failure::of("daemon", errno, "");
+    let failed = |errno| Failure::of("daemon", errno, advice(errno));
     let (read, write) = pipe2(OFlag::O_CLOEXEC).map_err(failed)?;
     match fork_alone().map_err(failed)? {
         ForkResult::Parent { .. } => {
@@ -92,10 +93,17 @@ fn wait(pipe: OwnedFd) -> Result<Side, Failure> {
 
 /// Descriptors 0–2 stay taken, so that no socket ever is one of them.
 fn leave_terminal() -> Result<(), Failure> {
-    let failed = |errno| Failure::of("daemon", errno, "");
+    let failed = |errno| Failure::of("daemon", errno, advice(errno));
     setsid().map_err(failed)?;
     let null = File::options().read(true).write(true).open("/dev/null");
     let null = null
         .map_err(|error| Failure::of("/dev/null", error, "a background server needs it; use -D without"))?;
     dup2_stdin(&null).and_then(|()| dup2_stdout(&null)).and_then(|()| dup2_stderr(&null)).map_err(failed)
+}
+
+fn advice(errno: Errno) -> &'static str {
+    match errno {
+        Errno::EAGAIN => "the system has no room for another process: see ulimit -u",
+        _ => "",
+    }
 }

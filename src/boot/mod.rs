@@ -176,6 +176,9 @@ fn open_log(config: &Config, privileges: &Privileges) -> Result<AccessLog, Failu
             Some(nix::errno::Errno::ELOOP) => {
                 "root follows no symbolic link to its log: give the file itself with -l"
             }
+            Some(nix::errno::Errno::EMLINK) => {
+                "root writes to no file that has a second name (hard link): give another one with -l"
+            }
             _ => "give a file that can be written with -l, or - for standard output",
         };
         Failure::of(path.display(), error, advice)

@@ -14,9 +14,12 @@ use std::path::Path;
 use nix::errno::Errno;
 use nix::fcntl::{AtFlags, OFlag, open, openat};
 use nix::sys::stat::{Mode, fstatat};
-use nix::unistd::{UnlinkatFlags, ftruncate, unlinkat};
+use nix::unistd::{UnlinkatFlags, ftruncate, geteuid, unlinkat};
 
 use super::failure::Failure;
+
+/// The administrator's user id.
+const ROOT: u32 = 0;
 
 /// The file, held locked.
 #[derive(Debug)]
@@ -38,6 +41,8 @@ impl PidFile {
         let failed = |error: io::Error| {
             let advice = match error.raw_os_error().map(Errno::from_raw) {
                 Some(Errno::ELOOP) => "a pid file must not be a symbolic link: see -i",
+                Some(Errno::EMLINK) => "a pid file must have no second name (hard link): see -i",
+                Some(Errno::EPERM) => "a pid file of another user is not taken over: remove it, or see -i",
                 _ => "give a file that can be written with -i",
             };
             Failure::of(&shown, error, advice)
@@ -50,9 +55,9 @@ impl PidFile {
             let file = match lock(&dir, &name).map_err(failed)? {
                 Locked::Ours(file) => file,
                 Locked::Gone => continue,
-                Locked::Theirs(pid) => {
+                Locked::Theirs(holder) => {
                     return Err(Failure::new(
-                        format!("{shown} - Another server runs as process {pid}"),
+                        format!("{shown} - {holder}"),
                         "stop it first, or give another file with -i",
                     ));
                 }
@@ -86,7 +91,7 @@ enum Locked {
     Ours(File),
     /// Its owner removed it while we came.
     Gone,
-    /// A running server's, with what stands in it.
+    /// A running server's; which one, as far as the file tells.
     Theirs(String),
 }
 
@@ -94,9 +99,16 @@ fn lock(dir: &OwnedFd, name: &OsString) -> io::Result<Locked> {
     let flags = OFlag::O_RDWR | OFlag::O_CREAT | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC | OFlag::O_NONBLOCK;
     let mut file = File::from(openat(dir, name.as_os_str(), flags, Mode::from_bits_truncate(0o644))?);
     let meta = file.metadata()?;
-    if !meta.is_file() || meta.nlink() > 1 {
-        // A device, or another name for somebody's file.
+    if !meta.is_file() {
         return Err(Errno::EEXIST.into());
+    }
+    if meta.nlink() > 1 {
+        // Another name for somebody's file.
+        return Err(Errno::EMLINK.into());
+    }
+    // Its owner could write another process's number into it, and who ends the server would end that.
+    if meta.uid() != geteuid().as_raw() && meta.uid() != ROOT {
+        return Err(Errno::EPERM.into());
     }
     match file.try_lock() {
         Ok(()) => match fstatat(dir, name.as_os_str(), AtFlags::AT_SYMLINK_NOFOLLOW) {
@@ -106,9 +118,18 @@ fn lock(dir: &OwnedFd, name: &OsString) -> io::Result<Locked> {
         Err(TryLockError::WouldBlock) => {
             let mut pid = String::new();
             let _ = Read::by_ref(&mut file).take(20).read_to_string(&mut pid);
-            Ok(Locked::Theirs(pid.trim().to_owned()))
+            Ok(Locked::Theirs(holder(pid.trim())))
         }
         Err(TryLockError::Error(error)) => Err(error),
+    }
+}
+
+/// Who holds a locked file in which `pid` stands. Who may open the file can lock it, whatever stands there:
+/// only a number is repeated.
+fn holder(pid: &str) -> String {
+    match pid.parse::<u32>() {
+        Ok(pid) => format!("Another server runs as process {pid}"),
+        Err(_) => "Another process has locked it".into(),
     }
 }
 
@@ -155,9 +176,36 @@ mod tests {
         tree.file("precious", "text");
         symlink(tree.path().join("precious"), tree.path().join("soft")).unwrap();
         fs::hard_link(tree.path().join("precious"), tree.path().join("hard")).unwrap();
-        for name in ["soft", "hard"] {
-            PidFile::create(&tree.path().join(name)).unwrap_err();
+        for (name, advice) in [("soft", "symbolic link"), ("hard", "hard link")] {
+            let failure = PidFile::create(&tree.path().join(name)).unwrap_err().to_string();
+            assert!(failure.contains(advice), "{failure}");
             assert_eq!(fs::read_to_string(tree.path().join("precious")).unwrap(), "text");
         }
+    }
+
+    #[test]
+    fn what_stands_in_a_locked_file_is_not_repeated_unless_it_is_a_number() {
+        let tree = TempTree::new();
+        tree.file("pid", "\x1b]0;owned\x07 17");
+        let path = tree.path().join("pid");
+        let theirs = File::open(&path).unwrap();
+        theirs.lock().unwrap();
+        let failure = PidFile::create(&path).unwrap_err().to_string();
+        assert!(failure.contains("Another process has locked it"), "{failure}");
+        assert!(!failure.contains("owned"), "{failure}");
+    }
+
+    #[test]
+    fn another_users_is_not_taken_over() {
+        if !geteuid().is_root() {
+            return;
+        }
+        let tree = TempTree::new();
+        tree.file("pid", "17\n");
+        let path = tree.path().join("pid");
+        std::os::unix::fs::chown(&path, Some(65534), Some(65534)).unwrap();
+        let failure = PidFile::create(&path).unwrap_err().to_string();
+        assert!(failure.contains("another user"), "{failure}");
+        assert_eq!(fs::read_to_string(&path).unwrap(), "17\n");
     }
 }

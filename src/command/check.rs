@@ -1,6 +1,7 @@
 //! `--check`: everything that a start would stumble over, found without starting anything.
 
 use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use nix::unistd::{AccessFlags, access, geteuid};
@@ -93,6 +94,10 @@ fn log_file(config: &Config) -> Option<Problem> {
         let text = format!("logfile: {} - root follows no symbolic link to its log", path.display());
         return Some(("logfile", text));
     }
+    if geteuid().is_root() && has_second_name(path) {
+        let text = format!("logfile: {} - root writes to no file with a second name", path.display());
+        return Some(("logfile", text));
+    }
     appendable("logfile", path)
 }
 
@@ -100,7 +105,18 @@ fn pid_file(path: &Path) -> Option<Problem> {
     if path.is_symlink() {
         return Some(("pidfile", format!("pidfile: {} - must not be a symbolic link", path.display())));
     }
+    if has_second_name(path) {
+        return Some(("pidfile", format!("pidfile: {} - must have no second name", path.display())));
+    }
+    if fs::metadata(path).is_ok_and(|meta| meta.uid() != 0 && meta.uid() != geteuid().as_raw()) {
+        return Some(("pidfile", format!("pidfile: {} - belongs to another user", path.display())));
+    }
     appendable("pidfile", path)
+}
+
+/// Is this a file with several hard links?
+fn has_second_name(path: &Path) -> bool {
+    fs::metadata(path).is_ok_and(|meta| meta.is_file() && meta.nlink() > 1)
 }
 
 /// The file can be written, or else created.

@@ -77,8 +77,8 @@ fn throttle(told: &mut String, throttles: &Throttles, found: &Found) -> bool {
 }
 
 fn say(told: &mut String, line: std::fmt::Arguments<'_>) {
-    // A String takes everything.
-    let _ = writeln!(told, "{line}");
+    // A file's name may hold a line end, which must not begin a line of ours. A String takes everything.
+    let _ = writeln!(told, "{}", line.to_string().replace('\n', "\\n"));
 }
 
 /// The directory that the server would serve: `-dd` within `-d`.

@@ -47,7 +47,7 @@ pub fn run(program: &str, arguments: &[OsString]) -> Result<(), String> {
 
 /// To standard output; a reader that has left is no error.
 fn print(text: &str) -> Result<(), String> {
-    let _ = std::io::stdout().write_all(text.as_bytes());
+    let _ = std::io::stdout().write_all(stdio::for_terminal(text).as_bytes());
     Ok(())
 }
 

@@ -49,7 +49,7 @@ pub fn exit(outcome: Result<(), Refusal>) -> ExitCode {
 
 /// Says one line on standard output. Nobody listening is no reason to leave work half done.
 fn say(line: &str) {
-    let _ = stdio::write_line(&mut io::stdout(), line);
+    let _ = stdio::write_line(&mut io::stdout(), &stdio::for_terminal(line));
 }
 
 /// Bytes from the kernel that nobody can foretell.

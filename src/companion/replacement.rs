@@ -4,16 +4,24 @@
 //! `thtpasswd` keeps password files this way, `syslogtocern` its logs.
 
 use std::ffi::{OsStr, OsString};
-use std::fs::{File, Metadata, Permissions};
+use std::fs::{File, Metadata, Permissions, TryLockError};
 use std::io::{self, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, open, openat, renameat};
 use nix::sys::stat::Mode;
 use nix::unistd::{Gid, Uid, UnlinkatFlags, fchown, unlinkat};
+
+/// How long a lock is waited for. Those who hold it honestly do so for one write to the disk.
+const LOCK_LIMIT: Duration = Duration::from_secs(10);
+/// How long the user is not told of the wait.
+const LOCK_PATIENCE: Duration = Duration::from_secs(1);
+/// Pause between two tries.
+const LOCK_POLL: Duration = Duration::from_millis(20);
 
 /// A directory in which files are replaced.
 pub struct Place {
@@ -34,15 +42,32 @@ impl Place {
     }
 
     /// Waits for others who change files here, and keeps them out as long as the lock is held. The
-    /// directory is locked, since a lock on a file would be lost with the file that is replaced.
+    /// directory is locked, since a lock on a file would be lost with the file that is replaced. Any
+    /// process that may read the directory can hold such a lock for ever, so the wait ends after
+    /// [`LOCK_LIMIT`]; `waiting` is called once, when it lasts.
     ///
     /// # Errors
-    /// As flock(2).
-    pub fn lock(&self) -> io::Result<File> {
+    /// As flock(2); `ETIMEDOUT` when the lock is not to be had.
+    pub fn lock(&self, waiting: &dyn Fn()) -> io::Result<File> {
         let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
         let own = File::from(openat(self.dir.as_fd(), ".", flags, Mode::empty())?);
-        own.lock()?;
-        Ok(own)
+        let begun = Instant::now();
+        let mut is_told = false;
+        loop {
+            match own.try_lock() {
+                Ok(()) => return Ok(own),
+                Err(TryLockError::Error(error)) => return Err(error),
+                Err(TryLockError::WouldBlock) => {}
+            }
+            let waited = begun.elapsed();
+            if waited >= LOCK_LIMIT {
+                return Err(Errno::ETIMEDOUT.into());
+            }
+            if waited >= LOCK_PATIENCE && !std::mem::replace(&mut is_told, true) {
+                waiting();
+            }
+            std::thread::sleep(LOCK_POLL);
+        }
     }
 
     /// Opens the file `name` for reading, without waiting for anything and without following a link.

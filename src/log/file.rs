@@ -14,6 +14,7 @@ use nix::errno::Errno;
 use nix::fcntl::{OFlag, open, openat};
 use nix::libc;
 use nix::sys::stat::Mode;
+use nix::unistd::geteuid;
 
 use crate::sys::ids::User;
 
@@ -60,8 +61,9 @@ impl LogFile {
     ///
     /// # Errors
     ///
-    /// Whatever the system says, and `ELOOP` when root would have to follow a symbolic link in the
-    /// last place: who may write to the log's directory could point it at any file of the system.
+    /// Whatever the system says; `ELOOP` when root would have to follow a symbolic link in the last
+    /// place, and `EMLINK` when the file has a second name (hard link): who may write to the log's
+    /// directory could point it at any file of the system.
     pub fn open(path: &Path, owner: Option<&User>) -> io::Result<LogFile> {
         match standard_stream(path) {
             Some(1) => return LogFile::stream(path, io::stdout().as_fd().try_clone_to_owned()?),
@@ -97,7 +99,7 @@ impl LogFile {
     /// As [`LogFile::open`]; the old file then stays in use.
     pub fn reopen(&mut self) -> io::Result<bool> {
         let Some(place) = &self.place else { return Ok(false) };
-        self.file = place.open(false)?;
+        self.file = place.open(geteuid().is_root())?;
         self.whole = whole_write(&self.file);
         Ok(true)
     }
@@ -115,15 +117,19 @@ impl Place {
         if as_root {
             flags |= OFlag::O_NOFOLLOW;
         }
-        Ok(File::from(openat(&self.dir, self.name.as_os_str(), flags, MODE)?))
+        let file = File::from(openat(&self.dir, self.name.as_os_str(), flags, MODE)?);
+        let meta = file.metadata()?;
+        if as_root && meta.is_file() && meta.nlink() > 1 {
+            return Err(Errno::EMLINK.into());
+        }
+        Ok(file)
     }
 }
 
-/// Makes the file the user's, so that it can be opened again after rotation; but never a file that
-/// has another name somewhere, which a hard link would have smuggled in.
+/// Makes the file the user's, so that it can be opened again after rotation.
 fn give_to(file: &File, user: &User) -> io::Result<()> {
     let meta = file.metadata()?;
-    if meta.is_file() && meta.nlink() == 1 && (meta.uid(), meta.gid()) != (user.uid, user.gid) {
+    if meta.is_file() && (meta.uid(), meta.gid()) != (user.uid, user.gid) {
         std::os::unix::fs::fchown(file, Some(user.uid), Some(user.gid))?;
     }
     Ok(())

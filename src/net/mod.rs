@@ -21,6 +21,7 @@
 use std::io;
 use std::net::TcpListener;
 use std::num::NonZero;
+use std::panic;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, PoisonError, RwLock};
@@ -28,6 +29,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender, unbounded};
+use nix::errno::Errno;
 use threadpool::ThreadPool;
 
 use crate::conn::Connection;
@@ -152,11 +154,7 @@ impl Server {
             ended: AtomicBool::new(false),
             heartbeat: AtomicU64::new(0),
         });
-        let workers = threadpool::Builder::new()
-            .num_threads(count)
-            .thread_name("worker".into())
-            .thread_stack_size(WORKER_STACK)
-            .build();
+        let workers = start_pool(count)?;
         for number in 0..count {
             let floor = Arc::clone(&floor);
             workers.execute(move || worker::run(&floor, number));
@@ -230,6 +228,20 @@ impl Drop for Server {
         }
         self.workers.join();
     }
+}
+
+/// A pool of `count` threads. The pool's builder panics where the system has no thread for it, which is
+/// an error like any other; so its panic is caught, and not told of.
+fn start_pool(count: usize) -> io::Result<ThreadPool> {
+    let builder = threadpool::Builder::new()
+        .num_threads(count)
+        .thread_name("worker".into())
+        .thread_stack_size(WORKER_STACK);
+    let hook = panic::take_hook();
+    panic::set_hook(Box::new(|_| ()));
+    let pool = panic::catch_unwind(|| builder.build());
+    panic::set_hook(hook);
+    pool.map_err(|_| Errno::EAGAIN.into())
 }
 
 /// Enough that a few may wait for a disk while the processors stay busy.

@@ -3,20 +3,21 @@
 //! Several threads and processes may share one stream, as messages and access lines do in a container.
 //! A line that is written in pieces would be cut by theirs.
 
+use std::borrow::Cow;
 use std::io::{self, Write};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// Held while a line is written to a stream that messages share.
 static STREAM: Mutex<()> = Mutex::new(());
 
-/// Writes `text` and a line end to standard error, in one write.
+/// Writes `text` and a line end to standard error, in one write, as [`for_terminal`] shows it.
 ///
 /// # Errors
 ///
 /// As write(2); standard error may be closed.
 pub fn error_line(text: &str) -> io::Result<()> {
     let _stream = hold_stream();
-    write_line(&mut io::stderr(), text)
+    write_line(&mut io::stderr(), &for_terminal(text))
 }
 
 /// Writes `text` and a line end to `stream`, in one write.
@@ -31,7 +32,35 @@ pub fn write_line(stream: &mut dyn Write, text: &str) -> io::Result<()> {
     stream.write_all(line.as_bytes())
 }
 
+/// `text` with control characters escaped, line ends and tabs apart: names of files and what stands in them
+/// must not send a terminal commands.
+pub fn for_terminal(text: &str) -> Cow<'_, str> {
+    let is_plain = |c: char| !c.is_control() || matches!(c, '\n' | '\t');
+    if text.chars().all(is_plain) {
+        return Cow::Borrowed(text);
+    }
+    let mut shown = String::with_capacity(text.len() + 16);
+    for c in text.chars() {
+        match is_plain(c) {
+            true => shown.push(c),
+            false => shown.extend(c.escape_default()),
+        }
+    }
+    Cow::Owned(shown)
+}
+
 /// Keeps [`error_line`] waiting as long as the guard lives. The holder must not call it.
 pub fn hold_stream() -> MutexGuard<'static, ()> {
     STREAM.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_text_sends_a_terminal_commands() {
+        assert_eq!(for_terminal("a\tb\nä"), "a\tb\nä");
+        assert_eq!(for_terminal("\x1b[31m\r\u{9b}2J"), "\\u{1b}[31m\\r\\u{9b}2J");
+    }
 }

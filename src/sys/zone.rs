@@ -66,7 +66,7 @@ fn offsets() -> Option<[i32; 2]> {
             Local.timestamp_opt(at, 0).single().map_or(0, |time| time.offset().fix().local_minus_utc())
         })
     };
-    std::thread::spawn(look).join().ok()
+    std::thread::Builder::new().spawn(look).ok()?.join().ok()
 }
 
 fn set(rule: &str) {

@@ -4,7 +4,7 @@
 use std::net::TcpListener;
 use std::os::unix::fs::symlink;
 use std::os::unix::process::CommandExt;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use super::{run, stderr, thttpd};
 use crate::support::server::free_port;
@@ -22,6 +22,7 @@ fn refuses_as(command: impl Fn() -> Command, flags: &[&str], says: &str, advises
         let output = run(&mut command);
         let text = stderr(&output);
         let line = text.lines().last().unwrap_or_default();
+        assert!(!text.contains("panicked"), "{text}");
         assert_eq!(output.status.code(), Some(1), "{flags:?}: {text}");
         assert!(line.starts_with(env!("CARGO_BIN_EXE_thttpd")), "{text}");
         assert!(line.contains(says), "foreground {foreground}: {text:?} lacks {says:?}");
@@ -95,6 +96,31 @@ fn a_log_file_that_is_a_symbolic_link_is_not_for_root() {
 }
 
 #[test]
+fn a_log_file_with_a_second_name_is_not_for_root() {
+    if !is_root() {
+        return;
+    }
+    let tree = Tree::new();
+    let precious = tree.beside("precious", "text");
+    let link = tree.dir().join("log");
+    std::fs::hard_link(&precious, &link).unwrap();
+    refuses_beside_sound_flags(&tree, &["-l", link.to_str().unwrap()], "Too many links", "hard link");
+    assert_eq!(std::fs::read_to_string(precious).unwrap(), "text");
+}
+
+#[test]
+fn a_pid_file_of_another_user() {
+    if !is_root() {
+        return;
+    }
+    let tree = Tree::new();
+    let path = tree.beside("pid", "1\n");
+    std::os::unix::fs::chown(&path, Some(65534), Some(65534)).unwrap();
+    refuses_beside_sound_flags(&tree, &["-i", path.to_str().unwrap()], "pid - ", "another user");
+    assert_eq!(std::fs::read_to_string(path).unwrap(), "1\n");
+}
+
+#[test]
 fn a_port_that_is_taken() {
     let tree = Tree::new();
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -145,6 +171,30 @@ fn too_few_descriptors() {
     let flags = sound(&tree);
     let flags: Vec<&str> = flags.iter().map(String::as_str).collect();
     refuses_as(limited, &flags, "only 40 descriptors", "ulimit -n");
+}
+
+/// The server as a user who has no other process, and may have `count` threads and processes.
+fn with_threads(count: u32) -> Command {
+    let mut command = Command::new("prlimit");
+    let user = (54_000 + std::process::id() % 10_000).to_string();
+    command.arg(format!("--nproc={count}")).args(["setpriv", "--clear-groups", "--regid", &user, "--reuid"]);
+    command.args([&user, env!("CARGO_BIN_EXE_thttpd")]);
+    command.env("THTTPD_SYSLOG_SOCKET", "/nonexistent/log").stdin(Stdio::null());
+    command
+}
+
+#[test]
+fn too_few_threads_for_any_part_of_the_server() {
+    if !is_root() {
+        return;
+    }
+    let tree = Tree::new();
+    let sound = sound(&tree);
+    let flags = sound.iter().map(String::as_str).chain(["-c", "**.cgi", "-o", "workers=6"]);
+    let flags: Vec<&str> = flags.collect();
+    for count in 1..12 {
+        refuses_as(|| with_threads(count), &flags, " - Resource temporarily unavailable", "ulimit -u");
+    }
 }
 
 #[test]

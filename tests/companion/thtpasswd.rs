@@ -1,7 +1,7 @@
 //! `thtpasswd` and the server that reads what it writes.
 
 use std::collections::BTreeSet;
-use std::fs;
+use std::fs::{self, File};
 use std::io::Write;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
 use std::path::{Path, PathBuf};
@@ -281,4 +281,19 @@ fn the_flags_in_the_manual_are_the_programs() {
     };
     let known: BTreeSet<char> = ('0'..='9').chain('A'..='Z').chain('a'..='z').filter(knows).collect();
     assert_eq!(listed, known);
+}
+
+#[test]
+fn a_lock_that_is_never_given_up_ends_the_wait_with_a_message() {
+    let (tree, file) = with_file();
+    let before = text(&file);
+    let theirs = File::open(tree.dir()).unwrap();
+    theirs.lock().unwrap();
+    let output = run(&["-i", "-1"], &file, "user", "password");
+    let told = stderr(&output);
+    assert_eq!(code(&output), Some(1), "{told}");
+    assert!(told.contains("Waiting for another program") && told.contains("nothing is changed"), "{told}");
+    assert_eq!(text(&file), before);
+    drop(theirs);
+    assert_eq!(code(&run(&["-i", "-1"], &file, "user", "password")), Some(0));
 }

@@ -8,9 +8,12 @@ use std::fs::{self, File, Metadata};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
+use nix::libc::ETIMEDOUT;
+
 use super::replacement::Place;
 use super::{Refusal, reason, say};
 use crate::resource::auth::crypt::{self, Scheme};
+use crate::sys::stdio;
 
 mod invocation;
 mod password;
@@ -93,7 +96,7 @@ fn new_hash(invocation: &Invocation) -> Result<Vec<u8>, Refusal> {
     let password = password::ask(invocation.from_stdin, &["New password:", "Re-type new password:"])?;
     password::check_new(&password, invocation.scheme)?;
     if invocation.scheme == Scheme::Des && password.len() > 8 {
-        let _ = crate::sys::stdio::error_line("Only the first eight characters of the password will count.");
+        let _ = stdio::error_line("Only the first eight characters of the password will count.");
     }
     let salt = super::random().map_err(|error| Refusal::new(format!("/dev/urandom: {}", reason(&error))))?;
     crypt::make(invocation.scheme, &salt, &password)
@@ -114,7 +117,15 @@ fn change(
         ))
     };
     let (place, name) = Place::of(path).map_err(unwritable)?;
-    let _lock = place.lock().map_err(unwritable)?;
+    let waiting = || drop(stdio::error_line("Waiting for another program that has locked the directory."));
+    let _lock = place.lock(&waiting).map_err(|error| match error.raw_os_error() {
+        Some(ETIMEDOUT) => Refusal::new(format!(
+            "Another program has locked the directory of {}; nothing is changed.\n\
+             Find it with lslocks(8), end it, and try again.",
+            path.display()
+        )),
+        _ => unwritable(error),
+    })?;
     let old = match place.open(&name) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => None,
         opened => Some(opened.and_then(read).map_err(unwritable)?),
