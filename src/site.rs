@@ -12,9 +12,19 @@ use crate::log::access::AccessLog;
 use crate::log::stats::Stats;
 use crate::resource::Resolver;
 use crate::resource::beneath::Root;
+use crate::resource::mime::Types;
 use crate::response::head::HeadPolicy;
 use crate::response::{ErrorPages, Policy, SERVER};
 use crate::throttle::Throttles;
+
+/// What the files say that the configuration names.
+#[derive(Debug)]
+pub struct Loaded {
+    /// Bandwidth rules.
+    pub throttles: Throttles,
+    /// Media types.
+    pub types: Types,
+}
 
 /// One configuration, in force. A reload makes a new one; connections finish with the old.
 #[derive(Debug)]
@@ -45,17 +55,17 @@ impl Site {
     pub fn new(
         config: Arc<Config>,
         webroot: &[u8],
-        throttles: Arc<Throttles>,
+        loaded: Loaded,
         log: Arc<AccessLog>,
         stats: Arc<Stats>,
     ) -> io::Result<Site> {
         let root = Arc::new(Root::open(Path::new("."), webroot)?);
         let pages = ErrorPages::below(Arc::clone(&root), &config.charset);
         Ok(Site {
-            resolver: Resolver::new(root, Arc::clone(&config)),
+            resolver: Resolver::new(root, Arc::clone(&config), loaded.types),
             head_policy: HeadPolicy::new(SERVER, &config.p3p, config.max_age),
             cgi: None,
-            throttles,
+            throttles: Arc::new(loaded.throttles),
             log,
             stats,
             pages,

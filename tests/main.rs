@@ -17,6 +17,7 @@ mod faults;
 mod lot;
 mod packaging;
 mod request;
+mod rules;
 mod scripts;
 mod security;
 mod throttle;

@@ -12,7 +12,8 @@ use thttpd::config::{Config, LogTarget};
 use thttpd::conn::wait::{Next, On, Wake};
 use thttpd::conn::{Connection, Desk};
 use thttpd::log::access::AccessLog;
-use thttpd::site::Site;
+use thttpd::resource::mime::Types;
+use thttpd::site::{Loaded, Site};
 use thttpd::throttle::Throttles;
 
 /// More than socket buffers hold would have to be sent from a second thread.
@@ -34,9 +35,9 @@ fn site() -> Arc<Site> {
         let config = Arc::new(Config { vhost: false, ..Config::default() });
         let here = std::env::current_dir().expect("a current directory");
         let log = Arc::new(AccessLog::open(&LogTarget::Off, None).expect("no log"));
-        let throttles = Arc::new(Throttles::none());
+        let loaded = Loaded { throttles: Throttles::none(), types: Types::new("UTF-8") };
         let root = std::os::unix::ffi::OsStrExt::as_bytes(here.as_os_str());
-        Arc::new(Site::new(config, root, throttles, log, Arc::default()).expect("a site"))
+        Arc::new(Site::new(config, root, loaded, log, Arc::default()).expect("a site"))
     };
     Arc::clone(SITE.get_or_init(make))
 }

@@ -3,6 +3,7 @@
 use std::time::{Duration, SystemTime};
 
 use thttpd::request::Fields;
+use thttpd::resource::mime::Types;
 use thttpd::resource::representation::{FileFacts, Representation, imf_fixdate};
 use thttpd::response::conditional;
 use thttpd::response::escape::{html, url_path, url_reference};
@@ -30,7 +31,7 @@ pub fn range(data: &[u8]) {
 pub fn dates(data: &[u8]) {
     let facts = FileFacts { len: 5, inode: 7, modified: (784_111_777, 0), changed: (784_111_777, 0) };
     let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000);
-    let representation = Representation::new(b"a.txt", &facts, "UTF-8", now);
+    let representation = Representation::new(b"a.txt", &facts, &Types::new("UTF-8"), now);
     for name in ["If-Modified-Since", "If-Unmodified-Since", "If-None-Match", "If-Match", "If-Range"] {
         let mut fields = Fields::default();
         for value in data.split(|&byte| byte == b'\n') {

@@ -7,7 +7,7 @@ _thttpd() {
 	# `=` splits words: in `-o name=value` the word under the cursor is the value.
 	local names="port= dir= chroot nochroot data_dir= symlinkcheck nosymlinkcheck vhost novhost
 		globalpasswd noglobalpasswd user= cgipat= cgilimit= urlpat= localpat= noemptyreferrers
-		noemptyreferers throttles= host= logfile= pidfile= charset= p3p= max_age= debug workers=
+		noemptyreferers throttles= host= logfile= pidfile= charset= mime_types= default_type= index= p3p= max_age= debug workers=
 		max_connections= max_connections_per_address= head_limit= target_limit= field_limit=
 		body_limit= keepalive_requests= head_timeout= body_timeout= send_timeout=
 		keepalive_timeout= keepalive_max_time= cgi_timeout= stop_grace= cache_entries=

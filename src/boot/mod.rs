@@ -19,8 +19,9 @@ use crate::log::access::AccessLog;
 use crate::log::stats::Stats;
 use crate::log::syslog::{self, Echo};
 use crate::net::Server;
+use crate::resource::mime::Types;
 use crate::response::SERVER;
-use crate::site::Site;
+use crate::site::{Loaded, Site};
 use crate::sys::systemd::{self, Notify};
 use crate::sys::zone;
 use crate::throttle::Throttles;
@@ -69,7 +70,7 @@ pub struct Running {
 /// What is collected before the process changes its root, its directory and its user.
 struct Prepared {
     sockets: Sockets,
-    throttles: Throttles,
+    loaded: Loaded,
     privileges: Privileges,
     log: AccessLog,
     notify: Notify,
@@ -141,10 +142,24 @@ fn prepare(config: &Config) -> Result<Prepared, Failure> {
         true => Sockets::Addresses(names::addresses(config.host.as_deref(), config.port)?),
         false => Sockets::Inherited(inherited),
     };
-    let throttles = load_throttles(config)?;
+    let loaded = load(config)?;
     let privileges = Privileges::of_process(&config.user)?;
     let log = open_log(config, &privileges)?;
-    Ok(Prepared { sockets, throttles, privileges, log, notify: Notify::from_environment() })
+    Ok(Prepared { sockets, loaded, privileges, log, notify: Notify::from_environment() })
+}
+
+/// Reads the files that the configuration names.
+pub(crate) fn load(config: &Config) -> Result<Loaded, Failure> {
+    Ok(Loaded { throttles: load_throttles(config)?, types: load_types(config)? })
+}
+
+/// The media types in force.
+pub(crate) fn load_types(config: &Config) -> Result<Types, Failure> {
+    let types = Types::new(&config.charset).with_default(&config.default_type);
+    let Some(path) = &config.mime_types else { return Ok(types) };
+    types.load(path).map_err(|faults| {
+        Failure::new(faults, "give mime_types a readable file of lines: type extension extension...")
+    })
 }
 
 /// Reads the throttle file; lines that mean nothing are told of and skipped, as in thttpd.
@@ -193,7 +208,7 @@ fn enter(call: &str, dir: &Path, flag: &str) -> Result<(), Failure> {
 
 /// The steps of the process that will serve.
 fn launch(config: &Arc<Config>, prepared: Prepared, reread: &[PathBuf]) -> Result<Running, Failure> {
-    let Prepared { sockets, throttles, privileges, log, notify } = prepared;
+    let Prepared { sockets, loaded, privileges, log, notify } = prepared;
     let pid_file = config.pid_file.as_deref().map(PidFile::create).transpose()?;
     raise_descriptor_limit()?;
     enter_root(config)?;
@@ -217,7 +232,7 @@ fn launch(config: &Arc<Config>, prepared: Prepared, reread: &[PathBuf]) -> Resul
     needs.log = log.directory();
     needs.pid = pid_file.as_ref().and_then(PidFile::directory);
     confine::confine(config, &needs);
-    let (server, site) = start_threads(unprivileged, config, listeners, throttles, log)?;
+    let (server, site) = start_threads(unprivileged, config, listeners, loaded, log)?;
     let commands = signals.listen().map_err(no_thread)?;
     if config.foreground {
         syslog::set_echo(Echo::WithoutDaemon);
@@ -266,14 +281,14 @@ fn start_threads(
     _: Unprivileged,
     config: &Arc<Config>,
     listeners: Vec<TcpListener>,
-    throttles: Throttles,
+    loaded: Loaded,
     log: AccessLog,
 ) -> Result<(Server, Arc<Site>), Failure> {
     syslog::start_thread().map_err(no_thread)?;
     log.start().map_err(no_thread)?;
     let children = config.cgi_pattern.as_ref().map(|_| crate::cgi::children().map(Arc::new));
     let children = children.transpose().map_err(no_thread)?;
-    let site = build_site(config, throttles, (Arc::new(log), Arc::default()), children)?;
+    let site = build_site(config, loaded, (Arc::new(log), Arc::default()), children)?;
     let server = Server::start(listeners, Arc::clone(&site)).map_err(no_thread)?;
     Ok((server, site))
 }
@@ -286,14 +301,14 @@ fn no_thread(error: std::io::Error) -> Failure {
 /// and `children`, the scripts that run, outlive it.
 pub(crate) fn build_site(
     config: &Arc<Config>,
-    throttles: Throttles,
+    loaded: Loaded,
     (log, stats): (Arc<AccessLog>, Arc<Stats>),
     children: Option<Arc<Children>>,
 ) -> Result<Arc<Site>, Failure> {
     let advice = "the user that the server becomes must be allowed to enter the directory: see -d and -u";
     let failed = |error| Failure::of("web directory", error, advice);
     let here = std::env::current_dir().map_err(failed)?;
-    let site = Site::new(Arc::clone(config), here.as_os_str().as_bytes(), Arc::new(throttles), log, stats);
+    let site = Site::new(Arc::clone(config), here.as_os_str().as_bytes(), loaded, log, stats);
     site.map(|site| Arc::new(site.with_scripts(children))).map_err(failed)
 }
 

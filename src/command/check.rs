@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 
 use nix::unistd::{AccessFlags, access, geteuid};
 
-use crate::boot::names;
 use crate::boot::privileges::Privileges;
+use crate::boot::{load_types, names};
 use crate::config::args::Invocation;
 use crate::config::{Config, LogTarget};
 use crate::sys::reason;
@@ -28,6 +28,7 @@ pub fn check(invocation: &Invocation) -> Result<String, String> {
     found.extend(directories(config));
     let (unreadable, rules) = throttles(config);
     found.extend(unreadable);
+    found.extend(load_types(config).err().map(|failure| ("mime_types", failure.message)));
     found.extend(log_file(config));
     found.extend(config.pid_file.as_deref().and_then(|path| pid_file(&served(config).join(path))));
     let placed = |(option, text)| format!("{}: {text}", invocation.origins.of(option));

@@ -9,7 +9,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::boot::{go_where_it_would_serve, load_throttles};
+use crate::boot::{go_where_it_would_serve, load};
 use crate::config::Config;
 use crate::request::head::{self, Refused};
 use crate::request::{Parsed, Request};
@@ -25,7 +25,7 @@ use crate::throttle::{Each, Throttles};
 /// What keeps the answer from being found: a directory or a throttle file that cannot be read, or a new
 /// root that only root can enter.
 pub fn explain(config: Config, url: &str) -> Result<String, String> {
-    let throttles = load_throttles(&config).map_err(|failure| failure.to_string())?;
+    let loaded = load(&config).map_err(|failure| failure.to_string())?;
     let shown = served(&config).canonicalize().unwrap_or_else(|_| served(&config));
     go_where_it_would_serve(&config).map_err(|failure| failure.to_string())?;
     let failed = |error: std::io::Error| format!("{}: {}", shown.display(), reason(&error));
@@ -35,7 +35,7 @@ pub fn explain(config: Config, url: &str) -> Result<String, String> {
     let mut told = String::new();
     say(&mut told, format_args!("the tree is {}", shown.display()));
     let config = Arc::new(config);
-    let resolver = Resolver::new(Arc::new(root), Arc::clone(&config));
+    let resolver = Resolver::new(Arc::new(root), Arc::clone(&config), loaded.types);
     let bytes = head_for(url);
     let request = match head::parse(&bytes, &config.limits) {
         Ok(Parsed::Complete(request, _)) => request,
@@ -53,7 +53,7 @@ pub fn explain(config: Config, url: &str) -> Result<String, String> {
     let inquiry = Inquiry::default();
     let question = Question { request: &request, vhost: host.as_deref(), inquiry: &inquiry, slow: &|| {} };
     match resolver.look_up(&question, &mut |step| say(&mut told, step)) {
-        Ok(found) if throttle(&mut told, &throttles, &found) => conclude(&mut told, &request, &found),
+        Ok(found) if throttle(&mut told, &loaded.throttles, &found) => conclude(&mut told, &request, &found),
         Ok(_) => say(&mut told, format_args!("503: the throttle lets nothing through")),
         Err(denied) => refuse(&mut told, url, &denied),
     }

@@ -90,8 +90,10 @@ fn tell(program: &str, failure: &Failure) -> String {
 fn reread(here: &Path, program: &str, arguments: &[OsString]) -> Result<Config, String> {
     match args::parse_in(here, arguments, program) {
         Ok(Invocation { config, .. }) => {
-            let throttle_file = config.throttle_file.map(|file| here.join(file));
-            Ok(Config { throttle_file, ..config })
+            let at_start = |file: PathBuf| here.join(file);
+            let throttle_file = config.throttle_file.map(at_start);
+            let mime_types = config.mime_types.map(at_start);
+            Ok(Config { throttle_file, mime_types, ..config })
         }
         // The log is told one line, the first problem.
         Err(problems) => Err(problems.list.first().map(ToString::to_string).unwrap_or_default()),
@@ -104,5 +106,9 @@ fn files_to_reread(here: &Path, config: &Config, arguments: &[OsString]) -> Vec<
         return Vec::new();
     }
     let named = arguments.windows(2).filter(|pair| pair[0] == "-C").map(|pair| PathBuf::from(&pair[1]));
-    named.chain(config.throttle_file.clone()).map(|file| here.join(file)).collect()
+    named
+        .chain(config.throttle_file.clone())
+        .chain(config.mime_types.clone())
+        .map(|file| here.join(file))
+        .collect()
 }

@@ -5,6 +5,7 @@
 //! can be fed to `-C` as it is.
 
 use super::Config;
+use super::expand::escape;
 use super::kind::Kind;
 use super::options::{Group, OPTIONS, Row};
 use super::origin::Origins;
@@ -35,7 +36,9 @@ fn line(row: &Row, config: &Config, origins: &Origins) -> String {
         (Kind::Switch(_), None) if row.off_name.is_empty() => (format!("#{name}"), ": off".to_owned()),
         (Kind::Switch(_), None) => (row.off_name.to_owned(), String::new()),
         (_, None) => (format!("#{name}="), format!(": {}", row.unset)),
-        (_, Some(value)) if is_one_word(&value) => (format!("{name}={}", printable(&value)), String::new()),
+        (_, Some(value)) if is_one_word(&value) => {
+            (format!("{name}={}", escape(&printable(&value))), String::new())
+        }
         (_, Some(value)) => {
             (format!("#{name}={}", printable(&value)), " (a config file cannot hold this value)".to_owned())
         }

@@ -45,6 +45,10 @@ pub enum Kind {
     Log(Field<LogTarget>),
     /// A pattern, and how it is compiled.
     Pattern(Field<Option<Pattern>>, fn(&str) -> Pattern),
+    /// A media type.
+    Media(Field<String>),
+    /// Names of files, separated by commas.
+    Names(Field<Vec<String>>),
     /// Not a setting: something the command line asks to be done. Has no config-file name.
     Act(Act),
 }
@@ -155,6 +159,8 @@ impl Kind {
             Kind::Number { unit: Unit::Bytes, .. } => "size",
             Kind::Number { unit: Unit::Seconds, .. } => "seconds",
             Kind::Text(_) => "text",
+            Kind::Media(_) => "type",
+            Kind::Names(_) => "name,..",
             Kind::Name(_) | Kind::Host(_) => "name",
             Kind::Path(_) | Kind::Log(_) => "path",
             Kind::Pattern(..) => "pattern",
@@ -174,6 +180,8 @@ impl Kind {
             Kind::Host(field) => *field(config) = Some(filled(text(value)?)?.to_owned()),
             Kind::Path(field) => *field(config) = Some(path(value)?),
             Kind::Log(field) => *field(config) = log(value)?,
+            Kind::Media(field) => *field(config) = media(text(value)?)?.to_owned(),
+            Kind::Names(field) => *field(config) = names(text(value)?)?,
             Kind::Pattern(field, compile) => *field(config) = Some(compile(text(value)?)),
         }
         Ok(())
@@ -202,6 +210,8 @@ impl Kind {
                 LogTarget::Stdout => Some(b"-".to_vec()),
                 LogTarget::File(path) => Some(path.as_os_str().as_bytes().to_vec()),
             },
+            Kind::Media(field) => Some(field(config).clone().into_bytes()),
+            Kind::Names(field) => Some(field(config).join(",").into_bytes()).filter(|text| !text.is_empty()),
             Kind::Pattern(field, _) => field(config).as_ref().map(|pattern| pattern.as_str().into()),
             Kind::Act(_) => None,
         }
@@ -253,6 +263,28 @@ fn text(value: &OsStr) -> Result<&str, Why> {
 /// An empty name would fail later, where it is harder to find.
 fn filled(text: &str) -> Result<&str, Why> {
     if text.is_empty() { Err(Why::Empty) } else { Ok(text) }
+}
+
+/// `type/subtype`, parameters allowed (RFC 9110 §8.3.1).
+pub fn media(text: &str) -> Result<&str, Why> {
+    let is_token = |word: &str| {
+        !word.is_empty() && word.bytes().all(|b| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b))
+    };
+    let essence = text.split(';').next().unwrap_or_default().trim_end();
+    let is_media = essence.split_once('/').is_some_and(|(kind, subtype)| is_token(kind) && is_token(subtype));
+    if is_media { Ok(text) } else { Err(Why::NotMedia) }
+}
+
+/// Names of files in one directory.
+fn names(text: &str) -> Result<Vec<String>, Why> {
+    if text.contains('/') {
+        return Err(Why::Slash);
+    }
+    let names: Vec<String> = text.split(',').map(str::to_owned).collect();
+    if names.iter().any(|name| name.is_empty() || name == "." || name == "..") {
+        return Err(Why::Empty);
+    }
+    Ok(names)
 }
 
 /// Any bytes the system takes for a path: not necessarily UTF-8, but without NUL.

@@ -20,6 +20,7 @@ use std::time::Duration;
 pub mod address_list;
 pub mod args;
 pub mod dump;
+pub mod expand;
 pub mod file;
 pub mod help;
 pub mod kind;
@@ -172,6 +173,12 @@ pub struct Config {
     pub pid_file: Option<PathBuf>,
     /// `-T`, `charset`: charset of text types.
     pub charset: String,
+    /// `mime_types`: a file of media types that count before the built-in ones.
+    pub mime_types: Option<PathBuf>,
+    /// `default_type`: media type of files whose extension tells none.
+    pub default_type: String,
+    /// `index`: names that are served for their directory, the first that is there; empty = thttpd's.
+    pub index: Vec<String>,
     /// `-P`, `p3p`: value of the P3P field; empty = none.
     pub p3p: String,
     /// `-M`, `max_age`: seconds for Cache-Control and Expires; none = no such fields.
@@ -232,6 +239,9 @@ impl Default for Config {
             log: LogTarget::Syslog,
             pid_file: None,
             charset: "UTF-8".into(),
+            mime_types: None,
+            default_type: "text/plain".into(),
+            index: Vec::new(),
             p3p: String::new(),
             max_age: None,
             url_pattern: None,

@@ -8,6 +8,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
 use super::Config;
+use super::expand::expand;
 use super::kind::Kind;
 use super::options::{OPTIONS, place_of};
 use super::origin::{Origin, Origins};
@@ -39,12 +40,24 @@ impl Settings {
             OPTIONS.iter().enumerate().find_map(|(place, row)| row.turned_by(&name).map(|on| (place, on)));
         let outcome = match found {
             None => Err(Why::Unknown { nearest: suggest::name(&name) }),
-            Some((place, on)) => self.set(place, on, value, &origin),
+            Some((place, on)) => self.set_expanded(place, on, value, &origin),
         };
         if let Err(why) = outcome {
             let written = [if origin == Origin::Assignment { &b"-o "[..] } else { b"" }, word].concat();
             self.problems.push(Problem::new(&origin, &written, why));
         }
+    }
+
+    /// Sets the option at `place` to `value`, whose variables are expanded first.
+    fn set_expanded(
+        &mut self,
+        place: usize,
+        on: bool,
+        value: Option<&OsStr>,
+        origin: &Origin,
+    ) -> Result<(), Why> {
+        let expanded = value.map(|value| expand(value.as_bytes())).transpose()?;
+        self.set(place, on, expanded.as_deref().map(OsStr::from_bytes), origin)
     }
 
     /// Sets the option at `place` of the table, or turns it `on` or off.

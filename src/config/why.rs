@@ -33,6 +33,14 @@ pub enum Why {
     NotUtf8,
     /// Holds a control character, which could break a field line, a log line or a path.
     Control,
+    /// A variable of the environment that is not set.
+    Unset(String),
+    /// A reference to a variable that is none.
+    Variable(String),
+    /// No media type.
+    NotMedia,
+    /// A name of a file in a list of names that holds a slash.
+    Slash,
     /// The file could not be read, with the system's reason.
     Unreadable(String),
 }
@@ -52,6 +60,12 @@ impl fmt::Display for Why {
             Why::Empty => f.write_str("must not be empty"),
             Why::NotUtf8 => f.write_str("not valid UTF-8"),
             Why::Control => f.write_str("control characters are not allowed"),
+            Why::Unset(name) => {
+                write!(f, "the environment has no {name}; write ${{{name}:-text}} for a default")
+            }
+            Why::Variable(text) => write!(f, "{text} is no variable; write $${{ for a plain ${{"),
+            Why::NotMedia => f.write_str("not a media type (type/subtype)"),
+            Why::Slash => f.write_str("a name in the list holds a slash"),
             Why::Unreadable(reason) => f.write_str(reason),
         }
     }

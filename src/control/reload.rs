@@ -5,7 +5,7 @@ use std::io;
 use std::sync::Arc;
 
 use super::{Chore, Control, THROTTLE_TIME};
-use crate::boot::{build_site, load_throttles};
+use crate::boot::{build_site, load};
 use crate::cgi::{self, children::Children};
 use crate::config::Config;
 use crate::log;
@@ -33,12 +33,12 @@ impl Control<'_> {
             log::warning!("a restart is needed to change {}", kept.join(", "));
         }
         let config = Arc::new(config);
-        let mut throttles = load_throttles(&config).map_err(|failure| failure.to_string())?;
-        throttles.follow(&old.throttles);
+        let mut loaded = load(&config).map_err(|failure| failure.to_string())?;
+        loaded.throttles.follow(&old.throttles);
         let children = self.children(&config).map_err(|error| error.to_string())?;
         let records = (Arc::clone(&old.log), Arc::clone(&old.stats));
-        let site = build_site(&config, throttles, records, children.clone())
-            .map_err(|failure| failure.to_string())?;
+        let site =
+            build_site(&config, loaded, records, children.clone()).map_err(|failure| failure.to_string())?;
         self.running.server.replace_site(Arc::clone(&site));
         self.throttles = Chore::new(THROTTLE_TIME).filter(|_| !site.throttles.is_empty());
         self.stats = Chore::new(config.stats_interval);

@@ -2,12 +2,16 @@
 
 use super::beneath::{Links, Root};
 
-/// In thttpd's order; the first that exists is the one, usable or not.
+/// thttpd's names, in its order.
 const NAMES: [&str; 6] = ["index.html", "index.htm", "index.xhtml", "index.xht", "Default.htm", "index.cgi"];
 
-/// Full name of the index file of `dir` (no trailing slash; empty = the top), if it has one.
-pub fn find(root: &Root, dir: &[u8]) -> Option<Vec<u8>> {
-    NAMES.iter().map(|name| join(dir, name.as_bytes())).find(|name| root.stat(name, Links::Follow).is_ok())
+/// Full name of the index file of `dir` (no trailing slash; empty = the top): the first of `names`, or of
+/// thttpd's if there are none, that exists, usable or not.
+pub fn find(root: &Root, dir: &[u8], names: &[String]) -> Option<Vec<u8>> {
+    let built_in = if names.is_empty() { &NAMES[..] } else { &[] };
+    let names = names.iter().map(String::as_str).chain(built_in.iter().copied());
+    let mut full = names.map(|name| join(dir, name.as_bytes()));
+    full.find(|name| root.stat(name, Links::Follow).is_ok())
 }
 
 /// `dir/name`, or `name` at the top.

@@ -88,7 +88,7 @@ impl Resolver {
         meta: &FileStat,
         say: Explain<'_>,
     ) -> Result<Found, Denied> {
-        if let Some(index) = index::find(&self.root, dir) {
+        if let Some(index) = index::find(&self.root, dir, &self.config.index) {
             let expanded = self.expanded(&index)?;
             say(format_args!("index file {} is {}", shown(&index), shown(&expanded.name)));
             if !expanded.path_info.is_empty() {
@@ -170,8 +170,7 @@ impl Resolver {
         }
         refuse_misplaced(executable, &file.expanded.path_info)?;
         let facts = FileFacts::from(&meta);
-        let representation =
-            Arc::new(Representation::new(name, &facts, &self.config.charset, SystemTime::now()));
+        let representation = Arc::new(Representation::new(name, &facts, &self.types, SystemTime::now()));
         say(format_args!("a file of {} bytes, {}", representation.len, representation.media_type));
         let content = content(opened, &representation)?;
         if bare.is_none()

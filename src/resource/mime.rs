@@ -3,9 +3,12 @@
 //! Called once for each file opened, by [`super::Representation::new`].
 
 use std::cmp::Ordering;
+use std::collections::HashMap;
+use std::fs;
+use std::path::Path;
 
-/// The type of a file whose name tells none, as in thttpd.
-const UNKNOWN: &str = "text/plain";
+use crate::config::kind::media;
+use crate::sys::reason;
 
 /// Extensions that name an encoding of the content, not its type (thttpd's three).
 const ENCODINGS: [(&str, &str); 3] = [("Z", "compress"), ("gz", "gzip"), ("uu", "x-uuencode")];
@@ -28,27 +31,95 @@ const THTTPDS: [(&str, &str); 10] = [
     ("wsrc", "application/x-wais-source"),
 ];
 
-/// Content-Type and Content-Encoding of the file called `file_name` (a path is fine).
-///
-/// The name's extensions are read from the right. Those that name an encoding are set aside, and
-/// listed innermost first, joined with commas; the first other one decides the type, whatever its
-/// case. No extension, or one that is not known, means plain text. Types that carry characters get
-/// `; charset=` and `charset`.
-pub fn describe(file_name: &[u8], charset: &str) -> (String, String) {
-    let mut name = file_name.rsplit(|&byte| byte == b'/').next().unwrap_or_default();
-    let mut encodings: Vec<&str> = Vec::new();
-    let mut media_type = UNKNOWN;
-    while let Some((rest, extension)) = split_extension(name) {
-        let Some(encoding) = find(&ENCODINGS, extension) else {
-            media_type = type_of(extension);
-            break;
-        };
-        encodings.push(encoding);
-        name = rest;
+/// How the types of files are told: the operator's own table, the built-in one, the default.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Types {
+    /// Types by lower-case extension; they count before the built-in ones.
+    own: HashMap<Box<[u8]>, Box<str>>,
+    /// The type of a file whose name tells none.
+    default: String,
+    /// The charset of types that carry characters.
+    charset: String,
+}
+
+impl Types {
+    /// The built-in types; text is in `charset`, and so is what tells no type, as in thttpd.
+    pub fn new(charset: &str) -> Types {
+        Types { own: HashMap::new(), default: "text/plain".to_owned(), charset: charset.to_owned() }
     }
-    encodings.reverse();
+
+    /// The same with another type for files whose name tells none.
+    pub fn with_default(self, default: &str) -> Types {
+        Types { default: default.to_owned(), ..self }
+    }
+
+    /// The same with the types of the file at `path`: lines of `type extension extension…`.
+    ///
+    /// # Errors
+    /// Why the file cannot be read, or each line that names no type, with its place.
+    pub fn load(mut self, path: &Path) -> Result<Types, String> {
+        let text = fs::read(path).map_err(|error| format!("{}: {}", path.display(), reason(&error)))?;
+        let mut faults = Vec::new();
+        for (line, number) in text.split(|&b| b == b'\n').zip(1..) {
+            if let Err(fault) = self.line(line) {
+                faults.push(format!("{}:{number}: {fault}", path.display()));
+            }
+        }
+        if faults.is_empty() { Ok(self) } else { Err(faults.join("\n")) }
+    }
+
+    fn line(&mut self, line: &[u8]) -> Result<(), String> {
+        let code = line.split(|&b| b == b'#').next().unwrap_or_default();
+        let text = std::str::from_utf8(code).map_err(|_| "not valid UTF-8")?;
+        let mut words = text.split_ascii_whitespace();
+        let Some(first) = words.next() else { return Ok(()) };
+        let media_type = media(first).map_err(|why| format!("{first}: {why}"))?;
+        if let Some(odd) = words.clone().find(|word| word.contains(['/', '{', '}', ';', '.'])) {
+            return Err(format!("{odd}: not an extension"));
+        }
+        for extension in words {
+            self.own.insert(extension.to_ascii_lowercase().into_bytes().into(), media_type.into());
+        }
+        Ok(())
+    }
+
+    /// Content-Type and Content-Encoding of the file called `file_name` (a path is fine).
+    ///
+    /// The name's extensions are read from the right. Those that name an encoding are set aside, and
+    /// listed innermost first, joined with commas; the first other one decides the type, whatever its
+    /// case. No extension, or one that is not known, means the default. Types that carry characters get
+    /// `; charset=`.
+    pub fn describe(&self, file_name: &[u8]) -> (String, String) {
+        let mut name = file_name.rsplit(|&byte| byte == b'/').next().unwrap_or_default();
+        let mut encodings: Vec<&str> = Vec::new();
+        let mut media_type = &*self.default;
+        while let Some((rest, extension)) = split_extension(name) {
+            let own = self.own_type(extension);
+            match find(&ENCODINGS, extension).filter(|_| own.is_none()) {
+                Some(encoding) => encodings.push(encoding),
+                None => {
+                    media_type = own.or_else(|| built_in(extension)).unwrap_or(&self.default);
+                    break;
+                }
+            }
+            name = rest;
+        }
+        encodings.reverse();
+        (with_charset(media_type, &self.charset), encodings.join(","))
+    }
+
+    fn own_type(&self, extension: &[u8]) -> Option<&str> {
+        if self.own.is_empty() {
+            return None;
+        }
+        self.own.get(&*extension.to_ascii_lowercase()).map(|media_type| &**media_type)
+    }
+}
+
+/// `media_type` with `charset` if it carries characters and names none.
+fn with_charset(media_type: &str, charset: &str) -> String {
     let charset = if is_text(media_type) { format!("; charset={charset}") } else { String::new() };
-    (media_type.to_owned() + &charset, encodings.join(","))
+    media_type.to_owned() + &charset
 }
 
 /// What stands before and after the last dot; none without a dot.
@@ -57,8 +128,8 @@ fn split_extension(name: &[u8]) -> Option<(&[u8], &[u8])> {
     Some((&name[..dot], &name[dot + 1..]))
 }
 
-fn type_of(extension: &[u8]) -> &'static str {
-    find(&THTTPDS, extension).or_else(|| look_up(TYPES, &extension.to_ascii_lowercase())).unwrap_or(UNKNOWN)
+fn built_in(extension: &[u8]) -> Option<&'static str> {
+    find(&THTTPDS, extension).or_else(|| look_up(TYPES, &extension.to_ascii_lowercase()))
 }
 
 /// The type that the line of `extension` has; found by halving the text, as a line says on which side of
@@ -88,7 +159,8 @@ fn find(table: &[(&str, &'static str)], extension: &[u8]) -> Option<&'static str
 /// Does the configured charset apply? To text, XHTML and XML; other types say it themselves
 /// (SVG, RSS) or are not made of characters.
 fn is_text(media_type: &str) -> bool {
-    media_type.starts_with("text/") || matches!(media_type, "application/xhtml+xml" | "application/xml")
+    media_type.starts_with("text/") && !media_type.contains(';')
+        || matches!(media_type, "application/xhtml+xml" | "application/xml")
 }
 
 #[cfg(test)]

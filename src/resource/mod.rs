@@ -31,6 +31,7 @@ pub mod watch;
 use auth::{Authenticator, Place, Verdict};
 use beneath::{Links, Root};
 use cache::Cache;
+use mime::Types;
 use watch::Inquiry;
 
 pub use representation::{FileFacts, Representation};
@@ -174,18 +175,19 @@ pub struct Resolver {
     config: Arc<Config>,
     auth: Authenticator,
     cache: Cache,
+    types: Types,
     /// What the server is called where no virtual host decides.
     own_name: Option<String>,
 }
 
 impl Resolver {
-    /// A resolver with an empty cache.
-    pub fn new(root: Arc<Root>, config: Arc<Config>) -> Resolver {
+    /// A resolver with an empty cache; `types` are those of files.
+    pub fn new(root: Arc<Root>, config: Arc<Config>, types: Types) -> Resolver {
         let links = if config.symlink_check { Links::Refuse } else { Links::Follow };
         let cache = Cache::new(config.cache, links);
         let hashing_at_once = (processors() / 2).max(1);
         let own_name = config.server_name();
-        Resolver { root, config, auth: Authenticator::new(hashing_at_once), cache, own_name }
+        Resolver { root, config, auth: Authenticator::new(hashing_at_once), cache, types, own_name }
     }
 
     /// The tree this resolver reads.

@@ -1,6 +1,6 @@
 //! A file's facts → [`Representation`]: the metadata HTTP shows of it, worked out once.
 //!
-//! Enters: the file's name, what `fstat` said of its open descriptor, the configured charset, and
+//! Enters: the file's name, what `fstat` said of its open descriptor, the configured types, and
 //! the time of that look. Leaves: the type, the validators and the length that every response
 //! about the file shares. The resolver builds one for each file it opens.
 
@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use nix::sys::stat::FileStat;
 
 use super::inline::Inline;
-use super::mime;
+use super::mime::Types;
 
 /// The last second an IMF-fixdate can name: 9999-12-31T23:59:59Z.
 const LAST_SECOND: u64 = 253_402_300_799;
@@ -68,8 +68,8 @@ impl Representation {
     /// A file that changed less than two seconds before `now` gets a weak entity tag: it may
     /// change once more, at the same length, without one of its times moving, and a strong tag
     /// promises that this shows (RFC 9110 §8.8.1).
-    pub fn new(name: &[u8], facts: &FileFacts, charset: &str, now: SystemTime) -> Representation {
-        let (media_type, encodings) = mime::describe(name, charset);
+    pub fn new(name: &[u8], facts: &FileFacts, types: &Types, now: SystemTime) -> Representation {
+        let (media_type, encodings) = types.describe(name);
         let modified = whole_seconds(since_epoch(facts.modified).min(now));
         let settled = now.duration_since(since_epoch(facts.changed)).is_ok_and(|age| age >= UNSETTLED);
         let weak = if settled { "" } else { "W/" };
@@ -134,7 +134,7 @@ mod tests {
     }
 
     fn seen(facts: &FileFacts, now: u64) -> Representation {
-        Representation::new(b"hello.txt", facts, "UTF-8", at(now))
+        Representation::new(b"hello.txt", facts, &Types::new("UTF-8"), at(now))
     }
 
     #[test]

@@ -7,6 +7,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use super::{Body, ErrorPages, Policy, Response};
 use crate::request::{BodyLength, Fields, Method, Request, Version};
 use crate::resource::beneath::Root;
+use crate::resource::mime::Types;
 use crate::resource::{Content, FileFacts, Representation};
 
 /// When the tests take place.
@@ -51,7 +52,7 @@ pub fn hello() -> (Arc<Representation>, Content) {
 pub fn file(name: &str, bytes: &[u8]) -> (Arc<Representation>, Content) {
     let old = (1_500_000_000, 0);
     let facts = FileFacts { len: bytes.len() as u64, inode: 7, modified: old, changed: old };
-    let representation = Representation::new(name.as_bytes(), &facts, "UTF-8", now());
+    let representation = Representation::new(name.as_bytes(), &facts, &Types::new("UTF-8"), now());
     (Arc::new(representation), Content::Memory(bytes.into()))
 }
 

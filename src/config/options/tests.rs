@@ -18,6 +18,7 @@ const EXAMPLE: &str = include_str!("../../../thttpd.conf.example");
 fn another_value(row: &Row) -> String {
     match &row.kind {
         Kind::Number { least, most, .. } => (least.max(&0) + 77).min(*most).to_string(),
+        Kind::Media(_) => "other/type".to_owned(),
         _ => "other".to_owned(),
     }
 }

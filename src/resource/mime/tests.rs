@@ -2,6 +2,11 @@
 //! thttpd's own table, which the manual lists.
 
 use super::*;
+use crate::testing::TempTree;
+
+fn describe(file_name: &[u8], charset: &str) -> (String, String) {
+    Types::new(charset).describe(file_name)
+}
 use proptest::prelude::*;
 
 #[test]
@@ -129,7 +134,7 @@ fn every_extension_has_the_type_that_mime_guess_gives_it_in_any_case() {
     for extension in extensions.iter().filter(|extension| !is_ours(extension.as_bytes())) {
         let media_type = mime_guess::from_ext(extension).first_raw().unwrap();
         for extension in [extension.to_string(), extension.to_ascii_uppercase()] {
-            assert_eq!(type_of(extension.as_bytes()), media_type, "{extension}");
+            assert_eq!(built_in(extension.as_bytes()).unwrap_or("text/plain"), media_type, "{extension}");
         }
     }
 }
@@ -195,4 +200,36 @@ proptest! {
     fn what_is_found_is_what_mime_guess_would_find(extension in "[a-z0-9~ \\n-]{0,4}") {
         prop_assert_eq!(look_up(TYPES, extension.as_bytes()), mime_guess::from_ext(&extension).first_raw());
     }
+}
+
+#[test]
+fn own_types_count_before_the_built_in_ones_and_before_encodings() {
+    let tree = TempTree::new();
+    tree.file("types", "# ours\ntext/x-own Own JS\t# two\n\napplication/gzip gz\nimage/x-none\n");
+    let types = Types::new("UTF-8").with_default("application/octet-stream");
+    let types = types.load(&tree.path().join("types")).unwrap();
+    for (name, media_type, encodings) in [
+        ("a.own", "text/x-own; charset=UTF-8", ""),
+        ("a.OWN", "text/x-own; charset=UTF-8", ""),
+        ("a.js", "text/x-own; charset=UTF-8", ""),
+        ("a.css.gz", "application/gzip", ""),
+        ("a.css.Z", "text/css; charset=UTF-8", "compress"),
+        ("README", "application/octet-stream", ""),
+        ("a.nosuch", "application/octet-stream", ""),
+    ] {
+        assert_eq!(types.describe(name.as_bytes()), (media_type.into(), encodings.into()), "{name}");
+    }
+}
+
+#[test]
+fn a_line_that_names_no_type_is_told_with_its_place() {
+    let tree = TempTree::new();
+    tree.file("types", "text/plain txt\ntypes {\ntext/html html;\n");
+    let path = tree.path().join("types");
+    let said = Types::new("UTF-8").load(&path).unwrap_err();
+    let lines: Vec<&str> = said.lines().collect();
+    assert_eq!(lines.len(), 2, "{said}");
+    assert!(lines[0].ends_with("types:2: types: not a media type (type/subtype)"), "{said}");
+    assert!(lines[1].ends_with("types:3: html;: not an extension"), "{said}");
+    assert!(Types::new("UTF-8").load(&tree.path().join("none")).is_err());
 }

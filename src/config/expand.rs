@@ -1,0 +1,155 @@
+//! `${NAME}` and `${NAME:-text}` in a written value → the environment's value in their place.
+//!
+//! A value is expanded after words were split, once: what was put in is not looked at again, and a
+//! blank in it separates nothing. `$${` is `${`. A dollar sign without a brace is itself.
+
+use std::borrow::Cow;
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+
+use super::why::Why;
+
+/// Finds a variable of the environment.
+pub type Environment<'e> = &'e dyn Fn(&OsStr) -> Option<OsString>;
+
+/// `value` with its variables expanded from the process's environment.
+///
+/// # Errors
+/// A variable that is not set and has no default, a reference that is none, or a control byte in what
+/// would be put in.
+pub fn expand(value: &[u8]) -> Result<Cow<'_, [u8]>, Why> {
+    expand_from(value, &|name| std::env::var_os(name))
+}
+
+/// The same from another `environment`.
+///
+/// # Errors
+/// As [`expand`].
+pub fn expand_from<'v>(value: &'v [u8], environment: Environment<'_>) -> Result<Cow<'v, [u8]>, Why> {
+    if !value.windows(2).any(|pair| pair == b"${") {
+        return Ok(Cow::Borrowed(value));
+    }
+    let mut out = Vec::with_capacity(value.len());
+    let mut rest = value;
+    while let Some((&first, after)) = rest.split_first() {
+        if rest.starts_with(b"$${") {
+            out.extend_from_slice(b"${");
+            rest = &rest[3..];
+        } else if let Some(reference) = rest.strip_prefix(b"${") {
+            let end = reference.iter().position(|&b| b == b'}');
+            let end = end.ok_or_else(|| Why::Variable(printable(rest)))?;
+            out.extend_from_slice(&value_of(&reference[..end], environment)?);
+            rest = &reference[end + 1..];
+        } else {
+            out.push(first);
+            rest = after;
+        }
+    }
+    Ok(Cow::Owned(out))
+}
+
+/// `text` with every `${` written so that [`expand`] gives it back.
+pub fn escape(text: &str) -> String {
+    text.replace("${", "$${")
+}
+
+/// What `NAME` or `NAME:-text` stands for.
+fn value_of(reference: &[u8], environment: Environment<'_>) -> Result<Vec<u8>, Why> {
+    let colon = reference.windows(2).position(|pair| pair == b":-");
+    let (name, default) = match colon {
+        Some(at) => (&reference[..at], Some(&reference[at + 2..])),
+        None => (reference, None),
+    };
+    if !is_name(name) {
+        return Err(Why::Variable(printable(&[b"${", reference, b"}"].concat())));
+    }
+    let found = environment(OsStr::from_bytes(name)).map(OsString::into_vec);
+    // As a shell's `:-`: an empty value counts as none.
+    let value = match (found, default) {
+        (Some(value), None) => value,
+        (Some(value), Some(_)) if !value.is_empty() => value,
+        (_, Some(default)) => default.to_vec(),
+        (None, None) => return Err(Why::Unset(printable(name))),
+    };
+    match value.iter().any(u8::is_ascii_control) {
+        true => Err(Why::Control),
+        false => Ok(value),
+    }
+}
+
+/// Can `name` name a variable?
+pub fn is_name(name: &[u8]) -> bool {
+    let is_part = |b: &u8| b.is_ascii_alphanumeric() || *b == b'_';
+    name.iter().all(is_part) && name.first().is_some_and(|first| !first.is_ascii_digit())
+}
+
+fn printable(bytes: &[u8]) -> String {
+    super::printable::printable(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn environment(name: &OsStr) -> Option<OsString> {
+        let value = match name.to_str()? {
+            "PORT" => "8080",
+            "EMPTY" => "",
+            "BLANK" => "a b",
+            "NESTED" => "${PORT}",
+            "LINE" => "a\nb",
+            _ => return None,
+        };
+        Some(value.into())
+    }
+
+    fn expanded(value: &str) -> Result<String, Why> {
+        let bytes = expand_from(value.as_bytes(), &environment)?.into_owned();
+        Ok(String::from_utf8(bytes).unwrap())
+    }
+
+    #[test]
+    fn variables_are_put_in_once() {
+        for (value, want) in [
+            ("", ""),
+            ("plain", "plain"),
+            ("${PORT}", "8080"),
+            ("a${PORT}b${PORT}", "a8080b8080"),
+            ("${PORT:-1}", "8080"),
+            ("${NONE:-1}", "1"),
+            ("${NONE:-}", ""),
+            ("${EMPTY}", ""),
+            ("${EMPTY:-x}", "x"),
+            ("${BLANK}", "a b"),
+            ("${NESTED}", "${PORT}"),
+            ("$${PORT}", "${PORT}"),
+            ("$$${PORT}", "$${PORT}"),
+            ("$PORT $ {}", "$PORT $ {}"),
+            ("$1", "$1"),
+        ] {
+            assert_eq!(expanded(value), Ok(want.to_owned()), "{value}");
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_put_in_is_told() {
+        for (value, want) in [
+            ("${NONE}", Why::Unset("NONE".into())),
+            ("${PORT", Why::Variable("${PORT".into())),
+            ("${}", Why::Variable("${}".into())),
+            ("${1}", Why::Variable("${1}".into())),
+            ("${A-B}", Why::Variable("${A-B}".into())),
+            ("${LINE}", Why::Control),
+        ] {
+            assert_eq!(expanded(value), Err(want), "{value}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn what_was_escaped_comes_back(text in "[${}A:a-]{0,20}") {
+            prop_assert_eq!(expanded(&escape(&text)), Ok(text));
+        }
+    }
+}

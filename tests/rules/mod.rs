@@ -1,0 +1,3 @@
+//! What the rules file and the options that go with it promise.
+
+mod options;
