@@ -16,7 +16,7 @@ mod written;
 pub type Target = (&'static str, fn(&[u8]));
 
 /// All of them.
-pub const TARGETS: [Target; 15] = [
+pub const TARGETS: [Target; 18] = [
     ("access_line", access::line),
     ("body", content::body),
     ("cgi_head", scripts::output),
@@ -25,10 +25,13 @@ pub const TARGETS: [Target; 15] = [
     ("credentials", access::credentials),
     ("dates", response::dates),
     ("escape", response::escape),
+    ("forwarded", request::forwarded),
     ("head", request::head),
     ("host", request::host),
     ("htpasswd", access::password_file),
+    ("listen", written::listen),
     ("pattern", written::pattern),
+    ("proxy_head", request::proxy_head),
     ("range", response::range),
     ("target", request::target),
     ("throttle_file", written::throttle_file),

@@ -1,7 +1,13 @@
 //! Bytes → requests.
 
+use std::net::SocketAddr;
+
 use thttpd::config::Limits;
-use thttpd::request::{Method, Parsed, Request, head, target as targets};
+use thttpd::config::address_list::AddressList;
+use thttpd::request::client::ClientAddress;
+use thttpd::request::forwarded::ProxyTrust;
+use thttpd::request::proxy_protocol;
+use thttpd::request::{Client, Fields, Method, Parsed, Request, head, target as targets};
 
 /// A head is understood, refused or waited for; what it names stays inside; and it comes to the same
 /// in whatever pieces it arrives.
@@ -66,4 +72,51 @@ pub fn host(data: &[u8]) {
     let directory = thttpd::resource::vhost::directory(&request, std::net::Ipv4Addr::LOCALHOST.into());
     assert!(!directory.is_empty() && directory != "." && directory != "..", "{directory:?}");
     assert!(!directory.contains(['/', '\0']) && !directory.starts_with('.'), "{directory:?}");
+}
+
+/// A PROXY head is decided once, by its own bytes alone.
+pub fn proxy_head(data: &[u8]) {
+    let limit = Limits::default().head;
+    match proxy_protocol::parse(data, limit) {
+        Ok(Parsed::Complete(head, length)) => {
+            assert!(length <= data.len() && length <= limit);
+            let alone = proxy_protocol::parse(&data[..length], limit);
+            assert_eq!(alone, Ok(Parsed::Complete(head, length)));
+            for end in 0..length {
+                assert_eq!(proxy_protocol::parse(&data[..end], limit), Ok(Parsed::Partial));
+            }
+        }
+        Ok(Parsed::Partial) => assert!(data.len() < limit),
+        Err(error) => {
+            let more = [data, b"\r\n"].concat();
+            assert_eq!(proxy_protocol::parse(&more, limit), Err(error), "more bytes turned a refusal");
+        }
+    }
+}
+
+/// Whatever a client writes, the address that a trusted proxy appends is the client; a peer that is not
+/// trusted speaks for nobody.
+pub fn forwarded(data: &[u8]) {
+    let trusted = AddressList::parse("10.0.0.0/8,unix").expect("a list");
+    let peer = |octets: [u8; 4]| Client::of_peer(SocketAddr::from((octets, 80)));
+    let appended = ClientAddress::Ip([203, 0, 113, 9].into());
+    let values: Vec<&[u8]> = data.split(|&byte| byte == b'\n').map(<[u8]>::trim_ascii).collect();
+    for (field, own) in
+        [("X-Forwarded-For", "203.0.113.9"), ("Forwarded", "for=203.0.113.9"), ("X-Real-IP", "")]
+    {
+        let trust = ProxyTrust { trusted: trusted.clone(), field: field.to_lowercase() };
+        let mut fields = Fields::default();
+        values.iter().for_each(|value| fields.push(field, value));
+        assert_eq!(trust.client(&peer([192, 0, 2, 1]), &fields), peer([192, 0, 2, 1]));
+        let client = trust.client(&peer([10, 0, 0, 1]), &fields);
+        assert_eq!(client.peer, peer([10, 0, 0, 1]).peer);
+        if own.is_empty() {
+            continue;
+        }
+        let last = [values.last().copied().unwrap_or_default(), b", ", own.as_bytes()].concat();
+        let mut fields = Fields::default();
+        values[..values.len() - 1].iter().for_each(|value| fields.push(field, value));
+        fields.push(field, &last);
+        assert_eq!(trust.client(&peer([10, 0, 0, 1]), &fields).address, appended);
+    }
 }

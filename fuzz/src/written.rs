@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use thttpd::config::file;
+use thttpd::config::listen as listeners;
 use thttpd::config::pattern::Pattern;
 use thttpd::config::settings::Settings;
 use thttpd::throttle::file as throttles;
@@ -50,5 +51,14 @@ fn obviously(pattern: &[u8], name: &[u8]) -> bool {
         }
         [b'?', rest @ ..] => name.split_first().is_some_and(|(_, name)| obviously(rest, name)),
         [byte, rest @ ..] => name.split_first().is_some_and(|(b, name)| b == byte && obviously(rest, name)),
+    }
+}
+
+/// A list of listeners: what is read is written so that it is read the same.
+pub fn listen(data: &[u8]) {
+    let Ok(text) = std::str::from_utf8(data) else { return };
+    match listeners::parse(text) {
+        Ok(list) => assert_eq!(listeners::parse(&listeners::write(&list)), Ok(list)),
+        Err(refusal) => assert!(!refusal.is_empty()),
     }
 }

@@ -1,9 +1,15 @@
 //! Lists of addresses, as allow, deny and trusted_proxies take them: `192.0.2.7,10.0.0.0/8,fd00::/8,unix`.
 //!
-//! An IPv4 address within IPv6 (`::ffff:192.0.2.7`) is the IPv4 address, on either side.
+//! An IPv4 address within IPv6 (`::ffff:192.0.2.7`) is the IPv4 address, on either side. Apart from
+//! that the families are kept apart: `::/0` holds no IPv4 address.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv6Addr};
+
+/// The network of IPv6 that IPv4 is mapped into: `::ffff:0:0/96`.
+const MAPPED: u128 = 0xffff << 32;
+const MAPPED_PREFIX: u32 = 96;
+const MAPPED_MASK: u128 = u128::MAX << (128 - MAPPED_PREFIX);
 
 /// Addresses, networks and perhaps Unix sockets.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -76,7 +82,8 @@ impl Network {
     }
 
     fn contains(self, bits: u128) -> bool {
-        bits & self.mask() == self.bits
+        // A network that is wider than what is mapped from IPv4 is one of IPv6.
+        bits & self.mask() == self.bits && (self.prefix >= MAPPED_PREFIX || bits & MAPPED_MASK != MAPPED)
     }
 }
 
@@ -130,6 +137,9 @@ mod tests {
             ("0.0.0.0/0", "203.0.113.1", true),
             ("0.0.0.0/0", "2001:db8::1", false),
             ("::/0", "2001:db8::1", true),
+            ("::/0", "203.0.113.1", false),
+            ("::/0", "::ffff:203.0.113.1", false),
+            ("::/0", "::1", true),
             ("fd00::/8", "fdff::1", true),
             ("[::1]", "::1", true),
             ("192.0.2.1, 198.51.100.0/24\tunix", "198.51.100.9", true),

@@ -24,6 +24,7 @@ pub mod expand;
 pub mod file;
 pub mod help;
 pub mod kind;
+pub mod listen;
 pub mod options;
 pub mod origin;
 pub mod pattern;

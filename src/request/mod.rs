@@ -10,8 +10,10 @@ use std::fmt;
 pub mod body;
 pub mod client;
 pub mod fields;
+pub mod forwarded;
 pub mod framing;
 pub mod head;
+pub mod proxy_protocol;
 pub mod spool;
 pub mod target;
 

@@ -1,0 +1,275 @@
+//! The list of `listen=`: where the server listens, and what each listener is for.
+//!
+//! ```text
+//! listen  = entry *( "," entry )
+//! entry   = ( PORT | HOST ":" PORT | "[" IPV6 "]:" PORT | "/" PATH ) *( ";" option )
+//! option  = "proxy" | "status" | "mode=" OCTAL | "group=" NAME
+//! ```
+//!
+//! `boot` binds what stands here, or finds the sockets that systemd hands over for it.
+
+use std::fmt;
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::path::PathBuf;
+
+/// Longest path of a Unix-domain socket in bytes; the kernel's structure holds one more, a NUL.
+const LONGEST_PATH: usize = 107;
+/// Access to a Unix-domain socket that has no `mode`: its user and its group.
+const MODE: u32 = 0o660;
+
+/// Where one listener is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Address {
+    /// A port on every address of both families.
+    Port(u16),
+    /// One address, or with `[::]` every address.
+    Ip(SocketAddr),
+    /// A host name that is looked up at start, and a port.
+    Name(String, u16),
+    /// A socket in the file system.
+    Unix(PathBuf),
+}
+
+/// One entry of the list.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listen {
+    /// Where.
+    pub address: Address,
+    /// `;proxy`: a PROXY protocol head comes before the first request.
+    pub proxy: bool,
+    /// `;status`: `/healthz` and `/metrics` are answered, and nothing else.
+    pub status: bool,
+    /// `;mode=`: permission bits of a Unix-domain socket.
+    pub mode: u32,
+    /// `;group=`: group of a Unix-domain socket, by name or number.
+    pub group: Option<String>,
+}
+
+/// Reads the whole list.
+///
+/// # Errors
+///
+/// One sentence about the first entry that cannot be understood.
+pub fn parse(text: &str) -> Result<Vec<Listen>, String> {
+    let mut list: Vec<Listen> = Vec::new();
+    for entry in text.split(',') {
+        let listen = Listen::parse(entry)?;
+        if listen.port() != Some(0) && list.iter().any(|other| other.address == listen.address) {
+            return Err(format!("`{}` stands there twice", listen.address));
+        }
+        list.push(listen);
+    }
+    Ok(list)
+}
+
+/// The list as [`parse`] reads it.
+pub fn write(list: &[Listen]) -> String {
+    list.iter().map(Listen::to_string).collect::<Vec<_>>().join(",")
+}
+
+impl Listen {
+    /// A listener that serves files at `address`.
+    pub fn at(address: Address) -> Listen {
+        Listen { address, proxy: false, status: false, mode: MODE, group: None }
+    }
+
+    /// The port, of one that has a port.
+    pub fn port(&self) -> Option<u16> {
+        match &self.address {
+            Address::Port(port) | Address::Name(_, port) => Some(*port),
+            Address::Ip(address) => Some(address.port()),
+            Address::Unix(_) => None,
+        }
+    }
+
+    fn parse(entry: &str) -> Result<Listen, String> {
+        let mut parts = entry.split(';');
+        let mut listen = Listen::at(Address::parse(parts.next().unwrap_or_default())?);
+        for option in parts {
+            listen.set(option)?;
+        }
+        match listen.proxy && listen.status {
+            true => Err(format!("`{}` cannot be both ;proxy and ;status", listen.address)),
+            false => Ok(listen),
+        }
+    }
+
+    fn set(&mut self, option: &str) -> Result<(), String> {
+        let unix = matches!(self.address, Address::Unix(_));
+        match option.split_once('=') {
+            None if option == "proxy" => self.proxy = true,
+            None if option == "status" => self.status = true,
+            None if option == "tls" => {
+                return Err("`;tls` is not possible: this build has no TLS; let a proxy do it".into());
+            }
+            Some(("mode" | "group", _)) if !unix => {
+                return Err(format!("`;{option}` is for Unix-domain sockets alone"));
+            }
+            Some(("mode", digits)) => self.mode = octal(digits)?,
+            Some(("group", name)) if !name.is_empty() => self.group = Some(name.to_owned()),
+            _ => {
+                return Err(format!("`;{option}` is none of ;proxy, ;status, ;mode=660, ;group=NAME"));
+            }
+        }
+        Ok(())
+    }
+}
+
+fn octal(digits: &str) -> Result<u32, String> {
+    let mode = Some(digits).filter(|digits| digits.bytes().all(|byte| (b'0'..b'8').contains(&byte)));
+    let mode = mode.and_then(|digits| u32::from_str_radix(digits, 8).ok());
+    mode.filter(|mode| *mode <= 0o777)
+        .ok_or_else(|| format!("`;mode={digits}` is no mode of three octal digits, such as 660"))
+}
+
+impl Address {
+    fn parse(text: &str) -> Result<Address, String> {
+        if text.starts_with('/') {
+            return match text.len() {
+                ..=LONGEST_PATH => Ok(Address::Unix(text.into())),
+                _ => Err(format!(
+                    "`{text}` is longer than the {LONGEST_PATH} bytes that a socket's path may have"
+                )),
+            };
+        }
+        if let Some(port) = port(text) {
+            return Ok(Address::Port(port));
+        }
+        let (host, port) = text
+            .rsplit_once(':')
+            .and_then(|(host, digits)| Some((host, port(digits)?)))
+            .ok_or_else(|| refusal(text))?;
+        if let Some(inside) = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')) {
+            let address = inside.parse::<Ipv6Addr>().map_err(|_| refusal(text))?;
+            return Ok(Address::Ip(SocketAddr::new(address.into(), port)));
+        }
+        match host.parse::<IpAddr>() {
+            Ok(address) if address.is_ipv4() => Ok(Address::Ip(SocketAddr::new(address, port))),
+            _ if is_name(host) => Ok(Address::Name(host.to_owned(), port)),
+            _ => Err(refusal(text)),
+        }
+    }
+}
+
+fn refusal(text: &str) -> String {
+    format!("`{text}` is none of PORT, ADDRESS:PORT, [IPV6]:PORT, /PATH")
+}
+
+fn port(digits: &str) -> Option<u16> {
+    Some(digits).filter(|digits| digits.bytes().all(|byte| byte.is_ascii_digit()))?.parse().ok()
+}
+
+/// A name as resolvers know it, and not an address that lacks a number.
+fn is_name(host: &str) -> bool {
+    let of_name = |byte: u8| byte.is_ascii_alphanumeric() || b"-._".contains(&byte);
+    host.bytes().all(of_name) && host.bytes().any(|byte| byte.is_ascii_alphabetic())
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Address::Port(port) => write!(f, "{port}"),
+            Address::Ip(address) => write!(f, "{address}"),
+            Address::Name(host, port) => write!(f, "{host}:{port}"),
+            Address::Unix(path) => write!(f, "{}", path.display()),
+        }
+    }
+}
+
+impl fmt::Display for Listen {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.address)?;
+        f.write_str(if self.proxy { ";proxy" } else { "" })?;
+        f.write_str(if self.status { ";status" } else { "" })?;
+        if self.mode != MODE {
+            write!(f, ";mode={:o}", self.mode)?;
+        }
+        match &self.group {
+            Some(group) => write!(f, ";group={group}"),
+            None => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn each_form_of_an_entry_is_read() {
+        let v6 = SocketAddr::new(Ipv6Addr::UNSPECIFIED.into(), 80);
+        let cases = [
+            ("8080", Listen::at(Address::Port(8080))),
+            ("0", Listen::at(Address::Port(0))),
+            ("127.0.0.1:80", Listen::at(Address::Ip(([127, 0, 0, 1], 80).into()))),
+            ("[::]:80", Listen::at(Address::Ip(v6))),
+            ("localhost:80", Listen::at(Address::Name("localhost".into(), 80))),
+            ("/run/t.sock", Listen::at(Address::Unix("/run/t.sock".into()))),
+            ("80;proxy", Listen { proxy: true, ..Listen::at(Address::Port(80)) }),
+            ("80;status", Listen { status: true, ..Listen::at(Address::Port(80)) }),
+            (
+                "/run/t;mode=600;group=www-data;proxy",
+                Listen {
+                    proxy: true,
+                    mode: 0o600,
+                    group: Some("www-data".into()),
+                    ..Listen::at(Address::Unix("/run/t".into()))
+                },
+            ),
+        ];
+        for (text, listen) in cases {
+            assert_eq!(parse(text), Ok(vec![listen.clone()]), "{text}");
+            assert_eq!(parse(&write(std::slice::from_ref(&listen))), Ok(vec![listen]), "{text}");
+        }
+        let list = parse("80,[::1]:81;proxy,/run/t").unwrap();
+        assert_eq!(write(&list), "80,[::1]:81;proxy,/run/t");
+    }
+
+    #[test]
+    fn what_is_no_entry_is_refused_with_its_words() {
+        let long = format!("/{}", "x".repeat(LONGEST_PATH));
+        let cases = [
+            ("", "`` is none of"),
+            ("80,", "`` is none of"),
+            ("65536", "`65536` is none of"),
+            ("+80", "`+80` is none of"),
+            ("::1:80", "`::1:80` is none of"),
+            ("[::1]", "`[::1]` is none of"),
+            ("[127.0.0.1]:80", "`[127.0.0.1]:80` is none of"),
+            ("1.2.3:80", "`1.2.3:80` is none of"),
+            ("1.2.3.4", "`1.2.3.4` is none of"),
+            ("1.2.3.4:", "`1.2.3.4:` is none of"),
+            (":80", "`:80` is none of"),
+            ("*:80", "`*:80` is none of"),
+            ("run/t", "`run/t` is none of"),
+            ("80;tls", "this build has no TLS"),
+            ("80;Proxy", "`;Proxy` is none of"),
+            ("80;", "`;` is none of"),
+            ("80;mode=660", "Unix-domain sockets alone"),
+            ("80;group=x", "Unix-domain sockets alone"),
+            ("/t;mode=68", "octal"),
+            ("/t;mode=1777", "octal"),
+            ("/t;mode=", "octal"),
+            ("/t;group=", "`;group=` is none of"),
+            ("80;proxy;status", "both"),
+            ("80,81,80", "`80` stands there twice"),
+            (&long, "longer"),
+        ];
+        for (text, part) in cases {
+            let refusal = parse(text).unwrap_err();
+            assert!(refusal.contains(part), "{text}: {refusal}");
+        }
+        assert!(parse("0,0").is_ok(), "the kernel picks another each time");
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_read_is_written_so_that_it_is_read_the_same(text in "[0-9a-z:.\\[\\]/;,=]{0,40}") {
+            if let Ok(list) = parse(&text) {
+                prop_assert_eq!(parse(&write(&list)).unwrap(), list);
+            }
+        }
+    }
+}

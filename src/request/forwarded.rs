@@ -1,0 +1,233 @@
+//! The client of a request that comes through proxies: the elements of X-Forwarded-For, of
+//! Forwarded (RFC 7239), or of a field with one address.
+//!
+//! Proxies append, so only the right end of a list is theirs. The walk begins at the peer and takes the
+//! next element from the right as long as the address at hand is a trusted proxy's. A client's own
+//! words stand further left, and are reached only where trusted proxies alone stand behind them.
+
+use std::net::{IpAddr, Ipv6Addr};
+
+use super::Fields;
+use super::client::{Client, ClientAddress, Scheme};
+use crate::config::address_list::AddressList;
+
+/// How proxies tell of their clients: `trusted_proxies` and `client_header`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ProxyTrust {
+    /// Peers that are believed.
+    pub trusted: AddressList,
+    /// The field by which they name the client.
+    pub field: String,
+}
+
+/// One element of a list, as far as it can be understood.
+#[derive(Debug, Default)]
+struct Element {
+    address: Option<IpAddr>,
+    scheme: Option<Scheme>,
+}
+
+impl Default for ProxyTrust {
+    /// No peer is believed.
+    fn default() -> ProxyTrust {
+        ProxyTrust { trusted: AddressList::default(), field: "x-forwarded-for".into() }
+    }
+}
+
+impl ProxyTrust {
+    /// Tells whether any peer may speak for others.
+    pub fn is_empty(&self) -> bool {
+        self.trusted == AddressList::default()
+    }
+
+    /// The client of a request with `fields` that came from `sender`: the socket's peer, or the client
+    /// that a PROXY protocol head named. `sender` itself where it is not trusted or names no other.
+    pub fn client(&self, sender: &Client, fields: &Fields<'_>) -> Client {
+        if !sender.address.is_allowed_by(&self.trusted) {
+            return *sender;
+        }
+        let elements = self.elements(fields);
+        let (address, chosen) = match elements {
+            None => (sender.address, None),
+            Some(elements) => self.walk(sender.address, elements),
+        };
+        let scheme = chosen.or_else(|| forwarded_proto(fields)).unwrap_or(sender.scheme);
+        Client { address, scheme, ..*sender }
+    }
+
+    /// Tells whether `name` is a field in which proxies tell of clients.
+    pub fn is_proxy_field(&self, name: &str) -> bool {
+        let known = ["Forwarded", "X-Forwarded-For", "X-Forwarded-Proto", "X-Forwarded-Host", &self.field];
+        known.iter().any(|known| known.eq_ignore_ascii_case(name))
+    }
+
+    /// The elements of all lines of the field, from the right; none where the field is missing.
+    fn elements(&self, fields: &Fields<'_>) -> Option<Vec<Element>> {
+        let mut lines: Vec<&[u8]> = fields.all(&self.field).collect();
+        if lines.is_empty() {
+            return None;
+        }
+        lines.reverse();
+        if self.field.eq_ignore_ascii_case("Forwarded") {
+            return Some(lines.into_iter().flat_map(split_forwarded).map(forwarded_element).collect());
+        }
+        let addresses = lines.into_iter().flat_map(|line| line.rsplit(|&byte| byte == b','));
+        let elements: Vec<Element> =
+            addresses.map(|text| Element { address: node_address(text), scheme: None }).collect();
+        // Of a list in a field for one address it cannot be told which one the proxy wrote.
+        let is_list = self.field.eq_ignore_ascii_case("X-Forwarded-For");
+        Some(if is_list || elements.len() == 1 { elements } else { vec![Element::default()] })
+    }
+
+    /// Goes from the peer to the left until an address is not trusted.
+    fn walk(&self, sender: ClientAddress, elements: Vec<Element>) -> (ClientAddress, Option<Scheme>) {
+        let (mut at, mut scheme) = (sender, None);
+        for element in elements {
+            let Some(address) = element.address else {
+                let last = if let ClientAddress::Ip(address) = at { Some(address) } else { None };
+                return (ClientAddress::Unknown(last), scheme);
+            };
+            (at, scheme) = (ClientAddress::Ip(address), element.scheme);
+            if !self.trusted.contains(address) {
+                break;
+            }
+        }
+        (at, scheme)
+    }
+}
+
+/// The last member of X-Forwarded-Proto: the nearest proxy's.
+fn forwarded_proto(fields: &Fields<'_>) -> Option<Scheme> {
+    let value = fields.last("X-Forwarded-Proto")?;
+    scheme(value.rsplit(|&byte| byte == b',').next()?.trim_ascii())
+}
+
+fn scheme(text: &[u8]) -> Option<Scheme> {
+    match text {
+        _ if text.eq_ignore_ascii_case(b"http") => Some(Scheme::Http),
+        _ if text.eq_ignore_ascii_case(b"https") => Some(Scheme::Https),
+        _ => None,
+    }
+}
+
+/// The elements of one line of Forwarded, from the right. Quotation marks are paired from the right, too:
+/// one that a client left open must not swallow what a proxy appended.
+fn split_forwarded(line: &[u8]) -> Vec<&[u8]> {
+    let (mut elements, mut end, mut is_quoted) = (Vec::new(), line.len(), false);
+    for at in (0..line.len()).rev() {
+        match line[at] {
+            b'"' if !is_escaped(&line[..at]) => is_quoted = !is_quoted,
+            b',' if !is_quoted => {
+                elements.push(&line[at + 1..end]);
+                end = at;
+            }
+            _ => {}
+        }
+    }
+    elements.push(&line[..end]);
+    elements
+}
+
+/// Does an odd number of backslashes stand at the end?
+fn is_escaped(before: &[u8]) -> bool {
+    before.iter().rev().take_while(|&&byte| byte == b'\\').count() % 2 == 1
+}
+
+/// `for=192.0.2.43;proto=https;by=…`. An element with any other form, or a name twice, says nothing.
+fn forwarded_element(text: &[u8]) -> Element {
+    let mut element = Element::default();
+    let mut names: Vec<Vec<u8>> = Vec::new();
+    for pair in split_pairs(text) {
+        let Some((name, value)) = forwarded_pair(pair) else { return Element::default() };
+        let name = name.to_ascii_lowercase();
+        match &name[..] {
+            b"for" => element.address = node_address(&value),
+            b"proto" => element.scheme = scheme(&value),
+            _ => {}
+        }
+        if names.contains(&name) {
+            return Element::default();
+        }
+        names.push(name);
+    }
+    element
+}
+
+/// The pairs of an element, cut at each semicolon outside quotation marks.
+fn split_pairs(text: &[u8]) -> Vec<&[u8]> {
+    let (mut pairs, mut start, mut is_quoted) = (Vec::new(), 0, false);
+    for at in 0..text.len() {
+        match text[at] {
+            b'"' if !(is_quoted && is_escaped(&text[..at])) => is_quoted = !is_quoted,
+            b';' if !is_quoted => {
+                pairs.push(&text[start..at]);
+                start = at + 1;
+            }
+            _ => {}
+        }
+    }
+    pairs.push(&text[start..]);
+    pairs
+}
+
+/// A token, `=`, and a value without its quotation marks.
+fn forwarded_pair(pair: &[u8]) -> Option<(&[u8], Vec<u8>)> {
+    let pair = pair.trim_ascii();
+    let at = pair.iter().position(|&byte| byte == b'=')?;
+    let (name, value) = (&pair[..at], &pair[at + 1..]);
+    let is_token = !name.is_empty() && name.iter().all(|&byte| byte.is_ascii_alphanumeric() || byte == b'-');
+    let value = match value.strip_prefix(b"\"") {
+        None => value.to_vec(),
+        Some(rest) => unquoted(rest.strip_suffix(b"\"")?)?,
+    };
+    (is_token && !value.is_empty()).then_some((name, value))
+}
+
+/// The text inside quotation marks; a backslash stands before a byte that is meant literally.
+fn unquoted(inside: &[u8]) -> Option<Vec<u8>> {
+    let mut text = Vec::with_capacity(inside.len());
+    let mut bytes = inside.iter();
+    while let Some(&byte) = bytes.next() {
+        match byte {
+            b'"' => return None,
+            b'\\' => text.push(*bytes.next()?),
+            _ => text.push(byte),
+        }
+    }
+    Some(text)
+}
+
+/// The address in `192.0.2.7`, `192.0.2.7:80`, `2001:db8::1`, `[2001:db8::1]`, `[2001:db8::1]:80`, with or
+/// without quotation marks and blanks around it; none for `unknown`, `_hidden` and all else.
+fn node_address(text: &[u8]) -> Option<IpAddr> {
+    let text = std::str::from_utf8(text.trim_ascii()).ok()?;
+    let text = text.strip_prefix('"').and_then(|text| text.strip_suffix('"')).unwrap_or(text);
+    let address = match text.strip_prefix('[') {
+        Some(rest) => {
+            let (address, port) = rest.split_once(']')?;
+            is_port(port).then_some(())?;
+            IpAddr::V6(address.parse::<Ipv6Addr>().ok()?)
+        }
+        None => match text.find(':').map(|at| text.split_at(at)) {
+            Some((address, port)) if address.contains('.') && is_port(port) => {
+                IpAddr::V4(address.parse().ok()?)
+            }
+            _ => text.parse().ok()?,
+        },
+    };
+    Some(address.to_canonical())
+}
+
+/// Nothing, or a colon and a port: digits, or a hidden one (RFC 7239 §6.2).
+fn is_port(text: &str) -> bool {
+    let Some(port) = text.strip_prefix(':') else { return text.is_empty() };
+    let is_hidden =
+        |name: &str| name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte));
+    match port.strip_prefix('_') {
+        Some(name) => !name.is_empty() && is_hidden(name),
+        None => (1..=5).contains(&port.len()) && port.bytes().all(|byte| byte.is_ascii_digit()),
+    }
+}
+
+#[cfg(test)]
+mod tests;
