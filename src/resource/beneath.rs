@@ -92,6 +92,27 @@ impl Root {
         })
     }
 
+    /// Whether the directory `dir` holds an entry called `name`, a dangling link included.
+    ///
+    /// The directory is opened first: ENOENT then speaks of the entry alone, and never of a directory that
+    /// was renamed away or not mounted yet.
+    ///
+    /// # Errors
+    /// As the system calls; the answer is not known then.
+    pub fn has_entry(&self, dir: &[u8], name: &[u8], links: Links) -> nix::Result<bool> {
+        let (flags, dir) = (OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC, or_dot(dir));
+        let dir = match links {
+            Links::Follow => openat(&self.dir, dir, flags, Mode::empty())?,
+            Links::Refuse => self.open_beneath(dir, flags, ResolveFlag::RESOLVE_NO_SYMLINKS)?,
+            Links::Within => self.open_within(dir, flags)?,
+        };
+        match fstatat(&dir, name, AtFlags::AT_SYMLINK_NOFOLLOW) {
+            Ok(_) => Ok(true),
+            Err(Errno::ENOENT) => Ok(false),
+            Err(errno) => Err(errno),
+        }
+    }
+
     /// Target of a symbolic link; EINVAL when `name` is none.
     ///
     /// # Errors

@@ -1,5 +1,7 @@
 //! Index files: what is served for a directory.
 
+use nix::errno::Errno;
+
 use super::beneath::{Links, Root};
 
 /// thttpd's names, in its order.
@@ -9,9 +11,19 @@ const NAMES: [&str; 6] = ["index.html", "index.htm", "index.xhtml", "index.xht",
 /// thttpd's if there are none, that exists, usable or not.
 pub fn find(root: &Root, dir: &[u8], names: &[String]) -> Option<Vec<u8>> {
     let built_in = if names.is_empty() { &NAMES[..] } else { &[] };
-    let names = names.iter().map(String::as_str).chain(built_in.iter().copied());
-    let mut full = names.map(|name| join(dir, name.as_bytes()));
-    full.find(|name| root.stat(name, Links::Follow).is_ok())
+    let mut names = names.iter().map(String::as_str).chain(built_in.iter().copied());
+    names.find(|name| is_there(root, dir, name.as_bytes())).map(|name| join(dir, name.as_bytes()))
+}
+
+/// Whether `dir` has an index file of this name, usable or not: a failed look-up must not open the list of
+/// the directory. A dangling link counts as there. A directory that may only be read (EACCES) has a list.
+fn is_there(root: &Root, dir: &[u8], name: &[u8]) -> bool {
+    match root.stat(&join(dir, name), Links::Follow) {
+        Ok(_) => true,
+        Err(Errno::EACCES) => false,
+        Err(Errno::ENOENT) => root.has_entry(dir, name, Links::Follow) != Ok(false),
+        Err(_) => true,
+    }
 }
 
 /// `dir/name`, or `name` at the top.

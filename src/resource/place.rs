@@ -11,13 +11,12 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
-use nix::errno::Errno;
 use nix::sys::stat::FileStat;
 
+use super::auth;
 use super::beneath::{Links, Root};
 use super::path::split;
 use super::watch::{Inquiry, Watched, Watcher};
-use super::{auth, index};
 
 /// Directories remembered at most.
 const MOST_PLACES: usize = 4096;
@@ -110,8 +109,7 @@ impl Footing {
 
     /// No password file could be opened in `dir`: remembers that, unless a link of that name is there.
     pub fn note_unprotected(&self, root: &Root, dir: &[u8]) {
-        let file = index::join(dir, auth::FILE_NAME);
-        if *self.place.name == *dir && root.stat(&file, Links::Refuse) == Err(Errno::ENOENT) {
+        if *self.place.name == *dir && root.has_entry(dir, auth::FILE_NAME, self.place.links) == Ok(false) {
             self.place.unprotected.store(true, Relaxed);
         }
     }

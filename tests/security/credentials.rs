@@ -144,3 +144,63 @@ fn a_protected_directory_is_so_by_every_name_and_method() {
         }
     }
 }
+
+/// A link whose target is away for a moment (renamed, not mounted yet) must not open what it protects.
+#[test]
+fn a_password_file_that_cannot_be_looked_up_shuts_its_directory_and_with_g_the_tree() {
+    let tree = Tree::new();
+    for name in ["file", "open/file", "private/file", "private/deeper/file"] {
+        tree.file(name, "content");
+    }
+    let (local, global) = (Server::start(&tree, &[]), Server::start(&tree, &["-g"]));
+    let statuses = |server: &Server| {
+        let names = ["/open/file", "/private/file", "/private/", "/file"];
+        names.map(|name| get_with(server, name, RIGHT).status)
+    };
+    assert_eq!((statuses(&local), statuses(&global)), ([200; 4], [200; 4]), "nothing is protected yet");
+    for target in ["nowhere", "/nowhere/passwords", "file/below", ".htpasswd"] {
+        tree.link(target, "private/.htpasswd");
+        assert_eq!(statuses(&local), [200, 403, 403, 200], "{target}");
+        assert_eq!(statuses(&global), [200, 403, 403, 200], "{target}");
+        std::fs::remove_file(tree.www().join("private/.htpasswd")).unwrap();
+        tree.link(target, ".htpasswd");
+        assert_eq!(statuses(&local), [200, 200, 200, 403], "{target} at the top");
+        assert_eq!(statuses(&global), [403; 4], "{target} at the top");
+        std::fs::remove_file(tree.www().join(".htpasswd")).unwrap();
+    }
+    assert_eq!((statuses(&local), statuses(&global)), ([200; 4], [200; 4]), "the links are gone");
+}
+
+#[test]
+fn a_target_that_goes_away_while_the_server_runs_leaves_the_file_protected() {
+    let tree = Tree::new();
+    tree.file("private/file", "content");
+    tree.file("passwords/list", "user:abSGtLG/Bk6M.\n");
+    tree.link("../passwords/list", "private/.htpasswd");
+    let server = Server::start(&tree, &[]);
+    for _ in 0..3 {
+        assert_eq!(get_with(&server, "/private/file", "").status, 401);
+    }
+    std::fs::rename(tree.www().join("passwords"), tree.www().join("away")).unwrap();
+    assert_eq!(get_with(&server, "/private/file", "").status, 403);
+    std::fs::rename(tree.www().join("away"), tree.www().join("passwords")).unwrap();
+    assert_eq!(get_with(&server, "/private/file", "").status, 401);
+}
+
+#[test]
+fn an_index_file_that_cannot_be_looked_up_does_not_open_the_list() {
+    let tree = Tree::new();
+    tree.file("a/secret-name", "content");
+    let server = Server::start(&tree, &[]);
+    for target in ["nowhere", "secret-name/below", "index.html"] {
+        tree.link(target, "a/index.html");
+        let answer = get_with(&server, "/a/", "");
+        assert!(
+            answer.status >= 400 && !answer.text().contains("secret-name"),
+            "{target}: {}",
+            answer.status
+        );
+        std::fs::remove_file(tree.www().join("a/index.html")).unwrap();
+    }
+    assert!(get_with(&server, "/a/", "").text().contains("secret-name"));
+}

@@ -3,7 +3,8 @@
 //! Enters the directory of the symlink-expanded file, and the Authorization field; leaves a
 //! [`Verdict`]. The resolver asks, for every method, before it opens what the directory holds.
 //! thttpd's rules: a `.htpasswd` protects its own directory only, and the one at the top, with `-g`,
-//! decides alone where it exists. Unlike thttpd, a file that cannot be read shuts its directory.
+//! decides alone where it exists. Unlike thttpd, a name that cannot be looked up for any reason but that
+//! the directory has no such entry shuts the directory.
 
 use std::fs::File;
 use std::hash::{BuildHasher, RandomState};
@@ -53,7 +54,7 @@ pub struct Place<'a> {
 /// The answer.
 #[derive(Debug)]
 pub enum Verdict {
-    /// No `.htpasswd`: anyone may.
+    /// The directory has no entry called `.htpasswd`: anyone may.
     Open,
     /// The credentials of this user are right. For the log and REMOTE_USER.
     User(Box<[u8]>),
@@ -62,7 +63,7 @@ pub enum Verdict {
     /// Other workers are busy with slow hashes. Park the connection for some 20 ms and ask again;
     /// whoever cannot, answers 503 with Retry-After.
     Busy,
-    /// The file is there but cannot be used: 403, and thttpd's log line
+    /// The name is there, or may be, but cannot be used as a password file: 403, and thttpd's log line
     /// `ADDR auth file PATH could not be opened - REASON`.
     Unreadable {
         /// Relative to the root.
@@ -96,7 +97,7 @@ impl Authenticator {
 
     /// May a request with this Authorization field see what lies in `place.dir`?
     ///
-    /// Without a `.htpasswd` this is one failed open and nothing else. Where a hash that takes
+    /// Without a `.htpasswd` this is a failed open, and one look at the directory. Where a hash that takes
     /// milliseconds is about to be computed or waited for, `slow` is called first, once.
     pub fn check(&self, place: &Place<'_>, authorization: Option<&[u8]>, slow: &dyn Fn()) -> Verdict {
         if let Some(dir) = place.global {
@@ -119,8 +120,13 @@ impl Authenticator {
     ) -> Verdict {
         let path = join(dir, FILE_NAME);
         let judged = match place.root.open_read(&path, place.links) {
-            Err(Errno::ENOENT | Errno::ENOTDIR) => return Verdict::Open,
-            Err(error) => Err(error.into()),
+            // A dangling link is ENOENT too: its target may be back, or mounted, in a moment.
+            Err(Errno::ENOENT) => match place.root.has_entry(dir, FILE_NAME, place.links) {
+                Ok(false) => return Verdict::Open,
+                Ok(true) => Err(Errno::ENOENT.into()),
+                Err(errno) => Err(errno.into()),
+            },
+            Err(errno) => Err(errno.into()),
             Ok(file) => self.judge(file, authorization, slow),
         };
         match judged {

@@ -82,7 +82,6 @@ fn a_directory_without_file_is_open_whatever_the_credentials() {
     let site = Site::new("open");
     assert_eq!(site.check("", None), "open");
     assert_eq!(site.check("private", Some("alice:wonder")), "open");
-    assert_eq!(site.check("missing", None), "open");
 }
 
 #[test]
@@ -145,6 +144,37 @@ fn what_is_no_readable_file_shuts_the_directory() {
     fs::remove_file(&htpasswd).unwrap();
     symlink("nowhere", &htpasswd).unwrap();
     shut("Too many levels of symbolic links (os error 40)");
+}
+
+#[test]
+fn a_name_that_cannot_be_looked_up_shuts_the_directory() {
+    let site = Site::new("lookup");
+    fs::write(site.path.join("file"), "").unwrap();
+    let htpasswd = site.path.join("private/.htpasswd");
+    for target in ["nowhere", "/nowhere/at/all", "../file/below", ".htpasswd"] {
+        symlink(target, &htpasswd).unwrap();
+        for links in [Links::Refuse, Links::Within, Links::Follow] {
+            let place = Place { links, ..site.place("private", None) };
+            let verdict = site.ask(&place, Some("alice:wonder")).0;
+            assert!(verdict.starts_with("private/.htpasswd: "), "{target} {links:?}: {verdict}");
+        }
+        fs::remove_file(&htpasswd).unwrap();
+    }
+    let missing = site.check("missing", None);
+    assert_eq!(missing, "missing/.htpasswd: No such file or directory (os error 2)");
+    assert_eq!(site.check("file", None), "file/.htpasswd: Not a directory (os error 20)");
+    assert_eq!(site.check("private", None), "open");
+}
+
+#[test]
+fn a_dangling_global_file_shuts_the_whole_tree() {
+    let site = Site::new("global-link");
+    symlink("nowhere", site.path.join(".htpasswd")).unwrap();
+    for dir in ["", "private", "private/deeper"] {
+        let place = Place { links: Links::Within, ..site.place(dir, Some("")) };
+        let verdict = site.ask(&place, None).0;
+        assert_eq!(verdict, ".htpasswd: No such file or directory (os error 2)", "{dir}");
+    }
 }
 
 #[test]
