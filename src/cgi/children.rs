@@ -8,15 +8,14 @@
 use std::fmt;
 use std::fs::File;
 use std::io::{self, Read};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::SeqCst;
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crossbeam_channel::{bounded, unbounded};
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
-use nix::sys::eventfd::{EfdFlags, EventFd};
 
 use super::complaint::printable;
 use super::desk::{Desk, Fate, Order, Ordered, Place, Tell};
@@ -45,8 +44,7 @@ impl Children {
     pub fn new(tell: Tell) -> io::Result<Children> {
         process::keep_ended_children();
         let (orders, taken) = unbounded();
-        let bell = EventFd::from_flags(EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK)?;
-        let desk = Arc::new(Desk::new(orders, bell, tell));
+        let desk = Arc::new(Desk::new(orders, tell)?);
         let watch = Watch::new(Arc::clone(&desk), taken)?;
         let thread = thread::Builder::new().name("scripts".into()).stack_size(STACK);
         let watcher = thread.spawn(move || watch.run())?;
@@ -64,13 +62,21 @@ impl Children {
         let output = OwnedFd::from(output);
         // The flag belongs to our end alone.
         fcntl(output.as_fd(), FcntlArg::F_SETFL(OFlag::O_NONBLOCK)).map_err(|_| NotStarted::NoRoom)?;
-        let id = self.desk.next_id();
-        let name = printable(&job.name);
-        let fate = Arc::new(Fate::default());
-        let ordered =
-            Ordered { id, job, limit: bounds.time, output: written.into(), fate: Arc::clone(&fate), place };
+        let (id, name, output) = (self.desk.next_id(), printable(&job.name), File::from(output));
+        let fate = Arc::new(Fate::of(&output).map_err(|_| NotStarted::NoRoom)?);
+        let since = Instant::now();
+        let ordered = Ordered {
+            id,
+            job,
+            scripts: bounds.scripts,
+            since,
+            due: (!bounds.time.is_zero()).then(|| since + bounds.time),
+            output: written.into(),
+            fate: Arc::clone(&fate),
+            place,
+        };
         self.desk.give(Order::Start(Box::new(ordered)));
-        let (output, desk) = (output.into(), Arc::clone(&self.desk));
+        let desk = Arc::clone(&self.desk);
         Ok(Running {
             id,
             name,
@@ -78,7 +84,7 @@ impl Children {
             fate,
             desk,
             unwanted: Some(Why::Unwanted),
-            _descriptors: Counted::new(3),
+            _descriptors: Counted::new(5),
         })
     }
 
@@ -130,14 +136,19 @@ pub struct Running {
     desk: Arc<Desk>,
     /// Why a drop ends it; none after release.
     unwanted: Option<Why>,
-    /// The output, what it says on standard error, and a handle on the process.
+    /// The output, its set, standard error, a handle on the process, and at first the outcome of its exec.
     _descriptors: Counted,
 }
 
 impl Running {
-    /// The script's standard output: our end of the pipe, non-blocking.
-    pub fn output(&self) -> &File {
-        &self.output
+    /// A descriptor that is readable when there is output, or an end of it, or of the script.
+    pub fn news(&self) -> RawFd {
+        self.fate.news.0.as_raw_fd()
+    }
+
+    /// Is it known whether the script's file could be executed?
+    pub fn is_decided(&self) -> bool {
+        self.fate.decided.load(SeqCst)
     }
 
     /// Reads output.
@@ -157,7 +168,7 @@ impl Running {
         })
     }
 
-    /// Has it been reaped, with all of its group?
+    /// Has it been reaped, or will it not be started?
     pub fn is_over(&self) -> bool {
         self.fate.end.get().is_some()
     }

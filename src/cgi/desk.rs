@@ -1,13 +1,15 @@
 //! What [`children`](super::children) and the watching thread ([`watch`](super::watch)) share: the orders
 //! that one gives and the other obeys, each script's fate, and the count of places taken.
 
+use std::fs::File;
 use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, OnceLock};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crossbeam_channel::Sender;
-use nix::sys::eventfd::EventFd;
+use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags};
+use nix::sys::eventfd::{EfdFlags, EventFd};
 
 use super::job::{End, Job, NotStarted};
 use super::note::{Note, Why};
@@ -31,7 +33,12 @@ pub(super) enum Order {
 pub(super) struct Ordered {
     pub(super) id: u64,
     pub(super) job: Job,
-    pub(super) limit: Duration,
+    /// Scripts that may run at once; 0 = no bound.
+    pub(super) scripts: usize,
+    /// When it was ordered.
+    pub(super) since: Instant,
+    /// When it is to be ended; none without a limit. Counted from the order.
+    pub(super) due: Option<Instant>,
     /// Its standard output.
     pub(super) output: OwnedFd,
     pub(super) fate: Arc<Fate>,
@@ -43,6 +50,8 @@ pub(super) struct Desk {
     orders: Sender<Order>,
     /// Wakes the watching thread.
     pub(super) bell: EventFd,
+    /// Readable for ever: put into a set of descriptors, it wakes those who wait for the set.
+    readable: EventFd,
     /// Scripts ordered and not yet reaped.
     count: AtomicUsize,
     last_id: AtomicU64,
@@ -53,9 +62,23 @@ pub(super) struct Desk {
 
 impl Desk {
     /// Nothing is ordered yet.
-    pub(super) fn new(orders: Sender<Order>, bell: EventFd, tell: Tell) -> Desk {
+    ///
+    /// # Errors
+    /// No descriptors to be had.
+    pub(super) fn new(orders: Sender<Order>, tell: Tell) -> nix::Result<Desk> {
+        let flags = EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK;
+        let (bell, readable) = (EventFd::from_flags(flags)?, EventFd::from_value_and_flags(1, flags)?);
         let (count, last_id, closed) = (AtomicUsize::new(0), AtomicU64::new(0), AtomicBool::new(false));
-        Desk { orders, bell, count, last_id, closed, tell }
+        Ok(Desk { orders, bell, readable, count, last_id, closed, tell })
+    }
+
+    /// Settles a script's fate, and wakes its connection: background jobs may hold the pipe of its output
+    /// open, so that the end of the output does not tell.
+    pub(super) fn settle(&self, fate: &Fate, end: Result<End, NotStarted>) {
+        if fate.end.set(end).is_ok() {
+            // Should that fail, the connection looks again in half a second by itself.
+            _ = fate.news.add(&self.readable, EpollEvent::new(EpollFlags::EPOLLIN, 0));
+        }
     }
 
     /// A number that no script has had.
@@ -87,16 +110,39 @@ impl Desk {
 }
 
 /// What becomes of one script, for its connection to see.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Fate {
-    /// The process, once it is started, where the kernel has such a thing.
-    pub(super) pidfd: OnceLock<OwnedFd>,
+    /// Readable when there is output, or the fate is settled.
+    pub(super) news: Epoll,
+    /// The process, once its file is executed, where the kernel has such a thing.
+    pub(super) pidfd: OnceLock<Arc<OwnedFd>>,
+    /// Its file is executed, or will not be.
+    pub(super) decided: AtomicBool,
     /// Why it was sent INT, if it was.
     pub(super) by: OnceLock<Why>,
-    /// How it ended, once it has been reaped with its group; or why it was not started.
+    /// How it ended, once it has been reaped; or why it was not started.
     pub(super) end: OnceLock<Result<End, NotStarted>>,
     /// Its connection is gone.
     pub(super) unwanted: AtomicBool,
+}
+
+impl Fate {
+    /// Nothing is known yet of the script that writes to `output`.
+    ///
+    /// # Errors
+    /// No descriptors to be had.
+    pub(super) fn of(output: &File) -> nix::Result<Fate> {
+        let news = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
+        news.add(output, EpollEvent::new(EpollFlags::EPOLLIN, 0))?;
+        Ok(Fate {
+            news,
+            pidfd: OnceLock::new(),
+            decided: AtomicBool::new(false),
+            by: OnceLock::new(),
+            end: OnceLock::new(),
+            unwanted: AtomicBool::new(false),
+        })
+    }
 }
 
 /// One script's place among those that may run at once; given back when dropped.

@@ -25,7 +25,7 @@ pub struct Job {
 pub struct Bounds {
     /// Scripts at once (`cgilimit`); 0 = no bound.
     pub scripts: usize,
-    /// Run time of each (`cgi_timeout`); zero = no bound.
+    /// Run time of each (`cgi_timeout`), counted from the order; zero = no bound.
     pub time: Duration,
 }
 
@@ -38,6 +38,8 @@ pub enum NotStarted {
     NoRoom,
     /// This one cannot be run.
     Unrunnable,
+    /// Its time was over before its file could be executed: the storage that it lies on does not answer.
+    TooSlow,
 }
 
 /// How a script ended.

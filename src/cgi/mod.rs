@@ -72,12 +72,13 @@ impl Cgi {
     }
 }
 
-/// What a client is told of a script that was not started: 503 when there was no room for it, 500
-/// when it cannot be run.
+/// What a client is told of a script that was not started: 503 when there was no room for it, 504 when its
+/// start took longer than `cgi_timeout`, 500 when it cannot be run.
 pub fn rejection(not: NotStarted) -> Rejection {
     match not {
         NotStarted::Busy => Rejection::new(503, "Too many programs are running for other requests."),
         NotStarted::NoRoom => Rejection::new(503, "The server has no room to run the program of {url}."),
+        NotStarted::TooSlow => Rejection::new(504, "The program of {url} could not be started in time."),
         NotStarted::Unrunnable => Rejection::new(500, "The program of {url} could not be run."),
     }
 }

@@ -2,16 +2,16 @@
 //!
 //! Only the watching thread ([`watch`](super::watch)) has [`Script`]s. What makes its signals safe: a
 //! process number, and with it that of the group, is free for others to get only once the process
-//! has been reaped, and whoever signals here is who reaps. Before it is reaped its group gets KILL,
-//! so nothing that it left behind outlives it.
+//! has been reaped, and the thread that signals is the one that reaps. A script that was ended by force
+//! takes its group with it; one that ended by itself leaves its background jobs alone, as thttpd did.
 
-use std::ffi::OsStr;
+use std::ffi::{CString, OsString};
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::ffi::OsStrExt;
-use std::os::unix::process::{CommandExt, ExitStatusExt};
-use std::path::Path;
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::os::unix::ffi::OsStringExt;
+use std::os::unix::process::ExitStatusExt;
+use std::process::ExitStatus;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
@@ -23,7 +23,7 @@ use nix::unistd::Pid;
 use super::complaint::{Complaints, printable};
 use super::job::{End, Job};
 use super::note::{Note, Why};
-use crate::sys::process;
+use crate::sys::process::{self, Program, Streams};
 
 /// Added to the niceness of scripts (thttpd's CGI_NICE).
 const NICE: i32 = 10;
@@ -32,62 +32,62 @@ pub(super) const KILL_AFTER: Duration = Duration::from_secs(5);
 
 /// A script that has not been reaped.
 pub(super) struct Script {
-    child: Child,
+    pid: Pid,
     /// Its file, printable.
     name: String,
+    /// Directory of that file.
+    directory: CString,
+    /// When its process was made.
+    begun: Instant,
+    /// Tells whether its file could be executed; none once that is known.
+    status: Option<OwnedFd>,
+    /// Readable once it has ended, where the kernel has such a descriptor.
+    pidfd: Option<Arc<OwnedFd>>,
     stderr: Option<OwnedFd>,
     complaints: Complaints,
     /// Why it was sent INT, if it was.
     ended_by: Option<Why>,
+    /// When it was sent KILL, if it was.
+    killed: Option<Instant>,
     /// When the next signal is due.
     due: Option<Instant>,
 }
 
 impl Script {
-    /// Forks and executes `job`, its standard output going to `output`. After `limit` it is to be
-    /// ended; zero is no limit.
+    /// Forks a process for `job`, its standard output going to `output`. At `due` it is to be ended.
+    /// Whether its file could be executed is told later: see [`Script::exec_result`].
     ///
     /// The file is named relative to its own directory, so that no link swapped in on the way there
     /// leads to another script.
-    pub(super) fn start(job: Job, output: OwnedFd, limit: Duration) -> io::Result<Script> {
-        let (dir, file) = split(&job.name);
-        let mut command = Command::new(Path::new(".").join(OsStr::from_bytes(file)));
-        command
-            .arg0(OsStr::from_bytes(file))
-            .args(job.arguments)
-            .current_dir(OsStr::from_bytes(dir))
-            .env_clear()
-            .envs(job.variables)
-            .stdin(job.input)
-            .stdout(output)
-            .stderr(Stdio::piped())
-            .process_group(0);
-        process::start_clean(&mut command, NICE);
-        let mut child = command.spawn()?;
-        let stderr = child.stderr.take();
-        let mut script = Script {
-            name: printable(&job.name),
-            stderr: None,
+    ///
+    /// # Errors
+    /// No room for another process, or an argument that cannot be one.
+    pub(super) fn start(job: Job, output: OwnedFd, due: Option<Instant>) -> io::Result<Script> {
+        let (stderr, error) = io::pipe()?;
+        let stderr = OwnedFd::from(stderr);
+        // The flag belongs to our end alone.
+        fcntl(stderr.as_fd(), FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
+        let name = printable(&job.name);
+        let (input, program) = (job.input.into(), program(&job.name, job.arguments, job.variables)?);
+        let forked = process::spawn(&program, Streams { input, output, error: error.into() })?;
+        Ok(Script {
+            pid: Pid::from_raw(forked.pid),
+            name,
+            directory: program.directory,
+            begun: Instant::now(),
+            status: Some(forked.status),
+            pidfd: process::pidfd(forked.pid).ok().map(Arc::new),
+            stderr: Some(stderr),
             complaints: Complaints::default(),
             ended_by: None,
-            due: (!limit.is_zero()).then(|| Instant::now() + limit),
-            child,
-        };
-        match piped(stderr) {
-            Ok(stderr) => {
-                script.stderr = Some(stderr);
-                Ok(script)
-            }
-            Err(error) => {
-                script.reap();
-                Err(error)
-            }
-        }
+            killed: None,
+            due,
+        })
     }
 
     /// Its process number.
     pub(super) fn pid(&self) -> Pid {
-        Pid::from_raw(self.child.id().cast_signed())
+        self.pid
     }
 
     /// Our end of its standard error, while it is open.
@@ -96,8 +96,30 @@ impl Script {
     }
 
     /// A descriptor that is readable once the script has ended, where the kernel has such.
-    pub(super) fn pidfd(&self) -> Option<OwnedFd> {
-        process::pidfd(self.pid().as_raw()).ok()
+    pub(super) fn pidfd(&self) -> Option<&Arc<OwnedFd>> {
+        self.pidfd.as_ref()
+    }
+
+    /// A descriptor that is readable once [`Script::exec_result`] is known; none after that.
+    pub(super) fn status(&self) -> Option<&OwnedFd> {
+        self.status.as_ref()
+    }
+
+    /// Has its file not been executed yet, as far as is known?
+    pub(super) fn is_starting(&self) -> bool {
+        self.status.is_some()
+    }
+
+    /// How long it has been starting in the given directory; none if it is not.
+    pub(super) fn starting_in(&self, directory: &[u8]) -> Option<Duration> {
+        (self.is_starting() && self.directory.as_bytes() == directory).then(|| self.begun.elapsed())
+    }
+
+    /// Whether its file could be executed, once, when that becomes known. The status descriptor is given
+    /// back, to be let go.
+    pub(super) fn exec_result(&mut self) -> Option<(io::Result<()>, OwnedFd)> {
+        let result = process::exec_result(self.status.as_ref()?)?;
+        self.status.take().map(|status| (result, status))
     }
 
     /// When the next signal is due.
@@ -124,9 +146,15 @@ impl Script {
         }
     }
 
+    /// When it was sent KILL, if it was.
+    pub(super) fn killed(&self) -> Option<Instant> {
+        self.killed
+    }
+
     /// KILL to the group, after INT has not helped.
     pub(super) fn kill(&mut self, notes: &mut Vec<Note>) {
         self.due = None;
+        self.killed = Some(Instant::now());
         if self.signal(Signal::SIGKILL) {
             notes.push(Note::Killed { pid: self.pid().as_raw() });
         }
@@ -167,23 +195,23 @@ impl Script {
     /// Its state, without waiting and without reaping it.
     fn peek(&self) -> nix::Result<WaitStatus> {
         let flags = WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG | WaitPidFlag::WNOWAIT;
-        waitid(Id::Pid(self.pid()), flags)
+        waitid(Id::Pid(self.pid), flags)
     }
 
-    /// Ends what is left of the group, waits for the script, and says how it ended. Waits for long
-    /// only if it has not [ended](Script::has_ended).
+    /// Waits for the script, and says how it ended. What is left of the group of one that was ended by
+    /// force gets KILL first. Waits for long only if it has not [ended](Script::has_ended).
     pub(super) fn reap(&mut self) -> End {
         // Were it not our child any more, its number could be anybody's.
-        if self.peek() != Err(Errno::ECHILD) {
+        if self.ended_by.is_some() && self.peek() != Err(Errno::ECHILD) {
             self.signal(Signal::SIGKILL);
         }
-        let status = self.child.wait().unwrap_or_else(|_| ExitStatus::from_raw(0));
+        let status = process::wait_for(self.pid.as_raw()).unwrap_or_else(|| ExitStatus::from_raw(0));
         End { status, by: self.ended_by }
     }
 
     /// To the whole group: the script has not been reaped, so the number is still its own.
     fn signal(&self, signal: Signal) -> bool {
-        killpg(self.pid(), signal).is_ok()
+        killpg(self.pid, signal).is_ok()
     }
 
     /// Its file, printable.
@@ -205,18 +233,37 @@ pub(super) fn status_of(pidfd: &OwnedFd) -> Option<ExitStatus> {
     }
 }
 
+/// What execve(2) takes to run the script `name`.
+fn program(
+    name: &[u8],
+    arguments: Vec<OsString>,
+    variables: Vec<(OsString, OsString)>,
+) -> io::Result<Program> {
+    let (directory, file) = split(name);
+    // The kernel hands the name on to a script's interpreter, which would take `-x.sh` for an option.
+    let shown = if file.starts_with(b"-") { [b"./", file].concat() } else { file.to_vec() };
+    let mut words = vec![CString::new(file)?];
+    for argument in arguments {
+        words.push(CString::new(argument.into_vec())?);
+    }
+    let mut environment = Vec::with_capacity(variables.len());
+    for (name, value) in variables {
+        environment.push(CString::new([name.into_vec(), value.into_vec()].join(&b'='))?);
+    }
+    Ok(Program {
+        directory: CString::new(directory)?,
+        file: CString::new(shown)?,
+        arguments: words,
+        variables: environment,
+        nice: NICE,
+    })
+}
+
 /// Directory and file name.
-fn split(name: &[u8]) -> (&[u8], &[u8]) {
+pub(super) fn split(name: &[u8]) -> (&[u8], &[u8]) {
     match name.iter().rposition(|&b| b == b'/') {
         Some(0) => (b"/", &name[1..]),
         Some(at) => (&name[..at], &name[at + 1..]),
         None => (b".", name),
     }
-}
-
-/// Our end of a pipe, non-blocking. The flag belongs to our end alone.
-fn piped(end: Option<impl Into<OwnedFd>>) -> io::Result<OwnedFd> {
-    let end = end.ok_or(io::ErrorKind::BrokenPipe)?.into();
-    fcntl(end.as_fd(), FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
-    Ok(end)
 }

@@ -2,7 +2,6 @@
 //! a client that does not read stops the script, not the server.
 
 use std::io::ErrorKind;
-use std::os::fd::AsRawFd;
 use std::time::{Duration, Instant};
 
 use super::errand::Errand;
@@ -23,9 +22,6 @@ use crate::throttle::Allowance;
 const PIECE: usize = 32 * 1024;
 /// While a script is silent, how often it is asked whether client and script are still there.
 const HEARTBEAT: Duration = Duration::from_millis(500);
-/// A client that has ended its side may still read; if its script is silent for this long, it is
-/// taken to be gone.
-const HALF_CLOSED: Duration = Duration::from_secs(2);
 /// Output ends a moment before the script does. How often its end is looked for, and how soon.
 const LOOKS: u8 = 20;
 const LOOK_AGAIN: Duration = Duration::from_millis(1);
@@ -46,8 +42,8 @@ pub struct Relaying {
     looks: u8,
     /// Since when the client has taken nothing.
     stalled: Option<Instant>,
-    /// Since when the client's side is ended and the script is silent.
-    half_closed: Option<Instant>,
+    /// The client has ended its side, and is asked from time to time whether it is still there.
+    is_probed: bool,
 }
 
 /// What one move came to.
@@ -88,7 +84,7 @@ impl Relaying {
             complete: false,
             looks: 0,
             stalled: None,
-            half_closed: None,
+            is_probed: false,
         }
     }
 
@@ -137,7 +133,7 @@ impl Relaying {
             Progress::Moved(n) => {
                 self.translation.sent(n);
                 share.spend_bytes(n as u64);
-                (self.stalled, self.half_closed) = (None, None);
+                self.stalled = None;
                 Move::On
             }
             Progress::WouldBlock => {
@@ -166,7 +162,7 @@ impl Relaying {
                 share.spend_bytes(n as u64);
                 self.take(&piece[..n], desk)
             }
-            // Somebody else still holds the pipe, but the script has ended.
+            // Background jobs may still hold the pipe, but the script has ended.
             Err(error) if error.kind() == ErrorKind::WouldBlock && !ended => self.wait_for_output(conn),
             Err(error) if error.kind() == ErrorKind::Interrupted => Move::On,
             Ok(_) | Err(_) => self.output_ended(),
@@ -177,7 +173,6 @@ impl Relaying {
 
     fn take(&mut self, output: &[u8], desk: &Desk) -> Move {
         self.written += output.len() as u64;
-        self.half_closed = None;
         let limit = desk.site.cgi.as_ref().map_or(0, |cgi| cgi.output_limit);
         if limit > 0 && self.written > limit {
             return Move::End(self.failure(Why::OutputLimit, 502, "it wrote too much"));
@@ -217,24 +212,25 @@ impl Relaying {
 
     /// The script is silent. While it is, see to it that somebody still listens.
     fn wait_for_output(&mut self, conn: &Connection) -> Move {
-        let now = Instant::now();
-        self.half_closed = match conn.socket.peer_state() {
-            PeerState::Open => None,
+        match conn.socket.peer_state() {
+            PeerState::Open => {}
             PeerState::Gone => return Move::End(Ending::ClientGone),
-            PeerState::HalfClosed => self.half_closed.or(Some(now)),
-        };
-        if self.half_closed.is_some_and(|since| now.duration_since(since) >= HALF_CLOSED) {
-            return Move::End(Ending::ClientGone);
+            // It may still read: only its own system can tell.
+            PeerState::HalfClosed if !self.is_probed => {
+                conn.socket.probe_peer();
+                self.is_probed = true;
+            }
+            PeerState::HalfClosed => {}
         }
-        Move::Wait(Wait { on: On::Pipe(self.script.output().as_raw_fd()), until: now + HEARTBEAT })
+        Move::Wait(Wait { on: On::Pipe(self.script.news()), until: Instant::now() + HEARTBEAT })
     }
 
     /// No more output will come. How the script ended tells whether it is whole; a script that goes
     /// on without its output is believed.
     fn output_ended(&mut self) -> Move {
         let end = self.script.end();
-        if end.is_none() && self.looks < LOOKS {
-            self.looks += 1;
+        if end.is_none() && (self.looks < LOOKS || !self.script.is_decided()) {
+            self.looks = self.looks.saturating_add(1);
             return Move::Wait(Wait { on: On::Time, until: Instant::now() + LOOK_AGAIN });
         }
         let end = match end.transpose() {

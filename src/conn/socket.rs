@@ -13,12 +13,15 @@ use nix::errno::Errno;
 use nix::libc::POLLRDHUP;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::sendfile::sendfile64;
-use nix::sys::socket::{MsgFlags, SockaddrStorage, recv, send, sendmsg};
+use nix::sys::socket::{MsgFlags, SockaddrStorage, recv, send, sendmsg, setsockopt, sockopt};
 
 use super::vigil::Patience;
 
 /// "More follows": nix has no name for it.
 const MSG_MORE: MsgFlags = MsgFlags::from_bits_retain(nix::libc::MSG_MORE);
+
+/// Seconds between two questions to a silent peer whether it is still there.
+const PROBE_EVERY: u32 = 15;
 
 /// What an attempt came to. Waiting and the peer's end are no errors.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -82,6 +85,16 @@ impl Socket {
             (_, None) => PeerState::HalfClosed,
             _ => PeerState::Open,
         }
+    }
+
+    /// Has the system ask the peer every few seconds whether it is still there (RFC 9293 §3.8.4). A client that
+    /// has closed its socket looks like one that has only ended its side, until its system has forgotten the
+    /// connection (on Linux after a minute) and answers with a reset.
+    pub fn probe_peer(&self) {
+        // Without it the peer is found to be gone when something is sent to it.
+        _ = setsockopt(&self.stream, sockopt::KeepAlive, &true);
+        _ = setsockopt(&self.stream, sockopt::TcpKeepIdle, &PROBE_EVERY);
+        _ = setsockopt(&self.stream, sockopt::TcpKeepInterval, &PROBE_EVERY);
     }
 
     fn polled(&self, events: PollFlags) -> Option<bool> {

@@ -1,34 +1,170 @@
-//! Child processes: what must be done between fork and exec, and handles on processes.
+//! Child processes: fork and exec without waiting for either, and handles on processes.
 //!
-//! Called by `cgi::children` for each script.
+//! Called by `cgi::script` for each script.
 
+use std::ffi::CString;
 use std::io;
-use std::os::fd::{FromRawFd, OwnedFd};
-use std::os::unix::process::CommandExt;
-use std::process::Command;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::os::unix::process::ExitStatusExt;
+use std::process::ExitStatus;
 use std::time::Duration;
 
+use nix::errno::Errno;
+use nix::fcntl::OFlag;
 use nix::libc;
 
 use super::scheduling::ask_for_slice;
 
-/// Makes `command` start its child with every signal at its default action and none blocked, with
-/// `nice` added to the server's niceness, in time slices of the usual length, and with no descriptor
-/// above standard error, whatever was left open in the server.
+/// Descriptor on which a child tells why it could not be executed.
+const STATUS: libc::c_int = 3;
+
+/// A program to execute, in the form that execve(2) takes.
+#[derive(Debug)]
+pub struct Program {
+    /// Working directory of the process.
+    pub directory: CString,
+    /// File to execute, relative to that directory; PATH is not searched.
+    pub file: CString,
+    /// Arguments, the name of the program first.
+    pub arguments: Vec<CString>,
+    /// Environment, as `NAME=value`.
+    pub variables: Vec<CString>,
+    /// Added to the niceness of the process.
+    pub nice: i32,
+}
+
+/// Descriptors that become a child's 0, 1 and 2.
+#[derive(Debug)]
+pub struct Streams {
+    /// Standard input.
+    pub input: OwnedFd,
+    /// Standard output.
+    pub output: OwnedFd,
+    /// Standard error.
+    pub error: OwnedFd,
+}
+
+/// A child process that has been forked, and may not have executed its program yet.
+#[derive(Debug)]
+pub struct Forked {
+    /// Process number, and that of its process group.
+    pub pid: i32,
+    /// Non-blocking; see [`exec_result`].
+    pub status: OwnedFd,
+}
+
+/// Forks a process that executes `program` in a process group of its own.
 ///
-/// The server's threads block all signals; without this a script could not be ended but by KILL.
-pub fn start_clean(command: &mut Command, nice: i32) {
-    // SAFETY: the closure runs in the child between fork and exec, where other threads' locks may
-    // be held for ever: it calls only system calls through libc's thinnest wrappers
-    // (async-signal-safe, signal-safety(7)) and neither allocates nor takes a lock.
+/// Returns as soon as the process exists: its directory and its file may lie on storage that does not
+/// answer, and then only the process waits. [`exec_result`] tells what came of it.
+///
+/// The process starts with every signal at its default action and none blocked (the server's threads block
+/// all), in time slices of the usual length, and without any descriptor above standard error: one that
+/// hangs must not keep a listening port.
+///
+/// # Errors
+/// No room for another process or descriptor.
+pub fn spawn(program: &Program, streams: Streams) -> io::Result<Forked> {
+    let (status, told) = nix::unistd::pipe2(OFlag::O_CLOEXEC | OFlag::O_NONBLOCK)?;
+    let pointers = |texts: &[CString]| -> Vec<*const libc::c_char> {
+        texts.iter().map(|text| text.as_ptr()).chain([std::ptr::null()]).collect()
+    };
+    let (arguments, variables) = (pointers(&program.arguments), pointers(&program.variables));
+    // SAFETY: the child calls `become_program` alone, which neither allocates nor takes a lock that another
+    // thread may have held; all that it reads was made above and lives in its copy of our memory.
+    let pid = unsafe { libc::fork() };
+    match pid {
+        -1 => Err(io::Error::last_os_error()),
+        0 => become_program(program, &streams, &told, &arguments, &variables),
+        pid => {
+            // SAFETY: setpgid takes two numbers. The child does the same; whichever is first, the group is
+            // there before anybody signals it. It fails once the child has executed, which is fine.
+            unsafe { libc::setpgid(pid, pid) };
+            Ok(Forked { pid, status })
+        }
+    }
+}
+
+/// Life of the child between fork and exec. Only system calls through the C library's thinnest wrappers
+/// (async-signal-safe, signal-safety(7)).
+fn become_program(
+    program: &Program,
+    streams: &Streams,
+    told: &OwnedFd,
+    arguments: &[*const libc::c_char],
+    variables: &[*const libc::c_char],
+) -> ! {
+    // SAFETY: the descriptors are open and above 2, since the runtime opens 0 to 2 at the start; the texts
+    // end in NUL and the arrays in a null pointer; _exit runs nothing of the server's.
     unsafe {
-        command.pre_exec(move || {
-            default_signals();
-            libc::nice(nice);
-            ask_for_slice(Duration::ZERO);
-            close_on_exec();
-            Ok(())
-        });
+        libc::setpgid(0, 0);
+        default_signals();
+        libc::dup2(streams.input.as_raw_fd(), 0);
+        libc::dup2(streams.output.as_raw_fd(), 1);
+        libc::dup2(streams.error.as_raw_fd(), 2);
+        // Where the pipe has this number already, dup3 changes nothing, and it closes on exec as it is.
+        libc::dup3(told.as_raw_fd(), STATUS, libc::O_CLOEXEC);
+        close_from(STATUS + 1);
+        libc::nice(program.nice);
+        ask_for_slice(Duration::ZERO);
+        if libc::chdir(program.directory.as_ptr()) == 0 {
+            libc::execve(program.file.as_ptr(), arguments.as_ptr(), variables.as_ptr());
+        }
+        let errno = Errno::last_raw().to_ne_bytes();
+        libc::write(STATUS, errno.as_ptr().cast(), errno.len());
+        libc::_exit(127)
+    }
+}
+
+/// Closes every descriptor from `first` on.
+fn close_from(first: libc::c_int) {
+    // SAFETY: only called in a child between fork and exec, which uses none of these descriptors.
+    unsafe {
+        let (from, last) = (libc::c_long::from(first), libc::c_long::from(i32::MAX));
+        if libc::syscall(libc::SYS_close_range, from, last, 0 as libc::c_long) == 0 {
+            return;
+        }
+        // Before Linux 5.9: one by one.
+        let mut limit = std::mem::zeroed::<libc::rlimit>();
+        libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit);
+        for fd in first..libc::c_int::try_from(limit.rlim_cur).unwrap_or(MOST_CLOSED).min(MOST_CLOSED) {
+            libc::close(fd);
+        }
+    }
+}
+
+/// Descriptors closed one by one at most: the kernel's own default bound (`fs.nr_open`).
+const MOST_CLOSED: libc::c_int = 1 << 20;
+
+/// Outcome of a [`spawn`]: none while the child has not come to it, then whether its program runs.
+///
+/// # Errors
+/// The reason for which the program could not be executed, or its directory not be entered.
+pub fn exec_result(status: &OwnedFd) -> Option<io::Result<()>> {
+    let mut errno = [0; size_of::<i32>()];
+    loop {
+        return match nix::unistd::read(status, &mut errno) {
+            Ok(n) if n == errno.len() => Some(Err(io::Error::from_raw_os_error(i32::from_ne_bytes(errno)))),
+            // The pipe was closed by exec.
+            Ok(_) => Some(Ok(())),
+            Err(Errno::EAGAIN) => None,
+            Err(Errno::EINTR) => continue,
+            Err(other) => Some(Err(other.into())),
+        };
+    }
+}
+
+/// Reaps the child `pid`, and tells how it ended; none if there is no such child. Waits for its end.
+pub fn wait_for(pid: i32) -> Option<ExitStatus> {
+    let mut status = 0;
+    loop {
+        // SAFETY: waitpid writes one integer, which lives here.
+        let reaped = unsafe { libc::waitpid(pid, &raw mut status, 0) };
+        match (reaped == pid, Errno::last()) {
+            (true, _) => return Some(ExitStatus::from_raw(status)),
+            (false, Errno::EINTR) => {}
+            (false, _) => return None,
+        }
     }
 }
 
@@ -44,16 +180,6 @@ fn default_signals() {
         let mut set = std::mem::zeroed::<libc::sigset_t>();
         libc::sigemptyset(&raw mut set);
         libc::sigprocmask(libc::SIG_SETMASK, &raw const set, std::ptr::null_mut());
-    }
-}
-
-/// Marks every descriptor above standard error close-on-exec. Ours all are from birth; this is for
-/// those the server itself inherited. Kernels before 5.11 cannot do it; then those stay open.
-fn close_on_exec() {
-    let (first, last): (libc::c_long, libc::c_long) = (3, libc::c_long::from(i32::MAX));
-    // SAFETY: close_range with CLOSE_RANGE_CLOEXEC only sets a flag on descriptors of this child.
-    unsafe {
-        libc::syscall(libc::SYS_close_range, first, last, libc::CLOSE_RANGE_CLOEXEC as libc::c_long);
     }
 }
 

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::Signal;
 
 use super::Site;
-use crate::support::eventually;
+use crate::support::{Client, eventually};
 
 const HEAD: &str = "printf 'Content-Type: text/plain\\n\\n'";
 
@@ -69,25 +69,64 @@ fn a_script_that_ignores_int_is_killed_with_all_its_group() {
     site.expect_no_process();
 }
 
-#[test]
-fn children_left_behind_end_with_their_script() {
-    let commands = format!(
-        "{HEAD}; sleep 1000 & (sleep 1000 & sleep 1000 &) ; for i in 1 2 3 4 5; do sleep 1000 & done; echo hi"
-    );
-    leaves_nothing("", &commands, |site| {
-        assert_eq!(site.get("/cgi-bin/script").text(), "hi\n");
-    });
+/// Background jobs that a script leaves behind, each of which makes `done` when told to go on.
+fn background(start: &str) -> String {
+    let job = "sh -c 'while ! test -e ../go; do sleep 0.01; done; : > ../done.$0'";
+    format!("{HEAD}; {} echo hi", start.replace("JOB", &format!("{job} $QUERY_STRING")))
 }
 
 #[test]
-fn a_process_that_escaped_its_group_holds_up_neither_the_response_nor_the_server() {
-    let site = Site::new("cgi_timeout=600\n", &[("escape", &format!("{HEAD}; setsid sleep 20 & echo hi"))]);
-    let start = Instant::now();
-    assert_eq!(site.get("/cgi-bin/escape").text(), "hi\n");
-    assert!(start.elapsed() < Duration::from_secs(10), "took {:?}", start.elapsed());
-    for pid in site.processes() {
-        nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), Signal::SIGKILL).unwrap();
+fn background_jobs_live_on_thirty_of_thirty() {
+    for start in [
+        "nohup JOB > /dev/null 2>&1 &",
+        "nohup JOB &",
+        "setsid JOB > /dev/null 2>&1 &",
+        "setsid JOB &",
+        "JOB > /dev/null 2>&1 &",
+        "(JOB &) > /dev/null 2>&1;",
+    ] {
+        let site = Site::new("cgilimit=2\ncgi_timeout=600\n", &[("job", &background(start))]);
+        std::fs::set_permissions(site.tree.www(), std::os::unix::fs::PermissionsExt::from_mode(0o777))
+            .unwrap();
+        // Jobs take no place: thirty of them, of scripts of which two may run.
+        for n in 0..30 {
+            let begun = Instant::now();
+            assert_eq!(site.get(&format!("/cgi-bin/job?{n}")).text(), "hi\n", "{start}");
+            assert!(begun.elapsed() < Duration::from_secs(5), "{start}: the response waits for the job");
+        }
+        site.tree.file("go", "");
+        let done = || (0..30).filter(|n| site.tree.www().join(format!("done.{n}")).exists()).count();
+        eventually(&format!("thirty of thirty: {start}"), || done() == 30);
+        site.expect_no_process();
     }
+}
+
+#[test]
+fn the_response_ends_with_the_script_though_a_job_holds_its_output() {
+    let site = Site::new("cgi_timeout=600\n", &[("job", &format!("{HEAD}; sleep 20 & echo $!"))]);
+    let mut took: Vec<Duration> = (0..9)
+        .map(|_| {
+            let start = Instant::now();
+            assert_eq!(site.get("/cgi-bin/job").status, 200);
+            start.elapsed()
+        })
+        .collect();
+    took.sort();
+    assert!(took[4] < Duration::from_millis(300), "{took:?}");
+}
+
+#[test]
+fn all_that_a_script_wrote_before_its_end_is_sent_though_a_job_holds_its_output() {
+    let site = Site::new("", &[("job", &format!("{HEAD}; sleep 20 & head -c 3000000 /dev/zero"))]);
+    assert_eq!(site.get("/cgi-bin/job").body.len(), 3_000_000);
+}
+
+#[test]
+fn the_time_limit_ends_the_jobs_of_a_script_that_is_still_there() {
+    let commands = format!("{HEAD}; sleep 1000 & (sleep 1000 & sleep 1000 &); exec sleep 1000");
+    leaves_nothing("cgi_timeout=1\n", &commands, |site| {
+        assert!(site.asking("/cgi-bin/script").try_answer("GET").is_none());
+    });
 }
 
 #[test]
@@ -96,12 +135,13 @@ fn a_script_without_its_client_is_ended() {
         let client = site.asking("/cgi-bin/script");
         let mut piece = [0; 1000];
         assert!(std::io::Read::read(&mut client.stream(), &mut piece).unwrap() > 0);
-        drop(client);
+        reset(client);
     });
+    // A client that is gone without a word: a reset.
     leaves_nothing("", "sleep 1000", |site| {
         let client = site.asking("/cgi-bin/script");
         eventually("the script", || !site.processes().is_empty());
-        drop(client);
+        reset(client);
     });
     leaves_nothing("", &format!("{HEAD}; exec yes"), |site| {
         let client = site.asking("/cgi-bin/script");
@@ -110,12 +150,22 @@ fn a_script_without_its_client_is_ended() {
     });
 }
 
+/// Closes a connection with a reset.
+fn reset(client: Client) {
+    let linger = nix::libc::linger { l_onoff: 1, l_linger: 0 };
+    nix::sys::socket::setsockopt(client.stream(), nix::sys::socket::sockopt::Linger, &linger).unwrap();
+}
+
 #[test]
-fn a_client_that_has_only_ended_its_own_side_is_answered() {
-    let site = Site::new("", &[("soon", &format!("sleep 0.7; {HEAD}; echo hi"))]);
-    let mut client = site.asking("/cgi-bin/soon");
-    client.finish();
-    assert_eq!(client.answer("GET").text(), "hi\n");
+fn a_client_that_has_only_ended_its_own_side_is_answered_however_slow_the_script() {
+    let soon = format!("sleep 0.7; {HEAD}; echo hi");
+    let late = format!("sleep 3; {HEAD}; echo begun; sleep 3; echo hi");
+    let site = Site::new("", &[("soon", &soon), ("late", &late)]);
+    for (script, text) in [("soon", "hi\n"), ("late", "begun\nhi\n")] {
+        let mut client = site.asking(&format!("/cgi-bin/{script}"));
+        client.finish();
+        assert_eq!(client.answer("GET").text(), text);
+    }
 }
 
 #[test]

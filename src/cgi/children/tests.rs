@@ -94,7 +94,7 @@ fn output(running: &Running) -> String {
 }
 
 fn wait_for_output(running: &Running) {
-    let mut fds = [PollFd::new(running.output().as_fd(), PollFlags::POLLIN)];
+    let mut fds = [PollFd::new(running.output.as_fd(), PollFlags::POLLIN)];
     let patience = PollTimeout::try_from(PATIENCE).unwrap();
     assert_eq!(poll(&mut fds, patience), Ok(1), "output in time");
 }
@@ -140,7 +140,7 @@ fn a_script_runs_in_its_directory_with_its_arguments_environment_and_input() {
     let path = stage.lay(
         "#!/bin/sh\nprintf '%s|%s|%s|%s|' \"$0\" \"$#\" \"$2\" \"$GREETING\"; basename \"$PWD\"; ls; cat\n",
     );
-    let expected = "./script|2|t w o|hello|dir\nscript\ninput";
+    let expected = "script|2|t w o|hello|dir\nscript\ninput";
     until("its output", || {
         // A test beside this one may have forked while the script was open for writing; then it is
         // busy for a moment.
@@ -223,13 +223,57 @@ fn standard_error_without_end_holds_up_nobody() {
 }
 
 #[test]
-fn what_a_script_leaves_behind_in_its_group_ends_with_it() {
+fn background_jobs_outlive_a_script_that_ends_by_itself_and_take_no_place() {
     let stage = Stage::new();
     let running = stage.run("sleep 1000 & echo $!; (trap '' INT TERM; sleep 1000 & echo $!)");
-    let left: Vec<i32> = output(&running).lines().map(|pid| pid.parse().unwrap()).collect();
-    assert_eq!(left.len(), 2);
-    until("the end of what was left", || left.iter().all(|&pid| is_gone(pid)));
+    let jobs = [line(&running), line(&running)].map(|pid| pid.parse::<i32>().unwrap());
+    until("the script's end", || running.is_over());
+    assert_eq!(running.read(&mut [0]).map_err(|error| error.kind()), Err(ErrorKind::WouldBlock));
+    assert_eq!(stage.children.count(), 0);
+    assert!(!jobs.iter().any(|&pid| is_gone(pid)));
+    for pid in jobs {
+        kill(Pid::from_raw(pid), nix::sys::signal::Signal::SIGKILL).unwrap();
+    }
+}
+
+#[test]
+fn the_end_of_a_script_wakes_those_who_wait_for_its_output_though_a_job_holds_it() {
+    let stage = Stage::new();
+    let running = stage.run("sleep 1000 & echo $!; read nothing; sleep 0.1");
+    let pid: i32 = line(&running).parse().unwrap();
+    let news = crate::sys::fd::borrow(running.news());
+    let mut fds = [PollFd::new(news, PollFlags::POLLIN)];
+    assert_eq!(poll(&mut fds, PollTimeout::try_from(PATIENCE).unwrap()), Ok(1));
+    assert!(running.is_over());
+    kill(Pid::from_raw(pid), nix::sys::signal::Signal::SIGKILL).unwrap();
+}
+
+#[test]
+fn the_group_of_a_script_that_is_ended_by_force_ends_with_it() {
+    let stage = Stage::new();
+    let running = stage.run("(trap '' INT TERM; sleep 1000 & echo $!); exec sleep 1000");
+    let job: i32 = line(&running).parse().unwrap();
+    drop(running);
+    until("the end of the job", || is_gone(job));
     until("no script", || stage.children.count() == 0);
+}
+
+#[test]
+fn a_file_name_that_looks_like_an_option_is_none_to_its_interpreter() {
+    let stage = Stage::new();
+    let path = stage.lay("#!/bin/sh\necho \"$0\"\n");
+    let strange = path.with_file_name("-c");
+    std::fs::rename(&path, &strange).unwrap();
+    until("its output", || output(&stage.children.run(job(&strange, b""), UNBOUNDED).unwrap()) == "./-c\n");
+}
+
+#[test]
+fn the_time_limit_counts_from_the_order() {
+    let stage = Stage::new();
+    let bounds = Bounds { scripts: 0, time: Duration::from_nanos(1) };
+    let running = stage.start("echo never", bounds).unwrap();
+    assert_eq!(end(&running), Err(NotStarted::TooSlow));
+    assert_eq!((output(&running).as_str(), stage.children.count()), ("", 0));
 }
 
 #[test]
