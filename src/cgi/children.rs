@@ -64,13 +64,11 @@ impl Children {
         fcntl(output.as_fd(), FcntlArg::F_SETFL(OFlag::O_NONBLOCK)).map_err(|_| NotStarted::NoRoom)?;
         let (id, name, output) = (self.desk.next_id(), printable(&job.name), File::from(output));
         let fate = Arc::new(Fate::of(&output).map_err(|_| NotStarted::NoRoom)?);
-        let since = Instant::now();
         let ordered = Ordered {
             id,
             job,
             scripts: bounds.scripts,
-            since,
-            due: (!bounds.time.is_zero()).then(|| since + bounds.time),
+            due: (!bounds.time.is_zero()).then(|| Instant::now() + bounds.time),
             output: written.into(),
             fate: Arc::clone(&fate),
             place,

@@ -35,8 +35,6 @@ pub(super) struct Ordered {
     pub(super) job: Job,
     /// Scripts that may run at once; 0 = no bound.
     pub(super) scripts: usize,
-    /// When it was ordered.
-    pub(super) since: Instant,
     /// When it is to be ended; none without a limit. Counted from the order.
     pub(super) due: Option<Instant>,
     /// Its standard output.

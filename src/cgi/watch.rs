@@ -41,8 +41,12 @@ const STATUS: u64 = 2;
 const STARTING_SHARE: usize = 4;
 /// The same where scripts are not bounded.
 const STARTING: usize = 16;
-/// A start that takes longer than this is one that hangs: more of its directory are refused, not queued.
-const SLOW_START: Duration = Duration::from_secs(2);
+/// In one directory the next start waits for the one before, but no longer than this: a crowd of scripts that
+/// all begin at once would leave the processors to nobody else.
+const NEXT_START: Duration = Duration::from_millis(100);
+/// A start that takes longer than this is one that hangs, and not one that waits for a busy processor: more
+/// of its directory are refused, not queued.
+const SLOW_START: Duration = Duration::from_secs(5);
 /// How often starts that are held back are looked at.
 const HELD_BACK: Duration = Duration::from_millis(50);
 /// How long the server's end waits for a script that has been sent KILL.
@@ -214,11 +218,12 @@ impl Watch {
         };
         let (directory, _) = split(&ordered.job.name);
         let starts = self.scripts.values().filter_map(|entry| entry.script.starting_in(directory));
-        let (count, longest) =
-            starts.fold((0, Duration::ZERO), |(count, longest), age| (count + 1, longest.max(age)));
+        let ages: Vec<Duration> = starts.collect();
+        let (youngest, oldest) = (ages.iter().min(), ages.iter().max());
         match () {
-            () if count < most => Start::Now,
-            () if longest.max(ordered.since.elapsed()) < SLOW_START => Start::Later,
+            () if youngest.is_some_and(|age| *age < NEXT_START) => Start::Later,
+            () if ages.len() < most => Start::Now,
+            () if oldest.is_some_and(|age| *age < SLOW_START) => Start::Later,
             () => Start::Never(NotStarted::Busy),
         }
     }
