@@ -22,6 +22,8 @@ use crate::net::Server;
 use crate::resource::mime::Types;
 use crate::response::SERVER;
 use crate::site::{Loaded, Site};
+use crate::sys::memory;
+use crate::sys::memory_limit::memory_limit;
 use crate::sys::systemd::{self, Notify};
 use crate::sys::zone;
 use crate::throttle::Throttles;
@@ -91,6 +93,8 @@ enum Sockets {
 /// The first step that fails; the process must end.
 pub fn start(config: &Arc<Config>, reread: &[PathBuf]) -> Result<Option<Running>, Failure> {
     zone::fix();
+    // Asked before chroot and Landlock hide the answer.
+    memory_limit();
     let prepared = prepare(config)?;
     if let Some(dir) = &config.dir {
         enter("chdir", dir, "-d")?;
@@ -305,6 +309,7 @@ pub(crate) fn build_site(
     (log, stats): (Arc<AccessLog>, Arc<Stats>),
     children: Option<Arc<Children>>,
 ) -> Result<Arc<Site>, Failure> {
+    memory::set_budgets(config.limits.request_memory, config.limits.request_spool, memory_limit());
     let advice = "the user that the server becomes must be allowed to enter the directory: see -d and -u";
     let failed = |error| Failure::of("web directory", error, advice);
     let here = std::env::current_dir().map_err(failed)?;

@@ -61,9 +61,13 @@ pub struct Limits {
     pub fields: usize,
     /// Bytes of a request's content (`body_limit`); beyond it 413.
     pub body: u64,
+    /// Memory of all unfinished requests (`request_memory`, 0 = by the memory that there is); beyond it 503.
+    pub request_memory: usize,
+    /// Disk of all unfinished requests' content (`request_spool`, 0 = 1 GiB); beyond it 503.
+    pub request_spool: usize,
     /// Requests on one persistent connection (`keepalive_requests`, 0 = no bound).
     pub keepalive_requests: u64,
-    /// Simultaneous connections (`max_connections`, 0 = what the descriptor limit allows).
+    /// Simultaneous connections (`max_connections`, 0 = what descriptors and memory allow).
     pub connections: usize,
     /// Simultaneous connections of one client address, IPv6 by /64 (`max_connections_per_address`, 0 = no bound).
     pub connections_per_address: usize,
@@ -83,6 +87,8 @@ impl Default for Limits {
             target: 8000,
             fields: 100,
             body: 100 * 1024 * 1024,
+            request_memory: 0,
+            request_spool: 0,
             keepalive_requests: 0,
             connections: 0,
             connections_per_address: 0,

@@ -251,7 +251,7 @@ pub const OPTIONS: &[Row] = &[
         "HUP also reads the configuration again").off("noreload_on_hup", ""),
 
     option("max_connections", Group::Limits, count(|c| &mut c.limits.connections, 0, MANY),
-        "connections at once; 0 goes by the descriptors"),
+        "connections at once; 0 goes by descriptors and memory"),
     option("max_connections_per_address", Group::Limits,
         count(|c| &mut c.limits.connections_per_address, 0, MANY),
         "those of one address (IPv6: one /64); 0 is no bound"),
@@ -263,6 +263,10 @@ pub const OPTIONS: &[Row] = &[
         "field lines of a request; more is 431"),
     option("body_limit", Group::Limits, bytes(|c| &mut c.limits.body, 0, i64::MAX),
         "a request's content; more is 413"),
+    option("request_memory", Group::Limits, bytes(|c| &mut c.limits.request_memory, 0, TIB),
+        "memory of all unfinished requests; more is 503; 0 goes by the memory"),
+    option("request_spool", Group::Limits, bytes(|c| &mut c.limits.request_spool, 0, TIB),
+        "content of all unfinished requests on disk; more is 503; 0 is 1 GiB"),
     option("keepalive_requests", Group::Limits, count(|c| &mut c.limits.keepalive_requests, 0, i64::MAX),
         "requests of a connection; 0 is no bound, 1 no keep-alive"),
 

@@ -11,12 +11,19 @@ use crate::cgi::children::Running;
 use crate::cgi::env::{Call, arguments, content_length};
 use crate::cgi::job::Job;
 use crate::cgi::translate::Plan;
-use crate::request::spool::Spool;
+use crate::request::spool::{Space, Spool};
 use crate::request::{BodyLength, Method, Rejection, Request, Version};
+use crate::sys::memory::{Held, REQUEST_MEMORY};
 use crate::throttle::Pacer;
 
 /// Redirects within the server on behalf of one request; a circle has no end.
 const MOST_REDIRECTS: u8 = 10;
+
+/// Memory of an errand that does not depend on its request.
+const FIXED_MEMORY: usize = 4096;
+
+/// Memory of one field beside its bytes: two names, two values, and what the allocator adds to each.
+const FIELD_OVERHEAD: usize = 160;
 
 /// Fields of a request that do not go with it to where a script redirects it: its content has been
 /// read (RFC 3875 §6.2.2 is silent; the redirected request is a GET), and its host is written anew.
@@ -44,6 +51,10 @@ pub struct Errand {
     name: Vec<u8>,
     arguments: Vec<OsString>,
     variables: Vec<(OsString, OsString)>,
+    /// What this holds of the memory for all requests.
+    _memory: Option<Held>,
+    /// The same of its content.
+    _space: Space,
 }
 
 impl Errand {
@@ -51,6 +62,8 @@ impl Errand {
     pub fn new(cgi: &Cgi, call: &Call<'_>, record: Record, pacer: Option<Pacer>) -> Errand {
         let request = call.request;
         Errand {
+            _memory: None,
+            _space: Space::default(),
             record,
             plan: Plan::new(request, &call.script.name),
             method: request.method,
@@ -70,6 +83,11 @@ impl Errand {
         Errand { redirects, ..self }
     }
 
+    /// The same, with its part of the memory for all requests: see [`memory_for`].
+    pub fn holding(self, memory: Held) -> Errand {
+        Errand { _memory: Some(memory), ..self }
+    }
+
     /// Starts the script with `input`; its content is whole.
     pub fn start(mut self, input: Spool, conn: &mut Connection, desk: &mut Desk) -> Step {
         match self.try_start(input, desk) {
@@ -78,7 +96,8 @@ impl Errand {
         }
     }
 
-    fn try_start(&mut self, input: Spool, desk: &Desk) -> Result<Running, Rejection> {
+    fn try_start(&mut self, mut input: Spool, desk: &Desk) -> Result<Running, Rejection> {
+        self._space = input.take_space();
         let Some(cgi) = &desk.site.cgi else { return Err(Rejection::new(503, "")) };
         let mut variables = std::mem::take(&mut self.variables);
         if self.has_content {
@@ -101,6 +120,14 @@ impl Errand {
             if self.plan.version == Version::Http11 { b" HTTP/1.1\r\n" } else { b" HTTP/1.0\r\n" };
         Some(([method, target, version, &self.fields].concat(), redirects))
     }
+}
+
+/// Takes the memory of an errand for `request`: its fields as variables and as lines for a redirect, and the
+/// variables that every script gets. None where requests hold all that they may.
+pub fn memory_for(request: &Request<'_>) -> Option<Held> {
+    let field = |(name, value): (&str, &[u8])| 2 * (name.len() + value.len()) + FIELD_OVERHEAD;
+    let fields: usize = request.fields.iter().map(field).sum();
+    REQUEST_MEMORY.hold(fields + 3 * request.target.len() + FIXED_MEMORY)
 }
 
 /// The request's field lines, its host as Host, and the empty line.

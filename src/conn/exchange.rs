@@ -7,7 +7,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
 use super::draining::Draining;
-use super::errand::Errand;
+use super::errand::{Errand, memory_for};
 use super::lingering::Lingering;
 use super::outgoing::Outgoing;
 use super::reading::Reading;
@@ -64,6 +64,7 @@ struct Decided {
 /// A script to run, and what goes with it.
 struct Run {
     script: Script,
+    memory: Held,
     user: Option<Box<[u8]>>,
     pacer: Option<Pacer>,
 }
@@ -147,7 +148,7 @@ fn dispatch(
     };
     let (remote, local) = (conn.peer, local_address(conn));
     let call = Call { request, script: &run.script, vhost, user, remote, local };
-    let mut errand = Errand::new(cgi, &call, record, run.pacer).redirected(redirects);
+    let mut errand = Errand::new(cgi, &call, record, run.pacer).redirected(redirects).holding(run.memory);
     errand.keep_alive &= conn.may_persist(desk);
     // With its content the next request may come.
     conn.is_heard = false;
@@ -197,9 +198,10 @@ fn decide(
     let user = found.user;
     match (site.throttles.admit(&found.name, conn.peer), found.resource) {
         (Err(refused), _) => refusal_page(&refused.into(), request, &policy).into(),
-        (Ok(pacer), Resource::Script(script)) if site.cgi.is_some() => {
-            Decision::Run(Run { script, user, pacer })
-        }
+        (Ok(pacer), Resource::Script(script)) if site.cgi.is_some() => match memory_for(request) {
+            Some(memory) => Decision::Run(Run { script, memory, user, pacer }),
+            None => refusal_page(&Rejection::new(503, ""), request, &policy).into(),
+        },
         (Ok(pacer), resource) => {
             Decision::Respond(Decided { response: respond(request, resource, &policy), user, pacer })
         }

@@ -18,10 +18,12 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use crate::request::head::Refused;
 use crate::request::{Client, Rejection};
 use crate::resource::watch::Inquiry;
 use crate::response::head::Clock;
 use crate::site::Site;
+use crate::sys::memory::{Held, REQUEST_MEMORY};
 
 mod draining;
 mod errand;
@@ -72,6 +74,11 @@ pub struct Connection {
     phase: Phase,
     /// Bytes received and not yet understood; empty (and unallocated) between requests.
     pending: Vec<u8>,
+    /// Their part of the memory for all requests.
+    pending_memory: Option<Held>,
+    /// There was no memory for bytes that came behind a request being answered; they are dropped, and the
+    /// connection ends with its response.
+    has_lost_input: bool,
     /// All that had come with the last request is understood, the client had not ended its side, and what
     /// comes since is noted.
     is_heard: bool,
@@ -189,6 +196,8 @@ impl Connection {
             peer_text: peer.ip().to_canonical().to_string().into(),
             phase: Phase::Reading(Reading::first()),
             pending: Vec::new(),
+            pending_memory: None,
+            has_lost_input: false,
             is_heard: false,
             accepted: Instant::now(),
             served: 0,
@@ -232,6 +241,7 @@ impl Connection {
         let mut wake = wake;
         loop {
             let step = match std::mem::replace(&mut self.phase, Phase::Over) {
+                Phase::Reading(_) | Phase::Draining(_) if self.has_lost_input => Lingering::enter(self),
                 Phase::Reading(reading) => reading.go_on(self, wake, desk, &mut share),
                 Phase::Receiving(receiving) => receiving.go_on(self, wake, desk, &mut share),
                 Phase::Relaying(relaying) => relaying.go_on(self, desk, &mut share),
@@ -240,7 +250,7 @@ impl Connection {
                 Phase::Lingering(lingering) => lingering.go_on(self, wake, desk, &mut share),
                 Phase::Over => Step::Close,
             };
-            let (phase, next) = match step {
+            let (phase, next) = match self.within_memory(step, desk) {
                 Step::Enter(phase) => {
                     // What is read from here on is news.
                     desk.inquiry.expire();
@@ -259,6 +269,38 @@ impl Connection {
             };
             self.phase = phase;
             return next;
+        }
+    }
+
+    /// `step`, if there is memory for what is pending while it waits. Otherwise a request that is not whole
+    /// is refused with 503; what has come behind a request being answered is dropped.
+    fn within_memory(&mut self, step: Step, desk: &mut Desk) -> Step {
+        if matches!(step, Step::Enter(_) | Step::Close) || self.hold_pending() {
+            return step;
+        }
+        self.pending = Vec::new();
+        self.pending_memory = None;
+        if let Step::Wait(Phase::Reading(_), _) | Step::Yield(Phase::Reading(_)) = step {
+            let rejection = Rejection::fatal(503, "");
+            return exchange::refuse(self, &Refused { rejection, line: None }, desk);
+        }
+        self.has_lost_input = true;
+        step
+    }
+
+    /// Takes memory for what is pending, or gives back that of what no longer is. `false`: there is none.
+    fn hold_pending(&mut self) -> bool {
+        match (&mut self.pending_memory, self.pending.len()) {
+            (None, 0) => true,
+            (held, 0) => {
+                *held = None;
+                true
+            }
+            (Some(held), len) => held.resize(len),
+            (none, len) => {
+                *none = REQUEST_MEMORY.hold(len);
+                none.is_some()
+            }
         }
     }
 

@@ -9,6 +9,7 @@ use nix::sys::signal::Signal;
 use crate::boot::{Command, Running};
 use crate::config::Config;
 use crate::log;
+use crate::sys::memory;
 use crate::throttle::Level;
 
 mod reload;
@@ -22,6 +23,10 @@ const THROTTLE_TIME: Duration = Duration::from_secs(2);
 const LOSS_TIME: Duration = Duration::from_secs(10);
 /// How often deleted files are looked for among those kept open.
 const TIDY_TIME: Duration = Duration::from_secs(10);
+/// How often memory is looked for that can be given back.
+const TRIM_TIME: Duration = Duration::from_secs(5);
+/// Connections whose end is worth that look.
+const CROWD: usize = 1000;
 /// How often the last connections are counted when the end has begun.
 const LAST_LOOKS: Duration = Duration::from_millis(20);
 /// What scripts that still run get between INT and KILL.
@@ -95,6 +100,9 @@ struct Control<'a> {
     stats: Option<Chore>,
     losses: Option<Chore>,
     tidying: Option<Chore>,
+    trimming: Option<Chore>,
+    /// Most connections seen open since memory was given back.
+    crowd: usize,
 }
 
 impl<'a> Control<'a> {
@@ -111,6 +119,8 @@ impl<'a> Control<'a> {
             stats: Chore::new(config.stats_interval),
             losses: Chore::new(LOSS_TIME),
             tidying: Chore::new(TIDY_TIME),
+            trimming: Chore::new(TRIM_TIME),
+            crowd: 0,
             running,
             reread,
         }
@@ -118,7 +128,8 @@ impl<'a> Control<'a> {
 
     /// How long nothing needs to be done.
     fn pause(&self) -> Duration {
-        let chores = [&self.beat, &self.alive, &self.throttles, &self.stats, &self.losses, &self.tidying];
+        let (beat, alive, trimming) = (&self.beat, &self.alive, &self.trimming);
+        let chores = [beat, alive, &self.throttles, &self.stats, &self.losses, &self.tidying, trimming];
         let next = chores.into_iter().flatten().map(|chore| chore.next).min();
         let pause = next.map_or(LOSS_TIME, |next| next.saturating_duration_since(Instant::now()));
         if self.leaving.is_some() { pause.min(LAST_LOOKS) } else { pause }
@@ -189,6 +200,9 @@ impl<'a> Control<'a> {
         if Chore::is_due(&mut self.tidying, now) {
             self.running.site.resolver.tidy();
         }
+        if Chore::is_due(&mut self.trimming, now) {
+            self.trim();
+        }
         if Chore::is_due(&mut self.alive, now) {
             self.give_sign_of_life();
         }
@@ -217,6 +231,14 @@ impl<'a> Control<'a> {
             self.alive_at = count;
             self.running.notify.alive();
         }
+    }
+
+    /// Gives memory back that clients who have left made the allocator take.
+    fn trim(&mut self) {
+        let open = self.running.server.connections();
+        let has_thinned = self.crowd >= open + CROWD;
+        self.crowd = if has_thinned { open } else { self.crowd.max(open) };
+        memory::give_back(has_thinned);
     }
 
     fn tick_throttles(&self) {

@@ -8,10 +8,14 @@ use super::lot::MOST_DESCRIPTORS;
 use crate::log::stats::Stats;
 use crate::resource::cache::share_for_files;
 use crate::sys::fd;
+use crate::sys::memory_limit::memory_limit;
 
 /// Descriptors kept back for logs, listeners, the readiness set and the like. (thttpd's SPARE_FDS is
 /// 10; we hold a dozen before the first connection comes.)
 const SPARE: usize = 24;
+
+/// Memory of a connection that waits: ours is some hundred bytes, the kernel's some thousand.
+const CONNECTION_MEMORY: usize = 16 * 1024;
 
 /// How many connections there may be.
 #[derive(Debug, Clone, Copy)]
@@ -43,13 +47,15 @@ pub struct Place(Arc<Gate>);
 pub struct Permit(Place);
 
 impl Bounds {
-    /// `wanted` connections if not zero, but never more than the descriptor limit leaves beside cached files
-    /// and what `workers` busy connections add (a file and a pipe each). What is open beyond that, because
+    /// `wanted` connections if not zero, else what half of the memory that the process may have is enough
+    /// for; but never more than the descriptor limit leaves beside cached files and what `workers` busy
+    /// connections add (a file and a pipe each). What is open beyond that, because
     /// many a connection has a file of its own, takes the place of others.
     pub fn new(wanted: usize, workers: usize) -> Bounds {
         let all = fd::limit().min(MOST_DESCRIPTORS);
         let fit = all.saturating_sub(SPARE + 2 * workers + share_for_files(all)).max(1);
-        let most = if wanted == 0 { fit } else { wanted.min(fit) };
+        let by_memory = || memory_limit().map_or(usize::MAX, |limit| limit / 2 / CONNECTION_MEMORY).max(1);
+        let most = if wanted == 0 { fit.min(by_memory()) } else { wanted.min(fit) };
         Bounds { most, descriptors: all.saturating_sub(SPARE) }
     }
 

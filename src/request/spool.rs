@@ -9,27 +9,42 @@ use std::fs::File;
 use std::io::{self, Seek, Write};
 use std::path::Path;
 
+use nix::errno::Errno;
 use nix::fcntl::{OFlag, open};
 use nix::sys::memfd::{MFdFlags, memfd_create};
 use nix::sys::stat::Mode;
 
 use super::{BodyLength, Rejection};
 use crate::sys::fd::OpenFile;
+use crate::sys::memory::{Held, REQUEST_MEMORY, SPOOL_MEMORY, SPOOL_SPACE};
 
-/// Content up to this size stays in memory; most forms are smaller than this.
+/// Content up to this size stays in memory, while there is enough; most forms are smaller than this.
 const IN_MEMORY: usize = 64 * 1024;
+
+/// The first piece of memory for content.
+const FIRST_PIECE: usize = 512;
 
 /// Content received so far.
 #[derive(Debug)]
 pub struct Spool {
-    held: Held,
+    store: Store,
     len: u64,
     /// Bytes that may come (`body_limit`).
     limit: u64,
+    space: Space,
+}
+
+/// What the content takes of the budgets for all requests.
+#[derive(Debug, Default)]
+pub struct Space {
+    memory: Option<Held>,
+    disk: Option<Held>,
+    /// A file in memory takes both.
+    memory_file: Option<Held>,
 }
 
 #[derive(Debug)]
-enum Held {
+enum Store {
     Memory(Vec<u8>),
     File(OpenFile),
 }
@@ -43,31 +58,30 @@ impl Spool {
     pub fn new(length: BodyLength, limit: u64) -> Result<Spool, Rejection> {
         match length {
             BodyLength::Length(n) if n > limit => Err(too_large()),
-            _ => Ok(Spool { held: Held::Memory(Vec::new()), len: 0, limit }),
+            _ => Ok(Spool { store: Store::Memory(Vec::new()), len: 0, limit, space: Space::default() }),
         }
     }
 
     /// Appends `content`.
     ///
     /// # Errors
-    /// 413 beyond the limit; 500 when there is no room to keep it. Both end the connection, because
+    /// 413 beyond the limit; 503 when there is no room to keep it. Both end the connection, because
     /// the rest of the content is never read.
     pub fn write(&mut self, content: &[u8]) -> Result<(), Rejection> {
         let len = self.len + content.len() as u64;
         if len > self.limit {
             return Err(too_large());
         }
-        self.append(content)
-            .map_err(|_| Rejection::fatal(500, "The request's content could not be stored."))?;
+        self.append(content).map_err(|_| no_room())?;
         self.len = len;
         Ok(())
     }
 
     /// Does one more write of `n` bytes go to a disk, which may take its time?
     pub fn goes_to_disk(&self, n: usize) -> bool {
-        match &self.held {
-            Held::Memory(bytes) => bytes.len() + n > IN_MEMORY,
-            Held::File(_) => true,
+        match &self.store {
+            Store::Memory(bytes) => !stays_in_memory(bytes.len() + n),
+            Store::File(_) => true,
         }
     }
 
@@ -81,14 +95,19 @@ impl Spool {
         self.len == 0
     }
 
+    /// What the content takes of the budgets, for as long as its file is in use.
+    pub fn take_space(&mut self) -> Space {
+        std::mem::take(&mut self.space)
+    }
+
     /// The content as a file without a name, positioned at its start.
     ///
     /// # Errors
     /// No descriptor or no memory left.
     pub fn into_file(self) -> io::Result<File> {
-        let mut file = match self.held {
-            Held::File(file) => file.into(),
-            Held::Memory(bytes) => {
+        let mut file = match self.store {
+            Store::File(file) => file.into(),
+            Store::Memory(bytes) => {
                 let mut file = memory_file()?;
                 file.write_all(&bytes)?;
                 file
@@ -99,20 +118,71 @@ impl Spool {
     }
 
     fn append(&mut self, content: &[u8]) -> io::Result<()> {
-        if let Held::Memory(bytes) = &mut self.held {
-            if bytes.len() + content.len() <= IN_MEMORY {
+        if let Store::Memory(bytes) = &mut self.store {
+            let len = bytes.len() + content.len();
+            if stays_in_memory(len) && self.space.grow(bytes, len) {
                 bytes.extend_from_slice(content);
                 return Ok(());
             }
-            let mut file = disk_file().or_else(|_| memory_file())?;
+            let (mut file, is_memory) = match disk_file() {
+                Ok(file) => (file, false),
+                Err(_) => (memory_file()?, true),
+            };
+            self.space.move_to_file(len, is_memory)?;
             file.write_all(bytes)?;
-            self.held = Held::File(file.into());
+            self.store = Store::File(file.into());
+            self.space.memory = None;
         }
-        match &mut self.held {
-            Held::File(file) => (&**file).write_all(content),
-            Held::Memory(_) => Ok(()),
+        let len = usize::try_from(self.len).unwrap_or(usize::MAX).saturating_add(content.len());
+        match &mut self.store {
+            Store::File(file) if self.space.lengthen(len) => (&**file).write_all(content),
+            _ => Err(Errno::ENOSPC.into()),
         }
     }
+}
+
+impl Space {
+    /// Makes `bytes` large enough for `len`, if there is memory for that.
+    fn grow(&mut self, bytes: &mut Vec<u8>, len: usize) -> bool {
+        if len <= bytes.capacity() {
+            return true;
+        }
+        let capacity = len.max((2 * bytes.capacity()).min(IN_MEMORY)).max(FIRST_PIECE);
+        let is_held = match &mut self.memory {
+            Some(held) => held.resize(capacity),
+            none => {
+                *none = REQUEST_MEMORY.hold(capacity);
+                none.is_some()
+            }
+        };
+        if is_held {
+            bytes.reserve_exact(capacity - bytes.len());
+        }
+        is_held
+    }
+
+    /// Takes room for a file of `len` bytes.
+    fn move_to_file(&mut self, len: usize, is_memory: bool) -> io::Result<()> {
+        self.disk = Some(SPOOL_SPACE.hold(len).ok_or(Errno::ENOSPC)?);
+        if is_memory {
+            self.memory_file = Some(SPOOL_MEMORY.hold(len).ok_or(Errno::ENOSPC)?);
+        }
+        Ok(())
+    }
+
+    fn lengthen(&mut self, len: usize) -> bool {
+        let files = [&mut self.disk, &mut self.memory_file];
+        files.into_iter().flatten().all(|held| held.resize(len))
+    }
+}
+
+/// Does content of `len` bytes stay in memory? Where all requests together hold much, it goes to disk early.
+fn stays_in_memory(len: usize) -> bool {
+    len <= IN_MEMORY && !REQUEST_MEMORY.is_tight()
+}
+
+fn no_room() -> Rejection {
+    Rejection::fatal(503, "The server has no room for the request's content now. Please try again later.")
 }
 
 fn too_large() -> Rejection {
@@ -160,9 +230,9 @@ mod tests {
 
     #[test]
     fn small_content_stays_in_memory_and_the_file_has_no_name() {
-        assert!(matches!(spooled(&[0; IN_MEMORY], 999).held, Held::Memory(_)));
+        assert!(matches!(spooled(&[0; IN_MEMORY], 999).store, Store::Memory(_)));
         let large = spooled(&[0; IN_MEMORY + 1], 999);
-        assert!(matches!(large.held, Held::File(_)));
+        assert!(matches!(large.store, Store::File(_)));
         assert!(large.goes_to_disk(0) && !spooled(&[0; 9], 999).goes_to_disk(9));
         assert!(spooled(&[0; IN_MEMORY], 999).goes_to_disk(1));
         assert_eq!(large.into_file().unwrap().metadata().unwrap().nlink(), 0);

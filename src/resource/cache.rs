@@ -16,6 +16,7 @@ use super::place::{Footing, Places, Snapshot};
 use super::watch::Inquiry;
 use super::{Content, Representation};
 use crate::config::CacheLimits;
+use crate::sys::memory_limit::memory_limit;
 
 /// Locks are per shard, so that workers seldom meet.
 const SHARDS: usize = 16;
@@ -101,7 +102,7 @@ impl Cache {
         Cache {
             shards: (0..SHARDS).map(|_| Mutex::default()).collect(),
             entries_per_shard: limits.entries.div_ceil(SHARDS),
-            bytes_per_shard: limits.bytes / SHARDS,
+            bytes_per_shard: limits.bytes.min(memory_limit().map_or(usize::MAX, |limit| limit / 4)) / SHARDS,
             open_files: AtomicUsize::new(0),
             most_open_files: share_for_files(crate::sys::fd::limit()),
             places: Places::new(links),

@@ -1,15 +1,48 @@
 //! The C library's allocator, told how this server uses it; and what memory clients may hold.
 
-use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed, Ordering::SeqCst};
+
+const MIB: usize = 1024 * 1024;
 
 /// What large pages may take, all together, that clients leave in our memory by not taking them.
-pub static FOR_PAGES: Room = Room::of(64 * 1024 * 1024);
+pub static FOR_PAGES: Room = Room::of(64 * MIB);
+
+/// What heads and contents of unfinished requests may take of the heap, all together.
+pub static REQUEST_MEMORY: Room = Room::of(usize::MAX);
+
+/// What contents of unfinished requests may take of disks and memory files, all together.
+pub static SPOOL_SPACE: Room = Room::of(usize::MAX);
+
+/// The part of that in files that are memory, where there is no disk to be had.
+pub static SPOOL_MEMORY: Room = Room::of(usize::MAX);
+
+/// Default bound of [`REQUEST_MEMORY`] where memory has no limit.
+const REQUEST_MEMORY_DEFAULT: usize = 48 * MIB;
+
+/// Default bound of [`SPOOL_SPACE`].
+const SPOOL_SPACE_DEFAULT: usize = 1024 * MIB;
+
+/// Bytes by which use must have fallen until it is worth looking for pages to give back.
+const WORTH_A_TRIM: usize = 4 * MIB;
+
+/// Sets the budgets from the options, each 0 for its default, which follows `limit`, the memory that the
+/// process may have.
+pub fn set_budgets(request_memory: usize, spool_space: usize, limit: Option<usize>) {
+    let part = |divisor| limit.map_or(usize::MAX, |limit| limit / divisor);
+    let chosen = |option: usize, default: usize| if option == 0 { default } else { option };
+    REQUEST_MEMORY.set_most(chosen(request_memory, REQUEST_MEMORY_DEFAULT.min(part(4))));
+    SPOOL_SPACE.set_most(chosen(spool_space, SPOOL_SPACE_DEFAULT));
+    SPOOL_MEMORY.set_most(part(4));
+    FOR_PAGES.set_most((64 * MIB).min(part(8)));
+}
 
 /// So many bytes for one purpose.
 #[derive(Debug)]
 pub struct Room {
-    most: usize,
+    most: AtomicUsize,
     held: AtomicUsize,
+    /// The most that was held since the last [`give_back`].
+    peak: AtomicUsize,
 }
 
 /// A part of a room, given back when dropped.
@@ -21,20 +54,83 @@ pub struct Held {
 
 impl Room {
     const fn of(most: usize) -> Room {
-        Room { most, held: AtomicUsize::new(0) }
+        Room { most: AtomicUsize::new(most), held: AtomicUsize::new(0), peak: AtomicUsize::new(0) }
+    }
+
+    /// Changes the bound; what is held stays held.
+    fn set_most(&self, most: usize) {
+        self.most.store(most, SeqCst);
     }
 
     /// Room for `bytes` more; none if it is full. Where nothing is held, there is always room for one.
     pub fn hold(&'static self, bytes: usize) -> Option<Held> {
-        let fits = |held: usize| held == 0 || held.saturating_add(bytes) <= self.most;
+        self.take(bytes, 0).then(|| Held { room: self, bytes })
+    }
+
+    /// More than half is held: what can go elsewhere should.
+    pub fn is_tight(&self) -> bool {
+        self.held.load(Relaxed) > self.most.load(Relaxed) / 2
+    }
+
+    /// Takes `bytes` for one who holds `own` already.
+    fn take(&self, bytes: usize, own: usize) -> bool {
+        let most = self.most.load(Relaxed);
+        let fits = |held: usize| held == own || held.saturating_add(bytes) <= most;
         let more = |held| fits(held).then(|| held + bytes);
-        self.held.fetch_update(SeqCst, SeqCst, more).is_ok().then(|| Held { room: self, bytes })
+        let taken = self.held.fetch_update(SeqCst, SeqCst, more);
+        if let Ok(before) = taken {
+            self.peak.fetch_max(before + bytes, Relaxed);
+        }
+        taken.is_ok()
+    }
+
+    /// How far use has fallen below its peak; the peak is counted anew from here if that is enough.
+    fn fall(&self, enough: usize) -> bool {
+        let held = self.held.load(Relaxed);
+        let has_fallen = self.peak.load(Relaxed).saturating_sub(held) >= enough;
+        if has_fallen {
+            self.peak.store(held, Relaxed);
+        }
+        has_fallen
+    }
+}
+
+impl Held {
+    /// Holds `bytes` from now on. `false`: there is no room for more, and what was held stays.
+    pub fn resize(&mut self, bytes: usize) -> bool {
+        match bytes.checked_sub(self.bytes) {
+            Some(more) if !self.room.take(more, self.bytes) => return false,
+            Some(_) => {}
+            None => {
+                self.room.held.fetch_sub(self.bytes - bytes, SeqCst);
+            }
+        }
+        self.bytes = bytes;
+        true
     }
 }
 
 impl Drop for Held {
     fn drop(&mut self) {
         self.room.held.fetch_sub(self.bytes, SeqCst);
+    }
+}
+
+/// Gives freed pages back to the system, if requests or pages held much more a moment ago; or in any case
+/// if `is_due`. glibc keeps what lies between blocks in use; musl gives a group of blocks back by itself
+/// once all of them are free.
+pub fn give_back(is_due: bool) {
+    let has_fallen = [&REQUEST_MEMORY, &FOR_PAGES].map(|room| room.fall(WORTH_A_TRIM)).contains(&true);
+    if has_fallen || is_due {
+        trim();
+    }
+}
+
+fn trim() {
+    #[cfg(target_env = "gnu")]
+    // SAFETY: malloc_trim may be called at any time from any thread; it touches free memory alone.
+    unsafe {
+        nix::libc::malloc_trim(0);
     }
 }
 
@@ -70,6 +166,20 @@ mod tests {
         assert!(second.is_some() && ROOM.hold(1).is_none());
         drop((first, second));
         assert!(ROOM.hold(20).is_some(), "there is room for one");
+        assert_eq!(ROOM.held.load(SeqCst), 0);
+        assert!(ROOM.fall(20) && !ROOM.fall(20), "once for each fall");
+    }
+
+    #[test]
+    fn what_is_held_grows_as_far_as_there_is_room_and_shrinks() {
+        static ROOM: Room = Room::of(10);
+        let mut first = ROOM.hold(4).unwrap();
+        let second = ROOM.hold(2).unwrap();
+        assert!(first.resize(8) && !first.resize(9) && ROOM.is_tight());
+        assert!(first.resize(1) && ROOM.held.load(SeqCst) == 3 && !ROOM.is_tight());
+        drop(second);
+        assert!(first.resize(100), "there is room for one");
+        drop(first);
         assert_eq!(ROOM.held.load(SeqCst), 0);
     }
 }

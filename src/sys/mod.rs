@@ -4,6 +4,7 @@ pub mod fd;
 pub mod fork;
 pub mod ids;
 pub mod memory;
+pub mod memory_limit;
 pub mod process;
 mod reason;
 pub mod scheduling;

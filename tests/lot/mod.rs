@@ -17,6 +17,7 @@ mod deadlines;
 mod drain;
 mod eager;
 mod idle;
+mod memory;
 pub mod slow_readers;
 mod stalled;
 mod trickled;

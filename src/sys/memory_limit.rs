@@ -1,0 +1,96 @@
+//! How much memory the process may have, by its own limits and those of its control group.
+//!
+//! `command` asks once, before chroot and Landlock hide where the answers stand.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+
+use nix::sys::resource::{Resource, getrlimit};
+
+/// Where the system shows control groups.
+const CONTROL_GROUPS: &str = "/sys/fs/cgroup";
+
+/// Which group the process is in.
+const OWN_GROUPS: &str = "/proc/self/cgroup";
+
+/// Version 1 says "no limit" by a number near the largest one.
+const NO_LIMIT: usize = 1 << 60;
+
+static LIMIT: OnceLock<Option<usize>> = OnceLock::new();
+
+/// The smallest of `RLIMIT_DATA`, `RLIMIT_AS` and the control groups' limits, in bytes; none where memory
+/// has no limit. The first call's answer holds for the life of the process.
+pub fn memory_limit() -> Option<usize> {
+    *LIMIT.get_or_init(|| {
+        let own = fs::read_to_string(OWN_GROUPS).unwrap_or_default();
+        let group = group_limit(Path::new(CONTROL_GROUPS), &own);
+        let process = [Resource::RLIMIT_DATA, Resource::RLIMIT_AS].into_iter().filter_map(process_limit);
+        process.chain(group).min()
+    })
+}
+
+fn process_limit(resource: Resource) -> Option<usize> {
+    let (soft, _) = getrlimit(resource).ok()?;
+    usize::try_from(soft).ok().filter(|limit| *limit < NO_LIMIT)
+}
+
+/// The smallest limit of the groups that `own` (proc_pid_cgroup(5)) names, and of those above them: a
+/// group has no more than the group that it is in.
+fn group_limit(root: &Path, own: &str) -> Option<usize> {
+    let limits = own.lines().filter_map(|line| {
+        let mut parts = line.splitn(3, ':').skip(1);
+        let (controllers, group) = (parts.next()?, parts.next()?.trim_start_matches('/'));
+        match controllers {
+            "" => smallest_above(root, group, "memory.max"),
+            _ if controllers.split(',').any(|name| name == "memory") => {
+                smallest_above(&root.join("memory"), group, "memory.limit_in_bytes")
+            }
+            _ => None,
+        }
+    });
+    limits.min()
+}
+
+fn smallest_above(root: &Path, group: &str, file: &str) -> Option<usize> {
+    let mut dir: PathBuf = root.join(group);
+    let mut smallest: Option<usize> = None;
+    loop {
+        let text = fs::read_to_string(dir.join(file)).unwrap_or_default();
+        let limit = text.trim().parse().ok().filter(|limit| *limit < NO_LIMIT);
+        smallest = smallest.into_iter().chain(limit).min();
+        if dir == root || !dir.pop() {
+            return smallest;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::TempTree;
+
+    #[test]
+    fn the_smallest_limit_of_a_group_and_those_above_it_holds() {
+        let tree = TempTree::new();
+        tree.file("memory.max", "max\n");
+        tree.file("a/memory.max", "1048576\n");
+        tree.file("a/b/memory.max", "2097152\n");
+        tree.file("a/b/c/memory.max", "max\n");
+        assert_eq!(group_limit(tree.path(), "0::/a/b/c\n"), Some(1_048_576));
+        assert_eq!(group_limit(tree.path(), "0::/\n"), None);
+        // A namespace shows another root than the path begins at.
+        assert_eq!(group_limit(tree.path(), "0::/a/not/shown\n"), Some(1_048_576));
+    }
+
+    #[test]
+    fn version_one_has_its_own_file_and_its_own_word_for_none() {
+        let tree = TempTree::new();
+        tree.file("memory/memory.limit_in_bytes", "9223372036854771712\n");
+        tree.file("memory/a/memory.limit_in_bytes", "33554432\n");
+        let own = "5:cpu,cpuacct:/x\n4:memory:/a\n";
+        assert_eq!(group_limit(tree.path(), own), Some(33_554_432));
+        assert_eq!(group_limit(tree.path(), "4:memory:/\n"), None);
+        assert_eq!(group_limit(tree.path(), ""), None);
+    }
+}

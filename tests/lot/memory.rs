@@ -1,0 +1,119 @@
+//! Unfinished requests hold a bounded memory, and give it back.
+
+use std::io::{ErrorKind, Write};
+use std::net::TcpStream;
+use std::time::Duration;
+
+use super::{affordable, alone};
+use crate::support::{Server, Tree, eventually};
+
+/// A request of a script whose content never ends: a head of 14 kB, and 65 kB of content.
+fn unfinished() -> Vec<u8> {
+    let field = format!("X-Field: {}\r\n", "x".repeat(986));
+    let head =
+        format!("POST /script.cgi HTTP/1.1\r\nHost: x\r\nContent-Length: 70000\r\n{}\r\n", field.repeat(14));
+    [head.into_bytes(), vec![b'x'; 65_000]].concat()
+}
+
+/// The beginning of a head, of 14 kB.
+fn half_a_head() -> Vec<u8> {
+    format!("GET /a HTTP/1.1\r\nHost: x\r\nX-Field: {}", "x".repeat(14_000)).into_bytes()
+}
+
+/// Sends as much as the server takes; it may refuse the request meanwhile.
+fn send(server: &Server, bytes: &[u8]) -> TcpStream {
+    let mut stream = TcpStream::connect(server.address()).unwrap();
+    stream.set_write_timeout(Some(Duration::from_secs(20))).unwrap();
+    match stream.write_all(bytes) {
+        Err(error) if error.kind() == ErrorKind::WouldBlock => panic!("the server does not read"),
+        _ => stream,
+    }
+}
+
+fn tree() -> Tree {
+    let tree = Tree::new();
+    tree.file("a", "a");
+    tree.file("script.cgi", "#!/bin/sh\ncat >/dev/null; printf 'Content-Type: text/plain\\n\\nok'");
+    tree.mode("script.cgi", 0o755);
+    tree
+}
+
+#[test]
+fn four_thousand_unfinished_requests_hold_a_bounded_memory_and_give_it_back() {
+    let _alone = alone();
+    let tree = tree();
+    let server = Server::start(&tree, &["-l", "/dev/null", "-c", "**.cgi"]);
+    for request in [unfinished(), half_a_head()] {
+        let count = affordable(8000) / 2;
+        let crowd: Vec<TcpStream> = (0..count).map(|_| send(&server, &request)).collect();
+        let kib = server.status_of_process("VmRSS");
+        assert!(kib < 128 * 1024, "{kib} KiB with {count} connections");
+        assert_eq!(server.connect().get("/a").text(), "a");
+        drop(crowd);
+        eventually("memory is given back", || server.status_of_process("VmRSS") < 16 * 1024);
+    }
+    assert_eq!(server.connect().get("/script.cgi").text(), "ok");
+}
+
+#[test]
+fn under_a_limit_on_memory_any_number_of_connections_is_survived() {
+    let _alone = alone();
+    let tree = tree();
+    let mut server = Server::start_after(&tree, "ulimit -d 32768", &["-l", "/dev/null", "-c", "**.cgi"]);
+    for request in [unfinished(), half_a_head(), b"GET /a HTTP/1.1\r\nHost: x\r\n\r\n".repeat(300)] {
+        // Beyond the server's limit, connections wait in the backlog until others leave.
+        let crowd: Vec<TcpStream> = (0..900).map(|_| send(&server, &request)).collect();
+        assert!(server.is_alive());
+        assert_eq!(server.connect().get("/a").text(), "a");
+        drop(crowd);
+    }
+    eventually("scripts run again", || server.connect().get("/script.cgi").status == 200);
+    assert!(server.is_alive());
+}
+
+#[test]
+fn a_request_that_finds_no_memory_is_refused_and_the_next_one_served() {
+    let tree = tree();
+    let server = Server::start(&tree, &["-c", "**.cgi", "-o", "request_memory=30000"]);
+    let crowd: Vec<TcpStream> = (0..6).map(|_| send(&server, &half_a_head())).collect();
+    eventually("no memory is left", || {
+        let refused = |stream: &TcpStream| {
+            stream.set_nonblocking(true).unwrap();
+            stream.peek(&mut [0]).is_ok()
+        };
+        crowd.iter().filter(|stream| refused(stream)).count() == 4
+    });
+    let mut client = server.connect();
+    client.send("POST /script.cgi HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\n\r\nx");
+    let answer = client.answer("GET");
+    assert_eq!((answer.status, answer.field("Retry-After").is_some()), (503, true));
+    assert_eq!(server.connect().get("/a").text(), "a");
+    drop(crowd);
+    eventually("there is memory again", || server.connect().get("/script.cgi").status == 200);
+}
+
+#[test]
+fn contents_on_disk_are_bounded_too() {
+    let tree = tree();
+    let server = Server::start(&tree, &["-c", "**.cgi", "-o", "request_spool=200000"]);
+    let post = |length: usize| {
+        format!(
+            "POST /script.cgi HTTP/1.1\r\nHost: x\r\nContent-Length: {length}\r\n\r\n{}",
+            "x".repeat(length)
+        )
+    };
+    let half: Vec<u8> = post(200_000).into_bytes()[..150_000].to_vec();
+    let mut crowd = Vec::new();
+    eventually("no disk is left", || {
+        crowd.push(send(&server, &half));
+        let mut client = server.connect();
+        client.send(post(100_000));
+        client.answer("GET").status == 503
+    });
+    drop(crowd);
+    eventually("there is again", || {
+        let mut client = server.connect();
+        client.send(post(100_000));
+        client.answer("GET").status == 200
+    });
+}
