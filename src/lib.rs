@@ -15,15 +15,19 @@
 //! * [`config`] is what the operator wrote, [`boot`] goes from root to ready, [`control`] obeys
 //!   signals, [`command`] does what the command line asks;
 //! * [`sys`] is where we meet the system: the only `unsafe`.
+pub mod auth;
 pub mod boot;
+pub mod cache;
 pub mod cgi;
 pub mod command;
 pub mod companion;
 pub mod config;
 pub mod conn;
 pub mod control;
+pub mod docroot;
 pub mod log;
 pub mod net;
+pub mod representation;
 pub mod request;
 pub mod resource;
 pub mod response;

@@ -8,11 +8,11 @@ use std::time::SystemTime;
 use crate::cgi::Cgi;
 use crate::cgi::children::Children;
 use crate::config::Config;
+use crate::docroot::DocRoot;
 use crate::log::access::AccessLog;
 use crate::log::stats::Stats;
+use crate::representation::mime::Types;
 use crate::resource::Resolver;
-use crate::resource::beneath::Root;
-use crate::resource::mime::Types;
 use crate::response::head::HeadPolicy;
 use crate::response::{ErrorPages, Policy, SERVER};
 use crate::throttle::Throttles;
@@ -59,7 +59,7 @@ impl Site {
         log: Arc<AccessLog>,
         stats: Arc<Stats>,
     ) -> io::Result<Site> {
-        let root = Arc::new(Root::open(Path::new("."), webroot)?);
+        let root = Arc::new(DocRoot::open(Path::new("."), webroot)?);
         let pages = ErrorPages::below(Arc::clone(&root), &config.charset);
         Ok(Site {
             resolver: Resolver::new(root, Arc::clone(&config), loaded.types),

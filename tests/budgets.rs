@@ -12,11 +12,15 @@ const FILE: usize = 500;
 const FUNCTION: usize = 60;
 
 /// The modules in the order of the flow: each may import from those before it alone.
-const ORDER: [&str; 15] = [
+const ORDER: [&str; 19] = [
     "sys",
     "config",
     "log",
     "request",
+    "docroot",
+    "auth",
+    "representation",
+    "cache",
     "resource",
     "response",
     "throttle",

@@ -1,7 +1,7 @@
 //! Who asks, and what is written down of it.
 
+use thttpd::auth::{credentials::Credentials, crypt, htpasswd};
 use thttpd::log::access::AccessEntry;
-use thttpd::resource::auth::{credentials::Credentials, crypt, htpasswd};
 
 /// Whatever a client sends, its line is one line of six quotes and printable ASCII.
 pub fn line(data: &[u8]) {

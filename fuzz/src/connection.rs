@@ -10,9 +10,9 @@ use std::time::Duration;
 
 use thttpd::config::{Config, LogTarget};
 use thttpd::conn::wait::{Next, On, Wake};
-use thttpd::conn::{Connection, Desk};
+use thttpd::conn::{Connection, WorkerContext};
 use thttpd::log::access::AccessLog;
-use thttpd::resource::mime::Types;
+use thttpd::representation::mime::Types;
 use thttpd::site::{Loaded, Site};
 use thttpd::throttle::Throttles;
 
@@ -51,7 +51,7 @@ fn answers(input: &[u8], step: usize) -> Vec<u8> {
             TcpStream::from(OwnedFd::from(ours)),
             SocketAddr::from(([127, 0, 0, 1], 1)),
         ),
-        desk: Desk::new(site(), Duration::ZERO, Rc::new(|| {})),
+        context: WorkerContext::new(site(), Duration::ZERO, Rc::new(|| {})),
         said: Vec::new(),
         over: false,
     };
@@ -72,7 +72,7 @@ fn answers(input: &[u8], step: usize) -> Vec<u8> {
 
 struct Talk {
     connection: Connection,
-    desk: Desk,
+    context: WorkerContext,
     said: Vec<u8>,
     over: bool,
 }
@@ -85,7 +85,7 @@ impl Talk {
             if self.over {
                 break;
             }
-            let next = self.connection.turn(wake, &mut self.desk);
+            let next = self.connection.turn(wake, &mut self.context);
             self.listen(client);
             match next {
                 Next::Yield => {}

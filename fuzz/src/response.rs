@@ -2,9 +2,9 @@
 
 use std::time::{Duration, SystemTime};
 
+use thttpd::representation::mime::Types;
+use thttpd::representation::{FileFacts, Representation, imf_fixdate};
 use thttpd::request::Fields;
-use thttpd::resource::mime::Types;
-use thttpd::resource::representation::{FileFacts, Representation, imf_fixdate};
 use thttpd::response::conditional;
 use thttpd::response::escape::{html, url_path, url_reference};
 use thttpd::response::range::{Selection, select};

@@ -23,7 +23,7 @@ const KNOWN: ABI = ABI::V5;
 
 /// The files a server still needs to open once it serves.
 #[derive(Debug, Default)]
-pub struct Needs {
+pub struct SandboxNeeds {
     /// Trees to read.
     pub read: Vec<PathBuf>,
     /// The log's directory, where HUP creates the file anew.
@@ -32,17 +32,17 @@ pub struct Needs {
     pub pid: Option<OwnedFd>,
 }
 
-impl Needs {
+impl SandboxNeeds {
     /// What `config` makes necessary, seen from the final root and working directory. Where symbolic
     /// links may lead anywhere, everything may be read.
-    pub fn of(config: &Config) -> Needs {
+    pub fn of(config: &Config) -> SandboxNeeds {
         let read = vec![PathBuf::from(if config.chroot || !config.symlink_check { "/" } else { "." })];
-        Needs { read, log: None, pid: None }
+        SandboxNeeds { read, log: None, pid: None }
     }
 }
 
 /// Confines the process, if it is wanted and can be done, and logs which.
-pub fn confine(config: &Config, needs: &Needs) {
+pub fn confine(config: &Config, needs: &SandboxNeeds) {
     if !config.landlock {
         return log::info!("landlock is switched off");
     }
@@ -62,7 +62,7 @@ pub fn confine(config: &Config, needs: &Needs) {
     }
 }
 
-fn enforce(needs: &Needs) -> Result<RulesetStatus, RulesetError> {
+fn enforce(needs: &SandboxNeeds) -> Result<RulesetStatus, RulesetError> {
     let mut rules = Ruleset::default()
         .handle_access(AccessFs::from_all(KNOWN))?
         .handle_access(AccessNet::from_all(KNOWN))?

@@ -14,24 +14,24 @@ use crate::sys::fork::fork_alone;
 
 /// Who this process is after [`detach`].
 #[derive(Debug)]
-pub enum Side {
+pub enum ForkSide {
     /// The server, which owes a report of how its start went.
-    Server(Outcome),
+    Server(StartOutcome),
     /// The process that was started; the server is ready.
     Starter,
 }
 
 /// The server's report to the process that was started.
 #[derive(Debug)]
-pub struct Outcome(Option<File>);
+pub struct StartOutcome(Option<File>);
 
 /// What a ready server sends; a failure's text never begins with it.
 const READY: &[u8] = b"\0";
 
-impl Outcome {
+impl StartOutcome {
     /// For a server in the foreground: nobody waits.
-    pub fn unneeded() -> Outcome {
-        Outcome(None)
+    pub fn unneeded() -> StartOutcome {
+        StartOutcome(None)
     }
 
     /// The server serves.
@@ -56,7 +56,7 @@ impl Outcome {
 /// # Errors
 ///
 /// In the process that was started: the server failed, with its own words.
-pub fn detach() -> Result<Side, Failure> {
+pub fn detach() -> Result<ForkSide, Failure> {
     let failed = |errno| Failure::of("daemon", errno, advice(errno));
     let (read, write) = pipe2(OFlag::O_CLOEXEC).map_err(failed)?;
     match fork_alone().map_err(failed)? {
@@ -66,9 +66,9 @@ pub fn detach() -> Result<Side, Failure> {
         }
         ForkResult::Child => {
             drop(read);
-            let outcome = Outcome(Some(File::from(write)));
+            let outcome = StartOutcome(Some(File::from(write)));
             match leave_terminal() {
-                Ok(()) => Ok(Side::Server(outcome)),
+                Ok(()) => Ok(ForkSide::Server(outcome)),
                 Err(failure) => {
                     outcome.failed(&failure);
                     Err(failure)
@@ -78,11 +78,11 @@ pub fn detach() -> Result<Side, Failure> {
     }
 }
 
-fn wait(pipe: OwnedFd) -> Result<Side, Failure> {
+fn wait(pipe: OwnedFd) -> Result<ForkSide, Failure> {
     let mut said = Vec::new();
     let _ = File::from(pipe).read_to_end(&mut said);
     match said.as_slice() {
-        READY => Ok(Side::Starter),
+        READY => Ok(ForkSide::Starter),
         [] => Err(Failure {
             logged: true,
             ..Failure::new("the server ended before it was ready", "see the system log")

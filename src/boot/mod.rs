@@ -19,7 +19,7 @@ use crate::log::access::AccessLog;
 use crate::log::stats::Stats;
 use crate::log::syslog::{self, Echo};
 use crate::net::Server;
-use crate::resource::mime::Types;
+use crate::representation::mime::Types;
 use crate::response::SERVER;
 use crate::site::{Loaded, Site};
 use crate::sys::memory;
@@ -39,10 +39,10 @@ mod signals;
 
 pub use failure::Failure;
 pub use pid_file::PidFile;
-pub use signals::{Command, Commands, Signals};
+pub use signals::{Commands, SignalAction, Signals};
 
-use confine::Needs;
-use daemon::{Outcome, Side};
+use confine::SandboxNeeds;
+use daemon::{ForkSide, StartOutcome};
 use privileges::{Privileges, Unprivileged};
 
 /// Descriptors below which no server can work.
@@ -52,7 +52,7 @@ const MOST_DESCRIPTORS: u64 = 1 << 20;
 
 /// A server that serves, and all that is needed to look after it.
 #[derive(Debug)]
-pub struct Running {
+pub struct RunningServer {
     /// The threads that serve.
     pub server: Server,
     /// What they serve.
@@ -91,7 +91,7 @@ enum Sockets {
 /// # Errors
 ///
 /// The first step that fails; the process must end.
-pub fn start(config: &Arc<Config>, reread: &[PathBuf]) -> Result<Option<Running>, Failure> {
+pub fn start(config: &Arc<Config>, reread: &[PathBuf]) -> Result<Option<RunningServer>, Failure> {
     zone::fix();
     // Asked before chroot and Landlock hide the answer.
     memory_limit();
@@ -100,11 +100,11 @@ pub fn start(config: &Arc<Config>, reread: &[PathBuf]) -> Result<Option<Running>
         enter("chdir", dir, "-d")?;
     }
     let outcome = if config.foreground {
-        Outcome::unneeded()
+        StartOutcome::unneeded()
     } else {
         match daemon::detach()? {
-            Side::Starter => return Ok(None),
-            Side::Server(outcome) => outcome,
+            ForkSide::Starter => return Ok(None),
+            ForkSide::Server(outcome) => outcome,
         }
     };
     if !config.foreground {
@@ -211,7 +211,7 @@ fn enter(call: &str, dir: &Path, flag: &str) -> Result<(), Failure> {
 }
 
 /// The steps of the process that will serve.
-fn launch(config: &Arc<Config>, prepared: Prepared, reread: &[PathBuf]) -> Result<Running, Failure> {
+fn launch(config: &Arc<Config>, prepared: Prepared, reread: &[PathBuf]) -> Result<RunningServer, Failure> {
     let Prepared { sockets, loaded, privileges, log, notify } = prepared;
     let pid_file = config.pid_file.as_deref().map(PidFile::create).transpose()?;
     raise_descriptor_limit()?;
@@ -231,7 +231,7 @@ fn launch(config: &Arc<Config>, prepared: Prepared, reread: &[PathBuf]) -> Resul
         log::warning!("started as root without requesting chroot(), warning only");
     }
     let unprivileged = privileges.give_up()?;
-    let mut needs = Needs::of(config);
+    let mut needs = SandboxNeeds::of(config);
     needs.read.extend(reread.iter().filter_map(|file| file.parent()).map(Path::to_owned));
     needs.log = log.directory();
     needs.pid = pid_file.as_ref().and_then(PidFile::directory);
@@ -245,7 +245,7 @@ fn launch(config: &Arc<Config>, prepared: Prepared, reread: &[PathBuf]) -> Resul
     let summary = summary(config, &addresses);
     notify.ready(&summary);
     let children = site.cgi.as_ref().map(Cgi::children);
-    Ok(Running { server, site, children, commands, pid_file, notify, summary })
+    Ok(RunningServer { server, site, children, commands, pid_file, notify, summary })
 }
 
 /// From the directory of `-d` to where files are served from.

@@ -1,4 +1,4 @@
-//! Signals → [`Command`]s. No handler runs anywhere: every thread blocks all of these, and one thread
+//! Signals → [`SignalAction`]s. No handler runs anywhere: every thread blocks all of these, and one thread
 //! waits for them, so what a signal asks for is done by ordinary code in an ordinary place.
 //!
 //! Commands wait as flags, not in a queue: a thousand HUPs that arrive during one reload are one more
@@ -14,7 +14,7 @@ use crate::sys::signal;
 
 /// What a signal asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Command {
+pub enum SignalAction {
     /// TERM, INT: end soon.
     Stop(Signal),
     /// USR1: accept nothing more, and end when everything under way is done.
@@ -27,14 +27,14 @@ pub enum Command {
     Reap,
 }
 
-impl Command {
-    fn of(signal: Signal) -> Option<Command> {
+impl SignalAction {
+    fn of(signal: Signal) -> Option<SignalAction> {
         match signal {
-            Signal::SIGTERM | Signal::SIGINT => Some(Command::Stop(signal)),
-            Signal::SIGUSR1 => Some(Command::Drain),
-            Signal::SIGHUP => Some(Command::Reopen),
-            Signal::SIGUSR2 => Some(Command::Stats),
-            Signal::SIGCHLD => Some(Command::Reap),
+            Signal::SIGTERM | Signal::SIGINT => Some(SignalAction::Stop(signal)),
+            Signal::SIGUSR1 => Some(SignalAction::Drain),
+            Signal::SIGHUP => Some(SignalAction::Reopen),
+            Signal::SIGUSR2 => Some(SignalAction::Stats),
+            Signal::SIGCHLD => Some(SignalAction::Reap),
             _ => None,
         }
     }
@@ -52,30 +52,30 @@ struct PendingCommands {
 }
 
 impl PendingCommands {
-    fn add(&mut self, command: Command) {
+    fn add(&mut self, command: SignalAction) {
         match command {
-            Command::Stop(signal) => {
+            SignalAction::Stop(signal) => {
                 let free = usize::from(self.stops[0].is_some());
                 self.stops[free] = Some(signal);
             }
-            Command::Drain => self.drain = true,
-            Command::Reap => self.reap = true,
-            Command::Stats => self.stats = true,
-            Command::Reopen => self.reopen = true,
+            SignalAction::Drain => self.drain = true,
+            SignalAction::Reap => self.reap = true,
+            SignalAction::Stats => self.stats = true,
+            SignalAction::Reopen => self.reopen = true,
         }
     }
 
     /// Takes the most urgent one out: the end first, and what may take long last.
-    fn take(&mut self) -> Option<Command> {
+    fn take(&mut self) -> Option<SignalAction> {
         if let Some(signal) = self.stops[0].take() {
             self.stops.swap(0, 1);
-            return Some(Command::Stop(signal));
+            return Some(SignalAction::Stop(signal));
         }
         let flags = [
-            (&mut self.drain, Command::Drain),
-            (&mut self.reap, Command::Reap),
-            (&mut self.stats, Command::Stats),
-            (&mut self.reopen, Command::Reopen),
+            (&mut self.drain, SignalAction::Drain),
+            (&mut self.reap, SignalAction::Reap),
+            (&mut self.stats, SignalAction::Stats),
+            (&mut self.reopen, SignalAction::Reopen),
         ];
         flags.into_iter().find_map(|(flag, command)| std::mem::take(flag).then_some(command))
     }
@@ -92,13 +92,13 @@ struct Mailbox {
 }
 
 impl Commands {
-    fn add(&self, command: Command) {
+    fn add(&self, command: SignalAction) {
         self.pending().add(command);
         self.0.arrived.notify_one();
     }
 
     /// The most urgent command; none when none arrives within `timeout`.
-    pub fn next(&self, timeout: Duration) -> Option<Command> {
+    pub fn next(&self, timeout: Duration) -> Option<SignalAction> {
         let mut pending = self.pending();
         if let Some(command) = pending.take() {
             return Some(command);
@@ -145,7 +145,7 @@ impl Signals {
 
 fn pass_on(signals: &SigSet, commands: &Commands) -> ! {
     loop {
-        if let Some(command) = signal::wait(signals).and_then(Command::of) {
+        if let Some(command) = signal::wait(signals).and_then(SignalAction::of) {
             commands.add(command);
         }
     }
@@ -161,35 +161,35 @@ mod tests {
     fn equal_commands_merge_and_the_end_comes_first() {
         let commands = Commands::default();
         for _ in 0..1000 {
-            commands.add(Command::Reopen);
-            commands.add(Command::Stats);
+            commands.add(SignalAction::Reopen);
+            commands.add(SignalAction::Stats);
         }
-        commands.add(Command::Drain);
-        commands.add(Command::Stop(Signal::SIGTERM));
+        commands.add(SignalAction::Drain);
+        commands.add(SignalAction::Stop(Signal::SIGTERM));
         let all: Vec<_> = std::iter::from_fn(|| commands.next(NOW)).collect();
-        let stop = Command::Stop(Signal::SIGTERM);
-        assert_eq!(all, [stop, Command::Drain, Command::Stats, Command::Reopen]);
+        let stop = SignalAction::Stop(Signal::SIGTERM);
+        assert_eq!(all, [stop, SignalAction::Drain, SignalAction::Stats, SignalAction::Reopen]);
     }
 
     #[test]
     fn a_second_term_is_not_merged_with_the_first() {
         let commands = Commands::default();
         for signal in [Signal::SIGTERM, Signal::SIGINT, Signal::SIGTERM] {
-            commands.add(Command::Stop(signal));
+            commands.add(SignalAction::Stop(signal));
         }
         let stops = [(); 3].map(|()| commands.next(NOW));
         let [first, second, third] = stops;
-        assert_eq!(first, Some(Command::Stop(Signal::SIGTERM)));
-        assert!(matches!(second, Some(Command::Stop(_))) && third.is_none());
+        assert_eq!(first, Some(SignalAction::Stop(Signal::SIGTERM)));
+        assert!(matches!(second, Some(SignalAction::Stop(_))) && third.is_none());
     }
 
     #[test]
     fn a_command_ends_the_wait() {
         let commands = Commands::default();
         let sender = commands.clone();
-        let thread = std::thread::spawn(move || sender.add(Command::Reap));
+        let thread = std::thread::spawn(move || sender.add(SignalAction::Reap));
         let long = Duration::from_secs(60);
-        assert_eq!(std::iter::from_fn(|| commands.next(long)).next(), Some(Command::Reap));
+        assert_eq!(std::iter::from_fn(|| commands.next(long)).next(), Some(SignalAction::Reap));
         thread.join().unwrap();
     }
 }

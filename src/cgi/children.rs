@@ -1,7 +1,7 @@
 //! The scripts that run, as the rest of the server sees them.
 //!
-//! A [`Job`] enters; a [`Running`] leaves at once, which the connection reads the output from. All
-//! else happens in one thread of its own ([`watch`](super::watch)), which starts scripts, hears them,
+//! A [`Job`] enters; a [`RunningScript`] leaves at once, which the connection reads the output from. All
+//! else happens in one thread of its own ([`supervisor_thread`](super::watch)), which starts scripts, hears them,
 //! signals them and reaps them; so no worker ever waits for a process, not even for fork and exec,
 //! which take their time on a busy machine.
 
@@ -17,13 +17,13 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{bounded, unbounded};
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 
-use super::complaint::printable;
-use super::desk::{Desk, Fate, Order, Ordered, Place, Tell};
-use super::job::{Bounds, End, Job, NotStarted};
-use super::note::{Note, Why};
+use super::event::{KillReason, ScriptEvent};
+use super::job::{Job, ScriptBounds, ScriptExit, StartError};
 use super::script::{KILL_AFTER, status_of};
-use super::watch::Watch;
-use crate::sys::fd::Counted;
+use super::stderr_lines::printable;
+use super::supervisor::{EventSink, ScriptCommand, ScriptSlot, ScriptStatus, StartRequest, Supervisor};
+use super::supervisor_thread::SupervisorThread;
+use crate::sys::fd::FdGuard;
 use crate::sys::process;
 
 /// The watching thread's stack: what it needs at its deepest is the start of a script.
@@ -31,7 +31,7 @@ const STACK: usize = 256 * 1024;
 
 /// All running scripts. Dropping it ends them.
 pub struct Children {
-    desk: Arc<Desk>,
+    supervisor: Arc<Supervisor>,
     watcher: Option<JoinHandle<()>>,
 }
 
@@ -41,69 +41,69 @@ impl Children {
     ///
     /// # Errors
     /// No descriptors or no thread to be had.
-    pub fn new(tell: Tell) -> io::Result<Children> {
+    pub fn new(tell: EventSink) -> io::Result<Children> {
         process::keep_ended_children();
         let (orders, taken) = unbounded();
-        let desk = Arc::new(Desk::new(orders, tell)?);
-        let watch = Watch::new(Arc::clone(&desk), taken)?;
+        let supervisor = Arc::new(Supervisor::new(orders, tell)?);
+        let watch = SupervisorThread::new(Arc::clone(&supervisor), taken)?;
         let thread = thread::Builder::new().name("scripts".into()).stack_size(STACK);
         let watcher = thread.spawn(move || watch.run())?;
-        Ok(Children { desk, watcher: Some(watcher) })
+        Ok(Children { supervisor, watcher: Some(watcher) })
     }
 
     /// Has `job` started, in its own directory and its own process group, if `bounds` allow. Whether
-    /// that went well is known when its output ends: see [`Running::end`].
+    /// that went well is known when its output ends: see [`RunningScript::end`].
     ///
     /// # Errors
     /// It will not be started.
-    pub fn run(&self, job: Job, bounds: Bounds) -> Result<Running, NotStarted> {
-        let place = Place::take(&self.desk, bounds.scripts).ok_or(NotStarted::Busy)?;
-        let (output, written) = io::pipe().map_err(|_| NotStarted::NoRoom)?;
+    pub fn run(&self, job: Job, bounds: ScriptBounds) -> Result<RunningScript, StartError> {
+        let place = ScriptSlot::take(&self.supervisor, bounds.scripts).ok_or(StartError::Busy)?;
+        let (output, written) = io::pipe().map_err(|_| StartError::NoRoom)?;
         let output = OwnedFd::from(output);
         // The flag belongs to our end alone.
-        fcntl(output.as_fd(), FcntlArg::F_SETFL(OFlag::O_NONBLOCK)).map_err(|_| NotStarted::NoRoom)?;
-        let (id, name, output) = (self.desk.next_id(), printable(&job.name), File::from(output));
-        let fate = Arc::new(Fate::of(&output).map_err(|_| NotStarted::NoRoom)?);
-        let ordered = Ordered {
+        fcntl(output.as_fd(), FcntlArg::F_SETFL(OFlag::O_NONBLOCK)).map_err(|_| StartError::NoRoom)?;
+        let (id, name, output) = (self.supervisor.next_id(), printable(&job.name), File::from(output));
+        let status_cell = Arc::new(ScriptStatus::of(&output).map_err(|_| StartError::NoRoom)?);
+        let ordered = StartRequest {
             id,
             job,
             scripts: bounds.scripts,
             due: (!bounds.time.is_zero()).then(|| Instant::now() + bounds.time),
             output: written.into(),
-            fate: Arc::clone(&fate),
+            status_cell: Arc::clone(&status_cell),
             place,
         };
-        self.desk.give(Order::Start(Box::new(ordered)));
-        let desk = Arc::clone(&self.desk);
-        Ok(Running {
+        self.supervisor.give(ScriptCommand::Start(Box::new(ordered)));
+        let supervisor = Arc::clone(&self.supervisor);
+        Ok(RunningScript {
             id,
             name,
             output,
-            fate,
-            desk,
-            unwanted: Some(Why::Unwanted),
-            _descriptors: Counted::new(5),
+            status_cell,
+            supervisor,
+            unwanted: Some(KillReason::Unwanted),
+            _descriptors: FdGuard::new(5),
         })
     }
 
     /// Scripts that run now: ordered and not yet reaped.
     pub fn count(&self) -> usize {
-        self.desk.count()
+        self.supervisor.count()
     }
 
     /// For SIGCHLD: reaps what has ended. That includes processes that were never ours but became
     /// so when their parent died, as happens to process 1 of a container; so only a process that
     /// has no other children may call it.
     pub fn reap(&self) {
-        self.desk.give(Order::Reap);
+        self.supervisor.give(ScriptCommand::Reap);
     }
 
     /// Ends all scripts and lets no more start: INT now, KILL after `grace`. Returns when all have
     /// been reaped.
     pub fn stop(&self, grace: Duration) {
-        self.desk.close();
+        self.supervisor.close();
         let (done, told) = bounded(1);
-        self.desk.give(Order::Stop { grace, done });
+        self.supervisor.give(ScriptCommand::Stop { grace, done });
         // Beyond the grace only what the kernel itself holds back can still be there.
         _ = told.recv_timeout(grace + KILL_AFTER);
     }
@@ -125,28 +125,28 @@ impl Drop for Children {
 }
 
 /// One script, as its connection sees it. Dropping it ends the script, unless it was
-/// [released](Running::release).
-pub struct Running {
+/// [released](RunningScript::release).
+pub struct RunningScript {
     id: u64,
     name: String,
     output: File,
-    fate: Arc<Fate>,
-    desk: Arc<Desk>,
-    /// Why a drop ends it; none after release.
-    unwanted: Option<Why>,
+    status_cell: Arc<ScriptStatus>,
+    supervisor: Arc<Supervisor>,
+    /// KillReason a drop ends it; none after release.
+    unwanted: Option<KillReason>,
     /// The output, its set, standard error, a handle on the process, and at first the outcome of its exec.
-    _descriptors: Counted,
+    _descriptors: FdGuard,
 }
 
-impl Running {
+impl RunningScript {
     /// A descriptor that is readable when there is output, or an end of it, or of the script.
     pub fn news(&self) -> RawFd {
-        self.fate.news.0.as_raw_fd()
+        self.status_cell.news.0.as_raw_fd()
     }
 
     /// Is it known whether the script's file could be executed?
     pub fn is_decided(&self) -> bool {
-        self.fate.decided.load(SeqCst)
+        self.status_cell.decided.load(SeqCst)
     }
 
     /// Reads output.
@@ -158,21 +158,21 @@ impl Running {
     }
 
     /// How the script ended, or why it never began; none while it runs.
-    pub fn end(&self) -> Option<Result<End, NotStarted>> {
+    pub fn end(&self) -> Option<Result<ScriptExit, StartError>> {
         // The kernel knows before the watching thread has come to it.
-        self.fate.end.get().copied().or_else(|| {
-            let status = status_of(self.fate.pidfd.get()?)?;
-            Some(Ok(End { status, by: self.fate.by.get().copied() }))
+        self.status_cell.end.get().copied().or_else(|| {
+            let status = status_of(self.status_cell.pidfd.get()?)?;
+            Some(Ok(ScriptExit { status, by: self.status_cell.by.get().copied() }))
         })
     }
 
     /// Has it been reaped, or will it not be started?
     pub fn is_over(&self) -> bool {
-        self.fate.end.get().is_some()
+        self.status_cell.end.get().is_some()
     }
 
     /// Ends the script, for the reason `why`.
-    pub fn finish_off(mut self, why: Why) {
+    pub fn finish_off(mut self, why: KillReason) {
         self.unwanted = Some(why);
     }
 
@@ -182,28 +182,28 @@ impl Running {
     }
 
     /// Tells the log that the output was of no use, and how the script ended if it did.
-    pub fn complain(&self, reason: &str) {
+    pub fn log_failure(&self, reason: &str) {
         let reason = match self.end() {
             Some(Ok(end)) => format!("{reason} ({})", end.status),
             _ => reason.to_owned(),
         };
-        self.desk.tell(&Note::BadOutput { name: self.name.clone(), reason });
+        self.supervisor.tell(&ScriptEvent::BadOutput { name: self.name.clone(), reason });
     }
 }
 
-impl fmt::Debug for Running {
+impl fmt::Debug for RunningScript {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Running").field("name", &self.name).field("over", &self.is_over()).finish()
+        f.debug_struct("RunningScript").field("name", &self.name).field("over", &self.is_over()).finish()
     }
 }
 
-impl Drop for Running {
+impl Drop for RunningScript {
     fn drop(&mut self) {
         if let Some(why) = self.unwanted
             && !self.is_over()
         {
-            self.fate.unwanted.store(true, SeqCst);
-            self.desk.give(Order::End { id: self.id, why });
+            self.status_cell.unwanted.store(true, SeqCst);
+            self.supervisor.give(ScriptCommand::End { id: self.id, why });
         }
     }
 }

@@ -31,7 +31,7 @@ const NOT_HANDED_ON: [&str; 7] = [
 
 /// What all scripts of one configuration are told alike.
 #[derive(Debug, Clone)]
-pub struct Facts {
+pub struct CgiConstants {
     /// The server's name where the request gives none.
     name: Option<String>,
     /// The document root, absolute, without a trailing slash.
@@ -42,7 +42,7 @@ pub struct Facts {
 
 /// One request, as a script is told of it.
 #[derive(Debug, Clone, Copy)]
-pub struct Call<'a> {
+pub struct CgiContext<'a> {
     /// The request.
     pub request: &'a Request<'a>,
     /// The script it names.
@@ -69,10 +69,10 @@ impl Variables {
     }
 }
 
-impl Facts {
+impl CgiConstants {
     /// `root` is the document root's absolute path.
-    pub fn new(config: &Config, root: &[u8]) -> Facts {
-        Facts {
+    pub fn new(config: &Config, root: &[u8]) -> CgiConstants {
+        CgiConstants {
             name: config.server_name(),
             root: root.strip_suffix(b"/").unwrap_or(root).to_vec(),
             cgi_pattern: config.cgi_pattern.as_ref().map_or("", |pattern| pattern.as_str()).to_owned(),
@@ -81,7 +81,7 @@ impl Facts {
     }
 
     /// The whole environment, but for [`content_length`].
-    pub fn variables(&self, call: &Call<'_>) -> Vec<(OsString, OsString)> {
+    pub fn variables(&self, call: &CgiContext<'_>) -> Vec<(OsString, OsString)> {
         let mut variables = Variables::default();
         self.server(&mut variables, call);
         self.names(&mut variables, call);
@@ -94,7 +94,7 @@ impl Facts {
         variables.0
     }
 
-    fn server(&self, variables: &mut Variables, call: &Call<'_>) {
+    fn server(&self, variables: &mut Variables, call: &CgiContext<'_>) {
         let local = call.local.ip().to_canonical().to_string();
         let name = call.vhost.or(call.request.host).or(self.name.as_deref()).unwrap_or(&local);
         // An IPv6 address has brackets here (RFC 3875 §4.1.14).
@@ -113,8 +113,8 @@ impl Facts {
     }
 
     /// Which file, by which name.
-    fn names(&self, variables: &mut Variables, call: &Call<'_>) {
-        let Call { request, script, .. } = call;
+    fn names(&self, variables: &mut Variables, call: &CgiContext<'_>) {
+        let CgiContext { request, script, .. } = call;
         let mut root = self.root.clone();
         let script_file = [&root[..], b"/", &script.name].concat();
         if let Some(vhost) = call.vhost {
@@ -152,7 +152,7 @@ pub fn arguments(request: &Request<'_>) -> Vec<OsString> {
     words.into_iter().map(OsString::from_vec).collect()
 }
 
-fn client(variables: &mut Variables, call: &Call<'_>) {
+fn client(variables: &mut Variables, call: &CgiContext<'_>) {
     variables.set("REMOTE_ADDR", call.remote.ip().to_canonical().to_string());
     variables.set("REMOTE_PORT", call.remote.port().to_string());
     if let Some(user) = call.user {

@@ -5,7 +5,7 @@ use std::fs::File;
 use std::process::ExitStatus;
 use std::time::Duration;
 
-use super::note::Why;
+use super::event::KillReason;
 
 /// A script to run.
 #[derive(Debug)]
@@ -20,18 +20,18 @@ pub struct Job {
     pub input: File,
 }
 
-/// Bounds on scripts. They belong to a configuration, and so may change while scripts run.
+/// ScriptBounds on scripts. They belong to a configuration, and so may change while scripts run.
 #[derive(Debug, Clone, Copy)]
-pub struct Bounds {
+pub struct ScriptBounds {
     /// Scripts at once (`cgilimit`); 0 = no bound.
     pub scripts: usize,
     /// Run time of each (`cgi_timeout`), counted from the order; zero = no bound.
     pub time: Duration,
 }
 
-/// Why a script does not run. The log has been told more.
+/// KillReason a script does not run. The log has been told more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum NotStarted {
+pub enum StartError {
     /// As many run as may, or the server stops.
     Busy,
     /// There is no room for another process.
@@ -44,9 +44,9 @@ pub enum NotStarted {
 
 /// How a script ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct End {
+pub struct ScriptExit {
     /// What the kernel says.
     pub status: ExitStatus,
-    /// Why we ended it, if we did.
-    pub by: Option<Why>,
+    /// KillReason we ended it, if we did.
+    pub by: Option<KillReason>,
 }

@@ -1,12 +1,12 @@
 //! CGI/1.1 (RFC 3875): requests answered by programs.
 //!
 //! Enters: a request and the [`Script`](crate::resource::Script) it names. Leaves: a running child
-//! whose output the connection reads ([`Running`]), and a [`Translation`](translate::Translation)
+//! whose output the connection reads ([`RunningScript`]), and a [`OutputParser`](translate::OutputParser)
 //! that makes a response of it. `conn` does both; it receives a request's whole content before the
 //! script is started.
 //!
 //! ```text
-//! Request ──env──► Job ──children──► Running ──bytes──► translate ──► response
+//! Request ──env──► Job ──children──► RunningScript ──bytes──► translate ──► response
 //!                              │                          └─ head
 //!                            watch: time limit, standard error, end ──note──► log
 //! ```
@@ -19,28 +19,28 @@ use crate::log;
 use crate::request::Rejection;
 
 pub mod children;
-mod complaint;
-mod desk;
 pub mod env;
+pub mod event;
 pub mod head;
 pub mod job;
-pub mod note;
+pub mod output_parser;
 mod script;
-pub mod translate;
-mod watch;
+mod stderr_lines;
+mod supervisor;
+mod supervisor_thread;
 
-use children::{Children, Running};
-use env::Facts;
-use job::{Bounds, Job, NotStarted};
-use note::{Level, Note};
+use children::{Children, RunningScript};
+use env::CgiConstants;
+use event::{EventLevel, ScriptEvent};
+use job::{Job, ScriptBounds, StartError};
 
 /// What it takes to run scripts under one configuration.
 #[derive(Debug)]
 pub struct Cgi {
     children: Arc<Children>,
-    bounds: Bounds,
+    bounds: ScriptBounds,
     /// What scripts are told.
-    pub facts: Facts,
+    pub constants: CgiConstants,
     /// Bytes that one may write (`cgi_output_limit`); 0 = no bound.
     pub output_limit: u64,
 }
@@ -51,8 +51,8 @@ impl Cgi {
     pub fn new(children: Arc<Children>, config: &Config, root: &[u8]) -> Cgi {
         Cgi {
             children,
-            bounds: Bounds { scripts: config.cgi_limit, time: config.timeouts.cgi },
-            facts: Facts::new(config, root),
+            bounds: ScriptBounds { scripts: config.cgi_limit, time: config.timeouts.cgi },
+            constants: CgiConstants::new(config, root),
             output_limit: config.limits.cgi_output,
         }
     }
@@ -63,23 +63,23 @@ impl Cgi {
     }
 
     /// Has `job` started. Should that fail after all, its output ends, and its
-    /// [end](Running::end) tells.
+    /// [end](RunningScript::end) tells.
     ///
     /// # Errors
     /// It will not be.
-    pub fn start(&self, job: Job) -> Result<Running, Rejection> {
+    pub fn start(&self, job: Job) -> Result<RunningScript, Rejection> {
         self.children.run(job, self.bounds).map_err(rejection)
     }
 }
 
 /// What a client is told of a script that was not started: 503 when there was no room for it, 504 when its
 /// start took longer than `cgi_timeout`, 500 when it cannot be run.
-pub fn rejection(not: NotStarted) -> Rejection {
+pub fn rejection(not: StartError) -> Rejection {
     match not {
-        NotStarted::Busy => Rejection::new(503, "Too many programs are running for other requests."),
-        NotStarted::NoRoom => Rejection::new(503, "The server has no room to run the program of {url}."),
-        NotStarted::TooSlow => Rejection::new(504, "The program of {url} could not be started in time."),
-        NotStarted::Unrunnable => Rejection::new(500, "The program of {url} could not be run."),
+        StartError::Busy => Rejection::new(503, "Too many programs are running for other requests."),
+        StartError::NoRoom => Rejection::new(503, "The server has no room to run the program of {url}."),
+        StartError::TooSlow => Rejection::new(504, "The program of {url} could not be started in time."),
+        StartError::Unrunnable => Rejection::new(500, "The program of {url} could not be run."),
     }
 }
 
@@ -91,11 +91,11 @@ pub fn children() -> io::Result<Children> {
     Children::new(Box::new(tell))
 }
 
-fn tell(note: &Note) {
-    match note.level() {
-        Level::Error => log::error!("{note}"),
-        Level::Warning => log::warning!("{note}"),
-        Level::Notice => log::notice!("{note}"),
-        Level::Debug => log::debug!("{note}"),
+fn tell(event: &ScriptEvent) {
+    match event.level() {
+        EventLevel::Error => log::error!("{event}"),
+        EventLevel::Warning => log::warning!("{event}"),
+        EventLevel::Notice => log::notice!("{event}"),
+        EventLevel::Debug => log::debug!("{event}"),
     }
 }

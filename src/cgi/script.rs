@@ -1,6 +1,6 @@
 //! One script's process: started in its own directory and group, signalled, heard, reaped.
 //!
-//! Only the watching thread ([`watch`](super::watch)) has [`Script`]s. What makes its signals safe: a
+//! Only the watching thread ([`supervisor_thread`](super::watch)) has [`ScriptProcess`]s. What makes its signals safe: a
 //! process number, and with it that of the group, is free for others to get only once the process
 //! has been reaped, and the thread that signals is the one that reaps. A script that was ended by force
 //! takes its group with it; one that ended by itself leaves its background jobs alone, as thttpd did.
@@ -20,9 +20,9 @@ use nix::sys::signal::{Signal, killpg};
 use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid};
 use nix::unistd::Pid;
 
-use super::complaint::{Complaints, printable};
-use super::job::{End, Job};
-use super::note::{Note, Why};
+use super::event::{KillReason, ScriptEvent};
+use super::job::{Job, ScriptExit};
+use super::stderr_lines::{StderrLines, printable};
 use crate::sys::process::{self, Program, Streams};
 
 /// Added to the niceness of scripts (thttpd's CGI_NICE).
@@ -31,7 +31,7 @@ const NICE: i32 = 10;
 pub(super) const KILL_AFTER: Duration = Duration::from_secs(5);
 
 /// A script that has not been reaped.
-pub(super) struct Script {
+pub(super) struct ScriptProcess {
     pid: Pid,
     /// Its file, printable.
     name: String,
@@ -44,25 +44,25 @@ pub(super) struct Script {
     /// Readable once it has ended, where the kernel has such a descriptor.
     pidfd: Option<Arc<OwnedFd>>,
     stderr: Option<OwnedFd>,
-    complaints: Complaints,
-    /// Why it was sent INT, if it was.
-    ended_by: Option<Why>,
+    complaints: StderrLines,
+    /// KillReason it was sent INT, if it was.
+    ended_by: Option<KillReason>,
     /// When it was sent KILL, if it was.
     killed: Option<Instant>,
     /// When the next signal is due.
     due: Option<Instant>,
 }
 
-impl Script {
+impl ScriptProcess {
     /// Forks a process for `job`, its standard output going to `output`. At `due` it is to be ended.
-    /// Whether its file could be executed is told later: see [`Script::exec_result`].
+    /// Whether its file could be executed is told later: see [`ScriptProcess::exec_result`].
     ///
     /// The file is named relative to its own directory, so that no link swapped in on the way there
     /// leads to another script.
     ///
     /// # Errors
     /// No room for another process, or an argument that cannot be one.
-    pub(super) fn start(job: Job, output: OwnedFd, due: Option<Instant>) -> io::Result<Script> {
+    pub(super) fn start(job: Job, output: OwnedFd, due: Option<Instant>) -> io::Result<ScriptProcess> {
         let (stderr, error) = io::pipe()?;
         let stderr = OwnedFd::from(stderr);
         // The flag belongs to our end alone.
@@ -70,7 +70,7 @@ impl Script {
         let name = printable(&job.name);
         let (input, program) = (job.input.into(), program(&job.name, job.arguments, job.variables)?);
         let forked = process::spawn(&program, Streams { input, output, error: error.into() })?;
-        Ok(Script {
+        Ok(ScriptProcess {
             pid: Pid::from_raw(forked.pid),
             name,
             directory: program.directory,
@@ -78,7 +78,7 @@ impl Script {
             status: Some(forked.status),
             pidfd: process::pidfd(forked.pid).ok().map(Arc::new),
             stderr: Some(stderr),
-            complaints: Complaints::default(),
+            complaints: StderrLines::default(),
             ended_by: None,
             killed: None,
             due,
@@ -100,7 +100,7 @@ impl Script {
         self.pidfd.as_ref()
     }
 
-    /// A descriptor that is readable once [`Script::exec_result`] is known; none after that.
+    /// A descriptor that is readable once [`ScriptProcess::exec_result`] is known; none after that.
     pub(super) fn status(&self) -> Option<&OwnedFd> {
         self.status.as_ref()
     }
@@ -127,13 +127,13 @@ impl Script {
         self.due
     }
 
-    /// Why it was sent INT, if it was.
-    pub(super) fn ended_by(&self) -> Option<Why> {
+    /// KillReason it was sent INT, if it was.
+    pub(super) fn ended_by(&self) -> Option<KillReason> {
         self.ended_by
     }
 
     /// INT to the group, once, which lets it clean up; KILL follows after `kill_after`.
-    pub(super) fn interrupt(&mut self, why: Why, kill_after: Duration, notes: &mut Vec<Note>) {
+    pub(super) fn interrupt(&mut self, why: KillReason, kill_after: Duration, notes: &mut Vec<ScriptEvent>) {
         let due = Instant::now() + kill_after;
         if self.ended_by.is_some() {
             self.due = self.due.map(|sooner| sooner.min(due));
@@ -142,7 +142,7 @@ impl Script {
         self.ended_by = Some(why);
         self.due = Some(due);
         if self.signal(Signal::SIGINT) {
-            notes.push(Note::Interrupted { pid: self.pid().as_raw(), why });
+            notes.push(ScriptEvent::Interrupted { pid: self.pid().as_raw(), why });
         }
     }
 
@@ -152,24 +152,24 @@ impl Script {
     }
 
     /// KILL to the group, after INT has not helped.
-    pub(super) fn kill(&mut self, notes: &mut Vec<Note>) {
+    pub(super) fn kill(&mut self, notes: &mut Vec<ScriptEvent>) {
         self.due = None;
         self.killed = Some(Instant::now());
         if self.signal(Signal::SIGKILL) {
-            notes.push(Note::Killed { pid: self.pid().as_raw() });
+            notes.push(ScriptEvent::Killed { pid: self.pid().as_raw() });
         }
     }
 
     /// Reads what there is of its standard error. At the end, gives it back to be let go.
     ///
     /// Reads a bounded amount: whoever writes without end must not keep us here.
-    pub(super) fn listen(&mut self, notes: &mut Vec<Note>) -> Option<OwnedFd> {
+    pub(super) fn listen(&mut self, notes: &mut Vec<ScriptEvent>) -> Option<OwnedFd> {
         let stderr = self.stderr.as_ref()?;
         let mut buffer = [0; 4096];
         for _ in 0..16 {
             match nix::unistd::read(stderr, &mut buffer) {
                 Ok(n) if n > 0 => self.complaints.take(&buffer[..n], &mut |line| {
-                    notes.push(Note::Said { name: self.name.clone(), line });
+                    notes.push(ScriptEvent::Said { name: self.name.clone(), line });
                 }),
                 Err(Errno::EAGAIN | Errno::EINTR) => return None,
                 Ok(_) | Err(_) => return self.stderr.take(),
@@ -179,10 +179,10 @@ impl Script {
     }
 
     /// Hears the last words of an ended script.
-    pub(super) fn hear_out(&mut self, notes: &mut Vec<Note>) -> Option<OwnedFd> {
+    pub(super) fn drain_stderr(&mut self, notes: &mut Vec<ScriptEvent>) -> Option<OwnedFd> {
         let stderr = self.listen(notes);
         let name = &self.name;
-        self.complaints.finish(&mut |line| notes.push(Note::Said { name: name.clone(), line }));
+        self.complaints.finish(&mut |line| notes.push(ScriptEvent::Said { name: name.clone(), line }));
         stderr
     }
 
@@ -199,14 +199,14 @@ impl Script {
     }
 
     /// Waits for the script, and says how it ended. What is left of the group of one that was ended by
-    /// force gets KILL first. Waits for long only if it has not [ended](Script::has_ended).
-    pub(super) fn reap(&mut self) -> End {
+    /// force gets KILL first. Waits for long only if it has not [ended](ScriptProcess::has_ended).
+    pub(super) fn reap(&mut self) -> ScriptExit {
         // Were it not our child any more, its number could be anybody's.
         if self.ended_by.is_some() && self.peek() != Err(Errno::ECHILD) {
             self.signal(Signal::SIGKILL);
         }
         let status = process::wait_for(self.pid.as_raw()).unwrap_or_else(|| ExitStatus::from_raw(0));
-        End { status, by: self.ended_by }
+        ScriptExit { status, by: self.ended_by }
     }
 
     /// To the whole group: the script has not been reaped, so the number is still its own.

@@ -20,7 +20,7 @@ use crate::throttle::Throttles;
 /// Every problem, a line each.
 pub fn check(invocation: &Invocation) -> Result<String, String> {
     let config = &invocation.config;
-    let mut found: Vec<Problem> = Vec::new();
+    let mut found: Vec<CheckError> = Vec::new();
     let host = names::addresses(config.host.as_deref(), config.port).err();
     found.extend(host.map(|failure| ("host", failure.to_string())));
     let user = Privileges::of_process(&config.user).err();
@@ -43,7 +43,7 @@ pub fn check(invocation: &Invocation) -> Result<String, String> {
 }
 
 /// What is wrong, and the option that says so; where that was written comes before it.
-type Problem = (&'static str, String);
+type CheckError = (&'static str, String);
 
 const SOUND: &str = "the configuration is sound\n";
 
@@ -52,9 +52,9 @@ fn served(config: &Config) -> PathBuf {
     config.dir.clone().unwrap_or_else(|| PathBuf::from("."))
 }
 
-fn directories(config: &Config) -> Vec<Problem> {
+fn directories(config: &Config) -> Vec<CheckError> {
     let served = served(config);
-    let mut problems: Vec<Problem> = directory("dir", &served).into_iter().collect();
+    let mut problems: Vec<CheckError> = directory("dir", &served).into_iter().collect();
     if let (Some(data), true) = (&config.data_dir, problems.is_empty()) {
         // In a new root every path begins there.
         let inside = if config.chroot { data.strip_prefix("/").unwrap_or(data) } else { data };
@@ -66,7 +66,7 @@ fn directories(config: &Config) -> Vec<Problem> {
     problems
 }
 
-fn directory(option: &'static str, path: &Path) -> Option<Problem> {
+fn directory(option: &'static str, path: &Path) -> Option<CheckError> {
     let why = match fs::metadata(path) {
         Err(error) => reason(&error),
         Ok(meta) if !meta.is_dir() => "Not a directory".into(),
@@ -76,7 +76,7 @@ fn directory(option: &'static str, path: &Path) -> Option<Problem> {
 }
 
 /// Why the throttle file cannot be read, or what is wrong in it: those lines name it themselves.
-fn throttles(config: &Config) -> (Option<Problem>, Vec<String>) {
+fn throttles(config: &Config) -> (Option<CheckError>, Vec<String>) {
     match config.throttle_file.as_deref().map(|path| (path, Throttles::load(path))) {
         None => (None, Vec::new()),
         Some((path, Err(error))) => {
@@ -86,7 +86,7 @@ fn throttles(config: &Config) -> (Option<Problem>, Vec<String>) {
     }
 }
 
-fn log_file(config: &Config) -> Option<Problem> {
+fn log_file(config: &Config) -> Option<CheckError> {
     let LogTarget::File(path) = &config.log else { return None };
     if crate::log::access::is_standard_stream(path) {
         return None;
@@ -102,7 +102,7 @@ fn log_file(config: &Config) -> Option<Problem> {
     appendable("logfile", path)
 }
 
-fn pid_file(path: &Path) -> Option<Problem> {
+fn pid_file(path: &Path) -> Option<CheckError> {
     if path.is_symlink() {
         return Some(("pidfile", format!("pidfile: {} - must not be a symbolic link", path.display())));
     }
@@ -121,7 +121,7 @@ fn has_second_name(path: &Path) -> bool {
 }
 
 /// The file can be written, or else created.
-fn appendable(option: &'static str, path: &Path) -> Option<Problem> {
+fn appendable(option: &'static str, path: &Path) -> Option<CheckError> {
     let said = |why: &str| Some((option, format!("{option}: {} - {why}", path.display())));
     if path.is_dir() {
         return said("Is a directory");

@@ -10,12 +10,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::boot::{go_where_it_would_serve, load};
+use crate::cache::watcher::Freshness;
 use crate::config::Config;
+use crate::docroot::DocRoot;
 use crate::request::head::{self, Refused};
 use crate::request::{Parsed, Request};
-use crate::resource::beneath::Root;
-use crate::resource::watch::Inquiry;
-use crate::resource::{Denied, Found, Question, Resolver, Resource, vhost};
+use crate::resource::{AccessDenied, ResolveRequest, Resolved, Resolver, Resource, vhost};
 use crate::sys::reason;
 use crate::throttle::{Each, Throttles};
 
@@ -31,7 +31,7 @@ pub fn explain(config: Config, url: &str) -> Result<String, String> {
     let failed = |error: std::io::Error| format!("{}: {}", shown.display(), reason(&error));
     let here = std::env::current_dir().map_err(failed)?;
     let root =
-        Root::open(Path::new("."), here.as_os_str().as_bytes()).map_err(|errno| failed(errno.into()))?;
+        DocRoot::open(Path::new("."), here.as_os_str().as_bytes()).map_err(|errno| failed(errno.into()))?;
     let mut told = String::new();
     say(&mut told, format_args!("the tree is {}", shown.display()));
     let config = Arc::new(config);
@@ -50,9 +50,14 @@ pub fn explain(config: Config, url: &str) -> Result<String, String> {
     if let Some(host) = &host {
         say(&mut told, format_args!("virtual hosts are on: looked up in {host}/"));
     }
-    let inquiry = Inquiry::default();
-    let question = Question { request: &request, vhost: host.as_deref(), inquiry: &inquiry, slow: &|| {} };
-    match resolver.look_up(&question, &mut |step| say(&mut told, step)) {
+    let freshness = Freshness::default();
+    let query = ResolveRequest {
+        request: &request,
+        vhost: host.as_deref(),
+        freshness: &freshness,
+        block_in_place: &|| {},
+    };
+    match resolver.look_up(&query, &mut |step| say(&mut told, step)) {
         Ok(found) if throttle(&mut told, &loaded.throttles, &found) => conclude(&mut told, &request, &found),
         Ok(_) => say(&mut told, format_args!("503: the throttle lets nothing through")),
         Err(denied) => refuse(&mut told, url, &denied),
@@ -61,7 +66,7 @@ pub fn explain(config: Config, url: &str) -> Result<String, String> {
 }
 
 /// Tells of the throttle's rules for what was found; false where one lets nothing be sent.
-fn throttle(told: &mut String, throttles: &Throttles, found: &Found) -> bool {
+fn throttle(told: &mut String, throttles: &Throttles, found: &Resolved) -> bool {
     let mut is_open = true;
     for rule in throttles.rules().iter().filter(|rule| rule.pattern.matches(&found.name)) {
         let each = match rule.each {
@@ -97,7 +102,7 @@ fn head_for(url: &str) -> Vec<u8> {
     format!("GET {target} HTTP/1.1\r\nHost: localhost\r\n\r\n").into_bytes()
 }
 
-fn conclude(told: &mut String, request: &Request<'_>, found: &Found) {
+fn conclude(told: &mut String, request: &Request<'_>, found: &Resolved) {
     match &found.resource {
         Resource::File(file, _) => {
             say(told, format_args!("200: {} bytes of {}", file.len, file.media_type));
@@ -113,7 +118,7 @@ fn conclude(told: &mut String, request: &Request<'_>, found: &Found) {
     }
 }
 
-fn refuse(told: &mut String, url: &str, denied: &Denied) {
+fn refuse(told: &mut String, url: &str, denied: &AccessDenied) {
     let why = denied.rejection.why.replace("{url}", url);
     say(told, format_args!("{}: {why}", denied.rejection.status));
     if let Some(challenge) = &denied.challenge {

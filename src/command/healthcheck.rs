@@ -14,7 +14,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Where to ask, and for what.
 #[derive(Debug, PartialEq, Eq)]
-struct Question {
+struct HealthQuery {
     host: Option<String>,
     port: u16,
     target: String,
@@ -27,7 +27,7 @@ struct Question {
 ///
 /// One line that tells why the server is not well.
 pub fn ask(config: &Config, url: Option<&str>) -> Result<String, String> {
-    let question = Question::of(config, url.unwrap_or("/"))
+    let question = HealthQuery::of(config, url.unwrap_or("/"))
         .ok_or_else(|| format!("unhealthy: {} is no http:// URL", url.unwrap_or("")))?;
     let shown = question.shown();
     let unwell = |why: &str| format!("unhealthy: {shown} - {why}");
@@ -38,12 +38,12 @@ pub fn ask(config: &Config, url: Option<&str>) -> Result<String, String> {
     }
 }
 
-impl Question {
-    fn of(config: &Config, url: &str) -> Option<Question> {
+impl HealthQuery {
+    fn of(config: &Config, url: &str) -> Option<HealthQuery> {
         let Some(rest) = url.strip_prefix("http://") else {
             let port = config.port;
             let target = url.starts_with('/').then(|| url.to_owned())?;
-            return Some(Question { host: config.host.clone(), port, target });
+            return Some(HealthQuery { host: config.host.clone(), port, target });
         };
         let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
         let target = if path.is_empty() { "/".into() } else { path.to_owned() };
@@ -51,7 +51,11 @@ impl Question {
             Some((host, port)) if !port.ends_with(']') => (host, port.parse().ok()?),
             _ => (authority, 80),
         };
-        (!host.is_empty() && is_clean(rest)).then(|| Question { host: Some(host.to_owned()), port, target })
+        (!host.is_empty() && is_clean(rest)).then(|| HealthQuery {
+            host: Some(host.to_owned()),
+            port,
+            target,
+        })
     }
 
     fn host(&self) -> &str {
@@ -111,7 +115,7 @@ mod tests {
 
     fn question(url: &str) -> Option<(String, u16, String)> {
         let config = Config { port: 8080, ..Config::default() };
-        Question::of(&config, url).map(|it| (it.host().to_owned(), it.port, it.target))
+        HealthQuery::of(&config, url).map(|it| (it.host().to_owned(), it.port, it.target))
     }
 
     #[test]

@@ -56,7 +56,7 @@ fn serve(program: &str, arguments: &[OsString], invocation: Invocation) -> Resul
     let ident =
         Path::new(program).file_name().map_or("thttpd".into(), |name| name.to_string_lossy().into_owned());
     let socket = std::env::var_os(SYSLOG_SOCKET).map(PathBuf::from);
-    syslog::open_log(syslog::Options { ident, socket, echo: Echo::Warnings });
+    syslog::open_log(syslog::SyslogOptions { ident, socket, echo: Echo::Warnings });
     for warning in &invocation.warnings {
         log::warning!("{warning}");
     }

@@ -24,21 +24,21 @@ const LOCK_PATIENCE: Duration = Duration::from_secs(1);
 const LOCK_POLL: Duration = Duration::from_millis(20);
 
 /// A directory in which files are replaced.
-pub struct Place {
+pub struct TargetDirectory {
     dir: OwnedFd,
 }
 
-impl Place {
+impl TargetDirectory {
     /// Opens the directory of `path`, and the file's name in it.
     ///
     /// # Errors
     /// `path` names no file, or its directory cannot be opened.
-    pub fn of(path: &Path) -> io::Result<(Place, OsString)> {
+    pub fn of(path: &Path) -> io::Result<(TargetDirectory, OsString)> {
         let name = path.file_name().ok_or(Errno::EISDIR)?;
         let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
         let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
         let dir = open(parent.unwrap_or(Path::new(".")), flags, Mode::empty())?;
-        Ok((Place { dir }, name.to_owned()))
+        Ok((TargetDirectory { dir }, name.to_owned()))
     }
 
     /// Waits for others who change files here, and keeps them out as long as the lock is held. The
@@ -102,7 +102,7 @@ impl Place {
 
 /// The new file; gone again unless it is [put in place](Replacement::finish).
 pub struct Replacement<'p> {
-    place: &'p Place,
+    place: &'p TargetDirectory,
     file: File,
     temporary: OsString,
     name: OsString,

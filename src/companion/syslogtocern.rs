@@ -10,7 +10,7 @@ use std::io::{self, BufRead, BufReader, BufWriter, Write};
 
 use chrono::{Datelike, Local};
 
-use super::replacement::{Place, Replacement};
+use super::replacement::{Replacement, TargetDirectory};
 use super::{Refusal, reason};
 use crate::log::MONTHS;
 
@@ -29,7 +29,7 @@ pub fn run(arguments: &[OsString]) -> Result<(), Refusal> {
     }
     let now = Local::now();
     let today = Today { year: now.year(), month: now.month(), day: now.day() };
-    let (place, _) = Place::of("access_log".as_ref()).map_err(|error| failed(".", &error))?;
+    let (place, _) = TargetDirectory::of("access_log".as_ref()).map_err(|error| failed(".", &error))?;
     let mut access = open_new(&place, "access_log")?;
     let mut errors = open_new(&place, "error_log")?;
     for path in arguments {
@@ -38,8 +38,8 @@ pub fn run(arguments: &[OsString]) -> Result<(), Refusal> {
         let mut line = Vec::new();
         while file.read_until(b'\n', &mut line).map_err(named)? > 0 {
             match convert(line.trim_ascii_end(), today) {
-                Some(Line::Access(text)) => access.write_all(&text),
-                Some(Line::Error(text)) => errors.write_all(&text),
+                Some(LogLine::Access(text)) => access.write_all(&text),
+                Some(LogLine::Error(text)) => errors.write_all(&text),
                 None => Ok(()),
             }
             .map_err(|error| failed("access_log, error_log", &error))?;
@@ -51,7 +51,7 @@ pub fn run(arguments: &[OsString]) -> Result<(), Refusal> {
 }
 
 /// The file to be, with the owner and mode of the one that is there.
-fn open_new<'p>(place: &'p Place, name: &str) -> Result<BufWriter<Replacement<'p>>, Refusal> {
+fn open_new<'p>(place: &'p TargetDirectory, name: &str) -> Result<BufWriter<Replacement<'p>>, Refusal> {
     let old = place.open(name.as_ref()).and_then(|file| file.metadata()).ok().filter(|meta| meta.is_file());
     let new = place.replace(name.as_ref(), old.as_ref()).map_err(|error| failed(name, &error))?;
     Ok(BufWriter::new(new))
@@ -75,13 +75,13 @@ struct Today {
 
 /// A line of ours, ready to be written.
 #[derive(Debug, PartialEq, Eq)]
-enum Line {
+enum LogLine {
     Access(Vec<u8>),
     Error(Vec<u8>),
 }
 
 /// What becomes of a line of syslog; None if it is not ours or has no date.
-fn convert(line: &[u8], today: Today) -> Option<Line> {
+fn convert(line: &[u8], today: Today) -> Option<LogLine> {
     let tag = find(line, TAG)?;
     let after = &line[tag + TAG.len()..];
     let text = &after[find(after, b"]: ")? + 3..];
@@ -92,12 +92,12 @@ fn convert(line: &[u8], today: Today) -> Option<Line> {
         out.extend_from_slice(stamp.for_access().as_bytes());
         push_plain(&mut out, what);
         out.push(b'\n');
-        return Some(Line::Access(out));
+        return Some(LogLine::Access(out));
     }
     out.extend_from_slice(stamp.for_errors().as_bytes());
     push_plain(&mut out, text);
     out.push(b'\n');
-    Some(Line::Error(out))
+    Some(LogLine::Error(out))
 }
 
 /// `ADDRESS - USER ` and `"REQUEST" STATUS BYTES "REFERRER" "AGENT"`, if that is what `text` is.
@@ -218,14 +218,14 @@ mod tests {
 
     fn access(line: &str) -> String {
         match convert(line.as_bytes(), TODAY) {
-            Some(Line::Access(text)) => String::from_utf8(text).unwrap(),
+            Some(LogLine::Access(text)) => String::from_utf8(text).unwrap(),
             other => panic!("{line}: {other:?}"),
         }
     }
 
     fn error(line: &str) -> String {
         match convert(line.as_bytes(), TODAY) {
-            Some(Line::Error(text)) => String::from_utf8(text).unwrap(),
+            Some(LogLine::Error(text)) => String::from_utf8(text).unwrap(),
             other => panic!("{line}: {other:?}"),
         }
     }
@@ -309,7 +309,7 @@ mod tests {
         #[test]
         fn any_line_is_converted_without_panic_and_stays_one(line in prop::collection::vec(any::<u8>(), 0..80)) {
             let line = [b"Mar  3 04:05:06 h thttpd[1]: ", &line[..]].concat();
-            if let Some(Line::Access(text) | Line::Error(text)) = convert(&line, TODAY) {
+            if let Some(LogLine::Access(text) | LogLine::Error(text)) = convert(&line, TODAY) {
                 prop_assert_eq!(text.iter().filter(|b| b.is_ascii_control()).count(), 1);
             }
             let _ = convert(&line[29..], TODAY);

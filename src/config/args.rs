@@ -15,16 +15,16 @@ use std::slice;
 use getopts::{HasArg, Occur};
 
 use super::Config;
+use super::error::{ConfigError, ConfigErrors};
+use super::error_kind::ConfigErrorKind;
 use super::file;
 use super::help;
-use super::kind::{Act, Kind};
-use super::options::{OPTIONS, Row};
+use super::kind::{CliAction, Kind};
+use super::options::{OPTIONS, OptionSpec};
 use super::origin::{Origin, Origins};
-use super::problem::{Problem, Problems};
 use super::settings::Settings;
 use super::suggest;
 use super::warnings;
-use super::why::Why;
 use crate::sys::reason;
 
 /// What the command line asks for.
@@ -65,7 +65,7 @@ pub struct Invocation {
 /// # Errors
 /// Every problem found. A command line that cannot be understood ends the reading at that
 /// argument; bad values and mistakes in files do not.
-pub fn parse(argv: &[OsString], program: &str) -> Result<Invocation, Problems> {
+pub fn parse(argv: &[OsString], program: &str) -> Result<Invocation, ConfigErrors> {
     parse_in(Path::new(""), argv, program)
 }
 
@@ -73,7 +73,7 @@ pub fn parse(argv: &[OsString], program: &str) -> Result<Invocation, Problems> {
 ///
 /// # Errors
 /// As [`parse`].
-pub fn parse_in(dir: &Path, argv: &[OsString], program: &str) -> Result<Invocation, Problems> {
+pub fn parse_in(dir: &Path, argv: &[OsString], program: &str) -> Result<Invocation, ConfigErrors> {
     let mut line = normalise(argv);
     let mut settings = Settings { dir: dir.to_owned(), ..Settings::default() };
     let mut action = Action::Serve;
@@ -93,7 +93,7 @@ pub fn parse_in(dir: &Path, argv: &[OsString], program: &str) -> Result<Invocati
         let warnings = warnings::of(&config, &origins);
         return Ok(Invocation { action, config, origins, warnings });
     }
-    Err(Problems { program: program.to_owned(), usage, list: settings.problems })
+    Err(ConfigErrors { program: program.to_owned(), usage, list: settings.problems })
 }
 
 /// The command line in getopts' notation.
@@ -102,7 +102,7 @@ struct Line {
     words: Vec<String>,
     values: Vec<OsString>,
     /// What stopped the reading, if anything did.
-    fault: Option<Problem>,
+    fault: Option<ConfigError>,
 }
 
 /// A flag as found by getopts: its row's place in the table and how it was meant.
@@ -121,12 +121,12 @@ fn normalise(argv: &[OsString]) -> Line {
         match take(argument, &mut rest) {
             Ok((flag, kind, value)) => {
                 line.push(flag, value);
-                if matches!(kind, Kind::Act(Act::ShowVersion | Act::ShowHelp)) {
+                if matches!(kind, Kind::CliAction(CliAction::ShowVersion | CliAction::ShowHelp)) {
                     break;
                 }
             }
             Err(why) => {
-                line.fault = Some(Problem::new(&Origin::Default, argument.as_bytes(), why));
+                line.fault = Some(ConfigError::new(&Origin::Default, argument.as_bytes(), why));
                 break;
             }
         }
@@ -139,15 +139,15 @@ type Taken = (&'static str, &'static Kind, Option<OsString>);
 
 /// The flag that `argument` is, with its value: the next argument verbatim where one is needed,
 /// where one may be there the next argument unless it looks like a flag.
-fn take(argument: &OsStr, rest: &mut Peekable<slice::Iter<OsString>>) -> Result<Taken, Why> {
+fn take(argument: &OsStr, rest: &mut Peekable<slice::Iter<OsString>>) -> Result<Taken, ConfigErrorKind> {
     let (word, glued) = split_long(argument);
     let (row, flag) = find_flag(word).ok_or_else(|| stranger(argument))?;
     let value = match (row.kind.takes(), glued) {
-        (HasArg::No, Some(_)) => return Err(Why::NoValue),
+        (HasArg::No, Some(_)) => return Err(ConfigErrorKind::NoValue),
         (HasArg::No, None) => None,
         (HasArg::Yes | HasArg::Maybe, Some(value)) => Some(value.to_owned()),
         (HasArg::Maybe, None) => rest.next_if(|next| !next.as_bytes().starts_with(b"-")).cloned(),
-        (HasArg::Yes, None) => Some(rest.next().ok_or(Why::ValueRequired)?.clone()),
+        (HasArg::Yes, None) => Some(rest.next().ok_or(ConfigErrorKind::ValueRequired)?.clone()),
     };
     Ok((flag, &row.kind, value))
 }
@@ -177,25 +177,29 @@ fn split_long(argument: &OsStr) -> (&OsStr, Option<&OsStr>) {
 }
 
 /// The row that has `word` for a flag, and that flag.
-fn find_flag(word: &OsStr) -> Option<(&'static Row, &'static str)> {
+fn find_flag(word: &OsStr) -> Option<(&'static OptionSpec, &'static str)> {
     let mut flags = OPTIONS.iter().flat_map(|row| row.flags().map(move |(flag, _)| (row, flag)));
     flags.find(|(_, flag)| word == *flag)
 }
 
-/// Why an argument that is no flag is refused, with what may have been meant.
-fn stranger(argument: &OsStr) -> Why {
+/// ConfigErrorKind an argument that is no flag is refused, with what may have been meant.
+fn stranger(argument: &OsStr) -> ConfigErrorKind {
     let text = argument.to_string_lossy();
     if text.starts_with('-') && text.len() > 1 {
-        Why::Unknown { nearest: suggest::flag(&text) }
+        ConfigErrorKind::Unknown { nearest: suggest::flag(&text) }
     } else {
-        Why::Stray
+        ConfigErrorKind::Stray
     }
 }
 
 /// Has getopts match the words, and puts what it found in order.
-fn in_order(line: &Line) -> Result<Vec<Given>, Problem> {
+fn in_order(line: &Line) -> Result<Vec<Given>, ConfigError> {
     let matches = matcher().parse(&line.words).map_err(|fail| {
-        Problem::new(&Origin::Default, fail.to_string().as_bytes(), Why::Unknown { nearest: None })
+        ConfigError::new(
+            &Origin::Default,
+            fail.to_string().as_bytes(),
+            ConfigErrorKind::Unknown { nearest: None },
+        )
     })?;
     let mut found: Vec<(usize, Given)> = Vec::new();
     for (place, row) in OPTIONS.iter().enumerate() {
@@ -230,36 +234,40 @@ fn matcher() -> getopts::Options {
 fn obey(given: &Given, value: Option<&OsStr>, settings: &mut Settings, action: &mut Action) {
     let row = &OPTIONS[given.place];
     let flag = if given.on { row.flag } else { row.off_flag };
-    if let Kind::Act(act) = row.kind {
+    if let Kind::CliAction(act) = row.kind {
         return perform(act, value, settings, action);
     }
     let origin = Origin::Flag(flag);
     if let Err(why) = settings.set(given.place, given.on, value, &origin) {
         let value = value.unwrap_or_default().as_bytes();
         let written = [flag.as_bytes(), b" ", value].concat();
-        settings.problems.push(Problem::new(&origin, &written, why));
+        settings.problems.push(ConfigError::new(&origin, &written, why));
     }
 }
 
 /// Does what a flag that is not a setting says.
-fn perform(act: Act, value: Option<&OsStr>, settings: &mut Settings, action: &mut Action) {
+fn perform(act: CliAction, value: Option<&OsStr>, settings: &mut Settings, action: &mut Action) {
     let text = || value.map(|value| value.to_string_lossy().into_owned());
     match act {
-        Act::ReadFile => read_file(Path::new(value.unwrap_or_default()), settings),
-        Act::Assign => settings.word(value.unwrap_or_default().as_bytes(), Origin::Assignment),
-        Act::ShowVersion => *action = Action::ShowVersion,
-        Act::ShowHelp => *action = Action::ShowHelp,
-        Act::Check => *action = Action::Check,
-        Act::DumpConfig => *action = Action::DumpConfig,
-        Act::Explain => *action = Action::Explain(text().unwrap_or_default()),
-        Act::HealthCheck => *action = Action::HealthCheck(text()),
+        CliAction::ReadFile => read_file(Path::new(value.unwrap_or_default()), settings),
+        CliAction::Assign => settings.word(value.unwrap_or_default().as_bytes(), Origin::Assignment),
+        CliAction::ShowVersion => *action = Action::ShowVersion,
+        CliAction::ShowHelp => *action = Action::ShowHelp,
+        CliAction::Check => *action = Action::Check,
+        CliAction::DumpConfig => *action = Action::DumpConfig,
+        CliAction::Explain => *action = Action::Explain(text().unwrap_or_default()),
+        CliAction::HealthCheck => *action = Action::HealthCheck(text()),
     }
 }
 
 fn read_file(path: &Path, settings: &mut Settings) {
     if let Err(error) = file::read(path, settings) {
         let name = path.as_os_str().as_bytes();
-        settings.problems.push(Problem::new(&Origin::Flag("-C"), name, Why::Unreadable(reason(&error))));
+        settings.problems.push(ConfigError::new(
+            &Origin::Flag("-C"),
+            name,
+            ConfigErrorKind::Unreadable(reason(&error)),
+        ));
     }
 }
 

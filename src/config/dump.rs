@@ -7,7 +7,7 @@
 use super::Config;
 use super::expand::escape;
 use super::kind::Kind;
-use super::options::{Group, OPTIONS, Row};
+use super::options::{Group, OPTIONS, OptionSpec};
 use super::origin::Origins;
 use super::printable::printable;
 
@@ -28,7 +28,7 @@ pub fn render(config: &Config, origins: &Origins) -> String {
 }
 
 /// One option's line.
-fn line(row: &Row, config: &Config, origins: &Origins) -> String {
+fn line(row: &OptionSpec, config: &Config, origins: &Origins) -> String {
     let name = row.name;
     let origin = origins.of(name);
     let (word, note) = match (&row.kind, row.kind.read(config)) {

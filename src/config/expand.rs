@@ -7,7 +7,7 @@ use std::borrow::Cow;
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 
-use super::why::Why;
+use super::error_kind::ConfigErrorKind;
 
 /// Finds a variable of the environment.
 pub type Environment<'e> = &'e dyn Fn(&OsStr) -> Option<OsString>;
@@ -17,7 +17,7 @@ pub type Environment<'e> = &'e dyn Fn(&OsStr) -> Option<OsString>;
 /// # Errors
 /// A variable that is not set and has no default, a reference that is none, or a control byte in what
 /// would be put in.
-pub fn expand(value: &[u8]) -> Result<Cow<'_, [u8]>, Why> {
+pub fn expand(value: &[u8]) -> Result<Cow<'_, [u8]>, ConfigErrorKind> {
     expand_from(value, &|name| std::env::var_os(name))
 }
 
@@ -25,7 +25,10 @@ pub fn expand(value: &[u8]) -> Result<Cow<'_, [u8]>, Why> {
 ///
 /// # Errors
 /// As [`expand`].
-pub fn expand_from<'v>(value: &'v [u8], environment: Environment<'_>) -> Result<Cow<'v, [u8]>, Why> {
+pub fn expand_from<'v>(
+    value: &'v [u8],
+    environment: Environment<'_>,
+) -> Result<Cow<'v, [u8]>, ConfigErrorKind> {
     if !value.windows(2).any(|pair| pair == b"${") {
         return Ok(Cow::Borrowed(value));
     }
@@ -37,7 +40,7 @@ pub fn expand_from<'v>(value: &'v [u8], environment: Environment<'_>) -> Result<
             rest = &rest[3..];
         } else if let Some(reference) = rest.strip_prefix(b"${") {
             let end = reference.iter().position(|&b| b == b'}');
-            let end = end.ok_or_else(|| Why::Variable(printable(rest)))?;
+            let end = end.ok_or_else(|| ConfigErrorKind::Variable(printable(rest)))?;
             out.extend_from_slice(&value_of(&reference[..end], environment)?);
             rest = &reference[end + 1..];
         } else {
@@ -54,14 +57,14 @@ pub fn escape(text: &str) -> String {
 }
 
 /// What `NAME` or `NAME:-text` stands for.
-fn value_of(reference: &[u8], environment: Environment<'_>) -> Result<Vec<u8>, Why> {
+fn value_of(reference: &[u8], environment: Environment<'_>) -> Result<Vec<u8>, ConfigErrorKind> {
     let colon = reference.windows(2).position(|pair| pair == b":-");
     let (name, default) = match colon {
         Some(at) => (&reference[..at], Some(&reference[at + 2..])),
         None => (reference, None),
     };
     if !is_name(name) {
-        return Err(Why::Variable(printable(&[b"${", reference, b"}"].concat())));
+        return Err(ConfigErrorKind::Variable(printable(&[b"${", reference, b"}"].concat())));
     }
     let found = environment(OsStr::from_bytes(name)).map(OsString::into_vec);
     // As a shell's `:-`: an empty value counts as none.
@@ -69,10 +72,10 @@ fn value_of(reference: &[u8], environment: Environment<'_>) -> Result<Vec<u8>, W
         (Some(value), None) => value,
         (Some(value), Some(_)) if !value.is_empty() => value,
         (_, Some(default)) => default.to_vec(),
-        (None, None) => return Err(Why::Unset(printable(name))),
+        (None, None) => return Err(ConfigErrorKind::Unset(printable(name))),
     };
     match value.iter().any(u8::is_ascii_control) {
-        true => Err(Why::Control),
+        true => Err(ConfigErrorKind::Control),
         false => Ok(value),
     }
 }
@@ -104,7 +107,7 @@ mod tests {
         Some(value.into())
     }
 
-    fn expanded(value: &str) -> Result<String, Why> {
+    fn expanded(value: &str) -> Result<String, ConfigErrorKind> {
         let bytes = expand_from(value.as_bytes(), &environment)?.into_owned();
         Ok(String::from_utf8(bytes).unwrap())
     }
@@ -135,12 +138,12 @@ mod tests {
     #[test]
     fn what_cannot_be_put_in_is_told() {
         for (value, want) in [
-            ("${NONE}", Why::Unset("NONE".into())),
-            ("${PORT", Why::Variable("${PORT".into())),
-            ("${}", Why::Variable("${}".into())),
-            ("${1}", Why::Variable("${1}".into())),
-            ("${A-B}", Why::Variable("${A-B}".into())),
-            ("${LINE}", Why::Control),
+            ("${NONE}", ConfigErrorKind::Unset("NONE".into())),
+            ("${PORT", ConfigErrorKind::Variable("${PORT".into())),
+            ("${}", ConfigErrorKind::Variable("${}".into())),
+            ("${1}", ConfigErrorKind::Variable("${1}".into())),
+            ("${A-B}", ConfigErrorKind::Variable("${A-B}".into())),
+            ("${LINE}", ConfigErrorKind::Control),
         ] {
             assert_eq!(expanded(value), Err(want), "{value}");
         }

@@ -2,7 +2,7 @@
 
 use super::Config;
 use super::kind::Kind;
-use super::options::{Group, OPTIONS, Row};
+use super::options::{Group, OPTIONS, OptionSpec};
 
 /// thttpd's usage line, with our additions behind it; no line end.
 pub fn usage(program: &str) -> String {
@@ -40,7 +40,7 @@ const LEFT: usize = 30;
 const WIDTH: usize = 80;
 
 /// The lines of one option: its words, with the help beside them, or below where they are long.
-fn entry(row: &Row) -> String {
+fn entry(row: &OptionSpec) -> String {
     let left = words(row);
     let right = wrap(&explained(row), WIDTH - LEFT);
     let start = if left.iter().any(|words| words.len() + 2 > LEFT) { left.len() } else { 0 };
@@ -55,7 +55,7 @@ fn entry(row: &Row) -> String {
 }
 
 /// `-p, port=number`, and for a switch a second line with the words that turn it off.
-fn words(row: &Row) -> Vec<String> {
+fn words(row: &OptionSpec) -> Vec<String> {
     let own = match (row.name, row.kind.noun()) {
         ("", _) => format!("  {} {}", row.flag, row.value),
         (name, "") => format!("  {}{name}", before(row.flag)),
@@ -71,7 +71,7 @@ fn before(flag: &str) -> String {
 }
 
 /// The help with the default behind it.
-fn explained(row: &Row) -> String {
+fn explained(row: &OptionSpec) -> String {
     match default(row) {
         Some(default) => format!("{} [{default}]", row.help),
         None => row.help.to_owned(),
@@ -79,10 +79,10 @@ fn explained(row: &Row) -> String {
 }
 
 /// The built-in value in words: as it would be written, `on` or `off`, or what holds without a value.
-pub fn default(row: &Row) -> Option<String> {
+pub fn default(row: &OptionSpec) -> Option<String> {
     let value = row.kind.read(&Config::default());
     Some(match (&row.kind, value) {
-        (Kind::Act(_), _) => return None,
+        (Kind::CliAction(_), _) => return None,
         (Kind::Switch(_), value) => if value.is_some() { "on" } else { "off" }.to_owned(),
         (_, None) => row.unset.to_owned(),
         (_, Some(value)) if value.is_empty() => "empty".to_owned(),

@@ -1,7 +1,7 @@
 //! Kinds of option: how a written value is checked and put in its field, and how it is written back.
 //!
 //! Enters: a row's [`Kind`], which knows its field of [`Config`], and the words as written. Leaves:
-//! the changed field, or the reason ([`Why`]) for leaving it alone.
+//! the changed field, or the reason ([`ConfigErrorKind`]) for leaving it alone.
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use getopts::HasArg;
 
+use super::error_kind::ConfigErrorKind;
 use super::pattern::Pattern;
-use super::why::Why;
 use super::{Config, LogTarget};
 
 /// The way to the field that an option sets. It reads as well as writes, so a row names its field once.
@@ -50,7 +50,7 @@ pub enum Kind {
     /// Names of files, separated by commas.
     Names(Field<Vec<String>>),
     /// Not a setting: something the command line asks to be done. Has no config-file name.
-    Act(Act),
+    CliAction(CliAction),
 }
 
 /// What the number of an option counts.
@@ -66,7 +66,7 @@ pub enum Unit {
 
 /// What the command line can ask for beside settings.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Act {
+pub enum CliAction {
     /// `-C`: read a config file, here and now.
     ReadFile,
     /// `-o`: one word as a config file would hold it.
@@ -144,9 +144,9 @@ impl Kind {
     /// Does the option take a value behind its name or flag?
     pub fn takes(&self) -> HasArg {
         match self {
-            Kind::Act(Act::ReadFile | Act::Assign | Act::Explain) => HasArg::Yes,
-            Kind::Act(Act::HealthCheck) => HasArg::Maybe,
-            Kind::Switch(_) | Kind::Act(_) => HasArg::No,
+            Kind::CliAction(CliAction::ReadFile | CliAction::Assign | CliAction::Explain) => HasArg::Yes,
+            Kind::CliAction(CliAction::HealthCheck) => HasArg::Maybe,
+            Kind::Switch(_) | Kind::CliAction(_) => HasArg::No,
             _ => HasArg::Yes,
         }
     }
@@ -154,7 +154,7 @@ impl Kind {
     /// What a value is called in `--help`; empty where there is none.
     pub fn noun(&self) -> &'static str {
         match self {
-            Kind::Switch(_) | Kind::Act(_) => "",
+            Kind::Switch(_) | Kind::CliAction(_) => "",
             Kind::Number { unit: Unit::Count, .. } => "number",
             Kind::Number { unit: Unit::Bytes, .. } => "size",
             Kind::Number { unit: Unit::Seconds, .. } => "seconds",
@@ -169,9 +169,9 @@ impl Kind {
 
     /// Checks `value` and puts it in its field of `config`; on an error the field is as it was.
     /// A switch is set by [`Kind::turn`] instead.
-    pub fn set(&self, config: &mut Config, value: &OsStr) -> Result<(), Why> {
+    pub fn set(&self, config: &mut Config, value: &OsStr) -> Result<(), ConfigErrorKind> {
         match self {
-            Kind::Switch(_) | Kind::Act(_) => return Err(Why::NoValue),
+            Kind::Switch(_) | Kind::CliAction(_) => return Err(ConfigErrorKind::NoValue),
             Kind::Number { field, unit, least, most } => {
                 field(config).put(number(value, *unit, *least, *most)?);
             }
@@ -213,15 +213,15 @@ impl Kind {
             Kind::Media(field) => Some(field(config).clone().into_bytes()),
             Kind::Names(field) => Some(field(config).join(",").into_bytes()).filter(|text| !text.is_empty()),
             Kind::Pattern(field, _) => field(config).as_ref().map(|pattern| pattern.as_str().into()),
-            Kind::Act(_) => None,
+            Kind::CliAction(_) => None,
         }
     }
 }
 
 /// Decimal digits with an optional sign, as C's `atoi` reads them, but nothing else around them:
 /// `80x`, which thttpd takes for 80, and `abc`, which it takes for 0, are refused.
-fn number(value: &OsStr, unit: Unit, least: i64, most: i64) -> Result<i64, Why> {
-    let flawed = if unit == Unit::Bytes { Why::NotSize } else { Why::NotNumber };
+fn number(value: &OsStr, unit: Unit, least: i64, most: i64) -> Result<i64, ConfigErrorKind> {
+    let flawed = if unit == Unit::Bytes { ConfigErrorKind::NotSize } else { ConfigErrorKind::NotNumber };
     let Some(text) = value.to_str() else { return Err(flawed) };
     let (digits, factor) = match text.chars().next_back() {
         Some(suffix) if unit == Unit::Bytes && suffix.is_ascii_alphabetic() => {
@@ -236,7 +236,7 @@ fn number(value: &OsStr, unit: Unit, least: i64, most: i64) -> Result<i64, Why> 
     }
     // Only a number too large for the type is left to fail, and none of those is in any range.
     let n = digits.parse::<i64>().ok().and_then(|n| n.checked_mul(factor));
-    n.filter(|n| (least..=most).contains(n)).ok_or_else(|| Why::OutOfRange {
+    n.filter(|n| (least..=most).contains(n)).ok_or_else(|| ConfigErrorKind::OutOfRange {
         least: (least > i64::MIN).then(|| written(least, unit)),
         most: written(most, unit),
     })
@@ -255,49 +255,49 @@ fn written(n: i64, unit: Unit) -> String {
 }
 
 /// UTF-8 without control characters: it may end up in a field line or a log line.
-fn text(value: &OsStr) -> Result<&str, Why> {
-    let text = value.to_str().ok_or(Why::NotUtf8)?;
-    if text.chars().any(char::is_control) { Err(Why::Control) } else { Ok(text) }
+fn text(value: &OsStr) -> Result<&str, ConfigErrorKind> {
+    let text = value.to_str().ok_or(ConfigErrorKind::NotUtf8)?;
+    if text.chars().any(char::is_control) { Err(ConfigErrorKind::Control) } else { Ok(text) }
 }
 
 /// An empty name would fail later, where it is harder to find.
-fn filled(text: &str) -> Result<&str, Why> {
-    if text.is_empty() { Err(Why::Empty) } else { Ok(text) }
+fn filled(text: &str) -> Result<&str, ConfigErrorKind> {
+    if text.is_empty() { Err(ConfigErrorKind::Empty) } else { Ok(text) }
 }
 
 /// `type/subtype`, parameters allowed (RFC 9110 §8.3.1).
-pub fn media(text: &str) -> Result<&str, Why> {
+pub fn media(text: &str) -> Result<&str, ConfigErrorKind> {
     let is_token = |word: &str| {
         !word.is_empty() && word.bytes().all(|b| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b))
     };
     let essence = text.split(';').next().unwrap_or_default().trim_end();
     let is_media = essence.split_once('/').is_some_and(|(kind, subtype)| is_token(kind) && is_token(subtype));
-    if is_media { Ok(text) } else { Err(Why::NotMedia) }
+    if is_media { Ok(text) } else { Err(ConfigErrorKind::NotMedia) }
 }
 
 /// Names of files in one directory.
-fn names(text: &str) -> Result<Vec<String>, Why> {
+fn names(text: &str) -> Result<Vec<String>, ConfigErrorKind> {
     if text.contains('/') {
-        return Err(Why::Slash);
+        return Err(ConfigErrorKind::Slash);
     }
     let names: Vec<String> = text.split(',').map(str::to_owned).collect();
     if names.iter().any(|name| name.is_empty() || name == "." || name == "..") {
-        return Err(Why::Empty);
+        return Err(ConfigErrorKind::Empty);
     }
     Ok(names)
 }
 
 /// Any bytes the system takes for a path: not necessarily UTF-8, but without NUL.
-fn path(value: &OsStr) -> Result<PathBuf, Why> {
+fn path(value: &OsStr) -> Result<PathBuf, ConfigErrorKind> {
     match value.as_bytes() {
-        [] => Err(Why::Empty),
-        bytes if bytes.contains(&0) => Err(Why::Control),
+        [] => Err(ConfigErrorKind::Empty),
+        bytes if bytes.contains(&0) => Err(ConfigErrorKind::Control),
         _ => Ok(PathBuf::from(value)),
     }
 }
 
 /// thttpd's two special names, else a file.
-fn log(value: &OsStr) -> Result<LogTarget, Why> {
+fn log(value: &OsStr) -> Result<LogTarget, ConfigErrorKind> {
     match value.as_bytes() {
         b"-" => Ok(LogTarget::Stdout),
         b"/dev/null" => Ok(LogTarget::Off),

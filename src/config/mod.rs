@@ -1,7 +1,7 @@
 //! What the operator wrote, turned into what is true.
 //!
 //! Enters: the argument vector, and the config files it names. Leaves: one immutable [`Config`],
-//! with where each value came from ([`origin::Origins`]), or every [`problem::Problem`] found.
+//! with where each value came from ([`origin::Origins`]), or every [`problem::ConfigError`] found.
 //! `boot` calls [`args::parse`] once at start; later stages read only the [`Config`].
 //!
 //! ```text
@@ -20,6 +20,8 @@ use std::time::Duration;
 pub mod address_list;
 pub mod args;
 pub mod dump;
+pub mod error;
+pub mod error_kind;
 pub mod expand;
 pub mod file;
 pub mod help;
@@ -29,11 +31,9 @@ pub mod options;
 pub mod origin;
 pub mod pattern;
 mod printable;
-pub mod problem;
 pub mod settings;
 mod suggest;
 mod warnings;
-pub mod why;
 
 use pattern::Pattern;
 

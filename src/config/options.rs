@@ -4,7 +4,7 @@
 //! the tests of `thttpd.conf.example` and of the manual. To add an option: a field in
 //! [`Config`], a row here; the tests then name the documents that lack it.
 
-use super::kind::{Act, Kind, Number, Unit};
+use super::kind::{CliAction, Kind, Number, Unit};
 use super::pattern::Pattern;
 use super::{Config, Limits};
 use Group::{Access, Cgi, Command, Files, Logs, Responses, Server, Times};
@@ -12,7 +12,7 @@ use Kind::{Host, Log, Name, Path, Switch, Text};
 
 /// One row: an option, its words, and the field it sets. Words that it does not have are empty.
 #[derive(Clone, Copy)]
-pub struct Row {
+pub struct OptionSpec {
     /// The flag that sets or turns on, whole (`-p`, `--help`).
     pub flag: &'static str,
     /// The flag that turns off (`-nor`).
@@ -35,7 +35,7 @@ pub struct Row {
     pub kind: Kind,
 }
 
-impl Row {
+impl OptionSpec {
     /// The flags, and whether each sets or turns on, or else turns off.
     pub fn flags(&self) -> impl Iterator<Item = (&'static str, bool)> {
         [(self.flag, true), (self.off_flag, false)].into_iter().filter(|(flag, _)| !flag.is_empty())
@@ -102,40 +102,40 @@ impl Group {
     }
 }
 
-impl Row {
+impl OptionSpec {
     /// The flag, and what thttpd's usage line calls its value.
-    const fn flag(mut self, flag: &'static str, value: &'static str) -> Row {
+    const fn flag(mut self, flag: &'static str, value: &'static str) -> OptionSpec {
         self.flag = flag;
         self.value = value;
         self
     }
 
-    const fn off(mut self, name: &'static str, flag: &'static str) -> Row {
+    const fn off(mut self, name: &'static str, flag: &'static str) -> OptionSpec {
         self.off_name = name;
         self.off_flag = flag;
         self
     }
 
-    const fn alias(mut self, alias: &'static str) -> Row {
+    const fn alias(mut self, alias: &'static str) -> OptionSpec {
         self.alias = alias;
         self
     }
 
-    const fn unset(mut self, unset: &'static str) -> Row {
+    const fn unset(mut self, unset: &'static str) -> OptionSpec {
         self.unset = unset;
         self
     }
 }
 
 /// A row with a name; the builders above add the rest.
-const fn option(name: &'static str, group: Group, kind: Kind, help: &'static str) -> Row {
+const fn option(name: &'static str, group: Group, kind: Kind, help: &'static str) -> OptionSpec {
     let (flag, off_flag, alias, off_name, value, unset) = ("", "", "", "", "", "");
-    Row { flag, off_flag, name, alias, off_name, group, value, help, unset, kind }
+    OptionSpec { flag, off_flag, name, alias, off_name, group, value, help, unset, kind }
 }
 
 /// A row that only the command line has.
-const fn act(flag: &'static str, value: &'static str, act: Act, help: &'static str) -> Row {
-    option("", Command, Kind::Act(act), help).flag(flag, value)
+const fn act(flag: &'static str, value: &'static str, act: CliAction, help: &'static str) -> OptionSpec {
+    option("", Command, Kind::CliAction(act), help).flag(flag, value)
 }
 
 /// The field of a number, whatever its type.
@@ -161,8 +161,8 @@ const MANY: i64 = 10_000_000;
 
 /// Every option. Rows with flags stand in the order of thttpd's usage line.
 #[rustfmt::skip]
-pub const OPTIONS: &[Row] = &[
-    act("-C", "configfile", Act::ReadFile, "read a config file, here among the flags"),
+pub const OPTIONS: &[OptionSpec] = &[
+    act("-C", "configfile", CliAction::ReadFile, "read a config file, here among the flags"),
     option("port", Server, count(|c| &mut c.port, 0, 65535),
         "port to listen on; 0 lets the kernel choose").flag("-p", "port"),
     option("dir", Files, Path(|c| &mut c.dir),
@@ -200,17 +200,17 @@ pub const OPTIONS: &[Row] = &[
         "value of the P3P field; empty sends none").flag("-P", "P3P"),
     option("max_age", Responses, count(|c| &mut c.max_age, i64::MIN, u32::MAX as i64),
         "seconds a cache may keep a file; negative says nothing").flag("-M", "maxage"),
-    act("-V", "", Act::ShowVersion, "print the version"),
+    act("-V", "", CliAction::ShowVersion, "print the version"),
     option("debug", Server, Switch(|c| &mut c.foreground),
         "stay in the foreground").flag("-D", ""),
 
-    act("-o", "name=value", Act::Assign, "set an option by its config-file name"),
-    act("--help", "", Act::ShowHelp, "print this"),
-    act("--version", "", Act::ShowVersion, "print the version"),
-    act("--check", "", Act::Check, "check the configuration"),
-    act("--dump-config", "", Act::DumpConfig, "print every option and where it was set"),
-    act("--explain", "url", Act::Explain, "tell how a URL would be answered"),
-    act("--healthcheck", "[url]", Act::HealthCheck, "ask the running server for a URL"),
+    act("-o", "name=value", CliAction::Assign, "set an option by its config-file name"),
+    act("--help", "", CliAction::ShowHelp, "print this"),
+    act("--version", "", CliAction::ShowVersion, "print the version"),
+    act("--check", "", CliAction::Check, "check the configuration"),
+    act("--dump-config", "", CliAction::DumpConfig, "print every option and where it was set"),
+    act("--explain", "url", CliAction::Explain, "tell how a URL would be answered"),
+    act("--healthcheck", "[url]", CliAction::HealthCheck, "ask the running server for a URL"),
 
     option("workers", Server, count(|c| &mut c.workers, 0, 1024),
         "threads that serve; 0 goes by the processors"),

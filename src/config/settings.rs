@@ -8,13 +8,13 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
 use super::Config;
+use super::error::ConfigError;
+use super::error_kind::ConfigErrorKind;
 use super::expand::expand;
 use super::kind::Kind;
 use super::options::{OPTIONS, place_of};
 use super::origin::{Origin, Origins};
-use super::problem::Problem;
 use super::suggest;
-use super::why::Why;
 
 /// What has been read so far.
 #[derive(Debug, Clone, Default)]
@@ -24,7 +24,7 @@ pub struct Settings {
     /// Where each value came from.
     pub origins: Origins,
     /// What was refused, in the order met.
-    pub problems: Vec<Problem>,
+    pub problems: Vec<ConfigError>,
     /// Where relative names of config files begin; empty is the present directory.
     pub dir: PathBuf,
 }
@@ -39,12 +39,12 @@ impl Settings {
         let found =
             OPTIONS.iter().enumerate().find_map(|(place, row)| row.turned_by(&name).map(|on| (place, on)));
         let outcome = match found {
-            None => Err(Why::Unknown { nearest: suggest::name(&name) }),
+            None => Err(ConfigErrorKind::Unknown { nearest: suggest::name(&name) }),
             Some((place, on)) => self.set_expanded(place, on, value, &origin),
         };
         if let Err(why) = outcome {
             let written = [if origin == Origin::Assignment { &b"-o "[..] } else { b"" }, word].concat();
-            self.problems.push(Problem::new(&origin, &written, why));
+            self.problems.push(ConfigError::new(&origin, &written, why));
         }
     }
 
@@ -55,7 +55,7 @@ impl Settings {
         on: bool,
         value: Option<&OsStr>,
         origin: &Origin,
-    ) -> Result<(), Why> {
+    ) -> Result<(), ConfigErrorKind> {
         let expanded = value.map(|value| expand(value.as_bytes())).transpose()?;
         self.set(place, on, expanded.as_deref().map(OsStr::from_bytes), origin)
     }
@@ -67,12 +67,12 @@ impl Settings {
         on: bool,
         value: Option<&OsStr>,
         origin: &Origin,
-    ) -> Result<(), Why> {
+    ) -> Result<(), ConfigErrorKind> {
         let row = &OPTIONS[place];
         match (&row.kind, value) {
             (Kind::Switch(_), None) => row.kind.turn(&mut self.config, on),
-            (Kind::Switch(_), Some(_)) => return Err(Why::NoValue),
-            (_, None) => return Err(Why::ValueRequired),
+            (Kind::Switch(_), Some(_)) => return Err(ConfigErrorKind::NoValue),
+            (_, None) => return Err(ConfigErrorKind::ValueRequired),
             (kind, Some(value)) => kind.set(&mut self.config, value)?,
         }
         self.origins.set(place, origin.clone());

@@ -2,7 +2,7 @@
 
 use getopts::HasArg;
 
-use super::options::{OPTIONS, Row};
+use super::options::{OPTIONS, OptionSpec};
 use super::printable::printable;
 
 /// The config-file name that `word` is probably a slip of.
@@ -15,7 +15,7 @@ pub fn name(word: &str) -> Option<String> {
 pub fn flag(word: &str) -> Option<String> {
     let bare = word.trim_start_matches('-');
     let (name, value) = bare.split_once('=').map_or((bare, None), |(name, value)| (name, Some(value)));
-    let flags = OPTIONS.iter().flat_map(Row::flags).map(|(flag, _)| flag.trim_start_matches('-'));
+    let flags = OPTIONS.iter().flat_map(OptionSpec::flags).map(|(flag, _)| flag.trim_start_matches('-'));
     if let Some(meant) = nearest(name, names().chain(flags)) {
         return OPTIONS.iter().find_map(|row| in_place_of(meant, row, value));
     }
@@ -25,7 +25,7 @@ pub fn flag(word: &str) -> Option<String> {
 }
 
 /// How the command line says `meant`, if that is a name, or a flag without its dashes, of `row`.
-fn in_place_of(meant: &str, row: &Row, value: Option<&str>) -> Option<String> {
+fn in_place_of(meant: &str, row: &OptionSpec, value: Option<&str>) -> Option<String> {
     let by_flag = || row.flags().find(|(flag, _)| flag.trim_start_matches('-') == meant);
     let on = row.turned_by(meant).or_else(|| by_flag().map(|(_, on)| on))?;
     let flag = row.flags().find(|(_, way)| *way == on).map(|(flag, _)| flag);
@@ -41,7 +41,7 @@ fn in_place_of(meant: &str, row: &Row, value: Option<&str>) -> Option<String> {
 
 /// Every config-file name.
 fn names() -> impl Iterator<Item = &'static str> {
-    OPTIONS.iter().flat_map(Row::names).map(|(name, _)| name)
+    OPTIONS.iter().flat_map(OptionSpec::names).map(|(name, _)| name)
 }
 
 /// The candidate that `word` is most likely a slip of, if one is near: at most one slip in three

@@ -1,30 +1,30 @@
 //! One request → one response, in the pipeline's order: resolve, respond, send, record.
 //!
-//! Where a script is to respond, an [`Errand`] leaves instead, on its way to be run.
+//! Where a script is to respond, an [`CgiRequest`] leaves instead, on its way to be run.
 
 use std::borrow::Cow;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
-use super::draining::Draining;
-use super::errand::{Errand, memory_for};
-use super::lingering::Lingering;
-use super::outgoing::Outgoing;
-use super::reading::Reading;
-use super::receiving::Receiving;
-use super::record::{self, Record};
-use super::sending::{After, Sending};
+use super::cgi_request::{CgiRequest, memory_for};
+use super::discard_body::DiscardBody;
+use super::linger::Linger;
+use super::log_record::{self, LogRecord};
+use super::read_body::ReadBody;
+use super::read_request::ReadRequest;
+use super::send_queue::SendQueue;
+use super::send_response::{After, SendResponse};
 use super::socket::Progress;
-use super::{Connection, Desk, Phase, Step};
-use crate::cgi::env::Call;
+use super::{Connection, State, Step, WorkerContext};
+use crate::cgi::env::CgiContext;
 use crate::log::access::AccessEntry;
 use crate::request::head::{self, Refused};
 use crate::request::spool::Spool;
 use crate::request::{BodyLength, Method, Parsed, Rejection, Request, Version};
-use crate::resource::{Denied, Note, Question, Resource, Script, Severity, vhost};
+use crate::resource::{AccessDenied, DenialNote, ResolveRequest, Resource, Script, Severity, vhost};
 use crate::response::head::{Frame, write as write_head};
 use crate::response::{Body, Response, error, refuse as refusal_page, respond};
-use crate::sys::memory::Held;
+use crate::sys::memory::MemoryReservation;
 use crate::throttle::Pacer;
 
 /// Content up to this size is copied behind its head and leaves in the same plain `send`.
@@ -64,7 +64,7 @@ struct Decided {
 /// A script to run, and what goes with it.
 struct Run {
     script: Script,
-    memory: Held,
+    memory: MemoryReservation,
     user: Option<Box<[u8]>>,
     pacer: Option<Pacer>,
 }
@@ -72,7 +72,7 @@ struct Run {
 /// A request of ours, on behalf of a client's whose script redirected it.
 struct Origin {
     /// The client's request.
-    record: Record,
+    record: LogRecord,
     /// Redirects so far.
     redirects: u8,
 }
@@ -85,23 +85,33 @@ impl From<Response> for Decision {
 
 /// Answers one complete request.
 /// `may_wait`: it may be put off for what is short just now.
-pub fn answer(conn: &mut Connection, request: &Request<'_>, may_wait: bool, desk: &mut Desk) -> Outcome {
-    serve(conn, request, may_wait, None, desk)
+pub fn answer(
+    conn: &mut Connection,
+    request: &Request<'_>,
+    may_wait: bool,
+    context: &mut WorkerContext,
+) -> Outcome {
+    serve(conn, request, may_wait, None, context)
 }
 
 /// Answers `errand` as if its client had asked with `head`: its script wants that.
-pub fn redirect(conn: &mut Connection, head: &[u8], errand: (Errand, u8), desk: &mut Desk) -> Step {
-    let (errand, redirects) = errand;
+pub fn redirect(
+    conn: &mut Connection,
+    head: &[u8],
+    cgi_request: (CgiRequest, u8),
+    context: &mut WorkerContext,
+) -> Step {
+    let (cgi_request, redirects) = cgi_request;
     // The script may have changed what it points to.
-    desk.inquiry.expire();
-    let site = Arc::clone(&desk.site);
+    context.freshness.expire();
+    let site = Arc::clone(&context.site);
     let Ok(Parsed::Complete(request, _)) = head::parse(head, &site.config.limits) else {
         let rejection = Rejection::new(502, "The program of {url} gave no valid response.");
-        return fail(conn, &errand, &rejection, desk);
+        return fail(conn, &cgi_request, &rejection, context);
     };
-    let origin = Origin { record: errand.record, redirects };
+    let origin = Origin { record: cgi_request.record, redirects };
     // A script's redirect has no request to come back with.
-    serve(conn, &request, false, Some(origin), desk).into_step(conn)
+    serve(conn, &request, false, Some(origin), context).into_step(conn)
 }
 
 fn serve(
@@ -109,24 +119,25 @@ fn serve(
     request: &Request<'_>,
     may_wait: bool,
     origin: Option<Origin>,
-    desk: &mut Desk,
+    context: &mut WorkerContext,
 ) -> Outcome {
-    let local = desk.site.config.vhost.then(|| local_address(conn));
+    let local = context.site.config.vhost.then(|| local_address(conn));
     let vhost = local.map(|local| vhost::directory(request, local.ip()));
-    let decided = match decide(conn, request, vhost.as_deref(), may_wait, desk) {
+    let decided = match decide(conn, request, vhost.as_deref(), may_wait, context) {
         Decision::Respond(decided) => decided,
         Decision::Later => return Outcome::Later,
-        Decision::Run(run) => return dispatch(conn, (request, vhost.as_deref()), (run, origin), desk),
+        Decision::Run(run) => return dispatch(conn, (request, vhost.as_deref()), (run, origin), context),
     };
     let peer = Arc::clone(&conn.peer_text);
     let mut entry = match &origin {
         Some(origin) => origin.record.entry(&peer, 0),
-        None => record::entry(request, &peer, vhost.as_deref()),
+        None => log_record::entry(request, &peer, vhost.as_deref()),
     };
     entry.user = decided.user.as_deref().or(entry.user);
-    let after = after(conn, request, &decided.response, desk);
-    let manner = Manner { version: request.version, method: request.method, after, pacer: decided.pacer };
-    reply(conn, decided.response, entry, manner, desk)
+    let after = after(conn, request, &decided.response, context);
+    let reply_context =
+        ReplyContext { version: request.version, method: request.method, after, pacer: decided.pacer };
+    reply(conn, decided.response, entry, reply_context, context)
 }
 
 /// Sends a request on its way to a script, by way of receiving its content.
@@ -134,28 +145,29 @@ fn dispatch(
     conn: &mut Connection,
     (request, vhost): (&Request<'_>, Option<&str>),
     (run, origin): (Run, Option<Origin>),
-    desk: &mut Desk,
+    context: &mut WorkerContext,
 ) -> Outcome {
-    let site = Arc::clone(&desk.site);
+    let site = Arc::clone(&context.site);
     let Some(cgi) = &site.cgi else { return Outcome::Go(Step::Close) };
     let user = run.user.as_deref();
     let (record, redirects) = match origin {
         Some(Origin { record, redirects }) => (record, redirects),
         None => {
-            let entry = AccessEntry { user, ..record::entry(request, &conn.peer_text, vhost) };
-            (Record::of(&entry, request.method.as_str()), 0)
+            let entry = AccessEntry { user, ..log_record::entry(request, &conn.peer_text, vhost) };
+            (LogRecord::of(&entry, request.method.as_str()), 0)
         }
     };
     let (remote, local) = (conn.peer, local_address(conn));
-    let call = Call { request, script: &run.script, vhost, user, remote, local };
-    let mut errand = Errand::new(cgi, &call, record, run.pacer).redirected(redirects).holding(run.memory);
-    errand.keep_alive &= conn.may_persist(desk);
+    let cgi_context = CgiContext { request, script: &run.script, vhost, user, remote, local };
+    let mut cgi_request =
+        CgiRequest::new(cgi, &cgi_context, record, run.pacer).redirected(redirects).holding(run.memory);
+    cgi_request.keep_alive &= conn.may_persist(context);
     // With its content the next request may come.
-    conn.is_heard = false;
+    conn.input_drained = false;
     Outcome::Go(match Spool::new(request.body, site.config.limits.body) {
-        Err(rejection) => fail(conn, &errand, &rejection, desk),
-        Ok(spool) if request.body == BodyLength::None => errand.start(spool, conn, desk),
-        Ok(spool) => Step::Enter(Phase::Receiving(Box::new(Receiving::new(request, errand, spool)))),
+        Err(rejection) => fail(conn, &cgi_request, &rejection, context),
+        Ok(spool) if request.body == BodyLength::None => cgi_request.start(spool, conn, context),
+        Ok(spool) => Step::Enter(State::ReadBody(Box::new(ReadBody::new(request, cgi_request, spool)))),
     })
 }
 
@@ -170,20 +182,25 @@ fn decide(
     request: &Request<'_>,
     vhost: Option<&str>,
     may_wait: bool,
-    desk: &Desk,
+    context: &WorkerContext,
 ) -> Decision {
     #[cfg(debug_assertions)]
-    super::mishap::happen_at(request.target);
-    let site = &*desk.site;
-    let policy = site.policy(vhost, desk.now.wall);
+    super::failpoint::panic_if_requested(request.target);
+    let site = &*context.site;
+    let policy = site.policy(vhost, context.now.wall);
     if let Some(refusal) = &conn.refusal {
         return refusal_page(refusal, request, &policy).into();
     }
     if request.method == Method::Unknown {
         return respond(request, Resource::Server, &policy).into();
     }
-    let question = Question { request, vhost, inquiry: &desk.inquiry, slow: &*desk.slow };
-    let found = match site.resolver.resolve(&question) {
+    let query = ResolveRequest {
+        request,
+        vhost,
+        freshness: &context.freshness,
+        block_in_place: &*context.block_in_place,
+    };
+    let found = match site.resolver.resolve(&query) {
         Ok(found) => found,
         Err(denied) if denied.later && may_wait => return Decision::Later,
         Err(denied) => {
@@ -209,12 +226,12 @@ fn decide(
 }
 
 /// Tells the operator of a refusal worth knowing, at thttpd's levels.
-fn note(conn: &Connection, request: &Request<'_>, denied: &Denied) {
+fn note(conn: &Connection, request: &Request<'_>, denied: &AccessDenied) {
     let Some((severity, note)) = &denied.note else { return };
     let peer = &conn.peer_text;
     let said = match note {
-        Note::OfUrl(text) => format!("URL \"{}\" {text}", request.target.escape_ascii()),
-        Note::Whole(text) => text.clone(),
+        DenialNote::OfUrl(text) => format!("URL \"{}\" {text}", request.target.escape_ascii()),
+        DenialNote::Whole(text) => text.clone(),
     };
     match severity {
         Severity::Info => crate::log::info!("{peer} {said}"),
@@ -224,8 +241,8 @@ fn note(conn: &Connection, request: &Request<'_>, denied: &Denied) {
 }
 
 /// What follows the response: the next request, the rest of this one's content, or the end.
-fn after(conn: &Connection, request: &Request<'_>, response: &Response, desk: &Desk) -> After {
-    let keep = request.keep_alive && !response.close && conn.may_persist(desk);
+fn after(conn: &Connection, request: &Request<'_>, response: &Response, context: &WorkerContext) -> After {
+    let keep = request.keep_alive && !response.close && conn.may_persist(context);
     match request.body {
         // A client that waits for a nod may never send its content: the end of it cannot be told.
         _ if request.expects_continue => After::Linger,
@@ -238,39 +255,49 @@ fn after(conn: &Connection, request: &Request<'_>, response: &Response, desk: &D
 }
 
 /// Answers bytes that are no request we serve, and ends the connection.
-pub fn refuse(conn: &mut Connection, refused: &Refused<'_>, desk: &mut Desk) -> Step {
-    let site = Arc::clone(&desk.site);
-    let policy = site.policy(None, desk.now.wall);
+pub fn refuse(conn: &mut Connection, refused: &Refused<'_>, context: &mut WorkerContext) -> Step {
+    let site = Arc::clone(&context.site);
+    let policy = site.policy(None, context.now.wall);
     let url = refused.line.map_or(&b""[..], |line| line.target);
     let response = error::page(&refused.rejection, url, policy.pages, None);
     let peer = Arc::clone(&conn.peer_text);
     let host = site.resolver.own_name().filter(|_| site.config.vhost);
-    let entry = record::entry_of_line(refused.line.as_ref(), host, &peer, response.status.0);
+    let entry = log_record::entry_of_line(refused.line.as_ref(), host, &peer, response.status.0);
     let method = refused.line.map_or(Method::Unknown, |line| line.method);
     let version = refused.line.map_or(Version::Http11, |line| line.version);
-    let manner = Manner { version, method, after: After::Linger, pacer: None };
-    reply(conn, response, entry, manner, desk).into_step(conn)
+    let reply_context = ReplyContext { version, method, after: After::Linger, pacer: None };
+    reply(conn, response, entry, reply_context, context).into_step(conn)
 }
 
 /// Answers an errand that its script cannot answer, or not any more.
-pub fn fail(conn: &mut Connection, errand: &Errand, rejection: &Rejection, desk: &mut Desk) -> Step {
-    let site = Arc::clone(&desk.site);
-    let policy = site.policy(None, desk.now.wall);
+pub fn fail(
+    conn: &mut Connection,
+    cgi_request: &CgiRequest,
+    rejection: &Rejection,
+    context: &mut WorkerContext,
+) -> Step {
+    let site = Arc::clone(&context.site);
+    let policy = site.policy(None, context.now.wall);
     let peer = Arc::clone(&conn.peer_text);
-    let entry = errand.record.entry(&peer, 0);
+    let entry = cgi_request.record.entry(&peer, 0);
     let response = error::page(rejection, entry.target, policy.pages, entry.vhost);
     let after = match () {
         () if response.close => After::Linger,
-        () if errand.keep_alive && !desk.draining => After::NextRequest,
-        () if errand.has_content => After::Linger,
+        () if cgi_request.keep_alive && !context.stopping => After::NextRequest,
+        () if cgi_request.has_content => After::Linger,
         () => After::Close,
     };
-    let manner = Manner { version: errand.plan.version, method: errand.method, after, pacer: None };
-    reply(conn, response, entry, manner, desk).into_step(conn)
+    let reply_context = ReplyContext {
+        version: cgi_request.response_plan.version,
+        method: cgi_request.method,
+        after,
+        pacer: None,
+    };
+    reply(conn, response, entry, reply_context, context).into_step(conn)
 }
 
 /// How a response is sent.
-struct Manner {
+struct ReplyContext {
     version: Version,
     method: Method,
     after: After,
@@ -282,23 +309,23 @@ fn reply(
     conn: &mut Connection,
     response: Response,
     mut entry: AccessEntry<'_>,
-    manner: Manner,
-    desk: &mut Desk,
+    reply_context: ReplyContext,
+    context: &mut WorkerContext,
 ) -> Outcome {
     let frame = Frame {
-        version: manner.version,
-        keep_alive: manner.after.keeps_alive(),
+        version: reply_context.version,
+        keep_alive: reply_context.after.keeps_alive(),
         chunked: false,
-        clock: &desk.clock,
-        policy: &desk.site.head_policy,
+        clock: &context.clock,
+        policy: &context.site.head_policy,
     };
     entry.status = response.status.0;
-    desk.output.clear();
-    write_head(&mut desk.output, &response, &frame);
-    let body = if manner.method == Method::Head { Body::None } else { response.body };
-    let (head, pacer, after) = (desk.output.len(), manner.pacer, manner.after);
+    context.output.clear();
+    write_head(&mut context.output, &response, &frame);
+    let body = if reply_context.method == Method::Head { Body::None } else { response.body };
+    let (head, pacer, after) = (context.output.len(), reply_context.pacer, reply_context.after);
     let reply = Reply { head, body, held: response.held, pacer, after };
-    reply.transmit(conn, &entry, manner.method, desk)
+    reply.transmit(conn, &entry, reply_context.method, context)
 }
 
 /// A response whose head stands in `desk.output`.
@@ -306,7 +333,7 @@ struct Reply {
     /// Bytes of head.
     head: usize,
     body: Body,
-    held: Option<Held>,
+    held: Option<MemoryReservation>,
     pacer: Option<Pacer>,
     after: After,
 }
@@ -318,54 +345,55 @@ impl Reply {
         conn: &mut Connection,
         entry: &AccessEntry<'_>,
         method: Method,
-        desk: &mut Desk,
+        context: &mut WorkerContext,
     ) -> Outcome {
         let mut body = self.body;
         match &body {
             Body::Bytes(bytes, range) if range.len() <= INLINE => {
-                desk.output.extend_from_slice(&bytes[range.clone()]);
+                context.output.extend_from_slice(&bytes[range.clone()]);
                 body = Body::None;
             }
             Body::Page(page) if page.len() <= INLINE => {
-                desk.output.extend_from_slice(page);
+                context.output.extend_from_slice(page);
                 body = Body::None;
             }
             _ => {}
         }
         let mut sent = 0;
         if self.pacer.is_none() && matches!(body, Body::None) {
-            match conn.socket.write(&desk.output, false) {
+            match conn.socket.write(&context.output, false) {
                 Progress::Moved(n) => sent = n,
                 Progress::WouldBlock => {}
                 Progress::Ended | Progress::Broken(_) => {
-                    record_now(desk, &AccessEntry { bytes: 0, ..*entry });
+                    record_now(context, &AccessEntry { bytes: 0, ..*entry });
                     return Outcome::Go(Step::Close);
                 }
             }
-            if sent == desk.output.len() {
-                record_now(desk, &AccessEntry { bytes: (sent - self.head) as u64, ..*entry });
+            if sent == context.output.len() {
+                record_now(context, &AccessEntry { bytes: (sent - self.head) as u64, ..*entry });
                 return self.after.outcome(conn);
             }
         }
-        let mut outgoing = Outgoing::new(desk.output[sent..].to_vec());
-        outgoing.push_body(body);
-        outgoing.held = self.held;
+        let mut send_queue = SendQueue::new(context.output[sent..].to_vec());
+        send_queue.push_body(body);
+        send_queue.held = self.held;
         let head_left = self.head.saturating_sub(sent) as u64;
         let content = sent.saturating_sub(self.head) as u64;
-        let record = Record::of(entry, method.as_str());
-        let sending = Sending::new(outgoing, record, self.pacer, self.after).part_sent(head_left, content);
-        Outcome::Go(Step::Enter(Phase::Sending(Box::new(sending))))
+        let record = LogRecord::of(entry, method.as_str());
+        let send_response =
+            SendResponse::new(send_queue, record, self.pacer, self.after).part_sent(head_left, content);
+        Outcome::Go(Step::Enter(State::SendResponse(Box::new(send_response))))
     }
 }
 
 /// One exchange is over.
-pub fn record_now(desk: &Desk, entry: &AccessEntry<'_>) {
-    desk.site.stats.answered(entry.status, entry.bytes);
-    desk.site.log.record(entry, desk.now.wall);
+pub fn record_now(context: &WorkerContext, entry: &AccessEntry<'_>) {
+    context.site.stats.answered(entry.status, entry.bytes);
+    context.site.log.record(entry, context.now.wall);
 }
 
 impl Outcome {
-    /// The same, for a phase that is not [`Reading`].
+    /// The same, for a phase that is not [`ReadRequest`].
     fn into_step(self, conn: &Connection) -> Step {
         match self {
             Outcome::NextRequest => After::NextRequest.step(conn),
@@ -388,12 +416,12 @@ impl After {
     /// Where the connection goes once its response is sent.
     pub fn step(self, conn: &Connection) -> Step {
         match self {
-            After::NextRequest => Step::Enter(Phase::Reading(Reading::first())),
+            After::NextRequest => Step::Enter(State::ReadRequest(ReadRequest::first())),
             After::Drain(length) => {
-                Step::Enter(Phase::Draining(Box::new(Draining::new(length, MOST_DRAINED))))
+                Step::Enter(State::DiscardBody(Box::new(DiscardBody::new(length, MOST_DRAINED))))
             }
-            After::Linger => Lingering::enter(conn),
-            After::Close if conn.socket.has_unread() => Lingering::enter(conn),
+            After::Linger => Linger::enter(conn),
+            After::Close if conn.socket.has_unread() => Linger::enter(conn),
             After::Close => Step::Close,
         }
     }

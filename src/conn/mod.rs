@@ -1,16 +1,16 @@
 //! The life of one connection.
 //!
-//! A connection is always in one [`Phase`]. A worker gives it a [`turn`](Connection::turn): it does
+//! A connection is always in one [`State`]. A worker gives it a [`turn`](Connection::turn): it does
 //! all that can be done without waiting and answers with a [`Next`], what it waits for. Nothing here
 //! knows of threads or of the parking lot (`net`); nothing here blocks, but for the patient read.
 //!
 //! ```text
 //!             ┌──────────────────────── keep-alive ───────────────────────┐
 //!             ▼                                                           │
-//!  accept ─► Reading ─► exchange ─► Sending ─► Draining (unwanted content)┘
+//!  accept ─► ReadRequest ─► exchange ─► SendResponse ─► DiscardBody (unwanted content)┘
 //!             │ │ malformed, too slow  │ close          │ too much
-//!             │ └──────────────────────┴─► Lingering ◄──┘ ─► closed
-//!             └─► a script responds: Receiving (its input) ─► Relaying (its output) ─► Reading, closed
+//!             │ └──────────────────────┴─► Linger ◄──┘ ─► closed
+//!             └─► a script responds: ReadBody (its input) ─► RelayCgi (its output) ─► ReadRequest, closed
 //! ```
 
 use std::net::{IpAddr, SocketAddr, TcpStream};
@@ -18,49 +18,49 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use crate::cache::watcher::Freshness;
 use crate::request::head::Refused;
 use crate::request::{Client, Rejection};
-use crate::resource::watch::Inquiry;
 use crate::response::head::Clock;
 use crate::site::Site;
-use crate::sys::memory::{Held, REQUEST_MEMORY};
+use crate::sys::memory::{MemoryReservation, REQUEST_MEMORY};
 
-mod draining;
-mod errand;
+mod cgi_request;
+mod discard_body;
 mod exchange;
-mod input;
-mod lingering;
 #[cfg(debug_assertions)]
-mod mishap;
-mod moment;
-mod outgoing;
-mod reading;
-mod receiving;
-mod record;
-mod relaying;
-mod sending;
+mod failpoint;
+mod linger;
+mod log_record;
+mod now;
+mod read_body;
+mod read_request;
+mod receive_buffer;
+mod relay_cgi;
+mod send_queue;
+mod send_response;
 pub mod socket;
-pub mod vigil;
+pub mod spin;
 pub mod wait;
 
-use draining::Draining;
-use input::Input;
-use lingering::Lingering;
-use moment::Moment;
-use reading::Reading;
-use receiving::Receiving;
-use relaying::Relaying;
-use sending::Sending;
+use discard_body::DiscardBody;
+use linger::Linger;
+use now::Now;
+use read_body::ReadBody;
+use read_request::ReadRequest;
+use receive_buffer::ReceiveBuffer;
+use relay_cgi::RelayCgi;
+use send_response::SendResponse;
 use socket::Socket;
-use vigil::Patience;
+use spin::BlockingReadPolicy;
 use wait::{Next, On, Wait, Wake};
 
 /// Bytes a connection may move in one turn while others wait: more than the first piece of a file and its
 /// head. What is begun within them is brought to its end.
-const SHARE_BYTES: u64 = 1280 * 1024;
+const TURN_BYTES: u64 = 1280 * 1024;
 
 /// Requests a connection may have answered in one turn while others wait.
-const SHARE_REQUESTS: u32 = 64;
+const TURN_REQUESTS: u32 = 64;
 
 /// One client's connection. Owned by one place at a time: channel, worker or parking lot.
 #[derive(Debug)]
@@ -71,17 +71,17 @@ pub struct Connection {
     client: Client,
     /// The peer's address as logged: IPv4 in IPv6 shown as IPv4.
     peer_text: Arc<str>,
-    phase: Phase,
+    state: State,
     /// Bytes received and not yet understood; empty (and unallocated) between requests.
     pending: Vec<u8>,
     /// Their part of the memory for all requests.
-    pending_memory: Option<Held>,
+    pending_memory: Option<MemoryReservation>,
     /// There was no memory for bytes that came behind a request being answered; they are dropped, and the
     /// connection ends with its response.
     has_lost_input: bool,
     /// All that had come with the last request is understood, the client had not ended its side, and what
     /// comes since is noted.
-    is_heard: bool,
+    input_drained: bool,
     accepted: Instant,
     /// Requests answered.
     served: u64,
@@ -91,13 +91,13 @@ pub struct Connection {
 
 /// What a connection is doing; each variant owns only what it needs.
 #[derive(Debug)]
-enum Phase {
-    Reading(Reading),
-    Receiving(Box<Receiving>),
-    Relaying(Box<Relaying>),
-    Sending(Box<Sending>),
-    Draining(Box<Draining>),
-    Lingering(Lingering),
+enum State {
+    ReadRequest(ReadRequest),
+    ReadBody(Box<ReadBody>),
+    RelayCgi(Box<RelayCgi>),
+    SendResponse(Box<SendResponse>),
+    DiscardBody(Box<DiscardBody>),
+    Linger(Linger),
     /// Between two phases, and after the last.
     Over,
 }
@@ -106,71 +106,89 @@ enum Phase {
 #[derive(Debug)]
 enum Step {
     /// Go on in this phase.
-    Enter(Phase),
+    Enter(State),
     /// Stay in this phase until something happens.
-    Wait(Phase, Wait),
+    Wait(State, Wait),
     /// Stay in this phase, and nothing is under way: between two requests.
-    Idle(Phase, Wait),
+    Idle(State, Wait),
     /// Stay in this phase; others are waiting.
-    Yield(Phase),
+    Yield(State),
     /// Done.
     Close,
 }
 
 /// One worker's workplace: buffers that are reused for every connection, and what it may read.
-pub struct Desk {
+pub struct WorkerContext {
     /// The configuration in force.
     pub site: Arc<Site>,
     /// The server is ending: no connection persists.
-    pub draining: bool,
+    pub stopping: bool,
     /// For a patient read.
-    pub patience: Patience,
+    pub blocking_read: BlockingReadPolicy,
     /// Whether the kernel was asked for changes on disk since the requests at hand arrived.
-    pub inquiry: Inquiry,
+    pub freshness: Freshness,
     /// When the bytes at hand came.
-    now: Moment,
+    now: Now,
     /// To be called before anything that may take long: others go on meanwhile.
-    slow: Rc<dyn Fn()>,
+    block_in_place: Rc<dyn Fn()>,
     clock: Clock,
-    input: Input,
+    receive_buffer: ReceiveBuffer,
     output: Vec<u8>,
 }
 
-impl Desk {
+impl WorkerContext {
     /// A workplace under `site`; `slow` is called before anything that may take long.
-    pub fn new(site: Arc<Site>, patience: Duration, slow: Rc<dyn Fn()>) -> Desk {
-        let patience = Patience::of(patience);
-        let now = Moment::now();
+    pub fn new(site: Arc<Site>, blocking_read: Duration, block_in_place: Rc<dyn Fn()>) -> WorkerContext {
+        let blocking_read = BlockingReadPolicy::new(blocking_read);
+        let now = Now::read();
         let clock = Clock::new(now.wall, &site.head_policy);
-        let input = Input::with_room_for(site.config.limits.head);
+        let receive_buffer = ReceiveBuffer::with_room_for(site.config.limits.head);
         let output = Vec::with_capacity(8192);
-        let inquiry = Inquiry::default();
-        Desk { site, draining: false, patience, inquiry, now, slow, clock, input, output }
+        let freshness = Freshness::default();
+        WorkerContext {
+            site,
+            stopping: false,
+            blocking_read,
+            freshness,
+            now,
+            block_in_place,
+            clock,
+            receive_buffer,
+            output,
+        }
     }
 
     /// Bytes have come, or may have: what was known of the time is out of date.
-    fn look_at_clock(&mut self) {
-        self.now = Moment::now();
+    fn read_clock(&mut self) {
+        self.now = Now::read();
         self.clock.advance(self.now.wall, &self.site.head_policy);
     }
 
+    /// Forgets the time and the state of the disk: bytes read from here on may be newer.
+    fn expire_readings(&mut self) {
+        self.freshness.expire();
+        self.read_clock();
+    }
+
     /// Changes to another configuration, between turns.
-    pub fn refit(&mut self, site: Arc<Site>) {
-        *self =
-            Desk { draining: self.draining, ..Desk::new(site, self.patience.most, Rc::clone(&self.slow)) };
+    pub fn reconfigure(&mut self, site: Arc<Site>) {
+        *self = WorkerContext {
+            stopping: self.stopping,
+            ..WorkerContext::new(site, self.blocking_read.most, Rc::clone(&self.block_in_place))
+        };
     }
 }
 
 /// What is left of a connection's part of a worker's time.
 #[derive(Debug)]
-struct Share {
+struct TurnBudget {
     bytes: u64,
     requests: u32,
 }
 
-impl Share {
-    fn whole() -> Share {
-        Share { bytes: SHARE_BYTES, requests: SHARE_REQUESTS }
+impl TurnBudget {
+    fn whole() -> TurnBudget {
+        TurnBudget { bytes: TURN_BYTES, requests: TURN_REQUESTS }
     }
 
     fn spend_request(&mut self) {
@@ -194,11 +212,11 @@ impl Connection {
             peer,
             client: Client::of_peer(peer),
             peer_text: peer.ip().to_canonical().to_string().into(),
-            phase: Phase::Reading(Reading::first()),
+            state: State::ReadRequest(ReadRequest::first()),
             pending: Vec::new(),
             pending_memory: None,
             has_lost_input: false,
-            is_heard: false,
+            input_drained: false,
             accepted: Instant::now(),
             served: 0,
             refusal: None,
@@ -231,58 +249,58 @@ impl Connection {
     }
 
     /// Does as much as can be done without waiting on the client.
-    pub fn turn(&mut self, wake: Wake, desk: &mut Desk) -> Next {
-        if wake == Wake::Cut {
-            self.abandon(desk);
+    pub fn turn(&mut self, wake: Wake, context: &mut WorkerContext) -> Next {
+        if wake == Wake::Abort {
+            self.abandon(context);
             return Next::Close;
         }
-        desk.look_at_clock();
-        let mut share = Share::whole();
+        context.read_clock();
+        let mut budget = TurnBudget::whole();
         let mut wake = wake;
         loop {
-            let step = match std::mem::replace(&mut self.phase, Phase::Over) {
-                Phase::Reading(_) | Phase::Draining(_) if self.has_lost_input => Lingering::enter(self),
-                Phase::Reading(reading) => reading.go_on(self, wake, desk, &mut share),
-                Phase::Receiving(receiving) => receiving.go_on(self, wake, desk, &mut share),
-                Phase::Relaying(relaying) => relaying.go_on(self, desk, &mut share),
-                Phase::Sending(sending) => sending.go_on(self, wake, desk, &mut share),
-                Phase::Draining(draining) => draining.go_on(self, wake, desk, &mut share),
-                Phase::Lingering(lingering) => lingering.go_on(self, wake, desk, &mut share),
-                Phase::Over => Step::Close,
+            let step = match std::mem::replace(&mut self.state, State::Over) {
+                State::ReadRequest(_) | State::DiscardBody(_) if self.has_lost_input => Linger::enter(self),
+                State::ReadRequest(read_request) => read_request.advance(self, wake, context, &mut budget),
+                State::ReadBody(read_body) => read_body.advance(self, wake, context, &mut budget),
+                State::RelayCgi(relay_cgi) => relay_cgi.advance(self, context, &mut budget),
+                State::SendResponse(send_response) => send_response.advance(self, wake, context, &mut budget),
+                State::DiscardBody(discard) => discard.advance(self, wake, context, &mut budget),
+                State::Linger(linger) => linger.advance(self, wake, context, &mut budget),
+                State::Over => Step::Close,
             };
-            let (phase, next) = match self.within_memory(step, desk) {
-                Step::Enter(phase) => {
+            let (state, next) = match self.within_memory(step, context) {
+                Step::Enter(state) => {
                     // What is read from here on is news.
-                    desk.inquiry.expire();
-                    self.phase = phase;
+                    context.freshness.expire();
+                    self.state = state;
                     wake = Wake::Ready;
                     continue;
                 }
-                Step::Wait(phase, wait) => {
+                Step::Wait(state, wait) => {
                     // The lot notes nothing for one that waits there for something else.
-                    self.is_heard = false;
-                    (phase, Next::Park(wait))
+                    self.input_drained = false;
+                    (state, Next::Park(wait))
                 }
-                Step::Idle(phase, wait) => (phase, Next::Idle(wait)),
-                Step::Yield(phase) => (phase, Next::Yield),
+                Step::Idle(state, wait) => (state, Next::Idle(wait)),
+                Step::Yield(state) => (state, Next::Yield),
                 Step::Close => return Next::Close,
             };
-            self.phase = phase;
+            self.state = state;
             return next;
         }
     }
 
     /// `step`, if there is memory for what is pending while it waits. Otherwise a request that is not whole
     /// is refused with 503; what has come behind a request being answered is dropped.
-    fn within_memory(&mut self, step: Step, desk: &mut Desk) -> Step {
+    fn within_memory(&mut self, step: Step, context: &mut WorkerContext) -> Step {
         if matches!(step, Step::Enter(_) | Step::Close) || self.hold_pending() {
             return step;
         }
         self.pending = Vec::new();
         self.pending_memory = None;
-        if let Step::Wait(Phase::Reading(_), _) | Step::Yield(Phase::Reading(_)) = step {
+        if let Step::Wait(State::ReadRequest(_), _) | Step::Yield(State::ReadRequest(_)) = step {
             let rejection = Rejection::fatal(503, "");
-            return exchange::refuse(self, &Refused { rejection, line: None }, desk);
+            return exchange::refuse(self, &Refused { rejection, line: None }, context);
         }
         self.has_lost_input = true;
         step
@@ -298,33 +316,33 @@ impl Connection {
             }
             (Some(held), len) => held.resize(len),
             (none, len) => {
-                *none = REQUEST_MEMORY.hold(len);
+                *none = REQUEST_MEMORY.reserve(len);
                 none.is_some()
             }
         }
     }
 
     /// Logs what is cut off.
-    fn abandon(&mut self, desk: &Desk) {
-        match std::mem::replace(&mut self.phase, Phase::Over) {
-            Phase::Sending(sending) => sending.record(self, desk),
-            Phase::Relaying(relaying) => relaying.abandon(self, desk),
+    fn abandon(&mut self, context: &WorkerContext) {
+        match std::mem::replace(&mut self.state, State::Over) {
+            State::SendResponse(send_response) => send_response.record(self, context),
+            State::RelayCgi(relay_cgi) => relay_cgi.abandon(self, context),
             _ => {}
         }
     }
 
     /// May this connection take another request after the one being answered?
-    fn may_persist(&self, desk: &Desk) -> bool {
-        let config = &desk.site.config;
+    fn may_persist(&self, context: &WorkerContext) -> bool {
+        let config = &context.site.config;
         let most = config.limits.keepalive_requests;
         let life = config.timeouts.keepalive_total;
-        !desk.draining
+        !context.stopping
             && (most == 0 || self.served + 1 < most)
-            && (life.is_zero() || desk.now.since(self.accepted) < life)
+            && (life.is_zero() || context.now.since(self.accepted) < life)
     }
 }
 
 /// A wait for bytes from the client.
-fn readable_within(limit: Duration, desk: &Desk) -> Wait {
-    Wait { on: On::Readable, until: desk.now.instant + limit }
+fn readable_within(limit: Duration, context: &WorkerContext) -> Wait {
+    Wait { on: On::Readable, until: context.now.monotonic + limit }
 }

@@ -15,7 +15,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::sendfile::sendfile64;
 use nix::sys::socket::{MsgFlags, SockaddrStorage, recv, send, sendmsg, setsockopt, sockopt};
 
-use super::vigil::Patience;
+use super::spin::BlockingReadPolicy;
 
 /// "More follows": nix has no name for it.
 const MSG_MORE: MsgFlags = MsgFlags::from_bits_retain(nix::libc::MSG_MORE);
@@ -115,12 +115,12 @@ impl Socket {
     }
 
     /// Reads, waiting for the first byte.
-    pub fn read_patiently(&mut self, buffer: &mut [u8], patience: &mut Patience) -> Progress {
+    pub fn read_blocking(&mut self, buffer: &mut [u8], blocking_read: &mut BlockingReadPolicy) -> Progress {
         if self.set_nonblocking(false).is_err() {
             return self.read(buffer);
         }
         if !self.patience_set {
-            self.patience_set = self.stream.set_read_timeout(Some(patience.most)).is_ok();
+            self.patience_set = self.stream.set_read_timeout(Some(blocking_read.most)).is_ok();
             if !self.patience_set {
                 return self.read(buffer);
             }
@@ -128,9 +128,9 @@ impl Socket {
         let fd = self.raw_fd();
         let mut attempt = |flags| progress(recv(fd, buffer, flags));
         let look = || Some(attempt(MsgFlags::MSG_DONTWAIT)).filter(|it| *it != Progress::WouldBlock);
-        match patience.vigil.keep(look) {
+        match blocking_read.spin.poll(look) {
             Some(progress) => progress,
-            None => patience.vigil.sleep(|| attempt(MsgFlags::empty())),
+            None => blocking_read.spin.block(|| attempt(MsgFlags::empty())),
         }
     }
 

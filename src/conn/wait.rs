@@ -33,13 +33,13 @@ pub enum Wake {
     /// The same, and the peer has ended its side: what is read next may be the end.
     Hangup,
     /// The worker that just served it has time to wait for more in the read itself.
-    Patient,
+    SpinRead,
     /// Its deadline passed.
     Expired,
     /// The server ends: an idle connection closes now, a busy one with its response.
     Drain,
     /// The server's grace is over: close and say so in the log.
-    Cut,
+    Abort,
 }
 
 /// What becomes of a connection after a turn: the only result of one.

@@ -6,11 +6,11 @@ use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 
-use crate::boot::{Command, Running};
+use crate::boot::{RunningServer, SignalAction};
 use crate::config::Config;
 use crate::log;
 use crate::sys::memory;
-use crate::throttle::Level;
+use crate::throttle::ReportLevel;
 
 mod reload;
 mod watchdog;
@@ -35,10 +35,10 @@ const SCRIPT_TIME: Duration = Duration::from_millis(500);
 const CUT_TIME: Duration = Duration::from_secs(1);
 
 /// Reads the configuration again, from where it was read at start.
-pub type Reread<'a> = &'a dyn Fn() -> Result<Config, String>;
+pub type ConfigReader<'a> = &'a dyn Fn() -> Result<Config, String>;
 
 /// Looks after `running` until it has ended.
-pub fn run(running: Running, reread: Reread<'_>) {
+pub fn run(running: RunningServer, reread: ConfigReader<'_>) {
     let commands = running.commands.clone();
     let mut control = Control::new(running, reread);
     while !control.is_over() {
@@ -55,22 +55,22 @@ pub fn run(running: Running, reread: Reread<'_>) {
 
 /// A thing to do now and then.
 #[derive(Debug)]
-struct Chore {
+struct Periodic {
     every: Duration,
     next: Instant,
 }
 
-impl Chore {
+impl Periodic {
     /// Zero: never.
-    fn new(every: Duration) -> Option<Chore> {
-        (!every.is_zero()).then(|| Chore { every, next: Instant::now() + every })
+    fn new(every: Duration) -> Option<Periodic> {
+        (!every.is_zero()).then(|| Periodic { every, next: Instant::now() + every })
     }
 
-    fn is_due(chore: &mut Option<Chore>, now: Instant) -> bool {
-        let Some(chore) = chore else { return false };
-        let due = now >= chore.next;
+    fn is_due(periodic: &mut Option<Periodic>, now: Instant) -> bool {
+        let Some(periodic) = periodic else { return false };
+        let due = now >= periodic.next;
         if due {
-            chore.next = now + chore.every;
+            periodic.next = now + periodic.every;
         }
         due
     }
@@ -78,7 +78,7 @@ impl Chore {
 
 /// How the server is ending.
 #[derive(Debug)]
-struct Leaving {
+struct Shutdown {
     /// The signal that hurries it; none = as long as it takes.
     signal: Option<Signal>,
     /// When connections are cut.
@@ -88,38 +88,38 @@ struct Leaving {
 }
 
 struct Control<'a> {
-    running: Running,
-    reread: Reread<'a>,
-    leaving: Option<Leaving>,
+    running: RunningServer,
+    reread: ConfigReader<'a>,
+    shutdown: Option<Shutdown>,
     watchdog: Option<Watchdog>,
-    beat: Option<Chore>,
-    alive: Option<Chore>,
+    beat: Option<Periodic>,
+    alive: Option<Periodic>,
     /// What the server's heartbeat was at the last sign of life to systemd.
     alive_at: u64,
-    throttles: Option<Chore>,
-    stats: Option<Chore>,
-    losses: Option<Chore>,
-    tidying: Option<Chore>,
-    trimming: Option<Chore>,
+    throttles: Option<Periodic>,
+    stats: Option<Periodic>,
+    losses: Option<Periodic>,
+    tidying: Option<Periodic>,
+    trimming: Option<Periodic>,
     /// Most connections seen open since memory was given back.
     crowd: usize,
 }
 
 impl<'a> Control<'a> {
-    fn new(running: Running, reread: Reread<'a>) -> Control<'a> {
+    fn new(running: RunningServer, reread: ConfigReader<'a>) -> Control<'a> {
         let config = &running.site.config;
         let watchdog = Watchdog::new(config.watchdog);
         Control {
-            leaving: None,
-            beat: watchdog.as_ref().and_then(|dog| Chore::new(dog.every())),
+            shutdown: None,
+            beat: watchdog.as_ref().and_then(|dog| Periodic::new(dog.every())),
             watchdog,
-            alive: running.notify.watchdog.and_then(Chore::new),
+            alive: running.notify.watchdog.and_then(Periodic::new),
             alive_at: 0,
-            throttles: Chore::new(THROTTLE_TIME).filter(|_| !running.site.throttles.is_empty()),
-            stats: Chore::new(config.stats_interval),
-            losses: Chore::new(LOSS_TIME),
-            tidying: Chore::new(TIDY_TIME),
-            trimming: Chore::new(TRIM_TIME),
+            throttles: Periodic::new(THROTTLE_TIME).filter(|_| !running.site.throttles.is_empty()),
+            stats: Periodic::new(config.stats_interval),
+            losses: Periodic::new(LOSS_TIME),
+            tidying: Periodic::new(TIDY_TIME),
+            trimming: Periodic::new(TRIM_TIME),
             crowd: 0,
             running,
             reread,
@@ -130,23 +130,23 @@ impl<'a> Control<'a> {
     fn pause(&self) -> Duration {
         let (beat, alive, trimming) = (&self.beat, &self.alive, &self.trimming);
         let chores = [beat, alive, &self.throttles, &self.stats, &self.losses, &self.tidying, trimming];
-        let next = chores.into_iter().flatten().map(|chore| chore.next).min();
+        let next = chores.into_iter().flatten().map(|periodic| periodic.next).min();
         let pause = next.map_or(LOSS_TIME, |next| next.saturating_duration_since(Instant::now()));
-        if self.leaving.is_some() { pause.min(LAST_LOOKS) } else { pause }
+        if self.shutdown.is_some() { pause.min(LAST_LOOKS) } else { pause }
     }
 
-    fn obey(&mut self, command: Command) {
+    fn obey(&mut self, command: SignalAction) {
         match command {
-            Command::Stop(signal) => self.stop(signal),
-            Command::Drain => self.drain(),
-            Command::Reopen => {
+            SignalAction::Stop(signal) => self.stop(signal),
+            SignalAction::Drain => self.drain(),
+            SignalAction::Reopen => {
                 self.running.site.log.reopen();
-                if self.running.site.config.reload_on_hup && self.leaving.is_none() {
+                if self.running.site.config.reload_on_hup && self.shutdown.is_none() {
                     self.reload();
                 }
             }
-            Command::Stats => self.log_stats(),
-            Command::Reap => self.reap(),
+            SignalAction::Stats => self.log_stats(),
+            SignalAction::Reap => self.reap(),
         }
     }
 
@@ -161,10 +161,10 @@ impl<'a> Control<'a> {
 
     /// USR1.
     fn drain(&mut self) {
-        if self.leaving.is_none() {
+        if self.shutdown.is_none() {
             self.running.notify.stopping();
             self.running.server.drain();
-            self.leaving = Some(Leaving { signal: None, cut_at: None, gone_at: None });
+            self.shutdown = Some(Shutdown { signal: None, cut_at: None, gone_at: None });
         }
     }
 
@@ -172,41 +172,41 @@ impl<'a> Control<'a> {
     fn stop(&mut self, signal: Signal) {
         self.drain();
         let grace = self.running.site.config.timeouts.grace;
-        if let Some(leaving) = &mut self.leaving {
-            let grace = if leaving.signal.is_some() { Duration::ZERO } else { grace };
-            leaving.signal = Some(signal);
-            leaving.cut_at = Some(Instant::now() + grace);
+        if let Some(shutdown) = &mut self.shutdown {
+            let grace = if shutdown.signal.is_some() { Duration::ZERO } else { grace };
+            shutdown.signal = Some(signal);
+            shutdown.cut_at = Some(Instant::now() + grace);
         }
     }
 
     fn is_over(&self) -> bool {
-        let Some(leaving) = &self.leaving else { return false };
-        self.running.server.connections() == 0 || leaving.gone_at.is_some_and(|at| Instant::now() >= at)
+        let Some(shutdown) = &self.shutdown else { return false };
+        self.running.server.connections() == 0 || shutdown.gone_at.is_some_and(|at| Instant::now() >= at)
     }
 
     /// Does what is due.
     fn look_round(&mut self) {
         let now = Instant::now();
         self.cut_when_due(now);
-        if Chore::is_due(&mut self.throttles, now) {
+        if Periodic::is_due(&mut self.throttles, now) {
             self.tick_throttles();
         }
-        if Chore::is_due(&mut self.stats, now) {
+        if Periodic::is_due(&mut self.stats, now) {
             self.log_stats();
         }
-        if Chore::is_due(&mut self.losses, now) {
+        if Periodic::is_due(&mut self.losses, now) {
             self.running.site.log.report_lost();
         }
-        if Chore::is_due(&mut self.tidying, now) {
+        if Periodic::is_due(&mut self.tidying, now) {
             self.running.site.resolver.tidy();
         }
-        if Chore::is_due(&mut self.trimming, now) {
+        if Periodic::is_due(&mut self.trimming, now) {
             self.trim();
         }
-        if Chore::is_due(&mut self.alive, now) {
+        if Periodic::is_due(&mut self.alive, now) {
             self.give_sign_of_life();
         }
-        if Chore::is_due(&mut self.beat, now) {
+        if Periodic::is_due(&mut self.beat, now) {
             let count = self.running.server.heartbeat();
             if let Some(dog) = &mut self.watchdog
                 && dog.look(count)
@@ -217,10 +217,10 @@ impl<'a> Control<'a> {
     }
 
     fn cut_when_due(&mut self, now: Instant) {
-        let Some(leaving) = &mut self.leaving else { return };
-        if leaving.gone_at.is_none() && leaving.cut_at.is_some_and(|at| now >= at) {
+        let Some(shutdown) = &mut self.shutdown else { return };
+        if shutdown.gone_at.is_none() && shutdown.cut_at.is_some_and(|at| now >= at) {
             self.running.server.cut();
-            leaving.gone_at = Some(now + CUT_TIME);
+            shutdown.gone_at = Some(now + CUT_TIME);
         }
     }
 
@@ -244,8 +244,8 @@ impl<'a> Control<'a> {
     fn tick_throttles(&self) {
         for message in self.running.site.throttles.tick() {
             match message.level {
-                Level::Notice => log::notice!("{}", message.text),
-                Level::Info => log::info!("{}", message.text),
+                ReportLevel::Notice => log::notice!("{}", message.text),
+                ReportLevel::Info => log::info!("{}", message.text),
             }
         }
     }
@@ -264,7 +264,7 @@ impl<'a> Control<'a> {
             children.stop(SCRIPT_TIME);
         }
         self.log_stats();
-        match self.leaving.and_then(|leaving| leaving.signal) {
+        match self.shutdown.and_then(|shutdown| shutdown.signal) {
             Some(signal) => log::notice!("exiting due to signal {}", signal as i32),
             None => log::notice!("exiting"),
         }

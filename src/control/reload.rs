@@ -4,7 +4,7 @@
 use std::io;
 use std::sync::Arc;
 
-use super::{Chore, Control, THROTTLE_TIME};
+use super::{Control, Periodic, THROTTLE_TIME};
 use crate::boot::{build_site, load};
 use crate::cgi::{self, children::Children};
 use crate::config::Config;
@@ -40,8 +40,8 @@ impl Control<'_> {
         let site =
             build_site(&config, loaded, records, children.clone()).map_err(|failure| failure.to_string())?;
         self.running.server.replace_site(Arc::clone(&site));
-        self.throttles = Chore::new(THROTTLE_TIME).filter(|_| !site.throttles.is_empty());
-        self.stats = Chore::new(config.stats_interval);
+        self.throttles = Periodic::new(THROTTLE_TIME).filter(|_| !site.throttles.is_empty());
+        self.stats = Periodic::new(config.stats_interval);
         self.running.site = site;
         self.running.children = children;
         Ok(())

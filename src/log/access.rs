@@ -15,7 +15,7 @@ use std::time::SystemTime;
 
 use super::file::LogFile;
 use super::line::DateText;
-use super::queue::Shared;
+use super::queue::QueueState;
 use super::writer::{Sink, Writer};
 use crate::config::LogTarget;
 use crate::sys::ids::User;
@@ -23,17 +23,17 @@ use crate::sys::ids::User;
 pub use super::line::AccessEntry;
 pub use super::queue::CAPACITY;
 
-/// Where exchanges are recorded. Shared by reference from every thread.
+/// Where exchanges are recorded. QueueState by reference from every thread.
 #[derive(Debug)]
 pub struct AccessLog {
-    kind: Kind,
-    shared: Arc<Shared>,
+    kind: SinkKind,
+    shared: Arc<QueueState>,
     /// Waits here for the writer thread, which takes it.
     sink: Mutex<Option<Sink>>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Kind {
+enum SinkKind {
     Off,
     Dated,
     Undated,
@@ -53,10 +53,10 @@ impl AccessLog {
     /// As [`LogFile::open`].
     pub fn open(target: &LogTarget, owner: Option<&User>) -> io::Result<AccessLog> {
         let (kind, sink) = match target {
-            LogTarget::Off => (Kind::Off, None),
-            LogTarget::Syslog => (Kind::Undated, Some(Sink::Syslog)),
-            LogTarget::Stdout => (Kind::Dated, Some(Sink::File(LogFile::stdout()?))),
-            LogTarget::File(path) => (Kind::Dated, Some(Sink::File(LogFile::open(path, owner)?))),
+            LogTarget::Off => (SinkKind::Off, None),
+            LogTarget::Syslog => (SinkKind::Undated, Some(Sink::Syslog)),
+            LogTarget::Stdout => (SinkKind::Dated, Some(Sink::File(LogFile::stdout()?))),
+            LogTarget::File(path) => (SinkKind::Dated, Some(Sink::File(LogFile::open(path, owner)?))),
         };
         Ok(AccessLog { kind, shared: Arc::default(), sink: Mutex::new(sink) })
     }
@@ -79,12 +79,12 @@ impl AccessLog {
     /// Records one exchange, over at `time`: no system call, no allocation, no wait but for another
     /// recorder.
     pub fn record(&self, entry: &AccessEntry<'_>, time: SystemTime) {
-        if self.kind == Kind::Off {
+        if self.kind == SinkKind::Off {
             return;
         }
         DRAFT.with_borrow_mut(|(line, date)| {
             line.clear();
-            entry.write(if self.kind == Kind::Dated { date.at(unix(time)) } else { b"" }, line);
+            entry.write(if self.kind == SinkKind::Dated { date.at(unix(time)) } else { b"" }, line);
             self.shared.append(line);
         });
     }
@@ -113,7 +113,7 @@ impl AccessLog {
         self.shared.changed.notify_one();
         match self.take_sink() {
             Some(sink) => Writer::new(sink, Arc::clone(&self.shared)).run(),
-            None if self.kind != Kind::Off => self.shared.wait_finished(),
+            None if self.kind != SinkKind::Off => self.shared.wait_finished(),
             None => {}
         }
         self.shared.report_lost(true);

@@ -33,13 +33,13 @@ pub struct LogFile {
     /// Messages go to the same stream.
     pub is_shared: bool,
     /// Where it can be opened again; none for a standard stream.
-    place: Option<Place>,
+    place: Option<LogPath>,
 }
 
 /// A file's directory, held open, and its name there: valid whatever becomes of the process's root
 /// and working directory.
 #[derive(Debug)]
-struct Place {
+struct LogPath {
     dir: OwnedFd,
     name: OsString,
 }
@@ -75,7 +75,7 @@ impl LogFile {
             Some(dir) if !dir.as_os_str().is_empty() => dir,
             _ => Path::new("."),
         };
-        let place = Place {
+        let place = LogPath {
             dir: open(dir, OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC, Mode::empty())?,
             name,
         };
@@ -105,7 +105,7 @@ impl LogFile {
     }
 }
 
-impl Place {
+impl LogPath {
     fn open(&self, as_root: bool) -> io::Result<File> {
         // O_NONBLOCK: a FIFO without a reader answers ENXIO where it would otherwise stop the start.
         let mut flags = OFlag::O_WRONLY

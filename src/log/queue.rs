@@ -18,7 +18,7 @@ const REPORT_INTERVAL: Duration = Duration::from_secs(60);
 
 /// What recorders and the writer thread share.
 #[derive(Debug, Default)]
-pub(super) struct Shared {
+pub(super) struct QueueState {
     queue: Mutex<Queue>,
     /// Something is there for the writer.
     pub(super) changed: Condvar,
@@ -49,7 +49,7 @@ struct Report {
     lost: u64,
 }
 
-impl Shared {
+impl QueueState {
     pub(super) fn lock(&self) -> MutexGuard<'_, Queue> {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -34,11 +34,11 @@ const RECONNECT: Duration = Duration::from_secs(1);
 /// Where log daemons listen.
 const SOCKETS: [&str; 3] = ["/dev/log", "/var/run/syslog", "/var/run/log"];
 
-static LINK: OnceLock<Link> = OnceLock::new();
+static LINK: OnceLock<DaemonLink> = OnceLock::new();
 
 /// How to reach the system log.
 #[derive(Debug, Clone, Default)]
-pub struct Options {
+pub struct SyslogOptions {
     /// Our name in each message: the last part of argv\[0\], as thttpd's.
     pub ident: String,
     /// The daemon's socket, where it is not one of the usual ones.
@@ -59,21 +59,21 @@ pub enum Echo {
     Never,
 }
 
-struct Link {
-    line: Mutex<Line>,
-    queue: OnceLock<Sender<Item>>,
+struct DaemonLink {
+    line: Mutex<SyslogLine>,
+    queue: OnceLock<Sender<QueuedMessage>>,
     dropped: AtomicU64,
 }
 
-enum Item {
+enum QueuedMessage {
     Message(u8, String),
     /// Answer when everything before is delivered.
     Flush(Sender<()>),
 }
 
 /// The connection to the daemon, with all that is needed to make it again.
-struct Line {
-    options: Options,
+struct SyslogLine {
+    options: SyslogOptions,
     logger: Option<Logger<LoggerBackend, Ident>>,
     tried: Option<Instant>,
     /// Set before chroot: the directory of the socket, and its name there.
@@ -105,9 +105,9 @@ impl LogFormat<&str> for Ident {
 }
 
 /// Opens the system log, once in the life of the process; a missing daemon is no error.
-pub fn open_log(options: Options) {
-    let line = Line { options, logger: None, tried: None, outside: None };
-    let link = Link { line: Mutex::new(line), queue: OnceLock::new(), dropped: AtomicU64::new(0) };
+pub fn open_log(options: SyslogOptions) {
+    let line = SyslogLine { options, logger: None, tried: None, outside: None };
+    let link = DaemonLink { line: Mutex::new(line), queue: OnceLock::new(), dropped: AtomicU64::new(0) };
     if LINK.set(link).is_ok()
         && let Some(link) = LINK.get()
     {
@@ -158,7 +158,7 @@ pub fn send(severity: Severity, text: fmt::Arguments<'_>) {
     let _ = message.write_fmt(text);
     match link.queue.get() {
         Some(queue) => {
-            if queue.try_send(Item::Message(severity as u8, message.0)).is_err() {
+            if queue.try_send(QueuedMessage::Message(severity as u8, message.0)).is_err() {
                 link.dropped.fetch_add(1, Ordering::Relaxed);
             }
         }
@@ -173,9 +173,9 @@ pub fn send(severity: Severity, text: fmt::Arguments<'_>) {
 pub(super) fn deliver_access(line: &[u8]) -> bool {
     let (Some(link), Ok(line)) = (LINK.get(), std::str::from_utf8(line)) else { return false };
     match link.queue.get() {
-        Some(queue) => {
-            queue.send_timeout(Item::Message(Severity::LOG_INFO as u8, line.into()), PATIENCE).is_ok()
-        }
+        Some(queue) => queue
+            .send_timeout(QueuedMessage::Message(Severity::LOG_INFO as u8, line.into()), PATIENCE)
+            .is_ok(),
         None => link.line().deliver(Severity::LOG_INFO, line),
     }
 }
@@ -184,24 +184,24 @@ pub(super) fn deliver_access(line: &[u8]) -> bool {
 pub fn flush(limit: Duration) {
     let Some(queue) = LINK.get().and_then(|link| link.queue.get()) else { return };
     let (done, wait) = bounded(1);
-    if queue.send_timeout(Item::Flush(done), limit).is_ok() {
+    if queue.send_timeout(QueuedMessage::Flush(done), limit).is_ok() {
         let _ = wait.recv_timeout(limit);
     }
 }
 
-impl Link {
-    fn line(&self) -> std::sync::MutexGuard<'_, Line> {
+impl DaemonLink {
+    fn line(&self) -> std::sync::MutexGuard<'_, SyslogLine> {
         self.line.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn serve(&self, items: &Receiver<Item>) {
+    fn serve(&self, items: &Receiver<QueuedMessage>) {
         self.line().step_outside();
         for item in items {
             match item {
-                Item::Message(severity, text) => {
+                QueuedMessage::Message(severity, text) => {
                     self.line().deliver(severity_of(severity), &text);
                 }
-                Item::Flush(done) => {
+                QueuedMessage::Flush(done) => {
                     let _ = done.send(());
                 }
             }
@@ -214,7 +214,7 @@ impl Link {
     }
 }
 
-impl Line {
+impl SyslogLine {
     /// Connects, unless that failed a moment ago.
     fn connect(&mut self) {
         if self.tried.is_some_and(|at| at.elapsed() < RECONNECT) {

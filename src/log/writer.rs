@@ -7,7 +7,7 @@ use std::sync::{Arc, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::file::LogFile;
-use super::queue::{HASTE, Shared, count_lines};
+use super::queue::{HASTE, QueueState, count_lines};
 use super::syslog;
 use crate::sys::{reason, stdio};
 
@@ -34,7 +34,7 @@ pub(super) enum Sink {
 /// The thread's state.
 pub(super) struct Writer {
     sink: Sink,
-    shared: Arc<Shared>,
+    shared: Arc<QueueState>,
     /// Writing fails; since when it was last said.
     complained: Option<Instant>,
     /// When to give up on refused writes, once asked to end.
@@ -42,7 +42,7 @@ pub(super) struct Writer {
 }
 
 impl Writer {
-    pub(super) fn new(sink: Sink, shared: Arc<Shared>) -> Writer {
+    pub(super) fn new(sink: Sink, shared: Arc<QueueState>) -> Writer {
         Writer { sink, shared, complained: None, give_up: None }
     }
 

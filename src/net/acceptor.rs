@@ -11,8 +11,8 @@ use std::time::{Duration, Instant};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::eventfd::{EfdFlags, EventFd};
 
-use super::Floor;
-use super::door::{self, Arrival, Door, in_turn};
+use super::Shared;
+use super::listener::{self, Accepted, Listeners, in_turn};
 use crate::conn::wait::Wake;
 
 /// First and longest pause when the system is out of descriptors or memory.
@@ -20,7 +20,7 @@ const PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
 /// How long the acceptor leaves a busy door to the workers.
-const BREATH: Duration = Duration::from_micros(100);
+const PACING_PAUSE: Duration = Duration::from_micros(100);
 
 /// Rounds at most until it tries again whether the door is busy.
 const MOST_ROUNDS: u32 = 32;
@@ -32,19 +32,19 @@ const MOST_IN_A_ROW: usize = 64;
 const MOST_AT_THE_END: usize = 4096;
 
 /// What is complained of, is so at most once in this time: a flood must not become one of messages.
-const COMPLAINT_INTERVAL: Duration = Duration::from_secs(60);
+const WARNING_INTERVAL: Duration = Duration::from_secs(60);
 
 /// The accepting thread, and how to stop it.
 #[derive(Debug)]
 pub struct Acceptor {
-    stop: Arc<Stop>,
+    stop: Arc<StopSignal>,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
 
 #[derive(Debug)]
-struct Stop {
+struct StopSignal {
     asked: AtomicBool,
-    bell: EventFd,
+    notifier: EventFd,
 }
 
 impl Acceptor {
@@ -52,15 +52,15 @@ impl Acceptor {
     ///
     /// # Errors
     /// When the system has no thread or descriptor for us.
-    pub fn start(floor: Arc<Floor>) -> io::Result<Acceptor> {
-        let bell = EventFd::from_flags(EfdFlags::EFD_CLOEXEC)?;
-        let stop = Arc::new(Stop { asked: AtomicBool::new(false), bell });
+    pub fn start(shared: Arc<Shared>) -> io::Result<Acceptor> {
+        let notifier = EventFd::from_flags(EfdFlags::EFD_CLOEXEC)?;
+        let stop = Arc::new(StopSignal { asked: AtomicBool::new(false), notifier });
         let thread = {
             let stop = Arc::clone(&stop);
             std::thread::Builder::new()
                 .name("acceptor".into())
                 .stack_size(128 * 1024)
-                .spawn(move || accept_all(&floor, &stop))?
+                .spawn(move || accept_all(&shared, &stop))?
         };
         Ok(Acceptor { stop, thread: Mutex::new(Some(thread)) })
     }
@@ -68,7 +68,7 @@ impl Acceptor {
     /// Closes the listening sockets; returns when they are closed.
     pub fn stop(&self) {
         self.stop.asked.store(true, Relaxed);
-        let _ = self.stop.bell.write(1);
+        let _ = self.stop.notifier.write(1);
         let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(thread) = thread {
             let _ = thread.join();
@@ -76,21 +76,21 @@ impl Acceptor {
     }
 }
 
-fn accept_all(floor: &Floor, stop: &Stop) {
-    let Some(listeners) = floor.door.listeners() else { return };
+fn accept_all(shared: &Shared, stop: &StopSignal) {
+    let Some(listeners) = shared.listeners.sockets() else { return };
     let mut pause = PAUSE;
-    let mut breath = Breath::default();
+    let mut pacing = AcceptPacing::default();
     let mut rounds = 0_usize;
-    let (mut crowded, mut failing) = (Complaint::default(), Complaint::default());
+    let (mut crowded, mut failing) = (RateLimitedWarning::default(), RateLimitedWarning::default());
     while !stop.asked.load(Relaxed) {
-        if !floor.gate.has_room() {
-            crowded.say(format_args!("too many connections!"));
-            wait_for_room(floor, stop);
+        if !shared.limiter.has_room() {
+            crowded.warn(format_args!("too many connections!"));
+            wait_for_room(shared, stop);
             continue;
         }
         let mut ready: Vec<PollFd<'_>> =
             listeners.iter().map(|listener| PollFd::new(listener.as_fd(), PollFlags::POLLIN)).collect();
-        ready.push(PollFd::new(stop.bell.as_fd(), PollFlags::POLLIN));
+        ready.push(PollFd::new(stop.notifier.as_fd(), PollFlags::POLLIN));
         // A failed poll is retried; what it failed of will show in accept.
         let _ = poll(&mut ready, PollTimeout::NONE);
         // Where there is room for a few, it is each listener's in turn.
@@ -99,19 +99,19 @@ fn accept_all(floor: &Floor, stop: &Stop) {
             if ready[at].any() == Some(false) {
                 continue;
             }
-            match accept_ready(&listeners[at], floor, MOST_IN_A_ROW, &|| !stop.asked.load(Relaxed)) {
+            match accept_ready(&listeners[at], shared, MOST_IN_A_ROW, &|| !stop.asked.load(Relaxed)) {
                 Ok(()) => pause = PAUSE,
                 Err(error) => {
-                    failing.say(format_args!("accept - {error}; accepting pauses until it works again"));
+                    failing.warn(format_args!("accept - {error}; accepting pauses until it works again"));
                     std::thread::sleep(pause);
                     pause = LONGEST_PAUSE.min(pause * 2);
                 }
             }
         }
-        breath.take(&floor.door);
+        pacing.pause_if_busy(&shared.listeners);
     }
-    floor.door.shut();
-    listeners.iter().for_each(|listener| empty_backlog(listener, floor));
+    shared.listeners.close();
+    listeners.iter().for_each(|listener| empty_backlog(listener, shared));
 }
 
 /// Whether to pause between two rounds. At a busy door several connections gather meanwhile, or workers
@@ -119,7 +119,7 @@ fn accept_all(floor: &Floor, stop: &Stop) {
 /// connects again as soon as it is served, must not be kept waiting by it; so a pause in which not even
 /// two came makes the next one rarer.
 #[derive(Default)]
-struct Breath {
+struct AcceptPacing {
     /// Rounds to go without a pause.
     skip: u32,
     /// Rounds that were to be skipped the last time.
@@ -128,19 +128,19 @@ struct Breath {
     paused_at: Option<u64>,
 }
 
-impl Breath {
+impl AcceptPacing {
     /// To be called after each round.
-    fn take(&mut self, door: &Door) {
+    fn pause_if_busy(&mut self, listeners: &Listeners) {
         if let Some(before) = self.paused_at.take() {
-            let is_busy = door.taken() - before > 1;
+            let is_busy = listeners.accepted_total() - before > 1;
             self.skipped = if is_busy { 0 } else { (2 * self.skipped + 1).min(MOST_ROUNDS) };
             self.skip = self.skipped;
         }
         match self.skip.checked_sub(1) {
             Some(left) => self.skip = left,
             None => {
-                self.paused_at = Some(door.taken());
-                std::thread::sleep(BREATH);
+                self.paused_at = Some(listeners.accepted_total());
+                std::thread::sleep(PACING_PAUSE);
             }
         }
     }
@@ -148,18 +148,18 @@ impl Breath {
 
 /// Whoever waits in the kernel's backlog has been told that the connection is made, and may have sent
 /// its request: to close the listener now would reset it.
-fn empty_backlog(listener: &TcpListener, floor: &Floor) {
+fn empty_backlog(listener: &TcpListener, shared: &Shared) {
     // There is no later try for what fails now.
-    let _ = accept_ready(listener, floor, MOST_AT_THE_END, &|| true);
+    let _ = accept_ready(listener, shared, MOST_AT_THE_END, &|| true);
 }
 
 /// Something to complain of, and when it was last.
 #[derive(Default)]
-struct Complaint(Option<Instant>);
+struct RateLimitedWarning(Option<Instant>);
 
-impl Complaint {
-    fn say(&mut self, what: std::fmt::Arguments<'_>) {
-        if self.0.is_none_or(|at| at.elapsed() >= COMPLAINT_INTERVAL) {
+impl RateLimitedWarning {
+    fn warn(&mut self, what: std::fmt::Arguments<'_>) {
+        if self.0.is_none_or(|at| at.elapsed() >= WARNING_INTERVAL) {
             self.0 = Some(Instant::now());
             crate::log::warning!("{what}");
         }
@@ -167,16 +167,16 @@ impl Complaint {
 }
 
 /// The rest of the world waits in the kernel's backlog meanwhile.
-fn wait_for_room(floor: &Floor, stop: &Stop) {
-    while !floor.gate.has_room() && !stop.asked.load(Relaxed) {
-        floor.gate.wait_for_room(PAUSE);
+fn wait_for_room(shared: &Shared, stop: &StopSignal) {
+    while !shared.limiter.has_room() && !stop.asked.load(Relaxed) {
+        shared.limiter.wait_for_room(PAUSE);
     }
 }
 
 /// Takes what waits on one listener, `most` connections or as long as `goes_on`.
 fn accept_ready(
     listener: &TcpListener,
-    floor: &Floor,
+    shared: &Shared,
     most: usize,
     goes_on: &dyn Fn() -> bool,
 ) -> io::Result<()> {
@@ -184,10 +184,10 @@ fn accept_ready(
         if !goes_on() {
             break;
         }
-        match door::accept(listener, floor)? {
-            Arrival::Client(held) => floor.hand(held, Wake::Ready),
-            Arrival::Gone => {}
-            Arrival::Nobody => break,
+        match listener::accept(listener, shared)? {
+            Accepted::Connection(admitted) => shared.enqueue(admitted, Wake::Ready),
+            Accepted::Dropped => {}
+            Accepted::Empty => break,
         }
     }
     Ok(())
@@ -199,13 +199,13 @@ mod tests {
 
     /// Pauses in 100 rounds, in each of which `arrivals` connections come.
     fn pauses(arrivals: u32) -> usize {
-        let door = Door::open(Vec::new()).unwrap();
-        let mut breath = Breath::default();
+        let listeners = Listeners::new(Vec::new()).unwrap();
+        let mut pacing = AcceptPacing::default();
         let mut paused = 0;
         for _ in 0..100 {
-            breath.take(&door);
-            paused += usize::from(breath.paused_at.is_some());
-            (0..arrivals).for_each(|_| door.count_one());
+            pacing.pause_if_busy(&listeners);
+            paused += usize::from(pacing.paused_at.is_some());
+            (0..arrivals).for_each(|_| listeners.count_accepted());
         }
         paused
     }

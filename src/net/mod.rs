@@ -1,7 +1,7 @@
 //! Who owns a connection, and when.
 //!
 //! ```text
-//!             accept             channel (unbounded; the Gate bounds it)
+//!             accept             channel (unbounded; the ConnectionLimiter bounds it)
 //!  listeners ────────► acceptor ─────────► worker 1..N ──turn──► closed
 //!                                           ▲      │ Next::Park
 //!                                     ready │      ▼
@@ -16,7 +16,7 @@
 //! for room in a socket buffer, for a throttle's pause to end — waits in the [`lot`], so no slow client
 //! holds a worker. Workers themselves wait in one place only, the lot's readiness set, in which an
 //! event descriptor rings when something was put into the channel. As many serve as there are
-//! processors; the rest of the pool stands by for turns that may take long ([`reserve`]).
+//! processors; the rest of the pool stands by for turns that may take long ([`active_workers`]).
 
 use std::io;
 use std::net::TcpListener;
@@ -32,27 +32,27 @@ use crossbeam_channel::{Receiver, Sender, unbounded};
 use nix::errno::Errno;
 use threadpool::ThreadPool;
 
+use crate::cache::watcher::Ticket;
 use crate::conn::Connection;
 use crate::conn::wait::Wake;
-use crate::resource::watch::Asked;
 use crate::site::Site;
 use crate::throttle::AddressPermit;
 
 mod acceptor;
-mod deadlines;
-mod door;
-mod gate;
+mod active_workers;
 mod generation;
-mod lot;
-mod reserve;
+mod limiter;
+mod listener;
+mod poller;
+mod timers;
 mod worker;
 
 use acceptor::Acceptor;
-use door::Door;
-use gate::{Gate, Permit};
+use active_workers::ActiveWorkers;
 use generation::ConfigGeneration;
-use lot::Lot;
-use reserve::Reserve;
+use limiter::{ConnectionLimiter, ConnectionPermit};
+use listener::Listeners;
+use poller::Poller;
 
 /// A worker's stack: a turn needs some tens of KiB at its deepest.
 const WORKER_STACK: usize = 256 * 1024;
@@ -63,69 +63,69 @@ const RELOAD_WAIT: Duration = Duration::from_millis(250);
 
 /// A connection and what it holds while it lives.
 #[derive(Debug)]
-struct Held {
+struct AdmittedConnection {
     connection: Connection,
     /// What the readiness set watches for it.
-    watched: lot::Watched,
-    _permit: Permit,
+    watched: poller::Registration,
+    _permit: ConnectionPermit,
     /// Its place among its client's connections, where these are bounded.
     _address: Option<Box<AddressPermit>>,
 }
 
 /// A connection on its way to a worker.
 #[derive(Debug)]
-struct Handed {
-    held: Box<Held>,
-    why: Wake,
+struct ReadyConnection {
+    admitted: Box<AdmittedConnection>,
+    wake: Wake,
     /// When it was seen to be ready, for one that was.
-    seen: Option<Asked>,
+    ticket: Option<Ticket>,
 }
 
 /// What acceptor, workers and timer share.
 #[derive(Debug)]
-struct Floor {
-    door: Door,
-    lot: Lot,
-    gate: Arc<Gate>,
-    reserve: Reserve,
-    to_workers: Sender<Handed>,
-    handed: Receiver<Handed>,
+struct Shared {
+    listeners: Listeners,
+    poller: Poller,
+    limiter: Arc<ConnectionLimiter>,
+    active_workers: ActiveWorkers,
+    to_workers: Sender<ReadyConnection>,
+    ready: Receiver<ReadyConnection>,
     site: RwLock<Arc<Site>>,
     /// Counts configurations, so that a worker sees cheaply that its own is old.
     config_generation: ConfigGeneration,
-    draining: AtomicBool,
-    cutting: AtomicBool,
+    stopping: AtomicBool,
+    aborting: AtomicBool,
     ended: AtomicBool,
     heartbeat: AtomicU64,
 }
 
-impl Floor {
+impl Shared {
     fn site(&self) -> Arc<Site> {
         Arc::clone(&self.site.read().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Puts a connection into the channel and sees to it that somebody takes it out.
-    fn hand(&self, held: Box<Held>, wake: Wake) {
-        self.hand_on(Handed { held, why: wake, seen: None });
+    fn enqueue(&self, admitted: Box<AdmittedConnection>, wake: Wake) {
+        self.requeue(ReadyConnection { admitted, wake, ticket: None });
     }
 
     /// The same, for one that was on its way already.
-    fn hand_on(&self, handed: Handed) {
+    fn requeue(&self, ready: ReadyConnection) {
         // The receiving end lives as long as we do.
-        let _ = self.to_workers.send(handed);
-        self.lot.ring_if_idle();
+        let _ = self.to_workers.send(ready);
+        self.poller.notify_if_idle();
     }
 
     /// Tells every parked connection that the server ends.
-    fn empty_lot(&self) {
-        self.lot.take_all(&mut |held| self.hand(held, Wake::Drain));
+    fn wake_all_waiting(&self) {
+        self.poller.take_all(&mut |admitted| self.enqueue(admitted, Wake::Drain));
     }
 }
 
 /// A running server.
 #[derive(Debug)]
 pub struct Server {
-    floor: Arc<Floor>,
+    shared: Arc<Shared>,
     acceptor: Acceptor,
     timer: Option<JoinHandle<()>>,
     workers: ThreadPool,
@@ -138,36 +138,35 @@ impl Server {
     /// When the system has no threads or descriptors for us.
     pub fn start(listeners: Vec<TcpListener>, site: Arc<Site>) -> io::Result<Server> {
         let count = worker_count(&site);
-        let (to_workers, handed) = unbounded();
-        let bounds = gate::Bounds::new(site.config.limits.connections, count);
-        let floor = Arc::new(Floor {
-            door: Door::open(listeners)?,
-            lot: Lot::new()?,
-            gate: Gate::new(bounds, Arc::clone(&site.stats)),
-            reserve: Reserve::new(processors()),
+        let (to_workers, ready) = unbounded();
+        let bounds = limiter::ConnectionBounds::new(site.config.limits.connections, count);
+        let shared = Arc::new(Shared {
+            listeners: Listeners::new(listeners)?,
+            poller: Poller::new()?,
+            limiter: ConnectionLimiter::new(bounds, Arc::clone(&site.stats)),
+            active_workers: ActiveWorkers::new(processors()),
             to_workers,
-            handed,
+            ready,
             site: RwLock::new(site),
             config_generation: ConfigGeneration::new(count),
-            draining: AtomicBool::new(false),
-            cutting: AtomicBool::new(false),
+            stopping: AtomicBool::new(false),
+            aborting: AtomicBool::new(false),
             ended: AtomicBool::new(false),
             heartbeat: AtomicU64::new(0),
         });
         let workers = start_pool(count)?;
         for number in 0..count {
-            let floor = Arc::clone(&floor);
-            workers.execute(move || worker::run(&floor, number));
+            let shared = Arc::clone(&shared);
+            workers.execute(move || worker::run(&shared, number));
         }
         let timer = {
-            let floor = Arc::clone(&floor);
-            std::thread::Builder::new()
-                .name("timer".into())
-                .stack_size(64 * 1024)
-                .spawn(move || floor.lot.watch_deadlines(&|held| floor.hand(held, Wake::Expired)))?
+            let shared = Arc::clone(&shared);
+            std::thread::Builder::new().name("timer".into()).stack_size(64 * 1024).spawn(move || {
+                shared.poller.watch_deadlines(&|admitted| shared.enqueue(admitted, Wake::Expired))
+            })?
         };
-        let acceptor = Acceptor::start(Arc::clone(&floor))?;
-        Ok(Server { floor, acceptor, timer: Some(timer), workers })
+        let acceptor = Acceptor::start(Arc::clone(&shared))?;
+        Ok(Server { shared, acceptor, timer: Some(timer), workers })
     }
 
     /// Closes the listening sockets; returns when they are closed.
@@ -177,42 +176,42 @@ impl Server {
 
     /// Stops accepting, ends idle persistent connections, and lets the rest end with their responses.
     pub fn drain(&self) {
-        self.floor.draining.store(true, Relaxed);
+        self.shared.stopping.store(true, Relaxed);
         self.stop_accepting();
-        self.floor.empty_lot();
+        self.shared.wake_all_waiting();
     }
 
     /// Waits until no connection is left; false when `timeout` passes first.
     pub fn wait_empty(&self, timeout: Duration) -> bool {
-        self.floor.gate.wait_empty(Instant::now() + timeout)
+        self.shared.limiter.wait_empty(Instant::now() + timeout)
     }
 
     /// Closes every connection, logging what was cut off.
     pub fn cut(&self) {
-        self.floor.cutting.store(true, Relaxed);
+        self.shared.aborting.store(true, Relaxed);
         self.drain();
     }
 
     /// Connections open now.
     pub fn connections(&self) -> usize {
-        self.floor.gate.open()
+        self.shared.limiter.open()
     }
 
     /// A count that goes on as long as workers run: asks one to come round, so that a caller who
     /// asks again later sees a higher number.
     pub fn heartbeat(&self) -> u64 {
-        self.floor.lot.ring();
-        self.floor.heartbeat.load(Relaxed)
+        self.shared.poller.notify();
+        self.shared.heartbeat.load(Relaxed)
     }
 
     /// Puts another configuration in force for the requests that come after this has returned. Turns that
     /// go on by the old one are waited for, but not for longer than [`RELOAD_WAIT`].
     pub fn replace_site(&self, site: Arc<Site>) {
-        *self.floor.site.write().unwrap_or_else(PoisonError::into_inner) = site;
-        self.floor.config_generation.advance();
+        *self.shared.site.write().unwrap_or_else(PoisonError::into_inner) = site;
+        self.shared.config_generation.advance();
         // Who stands by would keep the old one, and all that it remembers, until it is needed.
-        self.floor.reserve.call_all();
-        self.floor.config_generation.wait_for_workers(RELOAD_WAIT);
+        self.shared.active_workers.wake_standby();
+        self.shared.config_generation.wait_for_workers(RELOAD_WAIT);
     }
 }
 
@@ -220,9 +219,9 @@ impl Drop for Server {
     fn drop(&mut self) {
         self.cut();
         self.wait_empty(Duration::from_secs(1));
-        self.floor.ended.store(true, Relaxed);
-        self.floor.lot.end();
-        self.floor.reserve.call_all();
+        self.shared.ended.store(true, Relaxed);
+        self.shared.poller.end();
+        self.shared.active_workers.wake_standby();
         if let Some(timer) = self.timer.take() {
             let _ = timer.join();
         }

@@ -8,35 +8,35 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
-use super::{Floor, Handed, Held};
-use crate::conn::Desk;
-use crate::conn::vigil::Vigil;
+use super::{AdmittedConnection, ReadyConnection, Shared};
+use crate::cache::watcher::Ticket;
+use crate::conn::WorkerContext;
+use crate::conn::spin::SpinWait;
 use crate::conn::wait::{Next, Wake};
-use crate::resource::watch::Asked;
 use crate::sys::scheduling;
 
 /// How long a worker with nothing else to do waits in a connection's own read.
-pub(super) const PATIENCE: Duration = Duration::from_millis(5);
+pub(super) const BLOCKING_READ: Duration = Duration::from_millis(5);
 
 /// How long a worker may run while somebody else waits for its processor. Short, so that it is soon its
 /// turn again, too: in the usual 3 ms, hundreds of others' requests are answered.
 const SLICE: Duration = Duration::from_micros(100);
 
 /// Connections taken from the channel before the readiness set is looked at again.
-const HANDED_AT_ONCE: usize = 32;
+const QUEUED_AT_ONCE: usize = 32;
 
 /// Turns in a row for a client whose next request is there each time its turn ends.
 const TURNS_AT_ONCE: u32 = 2;
 
 /// One worker, at the front or standing by.
 struct Worker {
-    floor: Arc<Floor>,
+    shared: Arc<Shared>,
     /// Taken from the readiness set, and not yet served.
-    batch: RefCell<VecDeque<Handed>>,
+    batch: RefCell<VecDeque<ReadyConnection>>,
     /// Its post is free for somebody else until the end of the turn.
-    aside: Cell<bool>,
+    is_blocking: Cell<bool>,
     /// The last connection served was a new one: there may be more where it came from.
-    at_door: Cell<bool>,
+    expects_new: Cell<bool>,
     /// The configuration by which it serves, as the floor counts them.
     generation: Cell<u64>,
     /// Its number among the workers.
@@ -44,155 +44,156 @@ struct Worker {
 }
 
 /// Serves until the server ends.
-pub fn run(floor: &Arc<Floor>, number: usize) {
+pub fn run(shared: &Arc<Shared>, number: usize) {
     scheduling::ask_for_slice(SLICE);
     let worker = Rc::new(Worker {
-        floor: Arc::clone(floor),
+        shared: Arc::clone(shared),
         batch: RefCell::default(),
-        aside: Cell::new(false),
-        at_door: Cell::new(false),
-        generation: Cell::new(floor.config_generation.newest()),
+        is_blocking: Cell::new(false),
+        expects_new: Cell::new(false),
+        generation: Cell::new(shared.config_generation.newest()),
         number,
     });
     let slow = Rc::clone(&worker);
-    let mut desk = Desk::new(floor.site(), PATIENCE, Rc::new(move || slow.step_aside()));
-    floor.reserve.come_forward(&floor.ended, &mut || worker.keep_up(&mut desk));
-    let mut vigil = Vigil::default();
-    while !floor.ended.load(Relaxed) {
-        worker.round(&mut desk, &mut vigil);
-        floor.heartbeat.fetch_add(1, Relaxed);
+    let mut context =
+        WorkerContext::new(shared.site(), BLOCKING_READ, Rc::new(move || slow.block_in_place()));
+    shared.active_workers.acquire(&shared.ended, &mut || worker.reload_config(&mut context));
+    let mut spin = SpinWait::default();
+    while !shared.ended.load(Relaxed) {
+        worker.round(&mut context, &mut spin);
+        shared.heartbeat.fetch_add(1, Relaxed);
     }
     // The next worker should see it too.
-    floor.lot.ring();
+    shared.poller.notify();
 }
 
 impl Worker {
     /// Serves what was handed over, then what the readiness set has.
-    fn round(&self, desk: &mut Desk, vigil: &mut Vigil) {
-        let floor = &*self.floor;
-        let waiting = floor.handed.len();
-        for count in 0..HANDED_AT_ONCE {
+    fn round(&self, context: &mut WorkerContext, spin: &mut SpinWait) {
+        let shared = &*self.shared;
+        let waiting = shared.ready.len();
+        for count in 0..QUEUED_AT_ONCE {
             // What is handed over meanwhile comes behind what is ready in the set.
-            if count >= waiting && !self.at_door.get() {
+            if count >= waiting && !self.expects_new.get() {
                 break;
             }
-            let Some(handed) = self.next_handed() else { break };
-            self.serve(desk, handed);
-            self.come_back(desk);
+            let Some(ready) = self.next_ready() else { break };
+            self.serve(context, ready);
+            self.resume(context);
         }
-        let is_handed = || !floor.handed.is_empty();
-        let may_wait = !is_handed() && !self.at_door.get();
-        floor.lot.wait(may_wait.then_some(vigil), &is_handed, &mut self.batch.borrow_mut());
-        while let Some(handed) = { self.batch.borrow_mut().pop_front() } {
-            self.serve(desk, handed);
-            self.come_back(desk);
+        let has_ready = || !shared.ready.is_empty();
+        let may_wait = !has_ready() && !self.expects_new.get();
+        shared.poller.wait(may_wait.then_some(spin), &has_ready, &mut self.batch.borrow_mut());
+        while let Some(ready) = { self.batch.borrow_mut().pop_front() } {
+            self.serve(context, ready);
+            self.resume(context);
         }
     }
 
     /// What was put into the channel or, behind a new connection, what waits at the door.
-    fn next_handed(&self) -> Option<Handed> {
-        let floor = &*self.floor;
-        if let Ok(handed) = floor.handed.try_recv() {
-            if !floor.handed.is_empty() {
-                floor.lot.ring_if_idle();
+    fn next_ready(&self) -> Option<ReadyConnection> {
+        let shared = &*self.shared;
+        if let Ok(ready) = shared.ready.try_recv() {
+            if !shared.ready.is_empty() {
+                shared.poller.notify_if_idle();
             }
-            self.at_door.set(handed.held.connection.is_new());
-            return Some(handed);
+            self.expects_new.set(ready.admitted.connection.is_new());
+            return Some(ready);
         }
-        let helped = if self.at_door.get() { floor.door.help(floor) } else { None };
-        self.at_door.set(helped.is_some());
-        helped.map(|held| Handed { held, why: Wake::Ready, seen: None })
+        let helped = if self.expects_new.get() { shared.listeners.try_accept(shared) } else { None };
+        self.expects_new.set(helped.is_some());
+        helped.map(|admitted| ReadyConnection { admitted, wake: Wake::Ready, ticket: None })
     }
 
     /// Gives up the post, and what is waiting behind this turn, before something slow.
-    fn step_aside(&self) {
-        if self.aside.get() {
+    fn block_in_place(&self) {
+        if self.is_blocking.get() {
             return;
         }
-        for handed in self.batch.borrow_mut().drain(..) {
-            self.floor.hand_on(handed);
+        for ready in self.batch.borrow_mut().drain(..) {
+            self.shared.requeue(ready);
         }
         // Somebody at the front has nothing to do: nobody need come forward.
-        if self.floor.lot.idle() == 0 {
-            self.aside.set(true);
-            self.floor.reserve.step_aside();
+        if self.shared.poller.idle() == 0 {
+            self.is_blocking.set(true);
+            self.shared.active_workers.release();
         }
     }
 
     /// Ends having stepped aside, once there is a post. Until then it helps with what the front cannot
     /// take at once: that is cheaper than to sleep and be woken for the next turn of this kind.
-    fn come_back(&self, desk: &mut Desk) {
-        let floor = &*self.floor;
-        if !self.aside.get() {
+    fn resume(&self, context: &mut WorkerContext) {
+        let shared = &*self.shared;
+        if !self.is_blocking.get() {
             return;
         }
-        for _ in 0..HANDED_AT_ONCE {
-            if !floor.reserve.is_overrun(floor.handed.len()) {
+        for _ in 0..QUEUED_AT_ONCE {
+            if !shared.active_workers.is_overloaded(shared.ready.len()) {
                 break;
             }
-            let Some(handed) = self.next_handed() else { break };
-            self.serve(desk, handed);
+            let Some(ready) = self.next_ready() else { break };
+            self.serve(context, ready);
         }
-        floor.reserve.come_forward(&floor.ended, &mut || self.keep_up(desk));
-        self.aside.set(false);
+        shared.active_workers.acquire(&shared.ended, &mut || self.reload_config(context));
+        self.is_blocking.set(false);
     }
 
     /// Takes over a new configuration, if there is one.
-    fn keep_up(&self, desk: &mut Desk) {
-        self.take_over(self.floor.config_generation.newest(), desk);
+    fn reload_config(&self, context: &mut WorkerContext) {
+        self.take_over(self.shared.config_generation.newest(), context);
     }
 
-    fn take_over(&self, newest: u64, desk: &mut Desk) {
+    fn take_over(&self, newest: u64, context: &mut WorkerContext) {
         if self.generation.replace(newest) != newest {
-            desk.refit(self.floor.site());
+            context.reconfigure(self.shared.site());
         }
     }
 
-    fn serve(&self, desk: &mut Desk, handed: Handed) {
-        desk.inquiry.expire_as_of(handed.seen.unwrap_or_else(Asked::so_far));
-        self.give_turns(desk, handed.held, handed.why);
-        self.floor.config_generation.end_turn(self.number, self.generation.get());
+    fn serve(&self, context: &mut WorkerContext, ready: ReadyConnection) {
+        context.freshness.expire_as_of(ready.ticket.unwrap_or_else(Ticket::latest));
+        self.run_turns(context, ready.admitted, ready.wake);
+        self.shared.config_generation.end_turn(self.number, self.generation.get());
     }
 
     /// Gives one connection its turns until it is somebody else's or gone.
-    fn give_turns(&self, desk: &mut Desk, mut held: Box<Held>, mut wake: Wake) {
-        let floor = &*self.floor;
+    fn run_turns(&self, context: &mut WorkerContext, mut admitted: Box<AdmittedConnection>, mut wake: Wake) {
+        let shared = &*self.shared;
         let mut turns = 0;
         loop {
             turns += 1;
             // However long we waited for this connection, it is served as things are now.
-            self.take_over(floor.config_generation.begin_turn(self.number), desk);
-            desk.draining = floor.draining.load(Relaxed);
-            if floor.cutting.load(Relaxed) {
-                wake = Wake::Cut;
+            self.take_over(shared.config_generation.begin_turn(self.number), context);
+            context.stopping = shared.stopping.load(Relaxed);
+            if shared.aborting.load(Relaxed) {
+                wake = Wake::Abort;
             }
             // A panic costs the connection it happened in, and no other: it is dropped on the way out.
             let turn = catch_unwind(AssertUnwindSafe(|| {
-                let next = held.connection.turn(wake, desk);
-                (held, next)
+                let next = admitted.connection.turn(wake, context);
+                (admitted, next)
             }));
             let Ok((back, next)) = turn else {
                 crate::log::error!("a request made a worker panic; its connection is closed");
-                desk.refit(floor.site());
+                context.reconfigure(shared.site());
                 return;
             };
-            held = back;
+            admitted = back;
             let wait = match next {
                 Next::Close => return,
-                Next::Yield => return floor.hand(held, Wake::Ready),
-                Next::Idle(_) if self.has_time() => {
-                    floor.lot.unwatch(&mut held);
-                    wake = Wake::Patient;
+                Next::Yield => return shared.enqueue(admitted, Wake::Ready),
+                Next::Idle(_) if self.is_idle() => {
+                    shared.poller.unwatch(&mut admitted);
+                    wake = Wake::SpinRead;
                     continue;
                 }
                 Next::Idle(wait) | Next::Park(wait) => wait,
             };
-            match floor.lot.park(held, wait) {
-                None => return self.look_again(desk),
-                Some((back, why)) if turns >= TURNS_AT_ONCE => return floor.hand(back, why),
+            match shared.poller.park(admitted, wait) {
+                None => return self.recheck_shutdown(context),
+                Some((back, wake)) if turns >= TURNS_AT_ONCE => return shared.enqueue(back, wake),
                 Some((back, why)) => {
-                    desk.inquiry.expire();
-                    (held, wake) = (back, why);
+                    context.freshness.expire();
+                    (admitted, wake) = (back, why);
                 }
             }
         }
@@ -200,19 +201,19 @@ impl Worker {
 
     /// A drain, or a cut after it, that began while this connection was being served has not found it
     /// in the lot. (Nothing that was told of a cut is parked again.)
-    fn look_again(&self, desk: &Desk) {
-        let floor = &*self.floor;
-        if floor.cutting.load(Relaxed) || floor.draining.load(Relaxed) && !desk.draining {
-            floor.empty_lot();
+    fn recheck_shutdown(&self, context: &WorkerContext) {
+        let shared = &*self.shared;
+        if shared.aborting.load(Relaxed) || shared.stopping.load(Relaxed) && !context.stopping {
+            shared.wake_all_waiting();
         }
     }
 
     /// Is there so little to do that a worker may wait for one connection alone?
-    fn has_time(&self) -> bool {
-        let floor = &*self.floor;
-        floor.gate.open() <= 2
-            && floor.lot.idle() > 0
-            && floor.handed.is_empty()
+    fn is_idle(&self) -> bool {
+        let shared = &*self.shared;
+        shared.limiter.open() <= 2
+            && shared.poller.idle() > 0
+            && shared.ready.is_empty()
             && self.batch.borrow().is_empty()
     }
 }

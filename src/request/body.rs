@@ -22,14 +22,14 @@ const TRAILER_BYTES: u32 = 16 * 1024;
 /// Reads one request's content, piece by piece.
 #[derive(Debug)]
 pub struct BodyReader {
-    state: State,
+    state: BodyState,
     /// Bytes of chunk extensions, then of trailers, seen so far.
     overhead: u32,
 }
 
 /// What the next byte is part of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum State {
+enum BodyState {
     /// Content of known length: this much is left, never zero.
     Length(u64),
     /// A chunk's size: its value and number of digits so far.
@@ -64,9 +64,9 @@ impl BodyReader {
     /// A reader for content framed as `length` says.
     pub fn new(length: BodyLength) -> BodyReader {
         let state = match length {
-            BodyLength::None | BodyLength::Length(0) => State::Done,
-            BodyLength::Length(n) => State::Length(n),
-            BodyLength::Chunked => State::Size(0, 0),
+            BodyLength::None | BodyLength::Length(0) => BodyState::Done,
+            BodyLength::Length(n) => BodyState::Length(n),
+            BodyLength::Chunked => BodyState::Size(0, 0),
         };
         BodyReader { state, overhead: 0 }
     }
@@ -84,9 +84,9 @@ impl BodyReader {
         sink: &mut dyn FnMut(&[u8]) -> Result<(), Rejection>,
     ) -> Result<(usize, bool), Rejection> {
         let mut at = 0;
-        while at < input.len() && self.state != State::Done {
+        while at < input.len() && self.state != BodyState::Done {
             match self.state {
-                State::Length(left) | State::Data(left) => {
+                BodyState::Length(left) | BodyState::Data(left) => {
                     let arrived = input.len() - at;
                     let n = usize::try_from(left).map_or(arrived, |left| left.min(arrived));
                     sink(&input[at..at + n])?;
@@ -99,54 +99,54 @@ impl BodyReader {
                 }
             }
         }
-        Ok((at, self.state == State::Done))
+        Ok((at, self.state == BodyState::Done))
     }
 
     /// Bytes of content still to come, where the framing tells: none while chunks may follow.
     pub fn remaining_hint(&self) -> Option<u64> {
         match self.state {
-            State::Length(left) => Some(left),
-            State::Done => Some(0),
+            BodyState::Length(left) => Some(left),
+            BodyState::Done => Some(0),
             _ => None,
         }
     }
 
     /// The state after one byte of framing.
-    fn framing(&mut self, byte: u8) -> Result<State, Rejection> {
+    fn framing(&mut self, byte: u8) -> Result<BodyState, Rejection> {
         match self.state {
-            State::Size(value, digits) => size(value, digits, byte),
-            State::Blank(value) => match byte {
-                b' ' | b'\t' => self.spend(EXTENSION_BYTES, State::Blank(value)),
-                b';' => self.spend(EXTENSION_BYTES, State::Extension(value)),
+            BodyState::Size(value, digits) => size(value, digits, byte),
+            BodyState::Blank(value) => match byte {
+                b' ' | b'\t' => self.spend(EXTENSION_BYTES, BodyState::Blank(value)),
+                b';' => self.spend(EXTENSION_BYTES, BodyState::Extension(value)),
                 _ => Err(malformed()),
             },
-            State::Extension(value) => match byte {
-                b'\r' => Ok(State::SizeEnd(value)),
-                _ if is_text(byte) => self.spend(EXTENSION_BYTES, State::Extension(value)),
+            BodyState::Extension(value) => match byte {
+                b'\r' => Ok(BodyState::SizeEnd(value)),
+                _ if is_text(byte) => self.spend(EXTENSION_BYTES, BodyState::Extension(value)),
                 _ => Err(malformed()),
             },
-            State::SizeEnd(0) => {
+            BodyState::SizeEnd(0) => {
                 self.overhead = 0;
-                expect(byte, b'\n', State::TrailerStart)
+                expect(byte, b'\n', BodyState::TrailerStart)
             }
-            State::SizeEnd(value) => expect(byte, b'\n', State::Data(value)),
-            State::DataCr => expect(byte, b'\r', State::DataLf),
-            State::DataLf => expect(byte, b'\n', State::Size(0, 0)),
-            State::TrailerStart if byte == b'\r' => Ok(State::LastLf),
-            State::TrailerStart | State::TrailerName if is_token_byte(byte) => {
-                self.spend(TRAILER_BYTES, State::TrailerName)
+            BodyState::SizeEnd(value) => expect(byte, b'\n', BodyState::Data(value)),
+            BodyState::DataCr => expect(byte, b'\r', BodyState::DataLf),
+            BodyState::DataLf => expect(byte, b'\n', BodyState::Size(0, 0)),
+            BodyState::TrailerStart if byte == b'\r' => Ok(BodyState::LastLf),
+            BodyState::TrailerStart | BodyState::TrailerName if is_token_byte(byte) => {
+                self.spend(TRAILER_BYTES, BodyState::TrailerName)
             }
-            State::TrailerName if byte == b':' => self.spend(TRAILER_BYTES, State::TrailerValue),
-            State::TrailerValue if byte == b'\r' => Ok(State::TrailerEnd),
-            State::TrailerValue if is_text(byte) => self.spend(TRAILER_BYTES, State::TrailerValue),
-            State::TrailerEnd => expect(byte, b'\n', State::TrailerStart),
-            State::LastLf => expect(byte, b'\n', State::Done),
+            BodyState::TrailerName if byte == b':' => self.spend(TRAILER_BYTES, BodyState::TrailerValue),
+            BodyState::TrailerValue if byte == b'\r' => Ok(BodyState::TrailerEnd),
+            BodyState::TrailerValue if is_text(byte) => self.spend(TRAILER_BYTES, BodyState::TrailerValue),
+            BodyState::TrailerEnd => expect(byte, b'\n', BodyState::TrailerStart),
+            BodyState::LastLf => expect(byte, b'\n', BodyState::Done),
             _ => Err(malformed()),
         }
     }
 
     /// Counts one byte that is thrown away; too many are an attack.
-    fn spend(&mut self, limit: u32, next: State) -> Result<State, Rejection> {
+    fn spend(&mut self, limit: u32, next: BodyState) -> Result<BodyState, Rejection> {
         self.overhead += 1;
         if self.overhead > limit {
             return Err(Rejection::malformed(
@@ -157,27 +157,29 @@ impl BodyReader {
     }
 }
 
-impl State {
+impl BodyState {
     /// The state after `n` bytes of content; `n` is no more than what was left.
-    fn less(self, n: u64) -> State {
+    fn less(self, n: u64) -> BodyState {
         match self {
-            State::Length(left) if left > n => State::Length(left - n),
-            State::Length(_) => State::Done,
-            State::Data(left) if left > n => State::Data(left - n),
-            State::Data(_) => State::DataCr,
+            BodyState::Length(left) if left > n => BodyState::Length(left - n),
+            BodyState::Length(_) => BodyState::Done,
+            BodyState::Data(left) if left > n => BodyState::Data(left - n),
+            BodyState::Data(_) => BodyState::DataCr,
             other => other,
         }
     }
 }
 
 /// The state after one byte of a chunk's size: at least one digit, nothing before it.
-fn size(value: u64, digits: u8, byte: u8) -> Result<State, Rejection> {
+fn size(value: u64, digits: u8, byte: u8) -> Result<BodyState, Rejection> {
     match (byte as char).to_digit(16) {
-        Some(digit) if digits < SIZE_DIGITS => Ok(State::Size((value << 4) | u64::from(digit), digits + 1)),
+        Some(digit) if digits < SIZE_DIGITS => {
+            Ok(BodyState::Size((value << 4) | u64::from(digit), digits + 1))
+        }
         None if digits > 0 => match byte {
-            b'\r' => Ok(State::SizeEnd(value)),
-            b';' => Ok(State::Extension(value)),
-            b' ' | b'\t' => Ok(State::Blank(value)),
+            b'\r' => Ok(BodyState::SizeEnd(value)),
+            b';' => Ok(BodyState::Extension(value)),
+            b' ' | b'\t' => Ok(BodyState::Blank(value)),
             _ => Err(malformed()),
         },
         _ => Err(malformed()),
@@ -185,7 +187,7 @@ fn size(value: u64, digits: u8, byte: u8) -> Result<State, Rejection> {
 }
 
 /// `next` if `byte` is the one byte that may stand here.
-fn expect(byte: u8, wanted: u8, next: State) -> Result<State, Rejection> {
+fn expect(byte: u8, wanted: u8, next: BodyState) -> Result<BodyState, Rejection> {
     if byte == wanted { Ok(next) } else { Err(malformed()) }
 }
 
@@ -313,7 +315,7 @@ mod tests {
     fn the_largest_size_is_read_without_overflow() {
         let mut reader = BodyReader::new(BodyLength::Chunked);
         reader.read(b"ffffffffffffffff\r\n", &mut |_| Ok(())).unwrap();
-        assert_eq!(reader.state, State::Data(u64::MAX));
+        assert_eq!(reader.state, BodyState::Data(u64::MAX));
     }
 
     #[test]

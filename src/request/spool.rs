@@ -16,7 +16,7 @@ use nix::sys::stat::Mode;
 
 use super::{BodyLength, Rejection};
 use crate::sys::fd::OpenFile;
-use crate::sys::memory::{Held, REQUEST_MEMORY, SPOOL_MEMORY, SPOOL_SPACE};
+use crate::sys::memory::{MemoryReservation, REQUEST_MEMORY, SPOOL_MEMORY, SPOOL_SPACE};
 
 /// Content up to this size stays in memory, while there is enough; most forms are smaller than this.
 const IN_MEMORY: usize = 64 * 1024;
@@ -37,10 +37,10 @@ pub struct Spool {
 /// What the content takes of the budgets for all requests.
 #[derive(Debug, Default)]
 pub struct Space {
-    memory: Option<Held>,
-    disk: Option<Held>,
+    memory: Option<MemoryReservation>,
+    disk: Option<MemoryReservation>,
     /// A file in memory takes both.
-    memory_file: Option<Held>,
+    memory_file: Option<MemoryReservation>,
 }
 
 #[derive(Debug)]
@@ -151,7 +151,7 @@ impl Space {
         let is_held = match &mut self.memory {
             Some(held) => held.resize(capacity),
             none => {
-                *none = REQUEST_MEMORY.hold(capacity);
+                *none = REQUEST_MEMORY.reserve(capacity);
                 none.is_some()
             }
         };
@@ -163,9 +163,9 @@ impl Space {
 
     /// Takes room for a file of `len` bytes.
     fn move_to_file(&mut self, len: usize, is_memory: bool) -> io::Result<()> {
-        self.disk = Some(SPOOL_SPACE.hold(len).ok_or(Errno::ENOSPC)?);
+        self.disk = Some(SPOOL_SPACE.reserve(len).ok_or(Errno::ENOSPC)?);
         if is_memory {
-            self.memory_file = Some(SPOOL_MEMORY.hold(len).ok_or(Errno::ENOSPC)?);
+            self.memory_file = Some(SPOOL_MEMORY.reserve(len).ok_or(Errno::ENOSPC)?);
         }
         Ok(())
     }

@@ -16,16 +16,14 @@ use std::time::SystemTime;
 use nix::errno::Errno;
 use nix::sys::stat::{FileStat, Mode, SFlag, fstat};
 
-use super::beneath::Links;
-use super::cache::Entry;
-use super::path::{Expanded, Unexpandable, expand, split};
-use super::place::{Footing, Snapshot};
-use super::watch::Inquiry;
-use super::{
-    Content, Denied, Directory, Explain, FileFacts, Found, Representation, Resolver, Resource, Script,
-    Severity,
-};
-use super::{Question, index};
+use super::{AccessDenied, Directory, Explain, Resolved, Resolver, Resource, Script, Severity};
+use super::{ResolveRequest, index};
+use crate::cache::CacheEntry;
+use crate::cache::directories::{DirectoryCheck, Snapshot};
+use crate::cache::watcher::Freshness;
+use crate::docroot::Links;
+use crate::docroot::path::{Expanded, Unexpandable, expand, join, split};
+use crate::representation::{Content, FileFacts, Representation};
 use crate::request::{Rejection, Request};
 
 /// Files up to this size are read whole and sent with their head in one call.
@@ -36,9 +34,9 @@ impl Resolver {
     ///
     /// # Errors
     /// As [`Resolver::resolve`].
-    pub fn look_up(&self, question: &Question<'_>, say: Explain<'_>) -> Result<Found, Denied> {
-        let name = question.name();
-        let (expanded, meta) = match self.plain(&name, question.inquiry) {
+    pub fn look_up(&self, query: &ResolveRequest<'_>, say: Explain<'_>) -> Result<Resolved, AccessDenied> {
+        let name = query.name();
+        let (expanded, meta) = match self.plain(&name, query.freshness) {
             Some(plain) => plain,
             None => {
                 let expanded = self.expanded(&name)?;
@@ -57,17 +55,17 @@ impl Resolver {
         let throttle_name: Arc<[u8]> =
             if expanded.name.is_empty() { Arc::from(&b"."[..]) } else { Arc::from(&expanded.name[..]) };
         let is_dir = kind(&meta) == SFlag::S_IFDIR;
-        if !is_dir && question.vhost.is_some() && is_beyond(question.request, &expanded) {
+        if !is_dir && query.vhost.is_some() && is_beyond(query.request, &expanded) {
             say(format_args!("the host's name is that of a file, not of its directory"));
             return Err(not_found());
         }
         // Looked at before anything in it: what changes from here on makes the outcome not be kept.
         let dir = if is_dir { &expanded.name } else { split(&expanded.name).0 };
-        let footing = self.cache.footing(&self.root, dir, question.inquiry);
-        let asked = Asked { question, name: &name, throttle_name, footing };
+        let directory_check = self.cache.check_directory(&self.root, dir, query.freshness);
+        let lookup = LookupContext { query, name: &name, throttle_name, directory_check };
         if !is_dir {
-            let chosen = Chosen { expanded: &expanded, seen: &meta, is_index: false, protected: false };
-            return self.file(&asked, chosen, say);
+            let candidate = Candidate { expanded: &expanded, seen: &meta, is_index: false, protected: false };
+            return self.file(&lookup, candidate, say);
         }
         if !expanded.path_info.is_empty() {
             say(format_args!("a directory, and no such name in it"));
@@ -75,19 +73,19 @@ impl Resolver {
         }
         if !(name.is_empty() || name.ends_with(b"/")) {
             say(format_args!("a directory named without its slash: redirect"));
-            let resource = Resource::Moved(with_slash(question.request));
-            return Ok(Found { resource, user: None, name: asked.throttle_name });
+            let resource = Resource::Moved(with_slash(query.request));
+            return Ok(Resolved { resource, user: None, name: lookup.throttle_name });
         }
-        self.directory(&asked, &expanded.name, &meta, say)
+        self.directory(&lookup, &expanded.name, &meta, say)
     }
 
     fn directory(
         &self,
-        asked: &Asked<'_>,
+        lookup: &LookupContext<'_>,
         dir: &[u8],
         meta: &FileStat,
         say: Explain<'_>,
-    ) -> Result<Found, Denied> {
+    ) -> Result<Resolved, AccessDenied> {
         if let Some(index) = index::find(&self.root, dir, &self.config.index) {
             let expanded = self.expanded(&index)?;
             say(format_args!("index file {} is {}", shown(&index), shown(&expanded.name)));
@@ -99,46 +97,59 @@ impl Resolver {
             if !world(&meta, Mode::S_IROTH | Mode::S_IXOTH) {
                 return Err(not_readable("resolves to a non-world-readable index file"));
             }
-            let chosen = Chosen { expanded: &expanded, seen: &meta, is_index: true, protected: false };
-            return self.file(asked, chosen, say);
+            let candidate = Candidate { expanded: &expanded, seen: &meta, is_index: true, protected: false };
+            return self.file(lookup, candidate, say);
         }
         say(format_args!("no index file"));
         if !world(meta, Mode::S_IROTH) || !self.config.listing {
-            return Err(Denied::noted(
+            return Err(AccessDenied::noted(
                 Rejection::new(403, "{url} is a directory whose contents are not listed."),
                 Severity::Info,
                 "tried to index a directory with indexing disabled",
             ));
         }
-        let user = self.authorize(asked.question, dir)?;
-        self.check_referrer(asked.question, asked.name)?;
+        let user = self.authorize(lookup.query, dir)?;
+        self.check_referrer(lookup.query, lookup.name)?;
         let dir = self.root.open_read(dir, self.links()).map_err(io_denied)?;
-        let directory = Directory { dir, url_path: asked.question.request.path.to_vec() };
-        Ok(Found { resource: Resource::Directory(directory), user, name: Arc::clone(&asked.throttle_name) })
+        let directory = Directory { dir, url_path: lookup.query.request.path.to_vec() };
+        Ok(Resolved {
+            resource: Resource::Directory(directory),
+            user,
+            name: Arc::clone(&lookup.throttle_name),
+        })
     }
 
-    fn file(&self, asked: &Asked<'_>, chosen: Chosen<'_>, say: Explain<'_>) -> Result<Found, Denied> {
-        let (dir, _) = split(&chosen.expanded.name);
-        let user = self.authorize_in(asked, dir)?;
+    fn file(
+        &self,
+        lookup: &LookupContext<'_>,
+        candidate: Candidate<'_>,
+        say: Explain<'_>,
+    ) -> Result<Resolved, AccessDenied> {
+        let (dir, _) = split(&candidate.expanded.name);
+        let user = self.authorize_in(lookup, dir)?;
         if let Some(user) = &user {
             say(format_args!("password file in {}: user {}", shown(dir), shown(user)));
         }
-        let chosen = Chosen { protected: user.is_some(), ..chosen };
-        match self.file_for_user(asked, &chosen, say) {
-            Ok(resource) => Ok(Found { resource, user, name: Arc::clone(&asked.throttle_name) }),
-            Err(denied) => Err(Denied { user, ..denied }),
+        let candidate = Candidate { protected: user.is_some(), ..candidate };
+        match self.file_for_user(lookup, &candidate, say) {
+            Ok(resource) => Ok(Resolved { resource, user, name: Arc::clone(&lookup.throttle_name) }),
+            Err(denied) => Err(AccessDenied { user, ..denied }),
         }
     }
 
     /// Credentials for a file in `dir`; nothing is opened where that is known to hold no password file.
-    fn authorize_in(&self, asked: &Asked<'_>, dir: &[u8]) -> Result<Option<Box<[u8]>>, Denied> {
-        let footing = asked.footing.as_ref().filter(|_| !self.config.global_passwd);
-        if footing.is_some_and(|footing| footing.shows_unprotected(dir)) {
+    fn authorize_in(
+        &self,
+        lookup: &LookupContext<'_>,
+        dir: &[u8],
+    ) -> Result<Option<Box<[u8]>>, AccessDenied> {
+        let directory_check = lookup.directory_check.as_ref().filter(|_| !self.config.global_passwd);
+        if directory_check.is_some_and(|directory_check| directory_check.shows_unprotected(dir)) {
             return Ok(None);
         }
-        let user = self.authorize(asked.question, dir)?;
-        if let (Some(footing), None) = (footing, &user) {
-            footing.note_unprotected(&self.root, dir);
+        let user = self.authorize(lookup.query, dir)?;
+        if let (Some(directory_check), None) = (directory_check, &user) {
+            directory_check.note_unprotected(&self.root, dir);
         }
         Ok(user)
     }
@@ -146,27 +157,27 @@ impl Resolver {
     /// What is behind the credentials of a file.
     fn file_for_user(
         &self,
-        asked: &Asked<'_>,
-        file: &Chosen<'_>,
+        lookup: &LookupContext<'_>,
+        file: &Candidate<'_>,
         say: Explain<'_>,
-    ) -> Result<Resource, Denied> {
+    ) -> Result<Resource, AccessDenied> {
         let name = &file.expanded.name;
         let (dir, base) = split(name);
         if base.get(..3).is_some_and(|start| start.eq_ignore_ascii_case(b".ht")) {
-            return Err(Denied::noted(
+            return Err(AccessDenied::noted(
                 Rejection::new(403, "{url} is a password file; such files are not served."),
                 Severity::Notice,
                 "tried to retrieve an auth file",
             ));
         }
         // `/a.txt/` is `/a.txt` (thttpd), to the referrer filter too.
-        let bare = asked.name.strip_suffix(b"/").filter(|_| !file.is_index);
-        self.check_referrer(asked.question, bare.unwrap_or(asked.name))?;
+        let bare = lookup.name.strip_suffix(b"/").filter(|_| !file.is_index);
+        self.check_referrer(lookup.query, bare.unwrap_or(lookup.name))?;
         let (opened, meta) = self.open_regular(name, file.seen)?;
         let executable = world(&meta, Mode::S_IXOTH);
         if executable && self.config.cgi_pattern.as_ref().is_some_and(|p| p.matches(name)) {
             say(format_args!("matches the CGI pattern and is executable: a script"));
-            return Ok(Resource::Script(script(asked.question.request, file.expanded, file.is_index)));
+            return Ok(Resource::Script(script(lookup.query.request, file.expanded, file.is_index)));
         }
         refuse_misplaced(executable, &file.expanded.path_info)?;
         let facts = FileFacts::from(&meta);
@@ -174,15 +185,15 @@ impl Resolver {
         say(format_args!("a file of {} bytes, {}", representation.len, representation.media_type));
         let content = content(opened, &representation)?;
         if bare.is_none()
-            && let Some(snapshot) = self.snapshot(asked, file, &meta)
+            && let Some(snapshot) = self.snapshot(lookup, file, &meta)
             && representation.is_settled()
         {
-            self.cache.remember(Entry {
-                key: asked.name.into(),
+            self.cache.remember(CacheEntry {
+                key: lookup.name.into(),
                 snapshot,
                 auth_dir: dir.into(),
                 protected: file.protected,
-                throttle_name: Arc::clone(&asked.throttle_name),
+                throttle_name: Arc::clone(&lookup.throttle_name),
                 representation: Arc::clone(&representation),
                 content: content.clone(),
             });
@@ -191,22 +202,26 @@ impl Resolver {
     }
 
     /// What must still hold for this outcome to be repeated; none when it cannot be told cheaply.
-    fn snapshot(&self, asked: &Asked<'_>, file: &Chosen<'_>, opened: &FileStat) -> Option<Snapshot> {
+    fn snapshot(
+        &self,
+        lookup: &LookupContext<'_>,
+        file: &Candidate<'_>,
+        opened: &FileStat,
+    ) -> Option<Snapshot> {
         let (dir, base) = split(&file.expanded.name);
-        let probe: Cow<'_, [u8]> =
-            if file.is_index { index::join(dir, base).into() } else { asked.name.into() };
-        let footing = asked.footing.as_ref()?;
+        let probe: Cow<'_, [u8]> = if file.is_index { join(dir, base).into() } else { lookup.name.into() };
+        let directory_check = lookup.directory_check.as_ref()?;
         // A link that may become a password file is no part of what a snapshot has.
-        let is_whole = file.protected || self.config.global_passwd || footing.shows_unprotected(dir);
+        let is_whole = file.protected || self.config.global_passwd || directory_check.shows_unprotected(dir);
         if !is_whole {
             return None;
         }
         // An index file that lives in another directory would need both watched.
-        footing.snapshot(&self.root, &file.expanded.name, &probe, opened)
+        directory_check.snapshot(&self.root, &file.expanded.name, &probe, opened)
     }
 
     /// Opens what was `seen` under this name.
-    fn open_regular(&self, name: &[u8], seen: &FileStat) -> Result<(File, FileStat), Denied> {
+    fn open_regular(&self, name: &[u8], seen: &FileStat) -> Result<(File, FileStat), AccessDenied> {
         // Looked at before it is opened: opening a device can have effects of its own.
         if kind(seen) != SFlag::S_IFREG {
             return Err(not_a_file());
@@ -223,9 +238,9 @@ impl Resolver {
     }
 
     /// A name that needs no expansion: its directory is known to be free of links, and it is none.
-    fn plain(&self, name: &[u8], inquiry: &Inquiry) -> Option<(Expanded, FileStat)> {
+    fn plain(&self, name: &[u8], freshness: &Freshness) -> Option<(Expanded, FileStat)> {
         let trimmed = name.strip_suffix(b"/").unwrap_or(name);
-        if !self.cache.knows(split(trimmed).0, inquiry) {
+        if !self.cache.knows(split(trimmed).0, freshness) {
             return None;
         }
         let meta = self.root.stat(trimmed, Links::Refuse).ok()?;
@@ -233,14 +248,14 @@ impl Resolver {
         is_plain.then(|| (Expanded { name: trimmed.to_vec(), path_info: Vec::new() }, meta))
     }
 
-    fn expanded(&self, name: &[u8]) -> Result<Expanded, Denied> {
+    fn expanded(&self, name: &[u8]) -> Result<Expanded, AccessDenied> {
         expand(&self.root, name, self.config.symlink_check).map_err(|why| match why {
-            Unexpandable::Outside => Denied::noted(
+            Unexpandable::Outside => AccessDenied::noted(
                 Rejection::new(403, "{url} leads outside the tree that this server serves."),
                 Severity::Notice,
                 "goes outside the web tree",
             ),
-            Unexpandable::TooManyLinks => Denied::noted(
+            Unexpandable::TooManyLinks => AccessDenied::noted(
                 Rejection::new(500, "{url} leads through too many symbolic links."),
                 Severity::Error,
                 "leads through too many symlinks",
@@ -249,7 +264,7 @@ impl Resolver {
         })
     }
 
-    fn stat(&self, name: &[u8]) -> Result<FileStat, Denied> {
+    fn stat(&self, name: &[u8]) -> Result<FileStat, AccessDenied> {
         self.root.stat(name, self.links()).map_err(io_denied)
     }
 
@@ -259,21 +274,21 @@ impl Resolver {
 }
 
 /// What a look-up carries from check to check.
-struct Asked<'r> {
-    question: &'r Question<'r>,
+struct LookupContext<'r> {
+    query: &'r ResolveRequest<'r>,
     /// The mapped name, links not yet expanded.
     name: &'r [u8],
     throttle_name: Arc<[u8]>,
     /// The directory that has a say, as it was before anything in it was looked at.
-    footing: Option<Footing>,
+    directory_check: Option<DirectoryCheck>,
 }
 
 /// The file that is to be served, if it may be.
-struct Chosen<'r> {
+struct Candidate<'r> {
     expanded: &'r Expanded,
     /// What `stat` said of it.
     seen: &'r FileStat,
-    /// Chosen for its directory.
+    /// Candidate for its directory.
     is_index: bool,
     /// Credentials were needed.
     protected: bool,
@@ -285,16 +300,16 @@ fn is_beyond(request: &Request<'_>, expanded: &Expanded) -> bool {
     path.strip_suffix(b"/").unwrap_or(path) == expanded.path_info
 }
 
-fn refuse_misplaced(executable: bool, path_info: &[u8]) -> Result<(), Denied> {
+fn refuse_misplaced(executable: bool, path_info: &[u8]) -> Result<(), AccessDenied> {
     if executable {
-        return Err(Denied::noted(
+        return Err(AccessDenied::noted(
             Rejection::new(403, "{url} is marked executable but is not a CGI script; it is not served."),
             Severity::Notice,
             "is executable but isn't CGI",
         ));
     }
     if !path_info.is_empty() {
-        return Err(Denied::noted(
+        return Err(AccessDenied::noted(
             Rejection::new(403, "{url} goes on beyond a plain file."),
             Severity::Info,
             "has pathinfo but isn't CGI",
@@ -320,7 +335,7 @@ fn script(request: &Request<'_>, expanded: &Expanded, is_index: bool) -> Script 
     Script { name: expanded.name.clone(), url_path, path_info }
 }
 
-fn content(file: File, representation: &Representation) -> Result<Content, Denied> {
+fn content(file: File, representation: &Representation) -> Result<Content, AccessDenied> {
     if representation.len > SMALL {
         return Ok(Content::File(Arc::new(file.into())));
     }
@@ -358,27 +373,27 @@ fn shown(name: &[u8]) -> String {
     if name.is_empty() { "(the top)".to_owned() } else { String::from_utf8_lossy(name).into_owned() }
 }
 
-fn not_found() -> Denied {
+fn not_found() -> AccessDenied {
     Rejection::new(404, "There is no {url} on this server.").into()
 }
 
-fn not_a_file() -> Denied {
-    Denied::noted(
+fn not_a_file() -> AccessDenied {
+    AccessDenied::noted(
         Rejection::new(403, "{url} is neither a file nor a directory."),
         Severity::Notice,
         "is neither a regular file nor a directory",
     )
 }
 
-fn not_readable(note: &'static str) -> Denied {
-    Denied::noted(
+fn not_readable(note: &'static str) -> AccessDenied {
+    AccessDenied::noted(
         Rejection::new(403, "{url} is not readable by everyone, so it is not served."),
         Severity::Info,
         note,
     )
 }
 
-pub(super) fn io_denied(errno: Errno) -> Denied {
+pub(super) fn io_denied(errno: Errno) -> AccessDenied {
     let (rejection, note) = match errno {
         Errno::ENOENT | Errno::ENOTDIR | Errno::ENAMETOOLONG => return not_found(),
         // A link that was not there a moment ago: someone is changing the tree under us.
@@ -389,12 +404,12 @@ pub(super) fn io_denied(errno: Errno) -> Denied {
         shortage if is_shortage(shortage) => {
             let page = "This server is out of descriptors just now; please try again.";
             let note = "could not be opened: out of descriptors or memory";
-            let denied = Denied::noted(Rejection::new(503, page), Severity::Error, note);
-            return Denied { later: true, ..denied };
+            let denied = AccessDenied::noted(Rejection::new(503, page), Severity::Error, note);
+            return AccessDenied { later: true, ..denied };
         }
         _ => (Rejection::new(500, "{url} could not be read."), "could not be read"),
     };
-    Denied::noted(rejection, Severity::Error, note)
+    AccessDenied::noted(rejection, Severity::Error, note)
 }
 
 /// The system has no more of something just now.

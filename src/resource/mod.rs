@@ -12,38 +12,18 @@ use std::sync::Arc;
 
 use crate::config::Config;
 use crate::request::{Rejection, Request};
-use crate::sys::fd::OpenFile;
 
-pub mod auth;
-pub mod beneath;
-pub mod cache;
 pub mod index;
-pub mod inline;
 pub mod lookup;
-pub mod mime;
-pub mod path;
-pub mod place;
 pub mod referrer;
-pub mod representation;
 pub mod vhost;
-pub mod watch;
 
-use auth::{Authenticator, Place, Verdict};
-use beneath::{Links, Root};
-use cache::Cache;
-use mime::Types;
-use watch::Inquiry;
-
-pub use representation::{FileFacts, Representation};
-
-/// Where a representation's bytes are.
-#[derive(Debug, Clone)]
-pub enum Content {
-    /// Small: read once, sent in the same call as the head.
-    Memory(Arc<[u8]>),
-    /// Large: sent from this descriptor. Read with offsets only; it is shared.
-    File(Arc<OpenFile>),
-}
+use crate::auth::{AuthOutcome, Authenticator, Realm};
+use crate::cache::Cache;
+use crate::cache::watcher::Freshness;
+use crate::docroot::{DocRoot, Links};
+use crate::representation::mime::Types;
+use crate::representation::{Content, Representation};
 
 /// A directory to list: open, permissions checked, no index file in it.
 #[derive(Debug)]
@@ -82,7 +62,7 @@ pub enum Resource {
 
 /// A resource that the request may have.
 #[derive(Debug)]
-pub struct Found {
+pub struct Resolved {
     /// What it is.
     pub resource: Resource,
     /// Who asked, when credentials were needed and right.
@@ -105,7 +85,7 @@ pub enum Severity {
 
 /// What the operator is told of a refusal, behind the client's address.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Note {
+pub enum DenialNote {
     /// Said as `URL "URL" <text>`.
     OfUrl(&'static str),
     /// Said as it stands.
@@ -114,11 +94,11 @@ pub enum Note {
 
 /// A request that may not have what it names.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Denied {
+pub struct AccessDenied {
     /// What to answer.
     pub rejection: Rejection,
     /// Message for the operator.
-    pub note: Option<(Severity, Note)>,
+    pub note: Option<(Severity, DenialNote)>,
     /// Value of WWW-Authenticate, on 401.
     pub challenge: Option<String>,
     /// Who asked, when credentials were right and it was refused all the same.
@@ -128,16 +108,16 @@ pub struct Denied {
     pub later: bool,
 }
 
-impl Denied {
+impl AccessDenied {
     /// A refusal that the operator is told of.
-    fn noted(rejection: Rejection, severity: Severity, note: &'static str) -> Denied {
-        Denied { note: Some((severity, Note::OfUrl(note))), ..Denied::from(rejection) }
+    fn noted(rejection: Rejection, severity: Severity, note: &'static str) -> AccessDenied {
+        AccessDenied { note: Some((severity, DenialNote::OfUrl(note))), ..AccessDenied::from(rejection) }
     }
 }
 
-impl From<Rejection> for Denied {
-    fn from(rejection: Rejection) -> Denied {
-        Denied { rejection, note: None, challenge: None, user: None, later: false }
+impl From<Rejection> for AccessDenied {
+    fn from(rejection: Rejection) -> AccessDenied {
+        AccessDenied { rejection, note: None, challenge: None, user: None, later: false }
     }
 }
 
@@ -146,18 +126,18 @@ pub type Explain<'e> = &'e mut dyn FnMut(std::fmt::Arguments<'_>);
 
 /// What is asked of a [`Resolver`].
 #[derive(Clone, Copy)]
-pub struct Question<'a> {
+pub struct ResolveRequest<'a> {
     /// The request.
     pub request: &'a Request<'a>,
     /// Directory of its virtual host, where there are virtual hosts.
     pub vhost: Option<&'a str>,
     /// Renewed for each batch of requests.
-    pub inquiry: &'a Inquiry,
+    pub freshness: &'a Freshness,
     /// Called before anything that may take long.
-    pub slow: &'a dyn Fn(),
+    pub block_in_place: &'a dyn Fn(),
 }
 
-impl<'a> Question<'a> {
+impl<'a> ResolveRequest<'a> {
     /// The name looked up: the request's path, below its virtual host's directory if there is one.
     fn name(&self) -> Cow<'a, [u8]> {
         let path = &self.request.path;
@@ -171,7 +151,7 @@ impl<'a> Question<'a> {
 /// Finds what requests name below one root, under one configuration.
 #[derive(Debug)]
 pub struct Resolver {
-    root: Arc<Root>,
+    root: Arc<DocRoot>,
     config: Arc<Config>,
     auth: Authenticator,
     cache: Cache,
@@ -182,7 +162,7 @@ pub struct Resolver {
 
 impl Resolver {
     /// A resolver with an empty cache; `types` are those of files.
-    pub fn new(root: Arc<Root>, config: Arc<Config>, types: Types) -> Resolver {
+    pub fn new(root: Arc<DocRoot>, config: Arc<Config>, types: Types) -> Resolver {
         let links = if config.symlink_check { Links::Refuse } else { Links::Follow };
         let cache = Cache::new(config.cache, links);
         let hashing_at_once = (processors() / 2).max(1);
@@ -191,7 +171,7 @@ impl Resolver {
     }
 
     /// The tree this resolver reads.
-    pub fn root(&self) -> &Root {
+    pub fn root(&self) -> &DocRoot {
         &self.root
     }
 
@@ -208,76 +188,75 @@ impl Resolver {
     /// What the request names, if it may have it.
     ///
     /// # Errors
-    /// [`Denied`]: the status to answer, and what to tell the operator.
-    pub fn resolve(&self, question: &Question<'_>) -> Result<Found, Denied> {
-        if question.request.asterisk {
-            return Ok(Found { resource: Resource::Server, user: None, name: Arc::from(&b"*"[..]) });
+    /// [`AccessDenied`]: the status to answer, and what to tell the operator.
+    pub fn resolve(&self, query: &ResolveRequest<'_>) -> Result<Resolved, AccessDenied> {
+        if query.request.asterisk {
+            return Ok(Resolved { resource: Resource::Server, user: None, name: Arc::from(&b"*"[..]) });
         }
-        let name = question.name();
-        let Some(entry) = self.cache.valid(&name, &self.root, question.inquiry) else {
-            (question.slow)();
-            return self.look_up(question, &mut |_| {});
+        let name = query.name();
+        let Some(entry) = self.cache.valid(&name, &self.root, query.freshness) else {
+            (query.block_in_place)();
+            return self.look_up(query, &mut |_| {});
         };
         let user = if entry.protected || self.config.global_passwd {
-            self.authorize(question, &entry.auth_dir)?
+            self.authorize(query, &entry.auth_dir)?
         } else {
             None
         };
-        self.check_referrer(question, &name)?;
+        self.check_referrer(query, &name)?;
         let resource = Resource::File(Arc::clone(&entry.representation), entry.content.clone());
-        Ok(Found { resource, user, name: Arc::clone(&entry.throttle_name) })
+        Ok(Resolved { resource, user, name: Arc::clone(&entry.throttle_name) })
     }
 
     /// Basic authentication by the `.htpasswd` of `dir`, or the global one (thttpd's `auth_check`).
-    fn authorize(&self, question: &Question<'_>, dir: &[u8]) -> Result<Option<Box<[u8]>>, Denied> {
-        let place = Place {
+    fn authorize(&self, query: &ResolveRequest<'_>, dir: &[u8]) -> Result<Option<Box<[u8]>>, AccessDenied> {
+        let place = Realm {
             root: &self.root,
             dir,
-            global: self.config.global_passwd.then(|| question.vhost.unwrap_or_default().as_bytes()),
+            global: self.config.global_passwd.then(|| query.vhost.unwrap_or_default().as_bytes()),
             links: if self.config.symlink_check { Links::Within } else { Links::Follow },
         };
-        match self.auth.check(&place, question.request.fields.last("Authorization"), question.slow) {
-            Verdict::Open => Ok(None),
-            Verdict::User(user) => Ok(Some(user)),
-            Verdict::Challenge(challenge) => {
+        match self.auth.check(&place, query.request.fields.last("Authorization"), query.block_in_place) {
+            AuthOutcome::Open => Ok(None),
+            AuthOutcome::User(user) => Ok(Some(user)),
+            AuthOutcome::Challenge(challenge) => {
                 let why = Rejection::new(401, "You need a user name and a password to see {url}.");
-                Err(Denied { challenge: Some(challenge), ..why.into() })
+                Err(AccessDenied { challenge: Some(challenge), ..why.into() })
             }
-            Verdict::Busy => Err(Denied {
+            AuthOutcome::Busy => Err(AccessDenied {
                 later: true,
                 ..Rejection::new(503, "This server is busy checking passwords; please try again.").into()
             }),
             // Where descriptors are short, every directory would seem to have a password file.
-            Verdict::Unreadable { reason, .. } if lookup::is_shortage(lookup::errno_of(&reason)) => {
+            AuthOutcome::Unreadable { reason, .. } if lookup::is_shortage(lookup::errno_of(&reason)) => {
                 Err(lookup::io_denied(lookup::errno_of(&reason)))
             }
-            Verdict::Unreadable { path, reason } => {
+            AuthOutcome::Unreadable { path, reason } => {
                 let why = crate::sys::reason(&reason);
                 let said = format!("auth file {} could not be opened - {why}", path.escape_ascii());
                 let page = "{url} is protected by a password file that cannot be read.";
-                let note = Some((Severity::Error, Note::Whole(said)));
-                Err(Denied { note, ..Rejection::new(403, page).into() })
+                let note = Some((Severity::Error, DenialNote::Whole(said)));
+                Err(AccessDenied { note, ..Rejection::new(403, page).into() })
             }
         }
     }
 
-    fn check_referrer(&self, question: &Question<'_>, name: &[u8]) -> Result<(), Denied> {
+    fn check_referrer(&self, query: &ResolveRequest<'_>, name: &[u8]) -> Result<(), AccessDenied> {
         if self.config.url_pattern.is_none() {
             return Ok(());
         }
-        let fields = &question.request.fields;
+        let fields = &query.request.fields;
         let field = fields.last("Referer").or_else(|| fields.last("Referrer"));
-        let own = if self.config.vhost { question.vhost } else { self.own_name() };
+        let own = if self.config.vhost { query.vhost } else { self.own_name() };
         let name = if name.is_empty() { b"." } else { name };
         if referrer::allows(&self.config, name, field, own) {
             return Ok(());
         }
-        let (url, referrer) =
-            (question.request.target.escape_ascii(), field.unwrap_or_default().escape_ascii());
+        let (url, referrer) = (query.request.target.escape_ascii(), field.unwrap_or_default().escape_ascii());
         let said = format!("non-local referrer \"{}{url}\" \"{referrer}\"", own.unwrap_or_default());
         let page = "{url} may only be reached from this site's own pages.";
-        let note = Some((Severity::Info, Note::Whole(said)));
-        Err(Denied { note, ..Rejection::new(403, page).into() })
+        let note = Some((Severity::Info, DenialNote::Whole(said)));
+        Err(AccessDenied { note, ..Rejection::new(403, page).into() })
     }
 }
 

@@ -5,12 +5,12 @@
 
 use std::time::SystemTime;
 
+use crate::representation::Representation;
 use crate::request::Fields;
-use crate::resource::Representation;
 
 /// What the preconditions of a request come to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Verdict {
+pub enum PreconditionResult {
     /// None stands in the way.
     Proceed,
     /// The client has it already: 304.
@@ -20,21 +20,21 @@ pub enum Verdict {
 }
 
 /// Weighs the preconditions in the order of RFC 9110 §13.2.2. A date that is none is ignored.
-pub fn evaluate(fields: &Fields<'_>, representation: &Representation) -> Verdict {
+pub fn evaluate(fields: &Fields<'_>, representation: &Representation) -> PreconditionResult {
     let unmet = match matches(fields, "If-Match", representation, Comparison::Strong) {
         Some(matched) => !matched,
         None => date(fields, "If-Unmodified-Since", representation)
             .is_some_and(|date| representation.modified > date),
     };
     if unmet {
-        return Verdict::Failed;
+        return PreconditionResult::Failed;
     }
     let had = match matches(fields, "If-None-Match", representation, Comparison::Weak) {
         Some(matched) => matched,
         None => date(fields, "If-Modified-Since", representation)
             .is_some_and(|date| representation.modified <= date),
     };
-    if had { Verdict::NotModified } else { Verdict::Proceed }
+    if had { PreconditionResult::NotModified } else { PreconditionResult::Proceed }
 }
 
 /// May the Range field be honoured (RFC 9110 §13.1.5)? Yes without If-Range, and when it holds

@@ -8,9 +8,9 @@ use std::sync::Arc;
 
 use super::page::Page;
 use super::{Response, SERVER, Status, escape};
+use crate::docroot::path::expand;
+use crate::docroot::{DocRoot, Links};
 use crate::request::Rejection;
-use crate::resource::beneath::{Links, Root};
-use crate::resource::path::expand;
 
 /// Largest page of the operator's that is sent; a larger one is passed over.
 const LARGEST_PAGE: u64 = 1024 * 1024;
@@ -25,7 +25,7 @@ const RETRY_AFTER: &[u8] = b"10";
 /// host's directory.
 #[derive(Debug)]
 pub struct ErrorPages {
-    root: Option<Arc<Root>>,
+    root: Option<Arc<DocRoot>>,
     media_type: String,
 }
 
@@ -37,7 +37,7 @@ impl ErrorPages {
 
     /// Pages below `root`, the directory that URLs are resolved in. They are sent as HTML in
     /// `charset`.
-    pub fn below(root: Arc<Root>, charset: &str) -> ErrorPages {
+    pub fn below(root: Arc<DocRoot>, charset: &str) -> ErrorPages {
         ErrorPages { root: Some(root), media_type: format!("text/html; charset={charset}") }
     }
 
@@ -53,7 +53,7 @@ impl ErrorPages {
 
 /// Reads a page. One that is missing, unreadable, no file, too large, or that links lead out of
 /// the tree to does not exist.
-fn read(root: &Root, name: &[u8]) -> Option<Vec<u8>> {
+fn read(root: &DocRoot, name: &[u8]) -> Option<Vec<u8>> {
     let expanded = expand(root, name, true).ok().filter(|expanded| expanded.path_info.is_empty())?;
     let file = root.open_read(&expanded.name, Links::Refuse).ok()?;
     if !file.metadata().ok()?.is_file() {

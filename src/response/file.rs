@@ -4,11 +4,11 @@ use std::hash::{BuildHasher, RandomState};
 use std::ops::Range;
 use std::sync::Arc;
 
-use super::conditional::{self, Verdict};
+use super::conditional::{self, PreconditionResult};
 use super::range::{self, Selection};
 use super::{Body, Policy, Response, head, refuse};
+use crate::representation::{Content, Representation};
 use crate::request::{Method, Rejection, Request};
-use crate::resource::{Content, Representation};
 
 /// Why a file is not sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,11 +42,11 @@ pub fn respond(
     content: Content,
 ) -> Result<Response, Unmet> {
     match conditional::evaluate(&request.fields, &representation) {
-        Verdict::Failed => return Err(Unmet::Precondition),
-        Verdict::NotModified => {
+        PreconditionResult::Failed => return Err(Unmet::Precondition),
+        PreconditionResult::NotModified => {
             return Ok(Response { representation: Some(representation), ..Response::bare(304) });
         }
-        Verdict::Proceed => {}
+        PreconditionResult::Proceed => {}
     }
     let len = representation.len;
     match selection(request, &representation) {

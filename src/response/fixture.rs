@@ -5,10 +5,10 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::{Body, ErrorPages, Policy, Response};
+use crate::docroot::DocRoot;
+use crate::representation::mime::Types;
+use crate::representation::{Content, FileFacts, Representation};
 use crate::request::{BodyLength, Fields, Method, Request, Version};
-use crate::resource::beneath::Root;
-use crate::resource::mime::Types;
-use crate::resource::{Content, FileFacts, Representation};
 
 /// When the tests take place.
 pub fn now() -> SystemTime {
@@ -86,7 +86,7 @@ pub fn open(tree: &crate::testing::TempTree) -> std::fs::File {
 }
 
 /// A tree as the root of a site.
-pub fn root(tree: &crate::testing::TempTree) -> Arc<Root> {
+pub fn root(tree: &crate::testing::TempTree) -> Arc<DocRoot> {
     let path = tree.path().as_os_str().as_encoded_bytes();
-    Arc::new(Root::open(tree.path(), path).unwrap())
+    Arc::new(DocRoot::open(tree.path(), path).unwrap())
 }

@@ -8,8 +8,8 @@
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::{Body, Response, Status};
+use crate::representation::imf_fixdate;
 use crate::request::Version;
-use crate::resource::representation::imf_fixdate;
 
 /// The interim response to `Expect: 100-continue` (RFC 9110 §10.1.1), whole.
 pub const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
@@ -136,7 +136,7 @@ pub fn write(out: &mut Vec<u8>, response: &Response, frame: &Frame<'_>) {
 
 /// A response whose status and fields somebody else decided: a script.
 #[derive(Debug, Clone, Copy)]
-pub struct Foreign<'a> {
+pub struct CgiHead<'a> {
     /// Status code.
     pub status: Status,
     /// Its phrase, when it is not the usual one.
@@ -148,7 +148,7 @@ pub struct Foreign<'a> {
 }
 
 /// Appends the head of a `foreign` response, empty line included, to `out`.
-pub fn write_foreign(out: &mut Vec<u8>, foreign: &Foreign<'_>, frame: &Frame<'_>) {
+pub fn write_cgi_head(out: &mut Vec<u8>, foreign: &CgiHead<'_>, frame: &Frame<'_>) {
     status_line(out, foreign.status, foreign.reason.unwrap_or(foreign.status.reason()));
     out.extend_from_slice(&frame.policy.server);
     own_field(out, "Date", &frame.clock.date);

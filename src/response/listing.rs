@@ -18,7 +18,7 @@ use super::{Policy, Response, SERVER, escape};
 use crate::log::MONTHS;
 use crate::request::Rejection;
 use crate::resource::Directory;
-use crate::sys::memory::FOR_PAGES;
+use crate::sys::memory::LISTING_MEMORY;
 
 /// Entries and bytes after which a listing breaks off with a note: what one request may hold.
 const MOST_ENTRIES: usize = 100_000;
@@ -46,7 +46,7 @@ pub fn page(directory: Directory, policy: &Policy<'_>) -> Result<Response, Rejec
     let page = Page { title: &title, charset: policy.charset, style: STYLE }.render(&content, SERVER);
     let held = match page.len() {
         ..=SMALL => None,
-        len => Some(FOR_PAGES.hold(len).ok_or_else(|| {
+        len => Some(LISTING_MEMORY.reserve(len).ok_or_else(|| {
             Rejection::new(503, "Too many are reading long lists just now; please try again later.")
         })?),
     };

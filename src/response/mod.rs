@@ -18,10 +18,11 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use crate::representation::{Content, Representation};
 use crate::request::{Method, Rejection, Request};
-use crate::resource::{Content, Representation, Resource};
+use crate::resource::Resource;
 use crate::sys::fd::OpenFile;
-use crate::sys::memory::Held;
+use crate::sys::memory::MemoryReservation;
 
 pub mod conditional;
 pub mod error;
@@ -64,7 +65,7 @@ pub struct Response {
     /// The connection ends after this response whatever the request asked.
     pub close: bool,
     /// The memory of a large page, held until it is sent.
-    pub held: Option<Held>,
+    pub held: Option<MemoryReservation>,
 }
 
 impl Response {

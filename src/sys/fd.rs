@@ -14,41 +14,41 @@ pub fn limit() -> usize {
 }
 
 /// Descriptors in use beside those of connections.
-static BESIDE: AtomicUsize = AtomicUsize::new(0);
+static NON_CONNECTION_FDS: AtomicUsize = AtomicUsize::new(0);
 
 /// Some descriptors that are in use as long as this lives.
 #[derive(Debug)]
-pub struct Counted(usize);
+pub struct FdGuard(usize);
 
-impl Counted {
+impl FdGuard {
     /// Counts `n` descriptors in.
-    pub fn new(n: usize) -> Counted {
-        BESIDE.fetch_add(n, SeqCst);
-        Counted(n)
+    pub fn new(n: usize) -> FdGuard {
+        NON_CONNECTION_FDS.fetch_add(n, SeqCst);
+        FdGuard(n)
     }
 }
 
-impl Drop for Counted {
+impl Drop for FdGuard {
     fn drop(&mut self) {
-        BESIDE.fetch_sub(self.0, SeqCst);
+        NON_CONNECTION_FDS.fetch_sub(self.0, SeqCst);
     }
 }
 
 /// How many are counted now: what a connection has open may outlast any one turn of it.
-pub fn beside_connections() -> usize {
-    BESIDE.load(SeqCst)
+pub fn non_connection_fds() -> usize {
+    NON_CONNECTION_FDS.load(SeqCst)
 }
 
 /// An open file that counts.
 #[derive(Debug)]
 pub struct OpenFile {
     file: File,
-    _counted: Counted,
+    _guard: FdGuard,
 }
 
 impl From<File> for OpenFile {
     fn from(file: File) -> OpenFile {
-        OpenFile { file, _counted: Counted::new(1) }
+        OpenFile { file, _guard: FdGuard::new(1) }
     }
 }
 

@@ -34,7 +34,7 @@ impl User {
             Some((user, group)) => (user, Some(group)),
             None => (name, None),
         };
-        let entry = Entry::find(user, passwd)?;
+        let entry = IdEntry::find(user, passwd)?;
         let gid = match only_group {
             Some(wanted) => find_group(wanted, group)?,
             None => entry.gid,
@@ -48,32 +48,32 @@ impl User {
 }
 
 /// What a line of the user database says of us.
-struct Entry<'a> {
+struct IdEntry<'a> {
     name: &'a str,
     uid: u32,
     gid: u32,
 }
 
-impl<'a> Entry<'a> {
+impl<'a> IdEntry<'a> {
     /// By name first: a name may consist of digits. A number need not be in the file.
-    fn find(user: &'a str, passwd: &'a str) -> Option<Entry<'a>> {
+    fn find(user: &'a str, passwd: &'a str) -> Option<IdEntry<'a>> {
         let number = parse_id(user);
-        let by_name = passwd.lines().filter_map(Entry::parse).find(|entry| entry.name == user);
-        let by_number = || passwd.lines().filter_map(Entry::parse).find(|entry| Some(entry.uid) == number);
+        let by_name = passwd.lines().filter_map(IdEntry::parse).find(|entry| entry.name == user);
+        let by_number = || passwd.lines().filter_map(IdEntry::parse).find(|entry| Some(entry.uid) == number);
         let without_file = || match number {
-            Some(id) => Some(Entry { name: "", uid: id, gid: id }),
-            None if user == "nobody" => Some(Entry { name: user, uid: NOBODY, gid: NOBODY }),
+            Some(id) => Some(IdEntry { name: "", uid: id, gid: id }),
+            None if user == "nobody" => Some(IdEntry { name: user, uid: NOBODY, gid: NOBODY }),
             None => None,
         };
         by_name.or_else(by_number).or_else(without_file)
     }
 
     /// `name:password:uid:gid:…`
-    fn parse(line: &'a str) -> Option<Entry<'a>> {
+    fn parse(line: &'a str) -> Option<IdEntry<'a>> {
         let mut parts = line.split(':');
         let name = parts.next().filter(|name| !name.is_empty())?;
         let (uid, gid) = (parts.nth(1)?, parts.next()?);
-        Some(Entry { name, uid: parse_id(uid)?, gid: parse_id(gid)? })
+        Some(IdEntry { name, uid: parse_id(uid)?, gid: parse_id(gid)? })
     }
 }
 

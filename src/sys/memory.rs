@@ -5,16 +5,16 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed, Ordering::SeqCst};
 const MIB: usize = 1024 * 1024;
 
 /// What large pages may take, all together, that clients leave in our memory by not taking them.
-pub static FOR_PAGES: Room = Room::of(64 * MIB);
+pub static LISTING_MEMORY: MemoryBudget = MemoryBudget::new(64 * MIB);
 
 /// What heads and contents of unfinished requests may take of the heap, all together.
-pub static REQUEST_MEMORY: Room = Room::of(usize::MAX);
+pub static REQUEST_MEMORY: MemoryBudget = MemoryBudget::new(usize::MAX);
 
 /// What contents of unfinished requests may take of disks and memory files, all together.
-pub static SPOOL_SPACE: Room = Room::of(usize::MAX);
+pub static SPOOL_SPACE: MemoryBudget = MemoryBudget::new(usize::MAX);
 
 /// The part of that in files that are memory, where there is no disk to be had.
-pub static SPOOL_MEMORY: Room = Room::of(usize::MAX);
+pub static SPOOL_MEMORY: MemoryBudget = MemoryBudget::new(usize::MAX);
 
 /// Default bound of [`REQUEST_MEMORY`] where memory has no limit.
 const REQUEST_MEMORY_DEFAULT: usize = 48 * MIB;
@@ -33,12 +33,12 @@ pub fn set_budgets(request_memory: usize, spool_space: usize, limit: Option<usiz
     REQUEST_MEMORY.set_most(chosen(request_memory, REQUEST_MEMORY_DEFAULT.min(part(4))));
     SPOOL_SPACE.set_most(chosen(spool_space, SPOOL_SPACE_DEFAULT));
     SPOOL_MEMORY.set_most(part(4));
-    FOR_PAGES.set_most((64 * MIB).min(part(8)));
+    LISTING_MEMORY.set_most((64 * MIB).min(part(8)));
 }
 
 /// So many bytes for one purpose.
 #[derive(Debug)]
-pub struct Room {
+pub struct MemoryBudget {
     most: AtomicUsize,
     held: AtomicUsize,
     /// The most that was held since the last [`give_back`].
@@ -47,14 +47,14 @@ pub struct Room {
 
 /// A part of a room, given back when dropped.
 #[derive(Debug)]
-pub struct Held {
-    room: &'static Room,
+pub struct MemoryReservation {
+    budget: &'static MemoryBudget,
     bytes: usize,
 }
 
-impl Room {
-    const fn of(most: usize) -> Room {
-        Room { most: AtomicUsize::new(most), held: AtomicUsize::new(0), peak: AtomicUsize::new(0) }
+impl MemoryBudget {
+    const fn new(most: usize) -> MemoryBudget {
+        MemoryBudget { most: AtomicUsize::new(most), held: AtomicUsize::new(0), peak: AtomicUsize::new(0) }
     }
 
     /// Changes the bound; what is held stays held.
@@ -62,9 +62,9 @@ impl Room {
         self.most.store(most, SeqCst);
     }
 
-    /// Room for `bytes` more; none if it is full. Where nothing is held, there is always room for one.
-    pub fn hold(&'static self, bytes: usize) -> Option<Held> {
-        self.take(bytes, 0).then(|| Held { room: self, bytes })
+    /// MemoryBudget for `bytes` more; none if it is full. Where nothing is held, there is always room for one.
+    pub fn reserve(&'static self, bytes: usize) -> Option<MemoryReservation> {
+        self.take(bytes, 0).then(|| MemoryReservation { budget: self, bytes })
     }
 
     /// More than half is held: what can go elsewhere should.
@@ -95,14 +95,14 @@ impl Room {
     }
 }
 
-impl Held {
+impl MemoryReservation {
     /// Holds `bytes` from now on. `false`: there is no room for more, and what was held stays.
     pub fn resize(&mut self, bytes: usize) -> bool {
         match bytes.checked_sub(self.bytes) {
-            Some(more) if !self.room.take(more, self.bytes) => return false,
+            Some(more) if !self.budget.take(more, self.bytes) => return false,
             Some(_) => {}
             None => {
-                self.room.held.fetch_sub(self.bytes - bytes, SeqCst);
+                self.budget.held.fetch_sub(self.bytes - bytes, SeqCst);
             }
         }
         self.bytes = bytes;
@@ -110,9 +110,9 @@ impl Held {
     }
 }
 
-impl Drop for Held {
+impl Drop for MemoryReservation {
     fn drop(&mut self) {
-        self.room.held.fetch_sub(self.bytes, SeqCst);
+        self.budget.held.fetch_sub(self.bytes, SeqCst);
     }
 }
 
@@ -120,7 +120,7 @@ impl Drop for Held {
 /// if `is_due`. glibc keeps what lies between blocks in use; musl gives a group of blocks back by itself
 /// once all of them are free.
 pub fn give_back(is_due: bool) {
-    let has_fallen = [&REQUEST_MEMORY, &FOR_PAGES].map(|room| room.fall(WORTH_A_TRIM)).contains(&true);
+    let has_fallen = [&REQUEST_MEMORY, &LISTING_MEMORY].map(|room| room.fall(WORTH_A_TRIM)).contains(&true);
     if has_fallen || is_due {
         trim();
     }
@@ -156,30 +156,30 @@ mod tests {
 
     #[test]
     fn what_is_refused_takes_no_room_and_what_is_dropped_gives_it_back() {
-        static ROOM: Room = Room::of(10);
-        let first = ROOM.hold(9);
+        static BUDGET: MemoryBudget = MemoryBudget::new(10);
+        let first = BUDGET.reserve(9);
         assert!(first.is_some());
         for _ in 0..3 {
-            assert!(ROOM.hold(2).is_none());
+            assert!(BUDGET.reserve(2).is_none());
         }
-        let second = ROOM.hold(1);
-        assert!(second.is_some() && ROOM.hold(1).is_none());
+        let second = BUDGET.reserve(1);
+        assert!(second.is_some() && BUDGET.reserve(1).is_none());
         drop((first, second));
-        assert!(ROOM.hold(20).is_some(), "there is room for one");
-        assert_eq!(ROOM.held.load(SeqCst), 0);
-        assert!(ROOM.fall(20) && !ROOM.fall(20), "once for each fall");
+        assert!(BUDGET.reserve(20).is_some(), "there is room for one");
+        assert_eq!(BUDGET.held.load(SeqCst), 0);
+        assert!(BUDGET.fall(20) && !BUDGET.fall(20), "once for each fall");
     }
 
     #[test]
     fn what_is_held_grows_as_far_as_there_is_room_and_shrinks() {
-        static ROOM: Room = Room::of(10);
-        let mut first = ROOM.hold(4).unwrap();
-        let second = ROOM.hold(2).unwrap();
-        assert!(first.resize(8) && !first.resize(9) && ROOM.is_tight());
-        assert!(first.resize(1) && ROOM.held.load(SeqCst) == 3 && !ROOM.is_tight());
+        static BUDGET: MemoryBudget = MemoryBudget::new(10);
+        let mut first = BUDGET.reserve(4).unwrap();
+        let second = BUDGET.reserve(2).unwrap();
+        assert!(first.resize(8) && !first.resize(9) && BUDGET.is_tight());
+        assert!(first.resize(1) && BUDGET.held.load(SeqCst) == 3 && !BUDGET.is_tight());
         drop(second);
         assert!(first.resize(100), "there is room for one");
         drop(first);
-        assert_eq!(ROOM.held.load(SeqCst), 0);
+        assert_eq!(BUDGET.held.load(SeqCst), 0);
     }
 }

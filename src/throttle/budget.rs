@@ -184,8 +184,8 @@ impl Budgets {
     }
 
     /// Queues for `slice` bytes, having sent `charge` bytes since `since`. Returns when to come.
-    pub(super) fn queue(&mut self, shares: &mut [Share], turn: Turn) -> Instant {
-        let Turn { slice, charge, since, now } = turn;
+    pub(super) fn queue(&mut self, shares: &mut [Share], turn: ThrottleTurn) -> Instant {
+        let ThrottleTurn { slice, charge, since, now } = turn;
         if self.all.len() >= self.sweep_at {
             self.sweep(now);
         }
@@ -271,7 +271,7 @@ impl Budgets {
 
 /// What a sender asks a turn for.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Turn {
+pub(super) struct ThrottleTurn {
     /// Bytes it would send.
     pub(super) slice: u64,
     /// Bytes its share has to cover first.
@@ -300,7 +300,7 @@ mod tests {
             let now = start + Duration::from_micros(100) * n;
             let mut shares = [Share::new(scope(n.into()))];
             budgets.enter(shares[0].scope, 1000);
-            budgets.queue(&mut shares, Turn { slice: 10, charge: 10, since: now, now });
+            budgets.queue(&mut shares, ThrottleTurn { slice: 10, charge: 10, since: now, now });
             budgets.take(&mut shares, 10, now).unwrap();
             budgets.leave(&mut shares);
             most = most.max(budgets.all.len());

@@ -24,7 +24,7 @@ use super::{Each, Rule};
 
 /// A line that is not as it should be.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Problem {
+pub struct ThrottleFileError {
     /// The throttle file.
     pub file: PathBuf,
     /// Line number, from 1.
@@ -38,10 +38,10 @@ pub struct Problem {
 }
 
 /// thttpd's words for a skipped line, with the place and the reason added.
-impl fmt::Display for Problem {
+impl fmt::Display for ThrottleFileError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let kind = if self.skipped { "unparsable" } else { "doubtful" };
-        let Problem { file, line, text, why, .. } = self;
+        let ThrottleFileError { file, line, text, why, .. } = self;
         write!(f, "{kind} line in {}:{line} - {text:.80} ({why})", file.display())
     }
 }
@@ -54,7 +54,7 @@ pub struct Parsed {
     /// The smallest cap on simultaneous connections per address, if there is any.
     pub connections_per_address: Option<usize>,
     /// What was wrong.
-    pub problems: Vec<Problem>,
+    pub problems: Vec<ThrottleFileError>,
 }
 
 /// Reads all lines of `content`; `path` is for the problems.
@@ -67,7 +67,13 @@ pub fn parse(path: &Path, content: &[u8]) -> Parsed {
         }
         let mut report = |why, skipped| {
             let text = String::from_utf8_lossy(raw).into_owned();
-            parsed.problems.push(Problem { file: path.to_owned(), line: index + 1, text, why, skipped });
+            parsed.problems.push(ThrottleFileError {
+                file: path.to_owned(),
+                line: index + 1,
+                text,
+                why,
+                skipped,
+            });
         };
         match std::str::from_utf8(raw).map_err(|_| "not UTF-8").and_then(line) {
             Err(why) => report(why, true),
@@ -76,8 +82,8 @@ pub fn parse(path: &Path, content: &[u8]) -> Parsed {
                     report(why, false);
                 }
                 match entry {
-                    Entry::Rule(rule) => parsed.rules.push(rule),
-                    Entry::Connections(most) => {
+                    ThrottleLine::Rule(rule) => parsed.rules.push(rule),
+                    ThrottleLine::Connections(most) => {
                         let cap = parsed.connections_per_address.get_or_insert(most);
                         *cap = most.min(*cap);
                     }
@@ -89,13 +95,13 @@ pub fn parse(path: &Path, content: &[u8]) -> Parsed {
 }
 
 /// What one line says.
-enum Entry {
+enum ThrottleLine {
     Rule(Rule),
     Connections(usize),
 }
 
 /// A line that is not empty → what it says, and a doubt if part of it was ignored.
-fn line(text: &str) -> Result<(Entry, Option<&'static str>), &'static str> {
+fn line(text: &str) -> Result<(ThrottleLine, Option<&'static str>), &'static str> {
     let (subject, rest) = text.split_once(BLANKS).ok_or("a pattern without a rate")?;
     let rest = rest.trim_start_matches(BLANKS);
     if rest.starts_with(|c: char| c.is_ascii_digit()) {
@@ -112,13 +118,13 @@ fn line(text: &str) -> Result<(Entry, Option<&'static str>), &'static str> {
         _ => return Err("expected one number, not zero, at the end"),
     };
     if subject == "connections" && each == Each::Address {
-        return Ok((Entry::Connections(usize::try_from(max).unwrap_or(usize::MAX)), None));
+        return Ok((ThrottleLine::Connections(usize::try_from(max).unwrap_or(usize::MAX)), None));
     }
-    Ok((Entry::Rule(Rule { pattern: Pattern::relative(subject), each, min: 0, max }), None))
+    Ok((ThrottleLine::Rule(Rule { pattern: Pattern::relative(subject), each, min: 0, max }), None))
 }
 
 /// thttpd's own kind: `numbers` is `MAX` or `MIN-MAX`.
-fn shared_rule(pattern: &str, numbers: &str) -> Result<(Entry, Option<&'static str>), &'static str> {
+fn shared_rule(pattern: &str, numbers: &str) -> Result<(ThrottleLine, Option<&'static str>), &'static str> {
     let (first, rest) = digits(numbers).ok_or("no rate after the pattern")?;
     let range = rest.strip_prefix('-').and_then(|rest| digits(rest.trim_start_matches(BLANKS)));
     let (min, max, rest) = match range {
@@ -129,7 +135,7 @@ fn shared_rule(pattern: &str, numbers: &str) -> Result<(Entry, Option<&'static s
         return Err("the minimum is above the maximum");
     }
     let doubt = (!rest.is_empty()).then_some("what follows the rate is ignored");
-    Ok((Entry::Rule(Rule { pattern: Pattern::relative(pattern), each: Each::Rule, min, max }), doubt))
+    Ok((ThrottleLine::Rule(Rule { pattern: Pattern::relative(pattern), each: Each::Rule, min, max }), doubt))
 }
 
 const BLANKS: [char; 2] = [' ', '\t'];

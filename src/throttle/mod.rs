@@ -33,7 +33,7 @@ mod pacer;
 mod tests;
 
 pub use address::AddressPermit;
-pub use file::Problem;
+pub use file::ThrottleFileError;
 pub use pacer::{Allowance, Pacer};
 
 use address::{Addresses, Network};
@@ -94,7 +94,7 @@ impl From<Refused> for Rejection {
 
 /// How important a [`Message`] is, in syslog's words.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Level {
+pub enum ReportLevel {
     /// `LOG_NOTICE`.
     Notice,
     /// `LOG_INFO`.
@@ -105,7 +105,7 @@ pub enum Level {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Message {
     /// thttpd's priority for it.
-    pub level: Level,
+    pub level: ReportLevel,
     /// thttpd's words.
     pub text: String,
 }
@@ -168,7 +168,7 @@ impl Throttles {
     ///
     /// # Errors
     /// The file cannot be read; boot ends then, as in thttpd.
-    pub fn load(path: &Path) -> io::Result<(Throttles, Vec<Problem>)> {
+    pub fn load(path: &Path) -> io::Result<(Throttles, Vec<ThrottleFileError>)> {
         let parsed = file::parse(path, &std::fs::read(path)?);
         Ok((Throttles::new(parsed.rules, parsed.connections_per_address), parsed.problems))
     }
@@ -288,12 +288,12 @@ fn remarks(number: usize, rule: &Rule, tally: &Tally) -> Vec<Message> {
     };
     let mut remarks = Vec::new();
     if rate > rule.max.saturating_mul(2) {
-        remarks.push(line(Level::Notice, "greatly exceeding limit", rule.max));
+        remarks.push(line(ReportLevel::Notice, "greatly exceeding limit", rule.max));
     } else if rate > rule.max {
-        remarks.push(line(Level::Info, "exceeding limit", rule.max));
+        remarks.push(line(ReportLevel::Info, "exceeding limit", rule.max));
     }
     if rate < rule.min {
-        remarks.push(line(Level::Notice, "lower than minimum", rule.min));
+        remarks.push(line(ReportLevel::Notice, "lower than minimum", rule.min));
     }
     remarks
 }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::Throttles;
-use super::budget::{Scope, Share, Turn};
+use super::budget::{Scope, Share, ThrottleTurn};
 
 /// What a response may do now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,7 +24,7 @@ pub enum Allowance {
 pub struct Pacer {
     throttles: Arc<Throttles>,
     shares: Vec<Share>,
-    state: State,
+    state: PaceState,
     /// Bytes there are to send, as far as is known.
     remaining: u64,
     /// Bytes sent in the last turn, and when; none before the first.
@@ -33,7 +33,7 @@ pub struct Pacer {
 
 /// Where the response is in its cycle.
 #[derive(Debug, Clone, Copy)]
-enum State {
+enum PaceState {
     /// Nothing asked for.
     Idle,
     /// It has a turn at this moment.
@@ -45,13 +45,13 @@ enum State {
 impl Pacer {
     pub(super) fn new(throttles: Arc<Throttles>, scopes: Vec<Scope>) -> Pacer {
         let shares = scopes.into_iter().map(Share::new).collect();
-        Pacer { throttles, shares, state: State::Idle, remaining: u64::MAX, last: None }
+        Pacer { throttles, shares, state: PaceState::Idle, remaining: u64::MAX, last: None }
     }
 
     /// Says that there are no more than `bytes` to send: the rest of a response, head included, or
     /// what a script has written so far. Without it a turn is asked for in full even for a few bytes,
     /// and others wait longer than they need.
-    pub fn expect(&mut self, bytes: u64) {
+    pub fn set_remaining(&mut self, bytes: u64) {
         self.remaining = bytes;
     }
 
@@ -65,23 +65,23 @@ impl Pacer {
             left => budgets.slice(&mut self.shares).min(left),
         };
         let due = match self.state {
-            State::Waiting(due) => due,
-            State::Idle | State::Granted(_) => {
-                if let State::Granted(unsent) = self.state {
+            PaceState::Waiting(due) => due,
+            PaceState::Idle | PaceState::Granted(_) => {
+                if let PaceState::Granted(unsent) = self.state {
                     budgets.give_back(&mut self.shares, unsent);
                 }
                 let (charge, since) = self.last.unwrap_or((slice, now));
-                budgets.queue(&mut self.shares, Turn { slice, charge, since, now })
+                budgets.queue(&mut self.shares, ThrottleTurn { slice, charge, since, now })
             }
         };
         let turn = if due > now { Err(due) } else { budgets.take(&mut self.shares, slice, now) };
         match turn {
             Ok(()) => {
-                self.state = State::Granted(slice);
+                self.state = PaceState::Granted(slice);
                 Allowance::Bytes(slice)
             }
             Err(later) => {
-                self.state = State::Waiting(later);
+                self.state = PaceState::Waiting(later);
                 Allowance::Until(later)
             }
         }
@@ -92,9 +92,9 @@ impl Pacer {
     pub fn sent(&mut self, bytes: u64, now: Instant) {
         let throttles = Arc::clone(&self.throttles);
         let mut ledger = throttles.ledger();
-        let granted = match std::mem::replace(&mut self.state, State::Idle) {
-            State::Granted(granted) => granted,
-            State::Idle | State::Waiting(_) => 0,
+        let granted = match std::mem::replace(&mut self.state, PaceState::Idle) {
+            PaceState::Granted(granted) => granted,
+            PaceState::Idle | PaceState::Waiting(_) => 0,
         };
         ledger.budgets.step_back(&mut self.shares);
         ledger.budgets.give_back(&mut self.shares, granted.saturating_sub(bytes));
@@ -115,7 +115,7 @@ impl Drop for Pacer {
     fn drop(&mut self) {
         let throttles = Arc::clone(&self.throttles);
         let mut ledger = throttles.ledger();
-        if let State::Granted(unsent) = self.state {
+        if let PaceState::Granted(unsent) = self.state {
             ledger.budgets.give_back(&mut self.shares, unsent);
         }
         ledger.budgets.leave(&mut self.shares);

@@ -3,8 +3,8 @@
 use nix::sys::signal::Signal;
 
 use super::{assert_serves, download, tree};
-use crate::lot::{clients_that_sent, idle_clients};
 use crate::support::Server;
+use crate::waiting::{clients_that_sent, idle_clients};
 
 #[test]
 fn after_a_kill_another_server_takes_the_same_port_at_once() {

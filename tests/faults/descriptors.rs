@@ -3,8 +3,8 @@
 use std::time::Instant;
 
 use super::{Duration, alone, assert_serves, eventually, rest, tree};
-use crate::lot::{clients_that_sent, idle_clients};
 use crate::support::{Client, Server, Tree};
+use crate::waiting::{clients_that_sent, idle_clients};
 
 const FEW: &str = "ulimit -n 100";
 

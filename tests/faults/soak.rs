@@ -13,8 +13,8 @@ use nix::sys::signal::Signal;
 
 use super::resets::reset;
 use super::{Duration, alone, assert_serves, eventually};
-use crate::lot::clients_that_sent;
 use crate::support::{Server, Tree};
+use crate::waiting::clients_that_sent;
 
 /// KiB by which memory may differ: what an allocator keeps, and the pages that the kernel counts late.
 const SLACK: u64 = 2048;
@@ -134,7 +134,7 @@ fn changing(load: &Load<'_>) -> u64 {
 }
 
 fn slow_reader(load: &Load<'_>) -> u64 {
-    let client = crate::lot::slow_readers::slow_reader(load.server, "/large");
+    let client = crate::waiting::slow_readers::slow_reader(load.server, "/large");
     for _ in 0..20 {
         client.stream().read_exact(&mut [0; 4096]).unwrap();
         std::thread::sleep(Duration::from_millis(5));

@@ -8,7 +8,7 @@ use std::process::Command;
 use thttpd::config::args;
 use thttpd::config::help;
 use thttpd::config::kind::Kind;
-use thttpd::config::options::{OPTIONS, Row};
+use thttpd::config::options::{OPTIONS, OptionSpec};
 
 use super::{source, text};
 
@@ -35,7 +35,7 @@ fn item(entry: &str) -> Item {
 }
 
 /// Every word that a row has in the configuration file.
-fn names(row: &Row) -> Vec<&'static str> {
+fn names(row: &OptionSpec) -> Vec<&'static str> {
     row.names().map(|(name, _)| name).collect()
 }
 

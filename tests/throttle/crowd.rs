@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
 use super::{Download, patiently, seconds, serve, within};
-use crate::lot::alone;
 use crate::support::Server;
+use crate::waiting::alone;
 
 const CROWD: usize = 2000;
 

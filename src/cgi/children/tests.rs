@@ -20,28 +20,28 @@ use crate::testing::TempTree;
 
 /// Longer than anything here takes on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(20);
-const UNBOUNDED: Bounds = Bounds { scripts: 0, time: Duration::ZERO };
+const UNBOUNDED: ScriptBounds = ScriptBounds { scripts: 0, time: Duration::ZERO };
 
 /// A place for scripts, and what is told of them.
 struct Stage {
     tree: TempTree,
     children: Children,
-    told: Receiver<Note>,
+    told: Receiver<ScriptEvent>,
 }
 
 impl Stage {
     fn new() -> Stage {
         let (say, told) = channel();
-        let children = Children::new(Box::new(move |note| _ = say.send(note.clone()))).unwrap();
+        let children = Children::new(Box::new(move |event| _ = say.send(event.clone()))).unwrap();
         Stage { tree: TempTree::new(), children, told }
     }
 
     /// Runs shell commands, as a script without a file of its own.
-    fn run(&self, commands: &str) -> Running {
+    fn run(&self, commands: &str) -> RunningScript {
         self.start(commands, UNBOUNDED).unwrap()
     }
 
-    fn start(&self, commands: &str, bounds: Bounds) -> Result<Running, NotStarted> {
+    fn start(&self, commands: &str, bounds: ScriptBounds) -> Result<RunningScript, StartError> {
         let mut job = job(Path::new("/bin/sh"), b"");
         job.arguments = vec!["-c".into(), commands.into()];
         self.children.run(job, bounds)
@@ -56,12 +56,12 @@ impl Stage {
     }
 
     /// The next note that `wanted` picks.
-    fn note<T>(&self, wanted: impl Fn(&Note) -> Option<T>) -> T {
+    fn event<T>(&self, wanted: impl Fn(&ScriptEvent) -> Option<T>) -> T {
         let until = Instant::now() + PATIENCE;
         loop {
             let left = until.saturating_duration_since(Instant::now());
-            let note = self.told.recv_timeout(left).expect("the note in time");
-            if let Some(found) = wanted(&note) {
+            let event = self.told.recv_timeout(left).expect("the event in time");
+            if let Some(found) = wanted(&event) {
                 return found;
             }
         }
@@ -80,7 +80,7 @@ fn job(path: &Path, input: &[u8]) -> Job {
 }
 
 /// All output.
-fn output(running: &Running) -> String {
+fn output(running: &RunningScript) -> String {
     let mut all = Vec::new();
     let mut buffer = [0; 4096];
     loop {
@@ -93,14 +93,14 @@ fn output(running: &Running) -> String {
     }
 }
 
-fn wait_for_output(running: &Running) {
+fn wait_for_output(running: &RunningScript) {
     let mut fds = [PollFd::new(running.output.as_fd(), PollFlags::POLLIN)];
     let patience = PollTimeout::try_from(PATIENCE).unwrap();
     assert_eq!(poll(&mut fds, patience), Ok(1), "output in time");
 }
 
 /// One line of output, which tells that the script has come so far.
-fn line(running: &Running) -> String {
+fn line(running: &RunningScript) -> String {
     let mut line = Vec::new();
     let mut byte = [0];
     loop {
@@ -114,7 +114,7 @@ fn line(running: &Running) -> String {
 }
 
 /// How it ended; waits for that.
-fn end(running: &Running) -> Result<End, NotStarted> {
+fn end(running: &RunningScript) -> Result<ScriptExit, StartError> {
     until("its end", || running.end().is_some());
     running.end().unwrap()
 }
@@ -147,7 +147,7 @@ fn a_script_runs_in_its_directory_with_its_arguments_environment_and_input() {
         let running = stage.children.run(job(&path, b"input"), UNBOUNDED).unwrap();
         let got = output(&running);
         let end = end(&running);
-        assert!(end == Err(NotStarted::Unrunnable) || end.unwrap().status.success());
+        assert!(end == Err(StartError::Unrunnable) || end.unwrap().status.success());
         got == expected
     });
     until("no script", || stage.children.count() == 0);
@@ -204,20 +204,22 @@ fn standard_error_goes_to_the_log_by_lines_and_never_into_the_output() {
     let stage = Stage::new();
     let running = stage.run("echo out; printf 'bad\\nworse' >&2");
     assert_eq!(output(&running), "out\n");
-    let said = |note: &Note| match note {
-        Note::Said { name, line } if name == "/bin/sh" => Some(line.clone()),
+    let said = |event: &ScriptEvent| match event {
+        ScriptEvent::Said { name, line } if name == "/bin/sh" => Some(line.clone()),
         _ => None,
     };
-    assert_eq!(stage.note(said), "bad");
-    assert_eq!(stage.note(said), "worse");
+    assert_eq!(stage.event(said), "bad");
+    assert_eq!(stage.event(said), "worse");
 }
 
 #[test]
 fn standard_error_without_end_holds_up_nobody() {
     let stage = Stage::new();
-    let running = stage.run("echo start; yes complaint >&2");
+    let running = stage.run("echo start; yes stderr_lines >&2");
     assert_eq!(line(&running), "start");
-    stage.note(|note| matches!(note, Note::Said { line, .. } if line.contains("not logged")).then_some(()));
+    stage.event(|event| {
+        matches!(event, ScriptEvent::Said { line, .. } if line.contains("not logged")).then_some(())
+    });
     let other = stage.run("echo other");
     assert_eq!(output(&other), "other\n");
 }
@@ -270,9 +272,9 @@ fn a_file_name_that_looks_like_an_option_is_none_to_its_interpreter() {
 #[test]
 fn the_time_limit_counts_from_the_order() {
     let stage = Stage::new();
-    let bounds = Bounds { scripts: 0, time: Duration::from_nanos(1) };
+    let bounds = ScriptBounds { scripts: 0, time: Duration::from_nanos(1) };
     let running = stage.start("echo never", bounds).unwrap();
-    assert_eq!(end(&running), Err(NotStarted::TooSlow));
+    assert_eq!(end(&running), Err(StartError::TooSlow));
     assert_eq!((output(&running).as_str(), stage.children.count()), ("", 0));
 }
 
@@ -282,29 +284,29 @@ fn a_script_that_nobody_wants_is_interrupted_and_one_that_is_released_goes_on() 
     let running = stage.run("trap 'echo caught >&2; exit 7' INT; echo ready; while :; do sleep 0.01; done");
     assert_eq!(line(&running), "ready");
     drop(running);
-    stage.note(|note| matches!(note, Note::Said { line, .. } if line == "caught").then_some(()));
+    stage.event(|event| matches!(event, ScriptEvent::Said { line, .. } if line == "caught").then_some(()));
     until("no script", || stage.children.count() == 0);
 
     let running = stage.run("echo ready; exec >&-; sleep 0.05; echo done >&2");
     assert_eq!(output(&running), "ready\n");
     running.release();
-    stage.note(|note| matches!(note, Note::Said { line, .. } if line == "done").then_some(()));
+    stage.event(|event| matches!(event, ScriptEvent::Said { line, .. } if line == "done").then_some(()));
 }
 
 #[test]
 fn the_time_limit_interrupts_the_group_and_kill_follows() {
     let stage = Stage::new();
-    let bounds = Bounds { scripts: 0, time: Duration::from_millis(100) };
+    let bounds = ScriptBounds { scripts: 0, time: Duration::from_millis(100) };
     let commands = "sh -c 'trap \"\" INT; while :; do sleep 0.05; done' & echo $!; wait";
     let running = stage.start(commands, bounds).unwrap();
     let grandchild: i32 = line(&running).parse().unwrap();
-    let (pid, why) = stage.note(|note| match note {
-        Note::Interrupted { pid, why } => Some((*pid, *why)),
+    let (pid, why) = stage.event(|event| match event {
+        ScriptEvent::Interrupted { pid, why } => Some((*pid, *why)),
         _ => None,
     });
-    assert_eq!(why, Why::TimeLimit);
+    assert_eq!(why, KillReason::TimeLimit);
     let end = end(&running).unwrap();
-    assert_eq!((end.by, end.status.signal()), (Some(Why::TimeLimit), Some(2)));
+    assert_eq!((end.by, end.status.signal()), (Some(KillReason::TimeLimit), Some(2)));
     until("the end of the grandchild", || is_gone(grandchild) && is_gone(pid));
 }
 
@@ -316,15 +318,15 @@ fn a_script_that_ignores_int_is_killed() {
     stage.children.stop(Duration::from_millis(50));
     assert!(running.is_over());
     let end = running.end().unwrap().unwrap();
-    assert_eq!((end.by, end.status.signal()), (Some(Why::ServerStop), Some(9)));
-    stage.note(|note| matches!(note, Note::Killed { .. }).then_some(()));
-    assert!(matches!(stage.start("", UNBOUNDED), Err(NotStarted::Busy)));
+    assert_eq!((end.by, end.status.signal()), (Some(KillReason::ServerStop), Some(9)));
+    stage.event(|event| matches!(event, ScriptEvent::Killed { .. }).then_some(()));
+    assert!(matches!(stage.start("", UNBOUNDED), Err(StartError::Busy)));
 }
 
 #[test]
 fn the_limit_on_scripts_is_exact_and_freed_by_their_end() {
     let stage = Stage::new();
-    let bounds = Bounds { scripts: 2, time: Duration::ZERO };
+    let bounds = ScriptBounds { scripts: 2, time: Duration::ZERO };
     let start = |commands| stage.start(commands, bounds);
     // exec, because a shell that is just starting a command may lose the signal.
     let first = start("read nothing; echo ready; exec sleep 1000").unwrap();
@@ -334,7 +336,7 @@ fn the_limit_on_scripts_is_exact_and_freed_by_their_end() {
     let third = start("echo ready; exec sleep 1000").unwrap();
     assert_eq!(line(&third), "ready");
     assert_eq!(stage.children.count(), 2);
-    assert!(matches!(start("exit 0"), Err(NotStarted::Busy)));
+    assert!(matches!(start("exit 0"), Err(StartError::Busy)));
     drop(first);
     until("a place", || stage.children.count() == 1);
     assert!(start("exit 0").is_ok());
@@ -346,9 +348,9 @@ fn what_cannot_be_run_is_told_and_takes_no_place() {
     let path = stage.lay("#!/no/such/interpreter\n");
     let running = stage.children.run(job(&path, b""), UNBOUNDED).unwrap();
     assert_eq!(output(&running), "");
-    assert_eq!(end(&running), Err(NotStarted::Unrunnable));
-    let reason = stage.note(|note| match note {
-        Note::NotStarted { name, reason } if name.ends_with("dir/script") => Some(reason.clone()),
+    assert_eq!(end(&running), Err(StartError::Unrunnable));
+    let reason = stage.event(|event| match event {
+        ScriptEvent::NotStarted { name, reason } if name.ends_with("dir/script") => Some(reason.clone()),
         _ => None,
     });
     assert!(reason.contains("No such file"), "{reason}");
@@ -360,8 +362,8 @@ fn a_crash_is_told_with_its_signal() {
     let stage = Stage::new();
     let running = stage.run("kill -SEGV $$");
     assert_eq!(output(&running), "");
-    let status = stage.note(|note| match note {
-        Note::Ended { status, .. } => Some(*status),
+    let status = stage.event(|event| match event {
+        ScriptEvent::Ended { status, .. } => Some(*status),
         _ => None,
     });
     assert_eq!(status.signal(), Some(11));
@@ -370,9 +372,9 @@ fn a_crash_is_told_with_its_signal() {
 #[test]
 fn dropping_the_children_ends_all_of_them() {
     let stage = Stage::new();
-    let running: Vec<Running> = (0..5).map(|_| stage.run("echo $$; sleep 1000")).collect();
+    let running: Vec<RunningScript> = (0..5).map(|_| stage.run("echo $$; sleep 1000")).collect();
     let pids: Vec<i32> = running.iter().map(|running| line(running).parse().unwrap()).collect();
     drop(stage.children);
     assert!(pids.iter().all(|&pid| is_gone(pid)));
-    assert!(running.iter().all(Running::is_over));
+    assert!(running.iter().all(RunningScript::is_over));
 }

@@ -21,19 +21,23 @@ fn with_request<T>(bytes: &str, look: impl FnOnce(&Request<'_>) -> T) -> T {
     }
 }
 
-fn facts() -> Facts {
+fn constants() -> CgiConstants {
     let config = Config { cgi_pattern: Some(Pattern::new("cgi-bin/*")), ..Config::default() };
-    Facts { name: Some("fallback".into()), time_zone: None, ..Facts::new(&config, b"/srv/www/") }
+    CgiConstants {
+        name: Some("fallback".into()),
+        time_zone: None,
+        ..CgiConstants::new(&config, b"/srv/www/")
+    }
 }
 
-fn seen_with(bytes: &str, path_info: &str, adjust: impl FnOnce(&mut Call<'_>)) -> Seen {
+fn seen_with(bytes: &str, path_info: &str, adjust: impl FnOnce(&mut CgiContext<'_>)) -> Seen {
     with_request(bytes, |request| {
         let script = Script {
             name: b"cgi-bin/env".to_vec(),
             url_path: b"/cgi-bin/env".to_vec(),
             path_info: path_info.into(),
         };
-        let mut call = Call {
+        let mut call = CgiContext {
             request,
             script: &script,
             vhost: None,
@@ -42,7 +46,7 @@ fn seen_with(bytes: &str, path_info: &str, adjust: impl FnOnce(&mut Call<'_>)) -
             local: "192.0.2.1:8080".parse().unwrap(),
         };
         adjust(&mut call);
-        Seen(facts().variables(&call))
+        Seen(constants().variables(&call))
     })
 }
 
@@ -154,8 +158,8 @@ fn a_virtual_host_is_the_servers_name_and_its_directory_the_document_root() {
 
 #[test]
 fn the_root_of_a_jail_is_a_slash() {
-    let facts = Facts::new(&Config::default(), b"/");
-    assert_eq!(facts.root, b"");
+    let constants = CgiConstants::new(&Config::default(), b"/");
+    assert_eq!(constants.root, b"");
 }
 
 #[test]

@@ -19,7 +19,7 @@ mod page;
 mod site;
 
 use page::Filler;
-use site::{Problem, Site};
+use site::{Site, SsiError};
 
 /// Answers the request that the environment describes.
 ///
@@ -52,8 +52,8 @@ fn answer(variables: Variables<'_>, out: &mut dyn Write) -> Result<(), Refusal> 
         }
         Err(problem) => {
             let (status, why) = match problem {
-                Problem::NotFound => ("404 Not Found", "The requested page <code>{}</code> was not found."),
-                Problem::NotPermitted => ("403 Forbidden", "The page <code>{}</code> may not be shown."),
+                SsiError::NotFound => ("404 Not Found", "The requested page <code>{}</code> was not found."),
+                SsiError::NotPermitted => ("403 Forbidden", "The page <code>{}</code> may not be shown."),
             };
             let _ = out.write_all(&super::cgi_page::problem(
                 status,

@@ -6,8 +6,8 @@ use std::time::SystemTime;
 use super::super::cgi_page::Variables;
 use super::directive::{Piece, name, pieces, tags};
 use super::format;
-use super::site::{Problem, Shown, Site};
-use crate::resource::path::split;
+use super::site::{Shown, Site, SsiError};
+use crate::docroot::path::split;
 use crate::response::escape;
 
 /// Bytes of one file; the rest of a larger one is not sent.
@@ -37,7 +37,7 @@ struct Document {
 }
 
 /// The file whose directives are carried out.
-struct Place<'p> {
+struct DirectivePlace<'p> {
     /// Its directory, relative to the site's root; empty for the top.
     dir: &'p [u8],
     depth: usize,
@@ -64,7 +64,7 @@ impl<'s> Filler<'s> {
         let mut text = Vec::new();
         // A page that breaks off is better than none; there is nobody to tell.
         let _ = page.file.take(MOST_BYTES).read_to_end(&mut text);
-        let place = Place { dir: split(&page.name).0, depth };
+        let place = DirectivePlace { dir: split(&page.name).0, depth };
         for piece in pieces(&text) {
             match piece {
                 Piece::Text(text) => self.out.write_all(text)?,
@@ -74,7 +74,7 @@ impl<'s> Filler<'s> {
         Ok(())
     }
 
-    fn carry_out(&mut self, directive: &[u8], place: &Place<'_>) -> io::Result<()> {
+    fn carry_out(&mut self, directive: &[u8], place: &DirectivePlace<'_>) -> io::Result<()> {
         let (name, rest) = name(directive);
         for (at, (tag, value)) in tags(rest).into_iter().enumerate() {
             if at > 0 && name != b"config" {
@@ -132,7 +132,7 @@ impl<'s> Filler<'s> {
         &mut self,
         directive: &[u8],
         (tag, value): (&[u8], &[u8]),
-        place: &Place<'_>,
+        place: &DirectivePlace<'_>,
     ) -> io::Result<()> {
         let name = match tag {
             b"virtual" | b"file" => file_name(tag, value, place.dir),
@@ -140,8 +140,8 @@ impl<'s> Filler<'s> {
         };
         let shown = match name.and_then(|name| self.site.open(&name)) {
             Ok(shown) => shown,
-            Err(Problem::NotFound) => return self.complain("Not Found", "file", value),
-            Err(Problem::NotPermitted) => return self.complain("Not Permitted", "file", value),
+            Err(SsiError::NotFound) => return self.complain("Not Found", "file", value),
+            Err(SsiError::NotPermitted) => return self.complain("Not Permitted", "file", value),
         };
         match directive {
             b"fsize" => self.write_text(format::size(shown.len, self.abbreviated).as_bytes()),
@@ -172,9 +172,9 @@ impl<'s> Filler<'s> {
 
 /// The name relative to the root: `virtual` from the root if it begins with a slash, everything else
 /// from the directory of the page, which `file` must not leave.
-fn file_name(tag: &[u8], value: &[u8], dir: &[u8]) -> Result<Vec<u8>, Problem> {
+fn file_name(tag: &[u8], value: &[u8], dir: &[u8]) -> Result<Vec<u8>, SsiError> {
     match value.strip_prefix(b"/") {
-        Some(_) if tag == b"file" => Err(Problem::NotPermitted),
+        Some(_) if tag == b"file" => Err(SsiError::NotPermitted),
         Some(from_root) => Ok(from_root.to_vec()),
         None if dir.is_empty() => Ok(value.to_vec()),
         None => Ok([dir, b"/", value].concat()),

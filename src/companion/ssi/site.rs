@@ -9,14 +9,14 @@ use std::time::SystemTime;
 
 use nix::errno::Errno;
 
+use crate::auth;
 use crate::config::pattern::Pattern;
-use crate::resource::auth;
-use crate::resource::beneath::{Links, Root};
-use crate::resource::path::{Unexpandable, expand, split};
+use crate::docroot::path::{Unexpandable, expand, split};
+use crate::docroot::{DocRoot, Links};
 
 /// The directory below which everything shown must lie.
 pub struct Site {
-    root: Root,
+    root: DocRoot,
     path: PathBuf,
     cgi_pattern: Option<Pattern>,
 }
@@ -35,7 +35,7 @@ pub struct Shown {
 
 /// Why a file is not shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Problem {
+pub enum SsiError {
     /// There is none of that name.
     NotFound,
     /// It is outside the site, protected, a password file, a script, or not everybody's to read.
@@ -52,7 +52,7 @@ impl Site {
             .and_then(|text| String::from_utf8(text).ok())
             .filter(|text| !text.is_empty())
             .map(|text| Pattern::relative(&text));
-        let root = Root::open(&path, path.as_os_str().as_bytes())?;
+        let root = DocRoot::open(&path, path.as_os_str().as_bytes())?;
         Ok(Site { root, path, cgi_pattern })
     }
 
@@ -64,27 +64,27 @@ impl Site {
     /// Opens `name`, relative to the root, if it may be shown.
     ///
     /// # Errors
-    /// See [`Problem`].
-    pub fn open(&self, name: &[u8]) -> Result<Shown, Problem> {
+    /// See [`SsiError`].
+    pub fn open(&self, name: &[u8]) -> Result<Shown, SsiError> {
         if name.split(|&b| b == b'/').any(|segment| segment == b"..") {
-            return Err(Problem::NotPermitted);
+            return Err(SsiError::NotPermitted);
         }
         let expanded = expand(&self.root, name, true).map_err(|why| match why {
-            Unexpandable::Outside | Unexpandable::TooManyLinks => Problem::NotPermitted,
+            Unexpandable::Outside | Unexpandable::TooManyLinks => SsiError::NotPermitted,
             Unexpandable::Io(error) => problem(error),
         })?;
         if !expanded.path_info.is_empty() {
-            return Err(Problem::NotFound);
+            return Err(SsiError::NotFound);
         }
         let name = expanded.name;
         if is_private(&name) || self.is_protected(split(&name).0) || self.is_script(&name) {
-            return Err(Problem::NotPermitted);
+            return Err(SsiError::NotPermitted);
         }
         let file = self.root.open_read(&name, Links::Refuse).map_err(problem)?;
-        let meta = file.metadata().map_err(|_| Problem::NotPermitted)?;
+        let meta = file.metadata().map_err(|_| SsiError::NotPermitted)?;
         // The server's own rule: read by the world, and not marked as a program.
         if !meta.is_file() || meta.mode() & 0o004 == 0 || meta.mode() & 0o001 != 0 {
-            return Err(Problem::NotPermitted);
+            return Err(SsiError::NotPermitted);
         }
         let modified = meta.modified().unwrap_or(SystemTime::UNIX_EPOCH);
         Ok(Shown { file, name, len: meta.len(), modified })
@@ -108,9 +108,9 @@ fn is_private(name: &[u8]) -> bool {
         .any(|segment| segment.get(..3).is_some_and(|start| start.eq_ignore_ascii_case(b".ht")))
 }
 
-fn problem(error: Errno) -> Problem {
+fn problem(error: Errno) -> SsiError {
     match error {
-        Errno::ENOENT | Errno::ENOTDIR | Errno::ENAMETOOLONG | Errno::EINVAL => Problem::NotFound,
-        _ => Problem::NotPermitted,
+        Errno::ENOENT | Errno::ENOTDIR | Errno::ENAMETOOLONG | Errno::EINVAL => SsiError::NotFound,
+        _ => SsiError::NotPermitted,
     }
 }

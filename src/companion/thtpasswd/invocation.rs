@@ -5,7 +5,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
 use super::super::Refusal;
-use crate::resource::auth::crypt::{SHA_ROUNDS, Scheme};
+use crate::auth::crypt::{SHA_ROUNDS, Scheme};
 
 /// Rounds of a new SHA-512 hash: ten times crypt(3)'s default, which is of 2007. The server computes
 /// a hash once and remembers the outcome, so a costlier one slows guessing, not serving.

@@ -6,7 +6,7 @@ use std::os::fd::AsFd;
 use nix::sys::termios::{LocalFlags, SetArg, SpecialCharacterIndices, Termios, tcgetattr, tcsetattr};
 
 use super::super::{Refusal, reason};
-use crate::resource::auth::crypt::{BCRYPT_LONGEST_PASSWORD, Scheme};
+use crate::auth::crypt::{BCRYPT_LONGEST_PASSWORD, Scheme};
 
 /// Longest password: with a user's name it must fit into what the server reads of a request.
 const MOST_BYTES: usize = 256;

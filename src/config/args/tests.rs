@@ -14,7 +14,7 @@ const USAGE: &str = "usage:  ./thttpd [-C configfile] [-p port] [-d dir] [-r|-no
     [-i pidfile] [-T charset] [-P P3P] [-M maxage] [-V] [-D] [-o name=value] [--help] [--version] \
     [--check] [--dump-config] [--explain url] [--healthcheck [url]]";
 
-fn run(argv: &[&str]) -> Result<Invocation, Problems> {
+fn run(argv: &[&str]) -> Result<Invocation, ConfigErrors> {
     parse(&argv.iter().map(OsString::from).collect::<Vec<_>>(), "./thttpd")
 }
 

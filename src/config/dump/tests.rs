@@ -66,7 +66,7 @@ fn any_word() -> impl Strategy<Value = String> {
         |(at, on, n, text)| {
             let row = &OPTIONS[at];
             match &row.kind {
-                Kind::Act(_) => "vhost".to_owned(),
+                Kind::CliAction(_) => "vhost".to_owned(),
                 Kind::Switch(_) if on || row.off_name.is_empty() => row.name.to_owned(),
                 Kind::Switch(_) => row.off_name.to_owned(),
                 Kind::Number { .. } => format!("{}={n}", row.name),

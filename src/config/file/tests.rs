@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use proptest::prelude::*;
 
 use super::*;
+use crate::config::error::ConfigErrors;
 use crate::config::pattern::Pattern;
-use crate::config::problem::Problems;
 use crate::config::{Config, LogTarget};
 
 fn read_text(text: &[u8]) -> Settings {
@@ -24,7 +24,7 @@ fn config(text: &str) -> Config {
 /// What standard error gets to see.
 fn told(text: &[u8]) -> String {
     let list = read_text(text).problems;
-    Problems { program: "thttpd".to_owned(), usage: None, list }.to_string()
+    ConfigErrors { program: "thttpd".to_owned(), usage: None, list }.to_string()
 }
 
 #[test]

@@ -15,7 +15,7 @@ use crate::config::settings::Settings;
 const EXAMPLE: &str = include_str!("../../../thttpd.conf.example");
 
 /// A value that the option takes and that is not its default.
-fn another_value(row: &Row) -> String {
+fn another_value(row: &OptionSpec) -> String {
     match &row.kind {
         Kind::Number { least, most, .. } => (least.max(&0) + 77).min(*most).to_string(),
         Kind::Media(_) => "other/type".to_owned(),
@@ -24,7 +24,7 @@ fn another_value(row: &Row) -> String {
 }
 
 /// Every word that changes the option, as a config file would hold it.
-fn changing_word(row: &Row) -> String {
+fn changing_word(row: &OptionSpec) -> String {
     match row.kind.takes() {
         HasArg::Yes => format!("{}={}", row.name, another_value(row)),
         _ if row.kind.read(&Config::default()).is_some() => row.off_name.to_owned(),
@@ -38,7 +38,7 @@ fn parsed(text: &str) -> Settings {
     settings
 }
 
-fn settable() -> impl Iterator<Item = &'static Row> {
+fn settable() -> impl Iterator<Item = &'static OptionSpec> {
     OPTIONS.iter().filter(|row| !row.name.is_empty())
 }
 
@@ -52,7 +52,7 @@ fn no_two_options_share_a_word() {
 
 #[test]
 fn config_file_names_are_lower_case_words() {
-    for (name, _) in OPTIONS.iter().flat_map(Row::names) {
+    for (name, _) in OPTIONS.iter().flat_map(OptionSpec::names) {
         assert!(name.bytes().all(|b| b.is_ascii_lowercase() || b == b'_' || b == b'3'), "{name}");
     }
 }
@@ -123,7 +123,7 @@ fn the_example_has_every_option_in_the_order_of_the_help() {
 #[test]
 fn the_example_mentions_every_spelling() {
     let words: HashSet<&str> = EXAMPLE.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').collect();
-    for (name, _) in OPTIONS.iter().flat_map(Row::names) {
+    for (name, _) in OPTIONS.iter().flat_map(OptionSpec::names) {
         assert!(words.contains(name), "{name}");
     }
 }

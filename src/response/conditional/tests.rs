@@ -1,6 +1,6 @@
 //! Preconditions by table, for a file of Fri, 14 Jul 2017 02:40:00 GMT.
 
-use super::Verdict::{Failed, NotModified, Proceed};
+use super::PreconditionResult::{Failed, NotModified, Proceed};
 use super::*;
 use crate::response::fixture::{hello, lines};
 use proptest::prelude::*;
@@ -15,7 +15,7 @@ fn tagged(etag: &str) -> Representation {
     Representation { etag: etag.into(), ..Arc::unwrap_or_clone(hello().0) }
 }
 
-fn verdict(etag: &str, fields: &[(&str, &str)]) -> Verdict {
+fn verdict(etag: &str, fields: &[(&str, &str)]) -> PreconditionResult {
     evaluate(&lines(fields), &tagged(etag))
 }
 

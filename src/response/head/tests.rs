@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::*;
-use crate::resource::Representation;
+use crate::representation::Representation;
 use crate::response::fixture::{hello, now};
 use crate::response::{Body, Response};
 use proptest::prelude::*;

@@ -139,7 +139,7 @@ impl World {
             Event::Vanish { slot } => self.responses[slot] = None,
             Event::Expect { slot, left } => {
                 if let Some(response) = &mut self.responses[slot] {
-                    response.pacer.expect(left);
+                    response.pacer.set_remaining(left);
                 }
             }
         }

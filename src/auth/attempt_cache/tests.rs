@@ -1,0 +1,123 @@
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use super::*;
+
+fn mark(number: u64) -> AttemptKey {
+    // Spread over the rows as a digest would be.
+    let mut mark = [1; 16];
+    mark[..8].copy_from_slice(&number.wrapping_mul(0x9e37_79b9_7f4a_7c15).to_le_bytes());
+    mark[8..].copy_from_slice(&number.to_le_bytes());
+    mark
+}
+
+#[test]
+fn an_answer_is_worked_out_once() {
+    let attempt_cache = AttemptCache::new(4);
+    let times = AtomicUsize::new(0);
+    for answer in [true, false] {
+        times.store(0, Ordering::Relaxed);
+        let ask = || {
+            attempt_cache.ask(&mark(u64::from(answer)), true, || {
+                times.fetch_add(1, Ordering::Relaxed);
+                answer
+            })
+        };
+        assert_eq!([ask(), ask(), attempt_cache.recall(&mark(u64::from(answer)))], [Some(answer); 3]);
+        assert_eq!(times.load(Ordering::Relaxed), 1);
+    }
+}
+
+#[test]
+fn an_answer_that_does_not_keep_is_worked_out_again() {
+    let attempt_cache = AttemptCache::new(4);
+    assert_eq!(attempt_cache.ask(&mark(1), false, || true), Some(true));
+    assert_eq!(attempt_cache.recall(&mark(1)), None);
+    assert_eq!(attempt_cache.ask(&mark(1), false, || false), Some(false));
+}
+
+#[test]
+fn those_who_want_the_answer_being_worked_out_wait_for_it() {
+    let attempt_cache = AttemptCache::new(8);
+    let times = AtomicUsize::new(0);
+    let (started, has_started) = mpsc::channel();
+    let (finish, may_finish) = mpsc::channel::<()>();
+    thread::scope(|scope| {
+        let (attempt_cache, times) = (&attempt_cache, &times);
+        scope.spawn(move || {
+            attempt_cache.ask(&mark(1), true, || {
+                times.fetch_add(1, Ordering::Relaxed);
+                started.send(()).unwrap();
+                may_finish.recv().unwrap();
+                true
+            })
+        });
+        has_started.recv().unwrap();
+        let waiting = [(); 3].map(|()| {
+            scope.spawn(move || {
+                attempt_cache.ask(&mark(1), true, || {
+                    times.fetch_add(1, Ordering::Relaxed);
+                    true
+                })
+            })
+        });
+        // All three are let in, and wait; only then may the first come to its end.
+        let deadline = Instant::now() + Duration::from_secs(10);
+        while attempt_cache.lock().inside < 4 && Instant::now() < deadline {
+            thread::yield_now();
+        }
+        finish.send(()).unwrap();
+        for one in waiting {
+            assert_eq!(one.join().unwrap(), Some(true));
+        }
+    });
+    assert_eq!(times.load(Ordering::Relaxed), 1);
+    assert_eq!(attempt_cache.lock().inside, 0);
+}
+
+#[test]
+fn a_full_house_is_told_at_once_and_known_answers_still_come() {
+    let attempt_cache = AttemptCache::new(1);
+    attempt_cache.ask(&mark(1), true, || true);
+    let outcome = attempt_cache.ask(&mark(2), true, || {
+        // From within: the only place is taken by this very question.
+        assert_eq!(attempt_cache.ask(&mark(3), true, || unreachable!("no place")), None);
+        assert_eq!(attempt_cache.ask(&mark(1), true, || unreachable!("known")), Some(true));
+        false
+    });
+    assert_eq!(outcome, Some(false));
+}
+
+#[test]
+fn a_panic_gives_its_place_back() {
+    let attempt_cache = AttemptCache::new(1);
+    let panicked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+        attempt_cache.ask(&mark(1), true, || panic!("while hashing"))
+    }));
+    assert!(panicked.is_err());
+    assert_eq!(attempt_cache.ask(&mark(1), true, || true), Some(true));
+}
+
+#[test]
+fn wrong_guesses_never_push_out_right_answers() {
+    let attempt_cache = AttemptCache::new(1);
+    attempt_cache.ask(&mark(0), true, || true);
+    for guess in 1..20_000 {
+        attempt_cache.ask(&mark(guess), true, || false);
+    }
+    assert_eq!(attempt_cache.recall(&mark(0)), Some(true));
+}
+
+#[test]
+fn the_oldest_of_a_row_makes_room() {
+    let mut recent = RecentAttempts::new(1);
+    for number in 1..=5 {
+        recent.insert(&mark(number));
+    }
+    assert_eq!(
+        (1..=5).map(|number| recent.contains(&mark(number))).collect::<Vec<_>>(),
+        [false, true, true, true, true]
+    );
+}

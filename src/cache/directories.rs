@@ -1,0 +1,301 @@
+//! Directories as they were when they were looked at, remembered for all that lies in them.
+//!
+//! A look-up begins on a [`DirectoryCheck`]: its directory, before anything in it was looked at. What is found
+//! from there on holds as long as that directory does, and is kept as a [`Snapshot`]. Nothing is
+//! believed without asking: the kernel tells whether anything has changed ([`watcher`](super::watcher),
+//! one cheap read for a batch of requests); if so, or where that cannot be told, `stat` is asked and
+//! compared.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use nix::sys::stat::FileStat;
+
+use super::watcher::{Freshness, WatchedPath, Watcher};
+use crate::auth;
+use crate::docroot::path::split;
+use crate::docroot::{DocRoot, Links};
+
+/// Directories remembered at most.
+const MOST_DIRECTORIES: usize = 4096;
+
+/// A change within one tick of the file system's clock leaves the times as they were: a directory
+/// that changed more recently than this could change again unseen. (Kernel clocks tick in 1–10 ms;
+/// files have their own rule, [`Representation::is_settled`](super::Representation::is_settled).)
+const SETTLED: Duration = Duration::from_millis(50);
+
+/// The same where times carry no fraction of a second.
+const SETTLED_COARSE: Duration = Duration::from_millis(2100);
+
+/// What identifies a version of a file or directory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Identity {
+    device: u64,
+    inode: u64,
+    mode: u32,
+    size: i64,
+    modified: (i64, i64),
+    changed: (i64, i64),
+}
+
+impl Identity {
+    fn of(meta: &FileStat) -> Identity {
+        Identity {
+            device: meta.st_dev,
+            inode: meta.st_ino,
+            mode: meta.st_mode,
+            size: meta.st_size,
+            modified: (meta.st_mtime, meta.st_mtime_nsec),
+            changed: (meta.st_ctime, meta.st_ctime_nsec),
+        }
+    }
+
+    fn is_at(&self, root: &DocRoot, name: &[u8], links: Links) -> bool {
+        root.stat_beneath(name, links).is_ok_and(|meta| Identity::of(&meta) == *self)
+    }
+
+    /// Old enough that any later change must show in its times.
+    fn is_settled(&self, now: Duration) -> bool {
+        let (seconds, nanos) = self.changed;
+        let at = Duration::new(u64::try_from(seconds).unwrap_or(0), u32::try_from(nanos).unwrap_or(0));
+        let quiet = if nanos == 0 { SETTLED_COARSE } else { SETTLED };
+        now.checked_sub(at).is_some_and(|age| age > quiet)
+    }
+}
+
+/// One version of a directory.
+#[derive(Debug)]
+struct DirectoryVersion {
+    name: Box<[u8]>,
+    /// What links may be on the way to it and to what is in it.
+    links: Links,
+    identity: Identity,
+    watched: Option<WatchedPath>,
+    /// It was seen to hold no password file, nor a link that could become one.
+    unprotected: AtomicBool,
+}
+
+impl DirectoryVersion {
+    /// Looks at `dir`; none when it is missing, or changed so lately that its next change might not show.
+    fn at(root: &DocRoot, watcher: &Watcher, dir: &[u8], links: Links) -> Option<DirectoryVersion> {
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).ok()?;
+        let watched = watcher.watch(root, dir);
+        let identity = Identity::of(&root.stat_beneath(dir, links).ok()?);
+        let unprotected = AtomicBool::new(false);
+        identity.is_settled(now).then(|| DirectoryVersion {
+            name: dir.into(),
+            links,
+            identity,
+            watched,
+            unprotected,
+        })
+    }
+
+    fn still_holds(&self, root: &DocRoot, watcher: &Watcher, freshness: &Freshness) -> bool {
+        let is_on_disk = || self.identity.is_at(root, &self.name, self.links);
+        watcher.holds(self.watched.as_ref(), freshness, is_on_disk)
+    }
+}
+
+/// A directory as a look-up found it, before it looked at anything in it.
+#[derive(Debug)]
+pub struct DirectoryCheck {
+    directory: Arc<DirectoryVersion>,
+    /// What is watched, as it was then.
+    watched: Option<WatchedPath>,
+}
+
+impl DirectoryCheck {
+    /// Is `dir`, which may be another directory, known to ask nobody for a password?
+    pub fn shows_unprotected(&self, dir: &[u8]) -> bool {
+        *self.directory.name == *dir && self.directory.unprotected.load(Relaxed)
+    }
+
+    /// No password file could be opened in `dir`: remembers that, unless a link of that name is there.
+    pub fn note_unprotected(&self, root: &DocRoot, dir: &[u8]) {
+        if *self.directory.name == *dir
+            && root.has_entry(dir, auth::FILE_NAME, self.directory.links) == Ok(false)
+        {
+            self.directory.unprotected.store(true, Relaxed);
+        }
+    }
+
+    /// Adds the file `file_name`, reached as `probe` (links followed: the name as asked) and `opened`;
+    /// none when it lives in another directory than this, or is another file by now.
+    pub fn snapshot(
+        &self,
+        root: &DocRoot,
+        file_name: &[u8],
+        probe: &[u8],
+        opened: &FileStat,
+    ) -> Option<Snapshot> {
+        if split(file_name).0 != &*self.directory.name {
+            return None;
+        }
+        let file = Identity::of(opened);
+        // The name as asked may go by links; if it does not, opening it has just shown where it leads.
+        let is_direct = probe == file_name;
+        let links = match self.directory.links {
+            Links::Refuse if !is_direct => Links::Within,
+            links => links,
+        };
+        if !is_direct && !file.is_at(root, probe, links) {
+            return None;
+        }
+        // A link on the way, or another name of the same file, may change unseen by this directory. (Where
+        // links are not looked for, the name itself may be one.)
+        let is_no_link = || links != Links::Follow || file.is_at(root, file_name, Links::Refuse);
+        let is_seen = is_direct && opened.st_nlink == 1 && is_no_link();
+        let watched = self.watched.as_ref().filter(|_| is_seen).map(WatchedPath::again);
+        Some(Snapshot { probe: probe.into(), links, file, directory: Arc::clone(&self.directory), watched })
+    }
+}
+
+/// The state of the disk under which an outcome holds.
+#[derive(Debug)]
+pub struct Snapshot {
+    probe: Box<[u8]>,
+    /// What links may be on its way.
+    links: Links,
+    file: Identity,
+    directory: Arc<DirectoryVersion>,
+    watched: Option<WatchedPath>,
+}
+
+/// The directories of one tree.
+#[derive(Debug)]
+pub struct DirectoryCache {
+    /// [`Links::Refuse`] where names are expanded before they are looked up; [`Links::Follow`] with `-nos`.
+    links: Links,
+    watcher: Watcher,
+    /// Those that are watched: the others have to be looked at each time.
+    known: Mutex<HashMap<Box<[u8]>, Arc<DirectoryVersion>>>,
+}
+
+impl DirectoryCache {
+    /// None yet; `links` as there.
+    pub fn new(links: Links) -> DirectoryCache {
+        DirectoryCache { links, watcher: Watcher::default(), known: Mutex::default() }
+    }
+
+    /// Is `dir` known to be reached by no symbolic link?
+    pub fn knows(&self, dir: &[u8], freshness: &Freshness) -> bool {
+        self.watcher.knows(dir, freshness)
+    }
+
+    /// Looks at the directory `dir` before anything in it is looked at; none when what is found there
+    /// cannot be remembered.
+    pub fn look(&self, root: &DocRoot, dir: &[u8], freshness: &Freshness) -> Option<DirectoryCheck> {
+        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner).get(dir).map(Arc::clone);
+        if let Some(directory) = known
+            && let Some(watched) = self.watcher.unchanged(directory.watched.as_ref()?, freshness)
+        {
+            return Some(DirectoryCheck { directory, watched: Some(watched) });
+        }
+        let directory = Arc::new(DirectoryVersion::at(root, &self.watcher, dir, self.links)?);
+        let watched = directory.watched.as_ref().map(WatchedPath::again);
+        if watched.is_some() {
+            let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+            if known.len() >= MOST_DIRECTORIES {
+                known.clear();
+            }
+            known.insert(dir.into(), Arc::clone(&directory));
+        }
+        Some(DirectoryCheck { directory, watched })
+    }
+
+    /// Is the disk still as `snapshot` has it?
+    pub fn hold(&self, snapshot: &Snapshot, root: &DocRoot, freshness: &Freshness) -> bool {
+        let watcher = &self.watcher;
+        let is_on_disk = || {
+            snapshot.file.is_at(root, &snapshot.probe, snapshot.links)
+                && snapshot.directory.still_holds(root, watcher, freshness)
+        };
+        watcher.holds(snapshot.watched.as_ref(), freshness, is_on_disk)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::TempTree;
+    use std::fs;
+    use std::os::unix::fs::symlink;
+
+    /// A tree whose directory `d` has rested, and the footing of a look-up in it.
+    fn settled() -> (TempTree, DocRoot, DirectoryCache, DirectoryCheck) {
+        let tree = TempTree::new();
+        tree.file("d/a.txt", "a");
+        let root = DocRoot::open(tree.path(), tree.path().as_os_str().as_encoded_bytes()).unwrap();
+        let directories = DirectoryCache::new(Links::Refuse);
+        let directory_check = loop {
+            match directories.look(&root, b"d", &Freshness::default()) {
+                Some(directory_check) => break directory_check,
+                None => std::thread::yield_now(),
+            }
+        };
+        (tree, root, directories, directory_check)
+    }
+
+    fn opened(root: &DocRoot) -> FileStat {
+        root.stat(b"d/a.txt", Links::Refuse).unwrap()
+    }
+
+    #[test]
+    fn a_directory_is_looked_at_once_until_it_changes() {
+        let (tree, root, directories, directory_check) = settled();
+        let again = directories.look(&root, b"d", &Freshness::default()).unwrap();
+        assert!(Arc::ptr_eq(&directory_check.directory, &again.directory));
+        fs::write(tree.path().join("d/b.txt"), "b").unwrap();
+        let later = directories.look(&root, b"d", &Freshness::default());
+        assert!(later.is_none_or(|later| !Arc::ptr_eq(&directory_check.directory, &later.directory)));
+    }
+
+    #[test]
+    fn a_snapshot_holds_until_its_file_or_its_directory_changes() {
+        let (tree, root, directories, directory_check) = settled();
+        let snapshot = |directory_check: &DirectoryCheck| {
+            directory_check.snapshot(&root, b"d/a.txt", b"d/a.txt", &opened(&root)).unwrap()
+        };
+        let of_file = snapshot(&directory_check);
+        assert!(directories.hold(&of_file, &root, &Freshness::default()));
+        fs::write(tree.path().join("d/a.txt"), "longer").unwrap();
+        assert!(!directories.hold(&of_file, &root, &Freshness::default()));
+        let of_directory = snapshot(&directory_check);
+        fs::write(tree.path().join("d/.htpasswd"), "u:x").unwrap();
+        assert!(!directories.hold(&of_directory, &root, &Freshness::default()));
+    }
+
+    #[test]
+    fn a_change_between_the_look_and_the_snapshot_counts() {
+        let (tree, root, directories, directory_check) = settled();
+        let before = opened(&root);
+        fs::write(tree.path().join("d/a.txt"), "longer").unwrap();
+        let snapshot = directory_check.snapshot(&root, b"d/a.txt", b"d/a.txt", &before).unwrap();
+        assert!(!directories.hold(&snapshot, &root, &Freshness::default()));
+    }
+
+    #[test]
+    fn only_a_directory_without_even_a_link_to_a_password_file_is_unprotected() {
+        let (tree, root, directories, directory_check) = settled();
+        directory_check.note_unprotected(&root, b"");
+        assert!(
+            !directory_check.shows_unprotected(b"d") && !directory_check.shows_unprotected(b""),
+            "of another directory"
+        );
+        directory_check.note_unprotected(&root, b"d");
+        assert!(directory_check.shows_unprotected(b"d"));
+        symlink("nowhere", tree.path().join("d/.htpasswd")).unwrap();
+        let later = loop {
+            match directories.look(&root, b"d", &Freshness::default()) {
+                Some(directory_check) => break directory_check,
+                None => std::thread::yield_now(),
+            }
+        };
+        assert!(!later.shows_unprotected(b"d"));
+        later.note_unprotected(&root, b"d");
+        assert!(!later.shows_unprotected(b"d"), "the link may lead somewhere tomorrow");
+    }
+}

@@ -1,0 +1,236 @@
+//! What was found for a name, remembered: the outcome of a look-up, and small files' content.
+//!
+//! An entry is used as long as the disk is as its [`Snapshot`] has it, which is asked each time
+//! ([`directories`]). A file replaced, cut, deleted, chmod-ed or given a password file
+//! therefore answers rightly on the very next request.
+
+use std::collections::{HashMap, VecDeque};
+use std::os::fd::AsFd;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use nix::sys::stat::fstat;
+
+use crate::config::CacheLimits;
+use crate::docroot::{DocRoot, Links};
+use crate::representation::{Content, Representation};
+
+pub mod directories;
+pub mod watcher;
+
+use crate::sys::memory_limit::memory_limit;
+use directories::{DirectoryCache, DirectoryCheck, Snapshot};
+use watcher::Freshness;
+
+/// Locks are per shard, so that workers seldom meet.
+const SHARDS: usize = 16;
+
+/// Descriptors of large files kept open at most: the rest are opened anew each time.
+const MOST_OPEN_FILES: usize = 256;
+
+/// How many of `descriptors`, all that the process may have, are for files kept open.
+pub fn share_for_files(descriptors: usize) -> usize {
+    MOST_OPEN_FILES.min(descriptors / 16)
+}
+
+/// One remembered outcome: a plain file.
+#[derive(Debug)]
+pub struct CacheEntry {
+    /// The mapped name, as asked.
+    pub key: Box<[u8]>,
+    /// When this holds.
+    pub snapshot: Snapshot,
+    /// Directory whose `.htpasswd` protects the file.
+    pub auth_dir: Box<[u8]>,
+    /// A password file was there: credentials are checked on every request.
+    pub protected: bool,
+    /// See [`Resolved::name`](super::Resolved::name).
+    pub throttle_name: Arc<[u8]>,
+    /// Metadata.
+    pub representation: Arc<Representation>,
+    /// Bytes, or where they are.
+    pub content: Content,
+}
+
+impl CacheEntry {
+    fn bytes(&self) -> usize {
+        match &self.content {
+            Content::Memory(bytes) => bytes.len(),
+            Content::File(_) => 0,
+        }
+    }
+
+    fn is_open_file(&self) -> bool {
+        matches!(self.content, Content::File(_))
+    }
+
+    /// An open file that has no name any more.
+    fn is_deleted(&self) -> bool {
+        match &self.content {
+            Content::File(file) => fstat(file.as_fd()).is_ok_and(|meta| meta.st_nlink == 0),
+            Content::Memory(_) => false,
+        }
+    }
+}
+
+#[derive(Debug)]
+struct CacheSlot {
+    entry: Arc<CacheEntry>,
+    /// Used since the clock's hand last passed.
+    used: AtomicBool,
+}
+
+#[derive(Debug, Default)]
+struct Shard {
+    map: HashMap<Box<[u8]>, CacheSlot>,
+    /// Keys in the order in which the clock's hand visits them.
+    ring: VecDeque<Box<[u8]>>,
+    bytes: usize,
+}
+
+/// A bounded map from names to outcomes, evicted by the clock algorithm.
+#[derive(Debug)]
+pub struct Cache {
+    shards: Vec<Mutex<Shard>>,
+    entries_per_shard: usize,
+    bytes_per_shard: usize,
+    open_files: AtomicUsize,
+    most_open_files: usize,
+    directories: DirectoryCache,
+}
+
+impl Cache {
+    /// An empty cache. Zero entries = nothing is ever remembered. `links`: those that a name may hold once
+    /// it was expanded.
+    pub fn new(limits: CacheLimits, links: Links) -> Cache {
+        Cache {
+            shards: (0..SHARDS).map(|_| Mutex::default()).collect(),
+            entries_per_shard: limits.entries.div_ceil(SHARDS),
+            bytes_per_shard: limits.bytes.min(memory_limit().map_or(usize::MAX, |limit| limit / 4)) / SHARDS,
+            open_files: AtomicUsize::new(0),
+            most_open_files: share_for_files(crate::sys::fd::limit()),
+            directories: DirectoryCache::new(links),
+        }
+    }
+
+    /// Is `dir` known to be reached by no symbolic link?
+    pub fn knows(&self, dir: &[u8], freshness: &Freshness) -> bool {
+        self.directories.knows(dir, freshness)
+    }
+
+    /// Looks at the directory `dir` before anything in it is looked at; none when what is found there
+    /// cannot be remembered.
+    pub fn check_directory(
+        &self,
+        root: &DocRoot,
+        dir: &[u8],
+        freshness: &Freshness,
+    ) -> Option<DirectoryCheck> {
+        if self.entries_per_shard == 0 {
+            return None;
+        }
+        self.directories.look(root, dir, freshness)
+    }
+
+    /// The outcome for `name`, if one is remembered and the disk still agrees with it.
+    pub fn valid(&self, name: &[u8], root: &DocRoot, freshness: &Freshness) -> Option<Arc<CacheEntry>> {
+        let entry = {
+            let shard = self.shard(name);
+            let slot = shard.map.get(name)?;
+            slot.used.store(true, Relaxed);
+            Arc::clone(&slot.entry)
+        };
+        if self.directories.hold(&entry.snapshot, root, freshness) {
+            return Some(entry);
+        }
+        self.forget(&mut self.shard(name), name);
+        None
+    }
+
+    /// Remembers an outcome, forgetting others as the bounds ask.
+    pub fn remember(&self, entry: CacheEntry) {
+        if self.entries_per_shard == 0 || entry.bytes() > self.bytes_per_shard {
+            return;
+        }
+        let mut shard = self.shard(&entry.key);
+        self.forget(&mut shard, &entry.key);
+        // Another shard's open files are left for it to give up, and for [`Cache::tidy`].
+        let is_full = || entry.is_open_file() && self.open_files.load(Relaxed) >= self.most_open_files;
+        if is_full() && !self.evict_one(&mut shard, &CacheEntry::is_open_file) {
+            return;
+        }
+        while shard.map.len() >= self.entries_per_shard || shard.bytes + entry.bytes() > self.bytes_per_shard
+        {
+            if !self.evict_one(&mut shard, &|_| true) {
+                break;
+            }
+        }
+        shard.bytes += entry.bytes();
+        self.open_files.fetch_add(usize::from(entry.is_open_file()), Relaxed);
+        shard.ring.push_back(entry.key.clone());
+        shard
+            .map
+            .insert(entry.key.clone(), CacheSlot { entry: Arc::new(entry), used: AtomicBool::new(false) });
+    }
+
+    /// Moves the clock's hand until something unused of the `wanted` kind falls out; false when there is
+    /// nothing of that kind.
+    fn evict_one(&self, shard: &mut Shard, wanted: &dyn Fn(&CacheEntry) -> bool) -> bool {
+        // The second time round, nothing has been used since.
+        for _ in 0..2 * shard.ring.len() {
+            let Some(key) = shard.ring.pop_front() else { break };
+            match shard.map.get(&key) {
+                None => {}
+                Some(slot) if !wanted(&slot.entry) || slot.used.swap(false, Relaxed) => {
+                    shard.ring.push_back(key);
+                }
+                Some(_) => {
+                    self.drop_entry(shard, &key);
+                    return true;
+                }
+            }
+        }
+        false
+    }
+
+    /// Gives up files that have been deleted: nobody may ask for their names again, and the disk keeps
+    /// their bytes as long as they are open.
+    pub fn tidy(&self) {
+        for shard in &self.shards {
+            // The disk is asked with nothing locked.
+            let open = |slot: &CacheSlot| slot.entry.is_open_file().then(|| Arc::clone(&slot.entry));
+            let open: Vec<Arc<CacheEntry>> = locked(shard).map.values().filter_map(open).collect();
+            for entry in open.iter().filter(|entry| entry.is_deleted()) {
+                let mut shard = locked(shard);
+                if shard.map.get(&entry.key).is_some_and(|slot| Arc::ptr_eq(&slot.entry, entry)) {
+                    self.forget(&mut shard, &entry.key);
+                }
+            }
+        }
+    }
+
+    fn forget(&self, shard: &mut Shard, name: &[u8]) {
+        if self.drop_entry(shard, name) {
+            shard.ring.retain(|key| &**key != name);
+        }
+    }
+
+    fn drop_entry(&self, shard: &mut Shard, name: &[u8]) -> bool {
+        let Some(slot) = shard.map.remove(name) else { return false };
+        shard.bytes -= slot.entry.bytes();
+        self.open_files.fetch_sub(usize::from(slot.entry.is_open_file()), Relaxed);
+        true
+    }
+
+    fn shard(&self, name: &[u8]) -> MutexGuard<'_, Shard> {
+        // Whoever could pile names up in one shard could do no more than push out what else is in it.
+        let sum = name.iter().fold(name.len(), |sum, &byte| sum.wrapping_mul(31).wrapping_add(byte.into()));
+        let at = (sum ^ sum >> 7) % SHARDS;
+        locked(&self.shards[at])
+    }
+}
+
+/// A panic elsewhere while a shard was locked leaves at worst a wrong byte count.
+fn locked(shard: &Mutex<Shard>) -> MutexGuard<'_, Shard> {
+    shard.lock().unwrap_or_else(PoisonError::into_inner)
+}

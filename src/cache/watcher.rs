@@ -1,0 +1,387 @@
+//! Being told by the kernel: directories watched by inotify, so that a remembered outcome needs no
+//! `stat` while nothing in its directories has changed.
+//!
+//! The kernel queues an event before the call that made a change returns. So whoever asks after that
+//! call, and finds the queue empty and nobody else in the middle of emptying it, knows that nothing
+//! happened: one cheap read in place of looking names up again. What inotify cannot see — other
+//! machines' changes on network file systems, writes through a second hard link, a link on the
+//! way — is not watched but looked up as before ([`Watcher::watch`] says no).
+
+use std::cell::Cell;
+use std::collections::HashMap;
+use std::os::fd::AsFd;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::SeqCst};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
+use std::time::{Duration, Instant};
+
+use nix::errno::Errno;
+use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify, WatchDescriptor};
+use nix::sys::stat::stat;
+use nix::sys::statfs::{
+    BTRFS_SUPER_MAGIC, EXT4_SUPER_MAGIC, F2FS_SUPER_MAGIC, FsType, OVERLAYFS_SUPER_MAGIC, TMPFS_MAGIC, statfs,
+};
+use nix::unistd::read;
+
+use crate::docroot::{DocRoot, Links};
+
+/// Directories watched at once; what lies elsewhere is looked up each time.
+const MOST_WATCHES: usize = 4096;
+
+/// Watched or not, the disk is asked again after this long: for what no event tells of, such as a
+/// file system mounted over a directory.
+const TRUSTED_FOR: Duration = Duration::from_secs(1);
+
+/// `XFS_SUPER_MAGIC`, which nix does not have for musl.
+const XFS_SUPER_MAGIC: FsType = FsType(0x5846_5342);
+
+/// File systems whose every change passes through this kernel's own directory entries.
+const LOCAL: [FsType; 6] = [
+    EXT4_SUPER_MAGIC,
+    XFS_SUPER_MAGIC,
+    BTRFS_SUPER_MAGIC,
+    F2FS_SUPER_MAGIC,
+    TMPFS_MAGIC,
+    OVERLAYFS_SUPER_MAGIC,
+];
+
+/// One watched directory: how often something in it has changed.
+#[derive(Debug)]
+struct WatchedDirectory {
+    changes: AtomicU64,
+}
+
+#[derive(Debug, Default)]
+struct WatchTable {
+    by_descriptor: HashMap<WatchDescriptor, Arc<WatchedDirectory>>,
+    by_name: HashMap<Box<[u8]>, Arc<WatchedDirectory>>,
+}
+
+impl WatchTable {
+    /// Is there room for one more watch? Those that no name and no outcome has a use for make some.
+    fn has_room(&mut self, inotify: &Inotify) -> bool {
+        if self.by_descriptor.len() >= MOST_WATCHES && self.by_name.len() < self.by_descriptor.len() {
+            self.by_descriptor.retain(|&descriptor, directory| {
+                let is_used = Arc::strong_count(directory) > 1;
+                is_used || inotify.rm_watch(descriptor).is_err()
+            });
+        }
+        self.by_descriptor.len() < MOST_WATCHES
+    }
+}
+
+/// All watches of one tree.
+#[derive(Debug)]
+pub struct Watcher {
+    /// None where the system gives us no inotify.
+    inotify: Option<Inotify>,
+    table: Mutex<WatchTable>,
+    /// How often a directory went from its place, and with it, names were no longer what they had been.
+    rename_epoch: AtomicU64,
+    /// Threads that take events out of the queue and have not told of all of them yet.
+    drainers: AtomicUsize,
+    /// The last question to which the answer was: nothing has changed.
+    last_clean_ticket: AtomicU64,
+    born: Instant,
+}
+
+/// A directory and all above it, as one remembered outcome depends on them.
+#[derive(Debug)]
+pub struct WatchedPath {
+    chain: Arc<[Arc<WatchedDirectory>]>,
+    /// Upheavals by then: after another one these may be other directories than the names say.
+    rename_epoch: u64,
+    /// Sum of changes under which the outcome was last found to hold.
+    seen: AtomicU64,
+    /// When that was, in milliseconds of the watcher's life.
+    checked: AtomicU64,
+}
+
+/// Questions put to the kernel so far, by all threads and for all trees.
+static NEXT_TICKET: AtomicU64 = AtomicU64::new(0);
+
+/// A moment, as the questions put to the kernel count it. What arrived before it is answered rightly
+/// with the answer to any later question, whoever asked.
+#[derive(Debug, Clone, Copy)]
+pub struct Ticket(u64);
+
+impl Ticket {
+    /// This moment.
+    pub fn latest() -> Ticket {
+        Ticket(NEXT_TICKET.load(SeqCst))
+    }
+}
+
+/// Whether the kernel has been asked since the requests at hand arrived: one question serves all that
+/// came before it.
+#[derive(Debug)]
+pub struct Freshness {
+    /// The requests were here by then.
+    since: Cell<Ticket>,
+    /// The answer was: nothing has changed.
+    quiet: Cell<bool>,
+    /// The watcher's age when it was asked for.
+    age: Cell<Option<u64>>,
+}
+
+impl Default for Freshness {
+    /// About requests that are at hand now.
+    fn default() -> Freshness {
+        Freshness { since: Cell::new(Ticket::latest()), quiet: Cell::default(), age: Cell::default() }
+    }
+}
+
+impl Freshness {
+    /// Other requests are at hand.
+    pub fn expire(&self) {
+        self.expire_as_of(Ticket::latest());
+    }
+
+    /// Other requests are at hand, and were by `since`.
+    pub fn expire_as_of(&self, since: Ticket) {
+        self.since.set(since);
+        self.quiet.set(false);
+        self.age.set(None);
+    }
+
+    fn age_or(&self, ask: impl FnOnce() -> u64) -> u64 {
+        let age = self.age.get().unwrap_or_else(ask);
+        self.age.set(Some(age));
+        age
+    }
+}
+
+impl WatchedPath {
+    /// The same directories, for an outcome that holds as of the same moment.
+    pub fn again(&self) -> WatchedPath {
+        self.as_of(self.seen.load(SeqCst), self.checked.load(SeqCst))
+    }
+
+    fn as_of(&self, seen: u64, checked: u64) -> WatchedPath {
+        let (chain, rename_epoch) = (Arc::clone(&self.chain), self.rename_epoch);
+        WatchedPath { chain, rename_epoch, seen: seen.into(), checked: checked.into() }
+    }
+
+    /// Changes so far in all these directories: it only grows.
+    fn changes(&self) -> u64 {
+        self.chain.iter().map(|directory| directory.changes.load(SeqCst)).sum()
+    }
+}
+
+impl Default for Watcher {
+    /// Nothing is watched yet.
+    fn default() -> Watcher {
+        Watcher {
+            inotify: Inotify::init(InitFlags::IN_CLOEXEC | InitFlags::IN_NONBLOCK).ok(),
+            table: Mutex::default(),
+            rename_epoch: AtomicU64::new(0),
+            drainers: AtomicUsize::new(0),
+            last_clean_ticket: AtomicU64::new(0),
+            born: Instant::now(),
+        }
+    }
+}
+
+impl Watcher {
+    /// Watches `dir` and every directory between it and the root. None when that cannot be relied on.
+    /// Call it before looking at what the outcome is made from.
+    pub fn watch(&self, root: &DocRoot, dir: &[u8]) -> Option<WatchedPath> {
+        let ends = dir.iter().enumerate().filter(|&(_, &b)| b == b'/').map(|(at, _)| at);
+        let mut names: Vec<&[u8]> = ends.map(|end| &dir[..end]).collect();
+        names.push(dir);
+        if !dir.is_empty() {
+            names.push(b"");
+        }
+        let rename_epoch = self.rename_epoch.load(SeqCst);
+        let chain: Option<Arc<[_]>> = names.into_iter().map(|name| self.watch_one(root, name)).collect();
+        let watched = WatchedPath { chain: chain?, rename_epoch, seen: 0.into(), checked: self.age().into() };
+        watched.seen.store(watched.changes(), SeqCst);
+        Some(watched)
+    }
+
+    /// The disk is asked with nothing locked: one that is slow, or far away, holds up nobody else.
+    fn watch_one(&self, root: &DocRoot, name: &[u8]) -> Option<Arc<WatchedDirectory>> {
+        let inotify = self.inotify.as_ref()?;
+        let rename_epoch = {
+            let mut table = self.table();
+            if let Some(directory) = table.by_name.get(name) {
+                return Some(Arc::clone(directory));
+            }
+            if !table.has_room(inotify) {
+                return None;
+            }
+            self.rename_epoch.load(SeqCst)
+        };
+        let found = root.stat(name, Links::Refuse).ok()?;
+        let path = [root.path(), name].concat();
+        if !LOCAL.contains(&statfs(&path[..]).ok()?.filesystem_type()) {
+            return None;
+        }
+        let changes = AddWatchFlags::IN_CREATE
+            | AddWatchFlags::IN_DELETE
+            | AddWatchFlags::IN_MODIFY
+            | AddWatchFlags::IN_ATTRIB
+            | AddWatchFlags::IN_MOVE
+            | AddWatchFlags::IN_DELETE_SELF
+            | AddWatchFlags::IN_MOVE_SELF
+            | AddWatchFlags::IN_ONLYDIR;
+        let descriptor = inotify.add_watch(&path[..], changes).ok()?;
+        // The path is looked up from the top of the file system, which may have been moved about.
+        let there = stat(&path[..]).ok()?;
+        let mut table = self.table();
+        // A directory that was moved or removed meanwhile may have been told of before it was known here.
+        let is_same = (there.st_dev, there.st_ino) == (found.st_dev, found.st_ino);
+        if !is_same || self.rename_epoch.load(SeqCst) != rename_epoch {
+            if !table.by_descriptor.contains_key(&descriptor) {
+                let _ = inotify.rm_watch(descriptor);
+            }
+            return None;
+        }
+        let fresh = || Arc::new(WatchedDirectory { changes: AtomicU64::new(0) });
+        let directory = Arc::clone(table.by_descriptor.entry(descriptor).or_insert_with(fresh));
+        table.by_name.insert(name.into(), Arc::clone(&directory));
+        Some(directory)
+    }
+
+    /// Is `dir` known to be a directory that no symbolic link leads to?
+    pub fn knows(&self, dir: &[u8], freshness: &Freshness) -> bool {
+        self.is_quiet(freshness) && self.table().by_name.contains_key(dir)
+    }
+
+    /// Has nothing changed since the outcome was last found to hold?
+    fn is_unchanged(&self, watched: &WatchedPath, freshness: &Freshness) -> bool {
+        let age = freshness.age_or(|| self.age());
+        let trusted = age.saturating_sub(watched.checked.load(SeqCst)) < TRUSTED_FOR.as_millis() as u64;
+        trusted
+            && self.is_quiet(freshness)
+            && self.is_current(watched)
+            && watched.changes() == watched.seen.load(SeqCst)
+    }
+
+    /// Are these still the directories that the names mean, as far as has been told?
+    fn is_current(&self, watched: &WatchedPath) -> bool {
+        watched.rename_epoch == self.rename_epoch.load(SeqCst)
+    }
+
+    /// The same directories as of now, if nothing has changed.
+    pub fn unchanged(&self, watched: &WatchedPath, freshness: &Freshness) -> Option<WatchedPath> {
+        // What others confirm from here on must not count for us.
+        let now = watched.again();
+        self.is_unchanged(&now, freshness).then_some(now)
+    }
+
+    /// Does an outcome still hold? The disk is asked by `look` where it is not `watched`, or where something
+    /// has changed; if directories are no longer what they were, it is for a new look-up to say.
+    pub fn holds(
+        &self,
+        watched: Option<&WatchedPath>,
+        freshness: &Freshness,
+        look: impl FnOnce() -> bool,
+    ) -> bool {
+        let Some(watched) = watched else { return look() };
+        self.is_unchanged(watched, freshness) || self.is_current(watched) && self.confirm(watched, look)
+    }
+
+    /// The outcome was looked up anew and held: what `look` says counts from before the look.
+    fn confirm(&self, watched: &WatchedPath, look: impl FnOnce() -> bool) -> bool {
+        let (changes, age) = (watched.changes(), self.age());
+        let holds = look();
+        if holds {
+            watched.seen.store(changes, SeqCst);
+            watched.checked.store(age, SeqCst);
+        }
+        holds
+    }
+
+    /// Is everything told of that changed before the requests at hand arrived?
+    fn is_quiet(&self, freshness: &Freshness) -> bool {
+        if !freshness.quiet.get() {
+            freshness
+                .quiet
+                .set(self.last_clean_ticket.load(SeqCst) > freshness.since.get().0 || self.poll_queue());
+        }
+        freshness.quiet.get()
+    }
+
+    /// Tells of every event in the queue. True when there was nothing to tell, and nobody else is about
+    /// to tell of something.
+    fn poll_queue(&self) -> bool {
+        let Some(inotify) = &self.inotify else { return false };
+        let number = NEXT_TICKET.fetch_add(1, SeqCst) + 1;
+        // A buffer too small for any event takes none out: EAGAIN = the queue is empty, EINVAL = it is not.
+        if read(inotify.as_fd(), &mut [0]) == Err(Errno::EAGAIN) {
+            // What was taken out before is told of, unless somebody is at it now.
+            let is_quiet = self.drainers.load(SeqCst) == 0;
+            if is_quiet {
+                self.last_clean_ticket.fetch_max(number, SeqCst);
+            }
+            return is_quiet;
+        }
+        // Whoever is at it already tells for all, and whoever asks knows enough: it is not quiet.
+        let table = match self.table.try_lock() {
+            Ok(table) => table,
+            Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
+            Err(TryLockError::WouldBlock) => return false,
+        };
+        self.drainers.fetch_add(1, SeqCst);
+        self.apply_events(inotify, table);
+        self.drainers.fetch_sub(1, SeqCst);
+        false
+    }
+
+    /// Tells of the events that one read takes out of the queue. If they come faster than that, looking
+    /// at the disk is what remains, and nobody waits for the end of them.
+    fn apply_events(&self, inotify: &Inotify, mut table: MutexGuard<'_, WatchTable>) {
+        for event in inotify.read_events().unwrap_or_default() {
+            let is_lost = event.mask.contains(AddWatchFlags::IN_Q_OVERFLOW);
+            if is_lost {
+                table.by_descriptor.values().for_each(|directory| changed(directory));
+            } else if let Some(directory) = table.by_descriptor.get(&event.wd) {
+                changed(directory);
+            }
+            // Names are no longer what they were: those below a directory that moved, too.
+            if is_lost || event.mask.intersects(AddWatchFlags::IN_IGNORED | AddWatchFlags::IN_MOVE_SELF) {
+                table.by_name.clear();
+                self.rename_epoch.fetch_add(1, SeqCst);
+            }
+            if event.mask.contains(AddWatchFlags::IN_IGNORED) {
+                table.by_descriptor.remove(&event.wd);
+            }
+        }
+    }
+
+    /// Milliseconds since this watcher was made.
+    fn age(&self) -> u64 {
+        self.born.elapsed().as_millis() as u64
+    }
+
+    fn table(&self) -> MutexGuard<'_, WatchTable> {
+        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn changed(directory: &WatchedDirectory) {
+    directory.changes.fetch_add(1, SeqCst);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::TempTree;
+    use std::fs;
+
+    #[test]
+    fn one_answer_serves_whoever_was_there_before_the_question() {
+        let tree = TempTree::new();
+        let root = DocRoot::open(tree.path(), tree.path().as_os_str().as_encoded_bytes()).unwrap();
+        let watcher = Watcher::default();
+        let watched = watcher.watch(&root, b"").unwrap();
+        let (asking, before) = (Freshness::default(), Freshness::default());
+        assert!(watcher.is_unchanged(&watched, &asking));
+        let after = Freshness::default();
+        fs::write(tree.path().join("new"), "").unwrap();
+        assert!(watcher.is_unchanged(&watched, &before), "needs no query of its own");
+        assert!(!watcher.is_unchanged(&watched, &after), "came after the query");
+        asking.expire();
+        assert!(!watcher.is_unchanged(&watched, &asking), "is about others now");
+    }
+}

@@ -1,0 +1,131 @@
+//! What the administrator is told about scripts. The texts that thttpd has are thttpd's.
+
+use std::fmt;
+use std::os::unix::process::ExitStatusExt;
+use std::process::ExitStatus;
+
+/// KillReason a script is ended before it ends by itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum KillReason {
+    /// It ran longer than `cgi_timeout`.
+    TimeLimit,
+    /// It wrote more than `cgi_output_limit`.
+    OutputLimit,
+    /// Nobody waits for its output any more: the client left, or the output was of no use.
+    Unwanted,
+    /// The server stops.
+    ServerStop,
+}
+
+/// How urgent a [`ScriptEvent`] is, in syslog's words.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EventLevel {
+    /// Something of ours, or a script, failed.
+    Error,
+    /// A script was ended by force or died.
+    Warning,
+    /// What scripts say themselves.
+    Notice,
+    /// For whoever looks for a fault.
+    Debug,
+}
+
+/// One event in a script's life. `name` is the script's file name below the root, made printable.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ScriptEvent {
+    /// It was started.
+    Spawned {
+        /// Process id.
+        pid: i32,
+        /// Script.
+        name: String,
+    },
+    /// It could not be started.
+    NotStarted {
+        /// Script.
+        name: String,
+        /// KillReason not.
+        reason: String,
+    },
+    /// It wrote a line to its standard error, made printable.
+    Said {
+        /// Script.
+        name: String,
+        /// The line.
+        line: String,
+    },
+    /// Its process group was sent INT.
+    Interrupted {
+        /// Process id.
+        pid: i32,
+        /// KillReason.
+        why: KillReason,
+    },
+    /// Its process group was sent KILL, for INT had not ended it.
+    Killed {
+        /// Process id.
+        pid: i32,
+    },
+    /// It ended by itself.
+    Ended {
+        /// Process id.
+        pid: i32,
+        /// Script.
+        name: String,
+        /// How.
+        status: ExitStatus,
+    },
+    /// Its output could not be made into a response.
+    BadOutput {
+        /// Script.
+        name: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+}
+
+impl ScriptEvent {
+    /// Its urgency.
+    pub fn level(&self) -> EventLevel {
+        match self {
+            ScriptEvent::NotStarted { .. } | ScriptEvent::BadOutput { .. } => EventLevel::Error,
+            ScriptEvent::Interrupted { why: KillReason::TimeLimit | KillReason::OutputLimit, .. }
+            | ScriptEvent::Killed { .. } => EventLevel::Warning,
+            ScriptEvent::Ended { status, .. } if status.signal().is_some() => EventLevel::Warning,
+            ScriptEvent::Said { .. } => EventLevel::Notice,
+            ScriptEvent::Spawned { .. } | ScriptEvent::Interrupted { .. } | ScriptEvent::Ended { .. } => {
+                EventLevel::Debug
+            }
+        }
+    }
+}
+
+impl fmt::Display for ScriptEvent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            ScriptEvent::Spawned { pid, name } => write!(f, "spawned CGI process {pid} for file '{name}'"),
+            ScriptEvent::NotStarted { name, reason } => write!(f, "execve {name} - {reason}"),
+            ScriptEvent::Said { name, line } => write!(f, "CGI {name}: {line}"),
+            ScriptEvent::Interrupted { pid, why: KillReason::TimeLimit } => {
+                write!(f, "killed CGI process {pid}")
+            }
+            ScriptEvent::Interrupted { pid, why } => write!(f, "ended CGI process {pid} - {why}"),
+            ScriptEvent::Killed { pid } => write!(f, "hard-killed CGI process {pid}"),
+            ScriptEvent::Ended { pid, name, status } => {
+                write!(f, "CGI process {pid} for file '{name}' ended - {status}")
+            }
+            ScriptEvent::BadOutput { name, reason } => write!(f, "CGI {name} failed - {reason}"),
+        }
+    }
+}
+
+impl fmt::Display for KillReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            KillReason::TimeLimit => "it ran too long",
+            KillReason::OutputLimit => "it wrote too much",
+            KillReason::Unwanted => "nobody waits for its output",
+            KillReason::ServerStop => "the server stops",
+        })
+    }
+}

@@ -1,0 +1,292 @@
+//! A script's output → the response's bytes. Pure: no pipe, no socket.
+//!
+//! The connection feeds what it reads from the script to [`OutputParser::take`], sends what is
+//! [`pending`](OutputParser::pending), says how much of it [went out](OutputParser::sent), and feeds
+//! more only when nothing is pending. So one buffer is all that a script can fill.
+//!
+//! How the response is framed is decided here (RFC 9112 §6): the script's Content-Length, checked;
+//! else chunks for 1.1; else the end of the connection. `nph-` scripts and HTTP/0.9 requests get
+//! their bytes through untouched.
+
+use std::ops::Range;
+
+use super::head::{self, Asked, EndFinder, ScriptHead};
+use crate::request::{Method, Request, Version};
+
+/// How the client knows where the response ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OutputFraming {
+    /// It has no content (HEAD, 204, 304).
+    NoContent,
+    /// `Content-Length`.
+    Length(u64),
+    /// `Transfer-Encoding: chunked`.
+    Chunked,
+    /// The connection's end.
+    UntilClose,
+}
+
+/// What the response depends on besides the script.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ResponsePlan {
+    /// The request's version.
+    pub version: Version,
+    /// The request was HEAD: whatever the script writes, no content is sent.
+    pub head_only: bool,
+    /// The output is the whole response, status line included: it is passed on as it is.
+    pub raw: bool,
+}
+
+impl ResponsePlan {
+    /// For `request`, answered by the script whose file is `name`: raw if its base name begins with
+    /// `nph-` (RFC 3875 §5) or the client has no version to understand a head (thttpd).
+    pub fn new(request: &Request<'_>, name: &[u8]) -> ResponsePlan {
+        let base = name.rsplit(|&b| b == b'/').next().unwrap_or(name);
+        ResponsePlan {
+            version: request.version,
+            head_only: request.method == Method::Head,
+            raw: base.starts_with(b"nph-") || request.version == Version::Http09,
+        }
+    }
+}
+
+/// Writes a response's head to the buffer: status line, fields, empty line.
+pub type WriteHead<'a> = &'a mut dyn FnMut(&mut Vec<u8>, &ScriptHead, OutputFraming);
+
+/// What became of a piece of output.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ParseProgress {
+    /// Go on.
+    More,
+    /// The response is complete; whatever else the script writes is not for the client.
+    Enough,
+    /// The script asks for another resource of ours: path and query.
+    Redirect(Vec<u8>),
+}
+
+/// How a response ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OutputEnd {
+    /// Well; what is pending completes it.
+    Complete,
+    /// Before its end: the connection must be closed so that the client can tell.
+    Cut(&'static str),
+    /// Before it began: nothing has been sent, an error page can be.
+    Nothing(&'static str),
+}
+
+/// One script's output on its way to the client.
+#[derive(Debug)]
+pub struct OutputParser {
+    response_plan: ResponsePlan,
+    phase: OutputPhase,
+    /// The head while it is incomplete; then the bytes to send.
+    buffer: Vec<u8>,
+    /// Where the unsent part of the buffer begins.
+    at: usize,
+    /// Which part of the buffer is content.
+    content: Range<usize>,
+    /// Status of the response, once known.
+    status: Option<u16>,
+    content_sent: u64,
+}
+
+/// Where in the output we are.
+#[derive(Debug, Clone, Copy)]
+enum OutputPhase {
+    /// In the script's head.
+    Head(EndFinder),
+    /// In the head of a raw response: passed on, and the content after it is not.
+    RawHead(EndFinder),
+    /// In content, framed so.
+    Content(OutputFraming),
+    /// In content that nobody gets.
+    Discarded,
+}
+
+impl OutputParser {
+    /// Before the script's first byte.
+    pub fn new(response_plan: ResponsePlan) -> OutputParser {
+        let phase = match (response_plan.raw, response_plan.head_only) {
+            (false, _) => OutputPhase::Head(EndFinder::new()),
+            (true, true) => OutputPhase::RawHead(EndFinder::new()),
+            (true, false) => OutputPhase::Content(OutputFraming::UntilClose),
+        };
+        OutputParser {
+            response_plan,
+            phase,
+            buffer: Vec::new(),
+            at: 0,
+            content: 0..0,
+            status: None,
+            content_sent: 0,
+        }
+    }
+
+    /// Takes the next piece of output. Nothing may be pending.
+    ///
+    /// # Errors
+    /// A sentence for the log: the head is malformed, and nothing of it has been sent.
+    pub fn take(&mut self, output: &[u8], write_head: WriteHead<'_>) -> Result<ParseProgress, &'static str> {
+        match self.phase {
+            OutputPhase::Head(finder) => self.take_head(output, finder, write_head),
+            OutputPhase::RawHead(finder) => Ok(self.take_raw_head(output, finder)),
+            OutputPhase::Content(framing) => {
+                self.clear();
+                if self.response_plan.raw {
+                    self.status.get_or_insert_with(|| raw_status(output));
+                }
+                Ok(self.take_content(output, framing))
+            }
+            OutputPhase::Discarded => Ok(ParseProgress::More),
+        }
+    }
+
+    /// The output has ended; `whole` tells whether the script ended well enough for its output to be
+    /// believed complete.
+    pub fn finish(&mut self, whole: bool) -> OutputEnd {
+        match self.phase {
+            OutputPhase::Head(_) if self.buffer.is_empty() => OutputEnd::Nothing("it wrote nothing"),
+            OutputPhase::Head(_) => OutputEnd::Nothing("its output ended before its head did"),
+            _ if self.response_plan.raw && self.status.is_none() => OutputEnd::Nothing("it wrote nothing"),
+            OutputPhase::Content(OutputFraming::Length(left)) if left > 0 => {
+                OutputEnd::Cut("it wrote less than its Content-Length")
+            }
+            OutputPhase::Content(OutputFraming::Chunked | OutputFraming::UntilClose) if !whole => {
+                OutputEnd::Cut("it was ended before its output was complete")
+            }
+            OutputPhase::Content(OutputFraming::Chunked) => {
+                self.clear();
+                self.buffer.extend_from_slice(b"0\r\n\r\n");
+                self.phase = OutputPhase::Discarded;
+                OutputEnd::Complete
+            }
+            _ => OutputEnd::Complete,
+        }
+    }
+
+    /// What is to be sent next.
+    pub fn pending(&self) -> &[u8] {
+        match self.phase {
+            OutputPhase::Head(_) => &[],
+            _ => &self.buffer[self.at..],
+        }
+    }
+
+    /// `n` bytes of what was pending have been sent.
+    pub fn sent(&mut self, n: usize) {
+        let until = (self.at + n).min(self.buffer.len());
+        let content = self.at.max(self.content.start)..until.min(self.content.end);
+        self.content_sent += content.len() as u64;
+        self.at = until;
+    }
+
+    /// Bytes of content sent: what the access log counts.
+    pub fn content_sent(&self) -> u64 {
+        self.content_sent
+    }
+
+    /// Status of the response; none before it has begun. Of a raw response, what its first line says.
+    pub fn status(&self) -> Option<u16> {
+        self.status
+    }
+
+    /// Can the connection take another request after this response, should it end well?
+    pub fn keeps_connection(&self) -> bool {
+        !self.response_plan.raw && !matches!(self.phase, OutputPhase::Content(OutputFraming::UntilClose))
+    }
+
+    fn take_head(
+        &mut self,
+        output: &[u8],
+        mut finder: EndFinder,
+        write_head: WriteHead<'_>,
+    ) -> Result<ParseProgress, &'static str> {
+        let end = finder.find(output);
+        let belongs = end.unwrap_or(output.len());
+        if self.buffer.len() + belongs > head::MOST {
+            return Err("its head is too large");
+        }
+        self.buffer.extend_from_slice(&output[..belongs]);
+        self.phase = OutputPhase::Head(finder);
+        if end.is_none() {
+            return Ok(ParseProgress::More);
+        }
+        let script = match head::parse(&self.buffer)? {
+            Asked::Redirect(to) => return Ok(ParseProgress::Redirect(to)),
+            Asked::Document(script) => script,
+        };
+        let framing = self.framing(&script);
+        self.status = Some(script.status);
+        self.clear();
+        write_head(&mut self.buffer, &script, framing);
+        self.content = self.buffer.len()..self.buffer.len();
+        if framing == OutputFraming::NoContent {
+            self.phase = OutputPhase::Discarded;
+            return Ok(ParseProgress::More);
+        }
+        Ok(self.take_content(&output[belongs..], framing))
+    }
+
+    fn framing(&self, script: &ScriptHead) -> OutputFraming {
+        match (script.length, self.response_plan.version) {
+            // RFC 9110 §9.3.2, §15.3.5, §15.4.5.
+            _ if self.response_plan.head_only || matches!(script.status, 204 | 304) => {
+                OutputFraming::NoContent
+            }
+            // RFC 9110 §15.3.6: no content, but said so as of any other response.
+            _ if script.status == 205 => OutputFraming::Length(0),
+            (Some(length), _) => OutputFraming::Length(length),
+            (None, Version::Http11) => OutputFraming::Chunked,
+            (None, _) => OutputFraming::UntilClose,
+        }
+    }
+
+    fn take_raw_head(&mut self, output: &[u8], mut finder: EndFinder) -> ParseProgress {
+        self.clear();
+        self.status.get_or_insert_with(|| raw_status(output));
+        let end = finder.find(output);
+        self.buffer.extend_from_slice(&output[..end.unwrap_or(output.len())]);
+        self.phase = end.map_or(OutputPhase::RawHead(finder), |_| OutputPhase::Discarded);
+        ParseProgress::More
+    }
+
+    /// Appends content to what is in the buffer (the head, or nothing).
+    fn take_content(&mut self, output: &[u8], framing: OutputFraming) -> ParseProgress {
+        let (wanted, framing) = match framing {
+            OutputFraming::Length(left) => {
+                let n = usize::try_from(left).map_or(output.len(), |left| left.min(output.len()));
+                (&output[..n], OutputFraming::Length(left - n as u64))
+            }
+            other => (output, other),
+        };
+        let chunked = framing == OutputFraming::Chunked && !wanted.is_empty();
+        if chunked {
+            self.buffer.extend_from_slice(format!("{:x}\r\n", wanted.len()).as_bytes());
+        }
+        let start = self.buffer.len();
+        self.buffer.extend_from_slice(wanted);
+        self.content = start..self.buffer.len();
+        if chunked {
+            self.buffer.extend_from_slice(b"\r\n");
+        }
+        self.phase = OutputPhase::Content(framing);
+        if framing == OutputFraming::Length(0) { ParseProgress::Enough } else { ParseProgress::More }
+    }
+
+    fn clear(&mut self) {
+        self.buffer.clear();
+        self.at = 0;
+        self.content = 0..0;
+    }
+}
+
+/// What the log says of a raw response. The first piece holds the status line unless the script
+/// writes it byte by byte; then, as for any other start, 200 (thttpd logs nothing else).
+fn raw_status(output: &[u8]) -> u16 {
+    let line = output.split(|&b| b == b'\n').next().unwrap_or(output);
+    head::status_of_line(line.trim_ascii_end()).unwrap_or(200)
+}
+
+#[cfg(test)]
+mod tests;

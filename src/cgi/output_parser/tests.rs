@@ -1,0 +1,190 @@
+//! Whole outputs, in pieces of every size, and what the client gets.
+
+use super::*;
+
+const PARSED: ResponsePlan = ResponsePlan { version: Version::Http11, head_only: false, raw: false };
+
+/// What came of an output: the bytes sent, the bytes of content among them, and how it ended.
+#[derive(Debug, PartialEq, Eq)]
+struct Outcome {
+    sent: String,
+    content: u64,
+    finish: OutputEnd,
+}
+
+fn write_head(out: &mut Vec<u8>, head: &ScriptHead, framing: OutputFraming) {
+    out.extend_from_slice(format!("<{} {framing:?}>", head.status).as_bytes());
+}
+
+fn send(translation: &mut OutputParser, sent: &mut Vec<u8>, at_once: usize) {
+    while !translation.pending().is_empty() {
+        let n = translation.pending().len().min(at_once);
+        sent.extend_from_slice(&translation.pending()[..n]);
+        translation.sent(n);
+    }
+}
+
+/// Feeds `output` in pieces of `step`, sends `step` bytes at once.
+fn run(response_plan: ResponsePlan, output: &str, step: usize, whole: bool) -> Result<Outcome, &'static str> {
+    let mut translation = OutputParser::new(response_plan);
+    let mut sent = Vec::new();
+    let mut finish = None;
+    for piece in output.as_bytes().chunks(step) {
+        let taken = translation.take(piece, &mut write_head)?;
+        send(&mut translation, &mut sent, step);
+        if taken == ParseProgress::Enough {
+            finish = Some(OutputEnd::Complete);
+            break;
+        }
+        assert_eq!(taken, ParseProgress::More);
+    }
+    let finish = finish.unwrap_or_else(|| translation.finish(whole));
+    send(&mut translation, &mut sent, step);
+    let sent = String::from_utf8(sent).unwrap();
+    Ok(Outcome { sent, content: translation.content_sent(), finish })
+}
+
+fn outcome(sent: &str, content: u64, finish: OutputEnd) -> Result<Outcome, &'static str> {
+    Ok(Outcome { sent: sent.into(), content, finish })
+}
+
+/// Undoes chunks, so that outputs that arrive in different pieces compare equal.
+fn dechunked(outcome: Outcome) -> Outcome {
+    let Some((head, mut chunks)) = outcome.sent.split_once("Chunked>") else { return outcome };
+    let mut content = String::new();
+    while let Some((size, rest)) = chunks.split_once("\r\n") {
+        let size = usize::from_str_radix(size, 16).unwrap();
+        content += &rest[..size];
+        assert_eq!(&rest[size..size + 2], "\r\n");
+        chunks = &rest[size + 2..];
+        if size == 0 {
+            content += "|";
+        }
+    }
+    Outcome { sent: format!("{head}Chunked>{content}{chunks}"), ..outcome }
+}
+
+#[test]
+fn content_without_a_length_is_chunked_for_1_1_and_ends_the_connection_for_1_0() {
+    let output = "Content-Type: a/b\n\nhello world";
+    for step in 1..=output.len() {
+        let got = run(PARSED, output, step, true).map(dechunked);
+        assert_eq!(got, outcome("<200 Chunked>hello world|", 11, OutputEnd::Complete), "in pieces of {step}");
+        let response_plan = ResponsePlan { version: Version::Http10, ..PARSED };
+        let got = run(response_plan, output, step, true);
+        assert_eq!(
+            got,
+            outcome("<200 UntilClose>hello world", 11, OutputEnd::Complete),
+            "in pieces of {step}"
+        );
+    }
+}
+
+#[test]
+fn one_piece_is_one_chunk() {
+    let got = run(PARSED, "A: b\n\nhello", 100, true);
+    assert_eq!(got, outcome("<200 Chunked>5\r\nhello\r\n0\r\n\r\n", 5, OutputEnd::Complete));
+    let got = run(PARSED, "A: b\n\n", 100, true);
+    assert_eq!(got, outcome("<200 Chunked>0\r\n\r\n", 0, OutputEnd::Complete));
+}
+
+#[test]
+fn a_content_length_is_kept_and_what_is_over_is_dropped() {
+    for step in 1..30 {
+        let got = run(PARSED, "Content-Length: 5\n\nhello world", step, true);
+        assert_eq!(got, outcome("<200 Length(5)>hello", 5, OutputEnd::Complete), "in pieces of {step}");
+        let got = run(PARSED, "Content-Length: 5\n\nhell", step, true).unwrap();
+        assert!(matches!(got.finish, OutputEnd::Cut(_)), "{got:?}");
+        assert_eq!(got.sent, "<200 Length(5)>hell");
+    }
+    let got = run(PARSED, "Content-Length: 0\n\nhello", 100, true);
+    assert_eq!(got, outcome("<200 Length(0)>", 0, OutputEnd::Complete));
+}
+
+#[test]
+fn head_requests_and_statuses_without_content_send_none() {
+    let response_plan = ResponsePlan { head_only: true, ..PARSED };
+    for step in 1..30 {
+        let got = run(response_plan, "Content-Length: 5\n\nhello", step, true);
+        assert_eq!(got, outcome("<200 NoContent>", 0, OutputEnd::Complete));
+        let got = run(PARSED, "Status: 304\n\nhello", step, true);
+        assert_eq!(got, outcome("<304 NoContent>", 0, OutputEnd::Complete));
+        let got = run(PARSED, "Status: 205\n\nhello", step, true);
+        assert_eq!(got, outcome("<205 Length(0)>", 0, OutputEnd::Complete));
+    }
+}
+
+#[test]
+fn raw_output_is_passed_on_untouched() {
+    let raw = ResponsePlan { raw: true, ..PARSED };
+    let output = "HTTP/1.0 203 Raw\r\nX-Raw: yes\r\n\r\nraw\n";
+    for step in 1..=output.len() {
+        let got = run(raw, output, step, true).unwrap();
+        assert_eq!((got.sent.as_str(), got.finish), (output, OutputEnd::Complete));
+        let head = run(ResponsePlan { head_only: true, ..raw }, output, step, true).unwrap();
+        assert_eq!((head.sent.as_str(), head.content), ("HTTP/1.0 203 Raw\r\nX-Raw: yes\r\n\r\n", 0));
+    }
+    let mut translation = OutputParser::new(raw);
+    translation.take(output.as_bytes(), &mut write_head).unwrap();
+    assert_eq!((translation.status(), translation.keeps_connection()), (Some(203), false));
+}
+
+#[test]
+fn output_without_a_head_can_still_be_answered_with_an_error() {
+    for (response_plan, output) in [
+        (PARSED, ""),
+        (PARSED, "Content-Type: a/b\n"),
+        (ResponsePlan { raw: true, ..PARSED }, ""),
+        (ResponsePlan { raw: true, head_only: true, ..PARSED }, ""),
+    ] {
+        let got = run(response_plan, output, 100, true).unwrap();
+        assert!(matches!(got.finish, OutputEnd::Nothing(_)), "{output:?} gives {got:?}");
+        assert_eq!(got.sent, "");
+    }
+    assert!(run(PARSED, "no header at all\n\n", 5, true).is_err());
+}
+
+#[test]
+fn the_response_of_a_script_that_was_ended_is_not_completed() {
+    for version in [Version::Http11, Version::Http10] {
+        let got = run(ResponsePlan { version, ..PARSED }, "A: b\n\nhello", 100, false).unwrap();
+        assert!(matches!(got.finish, OutputEnd::Cut(_)));
+        assert!(!got.sent.ends_with("0\r\n\r\n"));
+    }
+    // Its length tells that this one is whole, however the script ended.
+    let got = run(PARSED, "Content-Length: 5\n\nhello", 100, false).unwrap();
+    assert_eq!(got.finish, OutputEnd::Complete);
+}
+
+#[test]
+fn a_head_without_end_is_refused_at_its_bound() {
+    let line = "X-Field: 0123456789\n";
+    let endless = line.repeat(head::MOST / line.len() + 1);
+    assert!(run(PARSED, &endless, 4096, true).is_err());
+}
+
+#[test]
+fn a_path_alone_is_a_redirect_within_the_server() {
+    let mut translation = OutputParser::new(PARSED);
+    assert_eq!(translation.take(b"Location: /hel", &mut write_head), Ok(ParseProgress::More));
+    assert_eq!(
+        translation.take(b"lo.txt\n\n", &mut write_head),
+        Ok(ParseProgress::Redirect(b"/hello.txt".to_vec()))
+    );
+    assert!(translation.pending().is_empty());
+}
+
+#[test]
+fn only_a_response_whose_end_is_framed_keeps_the_connection() {
+    for (response_plan, output, keeps) in [
+        (PARSED, "A: b\n\n", true),
+        (PARSED, "Content-Length: 0\n\n", true),
+        (ResponsePlan { version: Version::Http10, ..PARSED }, "Content-Length: 0\n\n", true),
+        (ResponsePlan { version: Version::Http10, ..PARSED }, "A: b\n\n", false),
+        (ResponsePlan { version: Version::Http10, head_only: true, ..PARSED }, "A: b\n\n", true),
+    ] {
+        let mut translation = OutputParser::new(response_plan);
+        translation.take(output.as_bytes(), &mut write_head).unwrap();
+        assert_eq!(translation.keeps_connection(), keeps, "{output:?}");
+    }
+}

@@ -1,0 +1,115 @@
+//! A script's standard error → lines for the log: split, made printable, bounded.
+
+use std::fmt::Write;
+
+/// Bytes of one line that are logged; the rest of the line is dropped.
+const LINE_BYTES: usize = 500;
+/// Lines of one script that are logged; a script that floods is read on, but not logged.
+const LINES: u32 = 50;
+
+/// Cuts one script's standard error into lines.
+#[derive(Debug, Default)]
+pub struct StderrLines {
+    /// The line that has not ended yet, no longer than [`LINE_BYTES`].
+    partial: Vec<u8>,
+    /// The line is longer than that.
+    cut: bool,
+    /// Lines given so far.
+    given: u32,
+}
+
+impl StderrLines {
+    /// Takes what the script wrote; gives each line that is complete, without its end.
+    pub fn take(&mut self, mut bytes: &[u8], line: &mut dyn FnMut(String)) {
+        while let Some(end) = bytes.iter().position(|&b| b == b'\n') {
+            self.keep(&bytes[..end]);
+            self.finish(line);
+            bytes = &bytes[end + 1..];
+        }
+        self.keep(bytes);
+    }
+
+    /// Gives what is left as a line, though it was not ended: the script has.
+    pub fn finish(&mut self, line: &mut dyn FnMut(String)) {
+        let text = printable(self.partial.trim_ascii_end());
+        if !text.is_empty() && self.given <= LINES {
+            line(match self.given {
+                LINES => "(its further lines are not logged)".into(),
+                _ if self.cut => text + " (cut)",
+                _ => text,
+            });
+            self.given += 1;
+        }
+        self.partial.clear();
+        self.cut = false;
+    }
+
+    fn keep(&mut self, bytes: &[u8]) {
+        let room = LINE_BYTES - self.partial.len();
+        self.cut |= bytes.len() > room;
+        self.partial.extend_from_slice(&bytes[..bytes.len().min(room)]);
+    }
+}
+
+/// `bytes` as text that can neither forge a line nor command a terminal: control characters and
+/// bytes that are not UTF-8 as `\xNN`.
+pub fn printable(bytes: &[u8]) -> String {
+    let mut text = String::with_capacity(bytes.len());
+    for chunk in bytes.utf8_chunks() {
+        for c in chunk.valid().chars() {
+            match c {
+                '\\' => text.push_str("\\\\"),
+                c if c.is_control() => _ = write!(text, "\\x{:02x}", u32::from(c)),
+                c => text.push(c),
+            }
+        }
+        for byte in chunk.invalid() {
+            _ = write!(text, "\\x{byte:02x}");
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lines(pieces: &[&[u8]]) -> Vec<String> {
+        let mut complaints = StderrLines::default();
+        let mut lines = Vec::new();
+        for piece in pieces {
+            complaints.take(piece, &mut |line| lines.push(line));
+        }
+        complaints.finish(&mut |line| lines.push(line));
+        lines
+    }
+
+    #[test]
+    fn lines_are_put_together_from_pieces_and_empty_ones_left_out() {
+        assert_eq!(lines(&[b"one\ntw", b"o\r\n\n \nthr", b"ee"]), ["one", "two", "three"]);
+        assert_eq!(lines(&[b"", b"\n"]), [""; 0]);
+    }
+
+    #[test]
+    fn control_characters_and_bytes_that_are_no_text_are_escaped() {
+        let line = "a\\x1b[31m\\x00b\\x0dc\\\\ \\xff é";
+        assert_eq!(lines(&[b"a\x1b[31m\x00b\rc\\ \xff \xc3\xa9"]), [line]);
+    }
+
+    #[test]
+    fn a_long_line_is_cut_however_it_arrives() {
+        let long = [b'x'; 3000];
+        let expected = "x".repeat(LINE_BYTES) + " (cut)";
+        assert_eq!(lines(&[&long, b"y\nnext"]), [expected.as_str(), "next"]);
+        let bytes: Vec<&[u8]> = long.chunks(7).collect();
+        assert_eq!(lines(&bytes), [expected.as_str()]);
+    }
+
+    #[test]
+    fn a_flood_ends_with_one_line_that_says_so() {
+        let flood = b"x\n".repeat(1000);
+        let got = lines(&[&flood]);
+        assert_eq!(got.len(), LINES as usize + 1);
+        assert!(got[LINES as usize].contains("not logged"));
+    }
+}

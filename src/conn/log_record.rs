@@ -1,0 +1,91 @@
+//! What the access log will say of an exchange that is not over yet.
+
+use crate::log::access::AccessEntry;
+use crate::request::Request;
+use crate::request::head::RequestLine;
+
+/// The log's view of a request whose response can be sent at once. Behind a virtual host's name stands
+/// the path, whether or not the target names the host once more.
+pub fn entry<'a>(request: &'a Request<'a>, peer: &'a str, vhost: Option<&'a str>) -> AccessEntry<'a> {
+    let referer = request.fields.last("Referer").or_else(|| request.fields.last("Referrer"));
+    AccessEntry {
+        peer,
+        user: None,
+        method: request.method.as_str(),
+        vhost: vhost.filter(|_| !request.asterisk).map(str::as_bytes),
+        target: if vhost.is_some() { request.path_and_query() } else { request.target },
+        version: request.version_text,
+        status: 0,
+        bytes: 0,
+        referer: referer.unwrap_or_default(),
+        agent: request.fields.last("User-Agent").unwrap_or_default(),
+    }
+}
+
+/// The log's view of bytes that made no request: what there was of a request line. `host` is the server's
+/// name where the log has hosts, as it is not known whose the request would be (thttpd).
+pub fn entry_of_line<'a>(
+    line: Option<&RequestLine<'a>>,
+    host: Option<&'a str>,
+    peer: &'a str,
+    status: u16,
+) -> AccessEntry<'a> {
+    let has_path = line.is_some_and(|line| line.target.starts_with(b"/"));
+    AccessEntry {
+        peer,
+        user: None,
+        method: line.map_or("UNKNOWN", |line| line.method.as_str()),
+        vhost: host.filter(|_| has_path).map(str::as_bytes),
+        target: line.map_or(b"", |line| line.target),
+        version: line.map_or("UNKNOWN", |line| line.version_text),
+        status,
+        bytes: 0,
+        referer: b"",
+        agent: b"",
+    }
+}
+
+/// The same facts, owned: for a response that takes more than one call to send.
+#[derive(Debug)]
+pub struct LogRecord {
+    user: Option<Box<[u8]>>,
+    method: &'static str,
+    vhost: Option<Box<[u8]>>,
+    target: Box<[u8]>,
+    version: Box<str>,
+    status: u16,
+    referer: Box<[u8]>,
+    agent: Box<[u8]>,
+}
+
+impl LogRecord {
+    /// Copies what `entry` borrows; `method` is its static name.
+    pub fn of(entry: &AccessEntry<'_>, method: &'static str) -> LogRecord {
+        LogRecord {
+            user: entry.user.map(Into::into),
+            method,
+            vhost: entry.vhost.map(Into::into),
+            target: entry.target.into(),
+            version: entry.version.into(),
+            status: entry.status,
+            referer: entry.referer.into(),
+            agent: entry.agent.into(),
+        }
+    }
+
+    /// The finished entry: `bytes` of content were sent to `peer`.
+    pub fn entry<'a>(&'a self, peer: &'a str, bytes: u64) -> AccessEntry<'a> {
+        AccessEntry {
+            peer,
+            user: self.user.as_deref(),
+            method: self.method,
+            vhost: self.vhost.as_deref(),
+            target: &self.target,
+            version: &self.version,
+            status: self.status,
+            bytes,
+            referer: &self.referer,
+            agent: &self.agent,
+        }
+    }
+}

@@ -1,0 +1,239 @@
+//! Looking names up below the root, and never outside it.
+//!
+//! Every file this server reads for a client is opened here, relative to one directory descriptor.
+//! The kernel itself refuses to leave the tree (`openat2`, RESOLVE_BENEATH); where it lacks that
+//! call (before Linux 5.6, or under a sandbox that hides it) each component is opened in turn
+//! without following links, which comes to the same.
+
+use std::fs::File;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+
+use nix::errno::Errno;
+use nix::fcntl::{AtFlags, OFlag, OpenHow, ResolveFlag, openat, openat2};
+use nix::sys::stat::{FileStat, Mode, fstat, fstatat};
+
+pub mod path;
+
+use path::without_links;
+
+/// How often `openat2` is asked again when a rename elsewhere got in its way (EAGAIN).
+const TRIES: usize = 4;
+
+/// The top of the tree that is served.
+#[derive(Debug)]
+pub struct DocRoot {
+    dir: OwnedFd,
+    /// Absolute path of `dir` with a trailing slash: absolute symbolic links that begin with it
+    /// lead back into the tree (thttpd).
+    path: Vec<u8>,
+    /// False once the kernel has said that it does not know `openat2`.
+    has_openat2: AtomicBool,
+}
+
+/// How symbolic links are treated on the way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Links {
+    /// Any link on the way is an error (ELOOP): the name was expanded before.
+    Refuse,
+    /// Followed as long as they stay inside, absolute ones too.
+    Within,
+    /// Followed wherever they lead (`-nos`).
+    Follow,
+}
+
+impl DocRoot {
+    /// Opens the directory `at` as the root; `path` is its absolute path as later seen in link targets.
+    ///
+    /// # Errors
+    /// When `at` is no directory or may not be searched.
+    pub fn open(at: &Path, path: &[u8]) -> nix::Result<DocRoot> {
+        let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+        let dir = nix::fcntl::open(at, flags, Mode::empty())?;
+        let mut path = path.to_vec();
+        if path.last() != Some(&b'/') {
+            path.push(b'/');
+        }
+        Ok(DocRoot { dir, path, has_openat2: AtomicBool::new(true) })
+    }
+
+    /// The directory, for calls relative to it.
+    pub fn fd(&self) -> BorrowedFd<'_> {
+        self.dir.as_fd()
+    }
+
+    /// Absolute path with a trailing slash.
+    pub fn path(&self) -> &[u8] {
+        &self.path
+    }
+
+    /// `stat` of a name; the top is the empty name.
+    ///
+    /// # Errors
+    /// As the system call.
+    pub fn stat(&self, name: &[u8], links: Links) -> nix::Result<FileStat> {
+        let flags = match links {
+            Links::Refuse => AtFlags::AT_SYMLINK_NOFOLLOW,
+            Links::Within | Links::Follow => AtFlags::empty(),
+        };
+        fstatat(&self.dir, or_dot(name), flags)
+    }
+
+    /// `stat` of a name of which `links` are on no component, not on the last one alone; where `links` are
+    /// followed within, the file that they lead to must be, too.
+    ///
+    /// # Errors
+    /// As the system call; ELOOP or EXDEV where a link is refused.
+    pub fn stat_beneath(&self, name: &[u8], links: Links) -> nix::Result<FileStat> {
+        let (flags, name) = (OFlag::O_PATH | OFlag::O_CLOEXEC, or_dot(name));
+        fstat(match links {
+            Links::Follow => return self.stat(name, Links::Follow),
+            Links::Refuse => self.open_beneath(name, flags, ResolveFlag::RESOLVE_NO_SYMLINKS)?,
+            Links::Within => self.open_within(name, flags)?,
+        })
+    }
+
+    /// Whether the directory `dir` holds an entry called `name`, a dangling link included.
+    ///
+    /// The directory is opened first: ENOENT then speaks of the entry alone, and never of a directory that
+    /// was renamed away or not mounted yet.
+    ///
+    /// # Errors
+    /// As the system calls; the answer is not known then.
+    pub fn has_entry(&self, dir: &[u8], name: &[u8], links: Links) -> nix::Result<bool> {
+        let (flags, dir) = (OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC, or_dot(dir));
+        let dir = match links {
+            Links::Follow => openat(&self.dir, dir, flags, Mode::empty())?,
+            Links::Refuse => self.open_beneath(dir, flags, ResolveFlag::RESOLVE_NO_SYMLINKS)?,
+            Links::Within => self.open_within(dir, flags)?,
+        };
+        match fstatat(&dir, name, AtFlags::AT_SYMLINK_NOFOLLOW) {
+            Ok(_) => Ok(true),
+            Err(Errno::ENOENT) => Ok(false),
+            Err(errno) => Err(errno),
+        }
+    }
+
+    /// Target of a symbolic link; EINVAL when `name` is none.
+    ///
+    /// # Errors
+    /// As the system call.
+    pub fn read_link(&self, name: &[u8]) -> nix::Result<Vec<u8>> {
+        use std::os::unix::ffi::OsStringExt;
+        nix::fcntl::readlinkat(&self.dir, name).map(OsStringExt::into_vec)
+    }
+
+    /// Opens a name for reading. Never blocks on a FIFO, never becomes a controlling terminal; the
+    /// caller checks what kind of file it got.
+    ///
+    /// # Errors
+    /// As the system call; ELOOP where `links` refuses one.
+    pub fn open_read(&self, name: &[u8], links: Links) -> nix::Result<File> {
+        let flags = OFlag::O_RDONLY | OFlag::O_NONBLOCK | OFlag::O_NOCTTY | OFlag::O_CLOEXEC;
+        let name = or_dot(name);
+        let fd = match links {
+            Links::Follow => openat(&self.dir, name, flags, Mode::empty())?,
+            Links::Refuse => self.open_beneath(name, flags, ResolveFlag::RESOLVE_NO_SYMLINKS)?,
+            Links::Within => self.open_within(name, flags)?,
+        };
+        Ok(File::from(fd))
+    }
+
+    /// To the kernel an absolute link leads out of the tree, even one that leads back into it, and without
+    /// `openat2` it follows none: such names are expanded first.
+    fn open_within(&self, name: &[u8], flags: OFlag) -> nix::Result<OwnedFd> {
+        let opened = self.open_beneath(name, flags, ResolveFlag::RESOLVE_NO_MAGICLINKS);
+        if self.has_openat2.load(Relaxed) && opened.as_ref().err() != Some(&Errno::EXDEV) {
+            return opened;
+        }
+        self.open_beneath(or_dot(&without_links(self, name)?), flags, ResolveFlag::RESOLVE_NO_SYMLINKS)
+    }
+
+    fn open_beneath(&self, name: &[u8], flags: OFlag, links: ResolveFlag) -> nix::Result<OwnedFd> {
+        let how = OpenHow::new().flags(flags).resolve(ResolveFlag::RESOLVE_BENEATH | links);
+        for _ in 0..TRIES {
+            if !self.has_openat2.load(Relaxed) {
+                break;
+            }
+            match openat2(&self.dir, name, how) {
+                Err(Errno::EAGAIN | Errno::EINTR) => {}
+                Err(Errno::ENOSYS | Errno::EPERM) => self.has_openat2.store(false, Relaxed),
+                answer => return answer,
+            }
+        }
+        open_by_components(self.dir.as_fd(), name, flags)
+    }
+}
+
+fn open_by_components(root: BorrowedFd<'_>, name: &[u8], flags: OFlag) -> nix::Result<OwnedFd> {
+    let walk = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+    let mut here: Option<OwnedFd> = None;
+    let mut segments = name.split(|&b| b == b'/').filter(|s| !s.is_empty()).peekable();
+    while let Some(segment) = segments.next() {
+        if segment == b".." {
+            return Err(Errno::EXDEV);
+        }
+        let dir = here.as_ref().map_or(root, AsFd::as_fd);
+        let how = if segments.peek().is_some() { walk } else { flags | OFlag::O_NOFOLLOW };
+        here = Some(openat(dir, segment, how, Mode::empty()).map_err(|errno| link_or(errno, dir, segment))?);
+    }
+    here.map_or_else(|| openat(root, ".", flags, Mode::empty()), Ok)
+}
+
+/// A link where a directory was wanted is ELOOP, as `openat2` says it: a caller that takes ENOTDIR for
+/// "does not exist" must not be misled.
+fn link_or(errno: Errno, dir: BorrowedFd<'_>, segment: &[u8]) -> Errno {
+    if errno == Errno::ENOTDIR && nix::fcntl::readlinkat(dir, segment).is_ok() { Errno::ELOOP } else { errno }
+}
+
+fn or_dot(name: &[u8]) -> &[u8] {
+    if name.is_empty() { b"." } else { name }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::TempTree;
+    use std::os::unix::fs::symlink;
+
+    #[test]
+    fn both_ways_of_opening_refuse_links_and_climbing() {
+        let tree = TempTree::new();
+        tree.file("sub/a.txt", "a");
+        symlink("a.txt", tree.path().join("sub/link")).expect("link");
+        symlink("sub", tree.path().join("dirlink")).expect("link");
+        let root = DocRoot::open(tree.path(), b"/").expect("root");
+        for kernel_knows_openat2 in [true, false] {
+            root.has_openat2.store(kernel_knows_openat2, Relaxed);
+            assert!(root.open_read(b"sub/a.txt", Links::Refuse).is_ok());
+            assert!(root.open_read(b"", Links::Refuse).is_ok());
+            assert_eq!(root.open_read(b"sub/link", Links::Refuse).err(), Some(Errno::ELOOP));
+            assert!(root.open_read(b"dirlink/a.txt", Links::Refuse).is_err());
+            assert_eq!(root.open_read(b"../etc", Links::Refuse).err(), Some(Errno::EXDEV));
+            assert_eq!(root.open_read(b"sub/none", Links::Refuse).err(), Some(Errno::ENOENT));
+        }
+    }
+
+    #[test]
+    fn both_ways_of_opening_follow_links_within_the_tree_and_none_out_of_it() {
+        let tree = TempTree::new();
+        tree.file("sub/a.txt", "a");
+        symlink("../sub/a.txt", tree.path().join("sub/relative")).expect("link");
+        symlink(tree.path().join("sub"), tree.path().join("absolute")).expect("link");
+        symlink("/etc/passwd", tree.path().join("out")).expect("link");
+        symlink("loop", tree.path().join("loop")).expect("link");
+        let root = DocRoot::open(tree.path(), tree.path().as_os_str().as_encoded_bytes()).expect("root");
+        let file = root.stat(b"sub/a.txt", Links::Refuse).expect("stat").st_ino;
+        for kernel_knows_openat2 in [true, false] {
+            root.has_openat2.store(kernel_knows_openat2, Relaxed);
+            for name in [&b"sub/a.txt"[..], b"sub/relative", b"absolute/a.txt"] {
+                assert!(root.open_read(name, Links::Within).is_ok(), "{}", name.escape_ascii());
+                assert_eq!(root.stat_beneath(name, Links::Within).map(|meta| meta.st_ino), Ok(file));
+            }
+            assert_eq!(root.open_read(b"out", Links::Within).err(), Some(Errno::EXDEV));
+            assert_eq!(root.open_read(b"loop", Links::Within).err(), Some(Errno::ELOOP));
+            assert_eq!(root.open_read(b"none", Links::Within).err(), Some(Errno::ENOENT));
+        }
+    }
+}

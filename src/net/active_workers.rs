@@ -1,0 +1,100 @@
+//! Who serves, and who stands by.
+//!
+//! As many workers as there are processors serve at the front; more would only take turns on them, and
+//! pay for each change. The others stand by. A worker about to do something that may take long without
+//! using a processor, or that would keep others waiting — a look-up on disk, a file's bytes, a slow
+//! password hash, the start of a script — steps aside for the length of its turn, and one of those
+//! who stand by comes forward. Before it stands by itself, it helps while the front is overrun.
+
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+
+/// Posts at the front, and who waits for one.
+#[derive(Debug)]
+pub struct ActiveWorkers {
+    limit: usize,
+    active: AtomicUsize,
+    standby: AtomicUsize,
+    lock: Mutex<()>,
+    free: Condvar,
+}
+
+impl ActiveWorkers {
+    /// `posts` workers serve at once, except while some step aside.
+    pub fn new(limit: usize) -> ActiveWorkers {
+        ActiveWorkers {
+            limit,
+            active: AtomicUsize::new(0),
+            standby: AtomicUsize::new(0),
+            lock: Mutex::new(()),
+            free: Condvar::new(),
+        }
+    }
+
+    /// Takes a post, standing by until one is free; returns at once when `ended`. Whenever somebody
+    /// [calls](ActiveWorkers::call_all), whoever stands by does what is to be done by `when_called`.
+    pub fn acquire(&self, ended: &AtomicBool, when_woken: &mut dyn FnMut()) {
+        if self.try_take() {
+            return;
+        }
+        let mut guard = self.guard();
+        self.standby.fetch_add(1, SeqCst);
+        // Looked at again after being counted: whoever frees a post from here on sees us, and calls.
+        while !self.try_take() && !ended.load(SeqCst) {
+            drop(self.free.wait(guard).unwrap_or_else(PoisonError::into_inner));
+            when_woken();
+            guard = self.guard();
+        }
+        self.standby.fetch_sub(1, SeqCst);
+    }
+
+    /// Is the front full, with more `waiting` than it can take at once?
+    pub fn is_overloaded(&self, waiting: usize) -> bool {
+        waiting > self.limit && self.active.load(SeqCst) >= self.limit
+    }
+
+    fn try_take(&self) -> bool {
+        self.active.fetch_update(SeqCst, SeqCst, |active| (active < self.limit).then_some(active + 1)).is_ok()
+    }
+
+    /// Frees a post, and calls somebody forward.
+    pub fn release(&self) {
+        self.active.fetch_sub(1, SeqCst);
+        if self.standby.load(SeqCst) > 0 {
+            drop(self.guard());
+            self.free.notify_one();
+        }
+    }
+
+    /// Wakes all who stand by: to see that all has ended, or that something is new.
+    pub fn wake_standby(&self) {
+        drop(self.guard());
+        self.free.notify_all();
+    }
+
+    fn guard(&self) -> MutexGuard<'_, ()> {
+        self.lock.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whoever_stands_by_hears_a_call_and_comes_forward_when_a_post_is_free() {
+        let (active_workers, ended, called) =
+            (ActiveWorkers::new(1), AtomicBool::new(false), AtomicBool::new(false));
+        active_workers.acquire(&ended, &mut || ());
+        std::thread::scope(|scope| {
+            let second = scope.spawn(|| active_workers.acquire(&ended, &mut || called.store(true, SeqCst)));
+            while !called.load(SeqCst) {
+                active_workers.wake_standby();
+                std::thread::yield_now();
+            }
+            assert!(!second.is_finished(), "there is one post");
+            active_workers.release();
+            second.join().unwrap();
+        });
+    }
+}

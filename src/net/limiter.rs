@@ -1,0 +1,194 @@
+//! How many connections there may be: a permit each, from accept to close.
+
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use super::poller::MOST_DESCRIPTORS;
+use crate::cache::share_for_files;
+use crate::log::stats::Stats;
+use crate::sys::fd;
+use crate::sys::memory_limit::memory_limit;
+
+/// Descriptors kept back for logs, listeners, the readiness set and the like. (thttpd's SPARE_FDS is
+/// 10; we hold a dozen before the first connection comes.)
+const SPARE_DESCRIPTORS: usize = 24;
+
+/// Memory of a connection that waits: ours is some hundred bytes, the kernel's some thousand.
+const CONNECTION_MEMORY: usize = 16 * 1024;
+
+/// How many connections there may be.
+#[derive(Debug, Clone, Copy)]
+pub struct ConnectionBounds {
+    /// In any case.
+    most: usize,
+    /// Together with what is open beside connections.
+    descriptors: usize,
+}
+
+/// Admission bounds and count.
+#[derive(Debug)]
+pub struct ConnectionLimiter {
+    bounds: ConnectionBounds,
+    open: AtomicUsize,
+    /// Somebody waits for `open` to fall; only then does a closing connection notify.
+    has_waiter: AtomicBool,
+    lock: Mutex<()>,
+    closed: Condvar,
+    stats: Arc<Stats>,
+}
+
+/// A place that is kept for whoever comes; given back when dropped.
+#[derive(Debug)]
+pub struct Reservation(Arc<ConnectionLimiter>);
+
+/// A connection's place; given back when dropped.
+#[derive(Debug)]
+pub struct ConnectionPermit(Reservation);
+
+impl ConnectionBounds {
+    /// `wanted` connections if not zero, else what half of the memory that the process may have is enough
+    /// for; but never more than the descriptor limit leaves beside cached files and what `workers` busy
+    /// connections add (a file and a pipe each). What is open beyond that, because
+    /// many a connection has a file of its own, takes the place of others.
+    pub fn new(wanted: usize, workers: usize) -> ConnectionBounds {
+        let all = fd::limit().min(MOST_DESCRIPTORS);
+        let fit = all.saturating_sub(SPARE_DESCRIPTORS + 2 * workers + share_for_files(all)).max(1);
+        let by_memory = || memory_limit().map_or(usize::MAX, |limit| limit / 2 / CONNECTION_MEMORY).max(1);
+        let most = if wanted == 0 { fit.min(by_memory()) } else { wanted.min(fit) };
+        ConnectionBounds { most, descriptors: all.saturating_sub(SPARE_DESCRIPTORS) }
+    }
+
+    fn have_room(self, open: usize) -> bool {
+        open < self.most && (open == 0 || open + fd::non_connection_fds() < self.descriptors)
+    }
+}
+
+impl ConnectionLimiter {
+    /// A gate that lets so many connections in.
+    pub fn new(bounds: ConnectionBounds, stats: Arc<Stats>) -> Arc<ConnectionLimiter> {
+        Arc::new(ConnectionLimiter {
+            bounds,
+            open: AtomicUsize::new(0),
+            has_waiter: AtomicBool::new(false),
+            lock: Mutex::new(()),
+            closed: Condvar::new(),
+            stats,
+        })
+    }
+
+    /// Keeps a place for one more connection, if there is one.
+    pub fn reserve(self: &Arc<ConnectionLimiter>) -> Option<Reservation> {
+        let one_more = |open| self.bounds.have_room(open).then_some(open + 1);
+        self.open.fetch_update(SeqCst, SeqCst, one_more).is_ok().then(|| Reservation(Arc::clone(self)))
+    }
+
+    /// Is there room for one more?
+    pub fn has_room(&self) -> bool {
+        self.bounds.have_room(self.open())
+    }
+
+    /// Connections open now, and places kept.
+    pub fn open(&self) -> usize {
+        self.open.load(SeqCst)
+    }
+
+    /// Waits until there is room, at most for `timeout`.
+    pub fn wait_for_room(&self, timeout: Duration) {
+        self.wait(Instant::now() + timeout, &|open| self.bounds.have_room(open));
+    }
+
+    /// Waits until nothing is open; false when the deadline passes first.
+    pub fn wait_empty(&self, deadline: Instant) -> bool {
+        self.wait(deadline, &|open| open == 0)
+    }
+
+    fn wait(&self, deadline: Instant, enough: &dyn Fn(usize) -> bool) -> bool {
+        let mut lock_guard = self.lock_guard();
+        loop {
+            // Announced before looking, so that whoever leaves after the look does notify.
+            self.has_waiter.store(true, SeqCst);
+            if enough(self.open()) {
+                self.has_waiter.store(false, SeqCst);
+                return true;
+            }
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return false;
+            }
+            lock_guard = self.closed.wait_timeout(lock_guard, left).unwrap_or_else(PoisonError::into_inner).0;
+        }
+    }
+
+    fn lock_guard(&self) -> MutexGuard<'_, ()> {
+        self.lock.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Reservation {
+    /// The connection has come.
+    pub fn into_permit(self) -> ConnectionPermit {
+        self.0.stats.connected();
+        ConnectionPermit(self)
+    }
+}
+
+impl Drop for ConnectionPermit {
+    fn drop(&mut self) {
+        self.0.0.stats.disconnected();
+    }
+}
+
+impl Drop for Reservation {
+    fn drop(&mut self) {
+        self.0.open.fetch_sub(1, SeqCst);
+        if self.0.has_waiter.load(SeqCst) {
+            drop(self.0.lock_guard());
+            self.0.closed.notify_all();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn room_for(most: usize) -> ConnectionBounds {
+        ConnectionBounds { most, descriptors: usize::MAX }
+    }
+
+    #[test]
+    fn no_more_come_in_than_there_are_places_however_many_ask_at_once() {
+        let limiter = ConnectionLimiter::new(room_for(3), Arc::new(Stats::default()));
+        let inside = AtomicUsize::new(0);
+        let entered = AtomicUsize::new(0);
+        let come_and_go = || {
+            for _ in 0..2000 {
+                if let Some(reservation) = limiter.reserve() {
+                    let permit = reservation.into_permit();
+                    entered.fetch_add(1, SeqCst);
+                    assert!(inside.fetch_add(1, SeqCst) < 3, "one too many");
+                    std::thread::yield_now();
+                    inside.fetch_sub(1, SeqCst);
+                    drop(permit);
+                }
+            }
+        };
+        std::thread::scope(|scope| {
+            for _ in 0..8 {
+                scope.spawn(come_and_go);
+            }
+        });
+        assert!(entered.into_inner() > 0);
+        assert_eq!(limiter.open(), 0);
+    }
+
+    #[test]
+    fn a_place_that_nobody_takes_is_given_back() {
+        let limiter = ConnectionLimiter::new(room_for(1), Arc::new(Stats::default()));
+        let reservation = limiter.reserve();
+        assert!(reservation.is_some() && limiter.reserve().is_none() && !limiter.has_room());
+        drop(reservation);
+        assert!(limiter.reserve().is_some());
+    }
+}

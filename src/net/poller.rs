@@ -1,0 +1,314 @@
+//! The parking lot: every connection that waits, waits here and holds no worker.
+//!
+//! It is an edge-triggered readiness set in which idle workers themselves wait, a slot for each
+//! descriptor number, and the deadlines. A socket is registered once, when it is first parked, and
+//! stays so for life: a request on a parked connection then costs no call to arm anything.
+//!
+//! An edge that comes while a worker has the connection is noted in its slot; the worker, when it
+//! comes to park, finds the note and tries again. So no wake-up is lost, and a connection is never in
+//! two places: whoever takes it out of its slot, under the slot's lock, has it.
+
+use std::collections::VecDeque;
+use std::io;
+use std::os::fd::RawFd;
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst, fence};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Instant;
+
+use nix::errno::Errno;
+use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
+use nix::sys::eventfd::{EfdFlags, EventFd};
+
+use super::timers::{Deadlines, Due, TimerEvent};
+use super::{AdmittedConnection, ReadyConnection};
+use crate::cache::watcher::Ticket;
+use crate::conn::spin::SpinWait;
+use crate::conn::wait::{On, Wait, Wake};
+
+/// Descriptor numbers that a slot can be had for.
+pub const MOST_DESCRIPTORS: usize = CHUNKS * CHUNK;
+const CHUNK: usize = 1024;
+const CHUNKS: usize = 1024;
+
+/// Events taken from the set at once. The connections behind them are served one after another, so
+/// many would make the last of them wait; few cost a system call each.
+const BATCH: usize = 32;
+
+/// Key of the bell in the set.
+const NOTIFIER: u64 = u64::MAX;
+
+/// Marks an event of a script's pipe; the key is that of its connection's socket.
+const PIPE: u64 = 1 << 32;
+
+/// What is always watched of a socket once it is in the set.
+const INPUT: EpollFlags = EpollFlags::EPOLLIN.union(EpollFlags::EPOLLRDHUP).union(EpollFlags::EPOLLET);
+
+/// What the readiness set watches for a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Registration {
+    socket: Option<EpollFlags>,
+}
+
+/// One descriptor number's place.
+#[derive(Debug, Default)]
+struct PollSlot {
+    parked: Option<(Box<AdmittedConnection>, Wait)>,
+    /// An edge came while the connection was away.
+    missed: bool,
+    /// That edge said that the peer has ended its side.
+    hangup: bool,
+    /// The one entry in the deadlines that counts.
+    deadline: Option<Instant>,
+}
+
+/// Neighbouring slots.
+type Chunk = Box<[Mutex<PollSlot>]>;
+
+/// See the module.
+#[derive(Debug)]
+pub struct Poller {
+    set: Epoll,
+    notifier: EventFd,
+    /// Workers waiting in the set, or about to.
+    idle: AtomicUsize,
+    /// Made a chunk at a time, as descriptor numbers come into use.
+    slots: Box<[OnceLock<Chunk>]>,
+    deadlines: Deadlines,
+}
+
+impl Poller {
+    /// An empty lot.
+    ///
+    /// # Errors
+    /// When the system has no descriptors for us.
+    pub fn new() -> io::Result<Poller> {
+        let set = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
+        let notifier = EventFd::from_flags(EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK)?;
+        set.add(&notifier, EpollEvent::new(EpollFlags::EPOLLIN | EpollFlags::EPOLLET, NOTIFIER))?;
+        let slots = (0..CHUNKS).map(|_| OnceLock::new()).collect();
+        Ok(Poller { set, notifier, idle: AtomicUsize::new(0), slots, deadlines: Deadlines::default() })
+    }
+
+    /// Takes a connection in. Gives it back when what it waits for has already happened.
+    pub fn park(
+        &self,
+        mut admitted: Box<AdmittedConnection>,
+        wait: Wait,
+    ) -> Option<(Box<AdmittedConnection>, Wake)> {
+        let key = key_of(&admitted);
+        let mut slot = self.slot(key);
+        let missed = std::mem::take(&mut slot.missed);
+        let hangup = std::mem::take(&mut slot.hangup);
+        if missed && wait.on != On::Time {
+            return Some((admitted, if hangup { Wake::Hangup } else { Wake::Ready }));
+        }
+        // Registered under the slot's lock: an event that this brings finds the connection there.
+        if self.watch(&mut admitted, key, wait.on).is_err() {
+            return Some((admitted, Wake::Abort));
+        }
+        slot.parked = Some((admitted, wait));
+        if slot.deadline.is_none_or(|deadline| wait.until < deadline) {
+            slot.deadline = Some(wait.until);
+            self.deadlines.add(wait.until, key);
+        }
+        None
+    }
+
+    /// Stops watching a connection whose worker will wait for it in a read: its next request would
+    /// wake a second worker for nothing.
+    pub fn unwatch(&self, admitted: &mut AdmittedConnection) {
+        if admitted.watched.socket.is_some_and(|flags| flags != EpollFlags::EPOLLET)
+            && self.modify(admitted, EpollFlags::EPOLLET).is_ok()
+        {
+            admitted.watched.socket = Some(EpollFlags::EPOLLET);
+        }
+    }
+
+    fn watch(&self, admitted: &mut AdmittedConnection, key: usize, on: On) -> nix::Result<()> {
+        let wanted = match on {
+            On::Readable | On::Time => INPUT,
+            On::Writable => INPUT | EpollFlags::EPOLLOUT,
+            On::Pipe(fd) => {
+                self.watch_pipe(key, fd)?;
+                INPUT
+            }
+        };
+        let flags = match admitted.watched.socket {
+            // Room for output, once watched, stays watched: it says nothing until it is news.
+            Some(present) if present.contains(wanted) => return Ok(()),
+            Some(present) => {
+                self.modify(admitted, present | wanted)?;
+                present | wanted
+            }
+            None => {
+                self.set.add(admitted.connection.socket().fd(), EpollEvent::new(wanted, key as u64))?;
+                wanted
+            }
+        };
+        admitted.watched.socket = Some(flags);
+        Ok(())
+    }
+
+    fn modify(&self, admitted: &AdmittedConnection, flags: EpollFlags) -> nix::Result<()> {
+        self.set
+            .modify(admitted.connection.socket().fd(), &mut EpollEvent::new(flags, key_of(admitted) as u64))
+    }
+
+    /// Always anew: the number may be that of another pipe by now.
+    fn watch_pipe(&self, key: usize, fd: RawFd) -> nix::Result<()> {
+        let mut event = EpollEvent::new(EpollFlags::EPOLLIN | EpollFlags::EPOLLET, key as u64 | PIPE);
+        let pipe = crate::sys::fd::borrow(fd);
+        match self.set.add(pipe, event) {
+            Err(Errno::EEXIST) => self.set.modify(pipe, &mut event),
+            answer => answer,
+        }
+    }
+
+    /// Waits in the set until something happens, or without a `vigil` only looks; takes out every
+    /// connection that is ready. `is_handed` tells whether the channel holds something.
+    pub fn wait(
+        &self,
+        spin: Option<&mut SpinWait>,
+        has_ready: &dyn Fn() -> bool,
+        ready: &mut VecDeque<ReadyConnection>,
+    ) {
+        let mut events = [EpollEvent::empty(); BATCH];
+        let count = match spin {
+            None => self.look(&mut events),
+            Some(spin) => {
+                let look = || Some(self.look(&mut events)).filter(|count| *count > 0 || has_ready());
+                let ticket = spin.poll(look);
+                ticket.unwrap_or_else(|| spin.block(|| self.sleep(&mut events, has_ready)))
+            }
+        };
+        let ticket = Some(Ticket::latest());
+        for event in &events[..count] {
+            if event.data() != NOTIFIER {
+                let taken = self.take(event.data(), event.events());
+                ready.extend(taken.map(|(admitted, wake)| ReadyConnection { admitted, wake, ticket }));
+            }
+        }
+    }
+
+    /// Fetches what is ready now.
+    fn look(&self, events: &mut [EpollEvent]) -> usize {
+        self.set.wait(events, EpollTimeout::ZERO).unwrap_or(0)
+    }
+
+    /// Sleeps until something is ready, or handed over.
+    fn sleep(&self, events: &mut [EpollEvent], has_ready: &dyn Fn() -> bool) -> usize {
+        self.idle.fetch_add(1, SeqCst);
+        // Whoever hands something over after this look sees us idle, and rings.
+        fence(SeqCst);
+        let timeout = if has_ready() { EpollTimeout::ZERO } else { EpollTimeout::NONE };
+        // An interrupted wait is a wait in which nothing happened.
+        let count = self.set.wait(events, timeout).unwrap_or(0);
+        self.idle.fetch_sub(1, SeqCst);
+        count
+    }
+
+    /// Takes out the connection that an event is for, if it waits for such an event.
+    fn take(&self, data: u64, flags: EpollFlags) -> Option<(Box<AdmittedConnection>, Wake)> {
+        let mut slot = self.slot(usize::try_from(data & (PIPE - 1)).ok()?);
+        let of_pipe = data & PIPE != 0;
+        let gone = !of_pipe && flags.intersects(EpollFlags::EPOLLHUP | EpollFlags::EPOLLERR);
+        let hangup = !of_pipe && flags.intersects(EpollFlags::EPOLLRDHUP | EpollFlags::EPOLLHUP);
+        let Some((_, wait)) = &slot.parked else {
+            slot.missed = true;
+            slot.hangup |= hangup;
+            return None;
+        };
+        let wanted = match wait.on {
+            On::Readable => !of_pipe && flags.intersects(EpollFlags::EPOLLIN | EpollFlags::EPOLLRDHUP),
+            On::Writable => !of_pipe && flags.intersects(EpollFlags::EPOLLOUT),
+            On::Pipe(_) => of_pipe,
+            On::Time => false,
+        };
+        if !wanted && !gone {
+            return None;
+        }
+        let (admitted, _) = slot.parked.take()?;
+        Some((admitted, if hangup { Wake::Hangup } else { Wake::Ready }))
+    }
+
+    /// Takes everything out.
+    pub fn take_all(&self, each: &mut dyn FnMut(Box<AdmittedConnection>)) {
+        for slot in self.slots.iter().filter_map(OnceLock::get).flatten() {
+            let parked = lock(slot).parked.take();
+            if let Some((admitted, _)) = parked {
+                each(admitted);
+            }
+        }
+    }
+
+    /// Wakes one waiting worker.
+    pub fn notify(&self) {
+        let _ = self.notifier.write(1);
+    }
+
+    /// Wakes one waiting worker if there is any; otherwise whoever finishes next will look.
+    pub fn notify_if_idle(&self) {
+        fence(SeqCst);
+        if self.idle() > 0 {
+            self.notify();
+        }
+    }
+
+    /// Workers waiting in the set.
+    pub fn idle(&self) -> usize {
+        self.idle.load(SeqCst)
+    }
+
+    /// The timer thread: hands out every connection whose wait has ended, until the lot ends.
+    pub fn watch_deadlines(&self, expired: &dyn Fn(Box<AdmittedConnection>)) {
+        loop {
+            match self.deadlines.next() {
+                TimerEvent::Due(key, at) => {
+                    if let Some(admitted) = self.expire(key, at) {
+                        expired(admitted);
+                    }
+                }
+                TimerEvent::Sweep(entries) => {
+                    let counts = |due: &Due| self.slot(due.0.1).deadline == Some(due.0.0);
+                    self.deadlines.restore(entries.into_iter().filter(counts).collect());
+                }
+                TimerEvent::Ended => return,
+            }
+        }
+    }
+
+    fn expire(&self, key: usize, at: Instant) -> Option<Box<AdmittedConnection>> {
+        let mut slot = self.slot(key);
+        if slot.deadline != Some(at) {
+            return None;
+        }
+        slot.deadline = None;
+        let until = slot.parked.as_ref()?.1.until;
+        if until <= Instant::now() {
+            return slot.parked.take().map(|(admitted, _)| admitted);
+        }
+        slot.deadline = Some(until);
+        self.deadlines.add(until, key);
+        None
+    }
+
+    /// Lets the timer thread end, and wakes a worker to see that it is over.
+    pub fn end(&self) {
+        self.deadlines.end();
+        self.notify();
+    }
+
+    fn slot(&self, key: usize) -> MutexGuard<'_, PollSlot> {
+        let chunk = self.slots[key / CHUNK].get_or_init(|| (0..CHUNK).map(|_| Mutex::default()).collect());
+        lock(&chunk[key % CHUNK])
+    }
+}
+
+/// A panic while a slot was locked leaves it whole: every change to it is a single assignment.
+fn lock(slot: &Mutex<PollSlot>) -> MutexGuard<'_, PollSlot> {
+    slot.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn key_of(admitted: &AdmittedConnection) -> usize {
+    usize::try_from(admitted.connection.socket().raw_fd()).unwrap_or_default()
+}
