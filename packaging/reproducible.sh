@@ -12,13 +12,23 @@ export SOURCE_DATE_EPOCH
 export LC_ALL=C TZ=UTC
 umask 022
 
-RUSTFLAGS="${RUSTFLAGS:-} --remap-path-prefix=$ROOT=/src/thttpd"
+# remap DIRECTORY NAME: programs call DIRECTORY by NAME. A second mention of one changes nothing: a script
+# that sources this file starts others that do, and cargo compiles anew for every change of flags.
+remap() {
+	case "$RUSTFLAGS " in
+	*" --remap-path-prefix=$1=$2 "*) ;;
+	*) RUSTFLAGS+=" --remap-path-prefix=$1=$2" ;;
+	esac
+}
+
+RUSTFLAGS=${RUSTFLAGS:-}
+remap "$ROOT" /src/thttpd
 # Last match wins: what a panic says is `nix-0.32.0/src/…`, short, and with no registry's name in it.
-RUSTFLAGS+=" --remap-path-prefix=${CARGO_HOME:-$HOME/.cargo}=/cargo"
+remap "${CARGO_HOME:-$HOME/.cargo}" /cargo
 for registry in "${CARGO_HOME:-$HOME/.cargo}"/registry/src/*/; do
-	RUSTFLAGS+=" --remap-path-prefix=${registry%/}=/cargo"
+	remap "${registry%/}" /cargo
 done
-RUSTFLAGS+=" --remap-path-prefix=$(rustc --print sysroot)=/rust"
+remap "$(rustc --print sysroot)" /rust
 export RUSTFLAGS
 
 # need COMMAND PACKAGE...: ends with the packages to install when COMMAND is missing.

@@ -33,6 +33,17 @@ made_old() {
 	rm "$1/DEBIAN/postinst" "$1/DEBIAN/postrm" "$1/DEBIAN/prerm" "$1/DEBIAN/preinst"
 }
 
+# mentions SCRIPT WORDS: a maintainer script of the package says so.
+mentions() { dpkg-deb --ctrl-tarfile "$SCRATCH/tmp/thttpd.deb" | tar -xO "./$1" | grep -qF -- "$2"; }
+
+# What systemd does is packaging/test/vm.sh's; here is what would make it do so.
+maintainer_scripts() {
+	check "an upgrade leaves the socket alone" refused mentions preinst thttpd.socket
+	check "a removal closes it" mentions prerm thttpd.socket
+	check "an upgrade restarts the instances" mentions postinst 'try-restart '"'thttpd@*.service'"
+	check "a purge unloads the AppArmor profile" mentions postrm .remove
+}
+
 fresh_install() {
 	rm -rf "$SCRATCH/var/www"
 	differences >"$before"
@@ -43,6 +54,7 @@ fresh_install() {
 	check "the configuration is right by its own check" inside thttpd -C "$conf" --check
 	check "says that it runs" inside /etc/init.d/thttpd status
 	check "no unit or file is in a place that dpkg does not know" owned
+	check "the list of components came with it" inside jq --exit-status '.components | length > 10' /usr/share/doc/thttpd/thttpd.cdx.json
 }
 
 # Every file that came is a file of the package, a link of update-rc.d or laid by the postinst.
@@ -52,6 +64,7 @@ owned() {
 	for path in $(differences | sed 's/^\.//; s|^/usr/lib/systemd/system/|/lib/systemd/system/|'); do
 		case $path in
 		/etc/rc?.d/* | /var/www/html/index.html | /var/log/thttpd.log | /etc/systemd/system/*) continue ;;
+		/etc/apparmor.d/local/usr.sbin.thttpd) continue ;;
 		esac
 		grep -qxF ".$path" "$before" || inside dpkg --search "$path" >/dev/null || { echo "$path"; bad=1; }
 	done
@@ -69,7 +82,7 @@ rotation() {
 	# The server opens the new file when the signal reaches it.
 	check "later requests are in the new log" eventually 5 request_lands
 	check "the same process goes on" test "$(server_pid)" = "$pid"
-	check "the new log belongs to the server" test "$(stat -c %U "$SCRATCH/var/log/thttpd.log")" = www-data
+	check "the new log is the server's, and group adm reads it" test "$(stat -c %U:%G:%a "$SCRATCH/var/log/thttpd.log")" = www-data:adm:640
 }
 
 request_lands() {
@@ -83,9 +96,15 @@ init_script() {
 	check "restarts" inside /etc/init.d/thttpd restart
 	check "serves after the restart" eventually 10 page_has http://127.0.0.1/ "thttpd works"
 	check "is another process then" test "$(server_pid)" != "$pid"
+	check "the log is still for group adm to read" test "$(stat -c %U:%G "$SCRATCH/var/log/thttpd.log")" = www-data:adm
 	echo "port=nonsense" >>"$SCRATCH$conf"
 	check "a restart with a broken configuration is refused" refused inside /etc/init.d/thttpd restart
+	check "so is a reload" refused inside /etc/init.d/thttpd reload
 	check "and the server goes on" page_has http://127.0.0.1/ "thttpd works"
+	sed -i '$d' "$SCRATCH$conf"
+	echo "charset=us-ascii" >>"$SCRATCH$conf"
+	check "a reload reads the configuration again" inside /etc/init.d/thttpd reload
+	check "and it is in force" eventually 10 charset_is us-ascii
 	sed -i '$d' "$SCRATCH$conf"
 	check "stops" inside /etc/init.d/thttpd stop
 	check "is gone when it has stopped" no_server
@@ -95,6 +114,8 @@ init_script() {
 	check "a second start changes nothing" inside /etc/init.d/thttpd start
 	check "serves again" eventually 10 page_has http://127.0.0.1/ "thttpd works"
 }
+
+charset_is() { curl --silent --head http://127.0.0.1/ | grep -qi "^content-type: text/html; charset=$1"; }
 
 refused() { ! "$@"; }
 
@@ -164,6 +185,7 @@ port_taken() {
 	check "nor the removal" inside dpkg --purge thttpd
 }
 
+maintainer_scripts
 fresh_install
 rotation
 init_script

@@ -22,7 +22,8 @@ next_version() {
 	mkdir -p "$tree/programs" &&
 		cp -r "$TOP/packaging" "$TOP/man" "$TOP/LICENSE" "$TOP/thttpd.conf.example" "$tree" &&
 		cp "$SCRATCH"/usr/sbin/{thttpd,syslogtocern} "$SCRATCH"/usr/bin/{thtpasswd,makeweb} \
-			"$SCRATCH"/usr/libexec/thttpd/cgi-bin/{redirect,ssi} "$tree/programs" &&
+			"$SCRATCH"/usr/libexec/thttpd/cgi-bin/{redirect,ssi} \
+			"$SCRATCH"/usr/share/doc/*/thttpd.cdx.json "$tree/programs" &&
 		sed -i 's/^Version: .*/Version: 3.0.1/' "$tree/packaging/rpm/thttpd.spec" &&
 		echo "# a new line of the package" >>"$tree/packaging/rpm/thttpd.conf" &&
 		SOURCE_DATE_EPOCH=1 PROGRAMS=$tree/programs "$tree/packaging/rpm/build" "$SCRATCH/tmp"
@@ -35,11 +36,23 @@ stop() {
 	pid=$(server_pid) && kill "$pid" && eventually 10 no_server
 }
 
+# rpmbuild packs with gzip where it is not told otherwise, or not at all.
+small() {
+	local programs package
+	programs=$(cat "$SCRATCH"/usr/sbin/{thttpd,syslogtocern} "$SCRATCH"/usr/bin/{thtpasswd,makeweb} \
+		"$SCRATCH"/usr/libexec/thttpd/cgi-bin/* | wc -c)
+	package=$(stat -c %s "$SCRATCH/tmp/thttpd.rpm")
+	echo "the programs have $programs bytes, the package $package"
+	[ $((package * 2)) -lt "$programs" ]
+}
+
 install() {
 	rm -rf "$SCRATCH/var/www"
 	differences >"$before"
 	check "installs" in_root --install "$SCRATCH/tmp/thttpd.rpm"
 	check "every file is as it was packaged" in_root --verify --nogroup --nouser thttpd
+	check "is less than half of its programs" small
+	check "the list of components came with it" jq --exit-status '.components | length > 10' "$SCRATCH"/usr/share/doc/*/thttpd.cdx.json
 	check "the user thttpd is there, without a shell" inside sh -c 'getent passwd thttpd | grep -q nologin$'
 	check "the configuration is right by its own check" inside thttpd -C /etc/thttpd.conf --check
 	check "starts" start

@@ -11,6 +11,7 @@ use nix::sys::socket::{
     AddressFamily, Backlog, SockFlag, SockType, SockaddrStorage, bind, listen as start_listening, setsockopt,
     socket,
 };
+use nix::unistd::geteuid;
 
 use super::failure::Failure;
 use crate::sys::socket::defer_accept;
@@ -54,6 +55,9 @@ fn not_spoken(errno: Errno) -> bool {
 fn refusal(call: &str, address: SocketAddr, errno: Errno) -> Failure {
     let advice = match errno {
         Errno::EADDRINUSE => "something listens there already: stop it, or choose another port with -p",
+        Errno::EACCES if geteuid().is_root() => {
+            "this root may not take ports below 1024: choose another port with -p, or allow CAP_NET_BIND_SERVICE"
+        }
         Errno::EACCES => {
             "ports below 1024 are root's: start as root, choose another port with -p, or let systemd hand over the socket"
         }

@@ -10,6 +10,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use ::syslog::Severity;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
 use crate::cgi::{Cgi, children::Children};
@@ -228,7 +229,9 @@ fn launch(config: &Arc<Config>, prepared: Prepared, reread: &[PathBuf]) -> Resul
     };
     let addresses: Vec<_> = listeners.iter().filter_map(|listener| listener.local_addr().ok()).collect();
     if privileges.user().is_some() && !config.chroot {
-        log::warning!("started as root without requesting chroot(), warning only");
+        // For the log alone, as in thttpd: nothing at the terminal, or in a container, can be done about it.
+        let text = format_args!("started as root without requesting chroot(), warning only");
+        syslog::send_to_daemon(Severity::LOG_WARNING, text);
     }
     let unprivileged = privileges.give_up()?;
     let mut needs = SandboxNeeds::of(config);

@@ -7,6 +7,7 @@ use nix::errno::Errno;
 use nix::unistd::{Gid, Uid, geteuid, getgroups, getresgid, getresuid, setgid, setgroups, setuid};
 
 use super::failure::Failure;
+use crate::sys::capability::may_change_user;
 use crate::sys::ids::User;
 
 /// The process as it was started.
@@ -25,7 +26,7 @@ impl Privileges {
     ///
     /// # Errors
     ///
-    /// There is no such user.
+    /// There is no such user, or we are a root that may not become another user.
     pub fn of_process(user: &str) -> Result<Privileges, Failure> {
         if !geteuid().is_root() {
             return Ok(Privileges { next: None });
@@ -36,6 +37,9 @@ impl Privileges {
                 "name a user of /etc/passwd with -u, or give numbers (uid:gid)",
             ));
         };
+        if next.uid != 0 && !may_change_user() {
+            return Err(Failure::new("this root may not change its user", how_to_become(&next)));
+        }
         Ok(Privileges { next: Some(next) })
     }
 
@@ -51,14 +55,40 @@ impl Privileges {
     /// The system refuses, or root could be had again.
     pub fn give_up(self) -> Result<Unprivileged, Failure> {
         let Some(user) = self.next else { return Ok(Unprivileged(())) };
-        let advice = || format!("root cannot become {}", user.name);
-        let groups: Vec<Gid> = user.groups.iter().copied().map(Gid::from_raw).collect();
-        setgroups(&groups).map_err(|errno| Failure::of("setgroups", errno, advice()))?;
-        setgid(Gid::from_raw(user.gid)).map_err(|errno| Failure::of("setgid", errno, advice()))?;
-        setuid(Uid::from_raw(user.uid)).map_err(|errno| Failure::of("setuid", errno, advice()))?;
+        let refused = |call, errno| refusal(call, errno, &user);
+        set_groups(&user).map_err(|errno| refused("setgroups", errno))?;
+        setgid(Gid::from_raw(user.gid)).map_err(|errno| refused("setgid", errno))?;
+        setuid(Uid::from_raw(user.uid)).map_err(|errno| refused("setuid", errno))?;
         verify(&user)?;
         Ok(Unprivileged(()))
     }
+}
+
+/// Sets the groups. A refusal is no error where the process has no group but the user's already, as
+/// root has in a container that took its capabilities away.
+fn set_groups(user: &User) -> nix::Result<()> {
+    let groups: Vec<Gid> = user.groups.iter().copied().map(Gid::from_raw).collect();
+    match setgroups(&groups) {
+        Err(Errno::EPERM) if getgroups()?.iter().all(|group| groups.contains(group)) => Ok(()),
+        result => result,
+    }
+}
+
+/// A refused system call. EINVAL is the answer of a user namespace that does not have the ids.
+fn refusal(call: &str, errno: Errno, user: &User) -> Failure {
+    let advice = match errno {
+        Errno::EPERM | Errno::EINVAL => how_to_become(user),
+        _ => format!("root cannot become {}", user.name),
+    };
+    Failure::of(call, errno, advice)
+}
+
+fn how_to_become(user: &User) -> String {
+    let User { name, uid, gid, .. } = user;
+    format!(
+        "to become {name} it needs CAP_SETUID and CAP_SETGID: allow both, or start as that user \
+         (--user {uid}:{gid} for a container)"
+    )
 }
 
 /// Every id is the user's, and root does not come back. A user who *is* root keeps what was asked for.

@@ -6,13 +6,15 @@ use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use ::syslog::Severity;
+
 use crate::boot::{Failure, start};
 use crate::config::args::{self, Action, Invocation};
 use crate::config::{Config, dump, help};
 use crate::log;
 use crate::log::syslog::{self, Echo};
 use crate::response::SERVER;
-use crate::sys::{memory, stdio};
+use crate::sys::{memory, stdio, systemd};
 
 mod check;
 mod explain;
@@ -56,7 +58,9 @@ fn serve(program: &str, arguments: &[OsString], invocation: Invocation) -> Resul
     let ident =
         Path::new(program).file_name().map_or("thttpd".into(), |name| name.to_string_lossy().into_owned());
     let socket = std::env::var_os(SYSLOG_SOCKET).map(PathBuf::from);
-    syslog::open_log(syslog::SyslogOptions { ident, socket, echo: Echo::Warnings });
+    // Where standard error is the journal, which is the log daemon as well, each would stand there twice.
+    let echo = if systemd::has_standard_error() { Echo::WithoutDaemon } else { Echo::Warnings };
+    syslog::open_log(syslog::SyslogOptions { ident, socket, echo });
     for warning in &invocation.warnings {
         log::warning!("{warning}");
     }
@@ -78,6 +82,10 @@ fn serve(program: &str, arguments: &[OsString], invocation: Invocation) -> Resul
 
 /// A start that failed, for the log and for standard error.
 fn tell(program: &str, failure: &Failure) -> String {
+    if systemd::has_standard_error() {
+        // systemd takes the number for the level of the line.
+        return format!("<{}>{program}: {failure}", Severity::LOG_CRIT as u8);
+    }
     if !failure.logged {
         syslog::set_echo(Echo::Never);
         log::critical!("{}", failure.message);

@@ -21,6 +21,9 @@ use crate::sys::ids::User;
 /// Log files name visitors, so the world does not read them; the umask may take more away.
 const MODE: Mode = Mode::from_bits_truncate(0o640);
 
+/// The group of what root creates where nothing says otherwise.
+const ROOT_GROUP: u32 = 0;
+
 /// An open log.
 #[derive(Debug)]
 pub struct LogFile {
@@ -126,11 +129,14 @@ impl LogPath {
     }
 }
 
-/// Makes the file the user's, so that it can be opened again after rotation.
+/// Makes the file the user's, so that it can be opened again after rotation. A group other than root's
+/// stays: an administrator, a package or the directory gave it, for those who read logs.
 fn give_to(file: &File, user: &User) -> io::Result<()> {
     let meta = file.metadata()?;
-    if meta.is_file() && (meta.uid(), meta.gid()) != (user.uid, user.gid) {
-        std::os::unix::fs::fchown(file, Some(user.uid), Some(user.gid))?;
+    let uid = (meta.uid() != user.uid).then_some(user.uid);
+    let gid = (meta.gid() == ROOT_GROUP && user.gid != ROOT_GROUP).then_some(user.gid);
+    if meta.is_file() && (uid, gid) != (None, None) {
+        std::os::unix::fs::fchown(file, uid, gid)?;
     }
     Ok(())
 }

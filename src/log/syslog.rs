@@ -53,7 +53,7 @@ pub enum Echo {
     /// Warnings and worse, beside the log: somebody watches the start.
     #[default]
     Warnings,
-    /// Notices and worse, when no daemon takes them: we run in the foreground.
+    /// Notices and worse, when no daemon takes them: we run in the foreground, or the journal has both.
     WithoutDaemon,
     /// None: standard error is nobody's, or something else is told there.
     Never,
@@ -154,18 +154,30 @@ pub fn start_thread() -> std::io::Result<()> {
 /// a message is one line whatever a client put into it.
 pub fn send(severity: Severity, text: fmt::Arguments<'_>) {
     let Some(link) = LINK.get() else { return };
-    let mut message = OneLine(String::new());
-    let _ = message.write_fmt(text);
+    let message = one_line(text);
     match link.queue.get() {
         Some(queue) => {
-            if queue.try_send(QueuedMessage::Message(severity as u8, message.0)).is_err() {
+            if queue.try_send(QueuedMessage::Message(severity as u8, message)).is_err() {
                 link.dropped.fetch_add(1, Ordering::Relaxed);
             }
         }
         None => {
-            link.line().deliver(severity, &message.0);
+            link.line().deliver(severity, &message);
         }
     }
+}
+
+/// Hands one message to the daemon at once, and to nothing else. For the start, before there are threads.
+pub fn send_to_daemon(severity: Severity, text: fmt::Arguments<'_>) {
+    if let Some(link) = LINK.get() {
+        link.line().hand_to_daemon(severity, &one_line(text));
+    }
+}
+
+fn one_line(text: fmt::Arguments<'_>) -> String {
+    let mut message = OneLine(String::new());
+    let _ = message.write_fmt(text);
+    message.0
 }
 
 /// One access-log line at INFO, waiting for the queue; only the access log's writer may call it.

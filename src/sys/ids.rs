@@ -63,6 +63,7 @@ impl<'a> IdEntry<'a> {
         let without_file = || match number {
             Some(id) => Some(IdEntry { name: "", uid: id, gid: id }),
             None if user == "nobody" => Some(IdEntry { name: user, uid: NOBODY, gid: NOBODY }),
+            None if user == "root" => Some(IdEntry { name: user, uid: 0, gid: 0 }),
             None => None,
         };
         by_name.or_else(by_number).or_else(without_file)
@@ -81,7 +82,8 @@ impl<'a> IdEntry<'a> {
 fn find_group(wanted: &str, group: &str) -> Option<u32> {
     let mut lines = group.lines().map(|line| line.split(':'));
     let named = lines.find_map(|mut parts| (parts.next()? == wanted).then(|| parse_id(parts.nth(1)?))?);
-    named.or_else(|| parse_id(wanted))
+    let without_file = || if wanted == "root" { Some(0) } else { parse_id(wanted) };
+    named.or_else(without_file)
 }
 
 /// The groups that have `name` among their members.
@@ -142,9 +144,12 @@ mod tests {
     }
 
     #[test]
-    fn nobody_exists_in_an_empty_root() {
-        let nobody = User::find_in("nobody", "", "").map(|user| (user.uid, user.gid));
-        assert_eq!(nobody, Some((65534, 65534)));
+    fn root_and_nobody_exist_in_an_empty_root() {
+        for (name, id) in [("nobody", 65534), ("root", 0)] {
+            let found = User::find_in(name, "", "").map(|user| (user.uid, user.gid));
+            assert_eq!(found, Some((id, id)));
+        }
+        assert_eq!(User::find_in("root:root", "", "").map(|user| user.gid), Some(0));
         assert_eq!(User::find_in("httpd", "", ""), None);
     }
 }

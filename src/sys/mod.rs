@@ -1,5 +1,6 @@
 //! Where we meet the system: the only module that may hold `unsafe`.
 
+pub mod capability;
 pub mod fd;
 pub mod fork;
 pub mod ids;

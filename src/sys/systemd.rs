@@ -16,6 +16,7 @@ use std::time::Duration;
 use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 use nix::sys::socket::sockopt::{AcceptConn, SockType};
 use nix::sys::socket::{AddressFamily, SockaddrLike, SockaddrStorage, getsockname, getsockopt};
+use nix::sys::stat::fstat;
 
 /// The first descriptor that is handed over.
 const FIRST: i32 = 3;
@@ -63,6 +64,12 @@ fn check(fd: &impl AsFd) -> io::Result<()> {
     }
     fcntl(fd, FcntlArg::F_SETFD(FdFlag::FD_CLOEXEC))?;
     Ok(())
+}
+
+/// Whether standard error is the journal: `JOURNAL_STREAM` names its device and inode (systemd.exec(5)).
+pub fn has_standard_error() -> bool {
+    let Ok(journal) = env::var("JOURNAL_STREAM") else { return false };
+    fstat(io::stderr()).is_ok_and(|stderr| journal == format!("{}:{}", stderr.st_dev, stderr.st_ino))
 }
 
 /// The way to tell systemd about our state; nothing happens where there is no systemd.

@@ -141,3 +141,90 @@ fn a_log_file_is_given_to_the_user_and_kept_from_the_world() {
     assert_eq!((meta.uid(), meta.gid()), (12345, 23456));
     assert_eq!(meta.mode() & 0o027, 0);
 }
+
+#[test]
+fn a_log_file_keeps_the_group_that_reads_it() {
+    if !is_root() {
+        return;
+    }
+    let tree = Tree::new();
+    let log = tree.dir().join("log");
+    // Owner and group before the start; the group after it.
+    for (owner, before, after) in
+        [(0, 4, 4), (12345, 4, 4), (12345, 0, 23456), (0, 0, 23456), (7, 23456, 23456)]
+    {
+        fs::write(&log, "").unwrap();
+        chown(&log, Some(owner), Some(before)).unwrap();
+        let server = Server::start(&tree, &["-u", "12345:23456", "-l", log.to_str().unwrap()]);
+        let meta = fs::metadata(&log).unwrap();
+        assert_eq!((meta.uid(), meta.gid()), (12345, after), "{owner}:{before}");
+        drop(server);
+        fs::remove_file(&log).unwrap();
+    }
+}
+
+/// Starts the server as root without `capabilities`, and with `flags`. What it says on standard error when
+/// it does not start; none when it serves.
+fn refusal_without(capabilities: &str, flags: &[&str]) -> Option<String> {
+    use std::io::Read;
+    let tree = Tree::new();
+    let port = free_port().to_string();
+    let mut command = Command::new("setpriv");
+    command.arg(format!("--bounding-set={capabilities}")).arg(format!("--inh-caps={capabilities}"));
+    command.arg(env!("CARGO_BIN_EXE_thttpd")).args([
+        "-D",
+        "-h",
+        "127.0.0.1",
+        "-p",
+        &port,
+        "-l",
+        "/dev/stderr",
+    ]);
+    command.args(flags).arg("-d").arg(tree.www()).env("THTTPD_SYSLOG_SOCKET", "/nonexistent/log");
+    let mut child = command.stderr(std::process::Stdio::piped()).spawn().unwrap();
+    eventually("the server serves or has ended", || {
+        std::net::TcpStream::connect(format!("127.0.0.1:{port}")).is_ok()
+            || child.try_wait().unwrap().is_some()
+    });
+    let serves = child.try_wait().unwrap().is_none();
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let mut said = String::new();
+    child.stderr.take().unwrap().read_to_string(&mut said).unwrap();
+    (!serves).then_some(said)
+}
+
+#[test]
+fn root_that_may_not_change_its_user_is_told_what_to_do_in_one_line() {
+    if !is_root() {
+        return;
+    }
+    for (capabilities, flags) in
+        [("-all", &[][..]), ("-all", &["-u", "12345:23456"]), ("-setuid", &[]), ("-setgid", &[])]
+    {
+        let said = refusal_without(capabilities, flags).expect("no start");
+        assert_eq!(said.lines().count(), 1, "{said}");
+        for word in ["CAP_SETUID", "CAP_SETGID", "--user "] {
+            assert!(said.contains(word), "{word} is not in: {said}");
+        }
+        let user = if flags.is_empty() { "nobody" } else { "12345:23456" };
+        assert!(said.contains(user), "{said}");
+    }
+}
+
+#[test]
+fn root_that_was_told_to_stay_root_needs_no_capability_for_that() {
+    if is_root() {
+        assert_eq!(refusal_without("-all", &["-u", "root"]), None);
+    }
+}
+
+#[test]
+fn root_without_the_right_to_low_ports_is_not_told_to_start_as_root() {
+    if !is_root() {
+        return;
+    }
+    let said = refusal_without("-net_bind_service", &["-p", "9"]).expect("no start");
+    assert!(said.contains("CAP_NET_BIND_SERVICE") && said.contains("-p"), "{said}");
+    assert!(!said.contains("start as root"), "{said}");
+}

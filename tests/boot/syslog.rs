@@ -1,6 +1,7 @@
 //! The system log: exact messages, and a daemon that goes, comes back, or does not listen.
 
 use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -159,6 +160,63 @@ fn without_a_daemon_the_foreground_tells_on_standard_error() {
     let text = fs::read_to_string(&server.stderr).unwrap();
     assert!(text.contains("thttpd: thttpd/3.0.0 starting on 127.0.0.1, port "), "{text}");
     assert!(text.ends_with("thttpd: exiting due to signal 15\n"), "{text}");
+}
+
+/// Starts and ends a server that has a warning to give (its throttle file); what it says on standard error,
+/// and what the log daemon hears. With `journal`, standard error is the journal's, as systemd says it.
+fn told_at_start(tree: &Tree, journal: bool) -> (String, Vec<String>) {
+    let mut syslogd = Syslogd::bind(&tree.dir().join("socket"));
+    fs::write(tree.dir().join("throttles"), "no number\n").unwrap();
+    let socket = tree.dir().join("socket");
+    let throttles = tree.dir().join("throttles");
+    let stderr = tree.dir().join("stderr");
+    let mut server =
+        Server::start_with(tree, &["-t", throttles.to_str().unwrap()], |command: &mut Command| {
+            command.env("THTTPD_SYSLOG_SOCKET", &socket);
+            if journal {
+                let meta = fs::metadata(&stderr).unwrap();
+                command.env("JOURNAL_STREAM", format!("{}:{}", meta.dev(), meta.ino()));
+            }
+        });
+    let heard = syslogd.until("starting on").to_vec();
+    server.end(Signal::SIGTERM);
+    (fs::read_to_string(&server.stderr).unwrap(), heard)
+}
+
+#[test]
+fn a_start_as_root_without_chroot_is_told_to_the_log_alone_and_once() {
+    for journal in [false, true] {
+        let (said, heard) = told_at_start(&Tree::new(), journal);
+        assert!(!said.contains("without requesting chroot"), "{said}");
+        let times = heard.iter().filter(|message| message.contains("without requesting chroot")).count();
+        assert_eq!(times, usize::from(is_root()), "{heard:?}");
+    }
+}
+
+#[test]
+fn what_the_log_daemon_has_does_not_go_to_the_journal_again() {
+    for (journal, times) in [(false, 1), (true, 0)] {
+        let (said, heard) = told_at_start(&Tree::new(), journal);
+        assert_eq!(said.matches("throttles:1").count(), times, "{said}");
+        assert!(heard.iter().any(|message| message.contains("throttles:1")), "{heard:?}");
+    }
+}
+
+#[test]
+fn a_start_that_fails_stands_in_the_journal_once_with_its_level() {
+    let tree = Tree::new();
+    let mut syslogd = Syslogd::bind(&tree.dir().join("socket"));
+    let (path, port) = (tree.dir().join("stderr"), free_port().to_string());
+    let stderr = fs::File::create(&path).unwrap();
+    let meta = stderr.metadata().unwrap();
+    let mut command = thttpd();
+    command.args(["-D", "-p", &port, "-d", "/nonexistent", "-l", "/dev/null"]).stderr(stderr);
+    command.env("THTTPD_SYSLOG_SOCKET", tree.dir().join("socket"));
+    command.env("JOURNAL_STREAM", format!("{}:{}", meta.dev(), meta.ino()));
+    assert_eq!(command.status().unwrap().code(), Some(1));
+    let said = fs::read_to_string(path).unwrap();
+    assert!(said.starts_with("<2>") && said.contains("/nonexistent") && said.lines().count() == 1, "{said}");
+    assert_eq!(syslogd.now(), [""; 0]);
 }
 
 #[test]

@@ -30,6 +30,15 @@ impl Syslogd {
         Syslogd::bind(&path)
     }
 
+    /// All that has come so far.
+    pub fn now(&mut self) -> &[String] {
+        let mut buffer = [0; 4096];
+        while let Ok(length) = self.socket.recv(&mut buffer) {
+            self.seen.push(String::from_utf8_lossy(&buffer[..length]).into_owned());
+        }
+        &self.seen
+    }
+
     /// Waits for a message that contains `part`; returns all that came so far.
     pub fn until(&mut self, part: &str) -> &[String] {
         let mut buffer = [0; 4096];

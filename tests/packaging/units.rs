@@ -1,6 +1,8 @@
-//! The systemd units.
+//! The systemd units, and what else the packages give to the services of the system.
 
-use super::text;
+use std::process::Command;
+
+use super::{source, text};
 
 /// The lines of a unit file that say something.
 fn settings(path: &str) -> Vec<String> {
@@ -38,4 +40,48 @@ fn the_sandbox_keeps_every_wall_it_was_built_with() {
     ] {
         assert!(service.iter().any(|line| line == wall), "{wall}");
     }
+}
+
+#[test]
+fn a_reload_checks_the_configuration_and_may_send_its_signal() {
+    for path in ["packaging/systemd/thttpd.service", "packaging/systemd/thttpd@.service"] {
+        let settings = settings(path);
+        let start = settings.iter().find_map(|line| line.strip_prefix("ExecStart=")).unwrap();
+        let reload: Vec<&str> = settings.iter().filter_map(|line| line.strip_prefix("ExecReload=")).collect();
+        // Outside the sandbox: root within it has no CAP_KILL, and the server is another user.
+        assert_eq!(reload, [format!("{start} --check").as_str(), "+/bin/kill -HUP $MAINPID"], "{path}");
+    }
+}
+
+#[test]
+fn new_installations_read_their_configuration_again_on_a_reload() {
+    for path in ["packaging/deb/thttpd.conf", "packaging/rpm/thttpd.conf"] {
+        assert!(settings(path).iter().any(|line| line == "reload_on_hup"), "{path}");
+    }
+}
+
+/// The logs of all instances, and a HUP for each.
+#[test]
+fn the_logs_of_instances_are_rotated() {
+    for path in ["packaging/deb/debian/thttpd.logrotate", "packaging/rpm/thttpd.logrotate"] {
+        let text = text(path);
+        for part in ["/var/log/thttpd-*.log", "/var/log/thttpd/*.log", "--signal=HUP 'thttpd@*.service'"] {
+            assert!(text.contains(part), "{path}: {part}");
+        }
+        // `create` without an owner: the new file is as the old one was.
+        assert!(settings(path).iter().any(|line| line.trim() == "create"), "{path}");
+    }
+}
+
+/// Sourced by one script that starts another, it must not change what cargo sees: that compiles anew.
+#[test]
+fn flags_of_reproducible_builds_are_added_once() {
+    let path = source("packaging/reproducible.sh");
+    let script = ". \"$0\"; once=$RUSTFLAGS; . \"$0\"; [ \"$once\" = \"$RUSTFLAGS\" ] && echo \"$once\"";
+    let output =
+        Command::new("bash").args(["-c", script]).arg(path).env("RUSTFLAGS", "-Cdebuginfo=0").output();
+    let output = output.unwrap();
+    let flags = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success() && flags.contains("=/src/thttpd"), "{flags}");
+    assert!(flags.starts_with("-Cdebuginfo=0 "), "{flags}");
 }
