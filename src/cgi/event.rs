@@ -4,6 +4,8 @@ use std::fmt;
 use std::os::unix::process::ExitStatusExt;
 use std::process::ExitStatus;
 
+use crate::log::Level;
+
 /// KillReason a script is ended before it ends by itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum KillReason {
@@ -15,19 +17,6 @@ pub enum KillReason {
     Unwanted,
     /// The server stops.
     ServerStop,
-}
-
-/// How urgent a [`ScriptEvent`] is, in syslog's words.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum EventLevel {
-    /// Something of ours, or a script, failed.
-    Error,
-    /// A script was ended by force or died.
-    Warning,
-    /// What scripts say themselves.
-    Notice,
-    /// For whoever looks for a fault.
-    Debug,
 }
 
 /// One event in a script's life. `name` is the script's file name below the root, made printable.
@@ -86,15 +75,15 @@ pub enum ScriptEvent {
 
 impl ScriptEvent {
     /// Its urgency.
-    pub fn level(&self) -> EventLevel {
+    pub fn level(&self) -> Level {
         match self {
-            ScriptEvent::NotStarted { .. } | ScriptEvent::BadOutput { .. } => EventLevel::Error,
+            ScriptEvent::NotStarted { .. } | ScriptEvent::BadOutput { .. } => Level::Error,
             ScriptEvent::Interrupted { why: KillReason::TimeLimit | KillReason::OutputLimit, .. }
-            | ScriptEvent::Killed { .. } => EventLevel::Warning,
-            ScriptEvent::Ended { status, .. } if status.signal().is_some() => EventLevel::Warning,
-            ScriptEvent::Said { .. } => EventLevel::Notice,
+            | ScriptEvent::Killed { .. } => Level::Warning,
+            ScriptEvent::Ended { status, .. } if status.signal().is_some() => Level::Warning,
+            ScriptEvent::Said { .. } => Level::Notice,
             ScriptEvent::Spawned { .. } | ScriptEvent::Interrupted { .. } | ScriptEvent::Ended { .. } => {
-                EventLevel::Debug
+                Level::Debug
             }
         }
     }

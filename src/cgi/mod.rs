@@ -31,7 +31,7 @@ mod supervisor_thread;
 
 use children::{Children, RunningScript};
 use env::CgiConstants;
-use event::{EventLevel, ScriptEvent};
+use event::ScriptEvent;
 use job::{Job, ScriptBounds, StartError};
 
 /// What it takes to run scripts under one configuration.
@@ -92,10 +92,5 @@ pub fn children() -> io::Result<Children> {
 }
 
 fn tell(event: &ScriptEvent) {
-    match event.level() {
-        EventLevel::Error => log::error!("{event}"),
-        EventLevel::Warning => log::warning!("{event}"),
-        EventLevel::Notice => log::notice!("{event}"),
-        EventLevel::Debug => log::debug!("{event}"),
-    }
+    log::send(event.level(), format_args!("{event}"));
 }

@@ -17,11 +17,12 @@ use super::send_response::{After, SendResponse};
 use super::socket::Progress;
 use super::{Connection, State, Step, WorkerContext};
 use crate::cgi::env::CgiContext;
+use crate::log;
 use crate::log::access::AccessEntry;
 use crate::request::head::{self, Refused};
 use crate::request::spool::Spool;
 use crate::request::{BodyLength, Method, Parsed, Rejection, Request, Version};
-use crate::resource::{AccessDenied, DenialNote, ResolveRequest, Resource, Script, Severity, vhost};
+use crate::resource::{AccessDenied, DenialNote, ResolveRequest, Resource, Script, vhost};
 use crate::response::head::{Frame, write as write_head};
 use crate::response::{Body, Response, error, refuse as refusal_page, respond};
 use crate::sys::memory::MemoryReservation;
@@ -227,17 +228,13 @@ fn decide(
 
 /// Tells the operator of a refusal worth knowing, at thttpd's levels.
 fn note(conn: &Connection, request: &Request<'_>, denied: &AccessDenied) {
-    let Some((severity, note)) = &denied.note else { return };
+    let Some((level, note)) = &denied.note else { return };
     let peer = &conn.peer_text;
     let said = match note {
         DenialNote::OfUrl(text) => format!("URL \"{}\" {text}", request.target.escape_ascii()),
         DenialNote::Whole(text) => text.clone(),
     };
-    match severity {
-        Severity::Info => crate::log::info!("{peer} {said}"),
-        Severity::Notice => crate::log::notice!("{peer} {said}"),
-        Severity::Error => crate::log::error!("{peer} {said}"),
-    }
+    log::send(*level, format_args!("{peer} {said}"));
 }
 
 /// What follows the response: the next request, the rest of this one's content, or the end.

@@ -10,7 +10,6 @@ use crate::boot::{RunningServer, SignalAction};
 use crate::config::Config;
 use crate::log;
 use crate::sys::memory;
-use crate::throttle::ReportLevel;
 
 mod reload;
 mod watchdog;
@@ -243,10 +242,7 @@ impl<'a> Control<'a> {
 
     fn tick_throttles(&self) {
         for message in self.running.site.throttles.tick() {
-            match message.level {
-                ReportLevel::Notice => log::notice!("{}", message.text),
-                ReportLevel::Info => log::info!("{}", message.text),
-            }
+            log::send(message.level, format_args!("{}", message.text));
         }
     }
 

@@ -14,6 +14,49 @@ mod writer;
 
 pub use line::MONTHS;
 
+use std::fmt;
+
+/// Severity of a message in the system log; the names are those of syslog(3).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Level {
+    /// A part of the server, or a script, failed.
+    Error,
+    /// The server works, but an administrator should know.
+    Warning,
+    /// An event that is normal and worth a line.
+    Notice,
+    /// Information about one request.
+    Info,
+    /// A detail that helps to find a fault.
+    Debug,
+}
+
+/// One message for the system log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Event {
+    /// Severity, thttpd's where thttpd has the message.
+    pub level: Level,
+    /// One line of text.
+    pub text: String,
+}
+
+/// Sends a message of severity `level` to the system log.
+pub fn send(level: Level, text: fmt::Arguments<'_>) {
+    syslog::send(level.severity(), text);
+}
+
+impl Level {
+    fn severity(self) -> ::syslog::Severity {
+        match self {
+            Level::Error => ::syslog::Severity::LOG_ERR,
+            Level::Warning => ::syslog::Severity::LOG_WARNING,
+            Level::Notice => ::syslog::Severity::LOG_NOTICE,
+            Level::Info => ::syslog::Severity::LOG_INFO,
+            Level::Debug => ::syslog::Severity::LOG_DEBUG,
+        }
+    }
+}
+
 /// Logs a critical condition: what ends the server or keeps it from starting.
 macro_rules! critical {
     ($($text:tt)*) => { $crate::log::syslog::send(::syslog::Severity::LOG_CRIT, format_args!($($text)*)) };

@@ -16,13 +16,14 @@ use std::time::SystemTime;
 use nix::errno::Errno;
 use nix::sys::stat::{FileStat, Mode, SFlag, fstat};
 
-use super::{AccessDenied, Directory, Explain, Resolved, Resolver, Resource, Script, Severity};
+use super::{AccessDenied, Directory, Explain, Resolved, Resolver, Resource, Script};
 use super::{ResolveRequest, index};
 use crate::cache::CacheEntry;
 use crate::cache::directories::{DirectoryCheck, Snapshot};
 use crate::cache::watcher::Freshness;
 use crate::docroot::Links;
 use crate::docroot::path::{Expanded, Unexpandable, expand, join, split};
+use crate::log::Level;
 use crate::representation::{Content, FileFacts, Representation};
 use crate::request::{Rejection, Request};
 
@@ -104,7 +105,7 @@ impl Resolver {
         if !world(meta, Mode::S_IROTH) || !self.config.listing {
             return Err(AccessDenied::noted(
                 Rejection::new(403, "{url} is a directory whose contents are not listed."),
-                Severity::Info,
+                Level::Info,
                 "tried to index a directory with indexing disabled",
             ));
         }
@@ -166,7 +167,7 @@ impl Resolver {
         if base.get(..3).is_some_and(|start| start.eq_ignore_ascii_case(b".ht")) {
             return Err(AccessDenied::noted(
                 Rejection::new(403, "{url} is a password file; such files are not served."),
-                Severity::Notice,
+                Level::Notice,
                 "tried to retrieve an auth file",
             ));
         }
@@ -252,12 +253,12 @@ impl Resolver {
         expand(&self.root, name, self.config.symlink_check).map_err(|why| match why {
             Unexpandable::Outside => AccessDenied::noted(
                 Rejection::new(403, "{url} leads outside the tree that this server serves."),
-                Severity::Notice,
+                Level::Notice,
                 "goes outside the web tree",
             ),
             Unexpandable::TooManyLinks => AccessDenied::noted(
                 Rejection::new(500, "{url} leads through too many symbolic links."),
-                Severity::Error,
+                Level::Error,
                 "leads through too many symlinks",
             ),
             Unexpandable::Io(errno) => io_denied(errno),
@@ -304,14 +305,14 @@ fn refuse_misplaced(executable: bool, path_info: &[u8]) -> Result<(), AccessDeni
     if executable {
         return Err(AccessDenied::noted(
             Rejection::new(403, "{url} is marked executable but is not a CGI script; it is not served."),
-            Severity::Notice,
+            Level::Notice,
             "is executable but isn't CGI",
         ));
     }
     if !path_info.is_empty() {
         return Err(AccessDenied::noted(
             Rejection::new(403, "{url} goes on beyond a plain file."),
-            Severity::Info,
+            Level::Info,
             "has pathinfo but isn't CGI",
         ));
     }
@@ -380,7 +381,7 @@ fn not_found() -> AccessDenied {
 fn not_a_file() -> AccessDenied {
     AccessDenied::noted(
         Rejection::new(403, "{url} is neither a file nor a directory."),
-        Severity::Notice,
+        Level::Notice,
         "is neither a regular file nor a directory",
     )
 }
@@ -388,7 +389,7 @@ fn not_a_file() -> AccessDenied {
 fn not_readable(note: &'static str) -> AccessDenied {
     AccessDenied::noted(
         Rejection::new(403, "{url} is not readable by everyone, so it is not served."),
-        Severity::Info,
+        Level::Info,
         note,
     )
 }
@@ -404,12 +405,12 @@ pub(super) fn io_denied(errno: Errno) -> AccessDenied {
         shortage if is_shortage(shortage) => {
             let page = "This server is out of descriptors just now; please try again.";
             let note = "could not be opened: out of descriptors or memory";
-            let denied = AccessDenied::noted(Rejection::new(503, page), Severity::Error, note);
+            let denied = AccessDenied::noted(Rejection::new(503, page), Level::Error, note);
             return AccessDenied { later: true, ..denied };
         }
         _ => (Rejection::new(500, "{url} could not be read."), "could not be read"),
     };
-    AccessDenied::noted(rejection, Severity::Error, note)
+    AccessDenied::noted(rejection, Level::Error, note)
 }
 
 /// The system has no more of something just now.

@@ -11,6 +11,7 @@ use std::num::NonZero;
 use std::sync::Arc;
 
 use crate::config::Config;
+use crate::log::Level;
 use crate::request::{Rejection, Request};
 
 pub mod index;
@@ -72,17 +73,6 @@ pub struct Resolved {
     pub name: Arc<[u8]>,
 }
 
-/// How grave a refusal is for the operator's log (thttpd's levels).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Severity {
-    /// Something a visitor may run into.
-    Info,
-    /// Something that looks like probing.
-    Notice,
-    /// Something the operator should mend.
-    Error,
-}
-
 /// What the operator is told of a refusal, behind the client's address.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum DenialNote {
@@ -98,7 +88,7 @@ pub struct AccessDenied {
     /// What to answer.
     pub rejection: Rejection,
     /// Message for the operator.
-    pub note: Option<(Severity, DenialNote)>,
+    pub note: Option<(Level, DenialNote)>,
     /// Value of WWW-Authenticate, on 401.
     pub challenge: Option<String>,
     /// Who asked, when credentials were right and it was refused all the same.
@@ -110,8 +100,8 @@ pub struct AccessDenied {
 
 impl AccessDenied {
     /// A refusal that the operator is told of.
-    fn noted(rejection: Rejection, severity: Severity, note: &'static str) -> AccessDenied {
-        AccessDenied { note: Some((severity, DenialNote::OfUrl(note))), ..AccessDenied::from(rejection) }
+    fn noted(rejection: Rejection, level: Level, note: &'static str) -> AccessDenied {
+        AccessDenied { note: Some((level, DenialNote::OfUrl(note))), ..AccessDenied::from(rejection) }
     }
 }
 
@@ -235,7 +225,7 @@ impl Resolver {
                 let why = crate::sys::reason(&reason);
                 let said = format!("auth file {} could not be opened - {why}", path.escape_ascii());
                 let page = "{url} is protected by a password file that cannot be read.";
-                let note = Some((Severity::Error, DenialNote::Whole(said)));
+                let note = Some((Level::Error, DenialNote::Whole(said)));
                 Err(AccessDenied { note, ..Rejection::new(403, page).into() })
             }
         }
@@ -255,7 +245,7 @@ impl Resolver {
         let (url, referrer) = (query.request.target.escape_ascii(), field.unwrap_or_default().escape_ascii());
         let said = format!("non-local referrer \"{}{url}\" \"{referrer}\"", own.unwrap_or_default());
         let page = "{url} may only be reached from this site's own pages.";
-        let note = Some((Severity::Info, DenialNote::Whole(said)));
+        let note = Some((Level::Info, DenialNote::Whole(said)));
         Err(AccessDenied { note, ..Rejection::new(403, page).into() })
     }
 }

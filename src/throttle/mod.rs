@@ -22,6 +22,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::config::pattern::Pattern;
+use crate::log::{Event, Level};
 use crate::request::Rejection;
 
 mod address;
@@ -90,24 +91,6 @@ impl From<Refused> for Rejection {
     fn from(_: Refused) -> Rejection {
         Rejection::new(503, "Too many are asking at once; please try again later.")
     }
-}
-
-/// How important a [`Message`] is, in syslog's words.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ReportLevel {
-    /// `LOG_NOTICE`.
-    Notice,
-    /// `LOG_INFO`.
-    Info,
-}
-
-/// A line for the log.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Message {
-    /// thttpd's priority for it.
-    pub level: ReportLevel,
-    /// thttpd's words.
-    pub text: String,
 }
 
 /// What is being sent under one rule, for its minimum, the log and the statistics.
@@ -237,7 +220,7 @@ impl Throttles {
 
     /// To be called every 2 s while there are rules: brings the averages up to date and returns what
     /// the log should say of them.
-    pub fn tick(&self) -> Vec<Message> {
+    pub fn tick(&self) -> Vec<Event> {
         let mut ledger = self.ledger();
         ledger.budgets.sweep(std::time::Instant::now());
         ledger.tallies.iter_mut().for_each(Tally::average);
@@ -275,7 +258,7 @@ impl Throttles {
 }
 
 /// thttpd's messages about one rule after a tick; none while nothing is sent under it.
-fn remarks(number: usize, rule: &Rule, tally: &Tally) -> Vec<Message> {
+fn remarks(number: usize, rule: &Rule, tally: &Tally) -> Vec<Event> {
     let Tally { sending, rate, .. } = *tally;
     if sending == 0 || rule.each != Each::Rule {
         return Vec::new();
@@ -284,16 +267,16 @@ fn remarks(number: usize, rule: &Rule, tally: &Tally) -> Vec<Message> {
         let pattern = rule.pattern.as_str();
         let text =
             format!("throttle #{number} '{pattern:.80}' rate {rate} {verdict} {limit}; {sending} sending");
-        Message { level, text }
+        Event { level, text }
     };
     let mut remarks = Vec::new();
     if rate > rule.max.saturating_mul(2) {
-        remarks.push(line(ReportLevel::Notice, "greatly exceeding limit", rule.max));
+        remarks.push(line(Level::Notice, "greatly exceeding limit", rule.max));
     } else if rate > rule.max {
-        remarks.push(line(ReportLevel::Info, "exceeding limit", rule.max));
+        remarks.push(line(Level::Info, "exceeding limit", rule.max));
     }
     if rate < rule.min {
-        remarks.push(line(ReportLevel::Notice, "lower than minimum", rule.min));
+        remarks.push(line(Level::Notice, "lower than minimum", rule.min));
     }
     remarks
 }

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::simulation::{peer, rule};
-use crate::throttle::{AddressPermit, Each, Pacer, Refused, ReportLevel, Rule, Throttles};
+use crate::log::Level;
+use crate::throttle::{AddressPermit, Each, Pacer, Refused, Rule, Throttles};
 
 fn throttles(rules: Vec<Rule>) -> Arc<Throttles> {
     Arc::new(Throttles::new(rules, None))
@@ -167,7 +168,7 @@ fn a_rule_per_address_or_connection_gives_each_its_own_budget() {
 }
 
 /// Says that `bytes` were sent, and lets 2 s pass.
-fn tick(throttles: &Throttles, pacer: &mut Pacer, bytes: u64) -> Vec<(ReportLevel, String)> {
+fn tick(throttles: &Throttles, pacer: &mut Pacer, bytes: u64) -> Vec<(Level, String)> {
     pacer.sent(bytes, Instant::now());
     throttles.tick().into_iter().map(|message| (message.level, message.text)).collect()
 }
@@ -177,13 +178,10 @@ fn the_log_tells_of_rates_beyond_the_limits_in_the_words_of_thttpd() {
     let throttles = throttles(vec![rule("other", 1), Rule { min: 300, ..rule("/a|/b", 1000) }]);
     let mut pacer = admit(&throttles, "a").unwrap().unwrap();
     let said = |level, text: &str| vec![(level, format!("throttle #1 'a|b' rate {text}; 1 sending"))];
-    assert_eq!(tick(&throttles, &mut pacer, 1000), said(ReportLevel::Notice, "166 lower than minimum 300"));
+    assert_eq!(tick(&throttles, &mut pacer, 1000), said(Level::Notice, "166 lower than minimum 300"));
     assert_eq!(tick(&throttles, &mut pacer, 3000), []);
-    assert_eq!(tick(&throttles, &mut pacer, 6000), said(ReportLevel::Info, "1406 exceeding limit 1000"));
-    assert_eq!(
-        tick(&throttles, &mut pacer, 9000),
-        said(ReportLevel::Notice, "2437 greatly exceeding limit 1000")
-    );
+    assert_eq!(tick(&throttles, &mut pacer, 6000), said(Level::Info, "1406 exceeding limit 1000"));
+    assert_eq!(tick(&throttles, &mut pacer, 9000), said(Level::Notice, "2437 greatly exceeding limit 1000"));
     assert_eq!(
         throttles.report(),
         [
