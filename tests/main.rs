@@ -16,6 +16,7 @@ mod e2e;
 mod faults;
 mod packaging;
 mod request;
+mod response;
 mod rules;
 mod scripts;
 mod security;

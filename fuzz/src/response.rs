@@ -29,7 +29,8 @@ pub fn range(data: &[u8]) {
 
 /// Any text may stand where a date or an entity tag should; a date that is one is read as it is written.
 pub fn dates(data: &[u8]) {
-    let facts = FileFacts { len: 5, inode: 7, modified: (784_111_777, 0), changed: (784_111_777, 0) };
+    let facts =
+        FileFacts { device: 1, inode: 7, len: 5, modified: (784_111_777, 0), changed: (784_111_777, 0) };
     let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000);
     let representation = Representation::new(b"a.txt", &facts, &Types::new("UTF-8"), now);
     for name in ["If-Modified-Since", "If-Unmodified-Since", "If-None-Match", "If-Match", "If-Range"] {

@@ -56,6 +56,7 @@ pub fn explain(config: Config, url: &str) -> Result<String, String> {
         vhost: host.as_deref(),
         freshness: &freshness,
         block_in_place: &|| {},
+        may_wait: false,
     };
     match resolver.look_up(&query, &mut |step| say(&mut told, step)) {
         Ok(found) if throttle(&mut told, &loaded.throttles, &found) => conclude(&mut told, &request, &found),

@@ -27,6 +27,8 @@ pub enum ConfigErrorKind {
         /// The largest allowed value.
         most: String,
     },
+    /// A word that is none of those the option knows, which are these.
+    NotOneOf(&'static [&'static str]),
     /// A value that must say something is empty.
     Empty,
     /// Not UTF-8, where text is needed.
@@ -63,6 +65,7 @@ impl fmt::Display for ConfigErrorKind {
                 write!(f, "must be from {least} to {most}")
             }
             ConfigErrorKind::OutOfRange { least: None, most } => write!(f, "must be at most {most}"),
+            ConfigErrorKind::NotOneOf(words) => write!(f, "must be one of {}", words.join(", ")),
             ConfigErrorKind::Empty => f.write_str("must not be empty"),
             ConfigErrorKind::NotUtf8 => f.write_str("not valid UTF-8"),
             ConfigErrorKind::Control => f.write_str("control characters are not allowed"),

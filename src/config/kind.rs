@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use getopts::HasArg;
 
+use super::choice::Choice;
 use super::error_kind::ConfigErrorKind;
 use super::pattern::Pattern;
 use super::{Config, LogTarget};
@@ -49,6 +50,8 @@ pub enum Kind {
     Media(Field<String>),
     /// Names of files, separated by commas.
     Names(Field<Vec<String>>),
+    /// One of a few words.
+    Choice(fn(&mut Config) -> &mut dyn Choice),
     /// Not a setting: something the command line asks to be done. Has no config-file name.
     CliAction(CliAction),
 }
@@ -164,6 +167,7 @@ impl Kind {
             Kind::Name(_) | Kind::Host(_) => "name",
             Kind::Path(_) | Kind::Log(_) => "path",
             Kind::Pattern(..) => "pattern",
+            Kind::Choice(_) => "word",
         }
     }
 
@@ -183,6 +187,12 @@ impl Kind {
             Kind::Media(field) => *field(config) = media(text(value)?)?.to_owned(),
             Kind::Names(field) => *field(config) = names(text(value)?)?,
             Kind::Pattern(field, compile) => *field(config) = Some(compile(text(value)?)),
+            Kind::Choice(field) => {
+                let field = field(config);
+                if !field.choose(text(value)?) {
+                    return Err(ConfigErrorKind::NotOneOf(field.words()));
+                }
+            }
         }
         Ok(())
     }
@@ -213,6 +223,7 @@ impl Kind {
             Kind::Media(field) => Some(field(config).clone().into_bytes()),
             Kind::Names(field) => Some(field(config).join(",").into_bytes()).filter(|text| !text.is_empty()),
             Kind::Pattern(field, _) => field(config).as_ref().map(|pattern| pattern.as_str().into()),
+            Kind::Choice(field) => Some(field(config).word().into()),
             Kind::CliAction(_) => None,
         }
     }

@@ -19,6 +19,7 @@ use std::time::Duration;
 
 pub mod address_list;
 pub mod args;
+pub mod choice;
 pub mod dump;
 pub mod error;
 pub mod error_kind;
@@ -35,6 +36,7 @@ pub mod settings;
 mod suggest;
 mod warnings;
 
+use choice::EtagSource;
 use pattern::Pattern;
 
 /// Where access-log lines go (`-l`, `logfile=`).
@@ -190,6 +192,8 @@ pub struct Config {
     pub p3p: String,
     /// `-M`, `max_age`: seconds for Cache-Control and Expires; none = no such fields.
     pub max_age: Option<u32>,
+    /// `etag`: what entity tags are made of.
+    pub etag: EtagSource,
     /// `urlpat`: what the referrer filter protects, a leading slash kept as thttpd does.
     pub url_pattern: Option<Pattern>,
     /// `localpat`: hosts that count as local referrers.
@@ -251,6 +255,7 @@ impl Default for Config {
             index: Vec::new(),
             p3p: String::new(),
             max_age: None,
+            etag: EtagSource::Content,
             url_pattern: None,
             local_pattern: None,
             no_empty_referrers: false,

@@ -231,6 +231,9 @@ pub const OPTIONS: &[OptionSpec] = &[
     option("cache_bytes", Files, bytes(|c| &mut c.cache.bytes, 0, TIB),
         "content of small files kept in memory; 0 is none"),
 
+    option("etag", Responses, Kind::Choice(|c| &mut c.etag),
+        "what entity tags are made of: content, file or none"),
+
     option("urlpat", Access, Kind::Pattern(|c| &mut c.url_pattern, Pattern::new),
         "files that only local pages may refer to").unset("none"),
     option("localpat", Access, Kind::Pattern(|c| &mut c.local_pattern, Pattern::new),

@@ -200,6 +200,7 @@ fn decide(
         vhost,
         freshness: &context.freshness,
         block_in_place: &*context.block_in_place,
+        may_wait,
     };
     let found = match site.resolver.resolve(&query) {
         Ok(found) => found,

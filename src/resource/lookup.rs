@@ -24,6 +24,7 @@ use crate::cache::watcher::Freshness;
 use crate::docroot::Links;
 use crate::docroot::path::{Expanded, Unexpandable, expand, join, split};
 use crate::log::Level;
+use crate::representation::etag::Untagged;
 use crate::representation::{Content, FileFacts, Representation};
 use crate::request::{Rejection, Request};
 
@@ -182,12 +183,15 @@ impl Resolver {
         }
         refuse_misplaced(executable, &file.expanded.path_info)?;
         let facts = FileFacts::from(&meta);
-        let representation = Arc::new(Representation::new(name, &facts, &self.types, SystemTime::now()));
+        let mut representation = Representation::new(name, &facts, &self.types, SystemTime::now());
         say(format_args!("a file of {} bytes, {}", representation.len, representation.media_type));
         let content = content(opened, &representation)?;
+        let (settled, may_wait) = (representation.settled, lookup.query.may_wait);
+        representation.etag = self.tagger.tag(&content, &facts, settled, may_wait).map_err(untagged)?;
+        let representation = Arc::new(representation);
         if bare.is_none()
             && let Some(snapshot) = self.snapshot(lookup, file, &meta)
-            && representation.is_settled()
+            && representation.settled
         {
             self.cache.remember(CacheEntry {
                 key: lookup.name.into(),
@@ -347,6 +351,16 @@ fn content(file: File, representation: &Representation) -> Result<Content, Acces
             Err(Rejection::new(503, "{url} is changing just now; please try again.").into())
         }
         Err(error) => Err(io_denied(errno_of(&error))),
+    }
+}
+
+fn untagged(why: Untagged) -> AccessDenied {
+    match why {
+        Untagged::Busy => AccessDenied {
+            later: true,
+            ..Rejection::new(503, "This server is too busy to look at {url}; please try again.").into()
+        },
+        Untagged::Unreadable(error) => io_denied(errno_of(&error)),
     }
 }
 

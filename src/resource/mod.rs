@@ -23,6 +23,7 @@ use crate::auth::{AuthOutcome, Authenticator, Realm};
 use crate::cache::Cache;
 use crate::cache::watcher::Freshness;
 use crate::docroot::{DocRoot, Links};
+use crate::representation::etag::Tagger;
 use crate::representation::mime::Types;
 use crate::representation::{Content, Representation};
 
@@ -125,6 +126,8 @@ pub struct ResolveRequest<'a> {
     pub freshness: &'a Freshness,
     /// Called before anything that may take long.
     pub block_in_place: &'a dyn Fn(),
+    /// The request can be asked again in a moment, where something is short just now.
+    pub may_wait: bool,
 }
 
 impl<'a> ResolveRequest<'a> {
@@ -146,6 +149,7 @@ pub struct Resolver {
     auth: Authenticator,
     cache: Cache,
     types: Types,
+    tagger: Tagger,
     /// What the server is called where no virtual host decides.
     own_name: Option<String>,
 }
@@ -157,7 +161,8 @@ impl Resolver {
         let cache = Cache::new(config.cache, links);
         let hashing_at_once = (processors() / 2).max(1);
         let own_name = config.server_name();
-        Resolver { root, config, auth: Authenticator::new(hashing_at_once), cache, types, own_name }
+        let tagger = Tagger::new(config.etag, hashing_at_once);
+        Resolver { root, config, auth: Authenticator::new(hashing_at_once), cache, types, tagger, own_name }
     }
 
     /// The tree this resolver reads.

@@ -23,16 +23,16 @@ pub enum PreconditionResult {
 pub fn evaluate(fields: &Fields<'_>, representation: &Representation) -> PreconditionResult {
     let unmet = match matches(fields, "If-Match", representation, Comparison::Strong) {
         Some(matched) => !matched,
-        None => date(fields, "If-Unmodified-Since", representation)
-            .is_some_and(|date| representation.modified > date),
+        None => dates(fields, "If-Unmodified-Since", representation)
+            .is_some_and(|(given, modified)| modified > given),
     };
     if unmet {
         return PreconditionResult::Failed;
     }
     let had = match matches(fields, "If-None-Match", representation, Comparison::Weak) {
         Some(matched) => matched,
-        None => date(fields, "If-Modified-Since", representation)
-            .is_some_and(|date| representation.modified <= date),
+        None => dates(fields, "If-Modified-Since", representation)
+            .is_some_and(|(given, modified)| modified <= given),
     };
     if had { PreconditionResult::NotModified } else { PreconditionResult::Proceed }
 }
@@ -42,10 +42,10 @@ pub fn evaluate(fields: &Fields<'_>, representation: &Representation) -> Precond
 /// not settled neither is a strong validator, and its bytes are sent whole.
 pub fn range_applies(fields: &Fields<'_>, representation: &Representation) -> bool {
     let Some(validator) = fields.last("If-Range") else { return true };
-    if !representation.is_settled() {
-        return false;
+    if validator.starts_with(b"\"") {
+        return validator == representation.etag.as_bytes();
     }
-    validator == representation.etag.as_bytes() || parse_date(validator) == Some(representation.modified)
+    representation.settled && representation.modified.is_some_and(|date| parse_date(validator) == Some(date))
 }
 
 /// How entity tags are compared (RFC 9110 §8.8.3.2).
@@ -114,18 +114,24 @@ impl<'v> Iterator for Tags<'v> {
     }
 }
 
-/// The date in a field that must be there exactly once to count (RFC 9110 §13.1.3).
-fn date(fields: &Fields<'_>, name: &str, representation: &Representation) -> Option<SystemTime> {
+/// The date in the field `name`, which must be there exactly once to count, and that of the representation.
+/// A field with a date is ignored where there is none to compare (RFC 9110 §13.1.3, §13.1.4).
+fn dates(
+    fields: &Fields<'_>,
+    name: &str,
+    representation: &Representation,
+) -> Option<(SystemTime, SystemTime)> {
     let mut values = fields.all(name);
     let value = values.next()?;
+    let modified = representation.modified?;
     if values.next().is_some() {
         return None;
     }
     // Nearly every client sends back what it was sent.
     if value == representation.last_modified.as_bytes() {
-        return Some(representation.modified);
+        return Some((modified, modified));
     }
-    parse_date(value)
+    Some((parse_date(value)?, modified))
 }
 
 /// Any of the three forms of RFC 9110 §5.6.7.

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::{Body, ErrorPages, Policy, Response};
+use crate::config::choice::EtagSource;
 use crate::docroot::DocRoot;
+use crate::representation::etag::Tagger;
 use crate::representation::mime::Types;
 use crate::representation::{Content, FileFacts, Representation};
 use crate::request::{BodyLength, Fields, Method, Request, Version};
@@ -51,9 +53,12 @@ pub fn hello() -> (Arc<Representation>, Content) {
 /// A settled file held in memory.
 pub fn file(name: &str, bytes: &[u8]) -> (Arc<Representation>, Content) {
     let old = (1_500_000_000, 0);
-    let facts = FileFacts { len: bytes.len() as u64, inode: 7, modified: old, changed: old };
-    let representation = Representation::new(name.as_bytes(), &facts, &Types::new("UTF-8"), now());
-    (Arc::new(representation), Content::Memory(bytes.into()))
+    let facts = FileFacts { device: 1, inode: 7, len: bytes.len() as u64, modified: old, changed: old };
+    let content = Content::Memory(bytes.into());
+    let mut representation = Representation::new(name.as_bytes(), &facts, &Types::new("UTF-8"), now());
+    let tagger = Tagger::new(EtagSource::Content, 1);
+    representation.etag = tagger.tag(&content, &facts, true, false).unwrap();
+    (Arc::new(representation), content)
 }
 
 /// The usual policy, with error pages from `pages`.

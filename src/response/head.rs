@@ -112,8 +112,13 @@ pub fn write(out: &mut Vec<u8>, response: &Response, frame: &Frame<'_>) {
     }
     own_field(out, "Date", &frame.clock.date);
     if let Some(representation) = representation {
-        own_field(out, "Last-Modified", representation.last_modified.as_bytes());
-        own_field(out, "ETag", representation.etag.as_bytes());
+        for (name, value) in
+            [("Last-Modified", &*representation.last_modified), ("ETag", &*representation.etag)]
+        {
+            if !value.is_empty() {
+                own_field(out, name, value.as_bytes());
+            }
+        }
         out.extend_from_slice(b"Accept-Ranges: bytes\r\n");
     }
     connection(out, frame.version, frame.keep_alive && !response.close);

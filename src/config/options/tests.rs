@@ -19,6 +19,9 @@ fn another_value(row: &OptionSpec) -> String {
     match &row.kind {
         Kind::Number { least, most, .. } => (least.max(&0) + 77).min(*most).to_string(),
         Kind::Media(_) => "other/type".to_owned(),
+        Kind::Choice(field) => {
+            field(&mut Config::default()).words().last().copied().unwrap_or_default().to_owned()
+        }
         _ => "other".to_owned(),
     }
 }

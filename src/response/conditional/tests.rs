@@ -10,9 +10,10 @@ const THEN: &str = "Fri, 14 Jul 2017 02:40:00 GMT";
 const BEFORE: &str = "Fri, 14 Jul 2017 02:39:59 GMT";
 const AFTER: &str = "Sun, 13 Sep 2020 12:26:40 GMT";
 
-/// The file with the entity tag `etag`.
+/// The file with the entity tag `etag`; not settled if that is weak.
 fn tagged(etag: &str) -> Representation {
-    Representation { etag: etag.into(), ..Arc::unwrap_or_clone(hello().0) }
+    let settled = !etag.starts_with("W/");
+    Representation { etag: etag.into(), settled, ..Arc::unwrap_or_clone(hello().0) }
 }
 
 fn verdict(etag: &str, fields: &[(&str, &str)]) -> PreconditionResult {
@@ -131,6 +132,38 @@ fn if_range_never_holds_for_a_file_that_is_not_settled() {
         assert!(!range_applies(&lines(&[("If-Range", value)]), &tagged("W/\"a\"")), "{value}");
     }
     assert!(range_applies(&lines(&[]), &tagged("W/\"a\"")), "without If-Range nobody compares");
+}
+
+#[test]
+fn the_date_of_a_settled_file_counts_whatever_its_tag_is() {
+    for etag in ["W/\"a\"", ""] {
+        let representation = Representation { settled: true, ..tagged(etag) };
+        assert!(range_applies(&lines(&[("If-Range", THEN)]), &representation), "{etag}");
+        assert!(!range_applies(&lines(&[("If-Range", "\"a\"")]), &representation), "{etag}");
+        assert!(!range_applies(&lines(&[("If-Range", "")]), &representation), "{etag}");
+    }
+}
+
+#[test]
+fn without_a_date_every_date_is_ignored_and_without_a_tag_every_tag_is_unmet() {
+    let bare = Representation { modified: None, last_modified: "".into(), ..tagged("") };
+    for (name, value, expected) in [
+        ("If-Modified-Since", THEN, Proceed),
+        ("If-Modified-Since", AFTER, Proceed),
+        ("If-Modified-Since", "", Proceed),
+        ("If-Unmodified-Since", BEFORE, Proceed),
+        ("If-Unmodified-Since", "", Proceed),
+        ("If-None-Match", "\"a\"", Proceed),
+        ("If-None-Match", "", Proceed),
+        ("If-None-Match", "*", NotModified),
+        ("If-Match", "\"a\"", Failed),
+        ("If-Match", "*", Proceed),
+    ] {
+        assert_eq!(evaluate(&lines(&[(name, value)]), &bare), expected, "{name}: {value}");
+    }
+    for value in [THEN, BEFORE, AFTER, ""] {
+        assert!(!range_applies(&lines(&[("If-Range", value)]), &bare), "{value}");
+    }
 }
 
 proptest! {

@@ -1,0 +1,231 @@
+//! Entity tags: what names one version of a file's content (RFC 9110 §8.8.3).
+//!
+//! By default a tag is made of the content, so that servers with equal files give equal tags, and `chown`,
+//! `ln` or a copy change none. Content in memory is hashed as it is; a larger file is hashed once a version,
+//! and the digest outlives the open file; a file above [`LARGEST_HASHED`] is known by its length and
+//! modification time alone.
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::io;
+use std::os::fd::AsFd;
+use std::os::unix::fs::FileExt;
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use nix::sys::stat::fstat;
+use sha2::{Digest as _, Sha256};
+
+use super::inline::Inline;
+use super::{Content, FileFacts, since_epoch};
+use crate::config::choice::EtagSource;
+
+/// Bytes of the largest file whose content is hashed.
+const LARGEST_HASHED: u64 = 4 * 1024 * 1024;
+
+/// Digests remembered at most: some 100 bytes each.
+const MOST_DIGESTS: usize = 8192;
+
+/// Bytes read at once for hashing.
+const PIECE: usize = 32 * 1024;
+
+/// Age of the last change below which a file could change again while its times stay as they are. Kernel
+/// clocks tick in 1–10 ms.
+const TICK: Duration = Duration::from_millis(50);
+
+/// The same where times carry no fraction of a second.
+const COARSE_TICK: Duration = Duration::from_millis(2100);
+
+/// An entity tag, quotes and `W/` included; empty for none.
+pub type Etag = Inline<36>;
+
+/// The first 128 bits of the SHA-256 of a file's content.
+type Digest = [u8; 16];
+
+/// Why a file has no tag yet.
+#[derive(Debug)]
+pub enum Untagged {
+    /// As many workers as may hash are at it.
+    Busy,
+    /// The file could not be read.
+    Unreadable(io::Error),
+}
+
+/// Gives entity tags; one for the server, shared by all workers.
+#[derive(Debug)]
+pub struct Tagger {
+    source: EtagSource,
+    digests: Mutex<Digests>,
+    hashing: AtomicUsize,
+    most_hashing: usize,
+}
+
+impl Tagger {
+    /// Tags made from `source`; at most `most_hashing` workers read a file to hash it at once.
+    pub fn new(source: EtagSource, most_hashing: usize) -> Tagger {
+        Tagger { source, digests: Mutex::default(), hashing: AtomicUsize::new(0), most_hashing }
+    }
+
+    /// The tag of the file that had `facts` when it was opened; weak unless `settled`.
+    ///
+    /// # Errors
+    /// [`Untagged`]; `Busy` only where the request `may_wait`.
+    pub fn tag(
+        &self,
+        content: &Content,
+        facts: &FileFacts,
+        settled: bool,
+        may_wait: bool,
+    ) -> Result<Etag, Untagged> {
+        Ok(match (self.source, content) {
+            (EtagSource::None, _) => Etag::from(""),
+            (EtagSource::File, _) => etag(!settled, &fingerprint(facts).to_be_bytes()),
+            (EtagSource::Content, Content::Memory(bytes)) => etag(!settled, &digest_of(bytes)),
+            (EtagSource::Content, Content::File(file)) if facts.len <= LARGEST_HASHED => {
+                let (digest, unchanged) = self.digest(file, facts, may_wait)?;
+                etag(!(settled && unchanged), &digest)
+            }
+            (EtagSource::Content, Content::File(_)) => by_time(facts, settled),
+        })
+    }
+
+    /// The digest of a file's content, and whether the file stayed as it was while it was read.
+    fn digest(&self, file: &File, facts: &FileFacts, may_wait: bool) -> Result<(Digest, bool), Untagged> {
+        if let Some(digest) = self.digests().recall(facts) {
+            return Ok((digest, true));
+        }
+        let _slot = self.slot(may_wait).ok_or(Untagged::Busy)?;
+        // Another worker may have hashed it since.
+        if let Some(digest) = self.digests().recall(facts) {
+            return Ok((digest, true));
+        }
+        let is_quiet = is_quiet(facts, SystemTime::now());
+        let digest = read_digest(file, facts.len).map_err(Untagged::Unreadable)?;
+        let after = fstat(file.as_fd()).map_err(|errno| Untagged::Unreadable(errno.into()))?;
+        let unchanged = FileFacts::from(&after) == *facts;
+        if unchanged && is_quiet {
+            self.digests().remember(*facts, digest);
+        }
+        Ok((digest, unchanged))
+    }
+
+    /// Leave to hash; none where enough do, unless the request may not wait.
+    fn slot(&self, may_wait: bool) -> Option<Slot<'_>> {
+        let is_free = |taken: usize| (!may_wait || taken < self.most_hashing).then_some(taken + 1);
+        self.hashing.fetch_update(SeqCst, SeqCst, is_free).is_ok().then(|| Slot(&self.hashing))
+    }
+
+    fn digests(&self) -> std::sync::MutexGuard<'_, Digests> {
+        self.digests.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Leave to hash, given back when dropped.
+struct Slot<'t>(&'t AtomicUsize);
+
+impl Drop for Slot<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, SeqCst);
+    }
+}
+
+/// Digests by the version of the file. When the younger half is full, it becomes the older one, and what
+/// nobody asked for since the last time is forgotten.
+#[derive(Debug, Default)]
+struct Digests {
+    young: HashMap<FileFacts, Digest>,
+    old: HashMap<FileFacts, Digest>,
+}
+
+impl Digests {
+    fn recall(&mut self, version: &FileFacts) -> Option<Digest> {
+        if let Some(digest) = self.young.get(version) {
+            return Some(*digest);
+        }
+        let digest = self.old.remove(version)?;
+        self.remember(*version, digest);
+        Some(digest)
+    }
+
+    fn remember(&mut self, version: FileFacts, digest: Digest) {
+        if self.young.len() >= MOST_DIGESTS / 2 {
+            self.old = std::mem::take(&mut self.young);
+        }
+        self.young.insert(version, digest);
+    }
+}
+
+/// Must a change after `now` show in the file's times?
+fn is_quiet(facts: &FileFacts, now: SystemTime) -> bool {
+    let tick = if facts.changed.1 == 0 { COARSE_TICK } else { TICK };
+    now.duration_since(since_epoch(facts.changed)).is_ok_and(|age| age > tick)
+}
+
+fn read_digest(file: &File, len: u64) -> io::Result<Digest> {
+    let (mut hash, mut at) = (Sha256::new(), 0);
+    let mut piece = vec![0; PIECE];
+    while at < len {
+        let most = PIECE.min(usize::try_from(len - at).unwrap_or(PIECE));
+        let n = file.read_at(&mut piece[..most], at)?;
+        if n == 0 {
+            // Cut short: its facts have changed, and the digest is not kept.
+            break;
+        }
+        hash.update(&piece[..n]);
+        at += n as u64;
+    }
+    Ok(first_half(&hash.finalize()))
+}
+
+fn digest_of(bytes: &[u8]) -> Digest {
+    first_half(&Sha256::digest(bytes))
+}
+
+fn first_half(hash: &[u8]) -> Digest {
+    let mut half = [0; 16];
+    half.copy_from_slice(&hash[..16]);
+    half
+}
+
+/// The tag of a file too large to be hashed for it. A modification time of whole seconds may have been cut:
+/// two versions within one second would share it. One that was not set by a change says nothing; then inode
+/// number and change time stand in.
+fn by_time(facts: &FileFacts, settled: bool) -> Etag {
+    if !facts.has_date() {
+        return etag(!settled, &fingerprint(facts).to_be_bytes());
+    }
+    let (seconds, nanos) = facts.modified;
+    let mut bytes = [0; 16];
+    bytes[..4].copy_from_slice(&nanos.to_be_bytes());
+    bytes[4..10].copy_from_slice(&seconds.to_be_bytes()[2..]);
+    bytes[10..].copy_from_slice(&facts.len.to_be_bytes()[2..]);
+    etag(!settled || nanos == 0, &bytes)
+}
+
+fn etag(weak: bool, bytes: &[u8]) -> Etag {
+    const HEX: &[u8; 16] = b"0123456789abcdef";
+    let mut text = String::from(if weak { "W/\"" } else { "\"" });
+    for byte in bytes {
+        text.push(char::from(HEX[usize::from(byte >> 4)]));
+        text.push(char::from(HEX[usize::from(byte & 15)]));
+    }
+    text.push('"');
+    Etag::from(&*text)
+}
+
+/// A number that differs when any fact of a file does (FNV-1a, 64 bits). The change time is in it because a
+/// modification time can be set back, as unpacking and copying tools do; hashed, because an inode
+/// number is nobody's business.
+fn fingerprint(facts: &FileFacts) -> u64 {
+    const BASIS: u64 = 0xcbf2_9ce4_8422_2325;
+    const PRIME: u64 = 0x0000_0100_0000_01b3;
+    let nanoseconds = u64::from(facts.modified.1) << 32 | u64::from(facts.changed.1);
+    [facts.len, facts.inode, facts.modified.0 as u64, facts.changed.0 as u64, nanoseconds]
+        .iter()
+        .flat_map(|word| word.to_le_bytes())
+        .fold(BASIS, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(PRIME))
+}
+
+#[cfg(test)]
+mod tests;

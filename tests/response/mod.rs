@@ -1,0 +1,3 @@
+//! What a client is told of a resource, and in which form it gets it.
+
+mod validators;
