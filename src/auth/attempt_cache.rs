@@ -13,7 +13,7 @@ pub type AttemptKey = [u8; 16];
 /// Answers known, being worked out, and the workers held by that.
 pub struct AttemptCache {
     state: Mutex<AttemptTable>,
-    /// Rings when an answer has been worked out.
+    /// Notified when an answer has been computed.
     done: Condvar,
     /// Most workers that may be in [`AttemptCache::ask`] beyond a look-up.
     most: usize,
@@ -109,8 +109,8 @@ impl Drop for InFlightGuard<'_> {
     }
 }
 
-/// The marks seen last, in rows of four: a new mark replaces the oldest of its row. Bounded without
-/// bookkeeping, and since marks are keyed nobody can aim at a row.
+/// Keys seen last, in rows of four: a new key replaces the oldest of its row. The size is bounded
+/// without bookkeeping, and no client can aim at a row, since keys are keyed hashes.
 struct RecentAttempts {
     rows: Box<[[Option<AttemptKey>; 4]]>,
 }

@@ -1,6 +1,6 @@
 //! `Authorization: Basic` → user and password (RFC 7617 §2).
 
-/// What a client says it is: bounded, and free of control characters.
+/// User name and password that a client sent: bounded, and free of control characters.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Credentials {
     /// `user:password`.

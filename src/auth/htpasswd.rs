@@ -9,7 +9,7 @@ pub fn hash_of<'f>(file: &'f [u8], user: &[u8]) -> Option<&'f [u8]> {
     lines(file).find(|&(name, _)| name == user).map(|(_, hash)| hash)
 }
 
-/// The hash of the file's first user, whoever it is.
+/// Hash of the file's first user.
 pub fn first_hash(file: &[u8]) -> Option<&[u8]> {
     lines(file).map(|(_, hash)| hash).find(|hash| !hash.is_empty())
 }

@@ -35,7 +35,7 @@ const MOST_FILE_BYTES: u64 = 1024 * 1024;
 /// nothing is remembered about it yet. Two seconds suit the coarsest file systems.
 const SETTLED_AFTER: Duration = Duration::from_secs(2);
 
-/// What is asked about.
+/// Directory that a request wants to see, and the password files that may protect it.
 #[derive(Debug, Clone, Copy)]
 pub struct Realm<'a> {
     /// The open document root (never a virtual host's directory, so that realms name that).
@@ -60,8 +60,8 @@ pub enum AuthOutcome {
     User(Box<[u8]>),
     /// Answer 401 with this value of WWW-Authenticate.
     Challenge(String),
-    /// Other workers are busy with slow hashes. Park the connection for some 20 ms and ask again;
-    /// whoever cannot, answers 503 with Retry-After.
+    /// Other workers are busy with slow hashes. Park the connection for some 20 ms and ask again, or
+    /// answer 503 with Retry-After.
     Busy,
     /// The name is there, or may be, but cannot be used as a password file: 403, and thttpd's log line
     /// `ADDR auth file PATH could not be opened - REASON`.
@@ -146,7 +146,7 @@ impl Authenticator {
         }
     }
 
-    /// What the open password file says of the credentials.
+    /// Compares the credentials with the open password file.
     fn judge(
         &self,
         file: File,
@@ -198,7 +198,7 @@ enum PasswordCheck {
     Busy,
 }
 
-/// What the file holds against the credentials.
+/// Hash that the file has for the user of the credentials.
 struct HashLookup<'f> {
     hash: Option<&'f [u8]>,
     /// The user has a line; otherwise `hash` is someone else's, checked all the same so that the time

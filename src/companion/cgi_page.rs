@@ -1,4 +1,4 @@
-//! What a CGI program answers when it has no page to show (RFC 3875 §6), and how it sees the request.
+//! Error pages of a CGI program (RFC 3875 §6), and its view of the request.
 
 use std::os::unix::ffi::OsStringExt;
 

@@ -24,7 +24,7 @@ const WEB_DIR: &str = "/var/www/users";
 /// Name of the link in the user's home.
 const LINK: &str = "public_html";
 
-/// Who runs the program.
+/// User that runs the program.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Account {
     name: String,

@@ -47,12 +47,12 @@ pub fn exit(outcome: Result<(), Refusal>) -> ExitCode {
     }
 }
 
-/// Says one line on standard output. Nobody listening is no reason to leave work half done.
+/// Writes one line to standard output. A closed output does not stop the work.
 fn say(line: &str) {
     let _ = stdio::write_line(&mut io::stdout(), &stdio::for_terminal(line));
 }
 
-/// Bytes from the kernel that nobody can foretell.
+/// Unpredictable bytes from the kernel's generator.
 ///
 /// # Errors
 /// There is no `/dev/urandom`.

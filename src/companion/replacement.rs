@@ -126,7 +126,7 @@ impl Replacement<'_> {
         self.file.sync_all()?;
         let dir = self.place.dir.as_fd();
         renameat(dir, self.temporary.as_os_str(), dir, self.name.as_os_str())?;
-        // It is in place; that it stays there through a power cut is as much as can be asked for.
+        // The file is in place; a failed sync of its directory cannot be mended here.
         let _ = nix::unistd::fsync(dir);
         Ok(())
     }
@@ -143,7 +143,7 @@ impl Write for Replacement<'_> {
 }
 
 impl Drop for Replacement<'_> {
-    /// Once it is in place the temporary name is free, and nobody else uses one like it.
+    /// Removes the temporary file. Once renamed, its name is free, and no other program uses one like it.
     fn drop(&mut self) {
         let _ = unlinkat(self.place.dir.as_fd(), self.temporary.as_os_str(), UnlinkatFlags::NoRemoveDir);
     }

@@ -16,7 +16,7 @@ use crate::log::MONTHS;
 
 const USAGE: &str = "usage:  syslogtocern logfile ...";
 
-/// What precedes the process id in a line of ours.
+/// Text before the process id in a line of the server.
 const TAG: &[u8] = b" thttpd[";
 
 /// Converts the files named, in order.
@@ -80,7 +80,7 @@ enum LogLine {
     Error(Vec<u8>),
 }
 
-/// What becomes of a line of syslog; None if it is not ours or has no date.
+/// Converts a line of syslog; None if it is not the server's or has no date.
 fn convert(line: &[u8], today: Today) -> Option<LogLine> {
     let tag = find(line, TAG)?;
     let after = &line[tag + TAG.len()..];

@@ -24,13 +24,13 @@ const LOSS_TIME: Duration = Duration::from_secs(10);
 const TIDY_TIME: Duration = Duration::from_secs(10);
 /// How often memory is looked for that can be given back.
 const TRIM_TIME: Duration = Duration::from_secs(5);
-/// Connections whose end is worth that look.
+/// Connections closed within one interval that make giving memory back worthwhile.
 const CROWD: usize = 1000;
 /// How often the last connections are counted when the end has begun.
 const LAST_LOOKS: Duration = Duration::from_millis(20);
-/// What scripts that still run get between INT and KILL.
+/// Time that running scripts get between INT and KILL.
 const SCRIPT_TIME: Duration = Duration::from_millis(500);
-/// What cut connections get to be logged in.
+/// Time in which aborted connections are logged.
 const CUT_TIME: Duration = Duration::from_secs(1);
 
 /// Reads the configuration again, from where it was read at start.
@@ -82,7 +82,7 @@ struct Shutdown {
     signal: Option<Signal>,
     /// When connections are cut.
     cut_at: Option<Instant>,
-    /// They are; when to stop waiting for them.
+    /// Set once connections were aborted: when to exit even if some are still open.
     gone_at: Option<Instant>,
 }
 
@@ -93,7 +93,7 @@ struct Control<'a> {
     watchdog: Option<Watchdog>,
     beat: Option<Periodic>,
     alive: Option<Periodic>,
-    /// What the server's heartbeat was at the last sign of life to systemd.
+    /// Heartbeat of the workers at the last keep-alive message to systemd.
     alive_at: u64,
     throttles: Option<Periodic>,
     stats: Option<Periodic>,

@@ -1,5 +1,5 @@
-//! A server that has stopped moving ends itself with a core, so that whoever restarts servers
-//! restarts it (thttpd: an alarm that looks whether its main loop came round).
+//! Watchdog: a server that makes no progress ends itself with a core dump, so that its supervisor
+//! restarts it (thttpd: an alarm that checks its main loop).
 
 use std::time::Duration;
 

@@ -27,11 +27,11 @@ const ROOT_GROUP: u32 = 0;
 /// An open log.
 #[derive(Debug)]
 pub struct LogFile {
-    /// What to call it in messages.
+    /// Name for messages.
     pub shown: PathBuf,
     /// Where lines go.
     pub file: File,
-    /// Bytes that one write puts down whole, whoever else writes there.
+    /// Bytes that one write puts down whole, other writers notwithstanding.
     pub whole: usize,
     /// Messages go to the same stream.
     pub is_shared: bool,
@@ -60,13 +60,13 @@ impl LogFile {
         Ok(LogFile { shown: shown.to_owned(), file, whole, is_shared, place: None })
     }
 
-    /// Opens `path` for appending, creating it for `owner` (none = whoever we are).
+    /// Opens `path` for appending, creating it for `owner` (none = the user that runs the server).
     ///
     /// # Errors
     ///
-    /// Whatever the system says; `ELOOP` when root would have to follow a symbolic link in the last
-    /// place, and `EMLINK` when the file has a second name (hard link): who may write to the log's
-    /// directory could point it at any file of the system.
+    /// As open(2); `ELOOP` when root would have to follow a symbolic link in the last
+    /// place, and `EMLINK` when the file has a second name (hard link): a user with write access
+    /// to the log's directory could point it at any file of the system.
     pub fn open(path: &Path, owner: Option<&User>) -> io::Result<LogFile> {
         match standard_stream(path) {
             Some(1) => return LogFile::stream(path, io::stdout().as_fd().try_clone_to_owned()?),
@@ -95,7 +95,7 @@ impl LogFile {
         self.place.as_ref().and_then(|place| place.dir.try_clone().ok())
     }
 
-    /// Opens the name anew, after somebody renamed the old file. `Ok(false)`: nothing to reopen.
+    /// Opens the name anew, after the old file was renamed. `Ok(false)`: nothing to reopen.
     ///
     /// # Errors
     ///

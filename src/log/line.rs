@@ -12,7 +12,7 @@ const HOST: usize = 100;
 /// Longest run kept of the target, the referrer and the agent, in bytes as received.
 const LONG: usize = 200;
 
-/// The facts of one exchange, borrowed from whoever served it.
+/// Fields of one access-log line, borrowed for the time of writing it.
 #[derive(Debug, Clone, Copy)]
 pub struct AccessEntry<'a> {
     /// The peer's numeric address.
@@ -68,7 +68,7 @@ impl AccessEntry<'_> {
     }
 }
 
-/// What would end a quoted field, start an escape, or not be one printable ASCII character.
+/// True for a byte that would end a quoted field, start an escape, or is no printable ASCII character.
 fn needs_escape(byte: u8) -> bool {
     !(0x20..0x7f).contains(&byte) || byte == b'"' || byte == b'\\'
 }

@@ -1,6 +1,6 @@
-//! What happened, told to the administrator: the access log, the system log, the statistics.
+//! Messages for the administrator: the access log, the system log, the statistics.
 //!
-//! Everyone may call the macros here; [`access`] is fed by `conn/`, [`stats`] by `conn/` and `net/`,
+//! Every module may call the macros here; [`access`] is fed by `conn/`, [`stats`] by `conn/` and `net/`,
 //! and `control/` asks for reopening and reports. Nothing in this module ever waits for a disk or a
 //! log daemon in the thread that calls it.
 
@@ -67,8 +67,8 @@ macro_rules! error {
     ($($text:tt)*) => { $crate::log::syslog::send(::syslog::Severity::LOG_ERR, format_args!($($text)*)) };
 }
 
-/// Logs a warning: it works, but somebody should know.
-#[allow(unused_macros)] // each level exists whether or not somebody speaks at it today
+/// Logs a warning: the server works, but an administrator should know.
+#[allow(unused_macros)] // each level exists whether or not the code uses it today
 macro_rules! warning {
     ($($text:tt)*) => { $crate::log::syslog::send(::syslog::Severity::LOG_WARNING, format_args!($($text)*)) };
 }
@@ -84,7 +84,7 @@ macro_rules! info {
     ($($text:tt)*) => { $crate::log::syslog::send(::syslog::Severity::LOG_INFO, format_args!($($text)*)) };
 }
 
-/// Logs a detail for whoever looks for a fault.
+/// Logs a detail that helps to find a fault.
 #[allow(unused_macros)]
 macro_rules! debug {
     ($($text:tt)*) => { $crate::log::syslog::send(::syslog::Severity::LOG_DEBUG, format_args!($($text)*)) };

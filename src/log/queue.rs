@@ -16,7 +16,7 @@ const CLOSE_LIMIT: Duration = Duration::from_secs(5);
 /// At most one message about lost lines in this time.
 const REPORT_INTERVAL: Duration = Duration::from_secs(60);
 
-/// What recorders and the writer thread share.
+/// State that recorders and the writer thread share.
 #[derive(Debug, Default)]
 pub(super) struct QueueState {
     queue: Mutex<Queue>,

@@ -43,19 +43,19 @@ pub struct SyslogOptions {
     pub ident: String,
     /// The daemon's socket, where it is not one of the usual ones.
     pub socket: Option<PathBuf>,
-    /// What goes to standard error, to begin with.
+    /// Messages that go to standard error at first.
     pub echo: Echo,
 }
 
 /// Which messages go to standard error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Echo {
-    /// Warnings and worse, beside the log: somebody watches the start.
+    /// Warnings and worse, in addition to the log: an administrator watches the start.
     #[default]
     Warnings,
     /// Notices and worse, when no daemon takes them: we run in the foreground, or the journal has both.
     WithoutDaemon,
-    /// None: standard error is nobody's, or something else is told there.
+    /// None: standard error is closed, or carries other output.
     Never,
 }
 
@@ -181,7 +181,7 @@ fn one_line(text: fmt::Arguments<'_>) -> String {
 }
 
 /// One access-log line at INFO, waiting for the queue; only the access log's writer may call it.
-/// `false`: there is nobody to take it.
+/// `false`: no log daemon takes it.
 pub(super) fn deliver_access(line: &[u8]) -> bool {
     let (Some(link), Ok(line)) = (LINK.get(), std::str::from_utf8(line)) else { return false };
     match link.queue.get() {

@@ -1,7 +1,7 @@
-//! What root may still do: capabilities(7) of the process, which container engines and service
-//! managers take away.
+//! Capabilities of the process, capabilities(7), some of which container engines and service managers
+//! take away from root.
 //!
-//! `boot/` asks before anything is opened, so that a start that cannot end well says so at once.
+//! `boot/` asks before anything is opened, so that a start that must fail says so at once.
 
 use nix::libc;
 

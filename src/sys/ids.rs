@@ -5,7 +5,7 @@
 
 use std::fs;
 
-/// Somebody to become.
+/// User to change to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct User {
     /// As the operator wrote it.
@@ -47,7 +47,7 @@ impl User {
     }
 }
 
-/// What a line of the user database says of us.
+/// Fields of one line of the user database.
 struct IdEntry<'a> {
     name: &'a str,
     uid: u32,
@@ -95,7 +95,7 @@ fn memberships<'a>(name: &'a str, group: &'a str) -> impl Iterator<Item = u32> +
     })
 }
 
-/// A decimal id; the largest number means "no change" to the kernel and is nobody's.
+/// A decimal id; the largest number means "no change" to the kernel and belongs to no user.
 fn parse_id(text: &str) -> Option<u32> {
     let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     text.parse().ok().filter(|&id| digits && id != u32::MAX)

@@ -4,13 +4,13 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed, Ordering::SeqCst};
 
 const MIB: usize = 1024 * 1024;
 
-/// What large pages may take, all together, that clients leave in our memory by not taking them.
+/// Memory for large generated pages that clients have not yet read, all together.
 pub static LISTING_MEMORY: MemoryBudget = MemoryBudget::new(64 * MIB);
 
-/// What heads and contents of unfinished requests may take of the heap, all together.
+/// Heap memory for heads and bodies of unfinished requests, all together.
 pub static REQUEST_MEMORY: MemoryBudget = MemoryBudget::new(usize::MAX);
 
-/// What contents of unfinished requests may take of disks and memory files, all together.
+/// Disk and memfd space for bodies of unfinished requests, all together.
 pub static SPOOL_SPACE: MemoryBudget = MemoryBudget::new(usize::MAX);
 
 /// The part of that in files that are memory, where there is no disk to be had.

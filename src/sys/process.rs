@@ -169,7 +169,7 @@ pub fn wait_for(pid: i32) -> Option<ExitStatus> {
 }
 
 /// Default action for all signals, and none blocked. Signals that have no action to set (KILL,
-/// STOP, those libc keeps for itself) say so, which is nobody's concern.
+/// STOP, those libc keeps for itself) say so, which does not matter.
 fn default_signals() {
     // SAFETY: `set` is initialised by sigemptyset before it is read; SIG_DFL is a valid action for
     // every signal, and no handler of ours is lost, because exec resets handlers anyway.
@@ -184,7 +184,7 @@ fn default_signals() {
 }
 
 /// Lets ended children be waited for. A server started with SIGCHLD ignored would have the kernel
-/// forget them at once, and then signal whoever was given their number next.
+/// forget them at once, and a later signal could reach another process with the same number.
 pub fn keep_ended_children() {
     // SAFETY: SIG_DFL is a valid action for SIGCHLD and runs no code of ours.
     unsafe {
@@ -201,8 +201,8 @@ pub fn pidfd(pid: i32) -> io::Result<OwnedFd> {
     // SAFETY: pidfd_open takes two integers and returns a new descriptor or -1.
     let fd = unsafe { libc::syscall(libc::SYS_pidfd_open, libc::c_long::from(pid), 0 as libc::c_long) };
     match i32::try_from(fd) {
-        // SAFETY: the kernel has just given us this descriptor (close-on-exec from birth); nobody
-        // else knows of it.
+        // SAFETY: the kernel has just given us this descriptor (close-on-exec from birth); no other
+        // code knows of it.
         Ok(fd) if fd >= 0 => Ok(unsafe { OwnedFd::from_raw_fd(fd) }),
         _ => Err(io::Error::last_os_error()),
     }

@@ -1,4 +1,4 @@
-//! What the system says about a call that failed.
+//! The system's description of a failed call.
 
 use std::io;
 

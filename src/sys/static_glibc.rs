@@ -1,6 +1,6 @@
-//! What a program that carries glibc within itself need not carry: 106 KB of its 2 MB.
+//! Replacement of one glibc function in static programs, which saves 106 KB of 2 MB.
 //!
-//! In a static program the linker takes a function of the C library's from whoever defines it first.
+//! The linker of a static program takes a function of the C library from its first definition.
 
 use std::ffi::c_int;
 

@@ -114,7 +114,7 @@ impl Notify {
 
     fn send(&self, message: &str) {
         if let Some(socket) = &self.socket {
-            // Nobody there to hear it is nobody's concern.
+            // A service manager that does not listen needs no message.
             let _ = socket.send(message.as_bytes());
         }
     }

@@ -38,14 +38,14 @@ pub fn fix() {
     }
 }
 
-/// What the local zone calls itself at `unix` seconds since the epoch, such as `CEST`; none if that cannot be
-/// told. chrono knows its offset alone.
+/// Abbreviation of the local time zone at `unix` seconds since the epoch, such as `CEST`; none if it is
+/// unknown. chrono knows its offset alone.
 pub fn name(unix: i64) -> Option<String> {
     #[allow(deprecated)] // for musl, libc says that it will change to what it is here
     let unix: libc::time_t = unix;
     // SAFETY: all-zero bytes are a value of each field of this plain structure, the pointer included.
     let mut parts: libc::tm = unsafe { std::mem::zeroed() };
-    // SAFETY: both pointers are to values of the right kind, which live through the call; nobody changes the
+    // SAFETY: both pointers are to values of the right kind, which live through the call; no thread changes the
     // environment meanwhile (see `set`).
     let told = unsafe { libc::localtime_r(&raw const unix, &raw mut parts) };
     if told.is_null() || parts.tm_zone.is_null() {
@@ -70,7 +70,7 @@ fn offsets() -> Option<[i32; 2]> {
 }
 
 fn set(rule: &str) {
-    // SAFETY: nobody reads or writes the environment at the same time: `fix` is called in the boot
+    // SAFETY: no thread reads or writes the environment at the same time: `fix` is called in the boot
     // sequence, where no other thread exists (`offsets` has joined its own).
     unsafe { std::env::set_var("TZ", rule) }
 }

@@ -8,7 +8,7 @@
 //!
 //! A sender counts in each of its budgets only for the part of an equal share it can use: one that
 //! waits for a budget `W` although this one would have let it go after `w` counts `w/W` here. As the
-//! senders come round, these weights settle where every budget is used up or nobody wants more.
+//! senders repeat their turns, these weights settle where every budget is used up or no sender wants more.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -28,12 +28,12 @@ const FASTEST: u64 = 1 << 50;
 /// No estimate is trusted for longer than this; it also keeps arithmetic on instants in range.
 const LONGEST_WAIT: Duration = Duration::from_secs(3600);
 
-/// What the responses of one payer under one rule may use.
+/// Token bucket for the responses that one payer gets under one rule.
 #[derive(Debug)]
 pub(super) struct Budget {
     /// Bytes a second, 1 to `FASTEST`.
     rate: u64,
-    /// Billionths of a byte that may be sent at `as_of`; below zero after bytes nobody asked for.
+    /// Billionths of a byte that may be sent at `as_of`; negative after bytes sent without a grant.
     level: i128,
     as_of: Option<Instant>,
     /// Responses that draw on it.
@@ -57,7 +57,7 @@ impl Budget {
         (i128::from(self.rate) * BYTE / 4).max(BYTE)
     }
 
-    /// What the estimates leave in the bucket for senders who come a little early.
+    /// Bytes that the estimates leave in the bucket for senders that come a little early.
     fn reserve(&self) -> i128 {
         let room = (self.capacity() - bytes(self.slice())).max(0);
         (self.capacity() / 4).min(room / 2)
@@ -87,7 +87,7 @@ impl Budget {
         self.level >= bytes(n) + bytes(self.owed)
     }
 
-    /// When it [`holds`](Budget::holds) `n` bytes if nobody takes any.
+    /// When it [`holds`](Budget::holds) `n` bytes if no sender takes any.
     fn filled(&self, n: u64, now: Instant) -> Instant {
         let missing = (bytes(n) + bytes(self.owed) - self.level).max(0) as u128;
         let nanos = missing.div_ceil(u128::from(self.rate));
@@ -104,7 +104,7 @@ impl Budget {
         (self.level - self.reserve() - bytes(self.owed)) as f64 / BYTE as f64 / self.rate as f64
     }
 
-    /// Nobody uses it and a new one would be no different.
+    /// True when no sender uses the budget and a new one would be no different.
     fn is_spent(&mut self, now: Instant) -> bool {
         self.refill(now);
         self.pacers == 0 && self.level == self.capacity()
@@ -115,7 +115,7 @@ fn bytes(n: u64) -> i128 {
     i128::from(n) * BYTE
 }
 
-/// Who a budget belongs to.
+/// Owner of a budget.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) enum Payer {
     Everyone,
@@ -170,7 +170,7 @@ impl Budgets {
         self.each(shares, |budget, _| budget.pacers -= 1);
     }
 
-    /// Forgets the budgets that nobody would miss at `now`.
+    /// Forgets the budgets that are unused and full at `now`.
     pub(super) fn sweep(&mut self, now: Instant) {
         self.all.retain(|_, budget| !budget.is_spent(now));
         self.sweep_at = self.all.len() * 2 + 64;
@@ -254,7 +254,7 @@ impl Budgets {
         });
     }
 
-    /// Nobody draws on any budget, waits for one or is owed by one.
+    /// True when no sender draws on a budget, waits for one or is owed by one.
     #[cfg(test)]
     pub(super) fn are_idle(&self) -> bool {
         self.all.values().all(|budget| (budget.pacers, budget.waiting, budget.owed) == (0, 0, 0))
@@ -269,7 +269,7 @@ impl Budgets {
     }
 }
 
-/// What a sender asks a turn for.
+/// Request of a sender for one turn.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct ThrottleTurn {
     /// Bytes it would send.

@@ -31,7 +31,7 @@ pub struct ThrottleFileError {
     pub line: usize,
     /// The line without its comment.
     pub text: String,
-    /// What is wrong with it.
+    /// Description of the mistake.
     pub why: &'static str,
     /// The line makes no rule; else it does, and only part of it was ignored.
     pub skipped: bool,
@@ -46,14 +46,14 @@ impl fmt::Display for ThrottleFileError {
     }
 }
 
-/// What a throttle file says.
+/// Contents of a throttle file.
 #[derive(Debug, Default)]
 pub struct Parsed {
     /// Its rules, in order.
     pub rules: Vec<Rule>,
     /// The smallest cap on simultaneous connections per address, if there is any.
     pub connections_per_address: Option<usize>,
-    /// What was wrong.
+    /// Mistakes found, in the order of lines.
     pub problems: Vec<ThrottleFileError>,
 }
 
@@ -94,7 +94,7 @@ pub fn parse(path: &Path, content: &[u8]) -> Parsed {
     parsed
 }
 
-/// What one line says.
+/// Meaning of one line.
 enum ThrottleLine {
     Rule(Rule),
     Connections(usize),

@@ -1,7 +1,7 @@
 //! Throttles: bandwidth limits by URL pattern (thttpd's `-t`, `throttles=`).
 //!
-//! What enters: the throttle file ([`file`] has its syntax), and for each request the name it asks
-//! for. What leaves: a [`Pacer`] that says how many bytes of the response may be sent now or when to
+//! Input: the throttle file ([`file`] has its syntax), and for each request the name it asks
+//! for. Output: a [`Pacer`] that says how many bytes of the response may be sent now or when to
 //! ask again, or [`Refused`]. `boot` calls [`Throttles::load`], `conn` calls [`Throttles::admit`] once
 //! a request and keeps the pacer beside the response, a timer calls [`Throttles::tick`] every 2 s.
 //!
@@ -13,7 +13,7 @@
 //!   another rule holds it lower, goes to the others.
 //!
 //! thttpd evens out shares every 2 s and paces by the average since a download began; limits and
-//! messages are the same here, the flow is smoother. Nobody waits in this module: a pause is a moment
+//! messages are the same here, the flow is smoother. This module never waits: a pause is a moment
 //! to come back at, and the moments of many senders are spread so that each wake-up finds its bytes.
 
 use std::io;
@@ -40,7 +40,7 @@ pub use pacer::{Allowance, Pacer};
 use address::{Addresses, Network};
 use budget::{Budgets, Payer, Scope};
 
-/// Whose bytes a rule adds up.
+/// Scope over which a rule adds up bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Each {
     /// All responses the pattern covers share the maximum: thttpd's rule.
@@ -56,7 +56,7 @@ pub enum Each {
 pub struct Rule {
     /// Which names it covers.
     pub pattern: Pattern,
-    /// Whose bytes are added up.
+    /// Scope over which bytes are added up.
     pub each: Each,
     /// Bytes a second below which one more sender may not push the share; 0 = no minimum.
     pub min: u64,
@@ -93,7 +93,7 @@ impl From<Refused> for Rejection {
     }
 }
 
-/// What is being sent under one rule, for its minimum, the log and the statistics.
+/// Totals of one rule, for its minimum, the log and the statistics.
 #[derive(Debug, Default, Clone, Copy)]
 struct Tally {
     /// Responses under way.

@@ -10,7 +10,7 @@ use std::time::Instant;
 use super::Throttles;
 use super::budget::{Scope, Share, ThrottleTurn};
 
-/// What a response may do now.
+/// Permission of a response to send.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Allowance {
     /// Send this many bytes, at least one, at once; then say with [`Pacer::sent`] how many went out.
@@ -36,9 +36,9 @@ pub struct Pacer {
 enum PaceState {
     /// Nothing asked for.
     Idle,
-    /// It has a turn at this moment.
+    /// The response has a turn at this moment.
     Waiting(Instant),
-    /// It may be sending this many bytes right now.
+    /// The response may be sending this many bytes right now.
     Granted(u64),
 }
 

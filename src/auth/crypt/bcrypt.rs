@@ -39,6 +39,6 @@ fn schedule(cost: u32, salt: &[u8; 16], password: &[u8]) -> Blowfish {
     cipher
 }
 
-/// What is encrypted: `OrpheanBeholderScryDoubt`.
+/// Plaintext that bcrypt encrypts: `OrpheanBeholderScryDoubt`.
 const PLAINTEXT: [[u32; 2]; 3] =
     [[0x4f72_7068, 0x6561_6e42], [0x6568_6f6c, 0x6465_7253], [0x6372_7944, 0x6f75_6274]];

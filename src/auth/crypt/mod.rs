@@ -44,7 +44,7 @@ pub const SHA_ROUNDS: u32 = 5000;
 /// where users write their own `.htpasswd`, one of them could stop the server.
 pub const MOST_SHA_ROUNDS: u32 = 10_000_000;
 
-/// The same bound for bcrypt: what Apache's htpasswd makes at most.
+/// Highest cost accepted for bcrypt, which is the highest that Apache's htpasswd makes.
 pub const MOST_BCRYPT_COST: u32 = 17;
 
 impl Scheme {

@@ -7,7 +7,7 @@
 pub enum Piece<'p> {
     /// To be copied.
     Text(&'p [u8]),
-    /// What is between `<!--#` and `-->`.
+    /// Text between `<!--#` and `-->`.
     Directive(&'p [u8]),
 }
 

@@ -18,7 +18,7 @@ pub fn local(time: SystemTime, format: &str) -> String {
     named(format).or_else(|| named(DEFAULT_TIME)).unwrap_or_default()
 }
 
-/// The same in UTC, which `%Z` calls GMT.
+/// Formats `time` in UTC, which `%Z` calls GMT.
 pub fn gmt(time: SystemTime, format: &str) -> String {
     let time = DateTime::<Utc>::from(time);
     let named = |format: &str| written(&time, &with_zone(format, "GMT"));

@@ -46,7 +46,7 @@ fn answer(variables: Variables<'_>, out: &mut dyn Write) -> Result<(), Refusal> 
     match site.open(&name) {
         Ok(shown) => {
             let _ = out.write_all(b"Content-Type: text/html\r\n\r\n");
-            // What fails from here on fails because nobody reads any more.
+            // Writes fail from here on only when the reader has gone.
             let _ = Filler::new(&site, variables, out).fill(shown);
             Ok(())
         }

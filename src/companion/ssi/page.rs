@@ -62,7 +62,7 @@ impl<'s> Filler<'s> {
 
     fn copy(&mut self, page: Shown, depth: usize) -> io::Result<()> {
         let mut text = Vec::new();
-        // A page that breaks off is better than none; there is nobody to tell.
+        // A page that breaks off is better than none, and a CGI program has no log of its own.
         let _ = page.file.take(MOST_BYTES).read_to_end(&mut text);
         let place = DirectivePlace { dir: split(&page.name).0, depth };
         for piece in pieces(&text) {
@@ -162,7 +162,7 @@ impl<'s> Filler<'s> {
         self.out.write_all(&escaped)
     }
 
-    /// What went wrong, in the page where it did.
+    /// Writes an error into the page at the place where it happened.
     fn complain(&mut self, title: &str, what: &str, which: &[u8]) -> io::Result<()> {
         write!(self.out, "<HR><H2>{title}</H2>\nThe {what} <CODE>")?;
         self.write_text(which)?;

@@ -38,7 +38,7 @@ pub struct Shown {
 pub enum SsiError {
     /// There is none of that name.
     NotFound,
-    /// It is outside the site, protected, a password file, a script, or not everybody's to read.
+    /// The file is outside the site, protected, a password file, a script, or not world-readable.
     NotPermitted,
 }
 
@@ -90,7 +90,7 @@ impl Site {
         Ok(Shown { file, name, len: meta.len(), modified })
     }
 
-    /// The directory has a password file: nobody has asked this request for a password there.
+    /// True when the directory has a password file: this request has not been asked for that password.
     fn is_protected(&self, dir: &[u8]) -> bool {
         let file = [dir, b"/", auth::FILE_NAME].concat();
         let file = file.strip_prefix(b"/").unwrap_or(&file);

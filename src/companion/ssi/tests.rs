@@ -23,7 +23,7 @@ fn answered(tree: &TempTree, page: &str) -> (String, bool) {
     (String::from_utf8(out).unwrap(), outcome.is_ok())
 }
 
-/// What the directives in `text` become.
+/// Page that `text` becomes.
 fn filled(tree: &TempTree, text: &str) -> String {
     tree.file("www/dir/page.shtml", text);
     let (answer, done) = answered(tree, "/dir/page.shtml");

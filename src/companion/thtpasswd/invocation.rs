@@ -1,4 +1,4 @@
-//! What the command line of `thtpasswd` asks for.
+//! Command line of `thtpasswd`.
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
@@ -23,7 +23,7 @@ The -c flag creates a new file, -D deletes the user, -v verifies a password, -n 
 -i reads the password from standard input. Hashes: -6 SHA-512 (the default), -5 SHA-256, -B bcrypt,
 -m Apache's MD5, -1 MD5, -d DES.";
 
-/// What to do.
+/// Action that the command line asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Action {
     /// Add the user, or change the password.
@@ -67,7 +67,7 @@ impl Invocation {
             _ => return Err(usage()),
         };
         let user = user.as_bytes().to_vec();
-        // Whoever is in the file by whatever means can be deleted from it.
+        // Every name that stands in the file can be deleted, valid or not.
         if action != Action::Delete {
             check_user(&user)?;
         }

@@ -11,7 +11,7 @@ use crate::auth::crypt::{BCRYPT_LONGEST_PASSWORD, Scheme};
 /// Longest password: with a user's name it must fit into what the server reads of a request.
 const MOST_BYTES: usize = 256;
 
-/// What Ctrl-C sends.
+/// Byte that Ctrl-C sends.
 const INTERRUPT: u8 = 3;
 
 /// The password. On a terminal each of `prompts` is shown and answered, and all answers must agree;
@@ -99,7 +99,7 @@ impl Silence {
         let mut silent = before.clone();
         silent.local_flags.remove(LocalFlags::ECHO | LocalFlags::ISIG);
         silent.control_chars[SpecialCharacterIndices::VEOL as usize] = INTERRUPT;
-        // What was typed before the question is not an answer to it.
+        // Input typed before the question is not an answer to it.
         tcsetattr(io::stdin().as_fd(), SetArg::TCSAFLUSH, &silent)?;
         Ok(Silence { before })
     }
