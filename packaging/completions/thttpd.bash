@@ -9,7 +9,7 @@ _thttpd() {
 		globalpasswd noglobalpasswd user= cgipat= cgilimit= urlpat= localpat= noemptyreferrers
 		noemptyreferers throttles= host= logfile= pidfile= charset= mime_types= default_type= index= p3p= max_age= debug workers=
 		max_connections= max_connections_per_address= head_limit= target_limit= field_limit=
-		body_limit= request_memory= request_spool= keepalive_requests= head_timeout= body_timeout= send_timeout=
+		body_limit= request_memory= request_spool= body_min_rate= send_min_rate= min_rate_window= keepalive_requests= head_timeout= body_timeout= send_timeout=
 		keepalive_timeout= keepalive_max_time= cgi_timeout= stop_grace= cache_entries=
 		cache_bytes= cgi_output_limit= stats_interval= watchdog= landlock
 		nolandlock reload_on_hup noreload_on_hup hide_dotfiles showdotfiles listing nolisting"

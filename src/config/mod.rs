@@ -67,6 +67,10 @@ pub struct Limits {
     pub request_memory: usize,
     /// Disk of all unfinished requests' content (`request_spool`, 0 = 1 GiB); beyond it 503.
     pub request_spool: usize,
+    /// Bytes a second of a request's content while it is waited for (`body_min_rate`, 0 = any); then 408.
+    pub body_rate: u64,
+    /// Bytes a second that a client takes of a response (`send_min_rate`, 0 = any); then it is closed.
+    pub send_rate: u64,
     /// Requests on one persistent connection (`keepalive_requests`, 0 = no bound).
     pub keepalive_requests: u64,
     /// Simultaneous connections (`max_connections`, 0 = what descriptors and memory allow).
@@ -91,6 +95,8 @@ impl Default for Limits {
             body: 100 * 1024 * 1024,
             request_memory: 0,
             request_spool: 0,
+            body_rate: 100,
+            send_rate: 100,
             keepalive_requests: 0,
             connections: 0,
             connections_per_address: 0,
@@ -108,6 +114,8 @@ pub struct Timeouts {
     pub body: Duration,
     /// Without progress while sending (`send_timeout`); then the connection is closed.
     pub send: Duration,
+    /// Waiting time over which `body_min_rate` and `send_min_rate` are averaged (`min_rate_window`).
+    pub rate_window: Duration,
     /// An idle persistent connection between requests (`keepalive_timeout`); then it is closed.
     pub keepalive: Duration,
     /// Total life of a persistent connection after which it is closed at the next response
@@ -126,6 +134,7 @@ impl Default for Timeouts {
             head: s(60),
             body: s(60),
             send: s(300),
+            rate_window: s(60),
             keepalive: s(20),
             keepalive_total: s(3600),
             cgi: s(30),

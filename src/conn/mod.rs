@@ -33,6 +33,7 @@ mod failpoint;
 mod linger;
 mod log_record;
 mod now;
+mod progress;
 mod read_body;
 mod read_request;
 mod receive_buffer;
@@ -46,6 +47,7 @@ pub mod wait;
 use discard_body::DiscardBody;
 use linger::Linger;
 use now::Now;
+use progress::{MinimumRate, SendLimits};
 use read_body::ReadBody;
 use read_request::ReadRequest;
 use receive_buffer::ReceiveBuffer;
@@ -263,7 +265,7 @@ impl Connection {
                 State::ReadRequest(read_request) => read_request.advance(self, wake, context, &mut budget),
                 State::ReadBody(read_body) => read_body.advance(self, wake, context, &mut budget),
                 State::RelayCgi(relay_cgi) => relay_cgi.advance(self, context, &mut budget),
-                State::SendResponse(send_response) => send_response.advance(self, wake, context, &mut budget),
+                State::SendResponse(send_response) => send_response.advance(self, context, &mut budget),
                 State::DiscardBody(discard) => discard.advance(self, wake, context, &mut budget),
                 State::Linger(linger) => linger.advance(self, wake, context, &mut budget),
                 State::Over => Step::Close,
@@ -340,6 +342,16 @@ impl Connection {
             && (most == 0 || self.served + 1 < most)
             && (life.is_zero() || context.now.since(self.accepted) < life)
     }
+}
+
+/// What `site` asks of a client that takes a response. One that `holds` memory which other responses need
+/// may not even be still for longer than the rate is averaged over.
+fn send_limits(site: &Site, holds: bool) -> SendLimits {
+    let (limits, timeouts) = (&site.config.limits, &site.config.timeouts);
+    let rate = MinimumRate { bytes_per_second: limits.send_rate, window: timeouts.rate_window };
+    let is_strict = holds && limits.send_rate > 0;
+    let still = if is_strict { timeouts.send.min(timeouts.rate_window) } else { timeouts.send };
+    SendLimits { still, rate }
 }
 
 /// A wait for bytes from the client.

@@ -4,9 +4,10 @@
 use std::time::Instant;
 
 use super::cgi_request::CgiRequest;
+use super::progress::{MinimumRate, RateWatch};
 use super::socket::Progress;
 use super::wait::{On, Wait, Wake};
-use super::{Connection, State, Step, TurnBudget, WorkerContext, exchange, readable_within};
+use super::{Connection, State, Step, TurnBudget, WorkerContext, exchange};
 use crate::request::body::BodyReader;
 use crate::request::spool::Spool;
 use crate::request::{Rejection, Request};
@@ -18,6 +19,9 @@ pub struct ReadBody {
     cgi_request: CgiRequest,
     reader: BodyReader,
     spool: Spool,
+    /// Bytes of it that have come, framing included.
+    received: i64,
+    watch: RateWatch,
     /// What is still to be sent of the nod that the client waits for.
     unsent_continue: &'static [u8],
 }
@@ -26,7 +30,14 @@ impl ReadBody {
     /// Content of `request`, for `errand`. `arrived`: some of it is here, so no nod is needed.
     pub fn new(request: &Request<'_>, cgi_request: CgiRequest, spool: Spool) -> ReadBody {
         let unsent_continue = if request.expects_continue { CONTINUE } else { b"" };
-        ReadBody { cgi_request, reader: BodyReader::new(request.body), spool, unsent_continue }
+        ReadBody {
+            cgi_request,
+            reader: BodyReader::new(request.body),
+            spool,
+            received: 0,
+            watch: RateWatch::default(),
+            unsent_continue,
+        }
     }
 
     /// Takes in what has arrived.
@@ -38,10 +49,9 @@ impl ReadBody {
         budget: &mut TurnBudget,
     ) -> Step {
         if wake == Wake::Expired {
-            crate::log::info!("{} connection timed out read_request", conn.peer_text);
-            let rejection = Rejection::fatal(408, "The request's content did not arrive in time.");
-            return exchange::fail(conn, &self.cgi_request, &rejection, context);
+            return self.too_slow(conn, context);
         }
+        self.watch.resume(context.now.monotonic);
         if let Some(step) = self.send_continue(conn) {
             return match step {
                 Progress::WouldBlock => {
@@ -65,6 +75,7 @@ impl ReadBody {
                 Ok((used, complete)) => {
                     buffer.consume(used);
                     budget.spend_bytes(used as u64);
+                    self.received += i64::try_from(used).unwrap_or_default();
                     if complete {
                         break Came::Whole;
                     }
@@ -90,12 +101,26 @@ impl ReadBody {
         self.then(came, conn, context)
     }
 
-    fn then(self: Box<Self>, came: Came, conn: &mut Connection, context: &mut WorkerContext) -> Step {
+    fn too_slow(self: Box<Self>, conn: &mut Connection, context: &mut WorkerContext) -> Step {
+        crate::log::info!("{} connection timed out read_request", conn.peer_text);
+        let rejection = Rejection::fatal(408, "The request's content did not arrive in time.");
+        exchange::fail(conn, &self.cgi_request, &rejection, context)
+    }
+
+    fn then(mut self: Box<Self>, came: Came, conn: &mut Connection, context: &mut WorkerContext) -> Step {
         match came {
             Came::Whole => self.cgi_request.start(self.spool, conn, context),
             Came::Part => {
-                let wait = readable_within(context.site.config.timeouts.body, context);
-                Step::Wait(State::ReadBody(self), wait)
+                let (limits, timeouts) = (&context.site.config.limits, &context.site.config.timeouts);
+                let rate = MinimumRate { bytes_per_second: limits.body_rate, window: timeouts.rate_window };
+                let now = Instant::now();
+                match self.watch.wait(self.received, rate, now) {
+                    Some(until) => {
+                        let until = until.min(now + timeouts.body);
+                        Step::Wait(State::ReadBody(self), Wait { on: On::Readable, until })
+                    }
+                    None => self.too_slow(conn, context),
+                }
             }
             Came::Turn => Step::Yield(State::ReadBody(self)),
             Came::Refused(rejection) => exchange::fail(conn, &self.cgi_request, &rejection, context),

@@ -5,10 +5,11 @@ use std::io::ErrorKind;
 use std::time::{Duration, Instant};
 
 use super::cgi_request::CgiRequest;
+use super::progress::SendWatch;
 use super::send_response::After;
 use super::socket::{PeerState, Progress};
 use super::wait::{On, Wait};
-use super::{Connection, State, Step, TurnBudget, WorkerContext, exchange};
+use super::{Connection, State, Step, TurnBudget, WorkerContext, exchange, send_limits};
 use crate::cgi::event::KillReason;
 use crate::cgi::head::ScriptHead;
 use crate::cgi::output_parser::{OutputEnd, OutputFraming, OutputParser, ParseProgress};
@@ -40,8 +41,7 @@ pub struct RelayCgi {
     complete: bool,
     /// Looks for the script's end, after that of its output.
     looks: u8,
-    /// Since when the client has taken nothing.
-    stalled: Option<Instant>,
+    watch: SendWatch,
     /// The client has ended its side, and is asked from time to time whether it is still there.
     is_probed: bool,
 }
@@ -83,7 +83,7 @@ impl RelayCgi {
             keeps: false,
             complete: false,
             looks: 0,
-            stalled: None,
+            watch: SendWatch::default(),
             is_probed: false,
         }
     }
@@ -95,6 +95,7 @@ impl RelayCgi {
         context: &mut WorkerContext,
         budget: &mut TurnBudget,
     ) -> Step {
+        self.watch.resume(Instant::now());
         loop {
             let next = match self.translation.pending() {
                 [] if self.complete => Move::End(Ending::Complete),
@@ -123,7 +124,10 @@ impl RelayCgi {
             pacer.allowance(Instant::now())
         });
         let most = match allowance {
-            Some(Allowance::Until(until)) => return Move::Wait(Wait { on: On::Time, until }),
+            Some(Allowance::Until(until)) => {
+                self.watch.pause();
+                return Move::Wait(Wait { on: On::Time, until });
+            }
             Some(Allowance::Bytes(n)) => n.min(budget.bytes),
             None => budget.bytes,
         };
@@ -138,17 +142,18 @@ impl RelayCgi {
             Progress::Moved(n) => {
                 self.translation.sent(n);
                 budget.spend_bytes(n as u64);
-                self.stalled = None;
+                self.watch.sent(n as u64);
                 Move::On
             }
             Progress::WouldBlock => {
-                let limit = context.site.config.timeouts.send;
-                let since = *self.stalled.get_or_insert_with(Instant::now);
-                if since.elapsed() >= limit {
-                    crate::log::info!("{} connection timed out send_response", conn.peer_text);
-                    return Move::End(Ending::ClientGone);
+                let unacknowledged = conn.socket.unacknowledged();
+                match self.watch.wait(unacknowledged, send_limits(&context.site, false), Instant::now()) {
+                    Some(until) => Move::Wait(Wait { on: On::Writable, until }),
+                    None => {
+                        crate::log::info!("{} connection timed out send_response", conn.peer_text);
+                        Move::End(Ending::ClientGone)
+                    }
                 }
-                Move::Wait(Wait { on: On::Writable, until: since + limit })
             }
             Progress::Ended | Progress::Broken(_) => Move::End(Ending::ClientGone),
         }
@@ -228,6 +233,7 @@ impl RelayCgi {
             }
             PeerState::HalfClosed => {}
         }
+        self.watch.pause();
         Move::Wait(Wait { on: On::Pipe(self.script.news()), until: Instant::now() + HEARTBEAT })
     }
 

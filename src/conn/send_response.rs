@@ -3,11 +3,12 @@
 use std::time::Instant;
 
 use super::log_record::LogRecord;
+use super::progress::SendWatch;
 use super::read_request::ReadRequest;
 use super::send_queue::SendQueue;
 use super::socket::Progress;
-use super::wait::{On, Wait, Wake};
-use super::{Connection, State, Step, TurnBudget, WorkerContext};
+use super::wait::{On, Wait};
+use super::{Connection, State, Step, TurnBudget, WorkerContext, send_limits};
 use crate::request::BodyLength;
 use crate::throttle::{Allowance, Pacer};
 
@@ -43,8 +44,7 @@ pub struct SendResponse {
     head_left: u64,
     /// Bytes of content sent.
     content: u64,
-    /// Since when the client has taken nothing.
-    stalled: Option<Instant>,
+    watch: SendWatch,
 }
 
 impl SendResponse {
@@ -58,7 +58,15 @@ impl SendResponse {
         if let Some(pacer) = &mut pacer {
             pacer.set_remaining(send_queue.len());
         }
-        SendResponse { send_queue, record, pacer, after, head_left: 0, content: 0, stalled: None }
+        SendResponse {
+            send_queue,
+            record,
+            pacer,
+            after,
+            head_left: 0,
+            content: 0,
+            watch: SendWatch::default(),
+        }
     }
 
     /// The same, `head_left` bytes of head and everything after `content` bytes of content to go.
@@ -71,19 +79,14 @@ impl SendResponse {
     pub fn advance(
         mut self: Box<Self>,
         conn: &mut Connection,
-        wake: Wake,
         context: &mut WorkerContext,
         budget: &mut TurnBudget,
     ) -> Step {
-        let limit = context.site.config.timeouts.send;
-        if wake == Wake::Expired && self.stalled.is_some_and(|since| since.elapsed() >= limit) {
-            crate::log::info!("{} connection timed out send_response", conn.peer_text);
-            self.record(conn, context);
-            return Step::Close;
-        }
+        self.watch.resume(context.now.monotonic);
         loop {
             let most = match self.pacer.as_mut().map(|pacer| pacer.allowance(Instant::now())) {
                 Some(Allowance::Until(at)) => {
+                    self.watch.pause();
                     return Step::Wait(State::SendResponse(self), Wait { on: On::Time, until: at });
                 }
                 Some(Allowance::Bytes(n)) => n,
@@ -103,11 +106,7 @@ impl SendResponse {
                     if let Some(pacer) = &mut self.pacer {
                         pacer.sent(0, Instant::now());
                     }
-                    let since = *self.stalled.get_or_insert_with(Instant::now);
-                    return Step::Wait(
-                        State::SendResponse(self),
-                        Wait { on: On::Writable, until: since + limit },
-                    );
+                    return self.wait_for_room(conn, context);
                 }
                 Progress::Ended => {
                     crate::log::error!("{} a file became shorter while it was sent", conn.peer_text);
@@ -129,6 +128,19 @@ impl SendResponse {
         }
     }
 
+    /// The kernel's buffer is full; a client that takes too little is given up.
+    fn wait_for_room(mut self: Box<Self>, conn: &Connection, context: &WorkerContext) -> Step {
+        let limits = send_limits(&context.site, self.send_queue.held.is_some());
+        match self.watch.wait(conn.socket.unacknowledged(), limits, Instant::now()) {
+            Some(until) => Step::Wait(State::SendResponse(self), Wait { on: On::Writable, until }),
+            None => {
+                crate::log::info!("{} connection timed out send_response", conn.peer_text);
+                self.record(conn, context);
+                Step::Close
+            }
+        }
+    }
+
     /// What follows the last byte.
     fn end(&self, conn: &Connection, context: &WorkerContext) -> Step {
         match self.after {
@@ -143,9 +155,7 @@ impl SendResponse {
             Progress::Moved(n) => n as u64,
             _ => 0,
         };
-        if n > 0 {
-            self.stalled = None;
-        }
+        self.watch.sent(n);
         budget.spend_bytes(n);
         let head = n.min(self.head_left);
         self.head_left -= head;

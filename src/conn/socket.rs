@@ -16,6 +16,7 @@ use nix::sys::sendfile::sendfile64;
 use nix::sys::socket::{MsgFlags, SockaddrStorage, recv, send, sendmsg, setsockopt, sockopt};
 
 use super::spin::BlockingReadPolicy;
+use crate::sys::socket::unacknowledged;
 
 /// "More follows": nix has no name for it.
 const MSG_MORE: MsgFlags = MsgFlags::from_bits_retain(nix::libc::MSG_MORE);
@@ -151,6 +152,11 @@ impl Socket {
         }
         let Ok(mut offset) = i64::try_from(offset) else { return Progress::Ended };
         progress(sendfile64(&self.stream, file, Some(&mut offset), count))
+    }
+
+    /// Bytes sent that the client's system has not acknowledged.
+    pub fn unacknowledged(&self) -> usize {
+        unacknowledged(&self.stream)
     }
 
     /// Says that we send no more, and keeps reading possible.

@@ -23,6 +23,16 @@ pub fn defer_accept(socket: &impl AsFd, seconds: c_int) -> nix::Result<()> {
     Errno::result(answer).map(drop)
 }
 
+/// Bytes given to a TCP `socket` that its peer has not acknowledged (`SIOCOUTQ`, tcp(7)); zero where the
+/// system does not tell.
+pub fn unacknowledged(socket: &impl AsFd) -> usize {
+    let mut count: c_int = 0;
+    // SAFETY: the call writes one integer, which lives through it; the descriptor is open as long as
+    // `socket` is borrowed.
+    let answer = unsafe { libc::ioctl(socket.as_fd().as_raw_fd(), libc::TIOCOUTQ as _, &raw mut count) };
+    if answer == 0 { usize::try_from(count).unwrap_or_default() } else { 0 }
+}
+
 /// The number of the network interface called `name`, netdevice(7); none if there is none.
 ///
 /// `if_nametoindex(3)` asks the same, and would bring a resolver along into a static program.
