@@ -17,7 +17,7 @@ use crate::response::head::HeadPolicy;
 use crate::response::{ErrorPages, Policy, SERVER};
 use crate::throttle::Throttles;
 
-/// What the files say that the configuration names.
+/// Contents of the files that the configuration names.
 #[derive(Debug)]
 pub struct Loaded {
     /// Bandwidth rules.
@@ -29,7 +29,7 @@ pub struct Loaded {
 /// One configuration, in force. A reload makes a new one; connections finish with the old.
 #[derive(Debug)]
 pub struct Site {
-    /// What the operator decided.
+    /// Configuration in force.
     pub config: Arc<Config>,
     /// Names → resources.
     pub resolver: Resolver,
@@ -39,7 +39,7 @@ pub struct Site {
     pub log: Arc<AccessLog>,
     /// Counters.
     pub stats: Arc<Stats>,
-    /// What runs scripts; none when there are to be none.
+    /// Script runner; none where scripts are off.
     pub cgi: Option<Cgi>,
     /// Fields that every head carries.
     pub head_policy: HeadPolicy,
@@ -73,14 +73,14 @@ impl Site {
         })
     }
 
-    /// The same, running scripts among `children` if the configuration wants any.
+    /// Adds script running by `children` if the configuration has a script pattern.
     pub fn with_scripts(mut self, children: Option<Arc<Children>>) -> Site {
         let wanted = children.filter(|_| self.config.cgi_pattern.is_some());
         self.cgi = wanted.map(|children| Cgi::new(children, &self.config, self.resolver.root().path()));
         self
     }
 
-    /// What responses depend on, for one request.
+    /// Settings that the response to one request depends on.
     pub fn policy<'a>(&'a self, vhost: Option<&'a str>, now: SystemTime) -> Policy<'a> {
         Policy {
             pages: &self.pages,

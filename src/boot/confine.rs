@@ -1,8 +1,7 @@
-//! The kernel's help in keeping the process to its work: Landlock (what files it may open at all,
-//! and no connection to anywhere) and no_new_privs. Called when root is given up and before threads
-//! are started, who inherit it.
+//! Confinement by the kernel: Landlock (which files may be opened, and no outgoing connection) and
+//! no_new_privs. Called when root is given up and before threads are started, which inherit it.
 //!
-//! Scripts would inherit it too, and nobody knows what they need; with CGI neither is used.
+//! Scripts would inherit it too, and their needs are unknown; with CGI neither is used.
 
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
@@ -18,7 +17,7 @@ use crate::config::Config;
 use crate::log;
 use crate::sys::reason;
 
-/// What we know of; older kernels enforce what they know.
+/// Newest Landlock interface that is used; older kernels enforce a part of it.
 const KNOWN: ABI = ABI::V5;
 
 /// The files a server still needs to open once it serves.
@@ -33,7 +32,7 @@ pub struct SandboxNeeds {
 }
 
 impl SandboxNeeds {
-    /// What `config` makes necessary, seen from the final root and working directory. Where symbolic
+    /// Files that `config` makes necessary, seen from the final root and working directory. Where symbolic
     /// links may lead anywhere, everything may be read.
     pub fn of(config: &Config) -> SandboxNeeds {
         let read = vec![PathBuf::from(if config.chroot || !config.symlink_check { "/" } else { "." })];
@@ -95,7 +94,7 @@ fn core_directory() -> Option<PathBuf> {
     }
 }
 
-/// What is not there needs no permission.
+/// Allows `path`; a missing file needs no permission.
 fn allow_path(
     rules: RulesetCreated,
     path: &Path,

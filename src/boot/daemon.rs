@@ -12,7 +12,7 @@ use nix::unistd::{ForkResult, dup2_stderr, dup2_stdin, dup2_stdout, pipe2, setsi
 use super::failure::Failure;
 use crate::sys::fork::fork_alone;
 
-/// Who this process is after [`detach`].
+/// Side of the fork on which this process is after [`detach`].
 #[derive(Debug)]
 pub enum ForkSide {
     /// The server, which owes a report of how its start went.
@@ -25,11 +25,11 @@ pub enum ForkSide {
 #[derive(Debug)]
 pub struct StartOutcome(Option<File>);
 
-/// What a ready server sends; a failure's text never begins with it.
+/// Byte that a ready server sends; a failure's text never begins with it.
 const READY: &[u8] = b"\0";
 
 impl StartOutcome {
-    /// For a server in the foreground: nobody waits.
+    /// Outcome of a server in the foreground, for which no parent waits.
     pub fn unneeded() -> StartOutcome {
         StartOutcome(None)
     }
@@ -37,7 +37,7 @@ impl StartOutcome {
     /// The server serves.
     pub fn ready(self) {
         if let Some(mut pipe) = self.0 {
-            // If nobody waits any more there is nobody to tell.
+            // A parent that has gone needs no message.
             let _ = pipe.write_all(READY);
         }
     }

@@ -8,9 +8,9 @@ use crate::sys::reason;
 /// A start that failed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Failure {
-    /// What failed, in the words thttpd logs.
+    /// Description of the failure, in the words thttpd logs.
     pub message: String,
-    /// What to do about it; empty when there is nothing to add.
+    /// Advice for the operator; empty when there is nothing to add.
     pub advice: String,
     /// Another process of ours has logged it.
     pub logged: bool,

@@ -1,6 +1,6 @@
 //! Socket addresses → listening sockets.
 //!
-//! What each accepted connection needs is set here, once, on the socket that it inherits it from.
+//! Socket options of accepted connections are set here, once, on the socket they inherit them from.
 
 use std::net::{SocketAddr, TcpListener};
 use std::os::fd::OwnedFd;

@@ -56,21 +56,21 @@ const MOST_DESCRIPTORS: u64 = 1 << 20;
 pub struct RunningServer {
     /// The threads that serve.
     pub server: Server,
-    /// What they serve.
+    /// Site that the listeners serve.
     pub site: Arc<Site>,
     /// The scripts that run, if any may.
     pub children: Option<Arc<Children>>,
-    /// What signals ask for, as they arrive.
+    /// Actions that signals ask for, as they arrive.
     pub commands: Commands,
     /// To be removed at the end.
     pub pid_file: Option<PidFile>,
     /// systemd, if it started us.
     pub notify: Notify,
-    /// What is served where, for people.
+    /// One line for people: directory and addresses.
     pub summary: String,
 }
 
-/// What is collected before the process changes its root, its directory and its user.
+/// Resources opened before the process changes its root, its directory and its user.
 struct Prepared {
     sockets: Sockets,
     loaded: Loaded,
@@ -123,8 +123,8 @@ pub fn start(config: &Arc<Config>, reread: &[PathBuf]) -> Result<Option<RunningS
     }
 }
 
-/// Goes where a server of this configuration would be when it serves, and becomes whom it would be, as far as
-/// we may: for a process that looks at files with its eyes, and ends.
+/// Changes root, directory and user as a server of this configuration would, as far as permitted: for
+/// `--check` and `--explain`, which look at files as the server would.
 ///
 /// # Errors
 ///
@@ -138,7 +138,7 @@ pub(crate) fn go_where_it_would_serve(config: &Config) -> Result<(), Failure> {
     privileges.give_up().map(drop)
 }
 
-/// What must be done while the operator's directory, root and user are in force.
+/// Opens what needs the operator's directory, root and user.
 fn prepare(config: &Config) -> Result<Prepared, Failure> {
     let inherited = systemd::listeners().map_err(|error| {
         Failure::of("LISTEN_FDS", error, "hand over listening TCP sockets (ListenStream= in the socket unit)")
@@ -330,7 +330,7 @@ fn starting(config: &Config, addresses: &[SocketAddr]) -> String {
     }
 }
 
-/// One line for whoever started the server by hand.
+/// One line for an operator who started the server by hand.
 fn summary(config: &Config, addresses: &[SocketAddr]) -> String {
     let here = std::env::current_dir().unwrap_or_default();
     let place = match (config.chroot, &config.dir) {

@@ -1,8 +1,8 @@
-//! `-i`: the file that tells which process is the server.
+//! `-i`: the pid file.
 //!
 //! The file is locked while the server runs, so a second one does not start beside it, and one that a
 //! dead server left behind is simply taken over. No symbolic link is followed: root writes here, in a
-//! directory that may be somebody else's.
+//! directory that may belong to another user.
 
 use std::ffi::OsString;
 use std::fs::{File, TryLockError};
@@ -103,7 +103,7 @@ fn lock(dir: &OwnedFd, name: &OsString) -> io::Result<Locked> {
         return Err(Errno::EEXIST.into());
     }
     if meta.nlink() > 1 {
-        // Another name for somebody's file.
+        // A hard link may be another name of any file of the system.
         return Err(Errno::EMLINK.into());
     }
     // Its owner could write another process's number into it, and who ends the server would end that.
@@ -124,8 +124,8 @@ fn lock(dir: &OwnedFd, name: &OsString) -> io::Result<Locked> {
     }
 }
 
-/// Who holds a locked file in which `pid` stands. Who may open the file can lock it, whatever stands there:
-/// only a number is repeated.
+/// Describes the holder of a locked file with the text `pid`. Any user who may open the file can lock it,
+/// so only a number is repeated.
 fn holder(pid: &str) -> String {
     match pid.parse::<u32>() {
         Ok(pid) => format!("Another server runs as process {pid}"),

@@ -1,4 +1,4 @@
-//! From root to somebody who can do no harm, with proof.
+//! Giving up root, with a proof of it in the type system.
 //!
 //! The user is looked up while the files that name users can be seen; root is given up when nothing
 //! needs it any more; and serving asks for the [`Unprivileged`] that only this module makes.
@@ -13,7 +13,7 @@ use crate::sys::ids::User;
 /// The process as it was started.
 #[derive(Debug)]
 pub struct Privileges {
-    /// Whom to become; none = we are not root and stay who we are.
+    /// User to change to; none = the process is not root and keeps its user.
     next: Option<User>,
 }
 
@@ -43,7 +43,7 @@ impl Privileges {
         Ok(Privileges { next: Some(next) })
     }
 
-    /// Whom we will become, if that is ahead.
+    /// User that the process will change to, if it still has to.
     pub fn user(&self) -> Option<&User> {
         self.next.as_ref()
     }

@@ -12,7 +12,7 @@ use nix::sys::signal::{SigSet, Signal};
 
 use crate::sys::signal;
 
-/// What a signal asks for.
+/// Action that a signal asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SignalAction {
     /// TERM, INT: end soon.

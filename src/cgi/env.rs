@@ -29,7 +29,7 @@ const NOT_HANDED_ON: [&str; 7] = [
     "Trailer",
 ];
 
-/// What all scripts of one configuration are told alike.
+/// Variables that are the same for all scripts of one configuration.
 #[derive(Debug, Clone)]
 pub struct CgiConstants {
     /// The server's name where the request gives none.
@@ -49,7 +49,7 @@ pub struct CgiContext<'a> {
     pub script: &'a Script,
     /// Its virtual host's directory, when vhosting is on.
     pub vhost: Option<&'a str>,
-    /// Who asked, if we checked that.
+    /// Authenticated user.
     pub user: Option<&'a [u8]>,
     /// The client's address.
     pub remote: SocketAddr,

@@ -1,4 +1,4 @@
-//! What the administrator is told about scripts. The texts that thttpd has are thttpd's.
+//! Events of scripts for the log. Messages that thttpd has are worded as thttpd's.
 
 use std::fmt;
 use std::os::unix::process::ExitStatusExt;
@@ -9,11 +9,11 @@ use crate::log::Level;
 /// KillReason a script is ended before it ends by itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum KillReason {
-    /// It ran longer than `cgi_timeout`.
+    /// The script ran longer than `cgi_timeout`.
     TimeLimit,
-    /// It wrote more than `cgi_output_limit`.
+    /// The script wrote more than `cgi_output_limit`.
     OutputLimit,
-    /// Nobody waits for its output any more: the client left, or the output was of no use.
+    /// The output is no longer needed: the client left, or the output was invalid.
     Unwanted,
     /// The server stops.
     ServerStop,
@@ -22,21 +22,21 @@ pub enum KillReason {
 /// One event in a script's life. `name` is the script's file name below the root, made printable.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ScriptEvent {
-    /// It was started.
+    /// The script was started.
     Spawned {
         /// Process id.
         pid: i32,
         /// Script.
         name: String,
     },
-    /// It could not be started.
+    /// The script could not be started.
     NotStarted {
         /// Script.
         name: String,
         /// KillReason not.
         reason: String,
     },
-    /// It wrote a line to its standard error, made printable.
+    /// The script wrote a line to its standard error, made printable.
     Said {
         /// Script.
         name: String,
@@ -55,7 +55,7 @@ pub enum ScriptEvent {
         /// Process id.
         pid: i32,
     },
-    /// It ended by itself.
+    /// The script ended by itself.
     Ended {
         /// Process id.
         pid: i32,
@@ -68,7 +68,7 @@ pub enum ScriptEvent {
     BadOutput {
         /// Script.
         name: String,
-        /// What is wrong with it.
+        /// Reason why the output is invalid.
         reason: String,
     },
 }

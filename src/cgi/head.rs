@@ -11,7 +11,7 @@ use crate::request::head::is_token_byte;
 /// Bytes of a head.
 pub const MOST: usize = 64 * 1024;
 
-/// What a script's head asks for.
+/// Kind of response that a script's head asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Asked {
     /// A response to the client.

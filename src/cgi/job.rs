@@ -1,4 +1,4 @@
-//! What is asked for when a script is to run, and what may come of it.
+//! Order to run a script, and its possible results.
 
 use std::ffi::OsString;
 use std::fs::File;
@@ -36,7 +36,7 @@ pub enum StartError {
     Busy,
     /// There is no room for another process.
     NoRoom,
-    /// This one cannot be run.
+    /// The script cannot be executed.
     Unrunnable,
     /// Its time was over before its file could be executed: the storage that it lies on does not answer.
     TooSlow,
@@ -45,7 +45,7 @@ pub enum StartError {
 /// How a script ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ScriptExit {
-    /// What the kernel says.
+    /// Exit status from the kernel.
     pub status: ExitStatus,
     /// KillReason we ended it, if we did.
     pub by: Option<KillReason>,

@@ -1,7 +1,7 @@
 //! CGI/1.1 (RFC 3875): requests answered by programs.
 //!
-//! Enters: a request and the [`Script`](crate::resource::Script) it names. Leaves: a running child
-//! whose output the connection reads ([`RunningScript`]), and a [`OutputParser`](translate::OutputParser)
+//! Input: a request and the [`Script`](crate::resource::Script) it names. Output: a running child
+//! whose output the connection reads ([`RunningScript`]), and a [`OutputParser`](output_parser::OutputParser)
 //! that makes a response of it. `conn` does both; it receives a request's whole content before the
 //! script is started.
 //!
@@ -34,12 +34,12 @@ use env::CgiConstants;
 use event::ScriptEvent;
 use job::{Job, ScriptBounds, StartError};
 
-/// What it takes to run scripts under one configuration.
+/// Script runner of one configuration.
 #[derive(Debug)]
 pub struct Cgi {
     children: Arc<Children>,
     bounds: ScriptBounds,
-    /// What scripts are told.
+    /// Variables that all scripts get.
     pub constants: CgiConstants,
     /// Bytes that one may write (`cgi_output_limit`); 0 = no bound.
     pub output_limit: u64,
@@ -72,7 +72,7 @@ impl Cgi {
     }
 }
 
-/// What a client is told of a script that was not started: 503 when there was no room for it, 504 when its
+/// Response for a script that was not started: 503 when there was no room for it, 504 when its
 /// start took longer than `cgi_timeout`, 500 when it cannot be run.
 pub fn rejection(not: StartError) -> Rejection {
     match not {

@@ -16,7 +16,7 @@ use crate::request::{Method, Request, Version};
 /// How the client knows where the response ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OutputFraming {
-    /// It has no content (HEAD, 204, 304).
+    /// No content (HEAD, 204, 304).
     NoContent,
     /// `Content-Length`.
     Length(u64),
@@ -26,7 +26,7 @@ pub enum OutputFraming {
     UntilClose,
 }
 
-/// What the response depends on besides the script.
+/// Properties of the request that the response depends on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ResponsePlan {
     /// The request's version.
@@ -53,7 +53,7 @@ impl ResponsePlan {
 /// Writes a response's head to the buffer: status line, fields, empty line.
 pub type WriteHead<'a> = &'a mut dyn FnMut(&mut Vec<u8>, &ScriptHead, OutputFraming);
 
-/// What became of a piece of output.
+/// Result of parsing a piece of output.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ParseProgress {
     /// Go on.
@@ -100,7 +100,7 @@ enum OutputPhase {
     RawHead(EndFinder),
     /// In content, framed so.
     Content(OutputFraming),
-    /// In content that nobody gets.
+    /// In content that is not sent.
     Discarded,
 }
 
@@ -165,7 +165,7 @@ impl OutputParser {
         }
     }
 
-    /// What is to be sent next.
+    /// Bytes to send next.
     pub fn pending(&self) -> &[u8] {
         match self.phase {
             OutputPhase::Head(_) => &[],
@@ -281,7 +281,7 @@ impl OutputParser {
     }
 }
 
-/// What the log says of a raw response. The first piece holds the status line unless the script
+/// Status of a raw response for the log. The first piece holds the status line unless the script
 /// writes it byte by byte; then, as for any other start, 200 (thttpd logs nothing else).
 fn raw_status(output: &[u8]) -> u16 {
     let line = output.split(|&b| b == b'\n').next().unwrap_or(output);

@@ -160,9 +160,9 @@ impl ScriptProcess {
         }
     }
 
-    /// Reads what there is of its standard error. At the end, gives it back to be let go.
+    /// Reads from the standard error of the script; returns the descriptor at its end.
     ///
-    /// Reads a bounded amount: whoever writes without end must not keep us here.
+    /// Reads a bounded amount, so that a script that writes without end does not hold the thread.
     pub(super) fn listen(&mut self, notes: &mut Vec<ScriptEvent>) -> Option<OwnedFd> {
         let stderr = self.stderr.as_ref()?;
         let mut buffer = [0; 4096];
@@ -186,7 +186,7 @@ impl ScriptProcess {
         stderr
     }
 
-    /// Has it ended, though nobody has waited for it yet?
+    /// True when the process has ended and is not yet reaped.
     pub(super) fn has_ended(&self) -> bool {
         // An end that nix cannot express (a real-time signal) comes as an error.
         !matches!(self.peek(), Ok(WaitStatus::StillAlive))
@@ -233,7 +233,7 @@ pub(super) fn status_of(pidfd: &OwnedFd) -> Option<ExitStatus> {
     }
 }
 
-/// What execve(2) takes to run the script `name`.
+/// Arguments of execve(2) for the script `name`.
 fn program(
     name: &[u8],
     arguments: Vec<OsString>,

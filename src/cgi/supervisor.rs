@@ -1,5 +1,5 @@
-//! What [`children`](super::children) and the watching thread ([`supervisor_thread`](super::watch)) share: the orders
-//! that one gives and the other obeys, each script's fate, and the count of places taken.
+//! State shared by [`children`](super::children) and the [`supervisor_thread`](super::supervisor_thread): the
+//! commands, each script's status, and the count of slots in use.
 
 use std::fs::File;
 use std::os::fd::OwnedFd;
@@ -17,7 +17,7 @@ use super::job::{Job, ScriptExit, StartError};
 /// Where [`ScriptEvent`]s go. Must not wait.
 pub type EventSink = Box<dyn Fn(&ScriptEvent) + Send + Sync>;
 
-/// What the thread is asked to do.
+/// Commands to the supervisor thread.
 pub(super) enum ScriptCommand {
     /// Start a script.
     Start(Box<StartRequest>),
@@ -96,7 +96,7 @@ impl Supervisor {
 
     /// Gives the watching thread an order, and wakes it.
     pub(super) fn give(&self, order: ScriptCommand) {
-        // The thread goes only when the server does. The bell is full only when it has rung already.
+        // The thread goes only when the server does. The notifier is full only when it is signalled already.
         _ = self.orders.send(order);
         _ = self.notifier.write(1);
     }
@@ -107,7 +107,7 @@ impl Supervisor {
     }
 }
 
-/// What becomes of one script, for its connection to see.
+/// Status of one script, as its connection sees it.
 #[derive(Debug)]
 pub(super) struct ScriptStatus {
     /// Readable when there is output, or the fate is settled.

@@ -1,7 +1,7 @@
 //! The thread that looks after all scripts: starts them, reads their standard error, keeps their time
 //! limit, ends and reaps them.
 //!
-//! It owns every script, and takes [`ScriptCommand`]s from the [`supervisor`](super::desk). It waits in one place for
+//! It owns every script, and takes [`ScriptCommand`]s from the [`supervisor`](super::supervisor). It waits in one place for
 //! all of them, and starts one script between two looks, so that a crowd that wants to start does not keep
 //! those that run from being heard. It never waits for an exec: the file may lie on storage that does not
 //! answer (NFS, FUSE). Such a start costs its own process, and no more than a share of the places is held
@@ -30,19 +30,19 @@ use crate::sys::reason;
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 /// Events taken at once.
 const BATCH: usize = 64;
-/// The event of the bell. ScriptProcess numbers begin at 1.
+/// Key of the notifier; numbers of scripts begin at 1.
 const NOTIFIER: u64 = 0;
-/// What an event of a script is about: the last two bits beside its number.
+/// Source of a script's event: the last two bits of the key.
 const STDERR: u64 = 0;
 const ENDED: u64 = 1;
 const STATUS: u64 = 2;
 
 /// Starts that may be under way in one directory, as a share of all scripts (`cgilimit`).
 const STARTING_SHARE: usize = 4;
-/// The same where scripts are not bounded.
+/// Starts at once where the number of scripts is not bounded.
 const STARTING: usize = 16;
 /// In one directory the next start waits for the one before, but no longer than this: a crowd of scripts that
-/// all begin at once would leave the processors to nobody else.
+/// all begin at once would take all processors.
 const NEXT_START: Duration = Duration::from_millis(100);
 /// A start that takes longer than this is one that hangs, and not one that waits for a busy processor: more
 /// of its directory are refused, not queued.
@@ -60,14 +60,14 @@ struct SupervisedScript {
     place: Option<ScriptSlot>,
 }
 
-/// What can be done with a script that is to be started.
+/// Decision about a script that is to be started.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Start {
     /// Start it.
     Now,
     /// As many starts are under way in its directory as may be.
     Later,
-    /// The same, and they hang; or its time is over.
+    /// No start: those before it hang, or its time is over.
     Never(StartError),
 }
 
@@ -81,7 +81,7 @@ pub(super) struct SupervisorThread {
     waiting: VecDeque<StartRequest>,
     /// None of those can be started for now.
     is_held_back: bool,
-    /// Whom to tell when the last script is gone; the thread ends then.
+    /// Channels to notify when the last script is gone; the thread ends then.
     stopping: Vec<Sender<()>>,
 }
 
@@ -140,7 +140,7 @@ impl SupervisorThread {
         millis.and_then(|ms| EpollTimeout::try_from(ms).ok()).unwrap_or(EpollTimeout::NONE)
     }
 
-    /// Is there a script whose end the kernel does not tell?
+    /// True when the kernel cannot report the end of some script.
     fn must_look(&self) -> bool {
         self.scripts.values().any(|entry| entry.script.pidfd().is_none())
     }
@@ -305,7 +305,7 @@ impl SupervisorThread {
             }
             Err(error) => {
                 let Some(mut entry) = self.remove(id) else { return };
-                // It has nothing left to do but to exit.
+                // The process has nothing left to do but to exit.
                 entry.script.reap();
                 drop(entry.place);
                 self.not_started(&entry.status_cell, name, &error, notes);
@@ -372,7 +372,7 @@ impl SupervisorThread {
 }
 
 impl StartRequest {
-    /// It will not be started. Its output ends with this.
+    /// Refuses the start, which ends the output.
     fn refuse(self, why: StartError, supervisor: &Supervisor) {
         drop(self.place);
         self.status_cell.decided.store(true, SeqCst);
@@ -411,7 +411,7 @@ impl SupervisedScript {
     }
 }
 
-/// It may work later.
+/// True for an error of a shortage that may pass.
 fn is_shortage(error: &io::Error) -> bool {
     const SHORTAGES: [Errno; 4] = [Errno::EAGAIN, Errno::ENOMEM, Errno::EMFILE, Errno::ENFILE];
     error.raw_os_error().is_some_and(|code| SHORTAGES.contains(&Errno::from_raw(code)))

@@ -42,7 +42,7 @@ pub fn check(invocation: &Invocation) -> Result<String, String> {
     }
 }
 
-/// What is wrong, and the option that says so; where that was written comes before it.
+/// Option that is wrong, and the description of the error.
 type CheckError = (&'static str, String);
 
 const SOUND: &str = "the configuration is sound\n";

@@ -1,7 +1,7 @@
 //! `--explain URL`: walks the mapping of one URL, and tells each decision: the answer to "why 403?".
 //!
-//! It is the server's own look-up that tells ([`Resolver::look_up`]), run where the server would run
-//! it and as whom, so what is said here is what would happen. Nothing is served.
+//! The server's own look-up ([`Resolver::look_up`]) runs as the server's user in the server's root, so the
+//! explanation is what would happen. Nothing is served.
 
 use std::fmt::Write;
 use std::net::{IpAddr, Ipv4Addr};
@@ -19,10 +19,10 @@ use crate::resource::{AccessDenied, ResolveRequest, Resolved, Resolver, Resource
 use crate::sys::reason;
 use crate::throttle::{Each, Throttles};
 
-/// What would become of a GET for `url`: a target (`/a/b?c`), or a whole `http://host/…`.
+/// Explains a GET for `url`: a target (`/a/b?c`), or a whole `http://host/…`.
 ///
 /// # Errors
-/// What keeps the answer from being found: a directory or a throttle file that cannot be read, or a new
+/// The reason why the answer cannot be found: a directory or a throttle file that cannot be read, or a new
 /// root that only root can enter.
 pub fn explain(config: Config, url: &str) -> Result<String, String> {
     let loaded = load(&config).map_err(|failure| failure.to_string())?;

@@ -9,7 +9,7 @@ use crate::boot::names;
 use crate::config::Config;
 use crate::sys::reason;
 
-/// What each step may take.
+/// Time limit of each step.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Where to ask, and for what.

@@ -21,7 +21,7 @@ mod explain;
 mod healthcheck;
 
 /// Names another socket of a log daemon than the usual ones: for a daemon that listens elsewhere, and
-/// for tests. Whoever sets it could as well have started another program in our place.
+/// for tests. A user who can set it could as well start another program.
 const SYSLOG_SOCKET: &str = "THTTPD_SYSLOG_SOCKET";
 
 /// Does what `arguments` ask of `program`, as it was invoked. Returns when that is done, which for a
@@ -29,7 +29,7 @@ const SYSLOG_SOCKET: &str = "THTTPD_SYSLOG_SOCKET";
 ///
 /// # Errors
 ///
-/// What to say on standard error before ending with status 1; it may have several lines.
+/// Text for standard error before ending with status 1; it may have several lines.
 pub fn run(program: &str, arguments: &[OsString]) -> Result<(), String> {
     let invocation = args::parse(arguments, program).map_err(|problems| problems.to_string())?;
     match &invocation.action {
@@ -108,7 +108,7 @@ fn reread(here: &Path, program: &str, arguments: &[OsString]) -> Result<Config, 
     }
 }
 
-/// What a reload will want to read: the config files and the throttle file.
+/// Files that a reload reads: the config files and the throttle file.
 fn files_to_reread(here: &Path, config: &Config, arguments: &[OsString]) -> Vec<PathBuf> {
     if !config.reload_on_hup || config.chroot {
         return Vec::new();

@@ -27,7 +27,7 @@ use super::suggest;
 use super::warnings;
 use crate::sys::reason;
 
-/// What the command line asks for.
+/// Command line, parsed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Action {
     /// Nothing special: start and serve.
@@ -49,13 +49,13 @@ pub enum Action {
 /// A command line understood.
 #[derive(Debug, Clone)]
 pub struct Invocation {
-    /// What to do.
+    /// Action that the command line asks for.
     pub action: Action,
     /// With which configuration.
     pub config: Config,
     /// Where each of its values was written.
     pub origins: Origins,
-    /// What is allowed but probably not meant, a line each, for `--check` and the log.
+    /// Settings that are allowed but probably not meant, a line each, for `--check` and the log.
     pub warnings: Vec<String>,
 }
 
@@ -69,7 +69,7 @@ pub fn parse(argv: &[OsString], program: &str) -> Result<Invocation, ConfigError
     parse_in(Path::new(""), argv, program)
 }
 
-/// The same, with the names of config files relative to `dir`: the process may have gone elsewhere.
+/// Parses with the names of config files relative to `dir`: the process may have changed its directory.
 ///
 /// # Errors
 /// As [`parse`].
@@ -101,7 +101,7 @@ struct Line {
     /// `-p`, `0`, `--nor`, `--dd`, `1`: a flag's value is its place in `values`.
     words: Vec<String>,
     values: Vec<OsString>,
-    /// What stopped the reading, if anything did.
+    /// Error that stopped the reading.
     fault: Option<ConfigError>,
 }
 

@@ -1,4 +1,4 @@
-//! What is wrong with what the operator wrote, worded so that it can be found and mended.
+//! Errors in the configuration, worded so that they can be found and mended.
 //!
 //! Nothing here prints: `main` writes [`ConfigErrors`] to standard error and exits with status 1.
 
@@ -53,7 +53,7 @@ pub struct ConfigErrors {
 }
 
 impl ConfigErrors {
-    /// A binary file named by mistake has thousands of problems; nobody reads more than these.
+    /// A binary file named by mistake has thousands of problems; more than these help no reader.
     const MOST_SHOWN: usize = 50;
 }
 

@@ -7,7 +7,7 @@ use std::fmt;
 pub enum ConfigErrorKind {
     /// No option has this name; the nearest one, if any is near.
     Unknown {
-        /// What was probably meant, ready to be written in its place.
+        /// Word that was probably meant, ready to be written in its place.
         nearest: Option<String>,
     },
     /// The command line holds a word that belongs to no flag.

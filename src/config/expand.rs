@@ -21,7 +21,7 @@ pub fn expand(value: &[u8]) -> Result<Cow<'_, [u8]>, ConfigErrorKind> {
     expand_from(value, &|name| std::env::var_os(name))
 }
 
-/// The same from another `environment`.
+/// Expands variables from `environment`.
 ///
 /// # Errors
 /// As [`expand`].
@@ -56,7 +56,7 @@ pub fn escape(text: &str) -> String {
     text.replace("${", "$${")
 }
 
-/// What `NAME` or `NAME:-text` stands for.
+/// Value of `NAME` or `NAME:-text`.
 fn value_of(reference: &[u8], environment: Environment<'_>) -> Result<Vec<u8>, ConfigErrorKind> {
     let colon = reference.windows(2).position(|pair| pair == b":-");
     let (name, default) = match colon {

@@ -18,7 +18,7 @@ use super::{Config, LogTarget};
 /// The way to the field that an option sets. It reads as well as writes, so a row names its field once.
 pub type Field<T> = fn(&mut Config) -> &mut T;
 
-/// What an option takes, and the field it sets.
+/// Type of an option's value, and the field it sets.
 #[derive(Clone, Copy)]
 pub enum Kind {
     /// No value: one word turns it on, another may turn it off.
@@ -27,7 +27,7 @@ pub enum Kind {
     Number {
         /// The field; any integer, or a time in seconds.
         field: fn(&mut Config) -> &mut dyn Number,
-        /// What is counted.
+        /// Unit of the number.
         unit: Unit,
         /// Smallest allowed value.
         least: i64,
@@ -56,7 +56,7 @@ pub enum Kind {
     CliAction(CliAction),
 }
 
-/// What the number of an option counts.
+/// Unit of an option's number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Unit {
     /// Things.
@@ -67,7 +67,7 @@ pub enum Unit {
     Seconds,
 }
 
-/// What the command line can ask for beside settings.
+/// Actions of the command line beside settings.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CliAction {
     /// `-C`: read a config file, here and now.
@@ -93,7 +93,7 @@ pub enum CliAction {
 pub trait Number {
     /// Puts `n` in the field.
     fn put(&mut self, n: i64);
-    /// What is in the field.
+    /// Value of the field.
     fn get(&self) -> i64;
 }
 
@@ -154,7 +154,7 @@ impl Kind {
         }
     }
 
-    /// What a value is called in `--help`; empty where there is none.
+    /// Placeholder of the value in `--help`; empty where there is none.
     pub fn noun(&self) -> &'static str {
         match self {
             Kind::Switch(_) | Kind::CliAction(_) => "",

@@ -1,7 +1,7 @@
-//! What the operator wrote, turned into what is true.
+//! Configuration: flags and files turned into validated settings.
 //!
-//! Enters: the argument vector, and the config files it names. Leaves: one immutable [`Config`],
-//! with where each value came from ([`origin::Origins`]), or every [`problem::ConfigError`] found.
+//! Input: the argument vector, and the config files it names. Output: one immutable [`Config`],
+//! with where each value came from ([`origin::Origins`]), or every [`error::ConfigError`] found.
 //! `boot` calls [`args::parse`] once at start; later stages read only the [`Config`].
 //!
 //! ```text
@@ -123,7 +123,7 @@ pub struct Timeouts {
     pub keepalive_total: Duration,
     /// Run time of a CGI script (`cgi_timeout`); then INT, and later KILL.
     pub cgi: Duration,
-    /// What TERM leaves to requests in flight (`stop_grace`).
+    /// Time that TERM leaves to requests in flight (`stop_grace`).
     pub grace: Duration,
 }
 
@@ -234,7 +234,7 @@ pub struct Config {
 }
 
 impl Config {
-    /// What the server is called where a request does not say: `host`, else the machine's name.
+    /// Name of the server where a request names none: `host`, else the machine's name.
     pub fn server_name(&self) -> Option<String> {
         let machine = || nix::unistd::gethostname().ok().and_then(|name| name.into_string().ok());
         self.host.clone().or_else(machine)

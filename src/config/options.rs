@@ -25,11 +25,11 @@ pub struct OptionSpec {
     pub off_name: &'static str,
     /// Where the option stands in `--help` and in the example file.
     pub group: Group,
-    /// What thttpd's usage line calls the value of the flag.
+    /// Placeholder of the flag's value in thttpd's usage line.
     pub value: &'static str,
     /// One line of help.
     pub help: &'static str,
-    /// What holds while there is no value ("every address"); empty when there always is one.
+    /// Meaning of a missing value ("every address"); empty when there always is one.
     pub unset: &'static str,
     /// Its kind and field.
     pub kind: Kind,
@@ -47,7 +47,7 @@ impl OptionSpec {
         names.into_iter().filter(|(name, _)| !name.is_empty())
     }
 
-    /// What the config-file name `name` does here: `Some(true)` sets or turns on, `Some(false)`
+    /// Effect of the config-file name `name`: `Some(true)` sets or turns on, `Some(false)`
     /// turns off, `None` is not a name of this option. Letter case does not matter (thttpd's rule).
     pub fn turned_by(&self, name: &str) -> Option<bool> {
         self.names().find(|(own, _)| own.eq_ignore_ascii_case(name)).map(|(_, on)| on)
@@ -62,7 +62,7 @@ pub fn place_of(name: &str) -> Option<usize> {
 /// The headings of `--help`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Group {
-    /// What only the command line can say.
+    /// Options of the command line alone.
     Command,
     /// Addresses, the process, its user.
     Server,
@@ -70,7 +70,7 @@ pub enum Group {
     Files,
     /// Field values.
     Responses,
-    /// Who may have what, and how fast.
+    /// Access rules and rates.
     Access,
     /// Scripts.
     Cgi,

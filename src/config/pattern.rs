@@ -23,7 +23,7 @@ impl Pattern {
         Pattern { text: text.to_owned(), alternatives }
     }
 
-    /// The same with leading slashes removed from each alternative, as thttpd does for cgipat and
+    /// Compiles `text` with leading slashes removed from each alternative, as thttpd does for cgipat and
     /// throttle patterns: names are matched without their leading slash.
     pub fn relative(text: &str) -> Pattern {
         let alternatives: Vec<&str> = text.split('|').map(|one| one.trim_start_matches('/')).collect();
@@ -41,12 +41,12 @@ impl Pattern {
     }
 }
 
-/// What stands between two bars.
+/// Text between two bars.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Alternative {
     /// Bytes before the first wildcard.
     prefix: Box<[u8]>,
-    /// What lies between; `None` when there is no wildcard and `prefix` is all.
+    /// Wildcards and literals between them; `None` when there is no wildcard and `prefix` is all.
     middle: Option<Middle>,
     /// Bytes after the last wildcard.
     suffix: Box<[u8]>,
@@ -159,7 +159,7 @@ impl States {
     }
 }
 
-/// The states that move on over `byte`: those whose step is that literal or `?`.
+/// States that advance over `byte`: those with this literal or `?` as their step.
 fn row(steps: &[u8], byte: u8, words: usize) -> Vec<u64> {
     let mut row = vec![0; words];
     for (state, _) in steps.iter().enumerate().filter(|&(_, &step)| step == b'?' || step == byte) {

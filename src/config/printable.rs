@@ -1,4 +1,4 @@
-//! What somebody wrote, as it can be shown.
+//! Text from outside, made safe to show on a terminal.
 
 /// `bytes` as text on one line, control characters escaped, so that nothing written in a file can
 /// forge a line of our output.

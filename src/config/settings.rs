@@ -16,14 +16,14 @@ use super::options::{OPTIONS, place_of};
 use super::origin::{Origin, Origins};
 use super::suggest;
 
-/// What has been read so far.
+/// Settings read so far.
 #[derive(Debug, Clone, Default)]
 pub struct Settings {
     /// The values; where a problem was met, the one before it.
     pub config: Config,
     /// Where each value came from.
     pub origins: Origins,
-    /// What was refused, in the order met.
+    /// Errors, in the order met.
     pub problems: Vec<ConfigError>,
     /// Where relative names of config files begin; empty is the present directory.
     pub dir: PathBuf,
@@ -48,7 +48,7 @@ impl Settings {
         }
     }
 
-    /// Sets the option at `place` to `value`, whose variables are expanded first.
+    /// Sets the option at `place` to `value`, after expanding variables in it.
     fn set_expanded(
         &mut self,
         place: usize,

@@ -1,4 +1,4 @@
-//! What was probably meant by a word that is no option.
+//! Suggestions for words that are no option.
 
 use getopts::HasArg;
 
@@ -10,7 +10,7 @@ pub fn name(word: &str) -> Option<String> {
     nearest(word, names()).map(str::to_owned)
 }
 
-/// What the unknown flag `word` may have been meant to be: another flag, a config-file name, or a
+/// Suggestion for the unknown flag `word`: another flag, a config-file name, or a
 /// value glued to its flag.
 pub fn flag(word: &str) -> Option<String> {
     let bare = word.trim_start_matches('-');

@@ -14,7 +14,7 @@ const MOST_LINKS: usize = 32;
 pub struct Expanded {
     /// Relative to the root, no link in it (with the check on), no outer slashes; empty = the top.
     pub name: Vec<u8>,
-    /// What follows the last existing component, no leading slash; empty = none.
+    /// Rest behind the last existing component, no leading slash; empty = none.
     pub path_info: Vec<u8>,
 }
 

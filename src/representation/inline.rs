@@ -12,7 +12,7 @@ pub struct Inline<const N: usize> {
 }
 
 impl<const N: usize> From<&str> for Inline<N> {
-    /// What does not fit is left out, whole characters only; `N` is to be chosen so that nothing is.
+    /// Copies `text`, cut at a whole character if longer than `N`; choose `N` so that nothing is cut.
     fn from(text: &str) -> Inline<N> {
         let mut end = text.len().min(N).min(usize::from(u8::MAX));
         while !text.is_char_boundary(end) {

@@ -36,7 +36,7 @@ const THTTPDS: [(&str, &str); 10] = [
 pub struct Types {
     /// Types by lower-case extension; they count before the built-in ones.
     own: HashMap<Box<[u8]>, Box<str>>,
-    /// The type of a file whose name tells none.
+    /// Type of files with an unknown extension.
     default: String,
     /// The charset of types that carry characters.
     charset: String,
@@ -48,12 +48,12 @@ impl Types {
         Types { own: HashMap::new(), default: "text/plain".to_owned(), charset: charset.to_owned() }
     }
 
-    /// The same with another type for files whose name tells none.
+    /// Replaces the type of files with an unknown extension.
     pub fn with_default(self, default: &str) -> Types {
         Types { default: default.to_owned(), ..self }
     }
 
-    /// The same with the types of the file at `path`: lines of `type extension extension…`.
+    /// Adds the types of the file at `path`: lines of `type extension extension…`.
     ///
     /// # Errors
     /// Why the file cannot be read, or each line that names no type, with its place.
@@ -122,7 +122,7 @@ fn with_charset(media_type: &str, charset: &str) -> String {
     media_type.to_owned() + &charset
 }
 
-/// What stands before and after the last dot; none without a dot.
+/// Splits at the last dot; none without a dot.
 fn split_extension(name: &[u8]) -> Option<(&[u8], &[u8])> {
     let dot = name.iter().rposition(|&byte| byte == b'.')?;
     Some((&name[..dot], &name[dot + 1..]))

@@ -39,7 +39,7 @@ pub enum Content {
     File(Arc<OpenFile>),
 }
 
-/// What a file's descriptor says of it; all that the validators are made from.
+/// Facts about an open file from which the validators are made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct FileFacts {
     /// Number of the device that the inode is on.
@@ -83,7 +83,7 @@ pub struct Representation {
     pub encodings: Box<str>,
     /// Bytes.
     pub len: u64,
-    /// What Last-Modified says, whole seconds: the modification time, but never in the future
+    /// Value of Last-Modified, whole seconds: the modification time, but never in the future
     /// (RFC 9110 §8.8.2.1); none where the file system has no date of the last change. Not for noticing
     /// changes; compare [`FileFacts`] for that.
     pub modified: Option<SystemTime>,

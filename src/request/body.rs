@@ -4,7 +4,7 @@
 //! a sink; the `conn` stage calls it and gives a [`Spool`](super::spool::Spool) as the sink. What
 //! follows the content stays with the caller: it belongs to the next request.
 //!
-//! The chunked decoder takes nothing but what the grammar allows; of an extension, which nobody reads, it
+//! The chunked decoder takes nothing but what the grammar allows; of an extension, which the server ignores, it
 //! looks at the characters alone. Each leniency that has been
 //! found in other servers (a bare LF, a sign or blank before the size, a size that overflows) lets a
 //! request be smuggled past a proxy that reads the same bytes differently.
@@ -27,7 +27,7 @@ pub struct BodyReader {
     overhead: u32,
 }
 
-/// What the next byte is part of.
+/// Part of the grammar that the next byte belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum BodyState {
     /// Content of known length: this much is left, never zero.
@@ -50,7 +50,7 @@ enum BodyState {
     TrailerStart,
     /// The name of a trailer field, of which there is something.
     TrailerName,
-    /// What follows the colon.
+    /// Text after the colon.
     TrailerValue,
     /// The LF that ends a trailer line.
     TrailerEnd,
@@ -191,7 +191,7 @@ fn expect(byte: u8, wanted: u8, next: BodyState) -> Result<BodyState, Rejection>
     if byte == wanted { Ok(next) } else { Err(malformed()) }
 }
 
-/// What may stand in a line: no control byte but the tab.
+/// True for a byte that may stand in a line: no control byte but the tab.
 fn is_text(byte: u8) -> bool {
     byte == b'\t' || (byte >= b' ' && byte != 0x7f)
 }

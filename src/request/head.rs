@@ -25,7 +25,7 @@ pub struct RequestLine<'b> {
 /// A head that is answered with an error: why, and the request line for the log when it was read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Refused<'b> {
-    /// What to answer.
+    /// Response to send.
     pub rejection: Rejection,
     /// None when not even the request line made sense.
     pub line: Option<RequestLine<'b>>,
@@ -37,7 +37,7 @@ pub struct Refused<'b> {
 /// [`Refused`] when the bytes can no longer become a request we serve: 400, 414, 417, 421, 431, 501
 /// or 505.
 pub fn parse<'b>(bytes: &'b [u8], limits: &Limits) -> Result<Parsed<Request<'b>>, Refused<'b>> {
-    // What lies beyond has no say, so that a head comes to the same in whatever pieces it arrives.
+    // Bytes beyond the limit are ignored, so that the result does not depend on how the head was split.
     let bytes = &bytes[..bytes.len().min(limits.head)];
     let start = blank_lines(bytes);
     let (line, line_len) = match request_line(&bytes[start..], limits) {
@@ -99,7 +99,7 @@ fn is_control(b: u8) -> bool {
     b < b' ' || b == 0x7f
 }
 
-/// A line whose end is not here yet: is it worth waiting for?
+/// Decides whether to wait for the rest of a line that has no end yet.
 fn unended<'b>(bytes: &[u8], longest: usize, limits: &Limits) -> Result<Parsed<RequestLine<'b>>, Rejection> {
     let method_len = bytes.iter().position(|&b| !is_token_byte(b)).unwrap_or(bytes.len());
     match bytes.get(method_len) {
@@ -160,7 +160,7 @@ pub fn is_token_byte(b: u8) -> bool {
     TOKEN[usize::from(b)]
 }
 
-/// What the names of hosts are made of.
+/// True for a byte that may stand in a host name.
 fn is_host_byte(b: u8) -> bool {
     const HOST: [bool; 256] = alphanumeric_or(b"-._~!$&'()*+,;=%");
     HOST[usize::from(b)]
@@ -246,7 +246,7 @@ fn assemble<'b>(line: RequestLine<'b>, fields: Fields<'b>) -> Result<Request<'b>
     })
 }
 
-/// Does the client wait for a nod? Whatever else it expects, it does not get (RFC 9110 §10.1.1).
+/// True when the client waits for 100 Continue. Other expectations are refused (RFC 9110 §10.1.1).
 fn expects_nod(fields: &Fields<'_>) -> Result<bool, Rejection> {
     let mut nod = false;
     for member in fields.members("Expect") {

@@ -116,7 +116,7 @@ pub struct Request<'b> {
     pub body: BodyLength,
     /// May the connection persist after this exchange, as far as the request says (RFC 9112 §9.3)?
     pub keep_alive: bool,
-    /// `Expect: 100-continue` on 1.1: the client waits for a nod before it sends content.
+    /// `Expect: 100-continue` on 1.1: the client waits for 100 Continue before it sends content.
     pub expects_continue: bool,
 }
 
@@ -172,7 +172,7 @@ impl fmt::Display for Rejection {
     }
 }
 
-/// What a stage that waits for more bytes answers: incomplete is not an error.
+/// Result of parsing bytes that may be incomplete, which is not an error.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Parsed<T> {
     /// The value, and how many bytes it took.

@@ -20,7 +20,7 @@ const PP2_TYPE_SSL: u8 = 0x20;
 /// The bit of its first byte that says that the client used TLS.
 const PP2_CLIENT_SSL: u8 = 0x01;
 
-/// What one head says.
+/// Contents of one head.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct ProxyHead {
     /// The client; none where the connection is the proxy's own, or of a kind that has no such address.
@@ -34,11 +34,11 @@ pub struct ProxyHead {
 pub enum ProxyError {
     /// The first bytes begin no head of either version.
     NotProxy,
-    /// A head of version 1 whose words, or whose end, are not as they must be.
+    /// Version 1 head with invalid words or a missing end.
     BadLine,
     /// A head of version 2 with another version, command, family or protocol.
     Unsupported,
-    /// A head of version 2 whose lengths do not agree.
+    /// Version 2 head with lengths that disagree.
     BadLength,
     /// A head of version 2 that is longer than `head_limit`.
     TooLong,

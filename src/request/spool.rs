@@ -1,7 +1,7 @@
 //! A request's content, kept until it is complete: a script's standard input.
 //!
 //! A script is started only when all of its input is here, so a slow upload holds no process, and
-//! the input is a plain file that needs nobody to feed it. The `conn` stage fills a [`Spool`]; the
+//! the input is a plain file that no thread has to feed. The `conn` stage fills a [`Spool`]; the
 //! `cgi` stage takes the file.
 
 use std::ffi::OsString;
@@ -34,7 +34,7 @@ pub struct Spool {
     space: Space,
 }
 
-/// What the content takes of the budgets for all requests.
+/// Share of the budgets for all requests that the content takes.
 #[derive(Debug, Default)]
 pub struct Space {
     memory: Option<MemoryReservation>,
@@ -95,7 +95,7 @@ impl Spool {
         self.len == 0
     }
 
-    /// What the content takes of the budgets, for as long as its file is in use.
+    /// Moves out the share of the budgets, to be kept as long as the file is in use.
     pub fn take_space(&mut self) -> Space {
         std::mem::take(&mut self.space)
     }

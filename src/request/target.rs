@@ -34,7 +34,7 @@ pub fn parse(target: &[u8], method: Method) -> Result<Target<'_>, Rejection> {
         return Ok(Target { authority: None, path: Cow::Borrowed(b""), query: None, asterisk: true });
     }
     if method == Method::Unknown {
-        // What it names (CONNECT: a host and port) is not ours to judge: it is answered 501.
+        // A target of CONNECT is a host and port; the method is answered 501 in any case.
         return Ok(Target { authority: None, path: Cow::Borrowed(b""), query: None, asterisk: false });
     }
     if let Some((authority, path)) = split_absolute(target) {

@@ -127,7 +127,7 @@ fn until(what: &str, mut holds: impl FnMut() -> bool) {
     }
 }
 
-/// Gone, or dead and waiting for whoever inherited it.
+/// Gone, or a zombie that its new parent has not reaped.
 fn is_gone(pid: i32) -> bool {
     let dead = std::fs::read_to_string(format!("/proc/{pid}/stat"))
         .is_ok_and(|stat| stat.rsplit(')').next().is_some_and(|rest| rest.trim_start().starts_with('Z')));

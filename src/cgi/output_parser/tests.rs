@@ -4,7 +4,7 @@ use super::*;
 
 const PARSED: ResponsePlan = ResponsePlan { version: Version::Http11, head_only: false, raw: false };
 
-/// What came of an output: the bytes sent, the bytes of content among them, and how it ended.
+/// Result of an output: the bytes sent, the bytes of content among them, and how it ended.
 #[derive(Debug, PartialEq, Eq)]
 struct Outcome {
     sent: String,

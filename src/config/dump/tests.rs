@@ -1,4 +1,4 @@
-//! What is dumped can be read again, and tells where it came from.
+//! A dump can be read again, and tells where each value came from.
 
 use proptest::prelude::*;
 

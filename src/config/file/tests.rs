@@ -21,7 +21,7 @@ fn config(text: &str) -> Config {
     settings.config
 }
 
-/// What standard error gets to see.
+/// Text that standard error shows.
 fn told(text: &[u8]) -> String {
     let list = read_text(text).problems;
     ConfigErrors { program: "thttpd".to_owned(), usage: None, list }.to_string()
