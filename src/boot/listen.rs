@@ -22,19 +22,26 @@ const BACKLOG: Backlog = Backlog::MAXCONN;
 /// so a worker that takes it finds something to do. Zero: at once.
 const DEFER_ACCEPT: i32 = 1;
 
-/// Binds and listens on each address. With port 0 all get the port that the first was given.
+/// Whether every one of `sockets` listens on one of `addresses`.
+pub fn are_among(sockets: &[TcpListener], addresses: &[SocketAddr]) -> bool {
+    sockets.iter().all(|socket| socket.local_addr().is_ok_and(|address| addresses.contains(&address)))
+}
+
+/// Binds and listens on each address, unless one of `already` does. With port 0 all get the port that
+/// the first was given.
 ///
 /// # Errors
 ///
 /// An address cannot be had. A family that the machine does not speak is left out where every
 /// address was asked for, unless none is left.
-pub fn listen(addresses: &[SocketAddr]) -> Result<Vec<TcpListener>, Failure> {
+pub fn listen(addresses: &[SocketAddr], mut already: Vec<TcpListener>) -> Result<Vec<TcpListener>, Failure> {
     let mut listeners: Vec<TcpListener> = Vec::new();
     for &(mut address) in addresses {
         if let (0, Some(first)) = (address.port(), listeners.first()) {
             address.set_port(first.local_addr().map_or(0, |first| first.port()));
         }
-        match open(address) {
+        let found = already.iter().position(|socket| socket.local_addr().is_ok_and(|one| one == address));
+        match found.map_or_else(|| open(address), |at| Ok(already.swap_remove(at))) {
             Ok(listener) => listeners.push(listener),
             Err((_, errno)) if address.ip().is_unspecified() && not_spoken(errno) => {}
             Err((call, errno)) => return Err(refusal(call, address, errno)),
@@ -107,7 +114,7 @@ mod tests {
     #[test]
     fn both_families_share_the_port_that_the_kernel_picks() {
         let addresses = [(Ipv6Addr::LOCALHOST, 0).into(), (Ipv4Addr::LOCALHOST, 0).into()];
-        let ports: Vec<_> = match listen(&addresses) {
+        let ports: Vec<_> = match listen(&addresses, Vec::new()) {
             Ok(listeners) => listeners.iter().map(|one| one.local_addr().unwrap().port()).collect(),
             Err(failure) => return eprintln!("skipped: no IPv6 here: {failure}"),
         };
@@ -117,23 +124,23 @@ mod tests {
 
     #[test]
     fn a_taken_port_is_named_with_what_to_do() {
-        let taken = listen(&[(Ipv4Addr::LOCALHOST, 0).into()]).unwrap();
+        let taken = listen(&[(Ipv4Addr::LOCALHOST, 0).into()], Vec::new()).unwrap();
         let address = taken[0].local_addr().unwrap();
-        let failure = listen(&[address]).unwrap_err().to_string();
+        let failure = listen(&[address], Vec::new()).unwrap_err().to_string();
         assert!(failure.starts_with(&format!("bind {address} - Address already in use; ")), "{failure}");
         assert!(failure.contains("-p"), "{failure}");
     }
 
     #[test]
     fn an_address_of_another_machine_is_refused() {
-        let failure = listen(&[(Ipv4Addr::new(192, 0, 2, 1), 0).into()]).unwrap_err().to_string();
+        let failure = listen(&[(Ipv4Addr::new(192, 0, 2, 1), 0).into()], Vec::new()).unwrap_err().to_string();
         assert!(failure.starts_with("bind 192.0.2.1 - "), "{failure}");
     }
 
     #[test]
     fn connections_inherit_their_options() {
         use nix::sys::socket::getsockopt;
-        let listeners = listen(&[(Ipv4Addr::LOCALHOST, 0).into()]).unwrap();
+        let listeners = listen(&[(Ipv4Addr::LOCALHOST, 0).into()], Vec::new()).unwrap();
         let mut client = TcpStream::connect(listeners[0].local_addr().unwrap()).unwrap();
         std::io::Write::write_all(&mut client, b"x").unwrap();
         let (accepted, _) = listeners[0].accept().unwrap();

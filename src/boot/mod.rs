@@ -80,10 +80,10 @@ struct Prepared {
 }
 
 enum Sockets {
-    /// Handed to us by systemd.
+    /// Handed to us by a socket unit of systemd.
     Inherited(Vec<TcpListener>),
-    /// To be bound.
-    Addresses(Vec<SocketAddr>),
+    /// To be bound, but for those that an earlier process of the service left open with systemd.
+    Addresses { wanted: Vec<SocketAddr>, stored: Vec<TcpListener> },
 }
 
 /// Starts the server. `None`: this is the process that was started, and the server, in the background,
@@ -143,9 +143,12 @@ fn prepare(config: &Config) -> Result<Prepared, Failure> {
     let inherited = systemd::listeners().map_err(|error| {
         Failure::of("LISTEN_FDS", error, "hand over listening TCP sockets (ListenStream= in the socket unit)")
     })?;
-    let sockets = match inherited.is_empty() {
-        true => Sockets::Addresses(names::addresses(config.host.as_deref(), config.port)?),
-        false => Sockets::Inherited(inherited),
+    let sockets = match inherited.activated.is_empty() {
+        true => Sockets::Addresses {
+            wanted: names::addresses(config.host.as_deref(), config.port)?,
+            stored: inherited.stored,
+        },
+        false => Sockets::Inherited(inherited.activated),
     };
     let loaded = load(config)?;
     let privileges = Privileges::of_process(&config.user)?;
@@ -219,14 +222,7 @@ fn launch(config: &Arc<Config>, prepared: Prepared, reread: &[PathBuf]) -> Resul
     enter_root(config)?;
     // From the first connection on, a signal means what it will mean to the running server.
     let signals = Signals::block();
-    let listeners = match sockets {
-        Sockets::Inherited(listeners) => {
-            let tuned = listeners.iter().try_for_each(listen::tune);
-            tuned.map_err(|errno| Failure::of("setsockopt", errno, ""))?;
-            listeners
-        }
-        Sockets::Addresses(addresses) => listen::listen(&addresses)?,
-    };
+    let (listeners, to_store) = open_sockets(sockets, &notify)?;
     let addresses: Vec<_> = listeners.iter().filter_map(|listener| listener.local_addr().ok()).collect();
     if privileges.user().is_some() && !config.chroot {
         // For the log alone, as in thttpd: nothing at the terminal, or in a container, can be done about it.
@@ -246,9 +242,30 @@ fn launch(config: &Arc<Config>, prepared: Prepared, reread: &[PathBuf]) -> Resul
     }
     log::notice!("{}", starting(config, &addresses));
     let summary = summary(config, &addresses);
-    notify.ready(&summary);
+    notify.ready_and_store(&summary, &to_store);
     let children = site.cgi.as_ref().map(Cgi::children);
     Ok(RunningServer { server, site, children, commands, pid_file, notify, summary })
+}
+
+/// The sockets to serve, and second handles on those that systemd shall keep.
+fn open_sockets(sockets: Sockets, notify: &Notify) -> Result<(Vec<TcpListener>, Vec<TcpListener>), Failure> {
+    let failed = |error| Failure::of("setsockopt", error, "");
+    let (wanted, mut stored) = match sockets {
+        Sockets::Inherited(listeners) => {
+            listeners.iter().try_for_each(listen::tune).map_err(|errno| failed(errno.into()))?;
+            return Ok((listeners, Vec::new()));
+        }
+        Sockets::Addresses { wanted, stored } => (wanted, stored),
+    };
+    if !listen::are_among(&stored, &wanted) {
+        // The configuration names others than before; ours would be in the way.
+        stored.clear();
+        notify.close_stored();
+    }
+    let listeners = listen::listen(&wanted, stored)?;
+    let to_store = listeners.iter().filter(|_| notify.is_connected()).map(TcpListener::try_clone);
+    let to_store = to_store.collect::<Result<_, _>>().map_err(failed)?;
+    Ok((listeners, to_store))
 }
 
 /// From the directory of `-d` to where files are served from.

@@ -5,25 +5,43 @@
 
 use std::env;
 use std::ffi::OsString;
-use std::io;
+use std::io::{self, IoSlice};
 use std::net::TcpListener;
-use std::os::fd::{AsFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
 use std::time::Duration;
 
-use nix::fcntl::{FcntlArg, FdFlag, fcntl};
+use nix::fcntl::{FcntlArg, FdFlag, OFlag, fcntl};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::sockopt::{AcceptConn, SockType};
-use nix::sys::socket::{AddressFamily, SockaddrLike, SockaddrStorage, getsockname, getsockopt};
+use nix::sys::socket::{
+    AddressFamily, ControlMessage, MsgFlags, SockaddrLike, SockaddrStorage, getsockname, getsockopt, sendmsg,
+};
 use nix::sys::stat::fstat;
+use nix::unistd::pipe2;
 
 /// The first descriptor that is handed over.
 const FIRST: i32 = 3;
 /// More sockets than any unit file lists; a larger number is not meant seriously.
 const MOST: i32 = 256;
 
-/// The listening TCP sockets that were handed to this process; empty when it was started without.
+/// The name under which systemd keeps our listening sockets from one process of the service to the next.
+const STORED: &str = "thttpd-listener";
+/// How long systemd may take to answer a barrier, in milliseconds. A manager that is too old to know of them never does.
+const BARRIER_TIME: u16 = 5000;
+
+/// Listening sockets that were open before this process began.
+#[derive(Debug, Default)]
+pub struct HandedSockets {
+    /// Those of a socket unit, which are to be served whatever the configuration says.
+    pub activated: Vec<TcpListener>,
+    /// Those that an earlier process of the service put into the store of file descriptors.
+    pub stored: Vec<TcpListener>,
+}
+
+/// The listening TCP sockets that were handed to this process; none when it was started without.
 ///
 /// Call it once: it owns the descriptors. It must come before the process forks, since `LISTEN_PID`
 /// names the process that was started, and before it opens anything.
@@ -31,13 +49,23 @@ const MOST: i32 = 256;
 /// # Errors
 ///
 /// A descriptor is no listening TCP socket.
-pub fn listeners() -> io::Result<Vec<TcpListener>> {
+pub fn listeners() -> io::Result<HandedSockets> {
     let number = |name: &str| env::var(name).ok()?.parse::<i32>().ok();
+    let mut handed = HandedSockets::default();
     if number("LISTEN_PID").map(|pid| pid.cast_unsigned()) != Some(std::process::id()) {
-        return Ok(Vec::new());
+        return Ok(handed);
     }
     let count = number("LISTEN_FDS").unwrap_or(0).clamp(0, MOST);
-    (FIRST..FIRST + count).map(take).collect()
+    let names = env::var("LISTEN_FDNAMES").unwrap_or_default();
+    let mut names = names.split(':');
+    for fd in FIRST..FIRST + count {
+        let listener = take(fd)?;
+        match names.next() {
+            Some(STORED) => handed.stored.push(listener),
+            _ => handed.activated.push(listener),
+        }
+    }
+    Ok(handed)
 }
 
 fn take(number: i32) -> io::Result<TcpListener> {
@@ -92,7 +120,30 @@ impl Notify {
 
     /// Ready to serve.
     pub fn ready(&self, status: &str) {
-        self.send(&format!("READY=1\nSTATUS={status}\nMAINPID={}", std::process::id()));
+        self.send(&ready(status));
+    }
+
+    /// Ready to serve for the first time; systemd keeps `listeners` for the next process of the service, so
+    /// that clients find them open while it is restarted (`FileDescriptorStoreMax=`).
+    pub fn ready_and_store(&self, status: &str, listeners: &[TcpListener]) {
+        if listeners.is_empty() {
+            return self.ready(status);
+        }
+        self.send_with(&format!("{}\nFDSTORE=1\nFDNAME={STORED}", ready(status)), listeners);
+    }
+
+    /// Whether [`Notify::ready_and_store`] reaches anyone.
+    pub fn is_connected(&self) -> bool {
+        self.socket.is_some()
+    }
+
+    /// Has systemd close the listening sockets that it keeps; returns when they are closed.
+    pub fn close_stored(&self) {
+        self.send(&format!("FDSTOREREMOVE=1\nFDNAME={STORED}"));
+        // systemd closes this descriptor when it has worked off what was sent before (sd_notify_barrier(3)).
+        let Ok((answer, barrier)) = pipe2(OFlag::O_CLOEXEC) else { return };
+        self.send_with("BARRIER=1", &[barrier]);
+        let _ = poll(&mut [PollFd::new(answer.as_fd(), PollFlags::empty())], PollTimeout::from(BARRIER_TIME));
     }
 
     /// The configuration is being read again; [`Notify::ready`] ends it.
@@ -112,12 +163,24 @@ impl Notify {
         self.send("WATCHDOG=1");
     }
 
+    fn send_with(&self, message: &str, descriptors: &[impl AsRawFd]) {
+        let Some(socket) = &self.socket else { return };
+        let descriptors: Vec<_> = descriptors.iter().map(AsRawFd::as_raw_fd).collect();
+        let rights = [ControlMessage::ScmRights(&descriptors)];
+        let text = [IoSlice::new(message.as_bytes())];
+        let _ = sendmsg::<()>(socket.as_raw_fd(), &text, &rights, MsgFlags::MSG_NOSIGNAL, None);
+    }
+
     fn send(&self, message: &str) {
         if let Some(socket) = &self.socket {
             // A service manager that does not listen needs no message.
             let _ = socket.send(message.as_bytes());
         }
     }
+}
+
+fn ready(status: &str) -> String {
+    format!("READY=1\nSTATUS={status}\nMAINPID={}", std::process::id())
 }
 
 /// A path, or behind `@` a name in the abstract namespace.

@@ -1,13 +1,15 @@
 //! systemd's side played by the test: sockets handed over, states told.
 
+use std::io::IoSliceMut;
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::net::UnixDatagram;
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
+use nix::sys::socket::{ControlMessageOwned, MsgFlags, SockaddrIn, getsockname, recvmsg};
 
 use super::{Running, thttpd};
 use crate::support::server::free_port;
@@ -87,9 +89,23 @@ impl Systemd {
     }
 
     fn next(&self) -> String {
+        self.next_with_descriptors().0
+    }
+
+    /// The next message, and the numbers of the descriptors that came with it, which the caller closes.
+    fn next_with_descriptors(&self) -> (String, Vec<i32>) {
         let mut buffer = [0; 1024];
-        let length = self.socket.recv(&mut buffer).expect("a message within ten seconds");
-        String::from_utf8_lossy(&buffer[..length]).into_owned()
+        let mut rights = nix::cmsg_space!([i32; 16]);
+        let mut text = [IoSliceMut::new(&mut buffer)];
+        let flags = MsgFlags::MSG_CMSG_CLOEXEC;
+        let message = recvmsg::<()>(self.socket.as_raw_fd(), &mut text, Some(&mut rights), flags)
+            .expect("a message within ten seconds");
+        let descriptors = message.cmsgs().unwrap().flat_map(|control| match control {
+            ControlMessageOwned::ScmRights(fds) => fds,
+            other => panic!("{other:?}"),
+        });
+        let (descriptors, length) = (descriptors.collect(), message.bytes);
+        (String::from_utf8_lossy(&buffer[..length]).into_owned(), descriptors)
     }
 }
 
@@ -139,6 +155,66 @@ fn systemds_watchdog_gets_its_signs_of_life() {
     for _ in 0..3 {
         assert_eq!(systemd.next(), "WATCHDOG=1");
     }
+}
+
+#[test]
+fn systemd_is_given_the_listening_sockets_to_keep() {
+    let tree = Tree::new();
+    let systemd = Systemd::bind(&tree);
+    let (_server, port) = notifying(&tree, &[], None);
+    let (ready, descriptors) = systemd.next_with_descriptors();
+    assert!(ready.starts_with("READY=1\n"), "{ready}");
+    assert!(ready.ends_with("\nFDSTORE=1\nFDNAME=thttpd-listener"), "{ready}");
+    let address = |&fd: &i32| getsockname::<SockaddrIn>(fd).unwrap().to_string();
+    assert_eq!(descriptors.iter().map(address).collect::<Vec<_>>(), [format!("127.0.0.1:{port}")]);
+    descriptors.into_iter().for_each(|fd| nix::unistd::close(fd).unwrap());
+}
+
+/// A server on `port` that systemd, whose notifications `tree` has, hands `stored` from the process before.
+fn restarted(tree: &Tree, stored: &TcpListener, port: u16) -> Running {
+    let mut command = Command::new("sh");
+    let script = "exec 3<&0 </dev/null; LISTEN_FDS=1 LISTEN_PID=$$ exec \"$0\" \"$@\"";
+    command.args(["-c", script, env!("CARGO_BIN_EXE_thttpd"), "-D", "-l", "/dev/null", "-h", "127.0.0.1"]);
+    command.args(["-p", &port.to_string(), "-d"]).arg(tree.www());
+    command.stdin(Stdio::from(OwnedFd::from(stored.try_clone().unwrap())));
+    command.env("LISTEN_FDNAMES", "thttpd-listener").env("NOTIFY_SOCKET", tree.dir().join("notify"));
+    Running::start(command.env("THTTPD_SYSLOG_SOCKET", "/nonexistent/log"), port)
+}
+
+#[test]
+fn a_restart_takes_the_stored_sockets_and_those_that_wait_there() {
+    let tree = Tree::new();
+    tree.file("a.txt", "hello");
+    let systemd = Systemd::bind(&tree);
+    let stored = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = stored.local_addr().unwrap();
+    let mut waiting = Client::connect(address);
+    waiting.send("GET /a.txt HTTP/1.1\r\nHost: x\r\n\r\n");
+    let _server = restarted(&tree, &stored, address.port());
+    assert_eq!(waiting.answer("GET").text(), "hello");
+    assert!(systemd.next().starts_with("READY=1\n"), "nothing was to be closed");
+}
+
+#[test]
+fn a_stored_socket_that_is_no_longer_configured_is_closed_before_others_are_opened() {
+    let tree = Tree::new();
+    tree.file("a.txt", "hello");
+    let systemd = Systemd::bind(&tree);
+    let stored = TcpListener::bind("127.0.0.1:0").unwrap();
+    let (before, port) = (stored.local_addr().unwrap(), free_port());
+    std::thread::scope(|scope| {
+        let server = scope.spawn(|| restarted(&tree, &stored, port));
+        assert_eq!(systemd.next(), "FDSTOREREMOVE=1\nFDNAME=thttpd-listener");
+        let (barrier, descriptors) = systemd.next_with_descriptors();
+        assert_eq!((barrier.as_str(), descriptors.len()), ("BARRIER=1", 1));
+        assert!(TcpStream::connect(("127.0.0.1", port)).is_err(), "systemd has not answered yet");
+        descriptors.into_iter().for_each(|fd| nix::unistd::close(fd).unwrap());
+        let _server = server.join().unwrap();
+        assert!(systemd.next().starts_with("READY=1\n"));
+        assert_eq!(Client::connect(([127, 0, 0, 1], port).into()).get("/a.txt").text(), "hello");
+    });
+    drop(stored);
+    assert!(TcpStream::connect(before).is_err(), "the server has let go of the old one");
 }
 
 /// Sends a request, slowly, and reads the answer; again and again until `enough`.
