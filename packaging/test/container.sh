@@ -321,9 +321,22 @@ says() {
 	done
 }
 
+# crun gives standard input to the user of the container, be it the machine's /dev/null: it gets another one.
+devices_of_its_own() {
+	mkdir "$WORK/dev"
+	mount -t tmpfs -o mode=755 dev "$WORK/dev"
+	# Copies are nodes of their own, unlike what is mounted.
+	cp -a /dev/null /dev/zero /dev/full /dev/random /dev/urandom /dev/tty "$WORK/dev"
+	mkdir "$WORK/dev/pts" "$WORK/dev/shm"
+	ln -s /proc/self/fd "$WORK/dev/fd"
+	mount --rbind "$WORK/dev" /dev
+	exec </dev/null
+}
+
 with_podman() {
 	local directory image=thttpd:3.0.0
 	directory=$(dirname "$IMAGE")
+	devices_of_its_own
 	# One hierarchy of control groups, as on a machine of today.
 	[ -e /sys/fs/cgroup/cgroup.controllers ] || mount -t cgroup2 cgroup /sys/fs/cgroup
 	check "podman: loads the archive" loads "$IMAGE" $image

@@ -24,7 +24,7 @@ After=multi-user.target
 
 [Service]
 Type=oneshot
-ExecStart=sh -c "mkdir /run/vm && tar -C /run/vm -xf /dev/vdb && exec /run/vm/vm-guest"
+ExecStart=sh -c "mkdir /run/vm && tar -C /run/vm -xf /dev/vdb && exec bash /run/vm/vm-guest"
 ExecStopPost=systemctl --no-block poweroff
 StandardOutput=file:/dev/ttyS1
 StandardError=inherit
