@@ -14,7 +14,14 @@ pub fn first_hash(file: &[u8]) -> Option<&[u8]> {
     lines(file).map(|(_, hash)| hash).find(|hash| !hash.is_empty())
 }
 
-/// Every user with their hash.
+/// Every user with the hash that decides for them, in the file's order. A line that begins with `#` is meant
+/// for a comment, though its user could log in.
+pub fn users(file: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
+    let decides = |user: &[u8], hash| hash_of(file, user).is_some_and(|first| std::ptr::eq(first, hash));
+    lines(file).filter(move |&(user, hash)| !user.starts_with(b"#") && decides(user, hash))
+}
+
+/// Every line's user and hash.
 fn lines(file: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
     file.split(|&b| b == b'\n').filter_map(|line| {
         let mut fields = line.splitn(3, |&b| b == b':');

@@ -60,6 +60,13 @@ pub enum AuthOutcome {
     User(Box<[u8]>),
     /// Answer 401 with this value of WWW-Authenticate.
     Challenge(String),
+    /// A challenge for a user whose hash is of no known form, with a message for the operator.
+    Misunderstood {
+        /// Value of WWW-Authenticate.
+        challenge: String,
+        /// For the log: file, user, and what is wrong with the hash.
+        trouble: String,
+    },
     /// Other workers are busy with slow hashes. Park the connection for some 20 ms and ask again, or
     /// answer 503 with Retry-After.
     Busy,
@@ -119,6 +126,12 @@ impl Authenticator {
         self.check_in(place, place.dir, authorization, block_in_place)
     }
 
+    /// The password file that decides about `place`, and its users whose hashes are not understood, in words
+    /// for the operator. Reads the disk when it is shown.
+    pub fn described<'a>(&self, place: &'a Realm<'a>) -> impl std::fmt::Display + 'a {
+        Described(*place)
+    }
+
     /// By the file in `dir` alone.
     fn check_in(
         &self,
@@ -141,6 +154,10 @@ impl Authenticator {
         match judged {
             Ok(PasswordCheck::Right(user)) => AuthOutcome::User(user),
             Ok(PasswordCheck::Wrong) => AuthOutcome::Challenge(challenge(dir)),
+            Ok(PasswordCheck::Misunderstood(why)) => {
+                let trouble = format!("auth file {}: {why}", path.escape_ascii());
+                AuthOutcome::Misunderstood { challenge: challenge(dir), trouble }
+            }
             Ok(PasswordCheck::Busy) => AuthOutcome::Busy,
             Err(reason) => AuthOutcome::Unreadable { path, reason },
         }
@@ -163,6 +180,10 @@ impl Authenticator {
             None => {
                 let text = read(file)?;
                 let lookup = HashLookup::of(&text, &credentials);
+                if let Some(trouble) = lookup.hash.filter(|_| lookup.known).and_then(crypt::trouble) {
+                    let user = credentials.user().escape_ascii();
+                    return Ok(PasswordCheck::Misunderstood(format!("{user}: {trouble}")));
+                }
                 if lookup.hash.is_some_and(crypt::is_slow) {
                     block_in_place();
                 }
@@ -192,9 +213,34 @@ impl Authenticator {
     }
 }
 
+/// See [`Authenticator::described`].
+struct Described<'a>(Realm<'a>);
+
+impl std::fmt::Display for Described<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Described(place) = self;
+        let files = place.global.into_iter().chain([place.dir]).map(|dir| join(dir, FILE_NAME));
+        for path in files {
+            let Ok(file) = place.root.open_read(&path, place.links) else { continue };
+            write!(f, "password file {}", path.escape_ascii())?;
+            let is_readable = FileVersion::of(&file).is_ok();
+            let text = if is_readable { read(file).unwrap_or_default() } else { Vec::new() };
+            for (user, hash) in htpasswd::users(&text) {
+                if let Some(trouble) = crypt::trouble(hash) {
+                    write!(f, "; {}: {trouble}", user.escape_ascii())?;
+                }
+            }
+            return Ok(());
+        }
+        f.write_str("no password file")
+    }
+}
+
 enum PasswordCheck {
     Right(Box<[u8]>),
     Wrong,
+    /// The user is known, but their hash is of no known form: says so.
+    Misunderstood(String),
     Busy,
 }
 

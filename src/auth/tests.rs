@@ -59,6 +59,7 @@ fn word(verdict: &AuthOutcome) -> String {
         AuthOutcome::Open => "open".into(),
         AuthOutcome::User(user) => format!("user {}", user.escape_ascii()),
         AuthOutcome::Challenge(value) => value.clone(),
+        AuthOutcome::Misunderstood { challenge, trouble } => format!("{challenge} ({trouble})"),
         AuthOutcome::Busy => "busy".into(),
         AuthOutcome::Unreadable { path, reason } => format!("{}: {reason}", path.escape_ascii()),
     }
@@ -93,7 +94,8 @@ fn the_recorded_file_lets_in_whom_it_names() {
     let refused =
         [None, Some("alice:"), Some("alice:Wonder"), Some("mallory:"), Some("nobody:x"), Some("# comment:x")];
     for credentials in refused {
-        assert_eq!(site.check("private", credentials), PRIVATE, "{credentials:?}");
+        let told = site.check("private", credentials);
+        assert!(told.starts_with(PRIVATE), "{credentials:?}: {told}");
     }
 }
 
@@ -267,4 +269,22 @@ fn user_and_password_do_not_run_together_in_a_mark() {
     let mark =
         |pair: &str| site.authenticator.mark(&version, &Credentials::parse(&authorization(pair)).unwrap());
     assert_ne!(mark("alic:ewonder"), mark("alice:wonder"));
+}
+
+#[test]
+fn a_hash_that_is_not_understood_is_named_with_its_file_and_user() {
+    let site = Site::new("misunderstood");
+    site.write("private", b"alice:$y$j9T$salt$digest\nbob:{SHA}W6ph5Mm5Pz8GgiULbPgzG37mj9g=\ncarol:*\n");
+    for (user, form) in [("alice", "$y$ (yescrypt)"), ("bob", "{SHA}")] {
+        let told = site.check("private", Some(&format!("{user}:x")));
+        assert!(told.starts_with(PRIVATE), "{told}");
+        assert!(told.contains(&format!("private/.htpasswd: {user}: the hash {form}")), "{told}");
+        assert!(told.contains("thtpasswd") && !told.contains("digest") && !told.contains("W6ph"), "{told}");
+    }
+    for credentials in [None, Some("carol:x"), Some("dave:x")] {
+        assert_eq!(site.check("private", credentials), PRIVATE);
+    }
+    let described = site.authenticator.described(&site.place("private", None)).to_string();
+    assert!(described.starts_with("password file private/.htpasswd; alice: "), "{described}");
+    assert!(described.contains("; bob: the hash {SHA}") && !described.contains("carol"), "{described}");
 }

@@ -238,7 +238,9 @@ fn launch(config: &Arc<Config>, prepared: Prepared, reread: &[PathBuf]) -> Resul
     let (server, site) = start_threads(unprivileged, config, listeners, loaded, log)?;
     let commands = signals.listen().map_err(no_thread)?;
     if config.foreground {
-        syslog::set_echo(Echo::WithoutDaemon);
+        // The journal has what the log daemon has.
+        let is_watched = !systemd::has_standard_error();
+        syslog::set_echo(if is_watched { Echo::Foreground } else { Echo::WithoutDaemon });
     }
     log::notice!("{}", starting(config, &addresses));
     let summary = summary(config, &addresses);

@@ -29,6 +29,8 @@ pub struct ScriptHead {
     pub reason: Option<String>,
     /// Bytes of content it says will follow.
     pub length: Option<u64>,
+    /// Its content is chunked (RFC 9112 §7.1).
+    pub chunked: bool,
     /// Its other fields in order, without those that are the server's to set.
     pub fields: Vec<(String, Vec<u8>)>,
 }
@@ -67,6 +69,9 @@ impl Default for EndFinder {
 
 /// Reads a whole head, its empty line included or not.
 ///
+/// A field without a value is one that was not sent (RFC 3875 §6.3). The content of a script that says
+/// `Transfer-Encoding: chunked` is decoded, its Content-Length ignored (RFC 9112 §6.3).
+///
 /// The status is that of the `Status` field; else that of a first line `HTTP/1.x NNN`, as thttpd
 /// takes it; else 302 with a `Location`; else 200. `Location` alone, with a path, is a redirect
 /// within the server; with anything beside it, it goes to the client.
@@ -99,8 +104,11 @@ struct Draft {
     status: Option<(u16, Option<String>)>,
     has_location: bool,
     length: Option<u64>,
+    chunked: bool,
     fields: Vec<(String, Vec<u8>)>,
-    /// Field lines, also those that are not passed on.
+    /// There was a line, be it one that counts as not sent.
+    has_lines: bool,
+    /// Lines that count, also those that are not passed on.
     lines: usize,
 }
 
@@ -108,7 +116,7 @@ impl Draft {
     fn status_line(&mut self, line: &[u8]) -> Result<(), &'static str> {
         let blank = line.iter().position(|&b| b == b' ').ok_or("its status line has no status")?;
         self.status = Some(status_and_reason(&line[blank..]).ok_or("its status line has no valid status")?);
-        self.lines += 1;
+        (self.has_lines, self.lines) = (true, self.lines + 1);
         Ok(())
     }
 
@@ -122,6 +130,10 @@ impl Draft {
             return Err("a field of its head holds a control character");
         }
         let name = str::from_utf8(name).map_err(|_| "a field of its head has no valid name")?;
+        self.has_lines = true;
+        if value.is_empty() {
+            return Ok(());
+        }
         self.lines += 1;
         self.field(name, value)
     }
@@ -130,9 +142,14 @@ impl Draft {
         match name.to_ascii_lowercase().as_str() {
             "status" => self.status = Some(status_and_reason(value).ok_or("its Status is no valid status")?),
             "content-length" => self.content_length(value)?,
+            "transfer-encoding" => match value.to_ascii_lowercase().as_slice() {
+                b"chunked" if !self.chunked => self.chunked = true,
+                b"identity" => {}
+                _ => return Err("its Transfer-Encoding is not understood"),
+            },
             // How the connection is used is the server's to say (RFC 9110 §7.6.1, RFC 3875 §6.3.4).
-            "connection" | "keep-alive" | "proxy-connection" | "te" | "trailer" | "transfer-encoding"
-            | "upgrade" | "server" | "date" => {}
+            "connection" | "keep-alive" | "proxy-connection" | "te" | "trailer" | "upgrade" | "server"
+            | "date" => {}
             lower => {
                 self.has_location |= lower == "location";
                 self.fields.push((name.to_owned(), value.to_vec()));
@@ -155,7 +172,7 @@ impl Draft {
     }
 
     fn finish(self) -> Result<Asked, &'static str> {
-        if self.lines == 0 {
+        if !self.has_lines {
             return Err("its head is empty");
         }
         if let [(_, location)] = &self.fields[..]
@@ -167,7 +184,9 @@ impl Draft {
         }
         let implied = if self.has_location { 302 } else { 200 };
         let (status, reason) = self.status.unwrap_or((implied, None));
-        Ok(Asked::Document(ScriptHead { status, reason, length: self.length, fields: self.fields }))
+        let (chunked, fields) = (self.chunked, self.fields);
+        let length = self.length.filter(|_| !chunked);
+        Ok(Asked::Document(ScriptHead { status, reason, length, chunked, fields }))
     }
 }
 
@@ -235,23 +254,43 @@ mod tests {
         let fields: Vec<_> = head.fields.iter().map(|(n, v)| (n.as_str(), &v[..])).collect();
         assert_eq!(
             fields,
-            [
-                ("Content-type", &b"text/html"[..]),
-                ("Set-Cookie", b"a=b"),
-                ("X-Empty", b""),
-                ("Set-Cookie", b"c=d"),
-            ]
+            [("Content-type", &b"text/html"[..]), ("Set-Cookie", b"a=b"), ("Set-Cookie", b"c=d"),]
         );
     }
 
     #[test]
     fn fields_that_are_the_servers_to_set_are_left_out() {
         let head = document(
-            "Connection: close\nKeep-Alive: 5\nTransfer-Encoding: chunked\nUpgrade: x\nServer: me\nDate: now\n\
+            "Connection: close\nKeep-Alive: 5\nTransfer-Encoding: identity\nUpgrade: x\nServer: me\nDate: now\n\
              Content-Length: 12\nStatus: 200 OK\nX: y\n\n",
         );
         assert_eq!(head.fields, [("X".to_owned(), b"y".to_vec())]);
         assert_eq!(head.length, Some(12));
+    }
+
+    #[test]
+    fn a_field_without_a_value_is_one_that_was_not_sent() {
+        for (head, status) in [
+            ("Content-Length:\n\n", 200),
+            ("Content-Type:\r\nStatus: \r\n\r\n", 200),
+            ("Location:\n\n", 200),
+            ("Status:\nLocation: http://e.com/\n\n", 302),
+            ("Transfer-Encoding:\n\n", 200),
+        ] {
+            let got = document(head);
+            assert_eq!((got.status, got.length, got.chunked), (status, None, false), "{head:?}");
+            assert!(got.fields.iter().all(|(_, value)| !value.is_empty()), "{head:?}");
+        }
+        let redirect = parse(b"Content-Type:\nLocation: /x\n\n");
+        assert_eq!(redirect, Ok(Asked::Redirect(b"/x".to_vec())));
+    }
+
+    #[test]
+    fn chunked_content_has_no_other_length() {
+        for value in ["chunked", "Chunked"] {
+            let head = document(&format!("Content-Length: 3\ntransfer-encoding: {value}\n\n"));
+            assert_eq!((head.chunked, head.length, head.fields), (true, None, vec![]));
+        }
     }
 
     #[test]
@@ -273,12 +312,13 @@ mod tests {
             "Status: 2000\n\n",
             "Status: +20\n\n",
             "Status: OK\n\n",
-            "Status:\n\n",
             "HTTP/1.0\n\n",
             "HTTP/1.0 abc\n\n",
             "Content-Length: -1\n\n",
             "Content-Length: 1x\n\n",
-            "Content-Length:\n\n",
+            "Transfer-Encoding: gzip\n\n",
+            "Transfer-Encoding: gzip, chunked\n\n",
+            "Transfer-Encoding: chunked\nTransfer-Encoding: chunked\n\n",
             "Content-Length: 99999999999999999999\n\n",
             "Content-Length: 1\nContent-Length: 2\n\n",
         ] {

@@ -91,6 +91,7 @@ pub fn children() -> io::Result<Children> {
     Children::new(Box::new(tell))
 }
 
+/// Also to standard error in the foreground: a script's author watches that.
 fn tell(event: &ScriptEvent) {
-    log::send(event.level(), format_args!("{event}"));
+    log::send_shown(event.level(), format_args!("{event}"));
 }

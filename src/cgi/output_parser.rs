@@ -5,13 +5,15 @@
 //! more only when nothing is pending. So one buffer is all that a script can fill.
 //!
 //! How the response is framed is decided here (RFC 9112 §6): the script's Content-Length, checked;
-//! else chunks for 1.1; else the end of the connection. `nph-` scripts and HTTP/0.9 requests get
+//! else chunks for 1.1; else the end of the connection. What a script has chunked itself is decoded first.
+//! `nph-` scripts and HTTP/0.9 requests get
 //! their bytes through untouched.
 
 use std::ops::Range;
 
 use super::head::{self, Asked, EndFinder, ScriptHead};
-use crate::request::{Method, Request, Version};
+use crate::request::body::BodyReader;
+use crate::request::{BodyLength, Method, Request, Version};
 
 /// How the client knows where the response ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -86,6 +88,8 @@ pub struct OutputParser {
     at: usize,
     /// Which part of the buffer is content.
     content: Range<usize>,
+    /// Takes the script's own chunks apart.
+    decoder: Option<BodyReader>,
     /// Status of the response, once known.
     status: Option<u16>,
     content_sent: u64,
@@ -112,12 +116,14 @@ impl OutputParser {
             (true, true) => OutputPhase::RawHead(EndFinder::new()),
             (true, false) => OutputPhase::Content(OutputFraming::UntilClose),
         };
+        let buffer = Vec::new();
         OutputParser {
             response_plan,
             phase,
-            buffer: Vec::new(),
+            buffer,
             at: 0,
             content: 0..0,
+            decoder: None,
             status: None,
             content_sent: 0,
         }
@@ -126,7 +132,8 @@ impl OutputParser {
     /// Takes the next piece of output. Nothing may be pending.
     ///
     /// # Errors
-    /// A sentence for the log: the head is malformed, and nothing of it has been sent.
+    /// A sentence for the log: the head is malformed, or the script's own chunks are. Nothing has been sent if
+    /// there is no [status](OutputParser::status) yet.
     pub fn take(&mut self, output: &[u8], write_head: WriteHead<'_>) -> Result<ParseProgress, &'static str> {
         match self.phase {
             OutputPhase::Head(finder) => self.take_head(output, finder, write_head),
@@ -136,7 +143,7 @@ impl OutputParser {
                 if self.response_plan.raw {
                     self.status.get_or_insert_with(|| raw_status(output));
                 }
-                Ok(self.take_content(output, framing))
+                self.take_content(output, framing)
             }
             OutputPhase::Discarded => Ok(ParseProgress::More),
         }
@@ -152,13 +159,15 @@ impl OutputParser {
             OutputPhase::Content(OutputFraming::Length(left)) if left > 0 => {
                 OutputEnd::Cut("it wrote less than its Content-Length")
             }
+            OutputPhase::Content(_) if self.decoder.is_some() => {
+                OutputEnd::Cut("its chunked content ended early")
+            }
             OutputPhase::Content(OutputFraming::Chunked | OutputFraming::UntilClose) if !whole => {
                 OutputEnd::Cut("it was ended before its output was complete")
             }
             OutputPhase::Content(OutputFraming::Chunked) => {
                 self.clear();
-                self.buffer.extend_from_slice(b"0\r\n\r\n");
-                self.phase = OutputPhase::Discarded;
+                self.end_content(OutputFraming::Chunked);
                 OutputEnd::Complete
             }
             _ => OutputEnd::Complete,
@@ -225,7 +234,10 @@ impl OutputParser {
             self.phase = OutputPhase::Discarded;
             return Ok(ParseProgress::More);
         }
-        Ok(self.take_content(&output[belongs..], framing))
+        if script.chunked && matches!(framing, OutputFraming::Chunked | OutputFraming::UntilClose) {
+            self.decoder = Some(BodyReader::new(BodyLength::Chunked));
+        }
+        self.take_content(&output[belongs..], framing).inspect_err(|_| self.status = None)
     }
 
     fn framing(&self, script: &ScriptHead) -> OutputFraming {
@@ -251,8 +263,34 @@ impl OutputParser {
         ParseProgress::More
     }
 
-    /// Appends content to what is in the buffer (the head, or nothing).
-    fn take_content(&mut self, output: &[u8], framing: OutputFraming) -> ParseProgress {
+    /// Appends content, without the script's own framing, to what is in the buffer (the head, or nothing).
+    fn take_content(&mut self, output: &[u8], framing: OutputFraming) -> Result<ParseProgress, &'static str> {
+        let Some(mut decoder) = self.decoder.take() else { return Ok(self.append(output, framing)) };
+        let mut content = Vec::with_capacity(output.len());
+        let mut keep = |bytes: &[u8]| {
+            content.extend_from_slice(bytes);
+            Ok(())
+        };
+        let (_, is_complete) =
+            decoder.read(output, &mut keep).map_err(|_| "its chunked content is malformed")?;
+        let taken = self.append(&content, framing);
+        if !is_complete {
+            self.decoder = Some(decoder);
+            return Ok(taken);
+        }
+        self.end_content(framing);
+        Ok(ParseProgress::Enough)
+    }
+
+    /// Content is complete: says so where the framing can, and takes no more.
+    fn end_content(&mut self, framing: OutputFraming) {
+        if framing == OutputFraming::Chunked {
+            self.buffer.extend_from_slice(b"0\r\n\r\n");
+        }
+        self.phase = OutputPhase::Discarded;
+    }
+
+    fn append(&mut self, output: &[u8], framing: OutputFraming) -> ParseProgress {
         let (wanted, framing) = match framing {
             OutputFraming::Length(left) => {
                 let n = usize::try_from(left).map_or(output.len(), |left| left.min(output.len()));

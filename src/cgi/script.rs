@@ -35,8 +35,6 @@ pub(super) struct ScriptProcess {
     pid: Pid,
     /// Its file, printable.
     name: String,
-    /// Directory of that file.
-    directory: CString,
     /// When its process was made.
     begun: Instant,
     /// Tells whether its file could be executed; none once that is known.
@@ -73,7 +71,6 @@ impl ScriptProcess {
         Ok(ScriptProcess {
             pid: Pid::from_raw(forked.pid),
             name,
-            directory: program.directory,
             begun: Instant::now(),
             status: Some(forked.status),
             pidfd: process::pidfd(forked.pid).ok().map(Arc::new),
@@ -110,9 +107,9 @@ impl ScriptProcess {
         self.status.is_some()
     }
 
-    /// How long it has been starting in the given directory; none if it is not.
-    pub(super) fn starting_in(&self, directory: &[u8]) -> Option<Duration> {
-        (self.is_starting() && self.directory.as_bytes() == directory).then(|| self.begun.elapsed())
+    /// How long it has been starting; none if it is not, or goes by another name.
+    pub(super) fn starting_as(&self, name: &str) -> Option<Duration> {
+        (self.is_starting() && self.name == name).then(|| self.begun.elapsed())
     }
 
     /// Whether its file could be executed, once, when that becomes known. The status descriptor is given
@@ -260,7 +257,7 @@ fn program(
 }
 
 /// Directory and file name.
-pub(super) fn split(name: &[u8]) -> (&[u8], &[u8]) {
+fn split(name: &[u8]) -> (&[u8], &[u8]) {
     match name.iter().rposition(|&b| b == b'/') {
         Some(0) => (b"/", &name[1..]),
         Some(at) => (&name[..at], &name[at + 1..]),

@@ -5,7 +5,7 @@
 //! all of them, and starts one script between two looks, so that a crowd that wants to start does not keep
 //! those that run from being heard. It never waits for an exec: the file may lie on storage that does not
 //! answer (NFS, FUSE). Such a start costs its own process, and no more than a share of the places is held
-//! by the starts of one directory ([`Start`]).
+//! by the starts of one script ([`Start`]).
 
 use std::collections::{HashMap, VecDeque};
 use std::io;
@@ -21,7 +21,7 @@ use nix::sys::wait::{Id, WaitPidFlag, waitid, waitpid};
 
 use super::event::{KillReason, ScriptEvent};
 use super::job::StartError;
-use super::script::{KILL_AFTER, ScriptProcess, split};
+use super::script::{KILL_AFTER, ScriptProcess};
 use super::stderr_lines::printable;
 use super::supervisor::{ScriptCommand, ScriptSlot, ScriptStatus, StartRequest, Supervisor};
 use crate::sys::reason;
@@ -37,16 +37,16 @@ const STDERR: u64 = 0;
 const ENDED: u64 = 1;
 const STATUS: u64 = 2;
 
-/// Starts that may be under way in one directory, as a share of all scripts (`cgilimit`).
+/// Starts of one script that may be under way, as a share of all scripts (`cgilimit`).
 const STARTING_SHARE: usize = 4;
 /// Starts at once where the number of scripts is not bounded.
 const STARTING: usize = 16;
-/// In one directory the next start waits for the one before, but no longer than this: a crowd of scripts that
+/// The next start of a script waits for the one before, but no longer than this: a crowd of scripts that
 /// all begin at once would take all processors.
 const NEXT_START: Duration = Duration::from_millis(100);
 /// A start that takes longer than this is one that hangs, and not one that waits for a busy processor: more
-/// of its directory are refused, not queued.
-const SLOW_START: Duration = Duration::from_secs(5);
+/// of the script are refused, not queued.
+const SLOW_START: Duration = Duration::from_secs(2);
 /// How often starts that are held back are looked at.
 const HELD_BACK: Duration = Duration::from_millis(50);
 /// How long the server's end waits for a script that has been sent KILL.
@@ -65,7 +65,7 @@ struct SupervisedScript {
 enum Start {
     /// Start it.
     Now,
-    /// As many starts are under way in its directory as may be.
+    /// As many of its starts are under way as may be.
     Later,
     /// No start: those before it hang, or its time is over.
     Never(StartError),
@@ -207,7 +207,7 @@ impl SupervisorThread {
                 Start::Never(why) => {
                     let name = printable(&ordered.job.name);
                     let reason = match why {
-                        StartError::Busy => "earlier starts in its directory hang",
+                        StartError::Busy => "earlier starts of it hang",
                         _ => "its time was over before it could be started",
                     };
                     let reason = reason.to_owned();
@@ -227,8 +227,8 @@ impl SupervisorThread {
             0 => STARTING,
             scripts => (scripts / STARTING_SHARE).max(1),
         };
-        let (directory, _) = split(&ordered.job.name);
-        let starts = self.scripts.values().filter_map(|entry| entry.script.starting_in(directory));
+        let name = printable(&ordered.job.name);
+        let starts = self.scripts.values().filter_map(|entry| entry.script.starting_as(&name));
         let ages: Vec<Duration> = starts.collect();
         let (youngest, oldest) = (ages.iter().min(), ages.iter().max());
         match () {

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use nix::unistd::{AccessFlags, access, geteuid};
 
+use super::survey;
 use crate::boot::privileges::Privileges;
 use crate::boot::{load_types, names};
 use crate::config::args::Invocation;
@@ -35,7 +36,8 @@ pub fn check(invocation: &Invocation) -> Result<String, String> {
     let mut lines: Vec<String> = found.into_iter().map(placed).collect();
     lines.extend(rules);
     let is_sound = lines.is_empty();
-    lines.extend(invocation.warnings.iter().map(|warning| format!("warning: {warning}")));
+    let of_tree = if is_sound { survey::warnings(config, &tree(config)) } else { Vec::new() };
+    lines.extend(invocation.warnings.iter().chain(&of_tree).map(|warning| format!("warning: {warning}")));
     match is_sound {
         true => Ok(lines.iter().map(|line| line.clone() + "\n").collect::<String>() + SOUND),
         false => Err(lines.join("\n")),
@@ -50,6 +52,15 @@ const SOUND: &str = "the configuration is sound\n";
 /// The directory that `-d` leads to.
 fn served(config: &Config) -> PathBuf {
     config.dir.clone().unwrap_or_else(|| PathBuf::from("."))
+}
+
+/// The directory that is served: `-dd` within `-d`.
+pub(super) fn tree(config: &Config) -> PathBuf {
+    match &config.data_dir {
+        Some(data) if config.chroot => served(config).join(data.strip_prefix("/").unwrap_or(data)),
+        Some(data) => served(config).join(data),
+        None => served(config),
+    }
 }
 
 fn directories(config: &Config) -> Vec<CheckError> {

@@ -6,9 +6,10 @@
 use std::fmt::Write;
 use std::net::{IpAddr, Ipv4Addr};
 use std::os::unix::ffi::OsStrExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
+use super::check::tree;
 use crate::boot::{go_where_it_would_serve, load};
 use crate::cache::watcher::Freshness;
 use crate::config::Config;
@@ -26,7 +27,7 @@ use crate::throttle::{Each, Throttles};
 /// root that only root can enter.
 pub fn explain(config: Config, url: &str) -> Result<String, String> {
     let loaded = load(&config).map_err(|failure| failure.to_string())?;
-    let shown = served(&config).canonicalize().unwrap_or_else(|_| served(&config));
+    let shown = tree(&config).canonicalize().unwrap_or_else(|_| tree(&config));
     go_where_it_would_serve(&config).map_err(|failure| failure.to_string())?;
     let failed = |error: std::io::Error| format!("{}: {}", shown.display(), reason(&error));
     let here = std::env::current_dir().map_err(failed)?;
@@ -85,16 +86,6 @@ fn throttle(told: &mut String, throttles: &Throttles, found: &Resolved) -> bool 
 fn say(told: &mut String, line: std::fmt::Arguments<'_>) {
     // A file's name may hold a line end, which must not begin a line of ours. A String takes everything.
     let _ = writeln!(told, "{}", line.to_string().replace('\n', "\\n"));
-}
-
-/// The directory that the server would serve: `-dd` within `-d`.
-fn served(config: &Config) -> PathBuf {
-    let dir = config.dir.clone().unwrap_or_else(|| PathBuf::from("."));
-    match &config.data_dir {
-        Some(data) if config.chroot => dir.join(data.strip_prefix("/").unwrap_or(data)),
-        Some(data) => dir.join(data),
-        None => dir,
-    }
 }
 
 /// A request for `url` as a client would send it.

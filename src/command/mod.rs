@@ -19,6 +19,7 @@ use crate::sys::{memory, stdio, systemd};
 mod check;
 mod explain;
 mod healthcheck;
+mod survey;
 
 /// Names another socket of a log daemon than the usual ones: for a daemon that listens elsewhere, and
 /// for tests. A user who can set it could as well start another program.

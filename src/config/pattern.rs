@@ -35,6 +35,17 @@ impl Pattern {
         &self.text
     }
 
+    /// Does `name` match an alternative that has a character beside wildcards and slashes? `**.php` and
+    /// `cgi-bin/*` say which files are meant, where `**` only says all.
+    pub fn matches_by_name(&self, name: &[u8]) -> bool {
+        self.alternatives.iter().any(|alternative| alternative.is_specific && alternative.matches(name))
+    }
+
+    /// Does `name` match an alternative that says so of the file itself, as `**.php` does and `cgi-bin/*` not?
+    pub fn matches_by_file_name(&self, name: &[u8]) -> bool {
+        self.alternatives.iter().any(|alternative| alternative.names_files && alternative.matches(name))
+    }
+
     /// Does the whole of `name` match one of the alternatives?
     pub fn matches(&self, name: &[u8]) -> bool {
         self.alternatives.iter().any(|alternative| alternative.matches(name))
@@ -50,6 +61,10 @@ struct Alternative {
     middle: Option<Middle>,
     /// Bytes after the last wildcard.
     suffix: Box<[u8]>,
+    /// It has a character beside wildcards and slashes.
+    is_specific: bool,
+    /// It has one behind its last slash.
+    names_files: bool,
 }
 
 /// A stretch of pattern that begins and ends with a wildcard.
@@ -75,7 +90,15 @@ impl Alternative {
             stars if stars.iter().all(|&b| b == b'*') => Some(Middle::AnyRun),
             more => Some(Middle::States(Box::new(States::new(more)))),
         };
-        Alternative { prefix: text[..first].into(), middle, suffix: text[end..].into() }
+        let is_literal = |b: &u8| !b"*?/".contains(b);
+        let file = text.rsplit(|&b| b == b'/').next().unwrap_or_default();
+        Alternative {
+            prefix: text[..first].into(),
+            middle,
+            suffix: text[end..].into(),
+            is_specific: text.iter().any(is_literal),
+            names_files: file.iter().any(is_literal),
+        }
     }
 
     fn matches(&self, name: &[u8]) -> bool {
@@ -246,6 +269,26 @@ mod tests {
         ];
         for (pattern, name, want) in cases {
             assert_eq!(Pattern::new(pattern).matches(name.as_bytes()), *want, "{pattern} {name}");
+        }
+    }
+
+    #[test]
+    fn an_alternative_is_specific_by_a_character_of_its_own() {
+        for (pattern, name, want) in [
+            ("**.php", "a/db.php", true),
+            ("cgi-bin/*", "cgi-bin/x", true),
+            ("**", "a/db.php", false),
+            ("*/**", "a/db.php", false),
+            ("**|**.php", "db.php", true),
+            ("**|**.php", "db.txt", false),
+            ("**/a?b/*", "x/a-b/c", true),
+        ] {
+            assert_eq!(Pattern::new(pattern).matches_by_name(name.as_bytes()), want, "{pattern} {name}");
+        }
+        for (pattern, want) in
+            [("**.php", true), ("cgi-bin/*", false), ("cgi-bin/*.php", true), ("**", false)]
+        {
+            assert_eq!(Pattern::new(pattern).matches_by_file_name(b"cgi-bin/x.php"), want, "{pattern}");
         }
     }
 

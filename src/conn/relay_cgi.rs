@@ -217,7 +217,7 @@ impl RelayCgi {
                 Move::On
             }
             Ok(ParseProgress::Redirect(to)) => Move::End(Ending::Redirect(to)),
-            Err(reason) => Move::End(Ending::Failed(KillReason::Unwanted, 502, reason)),
+            Err(reason) => Move::End(self.failure(KillReason::Unwanted, 502, reason)),
         }
     }
 

@@ -45,6 +45,11 @@ pub fn send(level: Level, text: fmt::Arguments<'_>) {
     syslog::send(level.severity(), text);
 }
 
+/// Logs `text` at `level`, and shows it on standard error too where the server runs in the foreground.
+pub fn send_shown(level: Level, text: fmt::Arguments<'_>) {
+    syslog::send_shown(level.severity(), text);
+}
+
 impl Level {
     fn severity(self) -> ::syslog::Severity {
         match self {

@@ -55,6 +55,8 @@ pub enum Echo {
     Warnings,
     /// Notices and worse, when no daemon takes them: we run in the foreground, or the journal has both.
     WithoutDaemon,
+    /// Notices when no daemon takes them, and what scripts complain of in any case: a terminal is watched.
+    Foreground,
     /// None: standard error is closed, or carries other output.
     Never,
 }
@@ -67,6 +69,8 @@ struct DaemonLink {
 
 enum QueuedMessage {
     Message(u8, String),
+    /// A message that is for standard error too, where somebody watches that.
+    Shown(u8, String),
     /// Answer when everything before is delivered.
     Flush(Sender<()>),
 }
@@ -153,11 +157,21 @@ pub fn start_thread() -> std::io::Result<()> {
 /// Hands one message over; the macros of [`log`](super) call this. Control characters are escaped, so
 /// a message is one line whatever a client put into it.
 pub fn send(severity: Severity, text: fmt::Arguments<'_>) {
+    hand_over(severity, text, QueuedMessage::Message);
+}
+
+/// Hands over a message that is told on standard error as well where the server runs in the foreground,
+/// whether or not a daemon takes it: what scripts complain of.
+pub fn send_shown(severity: Severity, text: fmt::Arguments<'_>) {
+    hand_over(severity, text, QueuedMessage::Shown);
+}
+
+fn hand_over(severity: Severity, text: fmt::Arguments<'_>, item: fn(u8, String) -> QueuedMessage) {
     let Some(link) = LINK.get() else { return };
     let message = one_line(text);
     match link.queue.get() {
         Some(queue) => {
-            if queue.try_send(QueuedMessage::Message(severity as u8, message)).is_err() {
+            if queue.try_send(item(severity as u8, message)).is_err() {
                 link.dropped.fetch_add(1, Ordering::Relaxed);
             }
         }
@@ -213,6 +227,9 @@ impl DaemonLink {
                 QueuedMessage::Message(severity, text) => {
                     self.line().deliver(severity_of(severity), &text);
                 }
+                QueuedMessage::Shown(severity, text) => {
+                    self.line().deliver_shown(severity_of(severity), &text);
+                }
                 QueuedMessage::Flush(done) => {
                     let _ = done.send(());
                 }
@@ -254,10 +271,27 @@ impl SyslogLine {
         let taken = self.hand_to_daemon(severity, text);
         let echo = match self.options.echo {
             Echo::Warnings => level <= Severity::LOG_WARNING as u8,
-            Echo::WithoutDaemon => !taken && level <= Severity::LOG_NOTICE as u8,
+            Echo::WithoutDaemon | Echo::Foreground => !taken && level <= Severity::LOG_NOTICE as u8,
             Echo::Never => false,
         };
-        taken | (echo && stdio::error_line(&format!("{}: {text}", self.options.ident)).is_ok())
+        taken | (echo && self.echo(text))
+    }
+
+    /// The same, for what somebody who watches the foreground wants to see in any case.
+    fn deliver_shown(&mut self, severity: Severity, text: &str) {
+        let is_watched =
+            self.options.echo == Echo::Foreground && severity as u8 <= Severity::LOG_NOTICE as u8;
+        if !is_watched {
+            self.deliver(severity, text);
+            return;
+        }
+        self.hand_to_daemon(severity, text);
+        self.echo(text);
+    }
+
+    /// One line on standard error; `true`: it is there.
+    fn echo(&self, text: &str) -> bool {
+        stdio::error_line(&format!("{}: {text}", self.options.ident)).is_ok()
     }
 
     fn hand_to_daemon(&mut self, severity: Severity, text: &str) -> bool {

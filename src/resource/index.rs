@@ -16,6 +16,12 @@ pub fn find(root: &DocRoot, dir: &[u8], names: &[String]) -> Option<Vec<u8>> {
     names.find(|name| is_there(root, dir, name.as_bytes())).map(|name| join(dir, name.as_bytes()))
 }
 
+/// Is an index file of this name a page, and no program?
+pub fn is_page(name: &[u8]) -> bool {
+    let end = name.rsplit(|&b| b == b'.').next().unwrap_or_default();
+    ["html", "htm", "xhtml", "xht"].iter().any(|page| end.eq_ignore_ascii_case(page.as_bytes()))
+}
+
 /// Whether `dir` has an index file of this name, usable or not: a failed look-up must not open the list of
 /// the directory. A dangling link counts as there. A directory that may only be read (EACCES) has a list.
 fn is_there(root: &DocRoot, dir: &[u8], name: &[u8]) -> bool {

@@ -110,7 +110,8 @@ impl Resolver {
                 "tried to index a directory with indexing disabled",
             ));
         }
-        let user = self.authorize(lookup.query, dir)?;
+        let user = self.authorize(lookup.query, dir);
+        let user = user.inspect_err(|denied| self.tell_of_passwords(lookup, dir, denied, say))?;
         self.check_referrer(lookup.query, lookup.name)?;
         let dir = self.root.open_read(dir, self.links()).map_err(io_denied)?;
         let directory = Directory { dir, url_path: lookup.query.request.path.to_vec() };
@@ -128,7 +129,8 @@ impl Resolver {
         say: Explain<'_>,
     ) -> Result<Resolved, AccessDenied> {
         let (dir, _) = split(&candidate.expanded.name);
-        let user = self.authorize_in(lookup, dir)?;
+        let user = self.authorize_in(lookup, dir);
+        let user = user.inspect_err(|denied| self.tell_of_passwords(lookup, dir, denied, say))?;
         if let Some(user) = &user {
             say(format_args!("password file in {}: user {}", shown(dir), shown(user)));
         }
@@ -136,6 +138,19 @@ impl Resolver {
         match self.file_for_user(lookup, &candidate, say) {
             Ok(resource) => Ok(Resolved { resource, user, name: Arc::clone(&lookup.throttle_name) }),
             Err(denied) => Err(AccessDenied { user, ..denied }),
+        }
+    }
+
+    /// Names the password file that a refusal comes from, and what is wrong in it.
+    fn tell_of_passwords(
+        &self,
+        lookup: &LookupContext<'_>,
+        dir: &[u8],
+        denied: &AccessDenied,
+        say: Explain<'_>,
+    ) {
+        if denied.challenge.is_some() {
+            say(format_args!("{}", self.auth.described(&self.realm(lookup.query, dir))));
         }
     }
 
@@ -181,6 +196,14 @@ impl Resolver {
             say(format_args!("matches the CGI pattern and is executable: a script"));
             return Ok(Resource::Script(script(lookup.query.request, file.expanded, file.is_index)));
         }
+        if !executable && self.names_a_script(name, file.is_index) {
+            say(format_args!("matches the CGI pattern, but others may not execute it (chmod o+x): refused"));
+            return Err(AccessDenied::noted(
+                Rejection::new(403, "{url} is a program that may not be executed; its source is not shown."),
+                Level::Notice,
+                "is a CGI script by its name but not executable",
+            ));
+        }
         refuse_misplaced(executable, &file.expanded.path_info)?;
         let facts = FileFacts::from(&meta);
         let mut representation = Representation::new(name, &facts, &self.types, SystemTime::now());
@@ -204,6 +227,14 @@ impl Resolver {
             });
         }
         Ok(Resource::File(representation, content))
+    }
+
+    /// Does the pattern say that `name` is a script, whatever its permissions? In a directory of scripts
+    /// (`/cgi-bin/*`) an index page is a page all the same.
+    fn names_a_script(&self, name: &[u8], is_index: bool) -> bool {
+        let Some(pattern) = &self.config.cgi_pattern else { return false };
+        let is_page = is_index && index::is_page(name) && !pattern.matches_by_file_name(name);
+        !is_page && pattern.matches_by_name(name)
     }
 
     /// What must still hold for this outcome to be repeated; none when it cannot be told cheaply.

@@ -203,20 +203,30 @@ impl Resolver {
         Ok(Resolved { resource, user, name: Arc::clone(&entry.throttle_name) })
     }
 
-    /// Basic authentication by the `.htpasswd` of `dir`, or the global one (thttpd's `auth_check`).
-    fn authorize(&self, query: &ResolveRequest<'_>, dir: &[u8]) -> Result<Option<Box<[u8]>>, AccessDenied> {
-        let place = Realm {
+    /// Which password files have a say about what lies in `dir`.
+    fn realm<'a>(&'a self, query: &ResolveRequest<'a>, dir: &'a [u8]) -> Realm<'a> {
+        Realm {
             root: &self.root,
             dir,
             global: self.config.global_passwd.then(|| query.vhost.unwrap_or_default().as_bytes()),
             links: if self.config.symlink_check { Links::Within } else { Links::Follow },
-        };
+        }
+    }
+
+    /// Basic authentication by the `.htpasswd` of `dir`, or the global one (thttpd's `auth_check`).
+    fn authorize(&self, query: &ResolveRequest<'_>, dir: &[u8]) -> Result<Option<Box<[u8]>>, AccessDenied> {
+        let place = self.realm(query, dir);
         match self.auth.check(&place, query.request.fields.last("Authorization"), query.block_in_place) {
             AuthOutcome::Open => Ok(None),
             AuthOutcome::User(user) => Ok(Some(user)),
             AuthOutcome::Challenge(challenge) => {
                 let why = Rejection::new(401, "You need a user name and a password to see {url}.");
                 Err(AccessDenied { challenge: Some(challenge), ..why.into() })
+            }
+            AuthOutcome::Misunderstood { challenge, trouble } => {
+                let why = Rejection::new(401, "You need a user name and a password to see {url}.");
+                let note = Some((Level::Error, DenialNote::Whole(trouble)));
+                Err(AccessDenied { challenge: Some(challenge), note, ..why.into() })
             }
             AuthOutcome::Busy => Err(AccessDenied {
                 later: true,

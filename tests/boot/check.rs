@@ -96,3 +96,32 @@ fn the_version_is_told() {
         assert_eq!((output.status.code(), stdout(&output).as_str()), (Some(0), "thttpd/3.0.0\n"));
     }
 }
+
+#[test]
+fn scripts_that_may_not_be_executed_and_hashes_that_are_not_understood_are_warned_of() {
+    let tree = Tree::new();
+    for name in ["db.php", "sub/other.php", "fine.php", "page.txt"] {
+        tree.file(name, "<?php");
+    }
+    tree.mode("fine.php", 0o755);
+    let secret = "u:$y$j9T$salt$secret\nv:{SHA}secret\nw:ab5da3hZp5iFU\nlocked:*\n";
+    tree.file("sub/.htpasswd", secret);
+    let www = tree.www();
+    let output = check(&["-d", www.to_str().unwrap(), "-c", "**.php", "-l", "-"]);
+    assert_eq!(output.status.code(), Some(0));
+    let text = stdout(&output);
+    for part in [
+        "warning: WWW/db.php: matches cgipat, but others may not execute it: 403",
+        "warning: WWW/sub/other.php: matches cgipat",
+        "warning: WWW/sub/.htpasswd: u: the hash $y$ (yescrypt) is not understood",
+        "warning: WWW/sub/.htpasswd: v: the hash {SHA} ",
+    ] {
+        let part = part.replace("WWW", www.to_str().unwrap());
+        assert_eq!(text.lines().filter(|line| line.starts_with(&part)).count(), 1, "{part:?} in {text}");
+    }
+    assert_eq!(text.lines().filter(|line| line.starts_with("warning: ")).count(), 4, "{text}");
+    assert!(!text.contains("secret") && text.ends_with("the configuration is sound\n"), "{text}");
+    // A pattern of wildcards alone says nothing of files that may not be executed.
+    let output = check(&["-d", www.to_str().unwrap(), "-c", "**", "-l", "-"]);
+    assert!(!stdout(&output).contains("cgipat"));
+}

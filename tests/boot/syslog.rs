@@ -249,3 +249,21 @@ fn refusals_are_told_in_thttpds_words() {
         assert_eq!(parts(messages.last().unwrap(), pid), (priority, told));
     }
 }
+
+#[test]
+fn what_scripts_complain_of_is_told_in_the_foreground_beside_the_daemon() {
+    let tree = Tree::new();
+    let script = tree.www().join("cgi-bin/script");
+    crate::scripts::lay_script(&script, "#!/bin/sh\necho a complaint >&2\n");
+    let mut syslogd = Syslogd::bind(&tree.dir().join("socket"));
+    let (_server, port) = start(&tree, &["-c", "/cgi-bin/*"]);
+    assert_eq!(Client::connect(([127, 0, 0, 1], port).into()).get("/cgi-bin/script").status, 502);
+    for part in ["CGI cgi-bin/script: a complaint", "CGI cgi-bin/script failed - it wrote nothing"] {
+        syslogd.until(part);
+        crate::support::eventually(part, || {
+            fs::read_to_string(tree.dir().join("stderr")).unwrap().contains(&format!("thttpd: {part}"))
+        });
+    }
+    let told = fs::read_to_string(tree.dir().join("stderr")).unwrap();
+    assert!(!told.contains("starting on"), "the rest is the daemon's: {told}");
+}

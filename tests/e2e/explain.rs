@@ -22,6 +22,9 @@ fn each_decision_on_the_way_is_told() {
     tree.file("private/s.txt", "x");
     tree.file("run.cgi", "#!/bin/sh\n");
     tree.mode("run.cgi", 0o755);
+    tree.file("db.php", "<?php");
+    tree.file("yes/.htpasswd", "u:$y$j9T$x$y\n");
+    tree.file("yes/s.txt", "x");
     tree.link("/etc/hostname", "out");
     tree.link("sub", "link");
     tree.file("host.example/a.txt", "x");
@@ -37,6 +40,8 @@ fn each_decision_on_the_way_is_told() {
         (&["-c", "**.cgi"], "/run.cgi/x?q", &["beyond it: x (PATH_INFO)", "the script run.cgi answers"]),
         (&[], "/out", &["403: ", "outside the tree"]),
         (&[], "/none", &["404: "]),
+        (&["-c", "**.php"], "/db.php", &["403: ", "matches the CGI pattern, but others may not execute it"]),
+        (&[], "/yes/s.txt", &["401: ", "password file yes/.htpasswd; u: the hash $y$ (yescrypt)"]),
         (&["-v"], "http://host.example/a.txt", &["looked up in host.example/", "200: 1 bytes"]),
         (&[], "/a%00", &["400 ", "NUL"]),
     ];

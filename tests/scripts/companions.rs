@@ -62,18 +62,35 @@ fn redirect_says_what_it_does_not_find_as_text_and_in_the_log() {
     assert_eq!(site.get("/cgi-bin/old").status, 500);
 }
 
+/// The literal blocks of the manual's examples.
+fn examples(page: &str) -> Vec<String> {
+    let page = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("man").join(page)).unwrap();
+    let examples = page.split(".Sh EXAMPLES").nth(1).unwrap().split(".Sh ").next().unwrap();
+    let blocks = examples.split(".Bd -literal -offset indent\n").skip(1);
+    blocks.map(|block| block.split(".Ed").next().unwrap().to_owned()).collect()
+}
+
 #[test]
-fn redirect_stands_where_a_directory_was_as_its_manual_shows() {
+fn redirect_works_exactly_as_its_manual_shows() {
+    let blocks = examples("redirect.8");
+    let [list, copies, pattern] = &blocks[..] else { panic!("{blocks:?}") };
     let tree = Tree::new();
-    install(env!("CARGO_BIN_EXE_redirect"), &tree.www().join("manual"));
-    tree.file(".redirects", "/manual/*       https://manual.example.org/\n");
-    let conf = tree.beside("conf", "cgipat=/manual\n");
+    tree.file(".redirects", list);
+    for copy in copies.lines() {
+        let to = copy.strip_prefix("cp /usr/lib/thttpd/cgi-bin/redirect /srv/www/").expect(copy);
+        install(env!("CARGO_BIN_EXE_redirect"), &tree.www().join(to));
+    }
+    let conf = tree.beside("conf", pattern);
     let server = Server::start(&tree, &["-C", conf.to_str().unwrap()]);
-    let answer = server.connect().get("/manual/intro.html");
-    assert_eq!(
-        (answer.status, answer.field("Location")),
-        (302, Some("https://manual.example.org/intro.html"))
-    );
+    for (old, new) in [
+        ("/manual", "https://manual.example.org/"),
+        ("/manual/", "https://manual.example.org/"),
+        ("/manual/a/intro.html", "https://manual.example.org/a/intro.html"),
+        ("/cv.html", "/people/jef.html"),
+    ] {
+        let answer = server.connect().get(old);
+        assert_eq!((answer.status, answer.field("Location")), (302, Some(new)), "{old}");
+    }
 }
 
 #[test]

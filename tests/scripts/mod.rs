@@ -4,6 +4,7 @@
 mod companions;
 mod content;
 mod ending;
+mod hanging;
 mod load;
 mod output;
 mod programs;

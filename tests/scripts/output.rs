@@ -231,3 +231,43 @@ fn a_throttle_paces_a_script() {
     let took = start.elapsed();
     assert!(took > Duration::from_millis(1200), "80000 bytes at 40000 a second came in {took:?}");
 }
+
+#[test]
+fn a_response_that_a_script_has_chunked_itself_is_framed_once() {
+    let script = "printf 'Transfer-Encoding: chunked\\r\\nContent-Type: text/plain\\r\\n\\r\\n'; \
+        printf '5\\r\\nhello\\r\\n'; printf '6\\r\\n world\\r\\n0\\r\\n\\r\\n'";
+    let broken = "printf 'Transfer-Encoding: chunked\\n\\nhello'";
+    let other = "printf 'Transfer-Encoding: gzip\\n\\nhello'";
+    let site = Site::new("", &[("chunked", script), ("broken", broken), ("other", other)]);
+    let mut client = site.server.connect();
+    for _ in 0..2 {
+        let answer = client.get("/cgi-bin/chunked");
+        assert_eq!((answer.status, answer.text().as_str()), (200, "hello world"));
+        assert_eq!(answer.fields("Transfer-Encoding").collect::<Vec<_>>(), ["chunked"]);
+    }
+    let mut old = site.server.connect();
+    old.send("GET /cgi-bin/chunked HTTP/1.0\r\n\r\n");
+    assert!(String::from_utf8(old.rest().unwrap()).unwrap().ends_with("\r\n\r\nhello world"));
+    for script in ["broken", "other"] {
+        assert_eq!(site.get(&format!("/cgi-bin/{script}")).status, 502, "{script}");
+    }
+}
+
+#[test]
+fn empty_fields_of_a_script_are_fields_not_sent() {
+    let fields = "Content-Length:\\nStatus: \\nLocation:\\nX-Empty:\\nX-Full: y\\n\\nhello";
+    let site = Site::new("", &[("empty", &format!("printf '{fields}'"))]);
+    let answer = site.get("/cgi-bin/empty");
+    assert_eq!((answer.status, answer.text().as_str()), (200, "hello"));
+    assert_eq!((answer.field("X-Empty"), answer.field("X-Full")), (None, Some("y")));
+}
+
+#[test]
+fn the_path_behind_a_script_keeps_its_slash_and_field_names_have_no_case() {
+    let info = format!("{TEXT}; printf '%s' \"$PATH_INFO\"");
+    let moved = "printf 'location: http://e.example/\\nX: y\\n\\n'";
+    let gone = "printf 'status: 410\\n\\n'";
+    let site = Site::new("", &[("info", &info), ("moved", moved), ("gone", gone)]);
+    assert_eq!(site.get("/cgi-bin/info/a/b/").text(), "/a/b/");
+    assert_eq!((site.get("/cgi-bin/moved").status, site.get("/cgi-bin/gone").status), (302, 410));
+}

@@ -204,3 +204,15 @@ fn an_index_file_that_cannot_be_looked_up_does_not_open_the_list() {
     }
     assert!(get_with(&server, "/a/", "").text().contains("secret-name"));
 }
+
+#[test]
+fn a_hash_that_is_not_understood_is_named_in_the_log_without_its_secret() {
+    let (_tree, server) = protected_by("user:$y$j9T$salt$secret\n");
+    for _ in 0..2 {
+        assert_eq!(get_with(&server, "/file", RIGHT).status, 401);
+    }
+    let told = || std::fs::read_to_string(&server.stderr).unwrap();
+    let line = "auth file .htpasswd: user: the hash $y$ (yescrypt) is not understood";
+    crate::support::eventually("two messages", || told().matches(line).count() == 2);
+    assert!(!told().contains("secret"));
+}

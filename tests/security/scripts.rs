@@ -1,6 +1,6 @@
 //! What a script gets of the server and of other clients: nothing.
 
-use super::{Site, get_with};
+use super::{Server, Site, Tree, get_with};
 
 const ENVIRONMENT: (&str, &str) = ("env", "printf 'Content-Type: text/plain\\n\\n'; env");
 
@@ -114,4 +114,35 @@ fn a_scripts_name_and_arguments_pass_through_no_shell() {
     let answer = site.get("/cgi-bin/a%20b;touch%20evil?$(touch+evil)+%60touch%20evil%60+;touch");
     assert_eq!(answer.text(), "[$(touch][evil)][`touch evil`][;touch]");
     assert!(!site.tree.www().join("cgi-bin/evil").exists());
+}
+
+#[test]
+fn a_script_that_may_not_be_executed_is_refused_and_its_source_is_not_shown() {
+    let source = "<?php $password = 'secret'; ?>";
+    let start = |pattern: &str| {
+        let tree = Tree::new();
+        tree.file("cgi-bin/index.html", "a page");
+        for name in ["db.php", "cgi-bin/tool", "page.txt", "a/index.cgi"] {
+            tree.file(name, source);
+        }
+        tree.link("db.php", "link.txt");
+        let conf = tree.beside("conf", &format!("cgipat={pattern}\n"));
+        let server = Server::start(&tree, &["-C", conf.to_str().unwrap()]);
+        (tree, server)
+    };
+    let (_tree, server) = start("**.php|/cgi-bin/*|**.cgi");
+    for name in ["/db.php", "/db.php/", "/db.php/info", "/cgi-bin/tool", "/link.txt", "/a/"] {
+        let answer = get_with(&server, name, "");
+        assert_eq!(answer.status, 403, "{name}");
+        assert!(!answer.text().contains("secret"), "{name}");
+    }
+    assert_eq!(get_with(&server, "/page.txt", "").text(), source);
+    assert_eq!(get_with(&server, "/cgi-bin/", "").text(), "a page");
+    // A pattern of wildcards alone only says that what may be executed is a script.
+    for pattern in ["**", "/**", "*/*|**"] {
+        let (_tree, server) = start(pattern);
+        for name in ["/db.php", "/cgi-bin/tool", "/page.txt"] {
+            assert_eq!(get_with(&server, name, "").text(), source, "{pattern} {name}");
+        }
+    }
 }

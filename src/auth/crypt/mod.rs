@@ -75,6 +75,43 @@ pub fn verify(hash: &[u8], password: &[u8]) -> bool {
     digest(stored.scheme, stored.salt, password).is_some_and(|digest| same(&digest, stored.digest))
 }
 
+/// What to say of a hash that [`verify`] does not understand; none of one that it does, and none where no
+/// password is wanted: an empty field, `*` or `!`. Nothing of the hash itself is said but its kind.
+pub fn trouble(hash: &[u8]) -> Option<String> {
+    const INSTEAD: &str = "set the password anew with thtpasswd";
+    // A text of thirteen letters passes for DES, unless one is none of crypt(3)'s.
+    let is_text = !hash.starts_with(b"$") && !hash.iter().all(|b| text64::CRYPT.contains(b));
+    if hash.is_empty() || matches!(hash[0], b'*' | b'!') || (parse(hash).is_some() && !is_text) {
+        return None;
+    }
+    if parse_any(hash).is_some() && !is_text {
+        return Some(format!("the hash asks for more or fewer rounds than are allowed; {INSTEAD}"));
+    }
+    let kind = match kind(hash) {
+        Some("$y$" | "$gy$") => "yescrypt",
+        Some("$7$") => "scrypt",
+        Some("$argon2i$" | "$argon2id$" | "$argon2d$") => "Argon2",
+        Some("{SHA}" | "{SSHA}") => "unsalted or LDAP SHA-1",
+        Some("$1$" | "$apr1$" | "$2a$" | "$2b$" | "$2y$" | "$5$" | "$6$") => "incomplete",
+        _ => "unknown",
+    };
+    Some(match self::kind(hash) {
+        Some(prefix) => format!("the hash {prefix} ({kind}) is not understood; {INSTEAD}"),
+        None => format!("what stands for the hash is none, perhaps the password itself; {INSTEAD}"),
+    })
+}
+
+/// The letters that tell a hash's kind: `$y$`, `{SHA}`.
+fn kind(hash: &[u8]) -> Option<&str> {
+    let end = match hash.first()? {
+        b'$' => hash[1..].iter().position(|&b| b == b'$')?,
+        b'{' => hash.iter().skip(1).position(|&b| b == b'}')?,
+        _ => return None,
+    };
+    let is_plain = (1..=10).contains(&end) && hash[1..=end].iter().all(u8::is_ascii_alphanumeric);
+    str::from_utf8(&hash[..end + 2]).ok().filter(|_| is_plain)
+}
+
 /// Would [`verify`] take milliseconds rather than microseconds?
 pub fn is_slow(hash: &[u8]) -> bool {
     parse(hash).is_some_and(|stored| !matches!(stored.scheme, Scheme::Des | Scheme::Md5 | Scheme::Apr1))

@@ -224,3 +224,28 @@ proptest! {
         let _ = is_slow(&hash);
     }
 }
+
+#[test]
+fn a_hash_of_an_unknown_form_is_named_by_its_kind_and_nothing_more() {
+    for (hash, part) in [
+        ("$y$j9T$abc$secret", "$y$ (yescrypt)"),
+        ("$gy$j9T$abc$secret", "$gy$ (yescrypt)"),
+        ("$7$CU..../....abc$secret", "$7$ (scrypt)"),
+        ("$argon2id$v=19$secret", "$argon2id$ (Argon2)"),
+        ("{SHA}secret", "{SHA} (unsalted or LDAP SHA-1)"),
+        ("{SSHA}secret", "{SSHA} (unsalted or LDAP SHA-1)"),
+        ("{PLAIN}secret", "{PLAIN} (unknown)"),
+        ("$6$", "$6$ (incomplete)"),
+        ("$6$rounds=999999999$salt$secret", "rounds"),
+        ("$2y$31$0123456789012345678901secret", "rounds"),
+        ("secret", "perhaps the password itself"),
+        ("$secret", "perhaps the password itself"),
+        ("{secret", "perhaps the password itself"),
+    ] {
+        let trouble = trouble(hash.as_bytes()).expect(hash);
+        assert!(trouble.contains(part) && !trouble.contains("secret"), "{hash}: {trouble}");
+    }
+    for hash in ["", "*", "!", "!!", "ab5da3hZp5iFU", "$1$salt$digest", "$5$salt$digest"] {
+        assert_eq!(trouble(hash.as_bytes()), None, "{hash}");
+    }
+}

@@ -188,3 +188,42 @@ fn only_a_response_whose_end_is_framed_keeps_the_connection() {
         assert_eq!(translation.keeps_connection(), keeps, "{output:?}");
     }
 }
+
+const CHUNKED: &str = "Transfer-Encoding: chunked\n\n";
+
+#[test]
+fn what_a_script_has_chunked_itself_is_decoded_and_framed_anew() {
+    let output = format!("{CHUNKED}5\r\nhello\r\n6;x=y\r\n world\r\n0\r\nTrailer: x\r\n\r\nrubbish");
+    for step in 1..=output.len() {
+        let got = run(PARSED, &output, step, true).map(dechunked);
+        assert_eq!(got, outcome("<200 Chunked>hello world|", 11, OutputEnd::Complete), "in pieces of {step}");
+        let got = run(ResponsePlan { version: Version::Http10, ..PARSED }, &output, step, true);
+        assert_eq!(
+            got,
+            outcome("<200 UntilClose>hello world", 11, OutputEnd::Complete),
+            "in pieces of {step}"
+        );
+        let got = run(ResponsePlan { head_only: true, ..PARSED }, &output, step, true);
+        assert_eq!(got, outcome("<200 NoContent>", 0, OutputEnd::Complete), "in pieces of {step}");
+    }
+}
+
+#[test]
+fn chunks_of_a_script_that_are_malformed_or_unfinished_are_never_completed() {
+    for output in ["hello world", "5\r\nhelloX", "-1\r\n", "5\nhello\n0\n\n"] {
+        let whole = [CHUNKED, output].concat();
+        let mut at_once = OutputParser::new(PARSED);
+        assert!(at_once.take(whole.as_bytes(), &mut write_head).is_err(), "{output}");
+        assert_eq!(at_once.status(), None, "{output}: nothing is sent, so the client can be told");
+        let mut later = OutputParser::new(PARSED);
+        later.take(CHUNKED.as_bytes(), &mut write_head).unwrap();
+        later.sent(later.pending().len());
+        assert!(later.take(output.as_bytes(), &mut write_head).is_err(), "{output}");
+        assert_eq!(later.status(), Some(200), "{output}: the head is sent, so the response is cut");
+    }
+    for output in ["", "5\r\nhel", "5\r\nhello\r\n", "5\r\nhello\r\n0\r\n"] {
+        let got = run(PARSED, &[CHUNKED, output].concat(), 100, true).unwrap();
+        assert!(matches!(got.finish, OutputEnd::Cut(_)), "{output}: {got:?}");
+        assert!(!got.sent.ends_with("0\r\n\r\n"));
+    }
+}
