@@ -19,10 +19,10 @@ use crate::conn::wait::Wake;
 const PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
-/// How long the acceptor leaves a busy door to the workers.
+/// Pause in which workers accept from a busy listener themselves.
 const PACING_PAUSE: Duration = Duration::from_micros(100);
 
-/// Rounds at most until it tries again whether the door is busy.
+/// Rounds at most until the acceptor measures again whether the listeners are busy.
 const MOST_ROUNDS: u32 = 32;
 
 /// Connections taken from one listener in a row: who comes by another must not wait for all of them.
@@ -31,7 +31,8 @@ const MOST_IN_A_ROW: usize = 64;
 /// Connections taken from one listener's backlog at the end, at most.
 const MOST_AT_THE_END: usize = 4096;
 
-/// What is complained of, is so at most once in this time: a flood must not become one of messages.
+/// Minimum interval between two log lines of one kind, so that a flood of connections does not flood
+/// the log.
 const WARNING_INTERVAL: Duration = Duration::from_secs(60);
 
 /// The accepting thread, and how to stop it.
@@ -48,7 +49,7 @@ struct StopSignal {
 }
 
 impl Acceptor {
-    /// Starts to accept at the `floor`'s door.
+    /// Starts the thread that accepts from the listeners of `shared`.
     ///
     /// # Errors
     /// When the system has no thread or descriptor for us.
@@ -114,17 +115,17 @@ fn accept_all(shared: &Shared, stop: &StopSignal) {
     listeners.iter().for_each(|listener| empty_backlog(listener, shared));
 }
 
-/// Whether to pause between two rounds. At a busy door several connections gather meanwhile, or workers
-/// take them in themselves: that saves waking the acceptor's thread for each. A lone client, who
-/// connects again as soon as it is served, must not be kept waiting by it; so a pause in which not even
-/// two came makes the next one rarer.
+/// Decides whether to pause between two rounds. Behind a busy listener several connections gather
+/// meanwhile, or workers accept them, which saves waking the acceptor for each. A lone client that
+/// reconnects at once must not wait for a pause; so a pause in which fewer than two connections came
+/// makes the next one rarer.
 #[derive(Default)]
 struct AcceptPacing {
     /// Rounds to go without a pause.
     skip: u32,
     /// Rounds that were to be skipped the last time.
     skipped: u32,
-    /// What had been taken in when the last pause began.
+    /// Connections accepted when the last pause began.
     paused_at: Option<u64>,
 }
 
@@ -146,8 +147,8 @@ impl AcceptPacing {
     }
 }
 
-/// Whoever waits in the kernel's backlog has been told that the connection is made, and may have sent
-/// its request: to close the listener now would reset it.
+/// Accepts the rest of the kernel's backlog. These clients are connected and may have sent a request;
+/// closing the listener now would reset them.
 fn empty_backlog(listener: &TcpListener, shared: &Shared) {
     // There is no later try for what fails now.
     let _ = accept_ready(listener, shared, MOST_AT_THE_END, &|| true);

@@ -1,10 +1,10 @@
-//! Who serves, and who stands by.
+//! Limit of workers that serve at the same time.
 //!
-//! As many workers as there are processors serve at the front; more would only take turns on them, and
-//! pay for each change. The others stand by. A worker about to do something that may take long without
-//! using a processor, or that would keep others waiting — a look-up on disk, a file's bytes, a slow
-//! password hash, the start of a script — steps aside for the length of its turn, and one of those
-//! who stand by comes forward. Before it stands by itself, it helps while the front is overrun.
+//! As many workers are active as there are processors; more would only compete for them and pay for
+//! each context switch. The others are on standby. A worker about to block — a look-up on disk, a
+//! file's bytes, a slow password hash, the start of a script — releases its slot for the rest of its
+//! turn, and a standby worker takes it. Before such a worker goes on standby itself, it helps while
+//! the active ones are overloaded.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
@@ -20,7 +20,7 @@ pub struct ActiveWorkers {
 }
 
 impl ActiveWorkers {
-    /// `posts` workers serve at once, except while some step aside.
+    /// Allows `limit` active workers; blocked ones do not count.
     pub fn new(limit: usize) -> ActiveWorkers {
         ActiveWorkers {
             limit,
@@ -31,15 +31,15 @@ impl ActiveWorkers {
         }
     }
 
-    /// Takes a post, standing by until one is free; returns at once when `ended`. Whenever somebody
-    /// [calls](ActiveWorkers::call_all), whoever stands by does what is to be done by `when_called`.
+    /// Takes a slot, on standby until one is free; returns at once when `ended`. After each
+    /// [`wake_standby`](ActiveWorkers::wake_standby) the waiting worker calls `when_woken`.
     pub fn acquire(&self, ended: &AtomicBool, when_woken: &mut dyn FnMut()) {
         if self.try_take() {
             return;
         }
         let mut guard = self.guard();
         self.standby.fetch_add(1, SeqCst);
-        // Looked at again after being counted: whoever frees a post from here on sees us, and calls.
+        // Checked again after being counted: a worker that frees a slot from here on sees this one.
         while !self.try_take() && !ended.load(SeqCst) {
             drop(self.free.wait(guard).unwrap_or_else(PoisonError::into_inner));
             when_woken();
@@ -57,7 +57,7 @@ impl ActiveWorkers {
         self.active.fetch_update(SeqCst, SeqCst, |active| (active < self.limit).then_some(active + 1)).is_ok()
     }
 
-    /// Frees a post, and calls somebody forward.
+    /// Frees a slot and wakes a standby worker.
     pub fn release(&self) {
         self.active.fetch_sub(1, SeqCst);
         if self.standby.load(SeqCst) > 0 {
@@ -66,7 +66,7 @@ impl ActiveWorkers {
         }
     }
 
-    /// Wakes all who stand by: to see that all has ended, or that something is new.
+    /// Wakes all standby workers, to see the end of the server or a new configuration.
     pub fn wake_standby(&self) {
         drop(self.guard());
         self.free.notify_all();

@@ -31,14 +31,14 @@ pub struct ConnectionBounds {
 pub struct ConnectionLimiter {
     bounds: ConnectionBounds,
     open: AtomicUsize,
-    /// Somebody waits for `open` to fall; only then does a closing connection notify.
+    /// A thread waits for `open` to fall; only then does a closing connection notify.
     has_waiter: AtomicBool,
     lock: Mutex<()>,
     closed: Condvar,
     stats: Arc<Stats>,
 }
 
-/// A place that is kept for whoever comes; given back when dropped.
+/// Slot reserved for the next connection; given back when dropped.
 #[derive(Debug)]
 pub struct Reservation(Arc<ConnectionLimiter>);
 
@@ -106,7 +106,7 @@ impl ConnectionLimiter {
     fn wait(&self, deadline: Instant, enough: &dyn Fn(usize) -> bool) -> bool {
         let mut lock_guard = self.lock_guard();
         loop {
-            // Announced before looking, so that whoever leaves after the look does notify.
+            // Announced before the check, so that a connection closed after the check does notify.
             self.has_waiter.store(true, SeqCst);
             if enough(self.open()) {
                 self.has_waiter.store(false, SeqCst);

@@ -17,7 +17,7 @@ use crate::throttle::Refused;
 #[derive(Debug)]
 pub struct Listeners {
     listeners: RwLock<Option<Arc<[TcpListener]>>>,
-    /// Connections taken in so far, by whomever.
+    /// Connections accepted so far, by the acceptor and by workers.
     accepted: AtomicU64,
 }
 
@@ -44,7 +44,7 @@ impl Listeners {
         self.accepted.fetch_add(1, Relaxed);
     }
 
-    /// The sockets; whoever keeps them keeps them open.
+    /// Listening sockets; they stay open as long as the result lives.
     pub fn sockets(&self) -> Option<Arc<[TcpListener]>> {
         self.listeners.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
@@ -72,13 +72,13 @@ pub fn in_turn(first: usize, count: usize) -> impl Iterator<Item = usize> {
     (0..count).map(move |at| (at + first % count) % count)
 }
 
-/// Who was at the door.
+/// Result of one accept.
 pub enum Accepted {
     /// A client, let in.
     Connection(Box<AdmittedConnection>),
     /// A client that was turned away or has left again: there may be others behind it.
     Dropped,
-    /// Nobody, or there is no room.
+    /// No connection was waiting, or there is no room.
     Empty,
 }
 

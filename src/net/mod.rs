@@ -1,22 +1,22 @@
-//! Who owns a connection, and when.
+//! Ownership of connections: acceptor, channel, workers, poller.
 //!
 //! ```text
 //!             accept             channel (unbounded; the ConnectionLimiter bounds it)
 //!  listeners ────────► acceptor ─────────► worker 1..N ──turn──► closed
 //!                                           ▲      │ Next::Park
 //!                                     ready │      ▼
-//!                                         parking lot ◄── deadlines ── timer thread
+//!                                           poller ◄──── deadlines ── timer thread
 //! ```
 //!
-//! The acceptor waits at the [`door`]; a worker that has just served a new connection takes the next one
-//! in itself, if there is one.
+//! The acceptor waits for the [`listener`]s; a worker that has just served a new connection accepts the
+//! next one itself, if there is one.
 //!
-//! A connection is owned by exactly one place: the channel, a worker, or the parking lot. A worker
-//! does all that can be done without waiting on the client; whatever then waits — for a request,
-//! for room in a socket buffer, for a throttle's pause to end — waits in the [`lot`], so no slow client
-//! holds a worker. Workers themselves wait in one place only, the lot's readiness set, in which an
-//! event descriptor rings when something was put into the channel. As many serve as there are
-//! processors; the rest of the pool stands by for turns that may take long ([`active_workers`]).
+//! A connection has exactly one owner: the channel, a worker, or the poller. A worker does all that
+//! can be done without waiting on the client; a connection that then waits — for a request, for room
+//! in a socket buffer, for a throttle's pause to end — waits in the [`poller`], so no slow client
+//! holds a worker. Workers themselves wait in one place only, the poller's epoll set, in which an
+//! eventfd becomes ready when something was put into the channel. As many workers are active as there
+//! are processors; the rest are on standby for turns that may block ([`active_workers`]).
 
 use std::io;
 use std::net::TcpListener;
@@ -65,7 +65,7 @@ const RELOAD_WAIT: Duration = Duration::from_millis(250);
 #[derive(Debug)]
 struct AdmittedConnection {
     connection: Connection,
-    /// What the readiness set watches for it.
+    /// Events registered with epoll.
     watched: poller::Registration,
     _permit: ConnectionPermit,
     /// Its place among its client's connections, where these are bounded.
@@ -81,7 +81,7 @@ struct ReadyConnection {
     ticket: Option<Ticket>,
 }
 
-/// What acceptor, workers and timer share.
+/// State that acceptor, workers and timer share.
 #[derive(Debug)]
 struct Shared {
     listeners: Listeners,
@@ -104,12 +104,12 @@ impl Shared {
         Arc::clone(&self.site.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Puts a connection into the channel and sees to it that somebody takes it out.
+    /// Puts a connection into the channel and wakes an idle worker for it.
     fn enqueue(&self, admitted: Box<AdmittedConnection>, wake: Wake) {
         self.requeue(ReadyConnection { admitted, wake, ticket: None });
     }
 
-    /// The same, for one that was on its way already.
+    /// Puts a connection that was ready already into the channel.
     fn requeue(&self, ready: ReadyConnection) {
         // The receiving end lives as long as we do.
         let _ = self.to_workers.send(ready);
@@ -209,7 +209,7 @@ impl Server {
     pub fn replace_site(&self, site: Arc<Site>) {
         *self.shared.site.write().unwrap_or_else(PoisonError::into_inner) = site;
         self.shared.config_generation.advance();
-        // Who stands by would keep the old one, and all that it remembers, until it is needed.
+        // Standby workers would keep the old site and its cache until they become active.
         self.shared.active_workers.wake_standby();
         self.shared.config_generation.wait_for_workers(RELOAD_WAIT);
     }

@@ -1,12 +1,12 @@
-//! The parking lot: every connection that waits, waits here and holds no worker.
+//! Poller: every waiting connection waits here and holds no worker.
 //!
-//! It is an edge-triggered readiness set in which idle workers themselves wait, a slot for each
-//! descriptor number, and the deadlines. A socket is registered once, when it is first parked, and
-//! stays so for life: a request on a parked connection then costs no call to arm anything.
+//! The poller consists of an edge-triggered epoll set in which idle workers themselves wait, a slot for
+//! each descriptor number, and the deadlines. A socket is registered once, when it is first parked, and
+//! stays registered for life: a request on a parked connection costs no call to arm anything.
 //!
-//! An edge that comes while a worker has the connection is noted in its slot; the worker, when it
-//! comes to park, finds the note and tries again. So no wake-up is lost, and a connection is never in
-//! two places: whoever takes it out of its slot, under the slot's lock, has it.
+//! An edge that comes while a worker has the connection is noted in its slot; the worker finds the note
+//! when it parks the connection, and tries again. So no wake-up is lost. A connection is never in two
+//! places: the thread that takes it out of its slot, under the slot's lock, owns it.
 
 use std::collections::VecDeque;
 use std::io;
@@ -34,16 +34,16 @@ const CHUNKS: usize = 1024;
 /// many would make the last of them wait; few cost a system call each.
 const BATCH: usize = 32;
 
-/// Key of the bell in the set.
+/// Key of the notifier in the epoll set.
 const NOTIFIER: u64 = u64::MAX;
 
 /// Marks an event of a script's pipe; the key is that of its connection's socket.
 const PIPE: u64 = 1 << 32;
 
-/// What is always watched of a socket once it is in the set.
+/// Events watched on every registered socket.
 const INPUT: EpollFlags = EpollFlags::EPOLLIN.union(EpollFlags::EPOLLRDHUP).union(EpollFlags::EPOLLET);
 
-/// What the readiness set watches for a connection.
+/// Events registered with epoll for one connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Registration {
     socket: Option<EpollFlags>,
@@ -55,7 +55,7 @@ struct PollSlot {
     parked: Option<(Box<AdmittedConnection>, Wait)>,
     /// An edge came while the connection was away.
     missed: bool,
-    /// That edge said that the peer has ended its side.
+    /// The missed edge reported that the peer has shut down its side.
     hangup: bool,
     /// The one entry in the deadlines that counts.
     deadline: Option<Instant>,
@@ -77,7 +77,7 @@ pub struct Poller {
 }
 
 impl Poller {
-    /// An empty lot.
+    /// Creates a poller without connections.
     ///
     /// # Errors
     /// When the system has no descriptors for us.
@@ -164,8 +164,8 @@ impl Poller {
         }
     }
 
-    /// Waits in the set until something happens, or without a `vigil` only looks; takes out every
-    /// connection that is ready. `is_handed` tells whether the channel holds something.
+    /// Waits for events, or without a `spin` only polls; takes out every connection that is ready.
+    /// `has_ready` tells whether the channel holds a connection.
     pub fn wait(
         &self,
         spin: Option<&mut SpinWait>,
@@ -198,7 +198,7 @@ impl Poller {
     /// Sleeps until something is ready, or handed over.
     fn sleep(&self, events: &mut [EpollEvent], has_ready: &dyn Fn() -> bool) -> usize {
         self.idle.fetch_add(1, SeqCst);
-        // Whoever hands something over after this look sees us idle, and rings.
+        // A thread that enqueues after the check below sees this worker idle, and notifies.
         fence(SeqCst);
         let timeout = if has_ready() { EpollTimeout::ZERO } else { EpollTimeout::NONE };
         // An interrupted wait is a wait in which nothing happened.
@@ -246,7 +246,7 @@ impl Poller {
         let _ = self.notifier.write(1);
     }
 
-    /// Wakes one waiting worker if there is any; otherwise whoever finishes next will look.
+    /// Wakes one waiting worker if there is any; otherwise the next worker to finish will look.
     pub fn notify_if_idle(&self) {
         fence(SeqCst);
         if self.idle() > 0 {
@@ -259,7 +259,7 @@ impl Poller {
         self.idle.load(SeqCst)
     }
 
-    /// The timer thread: hands out every connection whose wait has ended, until the lot ends.
+    /// The timer thread: hands out every connection whose wait has ended, until the server ends.
     pub fn watch_deadlines(&self, expired: &dyn Fn(Box<AdmittedConnection>)) {
         loop {
             match self.deadlines.next() {

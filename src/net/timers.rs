@@ -1,6 +1,6 @@
-//! When waits end: a heap of moments that one thread sleeps towards.
+//! Deadlines of waits: a heap of times, and one thread that sleeps until the earliest.
 //!
-//! A connection has at most one entry that counts, the one its slot names as its alarm. A wait whose
+//! A connection has at most one entry that counts, the one its slot names as its deadline. A wait whose
 //! deadline lies beyond that entry adds nothing: when the entry comes up, the slot is asked for its
 //! real deadline. So a busy keep-alive connection costs an entry every twenty seconds, not one a
 //! request.
@@ -13,7 +13,7 @@ use std::time::Instant;
 /// Stale entries are swept out once there are more than this, and twice what the last sweep left.
 const SWEEP_OVER: usize = 4096;
 
-/// A key of the lot, due at a moment; the earliest sorts highest.
+/// Time and key of a deadline; the earliest sorts highest.
 pub type Due = Reverse<(Instant, usize)>;
 
 #[derive(Debug, Default)]
@@ -30,7 +30,7 @@ pub struct Deadlines {
     earlier: Condvar,
 }
 
-/// What the sleeping thread woke up to.
+/// Event for the timer thread.
 #[derive(Debug)]
 pub enum TimerEvent {
     /// This key's moment has come.

@@ -18,8 +18,8 @@ use crate::sys::scheduling;
 /// How long a worker with nothing else to do waits in a connection's own read.
 pub(super) const BLOCKING_READ: Duration = Duration::from_millis(5);
 
-/// How long a worker may run while somebody else waits for its processor. Short, so that it is soon its
-/// turn again, too: in the usual 3 ms, hundreds of others' requests are answered.
+/// Scheduler slice of a worker: how long it runs while another thread waits for its processor. Short, so
+/// that it soon runs again too: in the usual 3 ms, hundreds of other requests are answered.
 const SLICE: Duration = Duration::from_micros(100);
 
 /// Connections taken from the channel before the readiness set is looked at again.
@@ -33,11 +33,11 @@ struct Worker {
     shared: Arc<Shared>,
     /// Taken from the readiness set, and not yet served.
     batch: RefCell<VecDeque<ReadyConnection>>,
-    /// Its post is free for somebody else until the end of the turn.
+    /// The slot among active workers is released until the end of the turn.
     is_blocking: Cell<bool>,
     /// The last connection served was a new one: there may be more where it came from.
     expects_new: Cell<bool>,
-    /// The configuration by which it serves, as the floor counts them.
+    /// Generation of the configuration that the worker serves by.
     generation: Cell<u64>,
     /// Its number among the workers.
     number: usize,
@@ -73,7 +73,7 @@ impl Worker {
         let shared = &*self.shared;
         let waiting = shared.ready.len();
         for count in 0..QUEUED_AT_ONCE {
-            // What is handed over meanwhile comes behind what is ready in the set.
+            // Take only connections queued when the round began; otherwise new ones starve ready ones.
             if count >= waiting && !self.expects_new.get() {
                 break;
             }
@@ -90,7 +90,7 @@ impl Worker {
         }
     }
 
-    /// What was put into the channel or, behind a new connection, what waits at the door.
+    /// Next connection of the channel or, after a new connection, of the listeners.
     fn next_ready(&self) -> Option<ReadyConnection> {
         let shared = &*self.shared;
         if let Ok(ready) = shared.ready.try_recv() {
@@ -113,15 +113,15 @@ impl Worker {
         for ready in self.batch.borrow_mut().drain(..) {
             self.shared.requeue(ready);
         }
-        // Somebody at the front has nothing to do: nobody need come forward.
+        // An active worker is idle, so that no standby worker is needed.
         if self.shared.poller.idle() == 0 {
             self.is_blocking.set(true);
             self.shared.active_workers.release();
         }
     }
 
-    /// Ends having stepped aside, once there is a post. Until then it helps with what the front cannot
-    /// take at once: that is cheaper than to sleep and be woken for the next turn of this kind.
+    /// Becomes active again after blocking, once there is a slot. Until then the worker helps while the
+    /// active ones are overloaded, which is cheaper than to sleep and be woken for the next such turn.
     fn resume(&self, context: &mut WorkerContext) {
         let shared = &*self.shared;
         if !self.is_blocking.get() {
@@ -155,7 +155,7 @@ impl Worker {
         self.shared.config_generation.end_turn(self.number, self.generation.get());
     }
 
-    /// Gives one connection its turns until it is somebody else's or gone.
+    /// Gives one connection its turns until it is parked, queued or closed.
     fn run_turns(&self, context: &mut WorkerContext, mut admitted: Box<AdmittedConnection>, mut wake: Wake) {
         let shared = &*self.shared;
         let mut turns = 0;
@@ -199,8 +199,8 @@ impl Worker {
         }
     }
 
-    /// A drain, or a cut after it, that began while this connection was being served has not found it
-    /// in the lot. (Nothing that was told of a cut is parked again.)
+    /// Wakes all waiting connections again if the server began to stop or abort during this turn, when
+    /// this connection was not in the poller.
     fn recheck_shutdown(&self, context: &WorkerContext) {
         let shared = &*self.shared;
         if shared.aborting.load(Relaxed) || shared.stopping.load(Relaxed) && !context.stopping {

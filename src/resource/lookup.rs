@@ -92,7 +92,7 @@ impl Resolver {
             let expanded = self.expanded(&index)?;
             say(format_args!("index file {} is {}", shown(&index), shown(&expanded.name)));
             if !expanded.path_info.is_empty() {
-                // It was there a moment ago.
+                // The index file existed a moment ago.
                 return Err(not_found());
             }
             let meta = self.stat(&expanded.name)?;
@@ -171,7 +171,7 @@ impl Resolver {
         Ok(user)
     }
 
-    /// What is behind the credentials of a file.
+    /// Resource that a file is, once credentials are checked.
     fn file_for_user(
         &self,
         lookup: &LookupContext<'_>,
@@ -309,7 +309,7 @@ impl Resolver {
     }
 }
 
-/// What a look-up carries from check to check.
+/// State that a look-up carries from check to check.
 struct LookupContext<'r> {
     query: &'r ResolveRequest<'r>,
     /// The mapped name, links not yet expanded.
@@ -322,7 +322,7 @@ struct LookupContext<'r> {
 /// The file that is to be served, if it may be.
 struct Candidate<'r> {
     expanded: &'r Expanded,
-    /// What `stat` said of it.
+    /// Result of `stat` for the name.
     seen: &'r FileStat,
     /// Candidate for its directory.
     is_index: bool,

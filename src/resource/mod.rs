@@ -47,7 +47,7 @@ pub struct Script {
     pub path_info: Vec<u8>,
 }
 
-/// What a request names, permissions and credentials checked.
+/// Target of a request, permissions and credentials checked.
 #[derive(Debug)]
 pub enum Resource {
     /// A file to send.
@@ -65,16 +65,16 @@ pub enum Resource {
 /// A resource that the request may have.
 #[derive(Debug)]
 pub struct Resolved {
-    /// What it is.
+    /// Kind of the resource.
     pub resource: Resource,
-    /// Who asked, when credentials were needed and right.
+    /// Authenticated user, where credentials were needed.
     pub user: Option<Box<[u8]>>,
-    /// What throttle patterns are matched against: the expanded name before an index file is
+    /// Name for throttle patterns: the expanded name before an index file is
     /// chosen, vhost directory included; `.` for the top (thttpd).
     pub name: Arc<[u8]>,
 }
 
-/// What the operator is told of a refusal, behind the client's address.
+/// Text of a refusal for the log, after the client's address.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum DenialNote {
     /// Said as `URL "URL" <text>`.
@@ -86,13 +86,13 @@ pub enum DenialNote {
 /// A request that may not have what it names.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AccessDenied {
-    /// What to answer.
+    /// Response to send.
     pub rejection: Rejection,
     /// Message for the operator.
     pub note: Option<(Level, DenialNote)>,
     /// Value of WWW-Authenticate, on 401.
     pub challenge: Option<String>,
-    /// Who asked, when credentials were right and it was refused all the same.
+    /// Authenticated user of a request that was refused for another reason.
     pub user: Option<Box<[u8]>>,
     /// Not refused for good: descriptors are short, or all who may compute password hashes are at it. Ask
     /// again in a moment.
@@ -115,7 +115,7 @@ impl From<Rejection> for AccessDenied {
 /// Told each decision of a resolution, for `--explain`; serving passes one that does nothing.
 pub type Explain<'e> = &'e mut dyn FnMut(std::fmt::Arguments<'_>);
 
-/// What is asked of a [`Resolver`].
+/// Input of a [`Resolver`].
 #[derive(Clone, Copy)]
 pub struct ResolveRequest<'a> {
     /// The request.
@@ -150,7 +150,7 @@ pub struct Resolver {
     cache: Cache,
     types: Types,
     tagger: Tagger,
-    /// What the server is called where no virtual host decides.
+    /// Name of the server where no virtual host decides.
     own_name: Option<String>,
 }
 
@@ -170,17 +170,17 @@ impl Resolver {
         &self.root
     }
 
-    /// What the server is called where no virtual host decides: `host`, else the machine's name.
+    /// Name of the server where no virtual host decides: `host`, else the machine's name.
     pub fn own_name(&self) -> Option<&str> {
         self.own_name.as_deref()
     }
 
-    /// Lets go of what nobody can ask for any more; to be called now and then.
+    /// Closes cached files that were deleted; to be called now and then.
     pub fn tidy(&self) {
         self.cache.tidy();
     }
 
-    /// What the request names, if it may have it.
+    /// Finds the resource that the request names, if access is allowed.
     ///
     /// # Errors
     /// [`AccessDenied`]: the status to answer, and what to tell the operator.

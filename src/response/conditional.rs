@@ -8,7 +8,7 @@ use std::time::SystemTime;
 use crate::representation::Representation;
 use crate::request::Fields;
 
-/// What the preconditions of a request come to.
+/// Result of evaluating the preconditions of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PreconditionResult {
     /// None stands in the way.

@@ -102,7 +102,7 @@ fn shown(url: &[u8]) -> String {
     shown
 }
 
-/// What a status means to a reader, where no stage said it more exactly.
+/// Sentence for readers about a status, where no stage has a more exact one.
 fn usual_sentence(status: u16) -> &'static str {
     match status {
         400 => "The server could not make sense of this request.",

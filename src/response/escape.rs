@@ -62,7 +62,7 @@ mod tests {
         out
     }
 
-    /// What a browser makes of `text`, as far as [`html`] writes entities.
+    /// Text that a browser shows for `text`, as far as [`html`] writes entities.
     fn html_shown(text: &[u8]) -> String {
         String::from_utf8_lossy(text)
             .replace("&lt;", "<")

@@ -1,4 +1,4 @@
-//! What the tests of this folder share: requests, files and policies made of literals.
+//! Fixtures that the tests of this folder share: requests, files and policies made of literals.
 
 use std::borrow::Cow;
 use std::sync::Arc;

@@ -17,7 +17,7 @@ pub const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 /// Bytes of an IMF-fixdate.
 const DATE_LEN: usize = 29;
 
-/// What every head of this server says: made once from the configuration.
+/// Fields of every response head: made once from the configuration.
 #[derive(Debug, Clone)]
 pub struct HeadPolicy {
     /// The Server line.
@@ -49,7 +49,7 @@ impl HeadPolicy {
     }
 }
 
-/// The time as heads tell it. Its text changes once a second: whoever sends keeps one and lets it
+/// The time as heads tell it. Its text changes once a second: a worker keeps one and lets it
 /// [`advance`](Clock::advance).
 #[derive(Debug, Clone)]
 pub struct Clock {
@@ -84,7 +84,7 @@ impl Clock {
     }
 }
 
-/// What a head depends on besides its response.
+/// Properties of the exchange that a head depends on.
 #[derive(Debug, Clone, Copy)]
 pub struct Frame<'a> {
     /// The request's version: 0.9 gets no head at all.
@@ -95,7 +95,7 @@ pub struct Frame<'a> {
     pub chunked: bool,
     /// The time.
     pub clock: &'a Clock,
-    /// What every head says.
+    /// Fields of every head.
     pub policy: &'a HeadPolicy,
 }
 
@@ -139,7 +139,7 @@ pub fn write(out: &mut Vec<u8>, response: &Response, frame: &Frame<'_>) {
     out.extend_from_slice(b"\r\n");
 }
 
-/// A response whose status and fields somebody else decided: a script.
+/// Response head of a script.
 #[derive(Debug, Clone, Copy)]
 pub struct CgiHead<'a> {
     /// Status code.

@@ -188,7 +188,7 @@ fn mode_column(entry: &FileStat) -> String {
     [letter, may(Mode::S_IROTH, 'r'), may(Mode::S_IWOTH, 'w'), may(Mode::S_IXOTH, 'x')].iter().collect()
 }
 
-/// What the name stands for: directory, socket, something everyone may execute.
+/// Suffix for the kind of file: directory, socket, executable.
 fn class(target: &FileStat) -> &'static str {
     match kind(target) {
         SFlag::S_IFDIR => "/",

@@ -40,7 +40,7 @@ pub mod status;
 pub use error::ErrorPages;
 pub use status::Status;
 
-/// What this server calls itself: the Server field, the foot of its pages, SERVER_SOFTWARE.
+/// Product name: the Server field, the foot of its pages, SERVER_SOFTWARE.
 pub const SERVER: &str = concat!("thttpd/", env!("CARGO_PKG_VERSION"));
 
 /// Methods that files and listings answer (RFC 9110 §10.2.1).
@@ -88,7 +88,7 @@ impl Response {
         Response { media_type: Some(media_type.into()), body: Body::Page(page), ..Response::bare(status) }
     }
 
-    /// The same with one more field.
+    /// Adds a field.
     pub fn with(mut self, name: &'static str, value: impl Into<Cow<'static, [u8]>>) -> Response {
         self.fields.push((name, value.into()));
         self
@@ -139,7 +139,7 @@ impl Body {
     }
 }
 
-/// What a response depends on besides the request and the resource.
+/// Settings that a response depends on.
 #[derive(Debug, Clone, Copy)]
 pub struct Policy<'a> {
     /// Where the operator's own error pages are.

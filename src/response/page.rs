@@ -3,12 +3,12 @@
 
 use super::escape;
 
-/// What all pages look like. `color-scheme` alone gives colours for both light and dark.
+/// Style sheet of all pages. `color-scheme` alone gives colours for both light and dark.
 const STYLE: &str = ":root{color-scheme:light dark}\
 body{font:1rem/1.5 system-ui,sans-serif;max-width:45rem;margin:2rem auto;padding:0 1rem;overflow-wrap:anywhere}\
 h1{font-size:1.4rem}footer{margin-top:2rem;font-size:.8rem;opacity:.7}";
 
-/// What a generated page is about.
+/// Contents of a generated page.
 pub struct Page<'a> {
     /// Title and heading, plain text.
     pub title: &'a [u8],

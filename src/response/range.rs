@@ -9,7 +9,7 @@ use std::ops::Range;
 /// More ranges than this in one request are not an honest question; the whole is sent.
 const MOST_RANGES: usize = 16;
 
-/// What a Range field selects.
+/// Result of a Range field.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Selection {
     /// Everything, as if there were no such field: it is malformed, of another unit, or too greedy.

@@ -27,7 +27,7 @@ fn page_of(dir: &TempTree, url_path: &str, change: impl FnOnce(&mut Policy<'_>))
     String::from_utf8_lossy(&content(&response)).into_owned()
 }
 
-/// What the links of a page lead to, in order.
+/// Targets of the links of a page, in order.
 fn links(page: &str) -> Vec<&str> {
     page.split("<a href=\"").skip(1).map(|rest| rest.split('"').next().unwrap()).collect()
 }

@@ -100,7 +100,7 @@ fn an_empty_file_is_sent_whole() {
     }
 }
 
-/// What a selection selects, checked to be inside the file and without overlap.
+/// Ranges of a selection, checked to be inside the file and without overlap.
 fn selected(selection: Selection, len: u64) -> Vec<Range<u64>> {
     let ranges = match selection {
         Whole | Unsatisfiable => Vec::new(),
