@@ -87,6 +87,8 @@ impl Site {
             host_dir: vhost.map(str::as_bytes),
             charset: &self.config.charset,
             hide_dotfiles: self.config.hide_dotfiles,
+            listing_style: self.config.listing_style,
+            redirects: self.config.redirects,
             now,
         }
     }

@@ -36,3 +36,19 @@ impl Drop for TempTree {
         let _ = std::fs::remove_dir_all(&self.0);
     }
 }
+
+/// Base64 with padding (RFC 4648 §4).
+pub fn base64(bytes: &[u8]) -> String {
+    const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let letters = bytes.chunks(3).flat_map(|group| {
+        let mut word = [0; 4];
+        word[1..=group.len()].copy_from_slice(group);
+        let word = u32::from_be_bytes(word);
+        (0..=group.len()).map(move |at| ALPHABET[(word >> (18 - 6 * at) & 63) as usize])
+    });
+    let mut text: String = letters.map(char::from).collect();
+    while !text.len().is_multiple_of(4) {
+        text.push('=');
+    }
+    text
+}

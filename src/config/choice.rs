@@ -53,6 +53,29 @@ choice! {
     }
 }
 
+choice! {
+    /// How the redirect to a directory's slash names it (`redirects`).
+    RedirectForm {
+        /// As a path from the server's root.
+        Absolute = "absolute",
+        /// Relative to the target of the request.
+        Relative = "relative",
+    }
+}
+
+choice! {
+    /// What lists of directories look like (`listing_style`).
+    #[derive(Hash)]
+    ListingStyle {
+        /// In thttpd's columns.
+        Classic = "classic",
+        /// As a table that can be sorted.
+        Modern = "modern",
+        /// As JSON.
+        Json = "json",
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -36,7 +36,7 @@ pub mod settings;
 mod suggest;
 mod warnings;
 
-use choice::EtagSource;
+use choice::{EtagSource, ListingStyle, RedirectForm};
 use pattern::Pattern;
 
 /// Where access-log lines go (`-l`, `logfile=`).
@@ -203,6 +203,8 @@ pub struct Config {
     pub max_age: Option<u32>,
     /// `etag`: what entity tags are made of.
     pub etag: EtagSource,
+    /// `redirects`: how the redirect to a directory's slash names it.
+    pub redirects: RedirectForm,
     /// `urlpat`: what the referrer filter protects, a leading slash kept as thttpd does.
     pub url_pattern: Option<Pattern>,
     /// `localpat`: hosts that count as local referrers.
@@ -221,6 +223,8 @@ pub struct Config {
     pub cache: CacheLimits,
     /// `listing`/`nolisting`: a directory without an index file is listed.
     pub listing: bool,
+    /// `listing_style`: what lists look like.
+    pub listing_style: ListingStyle,
     /// `hide_dotfiles`/`showdotfiles`: listings leave out names that begin with a dot.
     pub hide_dotfiles: bool,
     /// `stats_interval`: time between two blocks of statistics in the log; zero = only on USR2.
@@ -265,6 +269,7 @@ impl Default for Config {
             p3p: String::new(),
             max_age: None,
             etag: EtagSource::Content,
+            redirects: RedirectForm::Absolute,
             url_pattern: None,
             local_pattern: None,
             no_empty_referrers: false,
@@ -274,6 +279,7 @@ impl Default for Config {
             timeouts: Timeouts::default(),
             cache: CacheLimits::default(),
             listing: true,
+            listing_style: ListingStyle::Classic,
             hide_dotfiles: false,
             stats_interval: Duration::from_secs(3600),
             watchdog: Duration::from_secs(360),

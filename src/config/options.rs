@@ -221,6 +221,8 @@ pub const OPTIONS: &[OptionSpec] = &[
 
     option("listing", Files, Switch(|c| &mut c.listing),
         "list directories without an index file").off("nolisting", ""),
+    option("listing_style", Files, Kind::Choice(|c| &mut c.listing_style),
+        "what lists look like: classic, modern or json"),
     option("hide_dotfiles", Files, Switch(|c| &mut c.hide_dotfiles),
         "leave names that begin with a dot out of listings").off("showdotfiles", ""),
     option("index", Files, Kind::Names(|c| &mut c.index),
@@ -233,6 +235,8 @@ pub const OPTIONS: &[OptionSpec] = &[
 
     option("etag", Responses, Kind::Choice(|c| &mut c.etag),
         "what entity tags are made of: content, file or none"),
+    option("redirects", Responses, Kind::Choice(|c| &mut c.redirects),
+        "how redirects to a directory's slash name it: absolute or relative"),
 
     option("urlpat", Access, Kind::Pattern(|c| &mut c.url_pattern, Pattern::new),
         "files that only local pages may refer to").unset("none"),

@@ -7,6 +7,7 @@
 use std::borrow::Cow;
 use std::fmt;
 
+pub mod accept;
 pub mod body;
 pub mod client;
 pub mod fields;

@@ -21,12 +21,13 @@ use super::{ResolveRequest, index};
 use crate::cache::CacheEntry;
 use crate::cache::directories::{DirectoryCheck, Snapshot};
 use crate::cache::watcher::Freshness;
+use crate::config::choice::ListingStyle;
 use crate::docroot::Links;
 use crate::docroot::path::{Expanded, Unexpandable, expand, join, split};
 use crate::log::Level;
 use crate::representation::etag::Untagged;
 use crate::representation::{Content, FileFacts, Representation};
-use crate::request::{Rejection, Request};
+use crate::request::{Fields, Method, Rejection, Request};
 
 /// Files up to this size are read whole and sent with their head in one call.
 const SMALL: u64 = 64 * 1024;
@@ -114,12 +115,31 @@ impl Resolver {
         let user = user.inspect_err(|denied| self.tell_of_passwords(lookup, dir, denied, say))?;
         self.check_referrer(lookup.query, lookup.name)?;
         let dir = self.root.open_read(dir, self.links()).map_err(io_denied)?;
-        let directory = Directory { dir, url_path: lookup.query.request.path.to_vec() };
+        let readme = self.readme(lookup.query);
+        let directory = Directory { dir, url_path: lookup.query.request.path.to_vec(), readme };
         Ok(Resolved {
             resource: Resource::Directory(directory),
             user,
             name: Arc::clone(&lookup.throttle_name),
         })
+    }
+
+    /// The text of the README.txt of the directory that is asked for, if a GET of it would be answered with
+    /// that: it is looked up as one.
+    fn readme(&self, query: &ResolveRequest<'_>) -> Option<Arc<[u8]>> {
+        if self.config.listing_style != ListingStyle::Modern {
+            return None;
+        }
+        let mut fields = Fields::default();
+        for name in ["Authorization", "Referer", "Referrer"] {
+            query.request.fields.all(name).for_each(|value| fields.push(name, value));
+        }
+        let path = Cow::Owned([&query.request.path, &b"README.txt"[..]].concat());
+        let request = Request { method: Method::Get, path, fields, ..query.request.clone() };
+        match self.resolve(&ResolveRequest { request: &request, ..*query }).ok()?.resource {
+            Resource::File(file, Content::Memory(text)) if file.encodings.is_empty() => Some(text),
+            _ => None,
+        }
     }
 
     fn file(

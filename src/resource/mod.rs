@@ -34,6 +34,8 @@ pub struct Directory {
     pub dir: File,
     /// Its decoded path in URL terms: no leading slash, trailing slash, empty for the top. Without the vhost directory.
     pub url_path: Vec<u8>,
+    /// Text of its README.txt, where lists show that and the client may have it.
+    pub readme: Option<Arc<[u8]>>,
 }
 
 /// A program to run (CGI/1.1, RFC 3875).

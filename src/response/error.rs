@@ -89,7 +89,21 @@ fn built_in(rejection: &Rejection, url: &[u8]) -> Vec<u8> {
     let mut content = b"<p>".to_vec();
     escape::html(&mut content, sentence.replace("{url}", &shown(url)).as_bytes());
     content.extend_from_slice(b"</p>\n");
+    if let Some(up) = way_up(url) {
+        content.extend_from_slice(format!("<p><a href=\"{up}\">Up one level</a></p>\n").as_bytes());
+    }
     Page { title: title.as_bytes(), charset: "UTF-8", style: "" }.render(&content, SERVER)
+}
+
+/// The directory above what `url` names, relative to it; none for the top, or where no path was understood.
+fn way_up(url: &[u8]) -> Option<&'static str> {
+    let path = url.split(|&byte| byte == b'?').next().unwrap_or_default();
+    match path {
+        [b'/'] => None,
+        [b'/', .., b'/'] => Some("../"),
+        [b'/', ..] => Some("./"),
+        _ => None,
+    }
 }
 
 /// The beginning of a request target, as text.

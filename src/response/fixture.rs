@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::{Body, ErrorPages, Policy, Response};
-use crate::config::choice::EtagSource;
+use crate::config::choice::{EtagSource, ListingStyle, RedirectForm};
 use crate::docroot::DocRoot;
 use crate::representation::etag::Tagger;
 use crate::representation::mime::Types;
@@ -63,7 +63,15 @@ pub fn file(name: &str, bytes: &[u8]) -> (Arc<Representation>, Content) {
 
 /// The usual policy, with error pages from `pages`.
 pub fn policy(pages: &ErrorPages) -> Policy<'_> {
-    Policy { pages, host_dir: None, charset: "UTF-8", hide_dotfiles: false, now: now() }
+    Policy {
+        pages,
+        host_dir: None,
+        charset: "UTF-8",
+        hide_dotfiles: false,
+        listing_style: ListingStyle::Classic,
+        redirects: RedirectForm::Absolute,
+        now: now(),
+    }
 }
 
 /// The content as one run of bytes, for bodies in memory.

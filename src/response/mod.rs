@@ -18,6 +18,7 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use crate::config::choice::{ListingStyle, RedirectForm};
 use crate::representation::{Content, Representation};
 use crate::request::{Method, Rejection, Request};
 use crate::resource::Resource;
@@ -150,6 +151,10 @@ pub struct Policy<'a> {
     pub charset: &'a str,
     /// Leave dot files out of listings.
     pub hide_dotfiles: bool,
+    /// What lists of directories look like.
+    pub listing_style: ListingStyle,
+    /// How the redirect to a directory's slash names it.
+    pub redirects: RedirectForm,
     /// The current time, for the age of entries in a listing.
     pub now: SystemTime,
 }
@@ -160,14 +165,15 @@ pub struct Policy<'a> {
 pub fn respond(request: &Request<'_>, resource: Resource, policy: &Policy<'_>) -> Response {
     match (resource, request.method) {
         (_, Method::Unknown) => refuse(&unknown_method(request), request, policy),
-        (Resource::Moved(to), _) => redirect::to(&to),
+        (Resource::Moved(to), _) => redirect::to(&to, policy.redirects),
         (Resource::Server, _) | (_, Method::Options) => options(),
         (Resource::File(representation, content), Method::Get | Method::Head) => {
             file::respond(request, representation, content)
                 .unwrap_or_else(|unmet| unmet.respond(request, policy))
         }
         (Resource::Directory(directory), Method::Get | Method::Head) => {
-            listing::page(directory, policy).unwrap_or_else(|rejection| refuse(&rejection, request, policy))
+            listing::page(request, directory, policy)
+                .unwrap_or_else(|rejection| refuse(&rejection, request, policy))
         }
         (Resource::File(..) | Resource::Directory(_), _) => {
             let mut response = refuse(&Rejection::new(405, ""), request, policy);

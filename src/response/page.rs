@@ -31,11 +31,11 @@ impl Page<'_> {
         out.extend_from_slice(b"</title>\n<style>");
         out.extend_from_slice(STYLE.as_bytes());
         out.extend_from_slice(self.style.as_bytes());
-        out.extend_from_slice(b"</style>\n</head>\n<body>\n<h1>");
+        out.extend_from_slice(b"</style>\n</head>\n<body>\n<main>\n<h1>");
         escape::html(&mut out, self.title);
         out.extend_from_slice(b"</h1>\n");
         out.extend_from_slice(content);
-        out.extend_from_slice(b"<footer>");
+        out.extend_from_slice(b"</main>\n<footer>");
         escape::html(&mut out, foot.as_bytes());
         out.extend_from_slice(b"</footer>\n</body>\n</html>\n");
         out

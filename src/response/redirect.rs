@@ -2,16 +2,15 @@
 
 use super::page::Page;
 use super::{Response, SERVER, escape};
+use crate::config::choice::RedirectForm;
 
-/// Sends the client to `reference`, a path and perhaps a query as the client spelled them.
-///
-/// The Location is a path on this same server and can be nothing else: it begins with exactly one
-/// slash, so no second one (nor a backslash, which browsers take for one) makes a host of what
-/// follows. 302, as thttpd: the client may ask the old name again, for it may become a file.
-pub fn to(reference: &[u8]) -> Response {
-    let rest = reference.iter().position(|&byte| byte != b'/').map_or(&b""[..], |at| &reference[at..]);
-    let mut location = b"/".to_vec();
-    escape::url_reference(&mut location, rest);
+/// Sends the client to `reference`, a path that ends in a slash and perhaps a query, as the client spelled
+/// them. 302, as thttpd: the client may ask the old name again, for it may become a file.
+pub fn to(reference: &[u8], form: RedirectForm) -> Response {
+    let location = match form {
+        RedirectForm::Absolute => absolute(reference),
+        RedirectForm::Relative => relative(reference),
+    };
     let mut content = b"<p>What you asked for is at <a href=\"".to_vec();
     escape::html(&mut content, &location);
     content.extend_from_slice(b"\">");
@@ -21,6 +20,32 @@ pub fn to(reference: &[u8]) -> Response {
     Response::page(302, "text/html; charset=UTF-8", page).with("Location", location)
 }
 
+/// The path from the server's root. A path on this same server and nothing else: it begins with exactly one
+/// slash, so no second one (nor a backslash, which browsers take for one) makes a host of what follows.
+fn absolute(reference: &[u8]) -> Vec<u8> {
+    let rest = reference.iter().position(|&byte| byte != b'/').map_or(&b""[..], |at| &reference[at..]);
+    let mut location = b"/".to_vec();
+    escape::url_reference(&mut location, rest);
+    location
+}
+
+/// The last segment of the path with its slash, relative to the target of the request. A colon in it would
+/// make a scheme (RFC 3986 §4.2).
+fn relative(reference: &[u8]) -> Vec<u8> {
+    let end = reference.iter().position(|&byte| byte == b'?').unwrap_or(reference.len());
+    let path = reference[..end].strip_suffix(b"/").unwrap_or(&reference[..end]);
+    let start = path.iter().rposition(|&byte| byte == b'/').map_or(0, |slash| slash + 1);
+    let segment = &path[start..];
+    let mut location =
+        if segment.is_empty() || segment.contains(&b':') { b"./".to_vec() } else { Vec::new() };
+    if !segment.is_empty() {
+        escape::url_reference(&mut location, segment);
+        location.push(b'/');
+    }
+    escape::url_reference(&mut location, &reference[end..]);
+    location
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -28,7 +53,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn location(reference: &[u8]) -> Vec<u8> {
-        let response = to(reference);
+        let response = to(reference, RedirectForm::Absolute);
         assert_eq!(response.status.0, 302);
         response.fields.into_iter().find(|(name, _)| *name == "Location").unwrap().1.into_owned()
     }
@@ -61,13 +86,41 @@ mod tests {
 
     #[test]
     fn the_page_links_to_the_new_place_without_markup_of_the_client() {
-        let Body::Page(page) = to(b"/a&\"><script>/").body else { panic!("a page") };
+        let Body::Page(page) = to(b"/a&\"><script>/", RedirectForm::Absolute).body else { panic!("a page") };
         let page = String::from_utf8(page).unwrap();
         assert!(page.contains("<a href=\"/a&amp;%22%3e%3cscript%3e/\">"), "{page}");
         assert!(!page.contains("<script"), "{page}");
     }
 
+    #[test]
+    fn a_relative_redirect_is_the_last_segment_as_it_was_spelled() {
+        for (reference, expected) in [
+            ("/sub/", "sub/"),
+            ("/a/b%20c/?q=/x/", "b%20c/?q=/x/"),
+            ("//evil.example/", "evil.example/"),
+            ("/http:/", "./http:/"),
+            ("/a/\\evil.example/", "%5cevil.example/"),
+            ("/a/%2e%2e/", "%2e%2e/"),
+            ("//", "./"),
+            ("", "./"),
+        ] {
+            assert_eq!(relative(reference.as_bytes()), expected.as_bytes(), "{reference}");
+        }
+    }
+
     proptest! {
+        #[test]
+        fn any_relative_redirect_is_one_segment_on_this_host(reference: Vec<u8>) {
+            let location = relative(&reference);
+            let path = location.split(|&byte| byte == b'?').next().unwrap();
+            let path = path.strip_prefix(b"./").unwrap_or(path);
+            prop_assert!(path.iter().position(|&byte| byte == b'/').is_none_or(|at| at + 1 == path.len()));
+            prop_assert!(!location.starts_with(b"/"));
+            let first = location.split(|&byte| byte == b'/').next().unwrap();
+            prop_assert!(!first.contains(&b':') || location.starts_with(b"?"));
+            prop_assert!(location.iter().all(|byte| byte.is_ascii_graphic() && *byte != b'\\'));
+        }
+
         #[test]
         fn any_reference_becomes_one_graphic_path_on_this_host(reference: Vec<u8>) {
             let location = location(&reference);

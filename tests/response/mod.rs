@@ -1,3 +1,5 @@
 //! What a client is told of a resource, and in which form it gets it.
 
+mod links;
+mod listings;
 mod validators;

@@ -1,0 +1,142 @@
+//! The entries of a directory, read once, in the order of their names.
+
+use std::ffi::{CStr, CString, OsString};
+use std::sync::Arc;
+
+use nix::dir::Dir;
+use nix::errno::Errno;
+use nix::fcntl::{AtFlags, OFlag, readlinkat};
+use nix::sys::stat::{FileStat, Mode, SFlag, fstatat};
+
+use crate::resource::Directory;
+use crate::response::Policy;
+
+/// Entries after which a listing breaks off with a note: what one request may hold.
+pub const MOST_ENTRIES: usize = 100_000;
+
+/// One entry.
+#[derive(Debug)]
+pub struct Entry {
+    name: CString,
+    /// Permission and type bits of the entry itself.
+    pub mode: u32,
+    /// Those of what it leads to, if it is a link.
+    pub target_mode: u32,
+    /// Names of the same inode.
+    pub links: nix::libc::nlink_t,
+    /// Bytes.
+    pub size: i64,
+    /// Bytes of what it leads to, if it is a link.
+    pub target_size: i64,
+    /// Last change, in seconds since the epoch.
+    pub modified: i64,
+}
+
+impl Entry {
+    /// Its name.
+    pub fn name(&self) -> &[u8] {
+        self.name.to_bytes()
+    }
+
+    /// Is it a directory, or a link to one?
+    pub fn is_directory(&self) -> bool {
+        kind(self.target_mode) == SFlag::S_IFDIR
+    }
+
+    /// Is it a symbolic link?
+    pub fn is_link(&self) -> bool {
+        kind(self.mode) == SFlag::S_IFLNK
+    }
+
+    /// Is it a plain file, or a link to one?
+    pub fn is_file(&self) -> bool {
+        kind(self.target_mode) == SFlag::S_IFREG
+    }
+}
+
+/// The type of a file.
+pub fn kind(mode: u32) -> SFlag {
+    SFlag::from_bits_truncate(mode & SFlag::S_IFMT.bits())
+}
+
+/// A directory's entries.
+#[derive(Debug)]
+pub struct Entries {
+    dir: Dir,
+    /// The directory's decoded path: no leading slash, trailing slash, empty for the top.
+    pub url_path: Vec<u8>,
+    /// By name, in the order of the bytes.
+    pub list: Vec<Entry>,
+    /// There are no more than these.
+    pub complete: bool,
+    /// Bytes after which a page breaks off.
+    pub largest_page: usize,
+    /// Text of a README.txt to show below the list.
+    pub readme: Option<Arc<[u8]>>,
+}
+
+impl Entries {
+    /// Reads them.
+    ///
+    /// # Errors
+    /// When the directory cannot be read.
+    pub fn read(directory: Directory, policy: &Policy<'_>) -> Result<Entries, Errno> {
+        Entries::read_at_most(directory, policy, MOST_ENTRIES)
+    }
+
+    /// Reads `most` of them.
+    pub fn read_at_most(directory: Directory, policy: &Policy<'_>, most: usize) -> Result<Entries, Errno> {
+        // Opened again by way of itself: the descriptor may be one for paths only.
+        let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+        let mut dir = Dir::openat(&directory.dir, c".", flags, Mode::empty())?;
+        let is_top = directory.url_path.is_empty();
+        let (mut names, mut complete) = (Vec::new(), true);
+        for entry in dir.iter() {
+            let entry = entry?;
+            let name = entry.file_name();
+            if !is_shown(name.to_bytes(), is_top, policy.hide_dotfiles) {
+                continue;
+            }
+            if names.len() == most {
+                complete = false;
+                break;
+            }
+            names.push(name.to_owned());
+        }
+        names.sort_unstable();
+        let list = names.into_iter().filter_map(|name| look(&dir, name)).collect();
+        let (url_path, readme) = (directory.url_path, directory.readme);
+        Ok(Entries { dir, url_path, list, complete, largest_page: super::LARGEST_PAGE, readme })
+    }
+
+    /// Where a link leads; none if it is no link any more.
+    pub fn target(&self, entry: &Entry) -> Option<OsString> {
+        readlinkat(&self.dir, &*entry.name).ok()
+    }
+}
+
+/// What the disk says of `name`; none if it is gone, or a link to nothing.
+fn look(dir: &Dir, name: CString) -> Option<Entry> {
+    let stat = |flags| -> Option<FileStat> { fstatat(dir, name.as_ref() as &CStr, flags).ok() };
+    let entry = stat(AtFlags::AT_SYMLINK_NOFOLLOW)?;
+    let is_link = kind(entry.st_mode) == SFlag::S_IFLNK;
+    let target = if is_link { stat(AtFlags::empty())? } else { entry };
+    Some(Entry {
+        mode: entry.st_mode,
+        target_mode: target.st_mode,
+        links: entry.st_nlink,
+        size: entry.st_size,
+        target_size: target.st_size,
+        modified: entry.st_mtime,
+        name,
+    })
+}
+
+/// Is an entry of this name listed?
+fn is_shown(name: &[u8], is_top: bool, hide_dotfiles: bool) -> bool {
+    match name {
+        b".." => !is_top,
+        _ if name.starts_with(b".ht") => false,
+        _ => !(hide_dotfiles && name.starts_with(b".")),
+    }
+}

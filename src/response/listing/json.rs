@@ -1,0 +1,96 @@
+//! The list as JSON: `[{"name","href","type","mtime","size"}]`.
+
+use std::io::Write;
+
+use chrono::{DateTime, Datelike, Timelike};
+
+use super::entries::{Entries, Entry};
+use super::reference;
+
+/// The whole array, the directory itself and the way up left out. A byte of a name that is no UTF-8 shows as
+/// U+FFFD; `href` names it exactly.
+pub fn render(entries: &Entries) -> Vec<u8> {
+    let mut out = b"[".to_vec();
+    let named = entries.list.iter().filter(|entry| !matches!(entry.name(), b"." | b".."));
+    for entry in named {
+        if out.len() >= entries.largest_page {
+            break;
+        }
+        out.extend_from_slice(if out.len() > 1 { b",\n" } else { b"\n" });
+        object(&mut out, entry);
+    }
+    out.extend_from_slice(b"\n]\n");
+    out
+}
+
+fn object(out: &mut Vec<u8>, entry: &Entry) {
+    let kind = match () {
+        () if entry.is_directory() => "directory",
+        () if entry.is_file() => "file",
+        () => "other",
+    };
+    out.extend_from_slice(b"{\"name\":");
+    string(out, entry.name());
+    out.extend_from_slice(b",\"href\":\"");
+    // A reference holds nothing that would have to be escaped.
+    reference(out, entry.name(), entry.is_directory());
+    // Writing to memory cannot fail.
+    let _ = write!(out, "\",\"type\":\"{kind}\",\"mtime\":\"{}\",\"size\":", timestamp(entry.modified));
+    let _ = match kind {
+        "file" => write!(out, "{}}}", entry.target_size),
+        _ => write!(out, "null}}"),
+    };
+}
+
+/// RFC 3339, in UTC; times that it cannot write become its beginning.
+fn timestamp(seconds: i64) -> String {
+    let time = DateTime::from_timestamp(seconds, 0).filter(|time| (0..=9999).contains(&time.year()));
+    let time = time.unwrap_or_default();
+    let (year, month, day) = (time.year(), time.month(), time.day());
+    let (hour, minute, second) = (time.hour(), time.minute(), time.second());
+    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")
+}
+
+fn string(out: &mut Vec<u8>, text: &[u8]) {
+    out.push(b'"');
+    for character in String::from_utf8_lossy(text).chars() {
+        match character {
+            '"' | '\\' => out.extend_from_slice(&[b'\\', character as u8]),
+            // U+2028 and U+2029 end a line in scripts of old.
+            control if control.is_control() || matches!(control, '\u{2028}' | '\u{2029}') => {
+                let _ = write!(out, "\\u{:04x}", u32::from(control));
+            }
+            plain => {
+                let mut bytes = [0; 4];
+                out.extend_from_slice(plain.encode_utf8(&mut bytes).as_bytes());
+            }
+        }
+    }
+    out.push(b'"');
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn any_name_is_one_string() {
+        for (name, expected) in [
+            (&b"a.txt"[..], "\"a.txt\""),
+            (b"a\"b\\c\n", "\"a\\\"b\\\\c\\u000a\""),
+            ("\u{e9}\u{2028}".as_bytes(), "\"\u{e9}\\u2028\""),
+            (b"\xff", "\"\u{fffd}\""),
+        ] {
+            let mut out = Vec::new();
+            string(&mut out, name);
+            assert_eq!(String::from_utf8_lossy(&out), expected);
+        }
+    }
+
+    #[test]
+    fn times_are_written_in_utc() {
+        assert_eq!(timestamp(1_500_000_000), "2017-07-14T02:40:00Z");
+        assert_eq!(timestamp(i64::MAX), "1970-01-01T00:00:00Z");
+        assert_eq!(timestamp(-1), "1969-12-31T23:59:59Z");
+    }
+}

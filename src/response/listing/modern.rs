@@ -1,0 +1,217 @@
+//! The list as a table that can be sorted: for eyes, keyboards and screen readers, without a script.
+
+use std::cmp::Ordering;
+use std::io::Write;
+
+use chrono::{Datelike, Local, TimeZone, Timelike};
+
+use super::entries::{Entries, Entry};
+use super::{SortKey, View, reference};
+use crate::response::page::Page;
+use crate::response::{Policy, SERVER, escape};
+
+/// Beside what all pages have. Dark and light follow `color-scheme`; on a phone the dates go, and names wrap.
+const STYLE: &str = "body{max-width:60rem}nav ol{display:flex;flex-wrap:wrap;list-style:none;padding:0;margin:0}\
+nav li:not(:last-child)::after{content:\"/\";margin:0 .4rem;opacity:.6}\
+table{border-collapse:collapse;width:100%;margin:1rem 0}\
+th,td{text-align:left;padding:.4rem .5rem;border-bottom:1px solid #8885;vertical-align:top}\
+th[scope=row]{font-weight:400;width:100%}\
+td,th:not(:first-child){white-space:nowrap;font-variant-numeric:tabular-nums}\
+td:nth-child(2),th:nth-child(2){text-align:right}\
+a{text-decoration:none}a:hover,a:focus-visible{text-decoration:underline}\
+tbody tr:hover{background:#8882}\
+[aria-sort=ascending] a::after{content:\" \\2191\"}[aria-sort=descending] a::after{content:\" \\2193\"}\
+h2{font-size:1.2rem}section pre{white-space:pre-wrap;border:1px solid #8885;padding:1rem}\
+@media(max-width:40rem){td:nth-child(3),th:nth-child(3){display:none}}";
+
+/// Nothing is loaded or run, and the page's own style is known by its digest.
+pub const SECURITY_POLICY: &str = "default-src 'none'; style-src \
+'sha256-a8r0r7SJbgl8oQKwoJIq6GIHdGPo/dg348PvQASZ08c='; base-uri 'none'; form-action 'none'";
+
+/// The whole page; sorts the entries.
+pub fn render(entries: &mut Entries, view: View, policy: &Policy<'_>) -> Vec<u8> {
+    entries.list.retain(|entry| !matches!(entry.name(), b"." | b".."));
+    entries.list.sort_by(|one, other| order(one, other, view));
+    let title = [b"Index of /", &entries.url_path[..]].concat();
+    let content = content(entries, view);
+    Page { title: &title, charset: policy.charset, style: STYLE }.render(&content, SERVER)
+}
+
+/// Directories first, whatever the view.
+fn order(one: &Entry, other: &Entry, view: View) -> Ordering {
+    let by_name = || one.name().cmp(other.name());
+    let by_key = match view.key {
+        SortKey::Name => by_name(),
+        SortKey::Modified => one.modified.cmp(&other.modified).then_with(by_name),
+        SortKey::Size if one.is_directory() => by_name(),
+        SortKey::Size => one.target_size.cmp(&other.target_size).then_with(by_name),
+    };
+    let by_key = if view.descending { by_key.reverse() } else { by_key };
+    other.is_directory().cmp(&one.is_directory()).then(by_key)
+}
+
+fn content(entries: &Entries, view: View) -> Vec<u8> {
+    let mut out = Vec::new();
+    breadcrumb(&mut out, &entries.url_path);
+    out.extend_from_slice(b"<table>\n<thead><tr>");
+    for (key, letter, title) in [
+        (SortKey::Name, 'N', "Name"),
+        (SortKey::Size, 'S', "Size"),
+        (SortKey::Modified, 'M', "Last modified"),
+    ] {
+        column(&mut out, view, (key, letter), title);
+    }
+    out.extend_from_slice(b"</tr></thead>\n<tbody>\n");
+    if !entries.url_path.is_empty() {
+        out.extend_from_slice(
+            b"<tr><th scope=\"row\"><a href=\"../\">Parent directory</a></th><td>&ndash;</td><td>&ndash;</td></tr>\n",
+        );
+    }
+    let mut complete = entries.complete;
+    for entry in &entries.list {
+        if out.len() >= entries.largest_page {
+            complete = false;
+            break;
+        }
+        row(&mut out, entry);
+    }
+    out.extend_from_slice(b"</tbody>\n</table>\n");
+    summary(&mut out, entries, complete);
+    if let Some(text) = &entries.readme {
+        out.extend_from_slice(b"<section><h2>README.txt</h2>\n<pre>\n");
+        text.split(|&byte| byte == b'\n').enumerate().for_each(|(at, line)| {
+            if at > 0 {
+                out.push(b'\n');
+            }
+            text_line(&mut out, line.strip_suffix(b"\r").unwrap_or(line));
+        });
+        out.extend_from_slice(b"</pre></section>\n");
+    }
+    out
+}
+
+/// A line of text; its tabs stay.
+fn text_line(out: &mut Vec<u8>, line: &[u8]) {
+    for (at, piece) in line.split(|&byte| byte == b'\t').enumerate() {
+        if at > 0 {
+            out.push(b'\t');
+        }
+        escape::html(out, piece);
+    }
+}
+
+/// The way from the top down to here.
+fn breadcrumb(out: &mut Vec<u8>, url_path: &[u8]) {
+    let segments: Vec<&[u8]> = url_path.split(|&byte| byte == b'/').filter(|s| !s.is_empty()).collect();
+    out.extend_from_slice(b"<nav aria-label=\"Breadcrumb\"><ol>");
+    for depth in 0..=segments.len() {
+        let up = segments.len() - depth;
+        out.extend_from_slice(b"<li><a href=\"");
+        let here = if up == 0 { b"./".to_vec() } else { b"../".repeat(up) };
+        out.extend_from_slice(&here);
+        out.extend_from_slice(if up == 0 { b"\" aria-current=\"page\">" } else { b"\">" });
+        match depth.checked_sub(1) {
+            None => out.extend_from_slice(b"Top"),
+            Some(at) => escape::html(out, segments[at]),
+        }
+        out.extend_from_slice(b"</a></li>");
+    }
+    out.extend_from_slice(b"</ol></nav>\n");
+}
+
+/// The head of a column: a link that sorts by it, the other way round if that is how it is sorted.
+fn column(out: &mut Vec<u8>, view: View, (key, letter): (SortKey, char), title: &str) {
+    let is_sorted = view.key == key;
+    let descending = is_sorted && !view.descending;
+    let sorted = match (is_sorted, view.descending) {
+        (false, _) => "",
+        (true, false) => " aria-sort=\"ascending\"",
+        (true, true) => " aria-sort=\"descending\"",
+    };
+    let order = if descending { 'D' } else { 'A' };
+    // Writing to memory cannot fail.
+    let _ = write!(out, "<th scope=\"col\"{sorted}><a href=\"?C={letter};O={order}\">{title}</a></th>");
+}
+
+fn row(out: &mut Vec<u8>, entry: &Entry) {
+    out.extend_from_slice(b"<tr><th scope=\"row\"><a href=\"");
+    reference(out, entry.name(), entry.is_directory());
+    out.extend_from_slice(b"\">");
+    escape::html(out, entry.name());
+    out.extend_from_slice(if entry.is_directory() { b"/</a></th><td" } else { b"</a></th><td" });
+    let _ = match entry.is_file() {
+        true => {
+            write!(out, " title=\"{} bytes\">{}</td><td>", entry.target_size, short_size(entry.target_size))
+        }
+        false => write!(out, ">&ndash;</td><td>"),
+    };
+    if let Some(time) = Local.timestamp_opt(entry.modified, 0).single() {
+        let (year, month, day) = (time.year(), time.month(), time.day());
+        let _ = write!(out, "{year:04}-{month:02}-{day:02} {:02}:{:02}", time.hour(), time.minute());
+    }
+    out.extend_from_slice(b"</td></tr>\n");
+}
+
+fn summary(out: &mut Vec<u8>, entries: &Entries, complete: bool) {
+    let directories = entries.list.iter().filter(|entry| entry.is_directory()).count();
+    let files = entries.list.len() - directories;
+    let plural = |n: usize, one: &'static str, many: &'static str| if n == 1 { one } else { many };
+    let (of_directories, of_files) =
+        (plural(directories, "directory", "directories"), plural(files, "file", "files"));
+    let _ = match complete {
+        true => writeln!(out, "<p>{directories} {of_directories}, {files} {of_files}</p>"),
+        false => writeln!(out, "<p>This directory holds more than is listed here.</p>"),
+    };
+}
+
+/// Three digits or four and a unit: `1023 B`, `1.5 KiB`, `12 GiB`.
+fn short_size(bytes: i64) -> String {
+    if bytes < 1024 {
+        return format!("{bytes} B");
+    }
+    let (mut tenths, mut unit) = (i128::from(bytes) * 10, 0);
+    // Rounded up to the next unit, `1024 KiB` is `1.0 MiB`.
+    while tenths >= 10 * 1024 - 5 && unit < UNITS.len() {
+        tenths = (tenths + 512) / 1024;
+        unit += 1;
+    }
+    let name = UNITS[unit - 1];
+    if tenths < 100 {
+        format!("{}.{} {name}", tenths / 10, tenths % 10)
+    } else {
+        format!("{} {name}", (tenths + 5) / 10)
+    }
+}
+
+const UNITS: [&str; 6] = ["KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use sha2::{Digest, Sha256};
+
+    #[test]
+    fn the_security_policy_names_the_digest_of_the_style() {
+        let page = Page { title: b"", charset: "UTF-8", style: STYLE }.render(b"", "");
+        let page = String::from_utf8(page).unwrap();
+        let style = page.split("<style>").nth(1).unwrap().split("</style>").next().unwrap();
+        let digest = crate::testing::base64(&Sha256::digest(style));
+        assert!(SECURITY_POLICY.contains(&format!("'sha256-{digest}'")), "the style's digest is {digest}");
+    }
+
+    #[test]
+    fn sizes_are_short() {
+        for (bytes, expected) in [
+            (0, "0 B"),
+            (1023, "1023 B"),
+            (1024, "1.0 KiB"),
+            (1536, "1.5 KiB"),
+            (10 * 1024, "10 KiB"),
+            (1024 * 1024 - 1, "1.0 MiB"),
+            (12 << 30, "12 GiB"),
+            (i64::MAX, "8.0 EiB"),
+        ] {
+            assert_eq!(short_size(bytes), expected, "{bytes}");
+        }
+    }
+}

@@ -1,0 +1,93 @@
+//! Lists of directories: valid pages, README.txt for those who may have it, and bounds.
+
+use std::fs;
+use std::io::Write;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use crate::support::{Server, Tree, run};
+
+/// What an HTML validator finds wrong with a page.
+fn faults(page: &[u8]) -> Option<String> {
+    run("tidy", &["-v"])?;
+    // The attribute is newer than the validator.
+    let arguments = ["-e", "-q", "--warn-proprietary-attributes", "no"];
+    let mut tidy = Command::new("tidy");
+    tidy.args(arguments).stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped());
+    let mut tidy = tidy.spawn().unwrap();
+    tidy.stdin.take().unwrap().write_all(page).unwrap();
+    Some(String::from_utf8_lossy(&tidy.wait_with_output().unwrap().stderr).into_owned())
+}
+
+#[test]
+fn every_page_is_valid_html() {
+    let tree = Tree::new();
+    for name in ["s/a&b <i>.txt", "s/d/x", "s/README.txt", "s/x:y"] {
+        tree.file(name, "text <b> & more\n");
+    }
+    tree.dir_in("empty");
+    for style in ["classic", "modern"] {
+        let server = Server::start(&tree, &["-o", &format!("listing_style={style}")]);
+        let mut client = server.connect();
+        for target in ["/", "/s/", "/empty/", "/s/?C=S;O=D", "/s/none?<b>&", "/s", "/s/d/none/"] {
+            let page = client.get(target).body;
+            let Some(found) = faults(&page) else { return };
+            assert_eq!(found, "", "{style} {target}: {}", String::from_utf8_lossy(&page));
+        }
+    }
+}
+
+#[test]
+fn a_readme_is_shown_to_who_would_get_it() {
+    let tree = Tree::new();
+    let server = Server::start(&tree, &["-o", "listing_style=modern"]);
+    let shown = |target: &str| server.connect().get(target).text().contains("<h2>README.txt</h2>");
+    tree.file("s/README.txt", "hello <b>\n");
+    assert!(shown("/s/"));
+    assert!(server.connect().get("/s/").text().contains("hello &lt;b&gt;"));
+    tree.mode("s/README.txt", 0o600);
+    assert!(!shown("/s/"), "not readable by the world");
+    tree.mode("s/README.txt", 0o755);
+    assert!(!shown("/s/"), "executable: a GET of it is 403");
+    tree.file("s/README.txt", vec![b'x'; 64 * 1024 + 1]);
+    assert!(!shown("/s/"), "too large");
+    fs::remove_file(tree.www().join("s/README.txt")).unwrap();
+    tree.beside("secret", "secret");
+    tree.link(tree.dir().join("secret"), "s/README.txt");
+    assert!(!shown("/s/"), "leads out of the tree");
+    assert!(!shown("/"), "there is none");
+}
+
+#[test]
+fn a_readme_behind_the_referrer_filter_is_shown_to_local_pages_alone() {
+    let tree = Tree::new();
+    tree.file("s/README.txt", "hello\n");
+    let flags = ["-o", "listing_style=modern", "-o", "urlpat=**.txt", "-o", "noemptyreferrers"];
+    let server = Server::start(&tree, &flags);
+    let mut client = server.connect();
+    assert!(!client.get("/s/").text().contains("<h2>"));
+    client.send("GET /s/ HTTP/1.1\r\nHost: x\r\nReferer: http://127.0.0.1/\r\n\r\n");
+    assert!(client.answer("GET").text().contains("<h2>"));
+}
+
+#[test]
+fn lists_of_a_hundred_thousand_names_take_bounded_memory_and_time() {
+    let tree = Tree::new();
+    let dir = tree.dir_in("many");
+    for n in 0..100_001 {
+        fs::File::create(dir.join(format!("file-{n:06}.txt"))).unwrap();
+    }
+    for style in ["classic", "modern", "json"] {
+        let server = Server::start(&tree, &["-o", &format!("listing_style={style}")]);
+        let began = Instant::now();
+        let answer = server.connect().get("/many/");
+        assert_eq!(answer.status, 200, "{style}");
+        assert!(answer.body.len() <= 17 << 20, "{style}: {}", answer.body.len());
+        let names = answer.text().matches("file-").count();
+        assert!(names >= 90_000, "{style}: {names}");
+        // Seconds on a machine that does nothing else.
+        assert!(began.elapsed() < Duration::from_secs(60), "{style}: {:?}", began.elapsed());
+        let peak = server.status_of_process("VmHWM:");
+        assert!(peak < 150_000, "{style}: {peak} kB");
+    }
+}
