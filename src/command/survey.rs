@@ -7,6 +7,7 @@ use std::path::Path;
 
 use crate::auth::{self, crypt, htpasswd};
 use crate::config::Config;
+use crate::sys::read_regular_file;
 
 /// Names looked at in all: the check of a large archive must end.
 const MOST_NAMES: usize = 200_000;
@@ -58,9 +59,8 @@ fn is_refused_script(config: &Config, root: &Path, path: &Path) -> bool {
 
 /// The users of a password file who cannot log in, because of the form of their hash.
 fn hashes(path: &Path) -> Vec<String> {
-    // A FIFO of that name must not hold us.
     let is_read = fs::metadata(path).is_ok_and(|meta| meta.is_file() && meta.len() <= MOST_FILE_BYTES);
-    let text = if is_read { fs::read(path).unwrap_or_default() } else { Vec::new() };
+    let text = if is_read { read_regular_file(path).unwrap_or_default() } else { Vec::new() };
     let users = htpasswd::users(&text).filter_map(|(user, hash)| {
         let trouble = crypt::trouble(hash)?;
         Some(format!("{}: {}: {trouble}", path.display(), user.escape_ascii()))

@@ -4,13 +4,13 @@
 //! are separated by blanks, tabs and line ends (CR too); nothing is quoted or escaped. Unlike
 //! thttpd, reading goes on after a mistake, so that all of them can be told at once.
 
-use std::fs;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
 use super::origin::Origin;
 use super::settings::Settings;
+use crate::sys::read_regular_file;
 
 /// Reads every option of `text`, the content of the file called `name`, over what `settings`
 /// holds. Mistakes are added to `settings.problems`. Takes any bytes and never fails.
@@ -29,7 +29,7 @@ pub fn parse(text: &[u8], name: &str, settings: &mut Settings) {
 /// # Errors
 /// What the system says when the file cannot be read.
 pub fn read(path: &Path, settings: &mut Settings) -> io::Result<()> {
-    let text = fs::read(settings.dir.join(path))?;
+    let text = read_regular_file(&settings.dir.join(path))?;
     parse(&text, &path.to_string_lossy(), settings);
     Ok(())
 }

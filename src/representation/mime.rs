@@ -4,11 +4,10 @@
 
 use std::cmp::Ordering;
 use std::collections::HashMap;
-use std::fs;
 use std::path::Path;
 
 use crate::config::kind::media;
-use crate::sys::reason;
+use crate::sys::{read_regular_file, reason};
 
 /// Extensions that name an encoding of the content, not its type (thttpd's three).
 const ENCODINGS: [(&str, &str); 3] = [("Z", "compress"), ("gz", "gzip"), ("uu", "x-uuencode")];
@@ -58,7 +57,8 @@ impl Types {
     /// # Errors
     /// Why the file cannot be read, or each line that names no type, with its place.
     pub fn load(mut self, path: &Path) -> Result<Types, String> {
-        let text = fs::read(path).map_err(|error| format!("{}: {}", path.display(), reason(&error)))?;
+        let text =
+            read_regular_file(path).map_err(|error| format!("{}: {}", path.display(), reason(&error)))?;
         let mut faults = Vec::new();
         for (line, number) in text.split(|&b| b == b'\n').zip(1..) {
             if let Err(fault) = self.line(line) {

@@ -8,6 +8,7 @@ pub mod memory;
 pub mod memory_limit;
 pub mod process;
 mod reason;
+mod regular_file;
 pub mod scheduling;
 pub mod signal;
 pub mod socket;
@@ -18,3 +19,4 @@ pub mod systemd;
 pub mod zone;
 
 pub use reason::reason;
+pub use regular_file::read_regular_file;

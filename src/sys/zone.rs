@@ -6,12 +6,13 @@
 //! C library remember the zone before its chroot, for the same reason.
 
 use std::ffi::{CStr, OsString};
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
 use chrono::{Local, Offset, TimeZone, Utc};
 use nix::libc;
+
+use super::read_regular_file;
 
 static INHERITED: OnceLock<Option<OsString>> = OnceLock::new();
 
@@ -90,7 +91,7 @@ fn rule_of(zone: Option<&str>) -> Option<String> {
             path.filter(|_| !name.is_empty())?
         }
     };
-    match fs::read(path) {
+    match read_regular_file(&path) {
         Ok(file) => footer(&file),
         Err(_) => Some("UTC0".into()),
     }

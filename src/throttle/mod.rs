@@ -24,6 +24,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use crate::config::pattern::Pattern;
 use crate::log::{Event, Level};
 use crate::request::Rejection;
+use crate::sys::read_regular_file;
 
 mod address;
 mod budget;
@@ -152,7 +153,7 @@ impl Throttles {
     /// # Errors
     /// The file cannot be read; boot ends then, as in thttpd.
     pub fn load(path: &Path) -> io::Result<(Throttles, Vec<ThrottleFileError>)> {
-        let parsed = file::parse(path, &std::fs::read(path)?);
+        let parsed = file::parse(path, &read_regular_file(path)?);
         Ok((Throttles::new(parsed.rules, parsed.connections_per_address), parsed.problems))
     }
 

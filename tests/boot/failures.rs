@@ -76,6 +76,22 @@ fn a_throttle_file_that_cannot_be_read() {
 }
 
 #[test]
+fn a_file_to_be_read_that_is_a_fifo_or_a_device() {
+    let tree = Tree::new();
+    let fifo = tree.dir().join("fifo");
+    nix::unistd::mkfifo(&fifo, nix::sys::stat::Mode::S_IRWXU).unwrap();
+    for (path, says) in [(fifo.to_str().unwrap(), "Is a FIFO or pipe"), ("/dev/zero", "Is a device")] {
+        let configured = run(thttpd().args(["-C", path]));
+        assert_eq!(configured.status.code(), Some(1));
+        assert!(stderr(&configured).contains(&format!("{path}: {says}")), "{}", stderr(&configured));
+        refuses_beside_sound_flags(&tree, &["-t", path], says, "-t");
+        refuses_beside_sound_flags(&tree, &["-o", &format!("mime_types={path}")], says, "mime_types");
+        let checked = run(thttpd().args(["--check", "-d", tree.www().to_str().unwrap(), "-t", path]));
+        assert!(!checked.status.success() && stderr(&checked).contains(says), "{}", stderr(&checked));
+    }
+}
+
+#[test]
 fn a_log_file_that_cannot_be_written() {
     let tree = Tree::new();
     refuses_beside_sound_flags(&tree, &["-l", "/nonexistent/log"], "/nonexistent/log - No such file", "-l");

@@ -1,0 +1,57 @@
+//! Reading a file that an operator names, without waiting for anything but the disk.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
+use std::path::Path;
+
+use nix::libc::{O_NOCTTY, O_NONBLOCK, makedev};
+
+/// Reads the whole regular file at `path`; `/dev/null` is an empty one.
+///
+/// A FIFO would block `open` until something writes to it, and a device may never end: a start that
+/// waits for one looks like a hang. Both are refused.
+///
+/// # Errors
+/// As open(2) and read(2); `InvalidInput`, with a sentence that says what `path` is, for any other kind
+/// of file.
+pub fn read_regular_file(path: &Path) -> io::Result<Vec<u8>> {
+    let mut file = File::options().read(true).custom_flags(O_NONBLOCK | O_NOCTTY).open(path)?;
+    let meta = file.metadata()?;
+    let (kind, is_null) = (meta.file_type(), meta.rdev() == makedev(1, 3));
+    let what = match () {
+        () if kind.is_file() || (kind.is_char_device() && is_null) => {
+            let mut text = Vec::new();
+            file.read_to_end(&mut text)?;
+            return Ok(text);
+        }
+        () if kind.is_fifo() => "Is a FIFO or pipe, not a regular file",
+        () if kind.is_dir() => return Err(nix::errno::Errno::EISDIR.into()),
+        () => "Is a device, not a regular file",
+    };
+    Err(io::Error::new(io::ErrorKind::InvalidInput, what))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_regular_files_are_read_and_nothing_is_waited_for() {
+        let tree = crate::testing::TempTree::new();
+        let path = |name: &str| tree.path().join(name);
+        std::fs::write(path("file"), "text").unwrap();
+        nix::unistd::mkfifo(&path("fifo"), nix::sys::stat::Mode::S_IRWXU).unwrap();
+        assert_eq!(read_regular_file(&path("file")).unwrap(), b"text");
+        assert_eq!(read_regular_file(Path::new("/dev/null")).unwrap(), b"");
+        for (name, said) in [
+            (path("fifo"), "Is a FIFO or pipe, not a regular file"),
+            ("/dev/zero".into(), "Is a device, not a regular file"),
+            (tree.path().into(), "Is a directory"),
+            (path("none"), "No such file or directory"),
+        ] {
+            let error = read_regular_file(&name).unwrap_err();
+            assert_eq!(crate::sys::reason(&error), said);
+        }
+    }
+}
