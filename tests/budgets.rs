@@ -188,6 +188,25 @@ fn nothing_in_the_server_panics_on_purpose() {
     assert_none(lines_with(&words, ""));
 }
 
+/// Whether a line formats something by `{:?}`, `{value:#?}` and the like.
+fn uses_debug(line: &str) -> bool {
+    let braces = line.split('{').skip(1).filter_map(|rest| rest.split('}').next());
+    let mut formats = braces.filter_map(|inside| inside.split_once(':'));
+    formats.any(|(_, format)| format.ends_with('?'))
+}
+
+/// The smallest build is compiled with `-Zfmt-debug=none`, which makes all such text empty.
+#[test]
+fn no_text_goes_through_debug() {
+    assert!(uses_debug("write!(f, \"{text} {self:#?}\")") && !uses_debug("let a = B { c: d?, e: \"{f}\" };"));
+    let mut found = Vec::new();
+    for source in sources(&["src"]).iter().filter(|source| !source.is_test()) {
+        let lines = source.code().filter(|(_, line)| uses_debug(line));
+        found.extend(lines.map(|(number, line)| format!("{}:{number}: {}", source.name(), line.trim())));
+    }
+    assert_none(found);
+}
+
 #[test]
 fn nothing_speaks_in_passing_or_ends_the_process() {
     let words = ["println!", "print!(", "dbg!(", "process::exit"];
