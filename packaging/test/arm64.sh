@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Builds the image for two kinds of machine and runs the one for arm64: packaging/test/arm64.sh
 #
-# Needs musl's std for both (rustup target add aarch64-unknown-linux-musl), Debian's qemu-user-static,
-# curl and python3; no root. Where the recorded exchanges lie beside the project, they are put to it, too.
+# Needs musl for both (rustup target add aarch64-unknown-linux-musl, or what packaging/musl-parts needs),
+# Debian's qemu-user-static, curl and python3; no root. Where the recorded exchanges lie beside the project, they are put to it, too.
 set -u
 # shellcheck source=packaging/test/scratch.sh
 . "$(dirname "$0")/scratch.sh"
@@ -35,7 +35,7 @@ holds_both() {
 
 # Runs the arm64 program, whatever its working directory.
 program() {
-	cp "$TOP/target/static/aarch64-unknown-linux-musl/tiny/thttpd" "$work/aarch64"
+	cp "${CARGO_TARGET_DIR:-$TOP/target}"/static*/aarch64-unknown-linux-musl/tiny/thttpd "$work/aarch64"
 	printf '#!/bin/sh\nexec qemu-aarch64-static %s "$@"\n' "$work/aarch64" >"$work/thttpd"
 	chmod 755 "$work" "$work/thttpd"
 }

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Runs the container image in empty roots, and with podman: packaging/test/container.sh
 #
-# Builds the image twice, holds the two against each other and the sizes against their limits, unpacks
+# Builds the image twice, with musl where Debian and PyPI have it, and once for arm64 and with glibc; holds the two against each other and the sizes against their limits, unpacks
 # it, and runs it with its own entry point as container engines do: chroot into a directory with
 # nothing else, namespaces of its own, as root and not, with a read-only root, without capabilities, and as
 # the Kubernetes manifest says. Then podman loads its archives and runs it.
@@ -19,18 +19,38 @@ again() {
 	copy=$(mktemp -d)
 	tar -C "$TOP" -c Cargo.toml Cargo.lock build.rs src packaging tests/main.rs | tar -C "$copy" -x
 	SOURCE_DATE_EPOCH=${SOURCE_DATE_EPOCH:-$(git -C "$TOP" log -1 --format=%ct)} \
-		CARGO_TARGET_DIR=$copy/target "$copy/packaging/container/build" "$1"
+		CARGO_TARGET_DIR=$copy/target "$copy/packaging/container/build" "$1" --libc musl
 	status=$?
 	rm -r "$copy"
 	return $status
 }
 
+# built DIRECTORY STATUS: what its build has said, and how it ended.
+built() { cat "$1.log"; return "$2"; }
+
+# The program of MACHINE that packaging/build-static has left.
+program_of() { ls "${CARGO_TARGET_DIR:-$TOP/target}"/static*/"$1"-unknown-linux-musl/tiny/thttpd; }
+
+position_independent() { readelf --file-header "$1" | grep -q 'Type: *DYN'; }
+
 [ $# -gt 0 ] || {
 	image=$TOP/target/image
-	check "the image is within its limits" "$TOP/packaging/container/build"
+	# The programs that are not run here are compiled meanwhile: each has one long step for one processor.
+	"$TOP/packaging/container/build" "$image-glibc" --libc glibc >"$image-glibc.log" 2>&1 &
+	glibc=$!
+	check "the image is within its limits" "$TOP/packaging/container/build" "$image" --libc musl
+	wait $glibc
+	check "so is the one with glibc" built "$image-glibc" $?
+	"$TOP/packaging/container/build" "$image-arm64" --platform linux/arm64 >"$image-arm64.log" 2>&1 &
+	arm64=$!
 	check "it is built again" again "$image-again"
 	check "is the same, byte for byte" diff -r "$image" "$image-again"
-	rm -rf "$image-again"
+	wait $arm64
+	check "the one for arm64 is within its limits" built "$image-arm64" $?
+	check "the program for arm64 starts" qemu-aarch64-static "$(program_of aarch64)" -V
+	check "and is position-independent" position_independent "$(program_of aarch64)"
+	check "as the one for this machine is" position_independent "$(program_of "$(uname -m)")"
+	rm -rf "$image-again" "$image-glibc" "$image-arm64"
 	set -- "$image/thttpd-image.tar" "$PASSED" "$FAILED"
 }
 scratch "$@"
