@@ -35,7 +35,7 @@ holds_both() {
 
 # Runs the arm64 program, whatever its working directory.
 program() {
-	cp "${CARGO_TARGET_DIR:-$TOP/target}"/static*/aarch64-unknown-linux-musl/tiny/thttpd "$work/aarch64"
+	cp "$(ls -t "${CARGO_TARGET_DIR:-$TOP/target}"/static*/aarch64-unknown-linux-musl/tiny/thttpd | head -n 1)" "$work/aarch64"
 	printf '#!/bin/sh\nexec qemu-aarch64-static %s "$@"\n' "$work/aarch64" >"$work/thttpd"
 	chmod 755 "$work" "$work/thttpd"
 }

@@ -28,8 +28,8 @@ again() {
 # built DIRECTORY STATUS: what its build has said, and how it ended.
 built() { cat "$1.log"; return "$2"; }
 
-# The program of MACHINE that packaging/build-static has left.
-program_of() { ls "${CARGO_TARGET_DIR:-$TOP/target}"/static*/"$1"-unknown-linux-musl/tiny/thttpd; }
+# The program of MACHINE that packaging/build-static made last.
+program_of() { ls -t "${CARGO_TARGET_DIR:-$TOP/target}"/static*/"$1"-unknown-linux-musl/tiny/thttpd | head -n 1; }
 
 position_independent() { readelf --file-header "$1" | grep -q 'Type: *DYN'; }
 
