@@ -14,7 +14,7 @@ use crate::boot::{go_where_it_would_serve, load};
 use crate::cache::watcher::Freshness;
 use crate::config::Config;
 use crate::docroot::DocRoot;
-use crate::request::head::{self, Refused};
+use crate::request::head;
 use crate::request::{Parsed, Request};
 use crate::resource::{AccessDenied, ResolveRequest, Resolved, Resolver, Resource, vhost};
 use crate::sys::reason;
@@ -41,7 +41,7 @@ pub fn explain(config: Config, url: &str) -> Result<String, String> {
     let request = match head::parse(&bytes, &config.limits) {
         Ok(Parsed::Complete(request, _)) => request,
         Ok(Parsed::Partial) => return Err(format!("{url}: not a URL")),
-        Err(Refused { rejection, .. }) => {
+        Err(rejection) => {
             say(&mut told, format_args!("no request can name this: {rejection}"));
             return Ok(told);
         }

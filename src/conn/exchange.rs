@@ -19,7 +19,8 @@ use super::{Connection, State, Step, WorkerContext};
 use crate::cgi::env::CgiContext;
 use crate::log;
 use crate::log::access::AccessEntry;
-use crate::request::head::{self, Refused};
+use crate::request::head;
+use crate::request::outline::outline;
 use crate::request::spool::Spool;
 use crate::request::{BodyLength, Method, Parsed, Rejection, Request, Version};
 use crate::resource::{AccessDenied, DenialNote, ResolveRequest, Resource, Script, vhost};
@@ -252,17 +253,21 @@ fn after(conn: &Connection, request: &Request<'_>, response: &Response, context:
     }
 }
 
-/// Answers bytes that are no request we serve, and ends the connection.
-pub fn refuse(conn: &mut Connection, refused: &Refused<'_>, context: &mut WorkerContext) -> Step {
+/// Answers `bytes` that are no request we serve, and ends the connection.
+pub fn refuse(
+    conn: &mut Connection,
+    bytes: &[u8],
+    rejection: &Rejection,
+    context: &mut WorkerContext,
+) -> Step {
     let site = Arc::clone(&context.site);
     let policy = site.policy(None, context.now.wall);
-    let url = refused.line.map_or(&b""[..], |line| line.target);
-    let response = error::page(&refused.rejection, url, policy.pages, None);
+    let refused = outline(bytes);
+    let response = error::page(rejection, refused.target, policy.pages, None);
     let peer = Arc::clone(&conn.peer_text);
     let host = site.resolver.own_name().filter(|_| site.config.vhost);
-    let entry = log_record::entry_of_line(refused.line.as_ref(), host, &peer, response.status.0);
-    let method = refused.line.map_or(Method::Unknown, |line| line.method);
-    let version = refused.line.map_or(Version::Http11, |line| line.version);
+    let entry = log_record::entry_of_refused(&refused, host, &peer, response.status.0);
+    let (version, method) = (refused.version, refused.method);
     let reply_context = ReplyContext { version, method, after: After::Linger, pacer: None };
     reply(conn, response, entry, reply_context, context).into_step(conn)
 }

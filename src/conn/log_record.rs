@@ -2,10 +2,10 @@
 
 use crate::log::access::AccessEntry;
 use crate::request::Request;
-use crate::request::head::RequestLine;
+use crate::request::outline::Outline;
 
-/// The log's view of a request whose response can be sent at once. Behind a virtual host's name stands
-/// the path, whether or not the target names the host once more.
+/// The log's view of a request whose response can be sent at once. The path stands alone, also where the
+/// target names a host (thttpd).
 pub fn entry<'a>(request: &'a Request<'a>, peer: &'a str, vhost: Option<&'a str>) -> AccessEntry<'a> {
     let referer = request.fields.last("Referer").or_else(|| request.fields.last("Referrer"));
     AccessEntry {
@@ -13,7 +13,7 @@ pub fn entry<'a>(request: &'a Request<'a>, peer: &'a str, vhost: Option<&'a str>
         user: None,
         method: request.method.as_str(),
         vhost: vhost.filter(|_| !request.asterisk).map(str::as_bytes),
-        target: if vhost.is_some() { request.path_and_query() } else { request.target },
+        target: request.path_and_query(),
         version: request.version_text,
         status: 0,
         bytes: 0,
@@ -22,26 +22,26 @@ pub fn entry<'a>(request: &'a Request<'a>, peer: &'a str, vhost: Option<&'a str>
     }
 }
 
-/// The log's view of bytes that made no request: what there was of a request line. `host` is the server's
-/// name where the log has hosts, as it is not known whose the request would be (thttpd).
-pub fn entry_of_line<'a>(
-    line: Option<&RequestLine<'a>>,
+/// The log's view of a head that was refused. `host` is the server's name where the log has hosts, as it
+/// is not known whose the request would be (thttpd).
+pub fn entry_of_refused<'a>(
+    refused: &'a Outline<'a>,
     host: Option<&'a str>,
     peer: &'a str,
     status: u16,
 ) -> AccessEntry<'a> {
-    let has_path = line.is_some_and(|line| line.target.starts_with(b"/"));
+    let target = refused.path_and_query();
     AccessEntry {
         peer,
         user: None,
-        method: line.map_or("UNKNOWN", |line| line.method.as_str()),
-        vhost: host.filter(|_| has_path).map(str::as_bytes),
-        target: line.map_or(b"", |line| line.target),
-        version: line.map_or("UNKNOWN", |line| line.version_text),
+        method: refused.method.as_str(),
+        vhost: host.filter(|_| target.starts_with(b"/")).map(str::as_bytes),
+        target,
+        version: refused.version_text,
         status,
         bytes: 0,
-        referer: b"",
-        agent: b"",
+        referer: refused.referer,
+        agent: refused.agent,
     }
 }
 

@@ -74,7 +74,7 @@ impl ReadRequest {
                         }
                         continue;
                     }
-                    Err(refused) => break exchange::refuse(conn, &refused, context),
+                    Err(rejection) => break exchange::refuse(conn, buffer.bytes(), &rejection, context),
                 }
             }
             let wait = take(&mut may_block).then_some(&mut context.blocking_read);
@@ -83,8 +83,7 @@ impl ReadRequest {
                 context.expire_readings();
             }
             if !matches!(progress, Progress::Moved(_)) {
-                let is_blank = head::is_blank(buffer.bytes());
-                break self.without_input(&progress, is_blank, conn, context);
+                break self.without_input(&progress, buffer.bytes(), conn, context);
             }
         };
         conn.pending = buffer.finish();
@@ -99,17 +98,18 @@ impl ReadRequest {
         budget.spend_request();
     }
 
-    /// Ends the turn of a read that brought no bytes; `is_blank`: no request has begun.
+    /// Ends the turn of a read that brought no bytes behind `bytes`.
     fn without_input(
         self,
         progress: &Progress,
-        is_blank: bool,
+        bytes: &[u8],
         conn: &mut Connection,
         context: &mut WorkerContext,
     ) -> Step {
+        let is_blank = head::is_blank(bytes);
         match progress {
             Progress::Moved(_) | Progress::WouldBlock => self.wait(conn, is_blank, context),
-            Progress::Ended if !is_blank => incomplete(conn, context),
+            Progress::Ended if !is_blank => incomplete(conn, bytes, context),
             Progress::Ended | Progress::Broken(_) => Step::Close,
         }
     }
@@ -167,12 +167,13 @@ impl ReadRequest {
         }
         crate::log::info!("{} connection timed out read_request", conn.peer_text);
         let rejection = Rejection::fatal(408, "No complete request arrived in time.");
-        exchange::refuse(conn, &head::Refused { rejection, line: None }, context)
+        let bytes = take(&mut conn.pending);
+        exchange::refuse(conn, &bytes, &rejection, context)
     }
 }
 
 /// The client ended in the middle of a head.
-fn incomplete(conn: &mut Connection, context: &mut WorkerContext) -> Step {
+fn incomplete(conn: &mut Connection, bytes: &[u8], context: &mut WorkerContext) -> Step {
     let rejection = Rejection::malformed("The request ended before its head was complete.");
-    exchange::refuse(conn, &head::Refused { rejection, line: None }, context)
+    exchange::refuse(conn, bytes, &rejection, context)
 }

@@ -9,57 +9,42 @@ use crate::config::Limits;
 
 /// The first line of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct RequestLine<'b> {
+struct RequestLine<'b> {
     /// For decisions.
-    pub method: Method,
+    method: Method,
     /// As sent.
-    pub method_text: &'b [u8],
+    method_text: &'b [u8],
     /// As sent.
-    pub target: &'b [u8],
+    target: &'b [u8],
     /// For decisions.
-    pub version: Version,
+    version: Version,
     /// As sent.
-    pub version_text: &'b str,
-}
-
-/// A head that is answered with an error: why, and the request line for the log when it was read.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Refused<'b> {
-    /// Response to send.
-    pub rejection: Rejection,
-    /// None when not even the request line made sense.
-    pub line: Option<RequestLine<'b>>,
+    version_text: &'b str,
 }
 
 /// Reads one request head from the start of `bytes`.
 ///
 /// # Errors
-/// [`Refused`] when the bytes can no longer become a request we serve: 400, 414, 417, 421, 431, 501
-/// or 505.
-pub fn parse<'b>(bytes: &'b [u8], limits: &Limits) -> Result<Parsed<Request<'b>>, Refused<'b>> {
+/// What to answer when the bytes can no longer become a request we serve: 400, 414, 417, 421, 431, 501
+/// or 505. [`outline`](super::outline) reads what there is for the log.
+pub fn parse<'b>(bytes: &'b [u8], limits: &Limits) -> Result<Parsed<Request<'b>>, Rejection> {
     // Bytes beyond the limit are ignored, so that the result does not depend on how the head was split.
     let bytes = &bytes[..bytes.len().min(limits.head)];
     let start = blank_lines(bytes);
-    let (line, line_len) = match request_line(&bytes[start..], limits) {
-        Ok(Parsed::Complete(line, len)) => (line, len),
-        Ok(Parsed::Partial) => return Ok(Parsed::Partial),
-        Err(rejection) => return Err(Refused { rejection, line: None }),
+    let (line, line_len) = match request_line(&bytes[start..], limits)? {
+        Parsed::Complete(line, len) => (line, len),
+        Parsed::Partial => return Ok(Parsed::Partial),
     };
-    let refused = |rejection| Refused { rejection, line: Some(line) };
     if line.target.len() > limits.target {
-        return Err(refused(Rejection::fatal(414, "The request target is longer than this server takes.")));
+        return Err(Rejection::fatal(414, "The request target is longer than this server takes."));
     }
     let after_line = start + line_len;
     if line.version == Version::Http09 {
-        let request = assemble(line, Fields::default()).map_err(refused)?;
-        return Ok(Parsed::Complete(request, after_line));
+        return Ok(Parsed::Complete(assemble(line, Fields::default())?, after_line));
     }
-    match field_lines(&bytes[after_line..], limits).map_err(refused)? {
-        Parsed::Complete(fields, len) => {
-            let request = assemble(line, fields).map_err(refused)?;
-            Ok(Parsed::Complete(request, after_line + len))
-        }
-        Parsed::Partial if bytes.len() >= limits.head => Err(refused(head_too_large())),
+    match field_lines(&bytes[after_line..], limits)? {
+        Parsed::Complete(fields, len) => Ok(Parsed::Complete(assemble(line, fields)?, after_line + len)),
+        Parsed::Partial if bytes.len() >= limits.head => Err(head_too_large()),
         Parsed::Partial => Ok(Parsed::Partial),
     }
 }

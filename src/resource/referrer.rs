@@ -12,6 +12,8 @@ pub fn allows(config: &Config, name: &[u8], referrer: Option<&[u8]>, own_host: O
         return !(config.no_empty_referrers && protected.matches(name));
     };
     let local = match (&config.local_pattern, own_host) {
+        // A user name can be made to look like a host; thttpd takes neither for local.
+        _ if host.contains('@') => false,
         (Some(pattern), _) => pattern.matches(host.as_bytes()),
         (None, Some(own)) => host.eq_ignore_ascii_case(own),
         (None, None) => true,
@@ -19,15 +21,18 @@ pub fn allows(config: &Config, name: &[u8], referrer: Option<&[u8]>, own_host: O
     local || !protected.matches(name)
 }
 
-/// Host of a URL, lower case, without userinfo and port; none when there is no `//` in it.
+/// Host of a URL, lower case, without its port; with what stands around it where there is a user name,
+/// which no client sends here (RFC 9110 10.1.3). None when there is no `//` in the URL.
 fn host_of(url: &[u8]) -> Option<String> {
     let start = url.windows(2).position(|two| two == b"//")? + 2;
     let rest = &url[start..];
     let authority = rest.split(|b| b"/?#".contains(b)).next().unwrap_or_default();
-    let host_port = authority.rsplit(|&b| b == b'@').next().unwrap_or_default();
-    let host = match host_port.strip_prefix(b"[") {
+    if authority.contains(&b'@') {
+        return Some(String::from_utf8_lossy(authority).to_ascii_lowercase());
+    }
+    let host = match authority.strip_prefix(b"[") {
         Some(literal) => literal.split(|&b| b == b']').next(),
-        None => host_port.split(|&b| b == b':').next(),
+        None => authority.split(|&b| b == b':').next(),
     };
     Some(String::from_utf8_lossy(host.unwrap_or_default()).to_ascii_lowercase())
 }
@@ -54,7 +59,9 @@ mod tests {
             (Some("nonsense"), true),
             (Some("http://www.example.com/x"), true),
             (Some("https://EXAMPLE.com:8080"), true),
-            (Some("http://user@example.com/"), true),
+            (Some("http://user@example.com/"), false),
+            (Some("http://user@www.example.com/"), false),
+            (Some("http://example.com:x@evil.org/"), false),
             (Some("http://evil.org/"), false),
             (Some("http://example.com@evil.org/"), false),
             (Some("http://example.com.evil.org/"), false),

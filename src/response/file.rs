@@ -97,10 +97,9 @@ fn multipart(representation: Arc<Representation>, source: Content, ranges: &[Ran
     let boundary = format!("{:016x}{:016x}", random(), random());
     let parts = ranges
         .iter()
-        .enumerate()
-        .map(|(at, range)| {
-            let line_end = if at == 0 { "" } else { "\r\n" };
-            let mut part = format!("{line_end}--{boundary}\r\n").into_bytes();
+        .map(|range| {
+            // The first part's line end ends an empty preamble: zsync looks for it before each boundary.
+            let mut part = format!("\r\n--{boundary}\r\n").into_bytes();
             head::field(&mut part, "Content-Type", representation.media_type.as_bytes());
             head::field(&mut part, "Content-Range", content_range(range, representation.len).as_bytes());
             part.extend_from_slice(b"\r\n");

@@ -178,10 +178,10 @@ fn status_line(out: &mut Vec<u8>, status: Status, reason: &str) {
     out.extend_from_slice(b"\r\n");
 }
 
-/// Said only where it is not what the request's version takes for granted (RFC 9112 §9.3).
+/// The Connection field: `close` before every end (thttpd's rule), `keep-alive` for a 1.0 client alone.
 fn connection(out: &mut Vec<u8>, version: Version, keep_alive: bool) {
     match (version, keep_alive) {
-        (Version::Http11, false) => out.extend_from_slice(b"Connection: close\r\n"),
+        (_, false) => out.extend_from_slice(b"Connection: close\r\n"),
         (Version::Http10, true) => out.extend_from_slice(b"Connection: keep-alive\r\n"),
         _ => {}
     }

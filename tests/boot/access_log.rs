@@ -244,3 +244,80 @@ fn with_virtual_hosts_a_line_begins_with_the_host_and_goes_on_with_the_path() {
         server.logged(logged);
     }
 }
+
+#[test]
+fn without_virtual_hosts_a_target_that_names_a_host_is_logged_as_its_path() {
+    let tree = Tree::new();
+    tree.file("a.txt", "a");
+    tree.file("closed/a.txt", "a");
+    tree.mode("closed/a.txt", 0o600);
+    let server = Server::start(&tree, &[]);
+    for (line, logged) in [
+        ("GET http://a.example:80/a.txt?q HTTP/1.1", "\"GET /a.txt?q HTTP/1.1\" 200"),
+        ("GET HTTP://a.example HTTP/1.1", "\"GET / HTTP/1.1\" 200"),
+        ("GET http://a.example/closed/a.txt HTTP/1.0", "\"GET /closed/a.txt HTTP/1.0\" 403"),
+        ("GET http://a.example/%00 HTTP/1.1", "\"GET /%00 HTTP/1.1\" 400"),
+        ("OPTIONS * HTTP/1.1", "\"OPTIONS * HTTP/1.1\" 204"),
+    ] {
+        let mut client = server.connect();
+        client.send(format!("{line}\r\nHost: localhost\r\n\r\n"));
+        client.answer(line.split(' ').next().unwrap());
+        server.logged(logged);
+    }
+}
+
+#[test]
+fn the_line_of_a_refused_request_says_what_was_read_of_it() {
+    let tree = Tree::new();
+    tree.file("a.txt", "a");
+    let server =
+        Server::start(&tree, &["-o", "head_limit=600", "-o", "target_limit=100", "-o", "field_limit=4"]);
+    let agent = "Referer: http://r/\r\nUser-Agent: curl/8 x\r\n";
+    let (long, many) = ("a".repeat(700), "X: y\r\n".repeat(5));
+    let seen = "\"http://r/\" \"curl/8 x\"";
+    for (head, line) in [
+        (format!("GET /a.txt HTTP/1.1\r\n{agent}\r\n"), format!("\"GET /a.txt HTTP/1.1\" 400 N {seen}")),
+        (format!("GET /1 HTTP/1.1\r\nHost: a/b\r\n{agent}\r\n"), format!("\"GET /1 HTTP/1.1\" 400 N {seen}")),
+        (format!("GET /2 HTTP/1.1\r\nno field\r\n{agent}\r\n"), format!("\"GET /2 HTTP/1.1\" 400 N {seen}")),
+        (format!("GET /3 HTTP/2.0\r\n{agent}\r\n"), format!("\"GET /3 HTTP/2.0\" 505 N {seen}")),
+        (format!("GET  /4 HTTP/1.1\r\n{agent}\r\n"), format!("\"GET /4 HTTP/1.1\" 400 N {seen}")),
+        (
+            format!("GET /5 HTTP/1.1\r\n{agent}Host: x\r\n{many}\r\n"),
+            format!("\"GET /5 HTTP/1.1\" 431 N {seen}"),
+        ),
+        (format!("GET /6 HTTP/1.1\r\n{agent}X: {long}\r\n\r\n"), format!("\"GET /6 HTTP/1.1\" 431 N {seen}")),
+        (
+            format!("GET /7 HTTP/1.1\r\n{agent}Host: x\r\nExpect: x\r\n\r\n"),
+            format!("\"GET /7 HTTP/1.1\" 417 N {seen}"),
+        ),
+        (
+            format!("GET https://x/8 HTTP/1.1\r\n{agent}Host: x\r\n\r\n"),
+            format!("\"GET https://x/8 HTTP/1.1\" 421 N {seen}"),
+        ),
+        (
+            format!("POST /9 HTTP/1.1\r\n{agent}Host: x\r\nContent-Length: x\r\n\r\n"),
+            format!("\"POST /9 HTTP/1.1\" 400 N {seen}"),
+        ),
+        // The client ends in the middle.
+        (format!("GET /half HTTP/1.1\r\n{agent}"), format!("\"GET /half HTTP/1.1\" 400 N {seen}")),
+        (format!("GET /{long} HTTP/1.1\r\n{agent}\r\n"), format!("\"GET /{} ", &long[..199])),
+        ("GET /nothing".to_owned(), "\"UNKNOWN  UNKNOWN\" 400 N \"\" \"\"".to_owned()),
+    ] {
+        let mut client = server.connect();
+        client.send(&head);
+        client.finish();
+        let length = client.answer("GET").body.len();
+        server.logged(&line.replace(" N ", &format!(" {length} ")));
+    }
+}
+
+#[test]
+fn a_head_that_never_ends_is_logged_with_what_came_of_it() {
+    let tree = Tree::new();
+    let server = Server::start(&tree, &["-o", "head_timeout=1"]);
+    let mut client = server.connect();
+    client.send("GET /slow HTTP/1.1\r\nUser-Agent: me\r\nX: ");
+    assert_eq!(client.answer("GET").status, 408);
+    server.logged("\"GET /slow HTTP/1.1\" 408 ");
+    server.logged("\"\" \"me\"");
+}

@@ -2,6 +2,7 @@
 
 mod browser;
 mod cached;
+mod clients;
 mod curl;
 mod explain;
 mod front_door;

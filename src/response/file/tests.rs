@@ -79,7 +79,7 @@ fn preconditions_go_before_ranges_for_get_and_head() {
 fn parts(media_type: &str, content: &[u8]) -> Vec<(String, Vec<u8>)> {
     let boundary = media_type.strip_prefix("multipart/byteranges; boundary=").unwrap();
     let text = String::from_utf8(content.to_vec()).unwrap();
-    let text = text.strip_prefix(&format!("--{boundary}\r\n")).unwrap();
+    let text = text.strip_prefix(&format!("\r\n--{boundary}\r\n")).unwrap();
     let text = text.strip_suffix(&format!("\r\n--{boundary}--\r\n")).unwrap();
     text.split(&format!("\r\n--{boundary}\r\n"))
         .map(|part| {

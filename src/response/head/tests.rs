@@ -119,14 +119,14 @@ fn a_part_of_a_file_says_which() {
 }
 
 #[test]
-fn connection_is_named_only_where_the_version_does_not_imply_it() {
+fn a_close_is_always_said_and_keep_alive_where_the_version_does_not_imply_it() {
     for (version, keep_alive, close, expected) in [
         (Version::Http11, true, false, None),
         (Version::Http11, false, false, Some("Connection: close")),
         (Version::Http11, true, true, Some("Connection: close")),
         (Version::Http10, true, false, Some("Connection: keep-alive")),
-        (Version::Http10, true, true, None),
-        (Version::Http10, false, false, None),
+        (Version::Http10, true, true, Some("Connection: close")),
+        (Version::Http10, false, false, Some("Connection: close")),
     ] {
         let response = Response { close, ..Response::bare(204) };
         let head = lines(&plain(), &response, |frame| {

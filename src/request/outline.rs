@@ -1,0 +1,140 @@
+//! What can be read of a head that is refused: for its log line and for the form of its answer.
+//!
+//! The parser stops at the first fault; an operator wants to know who sent it all the same. This
+//! reader is lenient, looks at the words of the first line and at two fields, and decides nothing.
+
+use super::head::is_token_byte;
+use super::{Method, Version, target};
+
+/// The log shows so many bytes of a target; one that long counts as read before its end has come.
+const SHOWN: usize = 200;
+
+/// Method, target, version, referrer and agent of a refused head, as far as they were read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Outline<'b> {
+    /// The method; `Unknown` where none was read.
+    pub method: Method,
+    /// The target as sent; empty where none was read.
+    pub target: &'b [u8],
+    /// How the answer is written; 1.1 where no version was read.
+    pub version: Version,
+    /// The version as sent; `UNKNOWN` where none was read (thttpd).
+    pub version_text: &'b str,
+    /// The Referer or Referrer field; empty where none was read.
+    pub referer: &'b [u8],
+    /// The User-Agent field; empty where none was read.
+    pub agent: &'b [u8],
+}
+
+const UNREAD: Outline<'static> = Outline {
+    method: Method::Unknown,
+    target: b"",
+    version: Version::Http11,
+    version_text: "UNKNOWN",
+    referer: b"",
+    agent: b"",
+};
+
+/// Reads what it can of `bytes`, the beginning of a head.
+pub fn outline(bytes: &[u8]) -> Outline<'_> {
+    let start = bytes.iter().position(|b| !matches!(b, b'\r' | b'\n')).unwrap_or(bytes.len());
+    let mut lines = bytes[start..].split_inclusive(|&b| b == b'\n');
+    let first = lines.next().unwrap_or_default();
+    let mut outline = request_line(first);
+    if outline.method == Method::Unknown && outline.target.is_empty() {
+        return UNREAD;
+    }
+    let fields = lines.map_while(|line| line.strip_suffix(b"\n").map(<[u8]>::trim_ascii_end));
+    let (mut referer, mut referrer) = (None, None);
+    for line in fields.take_while(|line| !line.is_empty()) {
+        let colon = line.iter().position(|&b| b == b':').unwrap_or(line.len());
+        let (name, value) = (&line[..colon], line[colon..].get(1..).unwrap_or_default().trim_ascii());
+        match () {
+            () if name.eq_ignore_ascii_case(b"Referer") => referer = Some(value),
+            () if name.eq_ignore_ascii_case(b"Referrer") => referrer = Some(value),
+            () if name.eq_ignore_ascii_case(b"User-Agent") => outline.agent = value,
+            () => {}
+        }
+    }
+    Outline { referer: referer.or(referrer).unwrap_or_default(), ..outline }
+}
+
+/// Words are parted by any run of blanks, as thttpd has it; more than three of them are no request line.
+fn request_line(line: &[u8]) -> Outline<'_> {
+    let is_whole = line.ends_with(b"\n");
+    let text = if is_whole { line.trim_ascii_end() } else { line };
+    let mut words = text.split(|b| matches!(b, b' ' | b'\t')).filter(|word| !word.is_empty());
+    let (method, target, version, more) = (words.next(), words.next(), words.next(), words.next());
+    let (Some(method), Some(target), None) = (method, target, more) else { return UNREAD };
+    let has_ended = is_whole || version.is_some() || text.ends_with(b" ") || target.len() >= SHOWN;
+    if !has_ended || text.starts_with(b" ") || !method.iter().copied().all(is_token_byte) {
+        return UNREAD;
+    }
+    let method = Method::from_token(method);
+    let version_text = match version {
+        Some(version) if is_whole && version.is_ascii() => std::str::from_utf8(version).ok(),
+        None if is_whole => Some("HTTP/0.9"),
+        _ => None,
+    };
+    let version = match version_text {
+        Some("HTTP/0.9") if version.is_none() && method == Method::Get => Version::Http09,
+        Some("HTTP/1.0") => Version::Http10,
+        _ => Version::Http11,
+    };
+    Outline { method, target, version, version_text: version_text.unwrap_or("UNKNOWN"), ..UNREAD }
+}
+
+impl Outline<'_> {
+    /// The target's path and query, also where the target names a host.
+    pub fn path_and_query(&self) -> &[u8] {
+        target::origin_form(self.target).1
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Method, target, version, referrer and agent, as the log shows them.
+    fn read(bytes: &str) -> String {
+        let read = outline(bytes.as_bytes());
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        let (method, target) = (read.method.as_str(), text(read.target));
+        format!("{method} {target} {} {} {}", read.version_text, text(read.referer), text(read.agent))
+    }
+
+    #[test]
+    fn what_stands_in_a_refused_head_is_read() {
+        for (bytes, want) in [
+            ("GET /a HTTP/1.1\r\nReferer: r\r\nUser-Agent: a b\r\n\r\n", "GET /a HTTP/1.1 r a b"),
+            ("\r\nGET\t /a   HTTP/1.1\nreferrer: r\nX y\nUSER-AGENT:a\n\n", "GET /a HTTP/1.1 r a"),
+            ("GET /a HTTP/3.0\r\nUser-Agent: 1\r\nUser-Agent: 2\r\n\r\n", "GET /a HTTP/3.0  2"),
+            ("GET /a foo\r\n\r\nUser-Agent: content\r\n", "GET /a foo  "),
+            ("BREW /a HTTP/1.1\r\n folded: x\r\nUser-Agent: a\r\n", "UNKNOWN /a HTTP/1.1  a"),
+            ("GET /a\r\n", "GET /a HTTP/0.9  "),
+            // Of half a line, the words that have ended.
+            ("GET /a HT", "GET /a UNKNOWN  "),
+            ("GET /a HTTP/1.1\r\nUser-Agent: ha", "GET /a HTTP/1.1  "),
+            ("GET /a", "UNKNOWN  UNKNOWN  "),
+            ("", "UNKNOWN  UNKNOWN  "),
+            ("\x16\x03\x01 a b\nUser-Agent: a\n", "UNKNOWN  UNKNOWN  "),
+            ("GET /a b HTTP/1.1\r\nUser-Agent: a\r\n\r\n", "UNKNOWN  UNKNOWN  "),
+        ] {
+            assert_eq!(read(bytes), want, "{bytes:?}");
+        }
+    }
+
+    #[test]
+    fn a_target_too_long_to_be_shown_whole_need_not_end() {
+        let long = format!("GET /{}", "a".repeat(SHOWN));
+        assert_eq!(outline(long.as_bytes()).target.len(), SHOWN + 1);
+    }
+
+    #[test]
+    fn only_a_get_of_two_words_is_answered_without_a_head() {
+        assert_eq!(outline(b"GET /a\r\n").version, Version::Http09);
+        assert_eq!(outline(b"POST /a\r\n").version, Version::Http11);
+        assert_eq!(outline(b"GET /a HTTP/0.9\r\n").version, Version::Http11);
+        assert_eq!(outline(b"GET /a HTTP/1.0\r\n").version, Version::Http10);
+    }
+}
