@@ -45,7 +45,7 @@ fn zsync_fetches_the_parts_that_changed_and_ends() {
     let make = ["-u", &url, "-o", path(&made), "new.bin"];
     let Some(output) = run_timed("zsyncmake", &make, &tree.www()) else { return };
     assert_success(&output);
-    let output = run_timed("zsync", &["-i", "old.bin", &server.url("/new.bin.zsync")], &dir);
+    let output = run_timed("zsync", &["-i", "old.bin", &server.url("/new.bin.zsync")], dir);
     let Some(output) = output else { return };
     assert_success(&output);
     assert!(fs::read(dir.join("new.bin")).unwrap() == new);
@@ -61,7 +61,7 @@ fn aria2_fetches_one_file_over_several_connections() {
     tree.file("big.bin", &bytes);
     let server = Server::start(&tree, &[]);
     let arguments = ["-x4", "-s4", "-k1M", "--no-conf", "--file-allocation=none", &server.url("/big.bin")];
-    let Some(output) = run_timed("aria2c", &arguments, &tree.dir()) else { return };
+    let Some(output) = run_timed("aria2c", &arguments, tree.dir()) else { return };
     assert_success(&output);
     assert!(fs::read(tree.dir().join("big.bin")).unwrap() == bytes);
     server.logged("\" 206 ");
@@ -105,7 +105,7 @@ fn busybox_wget_fetches_and_resumes() {
             fs::write(dir.join("big.bin"), &bytes[..length]).unwrap();
         }
         let mut command = Command::new("timeout");
-        let output = command.args(["60", "busybox", "wget", "-q", "-c", &url]).current_dir(&dir).output();
+        let output = command.args(["60", "busybox", "wget", "-q", "-c", &url]).current_dir(dir).output();
         assert_success(&output.unwrap());
         assert!(fs::read(dir.join("big.bin")).unwrap() == bytes, "from {begin:?}");
     }
@@ -125,6 +125,6 @@ fn clients_of_http_1_0_see_the_end_at_once() {
             assert!(client.is_closed());
         }
     }
-    let Some(output) = run_timed("curl", &["-s", "-0", &server.url("/a.txt")], &tree.dir()) else { return };
+    let Some(output) = run_timed("curl", &["-s", "-0", &server.url("/a.txt")], tree.dir()) else { return };
     assert_eq!(output.stdout, b"hello");
 }
