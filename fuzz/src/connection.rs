@@ -35,7 +35,7 @@ fn site() -> Arc<Site> {
         let config = Arc::new(Config { vhost: false, ..Config::default() });
         let here = std::env::current_dir().expect("a current directory");
         let log = Arc::new(AccessLog::open(&LogTarget::Off, None).expect("no log"));
-        let loaded = Loaded { throttles: Throttles::none(), types: Types::new("UTF-8") };
+        let loaded = Loaded { throttles: Throttles::none(), types: Types::new(b"UTF-8") };
         let root = std::os::unix::ffi::OsStrExt::as_bytes(here.as_os_str());
         Arc::new(Site::new(config, root, loaded, log, Arc::default()).expect("a site"))
     };

@@ -32,7 +32,7 @@ pub fn dates(data: &[u8]) {
     let facts =
         FileFacts { device: 1, inode: 7, len: 5, modified: (784_111_777, 0), changed: (784_111_777, 0) };
     let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000);
-    let representation = Representation::new(b"a.txt", &facts, &Types::new("UTF-8"), now);
+    let representation = Representation::new(b"a.txt", &facts, &Types::new(b"UTF-8"), now);
     for name in ["If-Modified-Since", "If-Unmodified-Since", "If-None-Match", "If-Match", "If-Range"] {
         let mut fields = Fields::default();
         for value in data.split(|&byte| byte == b'\n') {

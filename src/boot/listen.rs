@@ -68,6 +68,9 @@ fn refusal(call: &str, address: SocketAddr, errno: Errno) -> Failure {
         Errno::EACCES => {
             "ports below 1024 are root's: start as root, choose another port with -p, or let systemd hand over the socket"
         }
+        Errno::EAFNOSUPPORT if address.is_ipv6() => {
+            "IPv6 is switched off on this machine: give an IPv4 address with -h"
+        }
         Errno::EADDRNOTAVAIL => "no interface of this machine has that address: see -h",
         _ => "",
     };

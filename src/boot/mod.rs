@@ -224,6 +224,9 @@ fn launch(config: &Arc<Config>, prepared: Prepared, reread: &[PathBuf]) -> Resul
     let signals = Signals::block();
     let (listeners, to_store) = open_sockets(sockets, &notify)?;
     let addresses: Vec<_> = listeners.iter().filter_map(|listener| listener.local_addr().ok()).collect();
+    if names::is_every_address(config.host.as_deref()) && addresses.iter().all(SocketAddr::is_ipv4) {
+        log::warning!("IPv6 is switched off on this machine: only IPv4 is served");
+    }
     if privileges.user().is_some() && !config.chroot {
         // For the log alone, as in thttpd: nothing at the terminal, or in a container, can be done about it.
         let text = format_args!("started as root without requesting chroot(), warning only");

@@ -20,7 +20,13 @@ pub fn addresses(host: Option<&str>, port: u16) -> Result<Vec<SocketAddr>, Failu
         return Ok(vec![(Ipv6Addr::UNSPECIFIED, port).into(), (Ipv4Addr::UNSPECIFIED, port).into()]);
     };
     let hosts = fs::read("/etc/hosts").map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
-    let found = find(host, port, &hosts.unwrap_or_default());
+    let mut found = find(host, port, &hosts.unwrap_or_default());
+    let is_ipv6_only =
+        || fs::read("/proc/sys/net/ipv6/bindv6only").is_ok_and(|text| text.trim_ascii() == b"1");
+    if found == [SocketAddr::from((Ipv6Addr::UNSPECIFIED, port))] && !is_ipv6_only() {
+        // The system's default, and thttpd's: `::` is every address of both families.
+        found.push((Ipv4Addr::UNSPECIFIED, port).into());
+    }
     if found.is_empty() {
         return Err(Failure::new(
             format!("getaddrinfo {host} - Name or service not known"),
@@ -28,6 +34,11 @@ pub fn addresses(host: Option<&str>, port: u16) -> Result<Vec<SocketAddr>, Failu
         ));
     }
     Ok(found)
+}
+
+/// Is `host` the address that stands for every address of both families?
+pub fn is_every_address(host: Option<&str>) -> bool {
+    host.and_then(|host| literal(host, 0)).is_some_and(|address| address.ip() == Ipv6Addr::UNSPECIFIED)
 }
 
 fn find(host: &str, port: u16, hosts: &str) -> Vec<SocketAddr> {
@@ -50,7 +61,8 @@ fn literal(host: &str, port: u16) -> Option<SocketAddr> {
         let scope = zone.parse().ok().or_else(|| socket::interface_index(zone))?;
         return Some(SocketAddrV6::new(address.parse().ok()?, port, 0, scope).into());
     }
-    bare.parse().ok().map(|address: IpAddr| SocketAddr::new(address, port))
+    // IPv4 written as IPv6 is IPv4: our IPv6 sockets take none of it.
+    bare.parse().ok().map(|address: IpAddr| SocketAddr::new(address.to_canonical(), port))
 }
 
 /// The addresses that the hosts file gives to `host`.
@@ -79,6 +91,7 @@ mod tests {
         assert_eq!(found("::1"), ["[::1]:80"]);
         assert_eq!(found("[2001:db8::1]"), ["[2001:db8::1]:80"]);
         assert_eq!(found("fe80::1%7"), ["[fe80::1%7]:80"]);
+        assert_eq!(found("::ffff:192.0.2.7"), ["192.0.2.7:80"]);
     }
 
     #[test]

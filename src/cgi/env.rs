@@ -36,7 +36,7 @@ pub struct CgiConstants {
     name: Option<String>,
     /// The document root, absolute, without a trailing slash.
     root: Vec<u8>,
-    cgi_pattern: String,
+    cgi_pattern: Vec<u8>,
     time_zone: Option<OsString>,
 }
 
@@ -75,7 +75,11 @@ impl CgiConstants {
         CgiConstants {
             name: config.server_name(),
             root: root.strip_suffix(b"/").unwrap_or(root).to_vec(),
-            cgi_pattern: config.cgi_pattern.as_ref().map_or("", |pattern| pattern.as_str()).to_owned(),
+            cgi_pattern: config
+                .cgi_pattern
+                .as_ref()
+                .map(|pattern| pattern.as_bytes().to_vec())
+                .unwrap_or_default(),
             time_zone: crate::sys::zone::inherited(),
         }
     }

@@ -13,6 +13,7 @@ use super::check::tree;
 use crate::boot::{go_where_it_would_serve, load};
 use crate::cache::watcher::Freshness;
 use crate::config::Config;
+use crate::config::printable::printable;
 use crate::docroot::DocRoot;
 use crate::request::head;
 use crate::request::{Parsed, Request};
@@ -76,7 +77,7 @@ fn throttle(told: &mut String, throttles: &Throttles, found: &Resolved) -> bool 
             Each::Address => " for each address",
             Each::Connection => " for each connection",
         };
-        let (max, pattern) = (rule.max, rule.pattern.as_str());
+        let (max, pattern) = (rule.max, &rule.pattern);
         say(told, format_args!("throttled to {max} bytes a second{each} by {pattern}"));
         is_open &= max > 0;
     }
@@ -97,7 +98,7 @@ fn head_for(url: &str) -> Vec<u8> {
 fn conclude(told: &mut String, request: &Request<'_>, found: &Resolved) {
     match &found.resource {
         Resource::File(file, _) => {
-            say(told, format_args!("200: {} bytes of {}", file.len, file.media_type));
+            say(told, format_args!("200: {} bytes of {}", file.len, printable(&file.media_type)));
         }
         Resource::Directory(_) => say(told, format_args!("200: a listing of the directory")),
         Resource::Script(script) => {

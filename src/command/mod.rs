@@ -37,7 +37,11 @@ pub fn run(program: &str, arguments: &[OsString]) -> Result<(), String> {
         Action::Serve => serve(program, arguments, invocation),
         Action::ShowVersion => print(&format!("{SERVER}\n")),
         Action::ShowHelp => print(&help::page(program)),
-        Action::DumpConfig => print(&dump::render(&invocation.config, &invocation.origins)),
+        Action::DumpConfig => {
+            // Raw: the values of a file are bytes, none of them a control character.
+            let _ = std::io::stdout().write_all(&dump::render(&invocation.config, &invocation.origins));
+            Ok(())
+        }
         Action::Check => check::check(&invocation).and_then(|text| print(&text)),
         Action::HealthCheck(url) => {
             healthcheck::ask(&invocation.config, url.as_deref()).and_then(|text| print(&text))

@@ -143,7 +143,7 @@ fn take(argument: &OsStr, rest: &mut Peekable<slice::Iter<OsString>>) -> Result<
     let (word, glued) = split_long(argument);
     let (row, flag) = find_flag(word).ok_or_else(|| stranger(argument))?;
     let value = match (row.kind.takes(), glued) {
-        (HasArg::No, Some(_)) => return Err(ConfigErrorKind::NoValue),
+        (HasArg::No, Some(_)) => return Err(ConfigErrorKind::NoValue { instead: None }),
         (HasArg::No, None) => None,
         (HasArg::Yes | HasArg::Maybe, Some(value)) => Some(value.to_owned()),
         (HasArg::Maybe, None) => rest.next_if(|next| !next.as_bytes().starts_with(b"-")).cloned(),

@@ -15,20 +15,20 @@ use super::printable::printable;
 const COMMENT: usize = 36;
 
 /// Every option of `config` with its origin, by group as in `--help`. Ends with a line end.
-pub fn render(config: &Config, origins: &Origins) -> String {
-    let mut text = String::new();
+pub fn render(config: &Config, origins: &Origins) -> Vec<u8> {
+    let mut text = Vec::new();
     for group in Group::ALL.into_iter().filter(|&group| group != Group::Command) {
         let blank = if text.is_empty() { "" } else { "\n" };
-        text.push_str(&format!("{blank}# {}\n", group.title()));
+        text.extend_from_slice(format!("{blank}# {}\n", group.title()).as_bytes());
         for row in OPTIONS.iter().filter(|row| row.group == group) {
-            text.push_str(&line(row, config, origins));
+            text.extend(line(row, config, origins));
         }
     }
     text
 }
 
 /// One option's line.
-fn line(row: &OptionSpec, config: &Config, origins: &Origins) -> String {
+fn line(row: &OptionSpec, config: &Config, origins: &Origins) -> Vec<u8> {
     let name = row.name;
     let origin = origins.of(name);
     let (word, note) = match (&row.kind, row.kind.read(config)) {
@@ -37,19 +37,22 @@ fn line(row: &OptionSpec, config: &Config, origins: &Origins) -> String {
         (Kind::Switch(_), None) => (row.off_name.to_owned(), String::new()),
         (_, None) => (format!("#{name}="), format!(": {}", row.unset)),
         (_, Some(value)) if is_one_word(&value) => {
-            (format!("{name}={}", escape(&printable(&value))), String::new())
+            let value = escape(&value);
+            // As it is: the values of a file are bytes.
+            let width = name.len() + 1 + String::from_utf8_lossy(&value).chars().count();
+            let padding = " ".repeat(COMMENT.saturating_sub(width));
+            return [name.as_bytes(), b"=", &value, format!("{padding} # {origin}\n").as_bytes()].concat();
         }
         (_, Some(value)) => {
             (format!("#{name}={}", printable(&value)), " (a config file cannot hold this value)".to_owned())
         }
     };
-    format!("{word:COMMENT$} # {origin}{note}\n")
+    format!("{word:COMMENT$} # {origin}{note}\n").into_bytes()
 }
 
 /// Would the config file's reader take `value` whole?
 fn is_one_word(value: &[u8]) -> bool {
-    let text = str::from_utf8(value);
-    text.is_ok_and(|text| !text.chars().any(|c| c.is_control() || matches!(c, ' ' | '#')))
+    !value.iter().any(|b| b.is_ascii_control() || matches!(b, b' ' | b'#'))
 }
 
 #[cfg(test)]

@@ -15,9 +15,22 @@ pub enum ConfigErrorKind {
     /// The option needs a value and has none.
     ValueRequired,
     /// The option takes no value and was given one.
-    NoValue,
+    NoValue {
+        /// The word that says what was probably meant.
+        instead: Option<String>,
+    },
+    /// Several words of a config file that were meant to be this one.
+    ToBeWritten(String),
+    /// A value of a config file that goes on behind a blank.
+    BlankInValue {
+        /// The flag that takes such a value; empty where only `-o` does.
+        flag: &'static str,
+    },
     /// Not a decimal number.
-    NotNumber,
+    NotNumber {
+        /// The number that was probably meant: `1h` is 3600.
+        instead: Option<i64>,
+    },
     /// Neither a decimal number of bytes nor one followed by K, M or G.
     NotSize,
     /// A number outside what the option allows, with that range in the option's own notation.
@@ -56,8 +69,18 @@ impl fmt::Display for ConfigErrorKind {
             }
             ConfigErrorKind::Stray => f.write_str("unexpected argument"),
             ConfigErrorKind::ValueRequired => f.write_str("value required"),
-            ConfigErrorKind::NoValue => f.write_str("no value allowed"),
-            ConfigErrorKind::NotNumber => f.write_str("not a number"),
+            ConfigErrorKind::NoValue { instead: None } => f.write_str("no value allowed"),
+            ConfigErrorKind::NoValue { instead: Some(word) } => write!(f, "no value allowed; write {word}"),
+            ConfigErrorKind::ToBeWritten(word) => write!(f, "write {word}, as one word without a blank"),
+            ConfigErrorKind::BlankInValue { flag } => {
+                let flag = if flag.is_empty() { "-o" } else { flag };
+                write!(
+                    f,
+                    "a value ends at a blank and quotes are part of it; give this one with {flag} instead"
+                )
+            }
+            ConfigErrorKind::NotNumber { instead: None } => f.write_str("not a number"),
+            ConfigErrorKind::NotNumber { instead: Some(number) } => write!(f, "not a number; write {number}"),
             ConfigErrorKind::NotSize => {
                 f.write_str("not a size (digits, with K, M or G behind them if wanted)")
             }

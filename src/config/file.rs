@@ -18,9 +18,9 @@ pub fn parse(text: &[u8], name: &str, settings: &mut Settings) {
     let name: Arc<str> = name.into();
     for (index, line) in text.split(|&b| b == b'\n').enumerate() {
         let code = line.split(|&b| b == b'#').next().unwrap_or_default();
-        for word in code.split(|b| matches!(b, b' ' | b'\t' | b'\r')).filter(|word| !word.is_empty()) {
-            settings.word(word, Origin::File { name: Arc::clone(&name), line: index + 1 });
-        }
+        let words = code.split(|b| matches!(b, b' ' | b'\t' | b'\r')).filter(|word| !word.is_empty());
+        let origin = Origin::File { name: Arc::clone(&name), line: index + 1 };
+        settings.line(&words.collect::<Vec<_>>(), &origin);
     }
 }
 

@@ -34,8 +34,8 @@ pub enum Kind {
         /// Largest allowed value.
         most: i64,
     },
-    /// Text, possibly empty.
-    Text(Field<String>),
+    /// Bytes without control characters, possibly none; what they mean is the client's business.
+    Text(Field<Vec<u8>>),
     /// Text, not empty.
     Name(Field<String>),
     /// Text, not empty, by default absent.
@@ -45,7 +45,7 @@ pub enum Kind {
     /// Where log lines go: `-`, `/dev/null` or a file.
     Log(Field<LogTarget>),
     /// A pattern, and how it is compiled.
-    Pattern(Field<Option<Pattern>>, fn(&str) -> Pattern),
+    Pattern(Field<Option<Pattern>>, fn(&[u8]) -> Pattern),
     /// A media type.
     Media(Field<String>),
     /// Names of files, separated by commas.
@@ -175,18 +175,18 @@ impl Kind {
     /// A switch is set by [`Kind::turn`] instead.
     pub fn set(&self, config: &mut Config, value: &OsStr) -> Result<(), ConfigErrorKind> {
         match self {
-            Kind::Switch(_) | Kind::CliAction(_) => return Err(ConfigErrorKind::NoValue),
+            Kind::Switch(_) | Kind::CliAction(_) => return Err(ConfigErrorKind::NoValue { instead: None }),
             Kind::Number { field, unit, least, most } => {
                 field(config).put(number(value, *unit, *least, *most)?);
             }
-            Kind::Text(field) => *field(config) = text(value)?.to_owned(),
+            Kind::Text(field) => *field(config) = printing(value)?.to_owned(),
             Kind::Name(field) => *field(config) = filled(text(value)?)?.to_owned(),
             Kind::Host(field) => *field(config) = Some(filled(text(value)?)?.to_owned()),
             Kind::Path(field) => *field(config) = Some(path(value)?),
             Kind::Log(field) => *field(config) = log(value)?,
             Kind::Media(field) => *field(config) = media(text(value)?)?.to_owned(),
             Kind::Names(field) => *field(config) = names(text(value)?)?,
-            Kind::Pattern(field, compile) => *field(config) = Some(compile(text(value)?)),
+            Kind::Pattern(field, compile) => *field(config) = Some(compile(printing(value)?)),
             Kind::Choice(field) => {
                 let field = field(config);
                 if !field.choose(text(value)?) {
@@ -211,7 +211,8 @@ impl Kind {
         match self {
             Kind::Switch(field) => field(config).then(Vec::new),
             Kind::Number { field, unit, .. } => Some(written(field(config).get(), *unit).into_bytes()),
-            Kind::Text(field) | Kind::Name(field) => Some(field(config).clone().into_bytes()),
+            Kind::Text(field) => Some(field(config).clone()),
+            Kind::Name(field) => Some(field(config).clone().into_bytes()),
             Kind::Host(field) => field(config).clone().map(String::into_bytes),
             Kind::Path(field) => field(config).take().map(|path| path.into_os_string().into_vec()),
             Kind::Log(field) => match field(config) {
@@ -222,7 +223,7 @@ impl Kind {
             },
             Kind::Media(field) => Some(field(config).clone().into_bytes()),
             Kind::Names(field) => Some(field(config).join(",").into_bytes()).filter(|text| !text.is_empty()),
-            Kind::Pattern(field, _) => field(config).as_ref().map(|pattern| pattern.as_str().into()),
+            Kind::Pattern(field, _) => field(config).as_ref().map(|pattern| pattern.as_bytes().into()),
             Kind::Choice(field) => Some(field(config).word().into()),
             Kind::CliAction(_) => None,
         }
@@ -232,8 +233,12 @@ impl Kind {
 /// Decimal digits with an optional sign, as C's `atoi` reads them, but nothing else around them:
 /// `80x`, which thttpd takes for 80, and `abc`, which it takes for 0, are refused.
 fn number(value: &OsStr, unit: Unit, least: i64, most: i64) -> Result<i64, ConfigErrorKind> {
-    let flawed = if unit == Unit::Bytes { ConfigErrorKind::NotSize } else { ConfigErrorKind::NotNumber };
-    let Some(text) = value.to_str() else { return Err(flawed) };
+    let Some(text) = value.to_str() else { return Err(ConfigErrorKind::NotNumber { instead: None }) };
+    let flawed = match unit {
+        Unit::Bytes => ConfigErrorKind::NotSize,
+        Unit::Count => ConfigErrorKind::NotNumber { instead: None },
+        Unit::Seconds => ConfigErrorKind::NotNumber { instead: in_seconds(text) },
+    };
     let (digits, factor) = match text.chars().next_back() {
         Some(suffix) if unit == Unit::Bytes && suffix.is_ascii_alphabetic() => {
             let Some(shift) = "KMG".find(suffix.to_ascii_uppercase()) else { return Err(flawed) };
@@ -253,6 +258,20 @@ fn number(value: &OsStr, unit: Unit, least: i64, most: i64) -> Result<i64, Confi
     })
 }
 
+/// `1h`, `90s`, `2 days`: a time with a unit, which only other servers' files have.
+fn in_seconds(text: &str) -> Option<i64> {
+    let digits = text.len() - text.trim_start_matches(|c: char| c.is_ascii_digit()).len();
+    let factor = match text[digits..].trim_start().to_ascii_lowercase().as_str() {
+        "s" | "sec" | "secs" | "second" | "seconds" => 1,
+        "m" | "min" | "mins" | "minute" | "minutes" => 60,
+        "h" | "hr" | "hour" | "hours" => 3600,
+        "d" | "day" | "days" => 86400,
+        "w" | "week" | "weeks" => 7 * 86400,
+        _ => return None,
+    };
+    text[..digits].parse::<i64>().ok()?.checked_mul(factor)
+}
+
 /// A number as an operator would write it: `16K` rather than 16384, where that is exact.
 fn written(n: i64, unit: Unit) -> String {
     if unit == Unit::Bytes && n != 0 {
@@ -265,10 +284,15 @@ fn written(n: i64, unit: Unit) -> String {
     n.to_string()
 }
 
-/// UTF-8 without control characters: it may end up in a field line or a log line.
+/// Any bytes but control characters, as thttpd takes them: they may end up in a field line or a log line.
+fn printing(value: &OsStr) -> Result<&[u8], ConfigErrorKind> {
+    let bytes = value.as_bytes();
+    if bytes.iter().any(u8::is_ascii_control) { Err(ConfigErrorKind::Control) } else { Ok(bytes) }
+}
+
+/// The same for the names of users and hosts, which are compared with texts: UTF-8.
 fn text(value: &OsStr) -> Result<&str, ConfigErrorKind> {
-    let text = value.to_str().ok_or(ConfigErrorKind::NotUtf8)?;
-    if text.chars().any(char::is_control) { Err(ConfigErrorKind::Control) } else { Ok(text) }
+    str::from_utf8(printing(value)?).map_err(|_| ConfigErrorKind::NotUtf8)
 }
 
 /// An empty name would fail later, where it is harder to find.

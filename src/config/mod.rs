@@ -28,10 +28,11 @@ pub mod file;
 pub mod help;
 pub mod kind;
 pub mod listen;
+mod misspelt;
 pub mod options;
 pub mod origin;
 pub mod pattern;
-mod printable;
+pub mod printable;
 pub mod settings;
 mod suggest;
 mod warnings;
@@ -190,7 +191,7 @@ pub struct Config {
     /// `-i`, `pidfile`.
     pub pid_file: Option<PathBuf>,
     /// `-T`, `charset`: charset of text types.
-    pub charset: String,
+    pub charset: Vec<u8>,
     /// `mime_types`: a file of media types that count before the built-in ones.
     pub mime_types: Option<PathBuf>,
     /// `default_type`: media type of files whose extension tells none.
@@ -198,7 +199,7 @@ pub struct Config {
     /// `index`: names that are served for their directory, the first that is there; empty = thttpd's.
     pub index: Vec<String>,
     /// `-P`, `p3p`: value of the P3P field; empty = none.
-    pub p3p: String,
+    pub p3p: Vec<u8>,
     /// `-M`, `max_age`: seconds for Cache-Control and Expires; none = no such fields.
     pub max_age: Option<u32>,
     /// `etag`: what entity tags are made of.
@@ -266,7 +267,7 @@ impl Default for Config {
             mime_types: None,
             default_type: "text/plain".into(),
             index: Vec::new(),
-            p3p: String::new(),
+            p3p: Vec::new(),
             max_age: None,
             etag: EtagSource::Content,
             redirects: RedirectForm::Absolute,

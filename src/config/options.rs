@@ -21,6 +21,8 @@ pub struct OptionSpec {
     pub name: &'static str,
     /// Another spelling of it.
     pub alias: &'static str,
+    /// What older versions called it, and whether each name sets or turns on; none of them is advertised.
+    pub old_names: &'static [(&'static str, bool)],
     /// The config-file name that turns off (`nochroot`).
     pub off_name: &'static str,
     /// Where the option stands in `--help` and in the example file.
@@ -50,7 +52,8 @@ impl OptionSpec {
     /// Effect of the config-file name `name`: `Some(true)` sets or turns on, `Some(false)`
     /// turns off, `None` is not a name of this option. Letter case does not matter (thttpd's rule).
     pub fn turned_by(&self, name: &str) -> Option<bool> {
-        self.names().find(|(own, _)| own.eq_ignore_ascii_case(name)).map(|(_, on)| on)
+        let mut names = self.names().chain(self.old_names.iter().copied());
+        names.find(|(own, _)| own.eq_ignore_ascii_case(name)).map(|(_, on)| on)
     }
 }
 
@@ -121,6 +124,11 @@ impl OptionSpec {
         self
     }
 
+    const fn once_called(mut self, old_names: &'static [(&'static str, bool)]) -> OptionSpec {
+        self.old_names = old_names;
+        self
+    }
+
     const fn unset(mut self, unset: &'static str) -> OptionSpec {
         self.unset = unset;
         self
@@ -130,7 +138,7 @@ impl OptionSpec {
 /// A row with a name; the builders above add the rest.
 const fn option(name: &'static str, group: Group, kind: Kind, help: &'static str) -> OptionSpec {
     let (flag, off_flag, alias, off_name, value, unset) = ("", "", "", "", "", "");
-    OptionSpec { flag, off_flag, name, alias, off_name, group, value, help, unset, kind }
+    OptionSpec { flag, off_flag, name, alias, old_names: &[], off_name, group, value, help, unset, kind }
 }
 
 /// A row that only the command line has.
@@ -154,10 +162,19 @@ const fn seconds(field: Field, least: i64) -> Kind {
     Kind::Number { field, unit: Unit::Seconds, least, most: 366 * 86400 }
 }
 
+/// Seconds that are told to caches, not waited for; negative ones switch that off.
+const fn age(field: Field) -> Kind {
+    Kind::Number { field, unit: Unit::Seconds, least: i64::MIN, most: u32::MAX as i64 }
+}
+
 const MIB: i64 = 1 << 20;
 const TIB: i64 = 1 << 40;
 /// More connections, files or scripts than any kernel gives descriptors to.
 const MANY: i64 = 10_000_000;
+
+/// What thttpd 2.25 and sthttpd called the symbolic link check, and its absence.
+const OLD_SYMLINK_NAMES: [(&str, bool); 4] =
+    [("symlink", true), ("symlinks", true), ("nosymlink", false), ("nosymlinks", false)];
 
 /// Every option. Rows with flags stand in the order of thttpd's usage line.
 #[rustfmt::skip]
@@ -173,14 +190,15 @@ pub const OPTIONS: &[OptionSpec] = &[
     option("data_dir", Files, Path(|c| &mut c.data_dir),
         "directory to change to after chroot").flag("-dd", "data_dir").unset("none"),
     option("symlinkcheck", Files, Switch(|c| &mut c.symlink_check),
-        "refuse symbolic links that leave the directory").flag("-s", "").off("nosymlinkcheck", "-nos"),
+        "refuse symbolic links that leave the directory").flag("-s", "").off("nosymlinkcheck", "-nos")
+        .once_called(&OLD_SYMLINK_NAMES),
     option("vhost", Files, Switch(|c| &mut c.vhost),
         "serve each host name from the directory of that name").flag("-v", "").off("novhost", "-nov"),
     option("globalpasswd", Access, Switch(|c| &mut c.global_passwd),
         "the .htpasswd at the top protects the whole tree").flag("-g", "").off("noglobalpasswd", "-nog"),
     option("user", Server, Name(|c| &mut c.user),
         "whom to become when started as root").flag("-u", "user"),
-    option("cgipat", Cgi, Kind::Pattern(|c| &mut c.cgi_pattern, Pattern::relative),
+    option("cgipat", Cgi, Kind::Pattern(|c| &mut c.cgi_pattern, |text| Pattern::relative(text)),
         "which files are scripts").flag("-c", "cgipat").unset("none"),
     option("throttles", Access, Path(|c| &mut c.throttle_file),
         "file of bandwidth limits").flag("-t", "throttles").unset("none"),
@@ -198,7 +216,7 @@ pub const OPTIONS: &[OptionSpec] = &[
         "media type of files whose name tells none"),
     option("p3p", Responses, Text(|c| &mut c.p3p),
         "value of the P3P field; empty sends none").flag("-P", "P3P"),
-    option("max_age", Responses, count(|c| &mut c.max_age, i64::MIN, u32::MAX as i64),
+    option("max_age", Responses, age(|c| &mut c.max_age),
         "seconds a cache may keep a file; negative says nothing").flag("-M", "maxage"),
     act("-V", "", CliAction::ShowVersion, "print the version"),
     option("debug", Server, Switch(|c| &mut c.foreground),
@@ -238,9 +256,9 @@ pub const OPTIONS: &[OptionSpec] = &[
     option("redirects", Responses, Kind::Choice(|c| &mut c.redirects),
         "how redirects to a directory's slash name it: absolute or relative"),
 
-    option("urlpat", Access, Kind::Pattern(|c| &mut c.url_pattern, Pattern::new),
+    option("urlpat", Access, Kind::Pattern(|c| &mut c.url_pattern, |text| Pattern::new(text)),
         "files that only local pages may refer to").unset("none"),
-    option("localpat", Access, Kind::Pattern(|c| &mut c.local_pattern, Pattern::new),
+    option("localpat", Access, Kind::Pattern(|c| &mut c.local_pattern, |text| Pattern::new(text)),
         "hosts whose pages are local").unset("the server's name"),
     option("noemptyreferrers", Access, Switch(|c| &mut c.no_empty_referrers),
         "refuse those files without a referrer, too").alias("noemptyreferers"),

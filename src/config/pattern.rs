@@ -9,29 +9,38 @@
 //! one bit each, moved by every byte of the name: time grows with the product of the two lengths
 //! over 64, whatever the pattern, where backtracking can be exponential.
 
+use std::fmt;
+
+use super::printable::printable;
+
 /// A compiled pattern.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Pattern {
-    text: String,
+    text: Box<[u8]>,
     alternatives: Box<[Alternative]>,
 }
 
 impl Pattern {
-    /// Compiles the pattern as written. Every string is a valid pattern.
-    pub fn new(text: &str) -> Pattern {
-        let alternatives = text.as_bytes().split(|&b| b == b'|').map(Alternative::new).collect();
-        Pattern { text: text.to_owned(), alternatives }
+    /// Compiles the pattern as written. Every string of bytes is a valid pattern.
+    pub fn new(text: impl AsRef<[u8]>) -> Pattern {
+        let text = text.as_ref();
+        let alternatives = text.split(|&b| b == b'|').map(Alternative::new).collect();
+        Pattern { text: text.into(), alternatives }
     }
 
     /// Compiles `text` with leading slashes removed from each alternative, as thttpd does for cgipat and
     /// throttle patterns: names are matched without their leading slash.
-    pub fn relative(text: &str) -> Pattern {
-        let alternatives: Vec<&str> = text.split('|').map(|one| one.trim_start_matches('/')).collect();
-        Pattern::new(&alternatives.join("|"))
+    pub fn relative(text: impl AsRef<[u8]>) -> Pattern {
+        let without_slashes = |one: &'_ [u8]| {
+            let slashes = one.iter().take_while(|&&b| b == b'/').count();
+            one[slashes..].to_vec()
+        };
+        let alternatives: Vec<_> = text.as_ref().split(|&b| b == b'|').map(without_slashes).collect();
+        Pattern::new(alternatives.join(&b'|'))
     }
 
     /// The pattern as it is matched.
-    pub fn as_str(&self) -> &str {
+    pub fn as_bytes(&self) -> &[u8] {
         &self.text
     }
 
@@ -49,6 +58,13 @@ impl Pattern {
     /// Does the whole of `name` match one of the alternatives?
     pub fn matches(&self, name: &[u8]) -> bool {
         self.alternatives.iter().any(|alternative| alternative.matches(name))
+    }
+}
+
+impl fmt::Display for Pattern {
+    /// The pattern on one line, whatever bytes it has.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&printable(&self.text))
     }
 }
 
@@ -297,14 +313,14 @@ mod tests {
         let cases =
             [("/cgi-bin/*|/**.cgi", "cgi-bin/*|**.cgi"), ("//a|//b", "a|b"), ("a/b", "a/b"), ("|/", "|")];
         for (text, want) in cases {
-            assert_eq!(Pattern::relative(text).as_str(), want);
+            assert_eq!(Pattern::relative(text).as_bytes(), want.as_bytes());
         }
     }
 
     #[test]
     fn steps_beyond_one_machine_word_carry_over() {
         for steps in [62, 63, 64, 65, 127, 128, 255, 256, 300] {
-            let pattern = Pattern::new(&format!("*{}*", "?".repeat(steps)));
+            let pattern = Pattern::new(format!("*{}*", "?".repeat(steps)));
             assert!(pattern.matches(&vec![b'x'; steps]), "{steps}");
             assert!(pattern.matches(&vec![b'x'; steps + 9]), "{steps}");
             assert!(!pattern.matches(&vec![b'x'; steps - 1]), "{steps}");
@@ -314,7 +330,7 @@ mod tests {
     /// Backtracking would take some 10^40 steps here.
     #[test]
     fn many_stars_cost_no_more_than_few() {
-        let pattern = Pattern::new(&"**a".repeat(40));
+        let pattern = Pattern::new("**a".repeat(40));
         assert!(!pattern.matches(&[b"a".repeat(2000), b"b".to_vec()].concat()));
         assert!(pattern.matches(&b"a".repeat(2000)));
     }

@@ -12,8 +12,10 @@ use super::error::ConfigError;
 use super::error_kind::ConfigErrorKind;
 use super::expand::expand;
 use super::kind::Kind;
+use super::misspelt;
 use super::options::{OPTIONS, place_of};
 use super::origin::{Origin, Origins};
+use super::printable::printable;
 use super::suggest;
 
 /// Settings read so far.
@@ -39,12 +41,16 @@ impl Settings {
         let found =
             OPTIONS.iter().enumerate().find_map(|(place, row)| row.turned_by(&name).map(|on| (place, on)));
         let outcome = match found {
+            // Only `-o` can hold a blank.
+            None if name.ends_with(' ') && place_of(name.trim_end()).is_some() => {
+                let value = value.map(|value| printable(value.as_bytes())).unwrap_or_default();
+                Err(ConfigErrorKind::ToBeWritten(format!("{}={}", name.trim_end(), value.trim())))
+            }
             None => Err(ConfigErrorKind::Unknown { nearest: suggest::name(&name) }),
             Some((place, on)) => self.set_expanded(place, on, value, &origin),
         };
         if let Err(why) = outcome {
-            let written = [if origin == Origin::Assignment { &b"-o "[..] } else { b"" }, word].concat();
-            self.problems.push(ConfigError::new(&origin, &written, why));
+            self.refuse(word, &origin, why);
         }
     }
 
@@ -60,6 +66,28 @@ impl Settings {
         self.set(place, on, expanded.as_deref().map(OsStr::from_bytes), origin)
     }
 
+    /// Applies the words of one line of a config file.
+    pub fn line(&mut self, words: &[&[u8]], origin: &Origin) {
+        let mut rest = words;
+        while let Some((word, behind)) = rest.split_first() {
+            rest = match misspelt::misspelt(rest) {
+                None => {
+                    self.word(word, origin.clone());
+                    behind
+                }
+                Some((length, why)) => {
+                    self.refuse(&rest[..length].join(&b' '), origin, why);
+                    &rest[length..]
+                }
+            };
+        }
+    }
+
+    fn refuse(&mut self, written: &[u8], origin: &Origin, why: ConfigErrorKind) {
+        let flag = if *origin == Origin::Assignment { &b"-o "[..] } else { b"" };
+        self.problems.push(ConfigError::new(origin, &[flag, written].concat(), why));
+    }
+
     /// Sets the option at `place` of the table, or turns it `on` or off.
     pub(super) fn set(
         &mut self,
@@ -71,7 +99,11 @@ impl Settings {
         let row = &OPTIONS[place];
         match (&row.kind, value) {
             (Kind::Switch(_), None) => row.kind.turn(&mut self.config, on),
-            (Kind::Switch(_), Some(_)) => return Err(ConfigErrorKind::NoValue),
+            (Kind::Switch(_), Some(value)) => {
+                let name = if on { row.name } else { row.off_name };
+                let instead = misspelt::switch_with_value(name, value.as_bytes());
+                return Err(ConfigErrorKind::NoValue { instead });
+            }
             (_, None) => return Err(ConfigErrorKind::ValueRequired),
             (kind, Some(value)) => kind.set(&mut self.config, value)?,
         }

@@ -1,14 +1,15 @@
 //! Settings that are allowed but, taken together, probably not meant.
 
 use super::Config;
+use super::options::OPTIONS;
 use super::origin::Origins;
 use super::pattern::Pattern;
 
 /// One line for each, beginning with the place where the setting was written.
 pub fn of(config: &Config, origins: &Origins) -> Vec<String> {
     let (limits, timeouts) = (&config.limits, &config.timeouts);
-    let url_pattern = config.url_pattern.as_ref().map(Pattern::as_str);
-    let slash = url_pattern.is_some_and(|text| text.split('|').any(|one| one.starts_with('/')));
+    let url_pattern = config.url_pattern.as_ref().map(Pattern::as_bytes);
+    let slash = url_pattern.is_some_and(|text| text.split(|&b| b == b'|').any(|one| one.starts_with(b"/")));
     let total = timeouts.keepalive_total;
     let checks = [
         // thttpd strips that slash from cgipat and throttles only, which is easily forgotten.
@@ -32,8 +33,14 @@ pub fn of(config: &Config, origins: &Origins) -> Vec<String> {
         ),
         (config.hide_dotfiles && !config.listing, "hide_dotfiles", "has no effect with nolisting"),
     ];
-    let told = checks.into_iter().filter(|(holds, ..)| *holds);
-    told.map(|(_, name, what)| format!("{}: {name} {what}", origins.of(name))).collect()
+    let told = checks.into_iter().filter(|(holds, ..)| *holds).map(|(_, name, what)| (name, what));
+    let quoted = OPTIONS.iter().filter(|row| row.kind.read(config).is_some_and(|value| is_quoted(&value)));
+    let told = told.chain(quoted.map(|row| (row.name, "is in quotes, which are part of the value")));
+    told.map(|(name, what)| format!("{}: {name} {what}", origins.of(name))).collect()
+}
+
+fn is_quoted(value: &[u8]) -> bool {
+    matches!(value, [first @ (b'"' | b'\''), .., last] if first == last)
 }
 
 #[cfg(test)]
@@ -73,6 +80,7 @@ mod tests {
                  new root"
                     .to_owned(),
             ),
+            ("dir=\"/srv/www\"", "conf:1: dir is in quotes, which are part of the value".to_owned()),
             ("nolisting\nhide_dotfiles", "conf:2: hide_dotfiles has no effect with nolisting".to_owned()),
         ];
         for (text, want) in cases {

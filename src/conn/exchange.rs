@@ -267,7 +267,7 @@ pub fn refuse(
     let peer = Arc::clone(&conn.peer_text);
     let host = site.resolver.own_name().filter(|_| site.config.vhost);
     let entry = log_record::entry_of_refused(&refused, host, &peer, response.status.0);
-    let (version, method) = (refused.version, refused.method);
+    let (version, method) = (refused.version, refused.answered_method());
     let reply_context = ReplyContext { version, method, after: After::Linger, pacer: None };
     reply(conn, response, entry, reply_context, context).into_step(conn)
 }

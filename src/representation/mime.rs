@@ -38,12 +38,12 @@ pub struct Types {
     /// Type of files with an unknown extension.
     default: String,
     /// The charset of types that carry characters.
-    charset: String,
+    charset: Vec<u8>,
 }
 
 impl Types {
     /// The built-in types; text is in `charset`, and so is what tells no type, as in thttpd.
-    pub fn new(charset: &str) -> Types {
+    pub fn new(charset: &[u8]) -> Types {
         Types { own: HashMap::new(), default: "text/plain".to_owned(), charset: charset.to_owned() }
     }
 
@@ -89,7 +89,7 @@ impl Types {
     /// listed innermost first, joined with commas; the first other one decides the type, whatever its
     /// case. No extension, or one that is not known, means the default. Types that carry characters get
     /// `; charset=`.
-    pub fn describe(&self, file_name: &[u8]) -> (String, String) {
+    pub fn describe(&self, file_name: &[u8]) -> (Vec<u8>, String) {
         let mut name = file_name.rsplit(|&byte| byte == b'/').next().unwrap_or_default();
         let mut encodings: Vec<&str> = Vec::new();
         let mut media_type = &*self.default;
@@ -117,9 +117,11 @@ impl Types {
 }
 
 /// `media_type` with `charset` if it carries characters and names none.
-fn with_charset(media_type: &str, charset: &str) -> String {
-    let charset = if is_text(media_type) { format!("; charset={charset}") } else { String::new() };
-    media_type.to_owned() + &charset
+fn with_charset(media_type: &str, charset: &[u8]) -> Vec<u8> {
+    match is_text(media_type) {
+        true => [media_type.as_bytes(), b"; charset=", charset].concat(),
+        false => media_type.into(),
+    }
 }
 
 /// Splits at the last dot; none without a dot.

@@ -78,7 +78,7 @@ impl FileFacts {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Representation {
     /// Content-Type, charset filled in.
-    pub media_type: Box<str>,
+    pub media_type: Box<[u8]>,
     /// Content-Encoding, innermost first, joined with commas as thttpd does; empty = none.
     pub encodings: Box<str>,
     /// Bytes.
@@ -149,13 +149,13 @@ mod tests {
     }
 
     fn seen(facts: &FileFacts, now: u64) -> Representation {
-        Representation::new(b"hello.txt", facts, &Types::new("UTF-8"), at(now))
+        Representation::new(b"hello.txt", facts, &Types::new(b"UTF-8"), at(now))
     }
 
     #[test]
     fn a_text_file_gets_its_type_length_and_date() {
         let it = seen(&FACTS, 1_600_000_000);
-        assert_eq!(&*it.media_type, "text/plain; charset=UTF-8");
+        assert_eq!(&*it.media_type, b"text/plain; charset=UTF-8");
         assert_eq!(&*it.encodings, "");
         assert_eq!(it.len, 14);
         assert_eq!(&*it.last_modified, "Fri, 14 Jul 2017 02:40:00 GMT");

@@ -76,8 +76,9 @@ fn request_line(line: &[u8]) -> Outline<'_> {
         None if is_whole => Some("HTTP/0.9"),
         _ => None,
     };
+    let is_simple = version.is_none() && method == Method::Get && text[b"GET ".len()..] == *target;
     let version = match version_text {
-        Some("HTTP/0.9") if version.is_none() && method == Method::Get => Version::Http09,
+        Some("HTTP/0.9") if is_simple => Version::Http09,
         Some("HTTP/1.0") => Version::Http10,
         _ => Version::Http11,
     };
@@ -85,6 +86,12 @@ fn request_line(line: &[u8]) -> Outline<'_> {
 }
 
 impl Outline<'_> {
+    /// The method that the answer is for: none that has an answer of its own form without a version behind
+    /// it, as the line is then not what it looks like.
+    pub fn answered_method(&self) -> Method {
+        if self.version_text.starts_with("HTTP/1.") { self.method } else { Method::Unknown }
+    }
+
     /// The target's path and query, also where the target names a host.
     pub fn path_and_query(&self) -> &[u8] {
         target::origin_form(self.target).1
@@ -133,8 +140,12 @@ mod tests {
     #[test]
     fn only_a_get_of_two_words_is_answered_without_a_head() {
         assert_eq!(outline(b"GET /a\r\n").version, Version::Http09);
+        assert_eq!(outline(b"GET  HTTP/1.1\r\n").version, Version::Http11);
+        assert_eq!(outline(b"GET\r\n").version, Version::Http11);
         assert_eq!(outline(b"POST /a\r\n").version, Version::Http11);
         assert_eq!(outline(b"GET /a HTTP/0.9\r\n").version, Version::Http11);
         assert_eq!(outline(b"GET /a HTTP/1.0\r\n").version, Version::Http10);
+        assert_eq!(outline(b"HEAD /a HTTP/1.1\r\n").answered_method(), Method::Head);
+        assert_eq!(outline(b"HEAD /a\r\n").answered_method(), Method::Unknown);
     }
 }

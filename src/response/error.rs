@@ -6,7 +6,7 @@ use std::borrow::Cow;
 use std::io::Read;
 use std::sync::Arc;
 
-use super::page::Page;
+use super::page::{Page, html_in};
 use super::{Response, SERVER, Status, escape};
 use crate::docroot::path::expand;
 use crate::docroot::{DocRoot, Links};
@@ -26,19 +26,19 @@ const RETRY_AFTER: &[u8] = b"10";
 #[derive(Debug)]
 pub struct ErrorPages {
     root: Option<Arc<DocRoot>>,
-    media_type: String,
+    media_type: Vec<u8>,
 }
 
 impl ErrorPages {
     /// No pages but the built-in ones.
     pub fn builtin() -> ErrorPages {
-        ErrorPages { root: None, media_type: String::new() }
+        ErrorPages { root: None, media_type: Vec::new() }
     }
 
     /// Pages below `root`, the directory that URLs are resolved in. They are sent as HTML in
     /// `charset`.
-    pub fn below(root: Arc<DocRoot>, charset: &str) -> ErrorPages {
-        ErrorPages { root: Some(root), media_type: format!("text/html; charset={charset}") }
+    pub fn below(root: Arc<DocRoot>, charset: &[u8]) -> ErrorPages {
+        ErrorPages { root: Some(root), media_type: html_in(charset) }
     }
 
     /// The page for `status`, of the host's first.
@@ -74,7 +74,7 @@ pub fn page(rejection: &Rejection, url: &[u8], pages: &ErrorPages, host_dir: Opt
     let status = rejection.status;
     let mut response = match pages.find(status, host_dir) {
         Some(own) => Response::page(status, pages.media_type.clone(), own),
-        None => Response::page(status, "text/html; charset=UTF-8", built_in(rejection, url)),
+        None => Response::page(status, b"text/html; charset=UTF-8", built_in(rejection, url)),
     };
     response.close = rejection.close;
     if matches!(status, 429 | 503) {
@@ -92,7 +92,7 @@ fn built_in(rejection: &Rejection, url: &[u8]) -> Vec<u8> {
     if let Some(up) = way_up(url) {
         content.extend_from_slice(format!("<p><a href=\"{up}\">Up one level</a></p>\n").as_bytes());
     }
-    Page { title: title.as_bytes(), charset: "UTF-8", style: "" }.render(&content, SERVER)
+    Page { title: title.as_bytes(), charset: b"UTF-8", style: "" }.render(&content, SERVER)
 }
 
 /// The directory above what `url` names, relative to it; none for the top, or where no path was understood.

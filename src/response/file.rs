@@ -100,14 +100,14 @@ fn multipart(representation: Arc<Representation>, source: Content, ranges: &[Ran
         .map(|range| {
             // The first part's line end ends an empty preamble: zsync looks for it before each boundary.
             let mut part = format!("\r\n--{boundary}\r\n").into_bytes();
-            head::field(&mut part, "Content-Type", representation.media_type.as_bytes());
+            head::field(&mut part, "Content-Type", &representation.media_type);
             head::field(&mut part, "Content-Range", content_range(range, representation.len).as_bytes());
             part.extend_from_slice(b"\r\n");
             (part, range.clone())
         })
         .collect();
     Response {
-        media_type: Some(format!("multipart/byteranges; boundary={boundary}").into()),
+        media_type: Some(format!("multipart/byteranges; boundary={boundary}").into_bytes().into()),
         representation: Some(representation),
         body: Body::Parts { source, parts, closing: format!("\r\n--{boundary}--\r\n").into_bytes() },
         ..Response::bare(206)

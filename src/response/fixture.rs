@@ -55,7 +55,7 @@ pub fn file(name: &str, bytes: &[u8]) -> (Arc<Representation>, Content) {
     let old = (1_500_000_000, 0);
     let facts = FileFacts { device: 1, inode: 7, len: bytes.len() as u64, modified: old, changed: old };
     let content = Content::Memory(bytes.into());
-    let mut representation = Representation::new(name.as_bytes(), &facts, &Types::new("UTF-8"), now());
+    let mut representation = Representation::new(name.as_bytes(), &facts, &Types::new(b"UTF-8"), now());
     let tagger = Tagger::new(EtagSource::Content, 1);
     representation.etag = tagger.tag(&content, &facts, true, false).unwrap();
     (Arc::new(representation), content)
@@ -66,7 +66,7 @@ pub fn policy(pages: &ErrorPages) -> Policy<'_> {
     Policy {
         pages,
         host_dir: None,
-        charset: "UTF-8",
+        charset: b"UTF-8",
         hide_dotfiles: false,
         listing_style: ListingStyle::Classic,
         redirects: RedirectForm::Absolute,

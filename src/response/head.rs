@@ -33,12 +33,12 @@ pub struct HeadPolicy {
 impl HeadPolicy {
     /// `server` names the software; `p3p` (`-P`) is the P3P value, empty for none; `max_age`
     /// (`-M`) is in seconds.
-    pub fn new(server: &str, p3p: &str, max_age: Option<u32>) -> HeadPolicy {
+    pub fn new(server: &str, p3p: &[u8], max_age: Option<u32>) -> HeadPolicy {
         let mut policy =
             HeadPolicy { server: Vec::new(), p3p: Vec::new(), max_age: Vec::new(), age: max_age };
         field(&mut policy.server, "Server", server.as_bytes());
         if !p3p.is_empty() {
-            field(&mut policy.p3p, "P3P", p3p.as_bytes());
+            field(&mut policy.p3p, "P3P", p3p);
         }
         if let Some(seconds) = max_age {
             policy.max_age.extend_from_slice(b"Cache-Control: max-age=");
@@ -108,7 +108,7 @@ pub fn write(out: &mut Vec<u8>, response: &Response, frame: &Frame<'_>) {
     out.extend_from_slice(&frame.policy.server);
     let representation = response.representation.as_deref();
     if let Some(media_type) = response.media_type.as_deref().or(representation.map(|r| &*r.media_type)) {
-        field(out, "Content-Type", media_type.as_bytes());
+        field(out, "Content-Type", media_type);
     }
     own_field(out, "Date", &frame.clock.date);
     if let Some(representation) = representation {

@@ -5,6 +5,7 @@
 
 use nix::errno::Errno;
 
+use super::page::html_in;
 use super::{Policy, Response, escape};
 use crate::config::choice::ListingStyle;
 use crate::request::{Rejection, Request, accept};
@@ -90,10 +91,10 @@ fn prefers_json<'v>(values: impl Iterator<Item = &'v [u8]>) -> bool {
 pub fn page(request: &Request<'_>, directory: Directory, policy: &Policy<'_>) -> Result<Response, Rejection> {
     let view = View::of(request, policy);
     let mut entries = Entries::read(directory, policy).map_err(rejection)?;
-    let html = || format!("text/html; charset={}", policy.charset);
+    let html = || html_in(policy.charset);
     let response = match view.style {
         ListingStyle::Classic => Response::page(200, html(), classic::render(&entries, policy)),
-        ListingStyle::Json => Response::page(200, "application/json", json::render(&entries)),
+        ListingStyle::Json => Response::page(200, b"application/json", json::render(&entries)),
         ListingStyle::Modern => {
             let page = modern::render(&mut entries, view, policy);
             Response::page(200, html(), page)

@@ -53,7 +53,7 @@ pub struct Response {
     /// Status code.
     pub status: Status,
     /// Content-Type, when it is not the representation's own.
-    pub media_type: Option<Cow<'static, str>>,
+    pub media_type: Option<Cow<'static, [u8]>>,
     /// The file whose metadata (Last-Modified, ETag, Content-Encoding, and Content-Type unless
     /// `media_type` has it) the head carries, if any.
     pub representation: Option<Arc<Representation>>,
@@ -85,7 +85,7 @@ impl Response {
     }
 
     /// A generated page. `media_type` names its charset.
-    pub fn page(status: u16, media_type: impl Into<Cow<'static, str>>, page: Vec<u8>) -> Response {
+    pub fn page(status: u16, media_type: impl Into<Cow<'static, [u8]>>, page: Vec<u8>) -> Response {
         Response { media_type: Some(media_type.into()), body: Body::Page(page), ..Response::bare(status) }
     }
 
@@ -148,7 +148,7 @@ pub struct Policy<'a> {
     /// With vhosting, the host's directory below the root: its error pages go first.
     pub host_dir: Option<&'a [u8]>,
     /// Charset of listings (`-T`): names are sent as the bytes they are.
-    pub charset: &'a str,
+    pub charset: &'a [u8],
     /// Leave dot files out of listings.
     pub hide_dotfiles: bool,
     /// What lists of directories look like.

@@ -13,7 +13,7 @@ pub struct Page<'a> {
     /// Title and heading, plain text.
     pub title: &'a [u8],
     /// The charset its bytes are in.
-    pub charset: &'a str,
+    pub charset: &'a [u8],
     /// Style beyond the common one; trusted text.
     pub style: &'static str,
 }
@@ -23,7 +23,7 @@ impl Page<'_> {
     pub fn render(&self, content: &[u8], foot: &str) -> Vec<u8> {
         let mut out = Vec::with_capacity(content.len() + STYLE.len() + 600);
         out.extend_from_slice(b"<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"");
-        escape::html(&mut out, self.charset.as_bytes());
+        escape::html(&mut out, self.charset);
         out.extend_from_slice(
             b"\">\n<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n<title>",
         );
@@ -40,4 +40,9 @@ impl Page<'_> {
         out.extend_from_slice(b"</footer>\n</body>\n</html>\n");
         out
     }
+}
+
+/// The media type of a page in `charset`.
+pub fn html_in(charset: &[u8]) -> Vec<u8> {
+    [b"text/html; charset=", charset].concat()
 }

@@ -16,8 +16,8 @@ pub fn to(reference: &[u8], form: RedirectForm) -> Response {
     content.extend_from_slice(b"\">");
     escape::html(&mut content, &location);
     content.extend_from_slice(b"</a>.</p>\n");
-    let page = Page { title: b"302 Found", charset: "UTF-8", style: "" }.render(&content, SERVER);
-    Response::page(302, "text/html; charset=UTF-8", page).with("Location", location)
+    let page = Page { title: b"302 Found", charset: b"UTF-8", style: "" }.render(&content, SERVER);
+    Response::page(302, b"text/html; charset=UTF-8", page).with("Location", location)
 }
 
 /// The path from the server's root. A path on this same server and nothing else: it begins with exactly one

@@ -19,6 +19,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use crate::config::pattern::Pattern;
+use crate::config::printable::printable;
 
 use super::{Each, Rule};
 
@@ -66,7 +67,7 @@ pub fn parse(path: &Path, content: &[u8]) -> Parsed {
             continue;
         }
         let mut report = |why, skipped| {
-            let text = String::from_utf8_lossy(raw).into_owned();
+            let text = printable(raw);
             parsed.problems.push(ThrottleFileError {
                 file: path.to_owned(),
                 line: index + 1,
@@ -75,7 +76,7 @@ pub fn parse(path: &Path, content: &[u8]) -> Parsed {
                 skipped,
             });
         };
-        match std::str::from_utf8(raw).map_err(|_| "not UTF-8").and_then(line) {
+        match line(raw) {
             Err(why) => report(why, true),
             Ok((entry, doubt)) => {
                 if let Some(why) = doubt {
@@ -100,33 +101,33 @@ enum ThrottleLine {
     Connections(usize),
 }
 
-/// A line that is not empty → what it says, and a doubt if part of it was ignored.
-fn line(text: &str) -> Result<(ThrottleLine, Option<&'static str>), &'static str> {
-    let (subject, rest) = text.split_once(BLANKS).ok_or("a pattern without a rate")?;
-    let rest = rest.trim_start_matches(BLANKS);
-    if rest.starts_with(|c: char| c.is_ascii_digit()) {
+/// A line that is not empty → what it says, and a doubt if part of it was ignored. The pattern may hold
+/// any bytes: names of files do.
+fn line(text: &[u8]) -> Result<(ThrottleLine, Option<&'static str>), &'static str> {
+    let (subject, rest) = split_blank(text).ok_or("a pattern without a rate")?;
+    if rest.first().is_some_and(u8::is_ascii_digit) {
         return shared_rule(subject, rest);
     }
-    let (word, number) = rest.split_once(BLANKS).ok_or("no rate after the pattern")?;
+    let (word, number) = split_blank(rest).ok_or("no rate after the pattern")?;
     let each = match word {
-        "per-address" => Each::Address,
-        "per-connection" => Each::Connection,
+        b"per-address" => Each::Address,
+        b"per-connection" => Each::Connection,
         _ => return Err("no rate after the pattern"),
     };
-    let max = match digits(number.trim_start_matches(BLANKS)) {
-        Some((max, "")) if max > 0 => max,
+    let max = match digits(number) {
+        Some((max, b"")) if max > 0 => max,
         _ => return Err("expected one number, not zero, at the end"),
     };
-    if subject == "connections" && each == Each::Address {
+    if subject == b"connections" && each == Each::Address {
         return Ok((ThrottleLine::Connections(usize::try_from(max).unwrap_or(usize::MAX)), None));
     }
     Ok((ThrottleLine::Rule(Rule { pattern: Pattern::relative(subject), each, min: 0, max }), None))
 }
 
 /// thttpd's own kind: `numbers` is `MAX` or `MIN-MAX`.
-fn shared_rule(pattern: &str, numbers: &str) -> Result<(ThrottleLine, Option<&'static str>), &'static str> {
+fn shared_rule(pattern: &[u8], numbers: &[u8]) -> Result<(ThrottleLine, Option<&'static str>), &'static str> {
     let (first, rest) = digits(numbers).ok_or("no rate after the pattern")?;
-    let range = rest.strip_prefix('-').and_then(|rest| digits(rest.trim_start_matches(BLANKS)));
+    let range = rest.strip_prefix(b"-").and_then(|rest| digits(without_blanks(rest)));
     let (min, max, rest) = match range {
         Some((max, rest)) => (first, max, rest),
         None => (0, first, rest),
@@ -138,12 +139,24 @@ fn shared_rule(pattern: &str, numbers: &str) -> Result<(ThrottleLine, Option<&'s
     Ok((ThrottleLine::Rule(Rule { pattern: Pattern::relative(pattern), each: Each::Rule, min, max }), doubt))
 }
 
-const BLANKS: [char; 2] = [' ', '\t'];
+fn is_blank(byte: u8) -> bool {
+    matches!(byte, b' ' | b'\t')
+}
+
+fn without_blanks(text: &[u8]) -> &[u8] {
+    &text[text.iter().take_while(|&&b| is_blank(b)).count()..]
+}
+
+/// The first word of `text`, and what follows the blanks behind it.
+fn split_blank(text: &[u8]) -> Option<(&[u8], &[u8])> {
+    let end = text.iter().position(|&b| is_blank(b))?;
+    Some((&text[..end], without_blanks(&text[end..])))
+}
 
 /// The number that `text` starts with, as large as fits, and what follows it.
-fn digits(text: &str) -> Option<(u64, &str)> {
-    let end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+fn digits(text: &[u8]) -> Option<(u64, &[u8])> {
+    let end = text.iter().take_while(|b| b.is_ascii_digit()).count();
     let (number, rest) = text.split_at(end);
-    let grow = |n: u64, d: u8| n.saturating_mul(10).saturating_add(u64::from(d - b'0'));
-    (end > 0).then(|| (number.bytes().fold(0, grow), rest))
+    let grow = |n: u64, d: &u8| n.saturating_mul(10).saturating_add(u64::from(d - b'0'));
+    (end > 0).then(|| (number.iter().fold(0, grow), rest))
 }

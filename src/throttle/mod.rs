@@ -242,11 +242,7 @@ impl Throttles {
                 };
                 format!(
                     "throttle #{number} '{:.80}' - rate {}, limits {}-{}{each}; {} sending",
-                    rule.pattern.as_str(),
-                    tally.rate,
-                    rule.min,
-                    rule.max,
-                    tally.sending
+                    rule.pattern, tally.rate, rule.min, rule.max, tally.sending
                 )
             })
             .collect()
@@ -265,7 +261,7 @@ fn remarks(number: usize, rule: &Rule, tally: &Tally) -> Vec<Event> {
         return Vec::new();
     }
     let line = |level, verdict: &str, limit: u64| {
-        let pattern = rule.pattern.as_str();
+        let pattern = &rule.pattern;
         let text =
             format!("throttle #{number} '{pattern:.80}' rate {rate} {verdict} {limit}; {sending} sending");
         Event { level, text }

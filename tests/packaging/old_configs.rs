@@ -22,7 +22,7 @@ fn trailing_blanks_of_a_debian_file_are_not_part_of_a_value() {
     let config = read("debian.conf");
     assert_eq!(config.throttle_file.as_deref(), Some(Path::new("/etc/thttpd/throttle.conf")));
     assert_eq!(config.pid_file.as_deref(), Some(Path::new("/var/run/thttpd.pid")));
-    assert_eq!(config.charset, "iso-8859-1");
+    assert_eq!(config.charset, b"iso-8859-1");
     assert_eq!((config.chroot, config.symlink_check, config.max_age), (false, true, None));
 }
 

@@ -48,10 +48,7 @@ impl Site {
     /// # Errors
     /// `path` is no directory that can be searched.
     pub fn open_at(path: PathBuf, cgi_pattern: Option<Vec<u8>>) -> io::Result<Site> {
-        let cgi_pattern = cgi_pattern
-            .and_then(|text| String::from_utf8(text).ok())
-            .filter(|text| !text.is_empty())
-            .map(|text| Pattern::relative(&text));
+        let cgi_pattern = cgi_pattern.filter(|text| !text.is_empty()).map(Pattern::relative);
         let root = DocRoot::open(&path, path.as_os_str().as_bytes())?;
         Ok(Site { root, path, cgi_pattern })
     }

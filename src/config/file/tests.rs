@@ -39,6 +39,11 @@ fn each_name_of_thttpd_sets_what_it_always_set() {
         ("data_dir=data", |c| c.data_dir == Some("data".into())),
         ("nosymlinkcheck", |c| !c.symlink_check),
         ("nosymlinkcheck symlinkcheck", |c| c.symlink_check),
+        // 2.25 and sthttpd.
+        ("nosymlink", |c| !c.symlink_check),
+        ("nosymlinks", |c| !c.symlink_check),
+        ("nosymlinks symlink", |c| c.symlink_check),
+        ("chroot symlinks", |c| c.chroot && c.symlink_check),
         ("user=www", |c| c.user == "www"),
         ("cgipat=/cgi-bin/*|/b", |c| c.cgi_pattern == Some(Pattern::new("cgi-bin/*|b"))),
         ("cgilimit=7", |c| c.cgi_limit == 7),
@@ -54,8 +59,8 @@ fn each_name_of_thttpd_sets_what_it_always_set() {
         ("globalpasswd", |c| c.global_passwd),
         ("globalpasswd noglobalpasswd", |c| !c.global_passwd),
         ("pidfile=p", |c| c.pid_file == Some("p".into())),
-        ("charset=utf-8", |c| c.charset == "utf-8"),
-        ("p3p=x", |c| c.p3p == "x"),
+        ("charset=utf-8", |c| c.charset == b"utf-8"),
+        ("p3p=x", |c| c.p3p == b"x"),
         ("max_age=60", |c| c.max_age == Some(60)),
     ];
     for (text, holds) in cases {
@@ -96,8 +101,8 @@ fn words_are_cut_as_thttpd_cuts_them() {
 
 #[test]
 fn an_empty_value_is_a_value() {
-    assert_eq!(config("p3p=x p3p=").p3p, "");
-    assert_eq!(config("charset=").charset, "");
+    assert_eq!(config("p3p=x p3p=").p3p, b"");
+    assert_eq!(config("charset=").charset, b"");
     assert_eq!(config("localpat=").local_pattern, Some(Pattern::new("")));
 }
 
@@ -152,7 +157,7 @@ fn every_mistake_is_told_with_its_file_line_and_words() {
     let want = "\
 thttpd.conf:1: port=abc: not a number
 thttpd.conf:3: prot=80: unknown option; did you mean port?
-thttpd.conf:3: vhost=yes: no value allowed
+thttpd.conf:3: vhost=yes: no value allowed; write vhost
 thttpd.conf:4: port: value required
 thttpd.conf:4: dir=: must not be empty
 thttpd.conf:5: =v: unknown option
@@ -171,11 +176,67 @@ thttpd.conf:9: head_limit=K: not a size (digits, with K, M or G behind them if w
 thttpd.conf:9: head_limit=9999999999G: must be from 512 to 1M
 thttpd.conf:9: body_limit=-1: must be from 0 to 9223372036854775807
 thttpd.conf:10: max_age=99999999999: must be at most 4294967295
-thttpd.conf:11: user=\u{fffd}: not valid UTF-8
+thttpd.conf:11: user=\\xff: not valid UTF-8
 thttpd.conf:11: dir=/a\\u{0}b: control characters are not allowed
 thttpd.conf:11: charset=\\u{1b}[0m: control characters are not allowed
 thttpd.conf:12: quite-another-thing: unknown option";
     assert_eq!(told(text), want);
+}
+
+#[test]
+fn a_line_with_blanks_is_told_as_it_should_be_written() {
+    let to_be = |word: &str| format!("write {word}, as one word without a blank");
+    for (text, written, why) in [
+        ("port = 80", "port = 80", to_be("port=80")),
+        ("port =80", "port =80", to_be("port=80")),
+        ("port= 80", "port= 80", to_be("port=80")),
+        ("port 80", "port 80", to_be("port=80")),
+        ("Port: 80", "Port: 80", to_be("port=80")),
+        ("port:80", "port:80", to_be("port=80")),
+        ("-p 80", "-p 80", to_be("port=80")),
+        ("-nor", "-nor", to_be("nochroot")),
+        ("LogFile /var/log/x # here", "LogFile /var/log/x", to_be("logfile=/var/log/x")),
+        ("vhost = yes", "vhost = yes", to_be("vhost")),
+        ("vhost = no", "vhost = no", to_be("novhost")),
+        ("chroot true", "chroot true", to_be("chroot")),
+        ("charset =", "charset =", to_be("charset=")),
+        ("vhost=off", "vhost=off", "no value allowed; write novhost".into()),
+        ("novhost=off", "novhost=off", "no value allowed; write vhost".into()),
+        ("symlinks=no", "symlinks=no", "no value allowed; write nosymlinkcheck".into()),
+        ("debug=0", "debug=0", "no value allowed; write nothing: debug is off by default".into()),
+        ("vhost=maybe", "vhost=maybe", "no value allowed".into()),
+        ("port", "port", "value required".into()),
+        ("port user=a", "port", "value required".into()),
+        (
+            "dir=/a/my site vhost",
+            "dir=/a/my site",
+            "a value ends at a blank and quotes are part of it; give this one with -d instead".into(),
+        ),
+        (
+            "urlpat=\"a b\"",
+            "urlpat=\"a b\"",
+            "a value ends at a blank and quotes are part of it; give this one with -o instead".into(),
+        ),
+        ("max_age=1h", "max_age=1h", "not a number; write 3600".into()),
+        ("head_timeout=90s", "head_timeout=90s", "not a number; write 90".into()),
+        ("keepalive_timeout=2Days", "keepalive_timeout=2Days", "not a number; write 172800".into()),
+        ("port=1h", "port=1h", "not a number".into()),
+        ("user=a prot=80", "prot=80", "unknown option; did you mean port?".into()),
+    ] {
+        assert_eq!(told(text.as_bytes()), format!("thttpd.conf:1: {written}: {why}"), "{text}");
+    }
+    assert_eq!(config("p3p= vhost").p3p, b"", "an empty value, and an option");
+}
+
+#[test]
+fn a_value_may_hold_any_bytes() {
+    let settings = read_text(b"cgipat=/\xe9/* urlpat=\xe9* localpat=\xfc.de charset=\xe9 p3p=\xff dir=/\xe9");
+    assert_eq!(settings.problems, []);
+    let config = settings.config;
+    assert!(config.cgi_pattern.unwrap().matches(b"\xe9/a"));
+    assert!(config.url_pattern.unwrap().matches(b"\xe9t\xe9"));
+    assert!(config.local_pattern.unwrap().matches(b"\xfc.de"));
+    assert_eq!((config.charset, config.p3p), (vec![0xe9], vec![0xff]));
 }
 
 #[test]

@@ -173,7 +173,7 @@ fn the_defaults_can_be_set_as_they_are_shown_in_the_help() {
 
 #[test]
 fn the_dump_of_the_defaults_is_the_default_configuration() {
-    let settings = parsed(&dump::render(&Config::default(), &Origins::new()));
+    let settings = parsed(str::from_utf8(&dump::render(&Config::default(), &Origins::new())).unwrap());
     assert_eq!(settings.problems, []);
     assert_eq!(settings.config, Config::default());
 }

@@ -16,14 +16,14 @@ fn built_in_page(rejection: &Rejection, url: &[u8]) -> String {
 
 /// The page for a 404 below `dir`.
 fn found(dir: &TempTree, host_dir: Option<&[u8]>) -> String {
-    text(&page(&Rejection::new(404, ""), b"/x", &ErrorPages::below(root(dir), "koi8-r"), host_dir))
+    text(&page(&Rejection::new(404, ""), b"/x", &ErrorPages::below(root(dir), b"koi8-r"), host_dir))
 }
 
 #[test]
 fn a_built_in_page_names_status_target_and_server() {
     let response = page(&Rejection::new(404, ""), b"/nope", &ErrorPages::builtin(), None);
     assert_eq!(response.status, Status(404));
-    assert_eq!(response.media_type.as_deref(), Some("text/html; charset=UTF-8"));
+    assert_eq!(response.media_type.as_deref(), Some(&b"text/html; charset=UTF-8"[..]));
     let text = text(&response);
     assert!(text.starts_with("<!DOCTYPE html>\n"), "{text}");
     for part in
@@ -85,10 +85,10 @@ fn overload_says_when_to_come_back() {
 fn the_operators_page_is_sent_as_it_is_in_the_configured_charset() {
     let dir = TempTree::new();
     dir.file("errors/err404.html", b"<title>own</title>\0{url}");
-    let response = page(&Rejection::new(404, ""), b"/x", &ErrorPages::below(root(&dir), "koi8-r"), None);
+    let response = page(&Rejection::new(404, ""), b"/x", &ErrorPages::below(root(&dir), b"koi8-r"), None);
     assert_eq!(content(&response), b"<title>own</title>\0{url}");
-    assert_eq!(response.media_type.as_deref(), Some("text/html; charset=koi8-r"));
-    let other = page(&Rejection::new(403, ""), b"/x", &ErrorPages::below(root(&dir), "koi8-r"), None);
+    assert_eq!(response.media_type.as_deref(), Some(&b"text/html; charset=koi8-r"[..]));
+    let other = page(&Rejection::new(403, ""), b"/x", &ErrorPages::below(root(&dir), b"koi8-r"), None);
     assert!(text(&other).contains("403 Forbidden"));
 }
 

@@ -76,8 +76,9 @@ fn preconditions_go_before_ranges_for_get_and_head() {
 }
 
 /// Takes multipart/byteranges apart again: each part's Content-Range and bytes.
-fn parts(media_type: &str, content: &[u8]) -> Vec<(String, Vec<u8>)> {
-    let boundary = media_type.strip_prefix("multipart/byteranges; boundary=").unwrap();
+fn parts(media_type: &[u8], content: &[u8]) -> Vec<(String, Vec<u8>)> {
+    let boundary =
+        str::from_utf8(media_type).unwrap().strip_prefix("multipart/byteranges; boundary=").unwrap();
     let text = String::from_utf8(content.to_vec()).unwrap();
     let text = text.strip_prefix(&format!("\r\n--{boundary}\r\n")).unwrap();
     let text = text.strip_suffix(&format!("\r\n--{boundary}--\r\n")).unwrap();

@@ -24,7 +24,7 @@ fn lines(policy: &HeadPolicy, response: &Response, change: impl FnOnce(&mut Fram
 }
 
 fn plain() -> HeadPolicy {
-    HeadPolicy::new("thttpd/3.0.0", "", None)
+    HeadPolicy::new("thttpd/3.0.0", b"", None)
 }
 
 fn of_file(status: u16, body: Body) -> Response {
@@ -58,8 +58,8 @@ fn a_files_head_has_every_field_in_thttpds_order() {
 
 #[test]
 fn p3p_and_freshness_come_after_the_length_and_extra_fields_last() {
-    let policy = HeadPolicy::new("thttpd/3.0.0", "CP=\"NOI DSP\"", Some(3600));
-    let response = Response::page(302, "text/html", b"moved".to_vec()).with("Location", &b"/sub/"[..]);
+    let policy = HeadPolicy::new("thttpd/3.0.0", b"CP=\"NOI DSP\"", Some(3600));
+    let response = Response::page(302, b"text/html", b"moved".to_vec()).with("Location", &b"/sub/"[..]);
     assert_eq!(
         lines(&policy, &response, |frame| frame.keep_alive = false),
         [
@@ -81,8 +81,8 @@ fn p3p_and_freshness_come_after_the_length_and_extra_fields_last() {
 
 #[test]
 fn an_error_is_not_to_be_stored_and_says_so_once() {
-    let policy = HeadPolicy::new("thttpd/3.0.0", "", Some(60));
-    let head = lines(&policy, &Response::page(404, "text/html", Vec::new()), |_| {});
+    let policy = HeadPolicy::new("thttpd/3.0.0", b"", Some(60));
+    let head = lines(&policy, &Response::page(404, b"text/html", Vec::new()), |_| {});
     let caching: Vec<_> = head.iter().filter(|line| line.starts_with("Cache-Control")).collect();
     assert_eq!(caching, ["Cache-Control: no-cache,no-store"]);
     assert!(!head.iter().any(|line| line.starts_with("Expires")));
@@ -102,7 +102,8 @@ fn not_modified_keeps_type_encoding_and_validators_but_no_length() {
 
 #[test]
 fn a_response_may_have_another_type_than_its_file() {
-    let response = Response { media_type: Some("multipart/byteranges".into()), ..of_file(206, hello_body()) };
+    let response =
+        Response { media_type: Some(b"multipart/byteranges".into()), ..of_file(206, hello_body()) };
     let head = lines(&plain(), &response, |_| {});
     let types: Vec<_> = head.iter().filter(|line| line.starts_with("Content-Type")).collect();
     assert_eq!(types, ["Content-Type: multipart/byteranges"]);
@@ -153,7 +154,7 @@ fn http_0_9_gets_no_head() {
 
 #[test]
 fn a_clock_changes_its_text_with_the_second_in_either_direction() {
-    let policy = HeadPolicy::new("s", "", Some(1));
+    let policy = HeadPolicy::new("s", b"", Some(1));
     let mut clock = Clock::new(now(), &policy);
     for (offset, date) in [(0, "12:26:40"), (1, "12:26:41"), (60, "12:27:40"), (0, "12:26:40")] {
         clock.advance(now() + Duration::from_secs(offset), &policy);
@@ -174,9 +175,9 @@ fn decimals_are_written_whole() {
 proptest! {
     #[test]
     fn no_value_ends_its_line(value: Vec<u8>, text in "\\PC*[\r\n\\x00]\\PC*") {
-        let policy = HeadPolicy::new(&text, &text, None);
+        let policy = HeadPolicy::new(&text, text.as_bytes(), None);
         let representation = Representation {
-            media_type: text.clone().into(),
+            media_type: text.clone().into_bytes().into(),
             encodings: text.clone().into(),
             ..(*hello().0).clone()
         };

@@ -192,7 +192,7 @@ mod tests {
 
     #[test]
     fn the_security_policy_names_the_digest_of_the_style() {
-        let page = Page { title: b"", charset: "UTF-8", style: STYLE }.render(b"", "");
+        let page = Page { title: b"", charset: b"UTF-8", style: STYLE }.render(b"", "");
         let page = String::from_utf8(page).unwrap();
         let style = page.split("<style>").nth(1).unwrap().split("</style>").next().unwrap();
         let digest = crate::testing::base64(&Sha256::digest(style));

@@ -135,9 +135,9 @@ fn hostile_names_are_text_and_their_links_lead_to_them() {
 fn a_listing_says_its_charset_and_carries_no_validator() {
     let dir = TempTree::new();
     let pages = ErrorPages::builtin();
-    let policy = Policy { charset: "koi8-r", ..policy(&pages) };
+    let policy = Policy { charset: b"koi8-r", ..policy(&pages) };
     let response = page(&request("GET", "/", &[]), directory(&dir, "s/"), &policy).unwrap();
-    assert_eq!(response.media_type.as_deref(), Some("text/html; charset=koi8-r"));
+    assert_eq!(response.media_type.as_deref(), Some(&b"text/html; charset=koi8-r"[..]));
     assert!(response.representation.is_none());
     assert!(matches!(response.body, Body::Page(_)));
 }

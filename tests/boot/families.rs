@@ -1,0 +1,59 @@
+//! IPv4 and IPv6: which of them an address of `-h` stands for.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::process::{Command, Stdio};
+
+use super::{Running, stderr, thttpd};
+use crate::support::server::free_port;
+use crate::support::{Client, Tree, is_root};
+
+/// What `curl` gets from either family in a network of its own, where `bindv6only` is set.
+const IN_A_NETWORK_OF_ITS_OWN: &str = "ip link set lo up && echo 1 >/proc/sys/net/ipv6/bindv6only || exit 99
+\"$0\" -D -p 8080 -h :: -d $WWW -l /dev/null & server=$!
+for host in '[::1]' 127.0.0.1; do
+    curl -s --retry 20 --retry-connrefused --retry-delay 0 --retry-max-time 3 http://$host:8080/a.txt || echo none
+done
+kill $server";
+
+#[test]
+fn two_colons_are_every_address_of_both_families() {
+    let tree = Tree::new();
+    tree.file("a.txt", "hello");
+    for host in ["::", "[::]", "0::0"] {
+        let port = free_port();
+        let mut command = thttpd();
+        command.args(["-D", "-h", host, "-p", &port.to_string(), "-l", "/dev/null", "-d"]).arg(tree.www());
+        let _server = Running::start(command.stderr(Stdio::null()), port);
+        for address in [IpAddr::from(Ipv4Addr::LOCALHOST), Ipv6Addr::LOCALHOST.into()] {
+            let mut client = Client::connect(SocketAddr::new(address, port));
+            assert_eq!(client.get("/a.txt").text(), "hello", "{host} by {address}");
+        }
+    }
+}
+
+#[test]
+fn where_the_system_says_so_two_colons_are_ipv6_alone() {
+    if !is_root() {
+        return;
+    }
+    let tree = Tree::new();
+    tree.file("a.txt", "hello");
+    let mut command = Command::new("unshare");
+    command.args(["-n", "sh", "-c", IN_A_NETWORK_OF_ITS_OWN, env!("CARGO_BIN_EXE_thttpd")]);
+    command.env("WWW", tree.www()).env("THTTPD_SYSLOG_SOCKET", "/nonexistent/log").stdin(Stdio::null());
+    match command.output() {
+        Ok(output) if output.status.code() != Some(99) => {
+            assert_eq!(String::from_utf8_lossy(&output.stdout), "hellonone\n", "{}", stderr(&output));
+        }
+        other => eprintln!("skipped: no network of its own here: {other:?}"),
+    }
+}
+
+#[test]
+fn an_ipv4_address_written_as_ipv6_is_ipv4() {
+    let tree = Tree::new();
+    let port = free_port();
+    let mut command = thttpd();
+    command.args(["-D", "-h", "::ffff:127.0.0.1", "-p", &port.to_string(), "-l", "/dev/null", "-d"]);
+    let _server = Running::start(command.arg(tree.www()).stderr(Stdio::null()), port);
+}
