@@ -19,7 +19,6 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::cache::watcher::Freshness;
-use crate::request::head::Refused;
 use crate::request::{Client, Rejection};
 use crate::response::head::Clock;
 use crate::site::Site;
@@ -298,11 +297,11 @@ impl Connection {
         if matches!(step, Step::Enter(_) | Step::Close) || self.hold_pending() {
             return step;
         }
-        self.pending = Vec::new();
+        let pending = std::mem::take(&mut self.pending);
         self.pending_memory = None;
         if let Step::Wait(State::ReadRequest(_), _) | Step::Yield(State::ReadRequest(_)) = step {
             let rejection = Rejection::fatal(503, "");
-            return exchange::refuse(self, &Refused { rejection, line: None }, context);
+            return exchange::refuse(self, &pending, &rejection, context);
         }
         self.has_lost_input = true;
         step
