@@ -91,6 +91,13 @@ fn wait(pipe: OwnedFd) -> Result<ForkSide, Failure> {
     }
 }
 
+/// Leaves the session of the terminal that a foreground server was started from, as thttpd does: job control
+/// would stop it. The leader of a process group has to stay, so that a server started by hand hears ^C.
+pub fn leave_job_control() {
+    // Fails for a leader alone.
+    let _ = setsid();
+}
+
 /// Descriptors 0–2 stay taken, so that no socket ever is one of them.
 fn leave_terminal() -> Result<(), Failure> {
     let failed = |errno| Failure::of("daemon", errno, advice(errno));

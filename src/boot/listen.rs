@@ -4,6 +4,7 @@
 
 use std::net::{SocketAddr, TcpListener};
 use std::os::fd::OwnedFd;
+use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 use nix::sys::socket::sockopt::{Ipv6V6Only, ReuseAddr, TcpNoDelay};
@@ -22,19 +23,82 @@ const BACKLOG: Backlog = Backlog::MAXCONN;
 /// so a worker that takes it finds something to do. Zero: at once.
 const DEFER_ACCEPT: i32 = 1;
 
+/// How long a successor waits for its predecessor's ports.
+const SUCCESSION_TIME: Duration = Duration::from_secs(3);
+/// How often it tries.
+const SUCCESSION_PAUSE: Duration = Duration::from_millis(10);
+
 /// Whether every one of `sockets` listens on one of `addresses`.
 pub fn are_among(sockets: &[TcpListener], addresses: &[SocketAddr]) -> bool {
     sockets.iter().all(|socket| socket.local_addr().is_ok_and(|address| addresses.contains(&address)))
 }
 
 /// Binds and listens on each address, unless one of `already` does. With port 0 all get the port that
-/// the first was given.
+/// the first was given. Ports that are taken are waited for, not for long, while `is_leaving` says that their
+/// holder may be about to close them.
 ///
 /// # Errors
 ///
 /// An address cannot be had. A family that the machine does not speak is left out where every
 /// address was asked for, unless none is left.
-pub fn listen(addresses: &[SocketAddr], mut already: Vec<TcpListener>) -> Result<Vec<TcpListener>, Failure> {
+pub fn listen(
+    addresses: &[SocketAddr],
+    already: Vec<TcpListener>,
+    is_leaving: &dyn Fn() -> bool,
+) -> Result<Vec<TcpListener>, Failure> {
+    let deadline = Instant::now() + SUCCESSION_TIME;
+    // A predecessor's own sockets have no holder to wait for.
+    let may_wait = || already.is_empty() && Instant::now() < deadline && is_leaving();
+    loop {
+        let kept = already.iter().map(TcpListener::try_clone).collect::<Result<_, _>>();
+        let kept = kept.map_err(|error| Failure::of("dup", error, ""))?;
+        match try_listen(addresses, kept) {
+            Err(Refused::Bind { errno: Errno::EADDRINUSE, .. }) if may_wait() => {
+                std::thread::sleep(SUCCESSION_PAUSE);
+            }
+            outcome => return outcome.map_err(Refused::into_failure),
+        }
+    }
+}
+
+/// Binds each address and lets go of it again: for a check. That one is taken is no failure, as it may be
+/// taken by the very server whose configuration is checked.
+///
+/// # Errors
+///
+/// An address cannot be had for another reason.
+pub fn try_bind(addresses: &[SocketAddr]) -> Result<(), Failure> {
+    for &address in addresses {
+        match bound(address) {
+            Err((_, errno)) if errno == Errno::EADDRINUSE || is_left_out(address, errno) => {}
+            Err((call, errno)) => return Err(refusal(call, address, errno)),
+            Ok(_) => {}
+        }
+    }
+    Ok(())
+}
+
+/// Why no sockets listen.
+enum Refused {
+    Bind { call: &'static str, address: SocketAddr, errno: Errno },
+    NoFamily,
+}
+
+impl Refused {
+    fn into_failure(self) -> Failure {
+        match self {
+            Refused::Bind { call, address, errno } => refusal(call, address, errno),
+            Refused::NoFamily => {
+                Failure::new("can't find any valid address", "this machine speaks neither IPv6 nor IPv4")
+            }
+        }
+    }
+}
+
+fn try_listen(
+    addresses: &[SocketAddr],
+    mut already: Vec<TcpListener>,
+) -> Result<Vec<TcpListener>, Refused> {
     let mut listeners: Vec<TcpListener> = Vec::new();
     for &(mut address) in addresses {
         if let (0, Some(first)) = (address.port(), listeners.first()) {
@@ -43,20 +107,17 @@ pub fn listen(addresses: &[SocketAddr], mut already: Vec<TcpListener>) -> Result
         let found = already.iter().position(|socket| socket.local_addr().is_ok_and(|one| one == address));
         match found.map_or_else(|| open(address), |at| Ok(already.swap_remove(at))) {
             Ok(listener) => listeners.push(listener),
-            Err((_, errno)) if address.ip().is_unspecified() && not_spoken(errno) => {}
-            Err((call, errno)) => return Err(refusal(call, address, errno)),
+            Err((_, errno)) if is_left_out(address, errno) => {}
+            Err((call, errno)) => return Err(Refused::Bind { call, address, errno }),
         }
     }
-    match listeners.is_empty() {
-        true => {
-            Err(Failure::new("can't find any valid address", "this machine speaks neither IPv6 nor IPv4"))
-        }
-        false => Ok(listeners),
-    }
+    if listeners.is_empty() { Err(Refused::NoFamily) } else { Ok(listeners) }
 }
 
-fn not_spoken(errno: Errno) -> bool {
-    matches!(errno, Errno::EAFNOSUPPORT | Errno::EADDRNOTAVAIL | Errno::EPROTONOSUPPORT)
+/// Of "every address", a family that the machine does not speak.
+fn is_left_out(address: SocketAddr, errno: Errno) -> bool {
+    address.ip().is_unspecified()
+        && matches!(errno, Errno::EAFNOSUPPORT | Errno::EADDRNOTAVAIL | Errno::EPROTONOSUPPORT)
 }
 
 fn refusal(call: &str, address: SocketAddr, errno: Errno) -> Failure {
@@ -79,14 +140,19 @@ fn refusal(call: &str, address: SocketAddr, errno: Errno) -> Failure {
 }
 
 fn open(address: SocketAddr) -> Result<TcpListener, (&'static str, Errno)> {
+    let fd = bound(address)?;
+    start_listening(&fd, BACKLOG).map_err(|errno| ("listen", errno))?;
+    Ok(TcpListener::from(fd))
+}
+
+fn bound(address: SocketAddr) -> Result<OwnedFd, (&'static str, Errno)> {
     let family = if address.is_ipv6() { AddressFamily::Inet6 } else { AddressFamily::Inet };
     let fd =
         socket(family, SockType::Stream, SockFlag::SOCK_CLOEXEC, None).map_err(|errno| ("socket", errno))?;
     prepare(&fd, address.is_ipv6()).map_err(|errno| ("setsockopt", errno))?;
     bind(std::os::fd::AsRawFd::as_raw_fd(&fd), &SockaddrStorage::from(address))
         .map_err(|errno| ("bind", errno))?;
-    start_listening(&fd, BACKLOG).map_err(|errno| ("listen", errno))?;
-    Ok(TcpListener::from(fd))
+    Ok(fd)
 }
 
 fn prepare(fd: &OwnedFd, v6: bool) -> nix::Result<()> {
@@ -117,7 +183,7 @@ mod tests {
     #[test]
     fn both_families_share_the_port_that_the_kernel_picks() {
         let addresses = [(Ipv6Addr::LOCALHOST, 0).into(), (Ipv4Addr::LOCALHOST, 0).into()];
-        let ports: Vec<_> = match listen(&addresses, Vec::new()) {
+        let ports: Vec<_> = match listen(&addresses, Vec::new(), &|| false) {
             Ok(listeners) => listeners.iter().map(|one| one.local_addr().unwrap().port()).collect(),
             Err(failure) => return eprintln!("skipped: no IPv6 here: {failure}"),
         };
@@ -127,26 +193,54 @@ mod tests {
 
     #[test]
     fn a_taken_port_is_named_with_what_to_do() {
-        let taken = listen(&[(Ipv4Addr::LOCALHOST, 0).into()], Vec::new()).unwrap();
+        let taken = listen(&[(Ipv4Addr::LOCALHOST, 0).into()], Vec::new(), &|| false).unwrap();
         let address = taken[0].local_addr().unwrap();
-        let failure = listen(&[address], Vec::new()).unwrap_err().to_string();
+        let failure = listen(&[address], Vec::new(), &|| false).unwrap_err().to_string();
         assert!(failure.starts_with(&format!("bind {address} - Address already in use; ")), "{failure}");
         assert!(failure.contains("-p"), "{failure}");
     }
 
     #[test]
     fn an_address_of_another_machine_is_refused() {
-        let failure = listen(&[(Ipv4Addr::new(192, 0, 2, 1), 0).into()], Vec::new()).unwrap_err().to_string();
+        let failure = listen(&[(Ipv4Addr::new(192, 0, 2, 1), 0).into()], Vec::new(), &|| false).unwrap_err().to_string();
         assert!(failure.starts_with("bind 192.0.2.1 - "), "{failure}");
     }
 
     #[test]
     fn connections_inherit_their_options() {
         use nix::sys::socket::getsockopt;
-        let listeners = listen(&[(Ipv4Addr::LOCALHOST, 0).into()], Vec::new()).unwrap();
+        let listeners = listen(&[(Ipv4Addr::LOCALHOST, 0).into()], Vec::new(), &|| false).unwrap();
         let mut client = TcpStream::connect(listeners[0].local_addr().unwrap()).unwrap();
         std::io::Write::write_all(&mut client, b"x").unwrap();
         let (accepted, _) = listeners[0].accept().unwrap();
         assert!(getsockopt(&accepted, TcpNoDelay).unwrap());
+    }
+
+    #[test]
+    fn ports_of_a_server_that_is_leaving_are_waited_for() {
+        let mut taken = Some(listen(&[(Ipv4Addr::LOCALHOST, 0).into()], Vec::new(), &|| false).unwrap());
+        let address = taken.as_ref().unwrap()[0].local_addr().unwrap();
+        let asked = std::cell::Cell::new(0);
+        let taken = std::cell::RefCell::new(taken.take());
+        let is_leaving = || {
+            asked.set(asked.get() + 1);
+            if asked.get() == 3 {
+                drop(taken.take());
+            }
+            true
+        };
+        assert_eq!(listen(&[address], Vec::new(), &is_leaving).unwrap().len(), 1);
+        assert_eq!(asked.get(), 3);
+    }
+
+    #[test]
+    fn to_try_an_address_takes_nothing_and_minds_no_server_that_runs() {
+        let taken = listen(&[(Ipv4Addr::LOCALHOST, 0).into()], Vec::new(), &|| false).unwrap();
+        let address = taken[0].local_addr().unwrap();
+        assert_eq!(try_bind(&[address]), Ok(()));
+        drop(taken);
+        assert_eq!(try_bind(&[address]), Ok(()));
+        assert!(listen(&[address], Vec::new(), &|| false).is_ok());
+        try_bind(&[(Ipv4Addr::new(192, 0, 2, 1), 0).into()]).unwrap_err();
     }
 }

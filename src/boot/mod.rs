@@ -15,6 +15,7 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
 use crate::cgi::{Cgi, children::Children};
 use crate::config::{Config, LogTarget};
+use crate::docroot::DocRoot;
 use crate::log;
 use crate::log::access::AccessLog;
 use crate::log::stats::Stats;
@@ -32,7 +33,7 @@ use crate::throttle::Throttles;
 mod confine;
 mod daemon;
 mod failure;
-mod listen;
+pub(crate) mod listen;
 pub(crate) mod names;
 mod pid_file;
 pub(crate) mod privileges;
@@ -44,6 +45,7 @@ pub use signals::{Commands, SignalAction, Signals};
 
 use confine::SandboxNeeds;
 use daemon::{ForkSide, StartOutcome};
+use pid_file::PidFilePlace;
 use privileges::{Privileges, Unprivileged};
 
 /// Descriptors below which no server can work.
@@ -62,7 +64,7 @@ pub struct RunningServer {
     pub children: Option<Arc<Children>>,
     /// Actions that signals ask for, as they arrive.
     pub commands: Commands,
-    /// To be removed at the end.
+    /// To be given up when the ports are closed.
     pub pid_file: Option<PidFile>,
     /// systemd, if it started us.
     pub notify: Notify,
@@ -101,6 +103,7 @@ pub fn start(config: &Arc<Config>, reread: &[PathBuf]) -> Result<Option<RunningS
         enter("chdir", dir, "-d")?;
     }
     let outcome = if config.foreground {
+        daemon::leave_job_control();
         StartOutcome::unneeded()
     } else {
         match daemon::detach()? {
@@ -136,6 +139,24 @@ pub(crate) fn go_where_it_would_serve(config: &Config) -> Result<(), Failure> {
     }
     enter_root(config)?;
     privileges.give_up().map(drop)
+}
+
+/// The same, and looks whether anything can be served from there.
+///
+/// # Errors
+///
+/// The first step that fails.
+pub(crate) fn try_where_it_would_serve(config: &Config) -> Result<(), Failure> {
+    raise_descriptor_limit()?;
+    go_where_it_would_serve(config)?;
+    let here = std::env::current_dir().map_err(no_web_directory)?;
+    let root = DocRoot::open(Path::new("."), here.as_os_str().as_bytes());
+    root.map(drop).map_err(|errno| no_web_directory(errno.into()))
+}
+
+fn no_web_directory(error: std::io::Error) -> Failure {
+    let advice = "the user that the server becomes must be allowed to enter the directory: see -d and -u";
+    Failure::of("web directory", error, advice)
 }
 
 /// Opens what needs the operator's directory, root and user.
@@ -217,12 +238,15 @@ fn enter(call: &str, dir: &Path, flag: &str) -> Result<(), Failure> {
 /// The steps of the process that will serve.
 fn launch(config: &Arc<Config>, prepared: Prepared, reread: &[PathBuf]) -> Result<RunningServer, Failure> {
     let Prepared { sockets, loaded, privileges, log, notify } = prepared;
-    let pid_file = config.pid_file.as_deref().map(PidFile::create).transpose()?;
+    let pid_file = config.pid_file.as_deref().map(PidFilePlace::find).transpose()?;
     raise_descriptor_limit()?;
     enter_root(config)?;
     // From the first connection on, a signal means what it will mean to the running server.
     let signals = Signals::block();
-    let (listeners, to_store) = open_sockets(sockets, &notify)?;
+    let is_leaving = || pid_file.as_ref().is_some_and(PidFilePlace::names_another);
+    let (listeners, to_store) = open_sockets(sockets, &notify, &is_leaving)?;
+    let pid_directory = pid_file.as_ref().and_then(PidFilePlace::directory);
+    let pid_file = pid_file.map(PidFilePlace::write).transpose()?;
     let addresses: Vec<_> = listeners.iter().filter_map(|listener| listener.local_addr().ok()).collect();
     if names::is_every_address(config.host.as_deref()) && addresses.iter().all(SocketAddr::is_ipv4) {
         log::warning!("IPv6 is switched off on this machine: only IPv4 is served");
@@ -236,7 +260,7 @@ fn launch(config: &Arc<Config>, prepared: Prepared, reread: &[PathBuf]) -> Resul
     let mut needs = SandboxNeeds::of(config);
     needs.read.extend(reread.iter().filter_map(|file| file.parent()).map(Path::to_owned));
     needs.log = log.directory();
-    needs.pid = pid_file.as_ref().and_then(PidFile::directory);
+    needs.pid = pid_directory;
     confine::confine(config, &needs);
     let (server, site) = start_threads(unprivileged, config, listeners, loaded, log)?;
     let commands = signals.listen().map_err(no_thread)?;
@@ -253,7 +277,11 @@ fn launch(config: &Arc<Config>, prepared: Prepared, reread: &[PathBuf]) -> Resul
 }
 
 /// The sockets to serve, and second handles on those that systemd shall keep.
-fn open_sockets(sockets: Sockets, notify: &Notify) -> Result<(Vec<TcpListener>, Vec<TcpListener>), Failure> {
+fn open_sockets(
+    sockets: Sockets,
+    notify: &Notify,
+    is_leaving: &dyn Fn() -> bool,
+) -> Result<(Vec<TcpListener>, Vec<TcpListener>), Failure> {
     let failed = |error| Failure::of("setsockopt", error, "");
     let (wanted, mut stored) = match sockets {
         Sockets::Inherited(listeners) => {
@@ -267,7 +295,7 @@ fn open_sockets(sockets: Sockets, notify: &Notify) -> Result<(Vec<TcpListener>, 
         stored.clear();
         notify.close_stored();
     }
-    let listeners = listen::listen(&wanted, stored)?;
+    let listeners = listen::listen(&wanted, stored, is_leaving)?;
     let to_store = listeners.iter().filter(|_| notify.is_connected()).map(TcpListener::try_clone);
     let to_store = to_store.collect::<Result<_, _>>().map_err(failed)?;
     Ok((listeners, to_store))
@@ -335,11 +363,9 @@ pub(crate) fn build_site(
     children: Option<Arc<Children>>,
 ) -> Result<Arc<Site>, Failure> {
     memory::set_budgets(config.limits.request_memory, config.limits.request_spool, memory_limit());
-    let advice = "the user that the server becomes must be allowed to enter the directory: see -d and -u";
-    let failed = |error| Failure::of("web directory", error, advice);
-    let here = std::env::current_dir().map_err(failed)?;
+    let here = std::env::current_dir().map_err(no_web_directory)?;
     let site = Site::new(Arc::clone(config), here.as_os_str().as_bytes(), loaded, log, stats);
-    site.map(|site| Arc::new(site.with_scripts(children))).map_err(failed)
+    site.map(|site| Arc::new(site.with_scripts(children))).map_err(no_web_directory)
 }
 
 /// thttpd's notice that all is well.

@@ -1,77 +1,77 @@
 //! `-i`: the pid file.
 //!
-//! The file is locked while the server runs, so a second one does not start beside it, and one that a
-//! dead server left behind is simply taken over. No symbolic link is followed: root writes here, in a
-//! directory that may belong to another user.
+//! The file is looked at before ports are bound, and written when they are: a server that cannot have its
+//! ports leaves it alone. It is given up when the ports are closed, so that a successor may start while
+//! the last requests are answered, and only while our own number stands in it: a successor, or another
+//! server with the same file, may have written theirs. Whoever changes the file locks it for that moment.
+//! No symbolic link is followed: root writes here, in a directory that may be somebody else's.
 
 use std::ffi::OsString;
 use std::fs::{File, TryLockError};
-use std::io::{self, Read, Write};
+use std::io;
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 use nix::fcntl::{AtFlags, OFlag, open, openat};
+use nix::sys::signal::kill;
 use nix::sys::stat::{Mode, fstatat};
-use nix::unistd::{UnlinkatFlags, ftruncate, geteuid, unlinkat};
+use nix::unistd::{Pid, UnlinkatFlags, ftruncate, geteuid, unlinkat};
 
 use super::failure::Failure;
 
 /// The administrator's user id.
 const ROOT: u32 = 0;
+/// Another's lock is waited for so long at most: who may read the file may lock it for ever.
+const LOCK_TIME: Duration = Duration::from_millis(500);
+/// How often the file may vanish between its opening and its locking.
+const TRIES: usize = 100;
 
-/// The file, held locked.
+/// Where the file is, or will be.
+#[derive(Debug)]
+pub struct PidFilePlace {
+    /// The directory stays open: after chroot no path leads there.
+    dir: OwnedFd,
+    name: OsString,
+    /// As the operator wrote it.
+    shown: String,
+}
+
+/// The file, with our process id in it.
 #[derive(Debug)]
 pub struct PidFile {
     file: File,
-    /// Its directory stays open: after chroot no path leads there.
-    dir: OwnedFd,
-    name: OsString,
+    place: PidFilePlace,
 }
 
-impl PidFile {
-    /// Creates or takes over `path`, and writes our process id into it.
+impl PidFilePlace {
+    /// Looks at `path` and changes nothing.
     ///
     /// # Errors
     ///
-    /// The file cannot be had, or another server holds it.
-    pub fn create(path: &Path) -> Result<PidFile, Failure> {
-        let shown = path.display();
-        let failed = |error: io::Error| {
-            let advice = match error.raw_os_error().map(Errno::from_raw) {
-                Some(Errno::ELOOP) => "a pid file must not be a symbolic link: see -i",
-                Some(Errno::EMLINK) => "a pid file must have no second name (hard link): see -i",
-                Some(Errno::EPERM) => "a pid file of another user is not taken over: remove it, or see -i",
-                _ => "give a file that can be written with -i",
-            };
-            Failure::of(&shown, error, advice)
-        };
-        let name = path.file_name().ok_or_else(|| failed(Errno::EISDIR.into()))?.to_owned();
+    /// No directory is there, or something that is no pid file for us to write.
+    pub fn find(path: &Path) -> Result<PidFilePlace, Failure> {
+        let shown = path.display().to_string();
+        let no_file = |errno: Errno| failure(&shown, &errno.into());
+        let name = path.file_name().ok_or_else(|| no_file(Errno::EISDIR))?.to_owned();
         let parent = path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
         let dir = open(parent, OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC, Mode::empty());
-        let dir = dir.map_err(|errno| failed(errno.into()))?;
-        loop {
-            let file = match lock(&dir, &name).map_err(failed)? {
-                Locked::Ours(file) => file,
-                Locked::Gone => continue,
-                Locked::Theirs(holder) => {
-                    return Err(Failure::new(
-                        format!("{shown} - {holder}"),
-                        "stop it first, or give another file with -i",
-                    ));
-                }
-            };
-            let pid_file = PidFile { file, dir, name };
-            pid_file.write().map_err(failed)?;
-            return Ok(pid_file);
+        let place = PidFilePlace { dir: dir.map_err(no_file)?, name, shown };
+        match place.open(OFlag::O_RDWR) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(failure(&place.shown, &error)),
+            _ => Ok(place),
         }
     }
 
-    fn write(&self) -> io::Result<()> {
-        ftruncate(&self.file, 0)?;
-        let text = format!("{}\n", std::process::id());
-        (&self.file).write_all(text.as_bytes())
+    /// Does the number of another process that lives stand in the file? It may be a server that is leaving.
+    pub fn names_another(&self) -> bool {
+        let Some(pid) = self.open(OFlag::O_RDONLY).ok().and_then(|file| number_in(&file)) else {
+            return false;
+        };
+        pid != std::process::id().cast_signed()
+            && matches!(kill(Pid::from_raw(pid), None), Ok(()) | Err(Errno::EPERM))
     }
 
     /// The directory it is in; none when there is no descriptor left to name it.
@@ -79,58 +79,101 @@ impl PidFile {
         self.dir.try_clone().ok()
     }
 
-    /// Removes the file. Where the user that we have become may not do that, it is emptied.
-    pub fn remove(self) {
-        if unlinkat(&self.dir, self.name.as_os_str(), UnlinkatFlags::NoRemoveDir).is_err() {
-            let _ = ftruncate(&self.file, 0);
+    /// Writes our process id into the file, whatever stood there.
+    ///
+    /// # Errors
+    ///
+    /// The file cannot be had.
+    pub fn write(self) -> Result<PidFile, Failure> {
+        match self.write_ours() {
+            Ok(file) => Ok(PidFile { file, place: self }),
+            Err(error) => Err(failure(&self.shown, &error)),
+        }
+    }
+
+    fn write_ours(&self) -> io::Result<File> {
+        for _ in 0..TRIES {
+            let file = self.open(OFlag::O_RDWR | OFlag::O_CREAT)?;
+            lock_briefly(&file)?;
+            if self.is(&file) {
+                ftruncate(&file, 0)?;
+                file.write_all_at(format!("{}\n", std::process::id()).as_bytes(), 0)?;
+                file.unlock()?;
+                return Ok(file);
+            }
+        }
+        Err(Errno::EAGAIN.into())
+    }
+
+    fn open(&self, flags: OFlag) -> io::Result<File> {
+        let flags = flags | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC | OFlag::O_NONBLOCK;
+        let mode = Mode::from_bits_truncate(0o644);
+        let file = File::from(openat(&self.dir, self.name.as_os_str(), flags, mode)?);
+        let meta = file.metadata()?;
+        match () {
+            () if !meta.is_file() => Err(Errno::EEXIST.into()),
+            // Another name for somebody's file.
+            () if meta.nlink() > 1 => Err(Errno::EMLINK.into()),
+            // Its owner could write another process's number into it, and who ends the server would end that.
+            () if meta.uid() != geteuid().as_raw() && meta.uid() != ROOT => Err(Errno::EPERM.into()),
+            () => Ok(file),
+        }
+    }
+
+    /// Is this what stands under the name now?
+    fn is(&self, file: &File) -> bool {
+        let there = fstatat(&self.dir, self.name.as_os_str(), AtFlags::AT_SYMLINK_NOFOLLOW);
+        let ours = file.metadata();
+        there.is_ok_and(|there| {
+            ours.is_ok_and(|ours| (there.st_dev, there.st_ino) == (ours.dev(), ours.ino()))
+        })
+    }
+}
+
+impl PidFile {
+    /// Removes the file if it is still ours. Where the user that we have become may not do that, it is
+    /// emptied.
+    pub fn give_up(self) {
+        let PidFile { file, place } = self;
+        // Closing the file unlocks it.
+        let _ = lock_briefly(&file);
+        let is_ours = number_in(&file) == Some(std::process::id().cast_signed()) && place.is(&file);
+        if is_ours && unlinkat(&place.dir, place.name.as_os_str(), UnlinkatFlags::NoRemoveDir).is_err() {
+            let _ = ftruncate(&file, 0);
         }
     }
 }
 
-enum Locked {
-    Ours(File),
-    /// Its owner removed it while we came.
-    Gone,
-    /// A running server's; which one, as far as the file tells.
-    Theirs(String),
+fn failure(shown: &str, error: &io::Error) -> Failure {
+    let errno = error.raw_os_error().map_or(Errno::EIO, Errno::from_raw);
+    let advice = match errno {
+        Errno::ELOOP => "a pid file must not be a symbolic link: see -i",
+        Errno::EMLINK => "a pid file must have no second name (hard link): see -i",
+        Errno::EPERM => "a pid file of another user is not taken over: remove it, or see -i",
+        _ => "give a file that can be written with -i",
+    };
+    Failure::of(shown, errno, advice)
 }
 
-fn lock(dir: &OwnedFd, name: &OsString) -> io::Result<Locked> {
-    let flags = OFlag::O_RDWR | OFlag::O_CREAT | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC | OFlag::O_NONBLOCK;
-    let mut file = File::from(openat(dir, name.as_os_str(), flags, Mode::from_bits_truncate(0o644))?);
-    let meta = file.metadata()?;
-    if !meta.is_file() {
-        return Err(Errno::EEXIST.into());
-    }
-    if meta.nlink() > 1 {
-        // A hard link may be another name of any file of the system.
-        return Err(Errno::EMLINK.into());
-    }
-    // Its owner could write another process's number into it, and who ends the server would end that.
-    if meta.uid() != geteuid().as_raw() && meta.uid() != ROOT {
-        return Err(Errno::EPERM.into());
-    }
-    match file.try_lock() {
-        Ok(()) => match fstatat(dir, name.as_os_str(), AtFlags::AT_SYMLINK_NOFOLLOW) {
-            Ok(now) if (now.st_dev, now.st_ino) == (meta.dev(), meta.ino()) => Ok(Locked::Ours(file)),
-            _ => Ok(Locked::Gone),
-        },
-        Err(TryLockError::WouldBlock) => {
-            let mut pid = String::new();
-            let _ = Read::by_ref(&mut file).take(20).read_to_string(&mut pid);
-            Ok(Locked::Theirs(holder(pid.trim())))
+/// Locks `file`, or goes on without when another process holds the lock for longer than a change takes.
+fn lock_briefly(file: &File) -> io::Result<()> {
+    let deadline = Instant::now() + LOCK_TIME;
+    loop {
+        match file.try_lock() {
+            Ok(()) => return Ok(()),
+            Err(TryLockError::WouldBlock) if Instant::now() > deadline => return Ok(()),
+            Err(TryLockError::WouldBlock) => std::thread::sleep(Duration::from_millis(5)),
+            Err(TryLockError::Error(error)) => return Err(error),
         }
-        Err(TryLockError::Error(error)) => Err(error),
     }
 }
 
-/// Describes the holder of a locked file with the text `pid`. Any user who may open the file can lock it,
-/// so only a number is repeated.
-fn holder(pid: &str) -> String {
-    match pid.parse::<u32>() {
-        Ok(pid) => format!("Another server runs as process {pid}"),
-        Err(_) => "Another process has locked it".into(),
-    }
+/// The process id that stands in `file`.
+fn number_in(file: &File) -> Option<i32> {
+    let mut text = [0; 20];
+    let length = file.read_at(&mut text, 0).ok()?;
+    let pid = str::from_utf8(&text[..length]).ok()?.trim().parse().ok()?;
+    (pid > 0).then_some(pid)
 }
 
 #[cfg(test)]
@@ -141,33 +184,68 @@ mod tests {
     use super::*;
     use crate::testing::TempTree;
 
+    fn write(path: &Path) -> Result<PidFile, Failure> {
+        PidFilePlace::find(path)?.write()
+    }
+
+    fn ours() -> String {
+        format!("{}\n", std::process::id())
+    }
+
     #[test]
     fn it_holds_our_pid_while_we_run_and_is_gone_afterwards() {
         let tree = TempTree::new();
         let path = tree.path().join("pid");
-        let held = PidFile::create(&path).unwrap();
-        assert_eq!(fs::read_to_string(&path).unwrap(), format!("{}\n", std::process::id()));
-        held.remove();
+        let place = PidFilePlace::find(&path).unwrap();
+        assert!(!path.exists(), "to look at it changes nothing");
+        let held = place.write().unwrap();
+        assert_eq!(fs::read_to_string(&path).unwrap(), ours());
+        held.give_up();
         assert!(!path.exists());
     }
 
     #[test]
-    fn a_stale_one_is_taken_over() {
+    fn whatever_stands_in_it_is_replaced() {
         let tree = TempTree::new();
-        tree.file("pid", "4194304 and a long line of rubbish\n");
-        let held = PidFile::create(&tree.path().join("pid")).unwrap();
-        assert_eq!(fs::read_to_string(tree.path().join("pid")).unwrap(), format!("{}\n", std::process::id()));
-        held.remove();
+        let path = tree.path().join("pid");
+        for before in ["4194304 and a long line of rubbish\n", "1\n", ""] {
+            tree.file("pid", before);
+            let held = write(&path).unwrap();
+            assert_eq!(fs::read_to_string(&path).unwrap(), ours());
+            held.give_up();
+        }
     }
 
     #[test]
-    fn a_running_servers_is_left_alone() {
+    fn one_that_is_no_longer_ours_is_left_alone() {
         let tree = TempTree::new();
         let path = tree.path().join("pid");
-        let held = PidFile::create(&path).unwrap();
-        let failure = PidFile::create(&path).unwrap_err().to_string();
-        assert!(failure.contains(&format!("runs as process {}", std::process::id())), "{failure}");
-        held.remove();
+        let held = write(&path).unwrap();
+        fs::write(&path, "1\n").unwrap();
+        held.give_up();
+        assert_eq!(fs::read_to_string(&path).unwrap(), "1\n", "another number");
+        let held = write(&path).unwrap();
+        fs::remove_file(&path).unwrap();
+        fs::write(&path, ours()).unwrap();
+        held.give_up();
+        assert!(path.exists(), "another file");
+    }
+
+    #[test]
+    fn a_process_that_lives_is_told_from_one_that_does_not() {
+        let tree = TempTree::new();
+        let path = tree.path().join("pid");
+        for (text, lives) in [
+            ("1\n", true),
+            (&*ours(), false),
+            ("4194304\n", false),
+            ("0", false),
+            ("-1", false),
+            ("x", false),
+        ] {
+            tree.file("pid", text);
+            assert_eq!(PidFilePlace::find(&path).unwrap().names_another(), lives, "{text:?}");
+        }
     }
 
     #[test]
@@ -177,22 +255,23 @@ mod tests {
         symlink(tree.path().join("precious"), tree.path().join("soft")).unwrap();
         fs::hard_link(tree.path().join("precious"), tree.path().join("hard")).unwrap();
         for (name, advice) in [("soft", "symbolic link"), ("hard", "hard link")] {
-            let failure = PidFile::create(&tree.path().join(name)).unwrap_err().to_string();
+            let failure = PidFilePlace::find(&tree.path().join(name)).unwrap_err().to_string();
             assert!(failure.contains(advice), "{failure}");
             assert_eq!(fs::read_to_string(tree.path().join("precious")).unwrap(), "text");
         }
     }
 
     #[test]
-    fn what_stands_in_a_locked_file_is_not_repeated_unless_it_is_a_number() {
+    fn a_lock_that_is_never_given_up_holds_nobody_up_for_long() {
         let tree = TempTree::new();
-        tree.file("pid", "\x1b]0;owned\x07 17");
+        tree.file("pid", "17");
         let path = tree.path().join("pid");
         let theirs = File::open(&path).unwrap();
         theirs.lock().unwrap();
-        let failure = PidFile::create(&path).unwrap_err().to_string();
-        assert!(failure.contains("Another process has locked it"), "{failure}");
-        assert!(!failure.contains("owned"), "{failure}");
+        let held = write(&path).unwrap();
+        assert_eq!(fs::read_to_string(&path).unwrap(), ours());
+        held.give_up();
+        assert!(!path.exists());
     }
 
     #[test]
@@ -204,7 +283,7 @@ mod tests {
         tree.file("pid", "17\n");
         let path = tree.path().join("pid");
         std::os::unix::fs::chown(&path, Some(65534), Some(65534)).unwrap();
-        let failure = PidFile::create(&path).unwrap_err().to_string();
+        let failure = write(&path).unwrap_err().to_string();
         assert!(failure.contains("another user"), "{failure}");
         assert_eq!(fs::read_to_string(&path).unwrap(), "17\n");
     }

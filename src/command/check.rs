@@ -8,7 +8,7 @@ use nix::unistd::{AccessFlags, access, geteuid};
 
 use super::survey;
 use crate::boot::privileges::Privileges;
-use crate::boot::{load_types, names};
+use crate::boot::{listen, load_types, names, try_where_it_would_serve};
 use crate::config::args::Invocation;
 use crate::config::{Config, LogTarget};
 use crate::sys::reason;
@@ -22,8 +22,7 @@ use crate::throttle::Throttles;
 pub fn check(invocation: &Invocation) -> Result<String, String> {
     let config = &invocation.config;
     let mut found: Vec<CheckError> = Vec::new();
-    let host = names::addresses(config.host.as_deref(), config.port).err();
-    found.extend(host.map(|failure| ("host", failure.to_string())));
+    found.extend(addresses(config));
     let user = Privileges::of_process(&config.user).err();
     found.extend(user.map(|failure| ("user", failure.to_string())));
     found.extend(directories(config));
@@ -32,6 +31,9 @@ pub fn check(invocation: &Invocation) -> Result<String, String> {
     found.extend(load_types(config).err().map(|failure| ("mime_types", failure.message)));
     found.extend(log_file(config));
     found.extend(config.pid_file.as_deref().and_then(|path| pid_file(&served(config).join(path))));
+    if found.is_empty() {
+        found.extend(serving(config));
+    }
     let placed = |(option, text)| format!("{}: {text}", invocation.origins.of(option));
     let mut lines: Vec<String> = found.into_iter().map(placed).collect();
     lines.extend(rules);
@@ -48,6 +50,25 @@ pub fn check(invocation: &Invocation) -> Result<String, String> {
 type CheckError = (&'static str, String);
 
 const SOUND: &str = "the configuration is sound\n";
+
+/// Why the server cannot listen where it is to. Ports of a server that runs are no problem.
+fn addresses(config: &Config) -> Option<CheckError> {
+    let addresses = match names::addresses(config.host.as_deref(), config.port) {
+        Err(failure) => return Some(("host", failure.to_string())),
+        Ok(addresses) => addresses,
+    };
+    let failure = listen::try_bind(&addresses).err()?.to_string();
+    // What somebody may not have is a port, what the machine has not is an address.
+    let option = if failure.contains("Permission denied") { "port" } else { "host" };
+    Some((option, failure))
+}
+
+/// Why the user that the server becomes cannot serve from the directory; to be asked last, as it changes
+/// directory, root and user.
+fn serving(config: &Config) -> Option<CheckError> {
+    let option = if config.data_dir.is_some() { "data_dir" } else { "dir" };
+    try_where_it_would_serve(config).err().map(|failure| (option, failure.to_string()))
+}
 
 /// The directory that `-d` leads to.
 fn served(config: &Config) -> PathBuf {

@@ -11,6 +11,7 @@ use ::syslog::Severity;
 use crate::boot::{Failure, start};
 use crate::config::args::{self, Action, Invocation};
 use crate::config::{Config, dump, help};
+use crate::control::ReadFiles;
 use crate::log;
 use crate::log::syslog::{self, Echo};
 use crate::response::SERVER;
@@ -72,16 +73,24 @@ fn serve(program: &str, arguments: &[OsString], invocation: Invocation) -> Resul
     let config = Arc::new(invocation.config);
     // Names on the command line begin here, wherever the server goes.
     let here = std::env::current_dir().unwrap_or_default();
-    let running = match start(&config, &files_to_reread(&here, &config, arguments)) {
+    let files = files_read(&here, &config, arguments);
+    let read = ReadFiles::look(&files);
+    // Below a new root there may be files of the same names, but they are anybody's.
+    let is_reread = config.reload_on_hup && !config.chroot;
+    let running = match start(&config, if is_reread { &files } else { &[] }) {
         Ok(None) => return Ok(()),
         Ok(Some(running)) => running,
         Err(failure) => return Err(tell(program, &failure)),
     };
     if config.foreground && std::io::stderr().is_terminal() {
-        let _ = stdio::error_line(&format!("{} (^C ends it)", running.summary));
+        // In the terminal's session no more, unless it leads a process group there.
+        let hears_terminal = nix::unistd::tcgetpgrp(std::io::stderr()) == Ok(nix::unistd::getpgrp());
+        let pid = std::process::id();
+        let end = if hears_terminal { "^C ends it".to_owned() } else { format!("kill {pid} ends it") };
+        let _ = stdio::error_line(&format!("{} ({end})", running.summary));
     }
     let reread = || reread(&here, program, arguments);
-    crate::control::run(running, &reread);
+    crate::control::run(running, &reread, &read);
     Ok(())
 }
 
@@ -113,11 +122,8 @@ fn reread(here: &Path, program: &str, arguments: &[OsString]) -> Result<Config, 
     }
 }
 
-/// Files that a reload reads: the config files and the throttle file.
-fn files_to_reread(here: &Path, config: &Config, arguments: &[OsString]) -> Vec<PathBuf> {
-    if !config.reload_on_hup || config.chroot {
-        return Vec::new();
-    }
+/// The files that a configuration is read from: config files, the throttle file, the media types.
+fn files_read(here: &Path, config: &Config, arguments: &[OsString]) -> Vec<PathBuf> {
     let named = arguments.windows(2).filter(|pair| pair[0] == "-C").map(|pair| PathBuf::from(&pair[1]));
     named
         .chain(config.throttle_file.clone())

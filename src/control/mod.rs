@@ -12,8 +12,10 @@ use crate::log;
 use crate::sys::memory;
 
 mod reload;
+mod unread;
 mod watchdog;
 
+pub use unread::ReadFiles;
 use watchdog::Watchdog;
 
 /// Throttles average their rates at this pace (thttpd's THROTTLE_TIME).
@@ -37,9 +39,10 @@ const CUT_TIME: Duration = Duration::from_secs(1);
 pub type ConfigReader<'a> = &'a dyn Fn() -> Result<Config, String>;
 
 /// Looks after `running` until it has ended.
-pub fn run(running: RunningServer, reread: ConfigReader<'_>) {
+/// `read` are the files that its configuration was read from.
+pub fn run(running: RunningServer, reread: ConfigReader<'_>, read: &ReadFiles) {
     let commands = running.commands.clone();
-    let mut control = Control::new(running, reread);
+    let mut control = Control::new(running, reread, read);
     while !control.is_over() {
         if let Some(command) = commands.next(control.pause()) {
             control.obey(command);
@@ -89,6 +92,7 @@ struct Shutdown {
 struct Control<'a> {
     running: RunningServer,
     reread: ConfigReader<'a>,
+    read: &'a ReadFiles,
     shutdown: Option<Shutdown>,
     watchdog: Option<Watchdog>,
     beat: Option<Periodic>,
@@ -105,7 +109,7 @@ struct Control<'a> {
 }
 
 impl<'a> Control<'a> {
-    fn new(running: RunningServer, reread: ConfigReader<'a>) -> Control<'a> {
+    fn new(running: RunningServer, reread: ConfigReader<'a>, read: &'a ReadFiles) -> Control<'a> {
         let config = &running.site.config;
         let watchdog = Watchdog::new(config.watchdog);
         Control {
@@ -122,6 +126,7 @@ impl<'a> Control<'a> {
             crowd: 0,
             running,
             reread,
+            read,
         }
     }
 
@@ -140,12 +145,24 @@ impl<'a> Control<'a> {
             SignalAction::Drain => self.drain(),
             SignalAction::Reopen => {
                 self.running.site.log.reopen();
-                if self.running.site.config.reload_on_hup && self.shutdown.is_none() {
-                    self.reload();
+                match self.running.site.config.reload_on_hup {
+                    true if self.shutdown.is_none() => self.reload(),
+                    true => {}
+                    false => self.tell_unread(),
                 }
             }
             SignalAction::Stats => self.log_stats(),
             SignalAction::Reap => self.reap(),
+        }
+    }
+
+    /// `systemctl reload` and the like are this HUP: who has changed a file expects it to be read.
+    fn tell_unread(&self) {
+        for path in self.read.changed() {
+            log::warning!(
+                "{} has changed and is not read: restart, or set reload_on_hup before the next change",
+                path.display()
+            );
         }
     }
 
@@ -163,6 +180,9 @@ impl<'a> Control<'a> {
         if self.shutdown.is_none() {
             self.running.notify.stopping();
             self.running.server.drain();
+            if let Some(file) = self.running.pid_file.take() {
+                file.give_up();
+            }
             self.shutdown = Some(Shutdown { signal: None, cut_at: None, gone_at: None });
         }
     }
@@ -266,9 +286,6 @@ impl<'a> Control<'a> {
         }
         self.running.site.log.close();
         log::syslog::flush(Duration::from_secs(2));
-        if let Some(file) = self.running.pid_file {
-            file.remove();
-        }
         // Its threads end with the process; to wait for one that waits for a dead disk would be no end.
         std::mem::forget(self.running.server);
     }

@@ -78,15 +78,27 @@ fn the_pid_file_says_nothing_any_more_when_it_has_ended() {
 }
 
 #[test]
-fn a_second_server_does_not_start_over_the_first() {
+fn a_second_server_on_the_same_port_does_not_start_and_leaves_the_pid_file_alone() {
     let tree = Tree::new();
     let daemon = Daemon::start(&tree, &[]);
     let mut command = thttpd();
-    command.args(["-h", "127.0.0.1", "-p", &free_port().to_string(), "-d"]).arg(tree.www());
+    command.args(["-h", "127.0.0.1", "-p", &daemon.port.to_string(), "-d"]).arg(tree.www());
     let output = run(command.arg("-i").arg(&daemon.pid_file).args(["-l", "/dev/null"]));
     assert_eq!(output.status.code(), Some(1));
-    assert!(stderr(&output).contains(&format!("runs as process {}", daemon.pid)), "{}", stderr(&output));
+    assert!(stderr(&output).contains("Address already in use"), "{}", stderr(&output));
     assert_eq!(read(&daemon.pid_file), format!("{}\n", daemon.pid));
+}
+
+#[test]
+fn a_second_server_on_another_port_takes_the_pid_file_over_for_good() {
+    let tree = Tree::new();
+    let first = Daemon::start(&tree, &[]);
+    let second = Daemon::start(&tree, &[]);
+    assert_ne!(first.pid, second.pid);
+    first.end(Signal::SIGTERM);
+    assert_eq!(read(&second.pid_file), format!("{}\n", second.pid), "the first one's end does not touch it");
+    second.end(Signal::SIGTERM);
+    assert_eq!(read(&second.pid_file), "");
 }
 
 #[test]

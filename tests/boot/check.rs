@@ -125,3 +125,56 @@ fn scripts_that_may_not_be_executed_and_hashes_that_are_not_understood_are_warne
     let output = check(&["-d", www.to_str().unwrap(), "-c", "**", "-l", "-"]);
     assert!(!stdout(&output).contains("cgipat"));
 }
+
+#[test]
+fn a_tree_that_the_server_could_not_enter_is_told_as_by_a_start() {
+    if !is_root() {
+        return;
+    }
+    let tree = Tree::new();
+    tree.dir_in("sub");
+    std::fs::set_permissions(tree.www().join("sub"), std::os::unix::fs::PermissionsExt::from_mode(0o700))
+        .unwrap();
+    let www = tree.www();
+    let (www, sub) = (www.to_str().unwrap(), www.join("sub"));
+    for flags in
+        [&["-d", sub.to_str().unwrap()][..], &["-d", www, "-dd", "sub"], &["-r", "-d", sub.to_str().unwrap()]]
+    {
+        let flags = [flags, &["-u", "nobody", "-l", "/dev/null", "-h", "127.0.0.1", "-p"]].concat();
+        let port = free_port().to_string();
+        let checked = run(thttpd().args(&flags).arg(&port).arg("--check"));
+        assert_eq!(checked.status.code(), Some(1), "{flags:?}");
+        assert!(stderr(&checked).contains("web directory - Permission denied"), "{}", stderr(&checked));
+        let started = run(thttpd().args(&flags).arg(&port));
+        assert!(stderr(&started).contains("web directory - Permission denied"), "{}", stderr(&started));
+        let as_root = run(thttpd().args(&flags).args([&port, "-u", "root", "--check"]));
+        assert!(as_root.status.success(), "{}", stderr(&as_root));
+    }
+}
+
+#[test]
+fn a_port_and_an_address_that_cannot_be_had_are_told() {
+    let tree = Tree::new();
+    let www = tree.www();
+    let flags = ["-d", www.to_str().unwrap(), "-l", "/dev/null"];
+    let output = run(thttpd().args(flags).args(["-h", "192.0.2.1", "-p", "8080", "--check"]));
+    assert!(stderr(&output).starts_with("-h: bind 192.0.2.1:8080 - Cannot assign"), "{}", stderr(&output));
+    let lowest = std::fs::read_to_string("/proc/sys/net/ipv4/ip_unprivileged_port_start").unwrap_or_default();
+    if is_root() && lowest.trim().parse::<u16>().is_ok_and(|lowest| lowest > 80) {
+        let mut command = thttpd();
+        std::os::unix::process::CommandExt::uid(&mut command, 65534);
+        let output = run(command.args(flags).args(["-p", "79", "--check"]));
+        assert!(stderr(&output).starts_with("-p: bind "), "{}", stderr(&output));
+        assert!(stderr(&output).contains(":79 - Permission denied"), "{}", stderr(&output));
+    }
+}
+
+#[test]
+fn the_server_that_runs_does_not_make_its_configuration_wrong() {
+    let tree = Tree::new();
+    let server = Server::start(&tree, &[]);
+    let www = tree.www();
+    let flags = ["-d", www.to_str().unwrap(), "-l", "/dev/null", "-h", "127.0.0.1", "-p"];
+    let output = run(thttpd().args(flags).args([&server.port.to_string(), "--check"]));
+    assert!(output.status.success(), "{}", stderr(&output));
+}

@@ -22,6 +22,7 @@ mod identity;
 mod latin1;
 mod reload;
 mod signals;
+mod succession;
 mod syslog;
 pub mod syslogd;
 mod systemd;

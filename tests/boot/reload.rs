@@ -128,3 +128,38 @@ fn after_chroot_nothing_below_the_new_root_is_taken_for_the_configuration() {
     eventually("a word about it", || read(&server.stderr).contains("after chroot only a restart"));
     assert!(server.connect().get("/a.txt").head.contains("charset=utf-8"));
 }
+
+#[test]
+fn without_the_option_hup_tells_which_files_have_changed() {
+    let tree = Tree::new();
+    let throttles = tree.beside("throttles", "**.jpg 5000\n");
+    let server = start(&tree, "charset=utf-8", &["-t", throttles.to_str().unwrap()]);
+    server.signal(Signal::SIGHUP);
+    eventually("the log is opened anew", || read(&server.stderr).contains("re-opening logfile"));
+    assert!(!read(&server.stderr).contains("has changed"), "nothing has");
+    tree.beside("throttles", "**.jpg 50000\n");
+    server.signal(Signal::SIGHUP);
+    eventually("the throttle file is named", || {
+        read(&server.stderr).contains(&format!("{} has changed and is not read", throttles.display()))
+    });
+    assert!(!read(&server.stderr).contains("conf has changed"), "{}", read(&server.stderr));
+    tree.beside("conf", "charset=latin-9 vhost");
+    server.signal(Signal::SIGHUP);
+    eventually("the configuration is named", || {
+        read(&server.stderr).contains("conf has changed and is not read")
+    });
+}
+
+#[test]
+fn in_a_new_root_hup_still_knows_the_files_that_were_read() {
+    if !crate::support::is_root() {
+        return;
+    }
+    let tree = Tree::new();
+    let server = start(&tree, "charset=utf-8", &["-r"]);
+    tree.beside("conf", "charset=latin-9 vhost");
+    server.signal(Signal::SIGHUP);
+    eventually("the configuration is named", || {
+        read(&server.stderr).contains("conf has changed and is not read")
+    });
+}
