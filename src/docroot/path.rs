@@ -58,13 +58,10 @@ pub fn without_links(root: &DocRoot, name: &[u8]) -> nix::Result<Vec<u8>> {
 
 fn walk(root: &DocRoot, name: &[u8]) -> Result<Expanded, Unexpandable> {
     let mut out: Vec<u8> = Vec::with_capacity(name.len());
-    let mut rest: VecDeque<Vec<u8>> = segments(name).map(<[u8]>::to_vec).collect();
-    let mut links = 0;
-    while let Some(segment) = rest.pop_front() {
+    let mut way = Way { rest: segments(name).map(<[u8]>::to_vec).collect(), links: 0 };
+    while let Some(segment) = way.rest.pop_front() {
         if segment == b".." {
-            // Only link targets hold these; above the top they stay at the top.
-            let keep = out.iter().rposition(|&b| b == b'/').unwrap_or(0);
-            out.truncate(keep);
+            out = way.above(root, out);
             continue;
         }
         let before = out.len();
@@ -76,29 +73,93 @@ fn walk(root: &DocRoot, name: &[u8]) -> Result<Expanded, Unexpandable> {
             Err(Errno::EINVAL) => {}
             Err(Errno::ENOENT | Errno::ENOTDIR | Errno::EACCES) => {
                 out.truncate(before);
-                rest.push_front(segment);
-                return Ok(Expanded { name: out, path_info: rest.make_contiguous().join(&b'/') });
+                way.rest.push_front(segment);
+                return Ok(Expanded { name: out, path_info: way.rest.make_contiguous().join(&b'/') });
             }
             Err(other) => return Err(Unexpandable::Io(other)),
             Ok(target) => {
-                links += 1;
-                if links > MOST_LINKS {
-                    return Err(Unexpandable::TooManyLinks);
-                }
                 out.truncate(before);
-                let target = if target.first() == Some(&b'/') {
-                    out.clear();
-                    inside(root, &target).ok_or(Unexpandable::Outside)?
-                } else {
-                    &target[..]
-                };
-                for segment in segments(target).rev() {
-                    rest.push_front(segment.to_vec());
+                let (is_absolute, inside) = (target.first() == Some(&b'/'), inside(root, &target));
+                way.follow(inside.unwrap_or(&target))?;
+                if is_absolute {
+                    out = if inside.is_some() { Vec::new() } else { way.back_inside(root, Vec::new())? };
                 }
             }
         }
     }
     Ok(Expanded { name: out, path_info: Vec::new() })
+}
+
+/// What is left of a name being expanded.
+#[derive(Clone)]
+struct Way {
+    rest: VecDeque<Vec<u8>>,
+    /// Links followed so far.
+    links: usize,
+}
+
+impl Way {
+    /// Puts the segments of a link's `target` before the rest.
+    fn follow(&mut self, target: &[u8]) -> Result<(), Unexpandable> {
+        self.links += 1;
+        if self.links > MOST_LINKS {
+            return Err(Unexpandable::TooManyLinks);
+        }
+        for segment in segments(target).rev() {
+            self.rest.push_front(segment.to_vec());
+        }
+        Ok(())
+    }
+
+    /// The directory above `dir`, both relative to the root. Only link targets lead here. From the top, a way
+    /// that comes back into the tree is followed through the outside; any other stays at the top, as in thttpd.
+    fn above(&mut self, root: &DocRoot, mut dir: Vec<u8>) -> Vec<u8> {
+        if dir.is_empty() {
+            let top = root.path().strip_suffix(b"/").unwrap_or(root.path());
+            let parent = split(top).0.to_vec();
+            let mut outside = self.clone();
+            return match outside.back_inside(root, parent) {
+                Ok(inside) => {
+                    *self = outside;
+                    inside
+                }
+                Err(_) => dir,
+            };
+        }
+        dir.truncate(dir.iter().rposition(|&b| b == b'/').unwrap_or(0));
+        dir
+    }
+
+    /// Follows the rest from `here`, an absolute path without links and without a slash at its end, until it
+    /// is in the tree: an alternative of the system, a data disk. Where a link ends is what counts.
+    ///
+    /// Nothing outside is opened: links are read, and what the way comes back to is opened below the root.
+    fn back_inside(&mut self, root: &DocRoot, mut here: Vec<u8>) -> Result<Vec<u8>, Unexpandable> {
+        loop {
+            if let Some(inside) = inside(root, &here) {
+                return Ok(inside.to_vec());
+            }
+            let segment = self.rest.pop_front().ok_or(Unexpandable::Outside)?;
+            let above = here.iter().rposition(|&b| b == b'/').unwrap_or(0);
+            if segment == b".." {
+                here.truncate(above);
+                continue;
+            }
+            let before = here.len();
+            here.push(b'/');
+            here.extend_from_slice(&segment);
+            match nix::fcntl::readlink(&here[..]) {
+                Err(Errno::EINVAL) => {}
+                // Whether something is there is nobody's business.
+                Err(_) => return Err(Unexpandable::Outside),
+                Ok(target) => {
+                    let target = target.into_encoded_bytes();
+                    here.truncate(if target.first() == Some(&b'/') { 0 } else { before });
+                    self.follow(&target)?;
+                }
+            }
+        }
+    }
 }
 
 /// An absolute link target → what it is below the root, if it is.
@@ -156,6 +217,7 @@ mod tests {
     use crate::testing::TempTree;
     use proptest::prelude::*;
     use std::os::unix::{ffi::OsStrExt, fs::symlink};
+    use std::path::Path;
 
     fn rooted(tree: &TempTree) -> DocRoot {
         DocRoot::open(tree.path(), tree.path().as_os_str().as_bytes()).expect("root")
@@ -177,6 +239,20 @@ mod tests {
         link("/etc/passwd", "out");
         link("loop", "loop");
         link("gone", "dangling");
+        let outside = TempTree::new();
+        let link_outside =
+            |target: &Path, name: &str| symlink(target, outside.path().join(name)).expect("link");
+        link_outside(&tree.path().join("sub"), "current");
+        link_outside(tree.path(), "root");
+        link_outside(Path::new("current/a.txt"), "relative");
+        link_outside(Path::new("/etc/passwd"), "astray");
+        link(&format!("{}/current", outside.path().display()), "alternative");
+        link(&format!("{}/relative", outside.path().display()), "file");
+        link(&format!("{}/root/dir", outside.path().display()), "through");
+        link(&format!("{}", outside.path().display()), "disk");
+        link(&format!("{}/astray", outside.path().display()), "astray");
+        let up = "../".repeat(tree.path().components().count() + 3);
+        link(&format!("{up}{}/current", &outside.path().display().to_string()[1..]), "climbs");
         link(&format!("{}/sub", tree.path().display()), "absolute");
         let root = rooted(&tree);
         let ok = |name: &str, info: &str| Ok((name.to_owned(), info.to_owned()));
@@ -191,6 +267,18 @@ mod tests {
             ("dangling", ok("", "gone")),
             ("", ok("", "")),
             ("sub/", ok("sub", "")),
+            ("alternative/a.txt", ok("sub/a.txt", "")),
+            ("alternative/a.txt/x", ok("sub/a.txt", "x")),
+            ("alternative", ok("sub", "")),
+            ("file", ok("sub/a.txt", "")),
+            ("through/a.txt", ok("sub/a.txt", "")),
+            ("disk/current/a.txt", ok("sub/a.txt", "")),
+            ("disk/root/dir/a.txt", ok("sub/a.txt", "")),
+            ("climbs/a.txt", ok("sub/a.txt", "")),
+            ("alternative/none", ok("sub", "none")),
+            ("disk", Err(Unexpandable::Outside)),
+            ("disk/none", Err(Unexpandable::Outside)),
+            ("astray", Err(Unexpandable::Outside)),
             ("out", Err(Unexpandable::Outside)),
             ("loop", Err(Unexpandable::TooManyLinks)),
         ] {
