@@ -31,6 +31,8 @@ pub fn check(invocation: &Invocation) -> Result<String, String> {
     found.extend(load_types(config).err().map(|failure| ("mime_types", failure.message)));
     found.extend(log_file(config));
     found.extend(config.pid_file.as_deref().and_then(|path| pid_file(&served(config).join(path))));
+    let is_readable = found.is_empty() && rules.is_empty();
+    let of_tree = if is_readable { survey::warnings(config, &tree(config)) } else { Vec::new() };
     if found.is_empty() {
         found.extend(serving(config));
     }
@@ -38,7 +40,6 @@ pub fn check(invocation: &Invocation) -> Result<String, String> {
     let mut lines: Vec<String> = found.into_iter().map(placed).collect();
     lines.extend(rules);
     let is_sound = lines.is_empty();
-    let of_tree = if is_sound { survey::warnings(config, &tree(config)) } else { Vec::new() };
     lines.extend(invocation.warnings.iter().chain(&of_tree).map(|warning| format!("warning: {warning}")));
     match is_sound {
         true => Ok(lines.iter().map(|line| line.clone() + "\n").collect::<String>() + SOUND),

@@ -9,24 +9,29 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::sync::Arc;
 
+use nix::errno::Errno;
+use nix::sys::stat::SFlag;
+
 use super::check::tree;
+use crate::auth::FILE_NAME as PASSWORD_FILE;
 use crate::boot::{go_where_it_would_serve, load};
 use crate::cache::watcher::Freshness;
 use crate::config::Config;
 use crate::config::printable::printable;
-use crate::docroot::DocRoot;
+use crate::docroot::path::{expand, join, split};
+use crate::docroot::{DocRoot, Links};
 use crate::request::head;
 use crate::request::{Parsed, Request};
 use crate::resource::{AccessDenied, ResolveRequest, Resolved, Resolver, Resource, vhost};
 use crate::sys::reason;
 use crate::throttle::{Each, Throttles};
 
-/// Explains a GET for `url`: a target (`/a/b?c`), or a whole `http://host/…`.
+/// Explains a GET for each of `urls`: a target (`/a/b?c`), or a whole `http://host/…`.
 ///
 /// # Errors
 /// The reason why the answer cannot be found: a directory or a throttle file that cannot be read, or a new
 /// root that only root can enter.
-pub fn explain(config: Config, url: &str) -> Result<String, String> {
+pub fn explain(config: Config, urls: &[String]) -> Result<String, String> {
     let loaded = load(&config).map_err(|failure| failure.to_string())?;
     let shown = tree(&config).canonicalize().unwrap_or_else(|_| tree(&config));
     go_where_it_would_serve(&config).map_err(|failure| failure.to_string())?;
@@ -34,38 +39,111 @@ pub fn explain(config: Config, url: &str) -> Result<String, String> {
     let here = std::env::current_dir().map_err(failed)?;
     let root =
         DocRoot::open(Path::new("."), here.as_os_str().as_bytes()).map_err(|errno| failed(errno.into()))?;
-    let mut told = String::new();
-    say(&mut told, format_args!("the tree is {}", shown.display()));
     let config = Arc::new(config);
     let resolver = Resolver::new(Arc::new(root), Arc::clone(&config), loaded.types);
-    let bytes = head_for(url);
-    let request = match head::parse(&bytes, &config.limits) {
-        Ok(Parsed::Complete(request, _)) => request,
-        Ok(Parsed::Partial) => return Err(format!("{url}: not a URL")),
-        Err(rejection) => {
-            say(&mut told, format_args!("no request can name this: {rejection}"));
-            return Ok(told);
+    let scene = Scene { config, resolver, throttles: loaded.throttles };
+    let mut told = String::new();
+    say(&mut told, format_args!("the tree is {}", shown.display()));
+    for url in urls {
+        if urls.len() > 1 {
+            say(&mut told, format_args!(""));
+            say(&mut told, format_args!("{url}:"));
         }
-    };
-    say(&mut told, format_args!("the path is /{}", request.path.escape_ascii()));
-    let host = config.vhost.then(|| vhost::directory(&request, IpAddr::V4(Ipv4Addr::LOCALHOST)));
-    if let Some(host) = &host {
-        say(&mut told, format_args!("virtual hosts are on: looked up in {host}/"));
-    }
-    let freshness = Freshness::default();
-    let query = ResolveRequest {
-        request: &request,
-        vhost: host.as_deref(),
-        freshness: &freshness,
-        block_in_place: &|| {},
-        may_wait: false,
-    };
-    match resolver.look_up(&query, &mut |step| say(&mut told, step)) {
-        Ok(found) if throttle(&mut told, &loaded.throttles, &found) => conclude(&mut told, &request, &found),
-        Ok(_) => say(&mut told, format_args!("503: the throttle lets nothing through")),
-        Err(denied) => refuse(&mut told, url, &denied),
+        scene.explain_one(&mut told, url)?;
     }
     Ok(told)
+}
+
+/// What a server of this configuration would look at.
+struct Scene {
+    config: Arc<Config>,
+    resolver: Resolver,
+    throttles: Throttles,
+}
+
+impl Scene {
+    fn explain_one(&self, told: &mut String, url: &str) -> Result<(), String> {
+        let bytes = head_for(url);
+        let request = match head::parse(&bytes, &self.config.limits) {
+            Ok(Parsed::Complete(request, _)) => request,
+            Ok(Parsed::Partial) => return Err(format!("{url}: not a URL")),
+            Err(rejection) => {
+                say(told, format_args!("no request can name this: {rejection}"));
+                return Ok(());
+            }
+        };
+        say(told, format_args!("the path is /{}", request.path.escape_ascii()));
+        let host = self.config.vhost.then(|| vhost::directory(&request, IpAddr::V4(Ipv4Addr::LOCALHOST)));
+        if let Some(host) = &host {
+            say(told, format_args!("virtual hosts are on: looked up in {host}/"));
+        }
+        let freshness = Freshness::default();
+        let query = ResolveRequest {
+            request: &request,
+            vhost: host.as_deref(),
+            freshness: &freshness,
+            block_in_place: &|| {},
+            may_wait: false,
+        };
+        match self.resolver.look_up(&query, &mut |step| say(told, step)) {
+            Ok(found) if throttle(told, &self.throttles, &found) => conclude(told, &request, &found),
+            Ok(_) => say(told, format_args!("503: the throttle lets nothing through")),
+            Err(denied) => {
+                self.say_what_is_behind(told, &query, &denied);
+                refuse(told, url, &denied);
+            }
+        }
+        Ok(())
+    }
+
+    /// The reason for a refusal that the page for the client does not tell.
+    fn say_what_is_behind(&self, told: &mut String, query: &ResolveRequest<'_>, denied: &AccessDenied) {
+        let root = self.resolver.root();
+        if let Some(host) = query.vhost.filter(|host| root.stat(host.as_bytes(), Links::Follow).is_err()) {
+            return say(
+                told,
+                format_args!("there is no directory {host}/ in the tree: no such host is served"),
+            );
+        }
+        let name = [query.vhost.map_or(&b""[..], str::as_bytes), b"/", &query.request.path].concat();
+        let name = name.strip_prefix(b"/").unwrap_or(&name);
+        if denied.rejection.status == 401 {
+            if let Some(file) = self.password_file(name, query.vhost) {
+                say(told, format_args!("the password file is {}", printable(&file)));
+            }
+        } else if let Some((dir, mode)) = self.shut_directory(name) {
+            let dir = printable(dir);
+            let bits = mode & 0o7777;
+            say(
+                told,
+                format_args!(
+                    "the reason is the directory {dir}/ (permission bits {bits:04o}): the server's user may not enter it"
+                ),
+            );
+        }
+    }
+
+    /// The password file that decides for `name`: the global one where there is one, else the directory's.
+    fn password_file(&self, name: &[u8], host: Option<&str>) -> Option<Vec<u8>> {
+        let root = self.resolver.root();
+        let expanded = expand(root, name, self.config.symlink_check).ok()?.name;
+        let is_dir = root.stat(&expanded, Links::Follow).is_ok_and(|meta| {
+            SFlag::from_bits_truncate(meta.st_mode & SFlag::S_IFMT.bits()) == SFlag::S_IFDIR
+        });
+        let dir = if is_dir { &expanded[..] } else { split(&expanded).0 };
+        let global = self.config.global_passwd.then(|| host.unwrap_or_default().as_bytes());
+        let files = global.into_iter().chain([dir]).map(|dir| join(dir, PASSWORD_FILE));
+        files.into_iter().find(|file| root.stat(file, Links::Follow).is_ok())
+    }
+
+    /// The first directory on the way to `name` that may not be entered, with its mode.
+    fn shut_directory<'n>(&self, name: &'n [u8]) -> Option<(&'n [u8], u32)> {
+        let root = self.resolver.root();
+        let ends = name.iter().enumerate().filter(|(_, byte)| **byte == b'/').map(|(at, _)| at);
+        let mut dirs = ends.chain([name.len()]).map(|end| &name[..end]).filter(|dir| !dir.is_empty());
+        let dir = dirs.find(|dir| root.stat(&join(dir, b"."), Links::Follow) == Err(Errno::EACCES))?;
+        Some((dir, root.stat(dir, Links::Follow).ok()?.st_mode))
+    }
 }
 
 /// Tells of the throttle's rules for what was found; false where one lets nothing be sent.

@@ -41,7 +41,7 @@ pub enum Action {
     /// `--dump-config`: print [`dump::render`](super::dump::render), exit 0.
     DumpConfig,
     /// `--explain URL`: tell how the URL would be answered, exit.
-    Explain(String),
+    Explain(Vec<String>),
     /// `--healthcheck [URL]`: ask the running server; without a URL, the one of this configuration.
     HealthCheck(Option<String>),
 }
@@ -117,10 +117,17 @@ struct Given {
 fn normalise(argv: &[OsString]) -> Line {
     let mut line = Line { words: Vec::new(), values: Vec::new(), fault: None };
     let mut rest = argv.iter().peekable();
+    let mut is_explain = false;
     while let Some(argument) = rest.next() {
+        if is_explain && !argument.as_bytes().starts_with(b"-") {
+            // Further URLs.
+            line.push("--explain", Some(argument.clone()));
+            continue;
+        }
         match take(argument, &mut rest) {
             Ok((flag, kind, value)) => {
                 line.push(flag, value);
+                is_explain = matches!(kind, Kind::CliAction(CliAction::Explain));
                 if matches!(kind, Kind::CliAction(CliAction::ShowVersion | CliAction::ShowHelp)) {
                     break;
                 }
@@ -255,7 +262,10 @@ fn perform(act: CliAction, value: Option<&OsStr>, settings: &mut Settings, actio
         CliAction::ShowHelp => *action = Action::ShowHelp,
         CliAction::Check => *action = Action::Check,
         CliAction::DumpConfig => *action = Action::DumpConfig,
-        CliAction::Explain => *action = Action::Explain(text().unwrap_or_default()),
+        CliAction::Explain => match action {
+            Action::Explain(urls) => urls.extend(text()),
+            _ => *action = Action::Explain(text().into_iter().collect()),
+        },
         CliAction::HealthCheck => *action = Action::HealthCheck(text()),
     }
 }

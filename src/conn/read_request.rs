@@ -165,7 +165,7 @@ impl ReadRequest {
         if head::is_blank(&conn.pending) {
             return Step::Close;
         }
-        crate::log::info!("{} connection timed out read_request", conn.peer_text);
+        crate::log::info!("{} connection timed out reading", conn.peer_text);
         let rejection = Rejection::fatal(408, "No complete request arrived in time.");
         let bytes = take(&mut conn.pending);
         exchange::refuse(conn, &bytes, &rejection, context)

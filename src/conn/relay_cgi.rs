@@ -150,7 +150,7 @@ impl RelayCgi {
                 match self.watch.wait(unacknowledged, send_limits(&context.site, false), Instant::now()) {
                     Some(until) => Move::Wait(Wait { on: On::Writable, until }),
                     None => {
-                        crate::log::info!("{} connection timed out send_response", conn.peer_text);
+                        crate::log::info!("{} connection timed out sending", conn.peer_text);
                         Move::End(Ending::ClientGone)
                     }
                 }

@@ -134,7 +134,7 @@ impl SendResponse {
         match self.watch.wait(conn.socket.unacknowledged(), limits, Instant::now()) {
             Some(until) => Step::Wait(State::SendResponse(self), Wait { on: On::Writable, until }),
             None => {
-                crate::log::info!("{} connection timed out send_response", conn.peer_text);
+                crate::log::info!("{} connection timed out sending", conn.peer_text);
                 self.record(conn, context);
                 Step::Close
             }

@@ -52,7 +52,10 @@ impl Resolver {
         if !expanded.path_info.is_empty() {
             say(format_args!("beyond it: {} (PATH_INFO)", shown(&expanded.path_info)));
         }
-        say(format_args!("permission bits {:04o}; the world's count", meta.st_mode & 0o7777));
+        say(format_args!(
+            "permission bits {:04o}: the last digit counts, what others may do",
+            meta.st_mode & 0o7777
+        ));
         if !world(&meta, Mode::S_IROTH | Mode::S_IXOTH) {
             return Err(not_readable("resolves to a non world-readable file"));
         }

@@ -3,7 +3,7 @@
 //!
 //! Called by `response::file` for GET and HEAD of what would otherwise be 200.
 
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use crate::representation::Representation;
 use crate::request::Fields;
@@ -134,9 +134,15 @@ fn dates(
     Some((parse_date(value)?, modified))
 }
 
-/// Any of the three forms of RFC 9110 §5.6.7.
+/// Any of the three forms of RFC 9110 §5.6.7; a leap second is the one behind it.
 fn parse_date(value: &[u8]) -> Option<SystemTime> {
-    httpdate::parse_http_date(std::str::from_utf8(value).ok()?).ok()
+    let text = std::str::from_utf8(value).ok()?;
+    if let Some((before, after)) = text.rsplit_once(":60 ") {
+        return Some(
+            httpdate::parse_http_date(&format!("{before}:59 {after}")).ok()? + Duration::from_secs(1),
+        );
+    }
+    httpdate::parse_http_date(text).ok()
 }
 
 #[cfg(test)]

@@ -20,6 +20,7 @@ mod failures;
 mod families;
 mod identity;
 mod latin1;
+mod log_texts;
 mod reload;
 mod signals;
 mod succession;

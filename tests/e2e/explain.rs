@@ -35,7 +35,12 @@ fn each_decision_on_the_way_is_told() {
         (&[], "/closed.txt", &["permission bits 0600", "403: "]),
         (&[], "/sub", &["302: to /sub/"]),
         (&[], "/link/", &["name link/ is sub", "index file sub/index.html", "200: "]),
-        (&[], "/private/s.txt", &["401: ", "Basic realm=\"private\""]),
+        (
+            &[],
+            "/private/s.txt",
+            &["401: ", "Basic realm=\"private\"", "the password file is private/.htpasswd"],
+        ),
+        (&["-v"], "http://none.example/", &["404: ", "there is no directory none.example/"]),
         (&[], "/run.cgi", &["403: ", "not a CGI script"]),
         (&["-c", "**.cgi"], "/run.cgi/x?q", &["beyond it: x (PATH_INFO)", "the script run.cgi answers"]),
         (&[], "/out", &["403: ", "outside the tree"]),
@@ -92,4 +97,38 @@ fn it_looks_with_the_eyes_of_the_server() {
         let server = Server::start(&tree, flags);
         assert!(last.starts_with(&server.connect().get(url).status.to_string()), "{flags:?} {url}: {text}");
     }
+}
+
+#[test]
+fn a_directory_on_the_way_is_named_where_it_is_the_reason() {
+    if !is_root() {
+        return;
+    }
+    let tree = Tree::new();
+    tree.file("open/shut/deep/a.txt", "x");
+    tree.mode("open/shut", 0o744);
+    tree.dir_in("top");
+    tree.mode("top", 0o700);
+    for (url, dir) in [
+        ("/open/shut/deep/a.txt", "open/shut/ (permission bits 0744)"),
+        ("/open/shut/", "open/shut/ (permission bits 0744)"),
+        ("/top/none", "top/ (permission bits 0700)"),
+    ] {
+        let text = explained(&tree, &[], url);
+        assert!(text.contains(&format!("the reason is the directory {dir}")), "{text}");
+    }
+    assert!(!explained(&tree, &[], "/open/none").contains("the reason"), "it is just not there");
+}
+
+#[test]
+fn several_urls_are_told_of_one_after_the_other() {
+    let tree = Tree::new();
+    tree.file("a.txt", "hello");
+    tree.file(".htpasswd", "u:x\n");
+    tree.file("sub/b.txt", "x");
+    let text = explained(&tree, &["-g", "--explain", "/a.txt", "/sub/b.txt"], "/none");
+    for url in ["/a.txt", "/sub/b.txt", "/none"] {
+        assert!(text.contains(&format!("\n{url}:\nthe path is {url}\n")), "{text}");
+    }
+    assert_eq!(text.matches("the password file is .htpasswd").count(), 2, "{text}");
 }

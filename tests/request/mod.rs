@@ -11,6 +11,7 @@ mod fields;
 mod framing;
 mod limits;
 mod line;
+mod listed;
 mod pipelined;
 mod protocols;
 mod ranges;

@@ -164,8 +164,12 @@ fn the_other_actions_leave_the_rest_of_the_line_to_be_read() {
     let cases: &[(&[&str], Action)] = &[
         (&["--check", "-p", "81"], Action::Check),
         (&["--dump-config", "-p", "81"], Action::DumpConfig),
-        (&["--explain", "-p", "-p", "81"], Action::Explain("-p".into())),
-        (&["--explain=/a=b", "-p", "81"], Action::Explain("/a=b".into())),
+        (&["--explain", "-p", "-p", "81"], Action::Explain(vec!["-p".into()])),
+        (&["--explain=/a=b", "-p", "81"], Action::Explain(vec!["/a=b".into()])),
+        (
+            &["--explain", "/a", "/b", "-p", "81", "--explain", "/c"],
+            Action::Explain(vec!["/a".into(), "/b".into(), "/c".into()]),
+        ),
         (&["--healthcheck", "-p", "81"], Action::HealthCheck(None)),
         (&["-p", "81", "--healthcheck"], Action::HealthCheck(None)),
         (&["--healthcheck", "/up", "-p", "81"], Action::HealthCheck(Some("/up".into()))),

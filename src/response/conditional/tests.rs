@@ -29,6 +29,10 @@ fn if_modified_since_takes_the_three_date_forms_and_ignores_the_rest() {
         ("Friday, 14-Jul-17 02:40:00 GMT", NotModified),
         ("Fri Jul 14 02:40:00 2017", NotModified),
         ("Fri Jul 14 02:39:59 2017", Proceed),
+        // The second behind 02:39:59, and that behind it.
+        ("Fri, 14 Jul 2017 02:39:60 GMT", NotModified),
+        ("Fri, 14 Jul 2017 02:38:60 GMT", Proceed),
+        ("Thu, 14 Jul 2017 02:40:00 GMT", Proceed),
         ("garbage", Proceed),
         ("", Proceed),
         ("1500000000", Proceed),
