@@ -231,7 +231,11 @@ impl Resolver {
         refuse_misplaced(executable, &file.expanded.path_info)?;
         let facts = FileFacts::from(&meta);
         let mut representation = Representation::new(name, &facts, &self.types, SystemTime::now());
-        say(format_args!("a file of {} bytes, {}", representation.len, printable(&representation.media_type)));
+        say(format_args!(
+            "a file of {} bytes, {}",
+            representation.len,
+            printable(&representation.media_type)
+        ));
         let content = content(opened, &representation)?;
         let (settled, may_wait) = (representation.settled, lookup.query.may_wait);
         representation.etag = self.tagger.tag(&content, &facts, settled, may_wait).map_err(untagged)?;
