@@ -95,10 +95,7 @@ impl Refused {
     }
 }
 
-fn try_listen(
-    addresses: &[SocketAddr],
-    mut already: Vec<TcpListener>,
-) -> Result<Vec<TcpListener>, Refused> {
+fn try_listen(addresses: &[SocketAddr], mut already: Vec<TcpListener>) -> Result<Vec<TcpListener>, Refused> {
     let mut listeners: Vec<TcpListener> = Vec::new();
     for &(mut address) in addresses {
         if let (0, Some(first)) = (address.port(), listeners.first()) {
@@ -202,7 +199,9 @@ mod tests {
 
     #[test]
     fn an_address_of_another_machine_is_refused() {
-        let failure = listen(&[(Ipv4Addr::new(192, 0, 2, 1), 0).into()], Vec::new(), &|| false).unwrap_err().to_string();
+        let failure = listen(&[(Ipv4Addr::new(192, 0, 2, 1), 0).into()], Vec::new(), &|| false)
+            .unwrap_err()
+            .to_string();
         assert!(failure.starts_with("bind 192.0.2.1 - "), "{failure}");
     }
 
