@@ -306,7 +306,7 @@ fn a_modern_list_is_json_for_who_asks_for_that() {
         let json: Result<serde_json::Value, _> = serde_json::from_str(&text);
         assert_eq!(json.is_ok(), is_json, "{accept}");
         if let Ok(json) = json {
-            assert_eq!(response.media_type.as_deref(), Some("application/json"));
+            assert_eq!(response.media_type.as_deref(), Some(&b"application/json"[..]));
             let hrefs: Vec<_> = json.as_array().unwrap().iter().map(|entry| entry["href"].as_str()).collect();
             assert_eq!(hrefs, [Some("./a%3a1.txt"), Some("b.txt"), Some("d/")]);
             assert_eq!(json[1]["mtime"], "2001-09-09T01:46:40Z");
