@@ -97,7 +97,7 @@ impl CgiRequest {
     pub fn start(mut self, input: Spool, conn: &mut Connection, context: &mut WorkerContext) -> Step {
         match self.try_start(input, context) {
             Ok(running) => Step::Enter(State::RelayCgi(Box::new(RelayCgi::new(self, running)))),
-            Err(rejection) => exchange::fail(conn, &self, &rejection, context),
+            Err(rejection) => exchange::fail(conn, &mut self, &rejection, context),
         }
     }
 

@@ -103,13 +103,13 @@ pub fn redirect(
     cgi_request: (CgiRequest, u8),
     context: &mut WorkerContext,
 ) -> Step {
-    let (cgi_request, redirects) = cgi_request;
+    let (mut cgi_request, redirects) = cgi_request;
     // The script may have changed what it points to.
     context.freshness.expire();
     let site = Arc::clone(&context.site);
     let Ok(Parsed::Complete(request, _)) = head::parse(head, &site.config.limits) else {
         let rejection = Rejection::new(502, "The program of {url} gave no valid response.");
-        return fail(conn, &cgi_request, &rejection, context);
+        return fail(conn, &mut cgi_request, &rejection, context);
     };
     let origin = Origin { record: cgi_request.record, redirects };
     // A script's redirect has no request to come back with.
@@ -167,7 +167,7 @@ fn dispatch(
     // With its content the next request may come.
     conn.input_drained = false;
     Outcome::Go(match Spool::new(request.body, site.config.limits.body) {
-        Err(rejection) => fail(conn, &cgi_request, &rejection, context),
+        Err(rejection) => fail(conn, &mut cgi_request, &rejection, context),
         Ok(spool) if request.body == BodyLength::None => cgi_request.start(spool, conn, context),
         Ok(spool) => Step::Enter(State::ReadBody(Box::new(ReadBody::new(request, cgi_request, spool)))),
     })
@@ -212,7 +212,12 @@ fn decide(
             if let Some(challenge) = denied.challenge {
                 response.fields.push(("WWW-Authenticate", Cow::Owned(challenge.into_bytes())));
             }
-            return Decision::Respond(Decided { response, user: denied.user, pacer: None });
+            // A rule that refuses one more response does not keep it from being told that there is nothing.
+            let pacer = match site.throttles.is_empty() {
+                true => None,
+                false => site.throttles.admit(&query.throttle_name(), conn.peer).unwrap_or_default(),
+            };
+            return Decision::Respond(Decided { response, user: denied.user, pacer });
         }
     };
     let user = found.user;
@@ -272,16 +277,17 @@ pub fn refuse(
     reply(conn, response, entry, reply_context, context).into_step(conn)
 }
 
-/// Answers an errand that its script cannot answer, or not any more.
+/// Answers a request that its script cannot answer, or not any more, under the throttles of the script.
 pub fn fail(
     conn: &mut Connection,
-    cgi_request: &CgiRequest,
+    cgi_request: &mut CgiRequest,
     rejection: &Rejection,
     context: &mut WorkerContext,
 ) -> Step {
     let site = Arc::clone(&context.site);
     let policy = site.policy(None, context.now.wall);
     let peer = Arc::clone(&conn.peer_text);
+    let pacer = cgi_request.pacer.take();
     let entry = cgi_request.record.entry(&peer, 0);
     let response = error::page(rejection, entry.target, policy.pages, entry.vhost);
     let after = match () {
@@ -290,12 +296,8 @@ pub fn fail(
         () if cgi_request.has_content => After::Linger,
         () => After::Close,
     };
-    let reply_context = ReplyContext {
-        version: cgi_request.response_plan.version,
-        method: cgi_request.method,
-        after,
-        pacer: None,
-    };
+    let reply_context =
+        ReplyContext { version: cgi_request.response_plan.version, method: cgi_request.method, after, pacer };
     reply(conn, response, entry, reply_context, context).into_step(conn)
 }
 

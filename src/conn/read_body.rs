@@ -101,10 +101,10 @@ impl ReadBody {
         self.then(came, conn, context)
     }
 
-    fn too_slow(self: Box<Self>, conn: &mut Connection, context: &mut WorkerContext) -> Step {
+    fn too_slow(mut self: Box<Self>, conn: &mut Connection, context: &mut WorkerContext) -> Step {
         crate::log::info!("{} connection timed out reading", conn.peer_text);
         let rejection = Rejection::fatal(408, "The request's content did not arrive in time.");
-        exchange::fail(conn, &self.cgi_request, &rejection, context)
+        exchange::fail(conn, &mut self.cgi_request, &rejection, context)
     }
 
     fn then(mut self: Box<Self>, came: Came, conn: &mut Connection, context: &mut WorkerContext) -> Step {
@@ -123,7 +123,7 @@ impl ReadBody {
                 }
             }
             Came::Turn => Step::Yield(State::ReadBody(self)),
-            Came::Refused(rejection) => exchange::fail(conn, &self.cgi_request, &rejection, context),
+            Came::Refused(rejection) => exchange::fail(conn, &mut self.cgi_request, &rejection, context),
             Came::Nothing => Step::Close,
         }
     }

@@ -271,7 +271,7 @@ impl RelayCgi {
         }
     }
 
-    fn end(self, ending: Ending, conn: &mut Connection, context: &mut WorkerContext) -> Step {
+    fn end(mut self, ending: Ending, conn: &mut Connection, context: &mut WorkerContext) -> Step {
         match ending {
             Ending::Complete => {
                 self.record(conn, context);
@@ -289,9 +289,9 @@ impl RelayCgi {
                 self.script.log_failure(reason);
                 self.script.finish_off(why);
                 let rejection = Rejection::new(status, sentence(status));
-                exchange::fail(conn, &self.cgi_request, &rejection, context)
+                exchange::fail(conn, &mut self.cgi_request, &rejection, context)
             }
-            Ending::Refused(rejection) => exchange::fail(conn, &self.cgi_request, &rejection, context),
+            Ending::Refused(rejection) => exchange::fail(conn, &mut self.cgi_request, &rejection, context),
             Ending::ClientGone => {
                 self.record(conn, context);
                 self.script.finish_off(KillReason::Unwanted);
@@ -302,7 +302,7 @@ impl RelayCgi {
                     self.script.log_failure("it redirects in a circle");
                     return exchange::fail(
                         conn,
-                        &self.cgi_request,
+                        &mut self.cgi_request,
                         &Rejection::new(502, sentence(502)),
                         context,
                     );

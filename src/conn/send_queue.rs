@@ -17,6 +17,9 @@ const PIECE: u64 = 512 * 1024;
 /// The same, at the beginning of a file: most files are no longer.
 const FIRST_PIECE: u64 = 1024 * 1024;
 
+/// The bound of a response that no throttle covers.
+pub const UNPACED: u64 = u64::MAX;
+
 /// Pieces of memory gathered into one call.
 const GATHER: usize = 8;
 
@@ -119,7 +122,7 @@ impl SendQueue {
                 let count = (range.end - range.start).min(most).min(piece);
                 socket.send_file(file, range.start, usize::try_from(count).unwrap_or(usize::MAX))
             }
-            Some(_) => self.send_memory(socket, most.min(PIECE)),
+            Some(_) => self.send_memory(socket, most),
         };
         if let Progress::Moved(n) = progress {
             self.advance(n);
@@ -130,7 +133,7 @@ impl SendQueue {
     fn send_memory(&self, socket: &Socket, most: u64) -> Progress {
         let mut pieces = [IoSlice::new(b""); GATHER];
         let mut count = 0;
-        let mut room = usize::try_from(most).unwrap_or(usize::MAX);
+        let mut room = usize::try_from(most.min(PIECE)).unwrap_or(usize::MAX);
         for segment in self.segments.iter().take(GATHER) {
             let bytes = match segment {
                 Segment::Owned(bytes, at) => &bytes[*at..],
@@ -145,8 +148,9 @@ impl SendQueue {
                 break;
             }
         }
-        // A packet need not leave half full when a file follows at once; a paused one must not wait.
-        let more = room > 0 && count < self.segments.len();
+        // A packet need not leave half full when a file follows at once. Under a throttle what follows may
+        // be a second away, and the kernel would send the held heads of many responses in one burst.
+        let more = most == UNPACED && room > 0 && count < self.segments.len();
         socket.write_pieces(&pieces[..count], more)
     }
 

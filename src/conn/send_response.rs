@@ -5,7 +5,7 @@ use std::time::Instant;
 use super::log_record::LogRecord;
 use super::progress::SendWatch;
 use super::read_request::ReadRequest;
-use super::send_queue::SendQueue;
+use super::send_queue::{SendQueue, UNPACED};
 use super::socket::Progress;
 use super::wait::{On, Wait};
 use super::{Connection, State, Step, TurnBudget, WorkerContext, send_limits};
@@ -90,7 +90,7 @@ impl SendResponse {
                     return Step::Wait(State::SendResponse(self), Wait { on: On::Time, until: at });
                 }
                 Some(Allowance::Bytes(n)) => n,
-                None => u64::MAX,
+                None => UNPACED,
             };
             if self.send_queue.reads_disk() {
                 (context.block_in_place)();

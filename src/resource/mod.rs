@@ -133,6 +133,14 @@ pub struct ResolveRequest<'a> {
 }
 
 impl<'a> ResolveRequest<'a> {
+    /// The name for throttle patterns of a request that names nothing it may have.
+    pub fn throttle_name(&self) -> Cow<'a, [u8]> {
+        match self.name() {
+            name if name.is_empty() => Cow::Borrowed(b"."),
+            name => name,
+        }
+    }
+
     /// The name looked up: the request's path, below its virtual host's directory if there is one.
     fn name(&self) -> Cow<'a, [u8]> {
         let path = &self.request.path;

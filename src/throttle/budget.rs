@@ -35,6 +35,9 @@ pub(super) struct Budget {
     rate: u64,
     /// Billionths of a byte that may be sent at `as_of`; negative after bytes sent without a grant.
     level: i128,
+    /// Bytes granted that may leave at any moment. Together with `level` they never exceed the capacity,
+    /// so that a worker which sends late adds nothing to what others may send by then.
+    granted: u64,
     as_of: Option<Instant>,
     /// Responses that draw on it.
     pacers: usize,
@@ -46,8 +49,8 @@ pub(super) struct Budget {
 
 impl Budget {
     fn new(rate: u64) -> Budget {
-        let mut budget =
-            Budget { rate: rate.clamp(1, FASTEST), level: 0, as_of: None, pacers: 0, waiting: 0, owed: 0 };
+        let rate = rate.clamp(1, FASTEST);
+        let mut budget = Budget { rate, level: 0, granted: 0, as_of: None, pacers: 0, waiting: 0, owed: 0 };
         budget.level = budget.capacity();
         budget
     }
@@ -55,6 +58,11 @@ impl Budget {
     /// A quarter second's worth: what may go beyond `rate × t` in any stretch of time.
     fn capacity(&self) -> i128 {
         (i128::from(self.rate) * BYTE / 4).max(BYTE)
+    }
+
+    /// The most that `level` may be beside what is granted.
+    fn room(&self) -> i128 {
+        self.capacity() - bytes(self.granted)
     }
 
     /// Bytes that the estimates leave in the bucket for senders that come a little early.
@@ -78,7 +86,7 @@ impl Budget {
     fn refill(&mut self, now: Instant) {
         let since = self.as_of.map_or(Duration::ZERO, |as_of| now.saturating_duration_since(as_of));
         let gain = i128::from(self.rate).saturating_mul(since.as_nanos() as i128);
-        self.level = self.level.saturating_add(gain).min(self.capacity());
+        self.level = self.level.saturating_add(gain).min(self.room());
         self.as_of = Some(self.as_of.map_or(now, |as_of| as_of.max(now)));
     }
 
@@ -227,22 +235,33 @@ impl Budgets {
         match later {
             Some(at) => Err(at),
             None => {
-                self.charge(shares, n);
-                self.each(shares, |budget, share| budget.owed -= std::mem::take(&mut share.owed));
+                self.each(shares, |budget, share| {
+                    budget.level = budget.level.saturating_sub(bytes(n));
+                    budget.granted += n;
+                    budget.owed -= std::mem::take(&mut share.owed);
+                });
                 Ok(())
             }
         }
     }
 
-    /// Takes `n` bytes that have gone out, whether or not they are there.
-    pub(super) fn charge(&mut self, shares: &mut [Share], n: u64) {
-        self.each(shares, |budget, _| budget.level = budget.level.saturating_sub(bytes(n)));
+    /// Ends a grant of `granted` bytes, of which `sent` have gone out by `now`; what is sent beyond the
+    /// grant is charged, whether or not it is there.
+    pub(super) fn settle(&mut self, shares: &mut [Share], granted: u64, sent: u64, now: Instant) {
+        self.each(shares, |budget, _| {
+            // First, while the grant still leaves less room.
+            budget.refill(now);
+            budget.granted -= granted;
+            let level = budget.level.saturating_add(bytes(granted)).saturating_sub(bytes(sent));
+            budget.level = level.min(budget.room());
+        });
     }
 
-    /// Puts back `n` bytes that were taken and not sent.
-    pub(super) fn give_back(&mut self, shares: &mut [Share], n: u64) {
+    /// Ends a grant of `granted` bytes of which none were sent.
+    pub(super) fn give_back(&mut self, shares: &mut [Share], granted: u64) {
         self.each(shares, |budget, _| {
-            budget.level = budget.level.saturating_add(bytes(n)).min(budget.capacity());
+            budget.granted -= granted;
+            budget.level = budget.level.saturating_add(bytes(granted)).min(budget.room());
         });
     }
 
@@ -257,7 +276,9 @@ impl Budgets {
     /// True when no sender draws on a budget, waits for one or is owed by one.
     #[cfg(test)]
     pub(super) fn are_idle(&self) -> bool {
-        self.all.values().all(|budget| (budget.pacers, budget.waiting, budget.owed) == (0, 0, 0))
+        self.all
+            .values()
+            .all(|budget| (budget.pacers, budget.waiting, budget.owed, budget.granted) == (0, 0, 0, 0))
     }
 
     fn each(&mut self, shares: &mut [Share], mut f: impl FnMut(&mut Budget, &mut Share)) {
@@ -302,6 +323,7 @@ mod tests {
             budgets.enter(shares[0].scope, 1000);
             budgets.queue(&mut shares, ThrottleTurn { slice: 10, charge: 10, since: now, now });
             budgets.take(&mut shares, 10, now).unwrap();
+            budgets.settle(&mut shares, 10, 10, now);
             budgets.leave(&mut shares);
             most = most.max(budgets.all.len());
         }
@@ -319,6 +341,7 @@ mod tests {
         budgets.enter(used[0].scope, 1000);
         budgets.enter(owing[0].scope, 1000);
         budgets.take(&mut owing, 100, now).unwrap();
+        budgets.settle(&mut owing, 100, 100, now);
         budgets.leave(&mut owing);
         budgets.sweep(now + Duration::from_millis(99));
         assert_eq!(budgets.all.len(), 2);

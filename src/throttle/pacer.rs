@@ -97,8 +97,7 @@ impl Pacer {
             PaceState::Idle | PaceState::Waiting(_) => 0,
         };
         ledger.budgets.step_back(&mut self.shares);
-        ledger.budgets.give_back(&mut self.shares, granted.saturating_sub(bytes));
-        ledger.budgets.charge(&mut self.shares, bytes.saturating_sub(granted));
+        ledger.budgets.settle(&mut self.shares, granted, bytes, now);
         for share in &self.shares {
             let tally = &mut ledger.tallies[share.scope.rule];
             tally.bytes = tally.bytes.saturating_add(bytes);

@@ -8,6 +8,7 @@
 //! therefore tried again on the next few stretches ([`patiently`]); a server that is wrong is wrong
 //! in all of them.
 
+mod bursts;
 mod crowd;
 mod rates;
 mod refusals;

@@ -21,11 +21,26 @@ fn client(slot: usize) -> SocketAddr {
     SocketAddr::new(peer(slot / 3).ip(), 40_000 + slot as u16 / 2)
 }
 
+/// When a response says what it has sent, and whether the bytes left at once or only then.
+#[derive(Debug, Clone, Copy)]
+struct Told {
+    after: Duration,
+    leaves_late: bool,
+}
+
+impl Told {
+    const AT_ONCE: Told = Told { after: Duration::ZERO, leaves_late: false };
+}
+
+fn told() -> impl Strategy<Value = Told> {
+    (moment(), any::<bool>()).prop_map(|(after, leaves_late)| Told { after, leaves_late })
+}
+
 /// What happens next.
 #[derive(Debug, Clone)]
 enum Event {
-    /// A response asks; it gets this part of the allowance rid, and says so this much later.
-    Ask { slot: usize, part: f64, told: Duration },
+    /// A response asks; it gets this part of the allowance rid, at once or just before it says so.
+    Ask { slot: usize, part: f64, told: Told },
     /// It asks at the moment it was told to come, or so much later.
     Return { slot: usize, late: Duration },
     /// A client vanishes in the middle of a response.
@@ -46,7 +61,7 @@ fn moment() -> impl Strategy<Value = Duration> {
 fn event() -> impl Strategy<Value = Event> {
     let part = prop_oneof![3 => Just(1.0), 1 => Just(0.0), 2 => 0.0..1.0];
     prop_oneof![
-        6 => (0..SLOTS, part, moment()).prop_map(|(slot, part, told)| Event::Ask { slot, part, told }),
+        6 => (0..SLOTS, part, told()).prop_map(|(slot, part, told)| Event::Ask { slot, part, told }),
         8 => (0..SLOTS, moment()).prop_map(|(slot, late)| Event::Return { slot, late }),
         1 => (0..SLOTS).prop_map(|slot| Event::Vanish { slot }),
         1 => (0..SLOTS, any::<u64>()).prop_map(|(slot, left)| Event::Expect { slot, left }),
@@ -134,7 +149,7 @@ impl World {
             Event::Return { slot, late } => {
                 let due = self.responses[slot].as_ref().and_then(|response| response.due);
                 self.now = self.now.max(due.unwrap_or(self.now)) + late;
-                self.ask(slot, 1.0, Duration::ZERO);
+                self.ask(slot, 1.0, Told::AT_ONCE);
             }
             Event::Vanish { slot } => self.responses[slot] = None,
             Event::Expect { slot, left } => {
@@ -145,7 +160,7 @@ impl World {
         }
     }
 
-    fn ask(&mut self, slot: usize, part: f64, told: Duration) {
+    fn ask(&mut self, slot: usize, part: f64, told: Told) {
         let World { throttles, witness, responses, now, arrivals } = self;
         if responses[slot].is_none() {
             *arrivals += 1;
@@ -163,8 +178,9 @@ impl World {
                 assert!(n > 0);
                 response.due = None;
                 let sent = ((n as f64 * part) as u64).min(n);
-                witness.sees(throttles.rules(), (response.name, client(slot)), sent, *now);
-                *now += told;
+                let leaves = if told.leaves_late { *now + told.after } else { *now };
+                witness.sees(throttles.rules(), (response.name, client(slot)), sent, leaves);
+                *now += told.after;
                 response.pacer.sent(sent, *now);
             }
         }
