@@ -11,6 +11,7 @@
 //!
 //! * [`net`] owns connections — acceptor, workers, parking lot — and gives each its turns;
 //! * [`conn`] is the life of one connection; [`site`] is all that a stage may read;
+//! * [`rules`] are the operator's, by name: routes, guards, fields, rates;
 //! * [`cgi`] runs scripts, [`throttle`] paces bytes;
 //! * [`config`] is what the operator wrote, [`boot`] goes from root to ready, [`control`] obeys
 //!   signals, [`command`] does what the command line asks;
@@ -31,6 +32,7 @@ pub mod representation;
 pub mod request;
 pub mod resource;
 pub mod response;
+pub mod rules;
 pub mod site;
 #[allow(unsafe_code)]
 pub mod sys;

@@ -15,6 +15,7 @@ use crate::representation::mime::Types;
 use crate::resource::Resolver;
 use crate::response::head::HeadPolicy;
 use crate::response::{ErrorPages, Policy, SERVER};
+use crate::rules::Rules;
 use crate::throttle::Throttles;
 
 /// Contents of the files that the configuration names.
@@ -24,6 +25,8 @@ pub struct Loaded {
     pub throttles: Throttles,
     /// Media types.
     pub types: Types,
+    /// Rules.
+    pub rules: Rules,
 }
 
 /// One configuration, in force. A reload makes a new one; connections finish with the old.
@@ -43,6 +46,8 @@ pub struct Site {
     pub cgi: Option<Cgi>,
     /// Fields that every head carries.
     pub head_policy: HeadPolicy,
+    /// Rules, for a reload to go on with.
+    pub rules: Arc<Rules>,
     pages: ErrorPages,
 }
 
@@ -61,11 +66,13 @@ impl Site {
     ) -> io::Result<Site> {
         let root = Arc::new(DocRoot::open(Path::new("."), webroot)?);
         let pages = ErrorPages::below(Arc::clone(&root), &config.charset);
+        let rules = Arc::new(loaded.rules);
         Ok(Site {
-            resolver: Resolver::new(root, Arc::clone(&config), loaded.types),
+            resolver: Resolver::new(root, Arc::clone(&config), Arc::clone(&rules), loaded.types),
             head_policy: HeadPolicy::new(SERVER, &config.p3p, config.max_age),
             cgi: None,
             throttles: Arc::new(loaded.throttles),
+            rules,
             log,
             stats,
             pages,
@@ -89,6 +96,7 @@ impl Site {
             hide_dotfiles: self.config.hide_dotfiles,
             listing_style: self.config.listing_style,
             redirects: self.config.redirects,
+            signature: SERVER,
             now,
         }
     }

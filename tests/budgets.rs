@@ -12,11 +12,12 @@ const FILE: usize = 500;
 const FUNCTION: usize = 60;
 
 /// The modules in the order of the flow: each may import from those before it alone.
-const ORDER: [&str; 19] = [
+const ORDER: [&str; 20] = [
     "sys",
     "config",
     "log",
     "request",
+    "rules",
     "docroot",
     "auth",
     "representation",

@@ -13,6 +13,7 @@ use thttpd::conn::wait::{Next, On, Wake};
 use thttpd::conn::{Connection, WorkerContext};
 use thttpd::log::access::AccessLog;
 use thttpd::representation::mime::Types;
+use thttpd::rules::Rules;
 use thttpd::site::{Loaded, Site};
 use thttpd::throttle::Throttles;
 
@@ -35,7 +36,8 @@ fn site() -> Arc<Site> {
         let config = Arc::new(Config { vhost: false, ..Config::default() });
         let here = std::env::current_dir().expect("a current directory");
         let log = Arc::new(AccessLog::open(&LogTarget::Off, None).expect("no log"));
-        let loaded = Loaded { throttles: Throttles::none(), types: Types::new(b"UTF-8") };
+        let loaded =
+            Loaded { throttles: Throttles::none(), types: Types::new(b"UTF-8"), rules: Rules::default() };
         let root = std::os::unix::ffi::OsStrExt::as_bytes(here.as_os_str());
         Arc::new(Site::new(config, root, loaded, log, Arc::default()).expect("a site"))
     };

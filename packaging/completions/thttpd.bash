@@ -7,7 +7,7 @@ _thttpd() {
 	# `=` splits words: in `-o name=value` the word under the cursor is the value.
 	local names="port= dir= chroot nochroot data_dir= symlinkcheck nosymlinkcheck vhost novhost
 		globalpasswd noglobalpasswd user= cgipat= cgilimit= urlpat= localpat= noemptyreferrers
-		noemptyreferers throttles= host= logfile= pidfile= charset= mime_types= default_type= index= p3p= max_age= debug workers=
+		noemptyreferers throttles= rules= rule= host= logfile= pidfile= charset= mime_types= default_type= index= p3p= max_age= debug workers=
 		max_connections= max_connections_per_address= head_limit= target_limit= field_limit=
 		body_limit= request_memory= request_spool= body_min_rate= send_min_rate= min_rate_window= keepalive_requests= head_timeout= body_timeout= send_timeout=
 		keepalive_timeout= keepalive_max_time= cgi_timeout= stop_grace= cache_entries=
@@ -15,7 +15,7 @@ _thttpd() {
 		nolandlock reload_on_hup noreload_on_hup hide_dotfiles showdotfiles listing nolisting"
 	names+=" etag= redirects= listing_style="
 	local flags="-C -p -d -r -nor -dd -s -nos -v -nov -g -nog -u -c -t -h -l -i -T -P -M -V -D -o
-		--help --version --check --dump-config --explain --healthcheck"
+		--help --version --check --dump-config --explain --from --healthcheck"
 
 	case $prev in
 	-C | -t | -l | -i)
@@ -36,7 +36,7 @@ _thttpd() {
 		mapfile -t COMPREPLY < <(compgen -W "$names" -- "$cur")
 		[[ ${COMPREPLY[0]-} == *= ]] && compopt -o nospace
 		;;
-	-p | -c | -h | -P | -M | --explain | =) ;;
+	-p | -c | -h | -P | -M | --explain | --from | =) ;;
 	*)
 		mapfile -t COMPREPLY < <(compgen -W "$flags" -- "$cur")
 		;;

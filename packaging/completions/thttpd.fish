@@ -29,9 +29,10 @@ complete -c thttpd -l version -d 'print the version'
 complete -c thttpd -l check -d 'check flags and configuration, start nothing'
 complete -c thttpd -l dump-config -d 'print every setting and where it comes from'
 complete -c thttpd -l explain -x -d 'tell how one URL is answered, and why'
+complete -c thttpd -l from -x -d 'whom to explain it for'
 complete -c thttpd -l healthcheck -d 'ask a running server for a URL'
 
-set -l with port dir data_dir user cgipat cgilimit urlpat localpat throttles host logfile pidfile \
+set -l with port dir data_dir user cgipat cgilimit urlpat localpat throttles rules rule host logfile pidfile \
     charset mime_types default_type index p3p max_age workers max_connections max_connections_per_address head_limit target_limit \
     field_limit body_limit request_memory request_spool body_min_rate send_min_rate min_rate_window keepalive_requests head_timeout body_timeout send_timeout \
     keepalive_timeout keepalive_max_time cgi_timeout stop_grace cache_entries cache_bytes \

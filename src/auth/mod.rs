@@ -13,6 +13,8 @@ use std::os::unix::fs::MetadataExt;
 use std::time::{Duration, SystemTime};
 
 use nix::errno::Errno;
+use nix::fcntl::{OFlag, openat};
+use nix::sys::stat::Mode;
 use sha2::{Digest, Sha256};
 
 mod attempt_cache;
@@ -49,6 +51,17 @@ pub struct Realm<'a> {
     /// [`Links::Within`] where names are expanded; [`Links::Follow`] with `-nos`, where `dir` may hold
     /// links that the operator wants followed.
     pub links: Links,
+}
+
+/// A password file that a rule names.
+#[derive(Debug, Clone, Copy)]
+pub struct NamedFile<'a> {
+    /// The directory that holds it; none where that could not be opened.
+    pub dir: Option<&'a File>,
+    /// Its name there.
+    pub base: &'a [u8],
+    /// Told to a client that is asked for a password.
+    pub realm: &'a str,
 }
 
 /// The answer.
@@ -130,6 +143,34 @@ impl Authenticator {
     /// for the operator. Reads the disk when it is shown.
     pub fn described<'a>(&self, place: &'a Realm<'a>) -> impl std::fmt::Display + 'a {
         Described(*place)
+    }
+
+    /// May a request with this Authorization field have what the file protects? A file that cannot be opened
+    /// lets nobody in.
+    pub fn check_named(
+        &self,
+        file: &NamedFile<'_>,
+        authorization: Option<&[u8]>,
+        block_in_place: &dyn Fn(),
+    ) -> AuthOutcome {
+        let flags = OFlag::O_RDONLY | OFlag::O_NONBLOCK | OFlag::O_NOCTTY | OFlag::O_CLOEXEC;
+        let opened = match file.dir {
+            Some(dir) => openat(dir, file.base, flags, Mode::empty()).map(File::from),
+            None => Err(Errno::ENOENT),
+        };
+        match opened
+            .map_err(io::Error::from)
+            .and_then(|opened| self.judge(opened, authorization, block_in_place))
+        {
+            Ok(PasswordCheck::Right(user)) => AuthOutcome::User(user),
+            Ok(PasswordCheck::Wrong) => AuthOutcome::Challenge(challenge(file.realm.as_bytes())),
+            Ok(PasswordCheck::Misunderstood(why)) => {
+                let trouble = format!("auth file {}: {why}", file.base.escape_ascii());
+                AuthOutcome::Misunderstood { challenge: challenge(file.realm.as_bytes()), trouble }
+            }
+            Ok(PasswordCheck::Busy) => AuthOutcome::Busy,
+            Err(reason) => AuthOutcome::Unreadable { path: file.base.to_vec(), reason },
+        }
     }
 
     /// By the file in `dir` alone.

@@ -3,8 +3,10 @@
 //!
 //! Scripts would inherit it too, and their needs are unknown; with CGI neither is used.
 
+use std::fs::File;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use landlock::{
     ABI, Access, AccessFs, AccessNet, BitFlags, PathBeneath, PathFd, Ruleset, RulesetAttr, RulesetCreated,
@@ -25,6 +27,8 @@ const KNOWN: ABI = ABI::V5;
 pub struct SandboxNeeds {
     /// Trees to read.
     pub read: Vec<PathBuf>,
+    /// Directories to read that are open already.
+    pub dirs: Vec<Arc<File>>,
     /// The log's directory, where HUP creates the file anew.
     pub log: Option<OwnedFd>,
     /// The pid file's directory, where it is removed.
@@ -36,7 +40,7 @@ impl SandboxNeeds {
     /// links may lead anywhere, everything may be read.
     pub fn of(config: &Config) -> SandboxNeeds {
         let read = vec![PathBuf::from(if config.chroot || !config.symlink_check { "/" } else { "." })];
-        SandboxNeeds { read, log: None, pid: None }
+        SandboxNeeds { read, dirs: Vec::new(), log: None, pid: None }
     }
 }
 
@@ -68,6 +72,9 @@ fn enforce(needs: &SandboxNeeds) -> Result<RulesetStatus, RulesetError> {
         .create()?;
     for path in &needs.read {
         rules = allow_path(rules, path, AccessFs::ReadFile | AccessFs::ReadDir)?;
+    }
+    for dir in &needs.dirs {
+        rules = allow(rules, dir, AccessFs::ReadFile | AccessFs::ReadDir)?;
     }
     if let Some(dir) = core_directory() {
         rules = allow_path(rules, &dir, AccessFs::WriteFile | AccessFs::MakeReg)?;

@@ -23,6 +23,7 @@ use crate::log::syslog::{self, Echo};
 use crate::net::Server;
 use crate::representation::mime::Types;
 use crate::response::SERVER;
+use crate::rules::Rules;
 use crate::site::{Loaded, Site};
 use crate::sys::memory;
 use crate::sys::memory_limit::memory_limit;
@@ -179,7 +180,14 @@ fn prepare(config: &Config) -> Result<Prepared, Failure> {
 
 /// Reads the files that the configuration names.
 pub(crate) fn load(config: &Config) -> Result<Loaded, Failure> {
-    Ok(Loaded { throttles: load_throttles(config)?, types: load_types(config)? })
+    let rules = load_rules(config)?;
+    Ok(Loaded { throttles: load_throttles(config, &rules)?, types: load_types(config)?, rules })
+}
+
+/// The rules in force; names of their files begin in the present directory.
+pub(crate) fn load_rules(config: &Config) -> Result<Rules, Failure> {
+    let rules = Rules::load(config, Path::new("."));
+    rules.map_err(|faults| Failure::new(faults, "mend the rules; --check tells without starting"))
 }
 
 /// The media types in force.
@@ -192,7 +200,7 @@ pub(crate) fn load_types(config: &Config) -> Result<Types, Failure> {
 }
 
 /// Reads the throttle file; lines that mean nothing are told of and skipped, as in thttpd.
-pub(crate) fn load_throttles(config: &Config) -> Result<Throttles, Failure> {
+pub(crate) fn load_throttles(config: &Config, rules: &Rules) -> Result<Throttles, Failure> {
     let (mut throttles, problems) = match &config.throttle_file {
         None => (Throttles::none(), Vec::new()),
         Some(path) => Throttles::load(path)
@@ -203,6 +211,10 @@ pub(crate) fn load_throttles(config: &Config) -> Result<Throttles, Failure> {
             true => log::critical!("{problem}"),
             false => log::warning!("{problem}"),
         }
+    }
+    throttles.add_rates(rules.rates().cloned());
+    if let Some(most) = rules.connections_per_address() {
+        throttles.cap_connections(most);
     }
     if config.limits.connections_per_address > 0 {
         throttles.cap_connections(config.limits.connections_per_address);
@@ -258,6 +270,7 @@ fn launch(config: &Arc<Config>, prepared: Prepared, reread: &[PathBuf]) -> Resul
     }
     let unprivileged = privileges.give_up()?;
     let mut needs = SandboxNeeds::of(config);
+    needs.dirs = loaded.rules.all_auth_files().filter_map(|(_, file)| file.dir.clone()).collect();
     needs.read.extend(reread.iter().filter_map(|file| file.parent()).map(Path::to_owned));
     needs.log = log.directory();
     needs.pid = pid_directory;

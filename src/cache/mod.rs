@@ -14,6 +14,7 @@ use nix::sys::stat::fstat;
 use crate::config::CacheLimits;
 use crate::docroot::{DocRoot, Links};
 use crate::representation::{Content, Representation};
+use crate::rules::Ruling;
 
 pub mod directories;
 pub mod watcher;
@@ -36,8 +37,10 @@ pub fn share_for_files(descriptors: usize) -> usize {
 /// One remembered outcome: a plain file.
 #[derive(Debug)]
 pub struct CacheEntry {
-    /// The mapped name, as asked.
+    /// The mapped name, as asked, and what of its site rules tell apart.
     pub key: Box<[u8]>,
+    /// What the rules come to, if there are any.
+    pub ruling: Option<Box<Ruling>>,
     /// When this holds.
     pub snapshot: Snapshot,
     /// Directory whose `.htpasswd` protects the file.

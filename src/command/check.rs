@@ -8,9 +8,10 @@ use nix::unistd::{AccessFlags, access, geteuid};
 
 use super::survey;
 use crate::boot::privileges::Privileges;
-use crate::boot::{listen, load_types, names, try_where_it_would_serve};
+use crate::boot::{listen, load_rules, load_types, names, try_where_it_would_serve};
 use crate::config::args::Invocation;
 use crate::config::{Config, LogTarget};
+use crate::rules::check::Surroundings;
 use crate::sys::reason;
 use crate::throttle::Throttles;
 
@@ -26,6 +27,7 @@ pub fn check(invocation: &Invocation) -> Result<String, String> {
     let user = Privileges::of_process(&config.user).err();
     found.extend(user.map(|failure| ("user", failure.to_string())));
     found.extend(directories(config));
+    let (rule_faults, rule_warnings) = rules(config);
     let (unreadable, rules) = throttles(config);
     found.extend(unreadable);
     found.extend(load_types(config).err().map(|failure| ("mime_types", failure.message)));
@@ -39,8 +41,10 @@ pub fn check(invocation: &Invocation) -> Result<String, String> {
     let placed = |(option, text)| format!("{}: {text}", invocation.origins.of(option));
     let mut lines: Vec<String> = found.into_iter().map(placed).collect();
     lines.extend(rules);
+    lines.extend(rule_faults);
     let is_sound = lines.is_empty();
-    lines.extend(invocation.warnings.iter().chain(&of_tree).map(|warning| format!("warning: {warning}")));
+    let warnings = invocation.warnings.iter().chain(&rule_warnings).chain(&of_tree);
+    lines.extend(warnings.map(|warning| format!("warning: {warning}")));
     match is_sound {
         true => Ok(lines.iter().map(|line| line.clone() + "\n").collect::<String>() + SOUND),
         false => Err(lines.join("\n")),
@@ -117,6 +121,21 @@ fn throttles(config: &Config) -> (Option<CheckError>, Vec<String>) {
         }
         Some((_, Ok((_, problems)))) => (None, problems.iter().map(ToString::to_string).collect()),
     }
+}
+
+/// What is wrong with the rules, and what in them is probably not meant: those lines name their place.
+fn rules(config: &Config) -> (Vec<String>, Vec<String>) {
+    let rules = match load_rules(config) {
+        Ok(rules) => rules,
+        Err(failure) => return (failure.message.lines().map(str::to_owned).collect(), Vec::new()),
+    };
+    let around = Surroundings {
+        served: &served(config),
+        start: Path::new("."),
+        vhost: config.vhost,
+        has_proxies: false,
+    };
+    (Vec::new(), rules.warnings(&around))
 }
 
 fn log_file(config: &Config) -> Option<CheckError> {

@@ -20,9 +20,11 @@ use crate::config::Config;
 use crate::config::printable::printable;
 use crate::docroot::path::{expand, join, split};
 use crate::docroot::{DocRoot, Links};
+use crate::request::client::ClientAddress;
 use crate::request::head;
-use crate::request::{Parsed, Request};
+use crate::request::{Client, Parsed, Request};
 use crate::resource::{AccessDenied, ResolveRequest, Resolved, Resolver, Resource, vhost};
+use crate::rules::Name;
 use crate::sys::reason;
 use crate::throttle::{Each, Throttles};
 
@@ -31,7 +33,8 @@ use crate::throttle::{Each, Throttles};
 /// # Errors
 /// The reason why the answer cannot be found: a directory or a throttle file that cannot be read, or a new
 /// root that only root can enter.
-pub fn explain(config: Config, urls: &[String]) -> Result<String, String> {
+pub fn explain(config: Config, urls: &[String], from: Option<&str>) -> Result<String, String> {
+    let address = client_address(from)?;
     let loaded = load(&config).map_err(|failure| failure.to_string())?;
     let shown = tree(&config).canonicalize().unwrap_or_else(|_| tree(&config));
     go_where_it_would_serve(&config).map_err(|failure| failure.to_string())?;
@@ -40,8 +43,8 @@ pub fn explain(config: Config, urls: &[String]) -> Result<String, String> {
     let root =
         DocRoot::open(Path::new("."), here.as_os_str().as_bytes()).map_err(|errno| failed(errno.into()))?;
     let config = Arc::new(config);
-    let resolver = Resolver::new(Arc::new(root), Arc::clone(&config), loaded.types);
-    let scene = Scene { config, resolver, throttles: loaded.throttles };
+    let resolver = Resolver::new(Arc::new(root), Arc::clone(&config), Arc::new(loaded.rules), loaded.types);
+    let scene = Scene { config, resolver, throttles: loaded.throttles, address };
     let mut told = String::new();
     say(&mut told, format_args!("the tree is {}", shown.display()));
     for url in urls {
@@ -59,6 +62,7 @@ struct Scene {
     config: Arc<Config>,
     resolver: Resolver,
     throttles: Throttles,
+    address: ClientAddress,
 }
 
 impl Scene {
@@ -77,16 +81,21 @@ impl Scene {
         if let Some(host) = &host {
             say(told, format_args!("virtual hosts are on: looked up in {host}/"));
         }
+        let client = Client { address: self.address, ..Client::of_peer((Ipv4Addr::LOCALHOST, 0).into()) };
         let freshness = Freshness::default();
         let query = ResolveRequest {
             request: &request,
+            client: &client,
             vhost: host.as_deref(),
             freshness: &freshness,
             block_in_place: &|| {},
             may_wait: false,
         };
-        match self.resolver.look_up(&query, &mut |step| say(told, step)) {
-            Ok(found) if throttle(told, &self.throttles, &found) => conclude(told, &request, &found),
+        let site = self.resolver.site_key(&query);
+        match self.resolver.look_up(&query, &mut |step| say(told, step)).outcome {
+            Ok(found) if throttle(told, &self.throttles, &site.name(&found.name)) => {
+                conclude(told, &request, &found)
+            }
             Ok(_) => say(told, format_args!("503: the throttle lets nothing through")),
             Err(denied) => {
                 self.say_what_is_behind(told, &query, &denied);
@@ -146,10 +155,22 @@ impl Scene {
     }
 }
 
+/// Whom it is explained for: an address or `unix`; without one, this machine.
+fn client_address(from: Option<&str>) -> Result<ClientAddress, String> {
+    match from {
+        None => Ok(ClientAddress::Ip(Ipv4Addr::LOCALHOST.into())),
+        Some("unix") => Ok(ClientAddress::Unix),
+        Some(text) => match text.parse::<IpAddr>() {
+            Ok(address) => Ok(ClientAddress::Ip(address.to_canonical())),
+            Err(_) => Err(format!("--from {text}: not an address; write one such as 192.0.2.7, or unix")),
+        },
+    }
+}
+
 /// Tells of the throttle's rules for what was found; false where one lets nothing be sent.
-fn throttle(told: &mut String, throttles: &Throttles, found: &Resolved) -> bool {
+fn throttle(told: &mut String, throttles: &Throttles, name: &Name<'_>) -> bool {
     let mut is_open = true;
-    for rule in throttles.rules().iter().filter(|rule| rule.pattern.matches(&found.name)) {
+    for rule in throttles.rules().iter().filter(|rule| rule.pattern.matches(name)) {
         let each = match rule.each {
             Each::Rule => "",
             Each::Address => " for each address",
@@ -185,6 +206,14 @@ fn conclude(told: &mut String, request: &Request<'_>, found: &Resolved) {
             say(told, format_args!("the script {name} answers; its query is \"{query}\""));
         }
         Resource::Moved(to) => say(told, format_args!("302: to {}", to.escape_ascii())),
+        Resource::Redirect { status, location } => {
+            say(told, format_args!("{status}: to {}", location.escape_ascii()));
+        }
+        Resource::Status(status) => say(told, format_args!("{status}: by a rule")),
+        Resource::Text { media_type, content } => {
+            say(told, format_args!("200: {} bytes of {media_type} by a rule", content.len()));
+        }
+        Resource::Preflight { .. } => say(told, format_args!("204: what pages of other origins may send")),
         Resource::Server => say(told, format_args!("204: what the server can do")),
     }
 }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use ::syslog::Severity;
 
-use crate::boot::{Failure, start};
+use crate::boot::{Failure, load_rules, start};
 use crate::config::args::{self, Action, Invocation};
 use crate::config::{Config, dump, help};
 use crate::control::ReadFiles;
@@ -38,19 +38,27 @@ pub fn run(program: &str, arguments: &[OsString]) -> Result<(), String> {
         Action::Serve => serve(program, arguments, invocation),
         Action::ShowVersion => print(&format!("{SERVER}\n")),
         Action::ShowHelp => print(&help::page(program)),
-        Action::DumpConfig => {
-            // Raw: the values of a file are bytes, none of them a control character.
-            let _ = std::io::stdout().write_all(&dump::render(&invocation.config, &invocation.origins));
-            Ok(())
-        }
+        Action::DumpConfig => dump(&invocation),
         Action::Check => check::check(&invocation).and_then(|text| print(&text)),
         Action::HealthCheck(url) => {
             healthcheck::ask(&invocation.config, url.as_deref()).and_then(|text| print(&text))
         }
-        Action::Explain(url) => {
-            explain::explain(invocation.config.clone(), url).and_then(|text| print(&text))
-        }
+        Action::Explain(url) => explain::explain(invocation.config.clone(), url, invocation.from.as_deref())
+            .and_then(|text| print(&text)),
     }
+}
+
+/// The whole configuration, the rules as they were understood behind it.
+fn dump(invocation: &Invocation) -> Result<(), String> {
+    let config = &invocation.config;
+    let mut text = dump::render(config, &invocation.origins);
+    let rules = load_rules(config).map_err(|failure| failure.message)?.dump();
+    if !rules.is_empty() {
+        text.extend_from_slice(format!("\n# Rules\n{rules}").as_bytes());
+    }
+    // Raw: the values of a file are bytes, none of them a control character.
+    let _ = std::io::stdout().write_all(&text);
+    Ok(())
 }
 
 /// To standard output; a reader that has left is no error.
@@ -115,7 +123,8 @@ fn reread(here: &Path, program: &str, arguments: &[OsString]) -> Result<Config, 
             let at_start = |file: PathBuf| here.join(file);
             let throttle_file = config.throttle_file.map(at_start);
             let mime_types = config.mime_types.map(at_start);
-            Ok(Config { throttle_file, mime_types, ..config })
+            let rules_file = config.rules_file.map(at_start);
+            Ok(Config { throttle_file, mime_types, rules_file, ..config })
         }
         // The log is told one line, the first problem.
         Err(problems) => Err(problems.list.first().map(ToString::to_string).unwrap_or_default()),
@@ -128,6 +137,7 @@ fn files_read(here: &Path, config: &Config, arguments: &[OsString]) -> Vec<PathB
     named
         .chain(config.throttle_file.clone())
         .chain(config.mime_types.clone())
+        .chain(config.rules_file.clone())
         .map(|file| here.join(file))
         .collect()
 }

@@ -55,6 +55,8 @@ pub struct Invocation {
     pub config: Config,
     /// Where each of its values was written.
     pub origins: Origins,
+    /// `--from`: the client address that `--explain` is for.
+    pub from: Option<String>,
     /// Settings that are allowed but probably not meant, a line each, for `--check` and the log.
     pub warnings: Vec<String>,
 }
@@ -89,9 +91,9 @@ pub fn parse_in(dir: &Path, argv: &[OsString], program: &str) -> Result<Invocati
     let usage = line.fault.is_some().then(|| help::usage(program));
     settings.problems.extend(line.fault);
     if settings.problems.is_empty() {
-        let Settings { config, origins, .. } = settings;
+        let Settings { config, origins, from, .. } = settings;
         let warnings = warnings::of(&config, &origins);
-        return Ok(Invocation { action, config, origins, warnings });
+        return Ok(Invocation { action, config, origins, from, warnings });
     }
     Err(ConfigErrors { program: program.to_owned(), usage, list: settings.problems })
 }
@@ -266,6 +268,7 @@ fn perform(act: CliAction, value: Option<&OsStr>, settings: &mut Settings, actio
             Action::Explain(urls) => urls.extend(text()),
             _ => *action = Action::Explain(text().into_iter().collect()),
         },
+        CliAction::From => settings.from = text(),
         CliAction::HealthCheck => *action = Action::HealthCheck(text()),
     }
 }

@@ -27,9 +27,12 @@ pub fn render(config: &Config, origins: &Origins) -> Vec<u8> {
     text
 }
 
-/// One option's line.
+/// One option's line; one for each line of rules.
 fn line(row: &OptionSpec, config: &Config, origins: &Origins) -> Vec<u8> {
     let name = row.name;
+    if let (Kind::Lines(_), false) = (&row.kind, config.rules.is_empty()) {
+        return config.rules.iter().flat_map(|rule| rule_line(name, rule, origins)).collect();
+    }
     let origin = origins.of(name);
     let (word, note) = match (&row.kind, row.kind.read(config)) {
         (Kind::Switch(_), Some(_)) => (name.to_owned(), String::new()),
@@ -48,6 +51,17 @@ fn line(row: &OptionSpec, config: &Config, origins: &Origins) -> Vec<u8> {
         }
     };
     format!("{word:COMMENT$} # {origin}{note}\n").into_bytes()
+}
+
+/// The line of one rule; its variables are expanded where it is read.
+fn rule_line(name: &str, rule: &str, origins: &Origins) -> Vec<u8> {
+    let word = format!("{name}={}", printable(rule.as_bytes()));
+    let origin = origins.of(name);
+    let line = match is_one_word(rule.as_bytes()) {
+        true => format!("{word:COMMENT$} # {origin}\n"),
+        false => format!("#{word} # {origin} (a config file cannot hold this value)\n"),
+    };
+    line.into_bytes()
 }
 
 /// Would the config file's reader take `value` whole?

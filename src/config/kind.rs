@@ -52,6 +52,8 @@ pub enum Kind {
     Names(Field<Vec<String>>),
     /// One of a few words.
     Choice(fn(&mut Config) -> &mut dyn Choice),
+    /// Lines of the rules file, one with each word.
+    Lines(Field<Vec<String>>),
     /// Not a setting: something the command line asks to be done. Has no config-file name.
     CliAction(CliAction),
 }
@@ -84,6 +86,8 @@ pub enum CliAction {
     DumpConfig,
     /// `--explain URL`.
     Explain,
+    /// `--from ADDRESS`.
+    From,
     /// `--healthcheck [URL]`.
     HealthCheck,
 }
@@ -147,7 +151,9 @@ impl Kind {
     /// Does the option take a value behind its name or flag?
     pub fn takes(&self) -> HasArg {
         match self {
-            Kind::CliAction(CliAction::ReadFile | CliAction::Assign | CliAction::Explain) => HasArg::Yes,
+            Kind::CliAction(
+                CliAction::ReadFile | CliAction::Assign | CliAction::Explain | CliAction::From,
+            ) => HasArg::Yes,
             Kind::CliAction(CliAction::HealthCheck) => HasArg::Maybe,
             Kind::Switch(_) | Kind::CliAction(_) => HasArg::No,
             _ => HasArg::Yes,
@@ -162,6 +168,7 @@ impl Kind {
             Kind::Number { unit: Unit::Bytes, .. } => "size",
             Kind::Number { unit: Unit::Seconds, .. } => "seconds",
             Kind::Text(_) => "text",
+            Kind::Lines(_) => "line",
             Kind::Media(_) => "type",
             Kind::Names(_) => "name,..",
             Kind::Name(_) | Kind::Host(_) => "name",
@@ -184,6 +191,7 @@ impl Kind {
             Kind::Host(field) => *field(config) = Some(filled(text(value)?)?.to_owned()),
             Kind::Path(field) => *field(config) = Some(path(value)?),
             Kind::Log(field) => *field(config) = log(value)?,
+            Kind::Lines(field) => field(config).push(text(value)?.to_owned()),
             Kind::Media(field) => *field(config) = media(text(value)?)?.to_owned(),
             Kind::Names(field) => *field(config) = names(text(value)?)?,
             Kind::Pattern(field, compile) => *field(config) = Some(compile(printing(value)?)),
@@ -221,6 +229,7 @@ impl Kind {
                 LogTarget::Stdout => Some(b"-".to_vec()),
                 LogTarget::File(path) => Some(path.as_os_str().as_bytes().to_vec()),
             },
+            Kind::Lines(field) => field(config).last().map(|line| line.clone().into_bytes()),
             Kind::Media(field) => Some(field(config).clone().into_bytes()),
             Kind::Names(field) => Some(field(config).join(",").into_bytes()).filter(|text| !text.is_empty()),
             Kind::Pattern(field, _) => field(config).as_ref().map(|pattern| pattern.as_bytes().into()),

@@ -34,7 +34,7 @@ pub mod origin;
 pub mod pattern;
 pub mod printable;
 pub mod settings;
-mod suggest;
+pub mod suggest;
 mod warnings;
 
 use choice::{EtagSource, ListingStyle, RedirectForm};
@@ -186,6 +186,10 @@ pub struct Config {
     pub cgi_limit: usize,
     /// `-t`, `throttles`: the throttle file.
     pub throttle_file: Option<PathBuf>,
+    /// `rules`: the rules file.
+    pub rules_file: Option<PathBuf>,
+    /// `rule`: lines behind those of the rules file.
+    pub rules: Vec<String>,
     /// `-l`, `logfile`.
     pub log: LogTarget,
     /// `-i`, `pidfile`.
@@ -261,6 +265,8 @@ impl Default for Config {
             cgi_pattern: None,
             cgi_limit: 0,
             throttle_file: None,
+            rules_file: None,
+            rules: Vec::new(),
             log: LogTarget::Syslog,
             pid_file: None,
             charset: "UTF-8".into(),

@@ -202,6 +202,10 @@ pub const OPTIONS: &[OptionSpec] = &[
         "which files are scripts").flag("-c", "cgipat").unset("none"),
     option("throttles", Access, Path(|c| &mut c.throttle_file),
         "file of bandwidth limits").flag("-t", "throttles").unset("none"),
+    option("rules", Access, Path(|c| &mut c.rules_file),
+        "file of rules: redirects, fields, caching, access, rates").unset("none"),
+    option("rule", Access, Kind::Lines(|c| &mut c.rules),
+        "a line behind those of the rules file; may be repeated").unset("none"),
     option("host", Server, Host(|c| &mut c.host),
         "name or address to listen on; also the server's name").flag("-h", "host").unset("every address"),
     option("logfile", Logs, Log(|c| &mut c.log),
@@ -228,6 +232,7 @@ pub const OPTIONS: &[OptionSpec] = &[
     act("--check", "", CliAction::Check, "check the configuration"),
     act("--dump-config", "", CliAction::DumpConfig, "print every option and where it was set"),
     act("--explain", "url", CliAction::Explain, "tell how a URL would be answered"),
+    act("--from", "address", CliAction::From, "whom to explain it for"),
     act("--healthcheck", "[url]", CliAction::HealthCheck, "ask the running server for a URL"),
 
     option("workers", Server, count(|c| &mut c.workers, 0, 1024),

@@ -27,6 +27,8 @@ pub struct Settings {
     pub origins: Origins,
     /// Errors, in the order met.
     pub problems: Vec<ConfigError>,
+    /// `--from`, as given.
+    pub from: Option<String>,
     /// Where relative names of config files begin; empty is the present directory.
     pub dir: PathBuf,
 }
@@ -62,6 +64,10 @@ impl Settings {
         value: Option<&OsStr>,
         origin: &Origin,
     ) -> Result<(), ConfigErrorKind> {
+        // A line of rules is split before its values are expanded.
+        if let Kind::Lines(_) = OPTIONS[place].kind {
+            return self.set(place, on, value, origin);
+        }
         let expanded = value.map(|value| expand(value.as_bytes())).transpose()?;
         self.set(place, on, expanded.as_deref().map(OsStr::from_bytes), origin)
     }

@@ -46,7 +46,7 @@ fn names() -> impl Iterator<Item = &'static str> {
 
 /// The candidate that `word` is most likely a slip of, if one is near: at most one slip in three
 /// characters, so that short words do not turn into anything.
-fn nearest<'a>(word: &str, candidates: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+pub fn nearest<'a>(word: &str, candidates: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     const LONGEST: usize = 64;
     if word.len() > LONGEST {
         return None;

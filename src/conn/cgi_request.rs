@@ -13,6 +13,7 @@ use crate::cgi::job::Job;
 use crate::cgi::output_parser::ResponsePlan;
 use crate::request::spool::{Space, Spool};
 use crate::request::{BodyLength, Method, Rejection, Request, Version};
+use crate::rules::Dressed;
 use crate::sys::memory::{MemoryReservation, REQUEST_MEMORY};
 use crate::throttle::Pacer;
 
@@ -44,6 +45,8 @@ pub struct CgiRequest {
     pub has_content: bool,
     /// Sets the response's pace.
     pub pacer: Option<Pacer>,
+    /// What rules say of the response.
+    pub dressed: Option<Dressed>,
     /// Field lines for a redirect.
     fields: Box<[u8]>,
     /// Redirects that led here.
@@ -77,6 +80,7 @@ impl CgiRequest {
             pacer,
             fields: redirected_fields(request).into(),
             redirects: 0,
+            dressed: None,
             name: cgi_context.script.name.clone(),
             arguments: arguments(request),
             variables: cgi.constants.variables(cgi_context),
@@ -91,6 +95,11 @@ impl CgiRequest {
     /// The same, with its part of the memory for all requests: see [`memory_for`].
     pub fn holding(self, memory: MemoryReservation) -> CgiRequest {
         CgiRequest { _memory: Some(memory), ..self }
+    }
+
+    /// The same with what rules say of the response.
+    pub fn dressed(self, dressed: Option<Dressed>) -> CgiRequest {
+        CgiRequest { dressed, ..self }
     }
 
     /// Starts the script with `input`; its content is whole.

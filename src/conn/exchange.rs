@@ -2,12 +2,12 @@
 //!
 //! Where a script is to respond, an [`CgiRequest`] leaves instead, on its way to be run.
 
-use std::borrow::Cow;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
 use super::cgi_request::{CgiRequest, memory_for};
 use super::discard_body::DiscardBody;
+use super::dress::{dress, refused};
 use super::linger::Linger;
 use super::log_record::{self, LogRecord};
 use super::read_body::ReadBody;
@@ -23,11 +23,12 @@ use crate::request::head;
 use crate::request::outline::outline;
 use crate::request::spool::Spool;
 use crate::request::{BodyLength, Method, Parsed, Rejection, Request, Version};
-use crate::resource::{AccessDenied, DenialNote, ResolveRequest, Resource, Script, vhost};
+use crate::resource::{AccessDenied, DenialNote, Resolution, ResolveRequest, Resource, Script, vhost};
 use crate::response::head::{Frame, write as write_head};
-use crate::response::{Body, Response, error, refuse as refusal_page, respond};
+use crate::response::{Body, Policy, Response, error, refuse as refusal_page, respond};
+use crate::rules::Dressed;
 use crate::sys::memory::MemoryReservation;
-use crate::throttle::Pacer;
+use crate::throttle::{Pacer, Refused as Overloaded};
 
 /// Content up to this size is copied behind its head and leaves in the same plain `send`.
 const INLINE: usize = 16 * 1024;
@@ -69,6 +70,7 @@ struct Run {
     memory: MemoryReservation,
     user: Option<Box<[u8]>>,
     pacer: Option<Pacer>,
+    dressed: Option<Dressed>,
 }
 
 /// A request of ours, on behalf of a client's whose script redirected it.
@@ -160,9 +162,11 @@ fn dispatch(
         }
     };
     let (remote, local) = (conn.peer, local_address(conn));
+    let query = run.script.query.as_ref();
+    let request = &Request { query: query.map_or(request.query, Option::as_deref), ..request.clone() };
     let cgi_context = CgiContext { request, script: &run.script, vhost, user, remote, local };
-    let mut cgi_request =
-        CgiRequest::new(cgi, &cgi_context, record, run.pacer).redirected(redirects).holding(run.memory);
+    let cgi_request = CgiRequest::new(cgi, &cgi_context, record, run.pacer).redirected(redirects);
+    let mut cgi_request = cgi_request.holding(run.memory).dressed(run.dressed);
     cgi_request.keep_alive &= conn.may_persist(context);
     // With its content the next request may come.
     conn.input_drained = false;
@@ -190,46 +194,64 @@ fn decide(
     super::failpoint::panic_if_requested(request.target);
     let site = &*context.site;
     let policy = site.policy(vhost, context.now.wall);
-    if let Some(refusal) = &conn.refusal {
-        return refusal_page(refusal, request, &policy).into();
-    }
-    if request.method == Method::Unknown {
-        return respond(request, Resource::Server, &policy).into();
-    }
     let query = ResolveRequest {
         request,
+        client: &conn.client,
         vhost,
         freshness: &context.freshness,
         block_in_place: &*context.block_in_place,
         may_wait,
     };
-    let found = match site.resolver.resolve(&query) {
+    if let Some(refusal) = &conn.refusal {
+        let dressed = site.resolver.dressed_as_asked(&query);
+        return dress(dressed, &policy, |policy| refusal_page(refusal, request, policy)).into();
+    }
+    if request.method == Method::Unknown {
+        let dressed = site.resolver.dressed_as_asked(&query);
+        return dress(dressed, &policy, |policy| respond(request, Resource::Server, policy)).into();
+    }
+    let Resolution { outcome, dressed } = site.resolver.resolve(&query);
+    let found = match outcome {
         Ok(found) => found,
         Err(denied) if denied.later && may_wait => return Decision::Later,
         Err(denied) => {
             note(conn, request, &denied);
-            let mut response = refusal_page(&denied.rejection, request, &policy);
-            if let Some(challenge) = denied.challenge {
-                response.fields.push(("WWW-Authenticate", Cow::Owned(challenge.into_bytes())));
-            }
+            let response = dress(dressed, &policy, |policy| refused(&denied, request, policy));
             // A rule that refuses one more response does not keep it from being told that there is nothing.
-            let pacer = match site.throttles.is_empty() {
-                true => None,
-                false => site.throttles.admit(&query.throttle_name(), conn.peer).unwrap_or_default(),
-            };
+            let pacer = admit(conn, &query, &query.throttle_name(), context).unwrap_or_default();
             return Decision::Respond(Decided { response, user: denied.user, pacer });
         }
     };
     let user = found.user;
-    match (site.throttles.admit(&found.name, conn.peer), found.resource) {
-        (Err(refused), _) => refusal_page(&refused.into(), request, &policy).into(),
+    match (admit(conn, &query, &found.name, context), found.resource) {
+        (Err(refused), _) => {
+            dress(dressed, &policy, |policy| refusal_page(&refused.into(), request, policy)).into()
+        }
         (Ok(pacer), Resource::Script(script)) if site.cgi.is_some() => match memory_for(request) {
-            Some(memory) => Decision::Run(Run { script, memory, user, pacer }),
-            None => refusal_page(&Rejection::new(503, ""), request, &policy).into(),
+            Some(memory) => Decision::Run(Run { script, memory, user, pacer, dressed }),
+            None => {
+                let full = Rejection::new(503, "");
+                dress(dressed, &policy, |policy| refusal_page(&full, request, policy)).into()
+            }
         },
         (Ok(pacer), resource) => {
-            Decision::Respond(Decided { response: respond(request, resource, &policy), user, pacer })
+            let response = dress(dressed, &policy, |policy| respond(request, resource, policy));
+            Decision::Respond(Decided { response, user, pacer })
         }
+    }
+}
+
+/// Starts a response for the file called `name`, at the pace that its rates leave.
+fn admit(
+    conn: &Connection,
+    query: &ResolveRequest<'_>,
+    name: &[u8],
+    context: &WorkerContext,
+) -> Result<Option<Pacer>, Overloaded> {
+    let (throttles, resolver) = (&context.site.throttles, &context.site.resolver);
+    match throttles.is_empty() {
+        true => Ok(None),
+        false => throttles.admit(&resolver.site_key(query).name(name), conn.peer),
     }
 }
 
@@ -268,7 +290,8 @@ pub fn refuse(
     let site = Arc::clone(&context.site);
     let policy = site.policy(None, context.now.wall);
     let refused = outline(bytes);
-    let response = error::page(rejection, refused.target, policy.pages, None);
+    let dressed = site.resolver.dressed_as_nothing();
+    let response = dress(dressed, &policy, |policy| error::page(rejection, refused.target, policy));
     let peer = Arc::clone(&conn.peer_text);
     let host = site.resolver.own_name().filter(|_| site.config.vhost);
     let entry = log_record::entry_of_refused(&refused, host, &peer, response.status.0);
@@ -289,7 +312,9 @@ pub fn fail(
     let peer = Arc::clone(&conn.peer_text);
     let pacer = cgi_request.pacer.take();
     let entry = cgi_request.record.entry(&peer, 0);
-    let response = error::page(rejection, entry.target, policy.pages, entry.vhost);
+    let policy = Policy { host_dir: entry.vhost, ..policy };
+    let dressed = cgi_request.dressed.clone();
+    let response = dress(dressed, &policy, |policy| error::page(rejection, entry.target, policy));
     let after = match () {
         () if response.close => After::Linger,
         () if cgi_request.keep_alive && !context.stopping => After::NextRequest,

@@ -26,6 +26,7 @@ use crate::sys::memory::{MemoryReservation, REQUEST_MEMORY};
 
 mod cgi_request;
 mod discard_body;
+mod dress;
 mod exchange;
 #[cfg(debug_assertions)]
 mod failpoint;

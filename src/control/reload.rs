@@ -35,6 +35,7 @@ impl Control<'_> {
         let config = Arc::new(config);
         let mut loaded = load(&config).map_err(|failure| failure.to_string())?;
         loaded.throttles.follow(&old.throttles);
+        loaded.rules.follow(&old.rules);
         let children = self.children(&config).map_err(|error| error.to_string())?;
         let records = (Arc::clone(&old.log), Arc::clone(&old.stats));
         let site =

@@ -7,6 +7,7 @@ use std::collections::HashMap;
 use std::path::Path;
 
 use crate::config::kind::media;
+use crate::rules::Dressing;
 use crate::sys::{read_regular_file, reason};
 
 /// Extensions that name an encoding of the content, not its type (thttpd's three).
@@ -90,6 +91,12 @@ impl Types {
     /// case. No extension, or one that is not known, means the default. Types that carry characters get
     /// `; charset=`.
     pub fn describe(&self, file_name: &[u8]) -> (Vec<u8>, String) {
+        let (media_type, encodings) = self.type_and_encodings(file_name);
+        (with_charset(&media_type, Some(&self.charset)), encodings)
+    }
+
+    /// The type without its charset, and the encodings.
+    fn type_and_encodings(&self, file_name: &[u8]) -> (String, String) {
         let mut name = file_name.rsplit(|&byte| byte == b'/').next().unwrap_or_default();
         let mut encodings: Vec<&str> = Vec::new();
         let mut media_type = &*self.default;
@@ -105,7 +112,30 @@ impl Types {
             name = rest;
         }
         encodings.reverse();
-        (with_charset(media_type, &self.charset), encodings.join(","))
+        (media_type.to_owned(), encodings.join(","))
+    }
+
+    /// The same for a file with `dressing`: a type of a rule is the type and nothing else.
+    pub fn dressed(&self, file_name: &[u8], dressing: &Dressing) -> (Box<[u8]>, Box<str>) {
+        let charset = match &dressing.charset {
+            Some(charset) => charset.as_deref().map(str::as_bytes),
+            None => Some(&*self.charset),
+        };
+        let (media_type, encodings) = match &dressing.media_type {
+            Some(media_type) => (media_type.to_string(), String::new()),
+            None => self.type_and_encodings(file_name),
+        };
+        (with_charset(&media_type, charset).into(), encodings.into())
+    }
+
+    /// Does the last segment of `path` have the extension of a known type that is not HTML?
+    pub fn names_other_than_html(&self, path: &[u8]) -> bool {
+        let name = path.rsplit(|&byte| byte == b'/').next().unwrap_or_default();
+        let Some((_, extension)) = split_extension(name) else { return false };
+        match self.own_type(extension).or_else(|| built_in(extension)) {
+            Some(media_type) => !matches!(media_type, "text/html" | "application/xhtml+xml"),
+            None => find(&ENCODINGS, extension).is_some(),
+        }
     }
 
     fn own_type(&self, extension: &[u8]) -> Option<&str> {
@@ -116,11 +146,11 @@ impl Types {
     }
 }
 
-/// `media_type` with `charset` if it carries characters and names none.
-fn with_charset(media_type: &str, charset: &[u8]) -> Vec<u8> {
-    match is_text(media_type) {
-        true => [media_type.as_bytes(), b"; charset=", charset].concat(),
-        false => media_type.into(),
+/// `media_type` with `charset`, if there is one, where it carries characters and names none.
+fn with_charset(media_type: &str, charset: Option<&[u8]>) -> Vec<u8> {
+    match charset.filter(|_| is_text(media_type)) {
+        Some(charset) => [media_type.as_bytes(), b"; charset=", charset].concat(),
+        None => media_type.into(),
     }
 }
 

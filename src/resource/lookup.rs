@@ -16,29 +16,39 @@ use std::time::SystemTime;
 use nix::errno::Errno;
 use nix::sys::stat::{FileStat, Mode, SFlag, fstat};
 
-use super::{AccessDenied, Directory, Explain, Resolved, Resolver, Resource, Script};
+use super::ruled::Walk;
+use super::{AccessDenied, Directory, Explain, Resolution, Resolved, Resolver, Resource, Script};
 use super::{ResolveRequest, index};
 use crate::cache::CacheEntry;
 use crate::cache::directories::{DirectoryCheck, Snapshot};
 use crate::cache::watcher::Freshness;
-use crate::config::choice::ListingStyle;
 use crate::config::printable::printable;
 use crate::docroot::Links;
 use crate::docroot::path::{Expanded, Unexpandable, expand, join, split};
 use crate::log::Level;
 use crate::representation::etag::Untagged;
 use crate::representation::{Content, FileFacts, Representation};
-use crate::request::{Fields, Method, Rejection, Request};
+use crate::request::{Rejection, Request};
 
 /// Files up to this size are read whole and sent with their head in one call.
 const SMALL: u64 = 64 * 1024;
 
 impl Resolver {
     /// Resolves from the disk, without the cache, and remembers plain files.
-    ///
-    /// # Errors
-    /// As [`Resolver::resolve`].
-    pub fn look_up(&self, query: &ResolveRequest<'_>, say: Explain<'_>) -> Result<Resolved, AccessDenied> {
+    pub fn look_up(&self, query: &ResolveRequest<'_>, say: Explain<'_>) -> Resolution {
+        match self.rules.is_empty() {
+            true => Resolution { outcome: self.find(query, None, say), dressed: None },
+            false => self.look_up_by_rules(query, say),
+        }
+    }
+
+    /// The same for one name; `walk` asks the rules of every name that it comes to.
+    pub(super) fn find(
+        &self,
+        query: &ResolveRequest<'_>,
+        walk: Option<&Walk<'_>>,
+        say: Explain<'_>,
+    ) -> Result<Resolved, AccessDenied> {
         let name = query.name();
         let (expanded, meta) = match self.plain(&name, query.freshness) {
             Some(plain) => plain,
@@ -52,16 +62,15 @@ impl Resolver {
         if !expanded.path_info.is_empty() {
             say(format_args!("beyond it: {} (PATH_INFO)", shown(&expanded.path_info)));
         }
-        say(format_args!(
-            "permission bits {:04o}: the last digit counts, what others may do",
-            meta.st_mode & 0o7777
-        ));
+        let is_dir = kind(&meta) == SFlag::S_IFDIR;
+        self.guard_expanded(walk, &name, (&expanded, is_dir), say)?;
+        let bits = meta.st_mode & 0o7777;
+        say(format_args!("permission bits {bits:04o}: the last digit counts, what others may do"));
         if !world(&meta, Mode::S_IROTH | Mode::S_IXOTH) {
             return Err(not_readable("resolves to a non world-readable file"));
         }
         let throttle_name: Arc<[u8]> =
             if expanded.name.is_empty() { Arc::from(&b"."[..]) } else { Arc::from(&expanded.name[..]) };
-        let is_dir = kind(&meta) == SFlag::S_IFDIR;
         if !is_dir && query.vhost.is_some() && is_beyond(query.request, &expanded) {
             say(format_args!("the host's name is that of a file, not of its directory"));
             return Err(not_found());
@@ -69,7 +78,7 @@ impl Resolver {
         // Looked at before anything in it: what changes from here on makes the outcome not be kept.
         let dir = if is_dir { &expanded.name } else { split(&expanded.name).0 };
         let directory_check = self.cache.check_directory(&self.root, dir, query.freshness);
-        let lookup = LookupContext { query, name: &name, throttle_name, directory_check };
+        let lookup = LookupContext { query, name: &name, throttle_name, directory_check, walk };
         if !is_dir {
             let candidate = Candidate { expanded: &expanded, seen: &meta, is_index: false, protected: false };
             return self.file(&lookup, candidate, say);
@@ -96,6 +105,7 @@ impl Resolver {
         if let Some(index) = index::find(&self.root, dir, &self.config.index) {
             let expanded = self.expanded(&index)?;
             say(format_args!("index file {} is {}", shown(&index), shown(&expanded.name)));
+            self.guard_index(lookup, &index, &expanded.name, say)?;
             if !expanded.path_info.is_empty() {
                 // The index file existed a moment ago.
                 return Err(not_found());
@@ -108,7 +118,7 @@ impl Resolver {
             return self.file(lookup, candidate, say);
         }
         say(format_args!("no index file"));
-        if !world(meta, Mode::S_IROTH) || !self.config.listing {
+        if !world(meta, Mode::S_IROTH) || !self.lists(lookup) {
             return Err(AccessDenied::noted(
                 Rejection::new(403, "{url} is a directory whose contents are not listed."),
                 Level::Info,
@@ -117,6 +127,7 @@ impl Resolver {
         }
         let user = self.authorize(lookup.query, dir);
         let user = user.inspect_err(|denied| self.tell_of_passwords(lookup, dir, denied, say))?;
+        let user = user.or_else(|| lookup.user());
         self.check_referrer(lookup.query, lookup.name)?;
         let dir = self.root.open_read(dir, self.links()).map_err(io_denied)?;
         let readme = self.readme(lookup.query);
@@ -126,24 +137,6 @@ impl Resolver {
             user,
             name: Arc::clone(&lookup.throttle_name),
         })
-    }
-
-    /// The text of the README.txt of the directory that is asked for, if a GET of it would be answered with
-    /// that: it is looked up as one.
-    fn readme(&self, query: &ResolveRequest<'_>) -> Option<Arc<[u8]>> {
-        if self.config.listing_style != ListingStyle::Modern {
-            return None;
-        }
-        let mut fields = Fields::default();
-        for name in ["Authorization", "Referer", "Referrer"] {
-            query.request.fields.all(name).for_each(|value| fields.push(name, value));
-        }
-        let path = Cow::Owned([&query.request.path, &b"README.txt"[..]].concat());
-        let request = Request { method: Method::Get, path, fields, ..query.request.clone() };
-        match self.resolve(&ResolveRequest { request: &request, ..*query }).ok()?.resource {
-            Resource::File(file, Content::Memory(text)) if file.encodings.is_empty() => Some(text),
-            _ => None,
-        }
     }
 
     fn file(
@@ -159,22 +152,10 @@ impl Resolver {
             say(format_args!("password file in {}: user {}", shown(dir), shown(user)));
         }
         let candidate = Candidate { protected: user.is_some(), ..candidate };
+        let user = user.or_else(|| lookup.user());
         match self.file_for_user(lookup, &candidate, say) {
             Ok(resource) => Ok(Resolved { resource, user, name: Arc::clone(&lookup.throttle_name) }),
             Err(denied) => Err(AccessDenied { user, ..denied }),
-        }
-    }
-
-    /// Names the password file that a refusal comes from, and what is wrong in it.
-    fn tell_of_passwords(
-        &self,
-        lookup: &LookupContext<'_>,
-        dir: &[u8],
-        denied: &AccessDenied,
-        say: Explain<'_>,
-    ) {
-        if denied.challenge.is_some() {
-            say(format_args!("{}", self.auth.described(&self.realm(lookup.query, dir))));
         }
     }
 
@@ -231,11 +212,9 @@ impl Resolver {
         refuse_misplaced(executable, &file.expanded.path_info)?;
         let facts = FileFacts::from(&meta);
         let mut representation = Representation::new(name, &facts, &self.types, SystemTime::now());
-        say(format_args!(
-            "a file of {} bytes, {}",
-            representation.len,
-            printable(&representation.media_type)
-        ));
+        self.dress_type(lookup, name, &mut representation);
+        let media_type = printable(&representation.media_type);
+        say(format_args!("a file of {} bytes, {media_type}", representation.len));
         let content = content(opened, &representation)?;
         let (settled, may_wait) = (representation.settled, lookup.query.may_wait);
         representation.etag = self.tagger.tag(&content, &facts, settled, may_wait).map_err(untagged)?;
@@ -245,7 +224,8 @@ impl Resolver {
             && representation.settled
         {
             self.cache.remember(CacheEntry {
-                key: lookup.name.into(),
+                key: lookup.key().into(),
+                ruling: lookup.walk.map(|walk| walk.ruling(lookup.name)),
                 snapshot,
                 auth_dir: dir.into(),
                 protected: file.protected,
@@ -255,6 +235,13 @@ impl Resolver {
             });
         }
         Ok(Resource::File(representation, content))
+    }
+
+    /// Gives the file called `name` the type and charset that a rule says.
+    fn dress_type(&self, lookup: &LookupContext<'_>, name: &[u8], representation: &mut Representation) {
+        if let Some(dressing) = lookup.walk.and_then(Walk::dressing) {
+            (representation.media_type, representation.encodings) = self.types.dressed(name, &dressing);
+        }
     }
 
     /// Does the pattern say that `name` is a script, whatever its permissions? In a directory of scripts
@@ -312,7 +299,7 @@ impl Resolver {
         is_plain.then(|| (Expanded { name: trimmed.to_vec(), path_info: Vec::new() }, meta))
     }
 
-    fn expanded(&self, name: &[u8]) -> Result<Expanded, AccessDenied> {
+    pub(super) fn expanded(&self, name: &[u8]) -> Result<Expanded, AccessDenied> {
         expand(&self.root, name, self.config.symlink_check).map_err(|why| match why {
             Unexpandable::Outside => AccessDenied::noted(
                 Rejection::new(403, "{url} leads outside the tree that this server serves."),
@@ -328,7 +315,7 @@ impl Resolver {
         })
     }
 
-    fn stat(&self, name: &[u8]) -> Result<FileStat, AccessDenied> {
+    pub(super) fn stat(&self, name: &[u8]) -> Result<FileStat, AccessDenied> {
         self.root.stat(name, self.links()).map_err(io_denied)
     }
 
@@ -338,13 +325,27 @@ impl Resolver {
 }
 
 /// State that a look-up carries from check to check.
-struct LookupContext<'r> {
-    query: &'r ResolveRequest<'r>,
+pub(super) struct LookupContext<'r> {
+    pub(super) query: &'r ResolveRequest<'r>,
     /// The mapped name, links not yet expanded.
-    name: &'r [u8],
+    pub(super) name: &'r [u8],
     throttle_name: Arc<[u8]>,
     /// The directory that has a say, as it was before anything in it was looked at.
     directory_check: Option<DirectoryCheck>,
+    /// What the rules have to say, if there are any.
+    pub(super) walk: Option<&'r Walk<'r>>,
+}
+
+impl LookupContext<'_> {
+    /// The user that a rule's password file knows.
+    fn user(&self) -> Option<Box<[u8]>> {
+        self.walk.and_then(Walk::user)
+    }
+
+    /// The key under which the outcome is remembered.
+    fn key(&self) -> Vec<u8> {
+        self.walk.map_or_else(|| self.name.to_vec(), |walk| walk.key(self.name))
+    }
 }
 
 /// The file that is to be served, if it may be.
@@ -396,7 +397,7 @@ fn script(request: &Request<'_>, expanded: &Expanded, is_index: bool) -> Script 
     if url_path.ends_with(&path_info) {
         url_path.truncate(url_path.len() - path_info.len());
     }
-    Script { name: expanded.name.clone(), url_path, path_info }
+    Script { name: expanded.name.clone(), url_path, path_info, query: None }
 }
 
 fn content(file: File, representation: &Representation) -> Result<Content, AccessDenied> {
@@ -434,7 +435,7 @@ fn with_slash(request: &Request<'_>) -> Vec<u8> {
     to
 }
 
-fn kind(meta: &FileStat) -> SFlag {
+pub(super) fn kind(meta: &FileStat) -> SFlag {
     SFlag::from_bits_truncate(meta.st_mode & SFlag::S_IFMT.bits())
 }
 
@@ -443,11 +444,11 @@ fn world(meta: &FileStat, bits: Mode) -> bool {
     Mode::from_bits_truncate(meta.st_mode).intersects(bits)
 }
 
-fn shown(name: &[u8]) -> String {
+pub(super) fn shown(name: &[u8]) -> String {
     if name.is_empty() { "(the top)".to_owned() } else { String::from_utf8_lossy(name).into_owned() }
 }
 
-fn not_found() -> AccessDenied {
+pub(super) fn not_found() -> AccessDenied {
     Rejection::new(404, "There is no {url} on this server.").into()
 }
 

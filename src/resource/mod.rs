@@ -12,16 +12,20 @@ use std::sync::Arc;
 
 use crate::config::Config;
 use crate::log::Level;
-use crate::request::{Rejection, Request};
+use crate::request::{Client, Method, Rejection, Request};
+use crate::rules::{Dressed, Rules, Ruling};
 
+mod guards;
 pub mod index;
 pub mod lookup;
+mod readme;
 pub mod referrer;
+pub mod ruled;
 pub mod vhost;
 
 use crate::auth::{AuthOutcome, Authenticator, Realm};
-use crate::cache::Cache;
 use crate::cache::watcher::Freshness;
+use crate::cache::{Cache, CacheEntry};
 use crate::docroot::{DocRoot, Links};
 use crate::representation::etag::Tagger;
 use crate::representation::mime::Types;
@@ -47,6 +51,8 @@ pub struct Script {
     pub url_path: Vec<u8>,
     /// PATH_INFO: what follows the script in the path, decoded, from its slash on; empty = none.
     pub path_info: Vec<u8>,
+    /// The query where a rule has made another one than the request's.
+    pub query: Option<Option<Vec<u8>>>,
 }
 
 /// Target of a request, permissions and credentials checked.
@@ -62,6 +68,29 @@ pub enum Resource {
     Moved(Vec<u8>),
     /// `OPTIONS *`.
     Server,
+    /// A rule sends the client elsewhere.
+    Redirect {
+        /// 301, 302, 303, 307 or 308.
+        status: u16,
+        /// A whole URL, or a path.
+        location: Vec<u8>,
+    },
+    /// A rule's status: 200, 204 or an error.
+    Status(u16),
+    /// Content that a rule has made.
+    Text {
+        /// Its media type.
+        media_type: &'static str,
+        /// Its bytes.
+        content: Vec<u8>,
+    },
+    /// A page of another origin asks what it may send.
+    Preflight {
+        /// What it asks for is a script.
+        is_script: bool,
+        /// The fields that it wants to send.
+        headers: Option<Vec<u8>>,
+    },
 }
 
 /// A resource that the request may have.
@@ -74,6 +103,15 @@ pub struct Resolved {
     /// Name for throttle patterns: the expanded name before an index file is
     /// chosen, vhost directory included; `.` for the top (thttpd).
     pub name: Arc<[u8]>,
+}
+
+/// Outcome of a request.
+#[derive(Debug)]
+pub struct Resolution {
+    /// The resource that it names, or why it may not have that.
+    pub outcome: Result<Resolved, AccessDenied>,
+    /// What rules say of the response, either way.
+    pub dressed: Option<Dressed>,
 }
 
 /// Text of a refusal for the log, after the client's address.
@@ -99,6 +137,8 @@ pub struct AccessDenied {
     /// Not refused for good: descriptors are short, or all who may compute password hashes are at it. Ask
     /// again in a moment.
     pub later: bool,
+    /// Seconds after which it helps to ask again.
+    pub retry_after: Option<u32>,
 }
 
 impl AccessDenied {
@@ -110,7 +150,7 @@ impl AccessDenied {
 
 impl From<Rejection> for AccessDenied {
     fn from(rejection: Rejection) -> AccessDenied {
-        AccessDenied { rejection, note: None, challenge: None, user: None, later: false }
+        AccessDenied { rejection, note: None, challenge: None, user: None, later: false, retry_after: None }
     }
 }
 
@@ -122,6 +162,8 @@ pub type Explain<'e> = &'e mut dyn FnMut(std::fmt::Arguments<'_>);
 pub struct ResolveRequest<'a> {
     /// The request.
     pub request: &'a Request<'a>,
+    /// The client.
+    pub client: &'a Client,
     /// Directory of its virtual host, where there are virtual hosts.
     pub vhost: Option<&'a str>,
     /// Renewed for each batch of requests.
@@ -156,6 +198,7 @@ impl<'a> ResolveRequest<'a> {
 pub struct Resolver {
     root: Arc<DocRoot>,
     config: Arc<Config>,
+    rules: Arc<Rules>,
     auth: Authenticator,
     cache: Cache,
     types: Types,
@@ -166,13 +209,14 @@ pub struct Resolver {
 
 impl Resolver {
     /// A resolver with an empty cache; `types` are those of files.
-    pub fn new(root: Arc<DocRoot>, config: Arc<Config>, types: Types) -> Resolver {
+    pub fn new(root: Arc<DocRoot>, config: Arc<Config>, rules: Arc<Rules>, types: Types) -> Resolver {
         let links = if config.symlink_check { Links::Refuse } else { Links::Follow };
         let cache = Cache::new(config.cache, links);
         let hashing_at_once = (processors() / 2).max(1);
         let own_name = config.server_name();
         let tagger = Tagger::new(config.etag, hashing_at_once);
-        Resolver { root, config, auth: Authenticator::new(hashing_at_once), cache, types, tagger, own_name }
+        let auth = Authenticator::new(hashing_at_once);
+        Resolver { root, config, rules, auth, cache, types, tagger, own_name }
     }
 
     /// The tree this resolver reads.
@@ -190,27 +234,55 @@ impl Resolver {
         self.cache.tidy();
     }
 
-    /// Finds the resource that the request names, if access is allowed.
-    ///
-    /// # Errors
-    /// [`AccessDenied`]: the status to answer, and what to tell the operator.
-    pub fn resolve(&self, query: &ResolveRequest<'_>) -> Result<Resolved, AccessDenied> {
+    /// Finds the resource that the request names, if access is allowed, and what rules say of the response.
+    pub fn resolve(&self, query: &ResolveRequest<'_>) -> Resolution {
         if query.request.asterisk {
-            return Ok(Resolved { resource: Resource::Server, user: None, name: Arc::from(&b"*"[..]) });
+            let found = Resolved { resource: Resource::Server, user: None, name: Arc::from(&b"*"[..]) };
+            return Resolution { outcome: Ok(found), dressed: self.dressed_as_nothing() };
         }
         let name = query.name();
-        let Some(entry) = self.cache.valid(&name, &self.root, query.freshness) else {
+        let key = self.rules.cache_key(&name, query.client.scheme, query.request.host);
+        let Some(entry) = self.cache.valid(&key, &self.root, query.freshness) else {
             (query.block_in_place)();
             return self.look_up(query, &mut |_| {});
         };
+        match entry.ruling.as_deref() {
+            None => Resolution { outcome: self.remembered(query, &name, &entry), dressed: None },
+            // A preflight is answered before the file has a say.
+            Some(_) if query.request.method == Method::Options => self.look_up(query, &mut |_| {}),
+            Some(ruling) => {
+                let outcome = self.remembered(query, &name, &entry);
+                let dressed = match &outcome {
+                    Ok(found) => ruling.dressed(query.request.fields.last("Origin"), found.user.is_some()),
+                    // As where it was refused before it was looked up.
+                    Err(_) => self.dressed_as_asked(query),
+                };
+                Resolution { outcome, dressed }
+            }
+        }
+    }
+
+    /// What a remembered file comes to for this request.
+    fn remembered(
+        &self,
+        query: &ResolveRequest<'_>,
+        name: &[u8],
+        entry: &CacheEntry,
+    ) -> Result<Resolved, AccessDenied> {
+        let ruling = entry.ruling.as_deref();
+        let known = match ruling {
+            Some(ruling) => self.enforce(ruling, query)?,
+            None => None,
+        };
+        let name = ruling.and_then(|ruling: &Ruling| ruling.rewritten.as_deref()).unwrap_or(name);
         let user = if entry.protected || self.config.global_passwd {
             self.authorize(query, &entry.auth_dir)?
         } else {
             None
         };
-        self.check_referrer(query, &name)?;
+        self.check_referrer(query, name)?;
         let resource = Resource::File(Arc::clone(&entry.representation), entry.content.clone());
-        Ok(Resolved { resource, user, name: Arc::clone(&entry.throttle_name) })
+        Ok(Resolved { resource, user: user.or(known), name: Arc::clone(&entry.throttle_name) })
     }
 
     /// Which password files have a say about what lies in `dir`.
@@ -225,35 +297,8 @@ impl Resolver {
 
     /// Basic authentication by the `.htpasswd` of `dir`, or the global one (thttpd's `auth_check`).
     fn authorize(&self, query: &ResolveRequest<'_>, dir: &[u8]) -> Result<Option<Box<[u8]>>, AccessDenied> {
-        let place = self.realm(query, dir);
-        match self.auth.check(&place, query.request.fields.last("Authorization"), query.block_in_place) {
-            AuthOutcome::Open => Ok(None),
-            AuthOutcome::User(user) => Ok(Some(user)),
-            AuthOutcome::Challenge(challenge) => {
-                let why = Rejection::new(401, "You need a user name and a password to see {url}.");
-                Err(AccessDenied { challenge: Some(challenge), ..why.into() })
-            }
-            AuthOutcome::Misunderstood { challenge, trouble } => {
-                let why = Rejection::new(401, "You need a user name and a password to see {url}.");
-                let note = Some((Level::Error, DenialNote::Whole(trouble)));
-                Err(AccessDenied { challenge: Some(challenge), note, ..why.into() })
-            }
-            AuthOutcome::Busy => Err(AccessDenied {
-                later: true,
-                ..Rejection::new(503, "This server is busy checking passwords; please try again.").into()
-            }),
-            // Where descriptors are short, every directory would seem to have a password file.
-            AuthOutcome::Unreadable { reason, .. } if lookup::is_shortage(lookup::errno_of(&reason)) => {
-                Err(lookup::io_denied(lookup::errno_of(&reason)))
-            }
-            AuthOutcome::Unreadable { path, reason } => {
-                let why = crate::sys::reason(&reason);
-                let said = format!("auth file {} could not be opened - {why}", path.escape_ascii());
-                let page = "{url} is protected by a password file that cannot be read.";
-                let note = Some((Level::Error, DenialNote::Whole(said)));
-                Err(AccessDenied { note, ..Rejection::new(403, page).into() })
-            }
-        }
+        let authorization = query.request.fields.last("Authorization");
+        judged(self.auth.check(&self.realm(query, dir), authorization, query.block_in_place))
     }
 
     fn check_referrer(&self, query: &ResolveRequest<'_>, name: &[u8]) -> Result<(), AccessDenied> {
@@ -272,6 +317,38 @@ impl Resolver {
         let page = "{url} may only be reached from this site's own pages.";
         let note = Some((Level::Info, DenialNote::Whole(said)));
         Err(AccessDenied { note, ..Rejection::new(403, page).into() })
+    }
+}
+
+/// What an answer about credentials comes to: the user, if a password was needed.
+fn judged(outcome: AuthOutcome) -> Result<Option<Box<[u8]>>, AccessDenied> {
+    match outcome {
+        AuthOutcome::Open => Ok(None),
+        AuthOutcome::User(user) => Ok(Some(user)),
+        AuthOutcome::Challenge(challenge) => {
+            let why = Rejection::new(401, "You need a user name and a password to see {url}.");
+            Err(AccessDenied { challenge: Some(challenge), ..why.into() })
+        }
+        AuthOutcome::Misunderstood { challenge, trouble } => {
+            let why = Rejection::new(401, "You need a user name and a password to see {url}.");
+            let note = Some((Level::Error, DenialNote::Whole(trouble)));
+            Err(AccessDenied { challenge: Some(challenge), note, ..why.into() })
+        }
+        AuthOutcome::Busy => Err(AccessDenied {
+            later: true,
+            ..Rejection::new(503, "This server is busy checking passwords; please try again.").into()
+        }),
+        // Where descriptors are short, every directory would seem to have a password file.
+        AuthOutcome::Unreadable { reason, .. } if lookup::is_shortage(lookup::errno_of(&reason)) => {
+            Err(lookup::io_denied(lookup::errno_of(&reason)))
+        }
+        AuthOutcome::Unreadable { path, reason } => {
+            let why = crate::sys::reason(&reason);
+            let said = format!("auth file {} could not be opened - {why}", path.escape_ascii());
+            let page = "{url} is protected by a password file that cannot be read.";
+            let note = Some((Level::Error, DenialNote::Whole(said)));
+            Err(AccessDenied { note, ..Rejection::new(403, page).into() })
+        }
     }
 }
 

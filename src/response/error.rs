@@ -7,7 +7,7 @@ use std::io::Read;
 use std::sync::Arc;
 
 use super::page::{Page, html_in};
-use super::{Response, SERVER, Status, escape};
+use super::{Policy, Response, Status, escape};
 use crate::docroot::path::expand;
 use crate::docroot::{DocRoot, Links};
 use crate::request::Rejection;
@@ -66,15 +66,15 @@ fn read(root: &DocRoot, name: &[u8]) -> Option<Vec<u8>> {
 
 /// The answer to a request that was rejected.
 ///
-/// `url` is the request target as sent, empty if none was understood; `host_dir` the directory of
-/// the virtual host below the root, once it is known. A rejection without a
-/// sentence gets the usual one of its status. The caller adds what only it knows
+/// `url` is the request target as sent, empty if none was understood. A rejection without a sentence gets the usual one of its status. The caller adds what only it knows
 /// (WWW-Authenticate, Allow).
-pub fn page(rejection: &Rejection, url: &[u8], pages: &ErrorPages, host_dir: Option<&[u8]>) -> Response {
+pub fn page(rejection: &Rejection, url: &[u8], policy: &Policy<'_>) -> Response {
     let status = rejection.status;
-    let mut response = match pages.find(status, host_dir) {
-        Some(own) => Response::page(status, pages.media_type.clone(), own),
-        None => Response::page(status, b"text/html; charset=UTF-8", built_in(rejection, url)),
+    let mut response = match policy.pages.find(status, policy.host_dir) {
+        Some(own) => Response::page(status, policy.pages.media_type.clone(), own),
+        None => {
+            Response::page(status, b"text/html; charset=UTF-8", built_in(rejection, url, policy.signature))
+        }
     };
     response.close = rejection.close;
     if matches!(status, 429 | 503) {
@@ -83,7 +83,7 @@ pub fn page(rejection: &Rejection, url: &[u8], pages: &ErrorPages, host_dir: Opt
     response
 }
 
-fn built_in(rejection: &Rejection, url: &[u8]) -> Vec<u8> {
+fn built_in(rejection: &Rejection, url: &[u8], signature: &str) -> Vec<u8> {
     let title = format!("{} {}", rejection.status, Status(rejection.status).reason());
     let sentence = if rejection.why.is_empty() { usual_sentence(rejection.status) } else { &rejection.why };
     let mut content = b"<p>".to_vec();
@@ -92,7 +92,7 @@ fn built_in(rejection: &Rejection, url: &[u8]) -> Vec<u8> {
     if let Some(up) = way_up(url) {
         content.extend_from_slice(format!("<p><a href=\"{up}\">Up one level</a></p>\n").as_bytes());
     }
-    Page { title: title.as_bytes(), charset: b"UTF-8", style: "" }.render(&content, SERVER)
+    Page { title: title.as_bytes(), charset: b"UTF-8", style: "" }.render(&content, signature)
 }
 
 /// The directory above what `url` names, relative to it; none for the top, or where no path was understood.

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use super::{Body, ErrorPages, Policy, Response};
+use super::{Body, ErrorPages, Policy, Response, SERVER};
 use crate::config::choice::{EtagSource, ListingStyle, RedirectForm};
 use crate::docroot::DocRoot;
 use crate::representation::etag::Tagger;
@@ -70,6 +70,7 @@ pub fn policy(pages: &ErrorPages) -> Policy<'_> {
         hide_dotfiles: false,
         listing_style: ListingStyle::Classic,
         redirects: RedirectForm::Absolute,
+        signature: SERVER,
         now: now(),
     }
 }

@@ -5,11 +5,13 @@
 //! make ourselves is cleaned as it is written, so no field, whatever it was made from, can end its
 //! line early (RFC 9110 §5.5).
 
+use std::cell::RefCell;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::{Body, Response, Status};
 use crate::representation::imf_fixdate;
 use crate::request::Version;
+use crate::rules::{Dressed, Dressing, is_freshness};
 
 /// The interim response to `Expect: 100-continue` (RFC 9110 §10.1.1), whole.
 pub const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
@@ -56,12 +58,19 @@ pub struct Clock {
     second: u64,
     date: [u8; DATE_LEN],
     expires: [u8; DATE_LEN],
+    /// What Expires says for other ages, within this second.
+    ages: RefCell<Vec<(u32, [u8; DATE_LEN])>>,
 }
 
 impl Clock {
     /// A clock that stands at `now`, for heads under `policy`.
     pub fn new(now: SystemTime, policy: &HeadPolicy) -> Clock {
-        let mut clock = Clock { second: u64::MAX, date: [b' '; DATE_LEN], expires: [b' '; DATE_LEN] };
+        let mut clock = Clock {
+            second: u64::MAX,
+            date: [b' '; DATE_LEN],
+            expires: [b' '; DATE_LEN],
+            ages: RefCell::default(),
+        };
         clock.advance(now, policy);
         clock
     }
@@ -73,9 +82,27 @@ impl Clock {
             return;
         }
         self.second = second;
+        self.ages.borrow_mut().clear();
         let fresh = std::time::Duration::from_secs(policy.age.unwrap_or(0).into());
         self.date.copy_from_slice(imf_fixdate(now).as_bytes());
         self.expires.copy_from_slice(imf_fixdate(now + fresh).as_bytes());
+    }
+
+    /// The Expires value for what stays fresh for `age` seconds.
+    fn in_seconds(&self, age: u32) -> [u8; DATE_LEN] {
+        const MOST_AGES: usize = 8;
+        let mut ages = self.ages.borrow_mut();
+        if let Some((_, text)) = ages.iter().find(|(known, _)| *known == age) {
+            return *text;
+        }
+        let at =
+            UNIX_EPOCH + std::time::Duration::from_secs(self.second.saturating_add(age.into()).min(1 << 40));
+        let mut text = [b' '; DATE_LEN];
+        text.copy_from_slice(imf_fixdate(at).as_bytes());
+        if ages.len() < MOST_AGES {
+            ages.push((age, text));
+        }
+        text
     }
 
     /// The Date value.
@@ -105,7 +132,10 @@ pub fn write(out: &mut Vec<u8>, response: &Response, frame: &Frame<'_>) {
         return;
     }
     status_line(out, response.status, response.status.reason());
-    out.extend_from_slice(&frame.policy.server);
+    let dressed = response.dressed.as_ref();
+    if !replaces(dressed, "Server") {
+        out.extend_from_slice(&frame.policy.server);
+    }
     let representation = response.representation.as_deref();
     if let Some(media_type) = response.media_type.as_deref().or(representation.map(|r| &*r.media_type)) {
         field(out, "Content-Type", media_type);
@@ -134,7 +164,13 @@ pub fn write(out: &mut Vec<u8>, response: &Response, frame: &Frame<'_>) {
     framing(out, response, frame);
     freshness(out, response, frame);
     for (name, value) in &response.fields {
-        field(out, name, value);
+        if !replaces(dressed, name) && !is_freshness(name) {
+            field(out, name, value);
+        }
+    }
+    if let Some(dressed) = dressed {
+        out.extend_from_slice(&dressed.dressing.lines);
+        allow_origin(out, dressed);
     }
     out.extend_from_slice(b"\r\n");
 }
@@ -150,12 +186,16 @@ pub struct CgiHead<'a> {
     pub length: Option<u64>,
     /// Its fields in order, without any that says how the message is framed or the connection used.
     pub fields: &'a [(String, Vec<u8>)],
+    /// What rules say of it.
+    pub dressed: Option<&'a Dressed>,
 }
 
 /// Appends the head of a `foreign` response, empty line included, to `out`.
 pub fn write_cgi_head(out: &mut Vec<u8>, foreign: &CgiHead<'_>, frame: &Frame<'_>) {
     status_line(out, foreign.status, foreign.reason.unwrap_or(foreign.status.reason()));
-    out.extend_from_slice(&frame.policy.server);
+    if !replaces(foreign.dressed, "Server") {
+        out.extend_from_slice(&frame.policy.server);
+    }
     own_field(out, "Date", &frame.clock.date);
     connection(out, frame.version, frame.keep_alive);
     if frame.chunked {
@@ -163,10 +203,61 @@ pub fn write_cgi_head(out: &mut Vec<u8>, foreign: &CgiHead<'_>, frame: &Frame<'_
     } else if let Some(length) = foreign.length {
         content_length(out, length);
     }
-    for (name, value) in foreign.fields {
+    let is_sent = |name: &str| foreign.dressed.is_none_or(|dressed| !dressed.dressing.removes(name));
+    for (name, value) in foreign.fields.iter().filter(|(name, _)| is_sent(name)) {
         field(out, name, value);
     }
+    if let Some(dressed) = foreign.dressed {
+        dress_foreign(out, foreign, dressed, frame.clock);
+    }
     out.extend_from_slice(b"\r\n");
+}
+
+/// Appends what rules add to the response of a script; its own fields stay.
+fn dress_foreign(out: &mut Vec<u8>, foreign: &CgiHead<'_>, dressed: &Dressed, clock: &Clock) {
+    let dressing = &*dressed.dressing;
+    let has = |name: &str| {
+        let own = foreign.fields.iter().any(|(own, _)| own.eq_ignore_ascii_case(name));
+        own && !dressing.removes(name)
+    };
+    for (name, value) in dressing.fields() {
+        let is_kept = !(is_freshness(name) && foreign.status.is_error());
+        if is_kept && !(dressing.replaces(name) && has(name)) {
+            field(out, name, value.as_bytes());
+        }
+    }
+    if dressing.varies_by_origin() {
+        out.extend_from_slice(b"Vary: Origin\r\n");
+    }
+    if !has("Access-Control-Allow-Origin") {
+        allow_origin(out, dressed);
+    }
+    if foreign.status.is_of_file() && !has("Cache-Control") && !has("Expires") {
+        cache(out, dressed, clock);
+    }
+}
+
+/// Is the server's own field `name` left out?
+fn replaces(dressed: Option<&Dressed>, name: &str) -> bool {
+    dressed.is_some_and(|dressed| dressed.dressing.replaces(name))
+}
+
+fn allow_origin(out: &mut Vec<u8>, dressed: &Dressed) {
+    if let Some(origin) = &dressed.origin {
+        field(out, "Access-Control-Allow-Origin", origin);
+    }
+}
+
+/// What a cache line says, where no header line says the same field; false where there is none.
+fn cache(out: &mut Vec<u8>, dressed: &Dressed, clock: &Clock) -> bool {
+    let Some((line, expires)) = dressed.cache() else { return false };
+    if !dressed.dressing.replaces("Cache-Control") {
+        out.extend_from_slice(line);
+    }
+    if let Some(seconds) = expires.filter(|_| !dressed.dressing.replaces("Expires")) {
+        own_field(out, "Expires", &clock.in_seconds(seconds));
+    }
+    true
 }
 
 /// Always `HTTP/1.1`, our own version, whatever the request's (RFC 9110 §2.5).
@@ -205,8 +296,25 @@ fn content_length(out: &mut Vec<u8>, length: u64) {
 /// P3P on everything; the configured freshness on all but errors, whose Cache-Control says the
 /// opposite already (thttpd sent both).
 fn freshness(out: &mut Vec<u8>, response: &Response, frame: &Frame<'_>) {
-    out.extend_from_slice(&frame.policy.p3p);
-    if !frame.policy.max_age.is_empty() && !response.status.is_error() {
+    let dressed = response.dressed.as_ref();
+    if !replaces(dressed, "P3P") {
+        out.extend_from_slice(&frame.policy.p3p);
+    }
+    if response.status.is_error() {
+        return;
+    }
+    let dressing: Option<&Dressing> = dressed.map(|dressed| &*dressed.dressing);
+    out.extend_from_slice(dressing.map_or(&[], |dressing| &dressing.freshness));
+    let is_said = response.status.is_of_file()
+        && dressed.is_some_and(|dressed| cache(out, dressed, frame.clock))
+        || replaces(dressed, "Cache-Control");
+    if is_said {
+        return;
+    }
+    if let Some((name, value)) = response.fields.iter().find(|(name, _)| is_freshness(name)) {
+        return field(out, name, value);
+    }
+    if !frame.policy.max_age.is_empty() {
         out.extend_from_slice(&frame.policy.max_age);
         out.extend_from_slice(&frame.clock.expires);
         out.extend_from_slice(b"\r\n");

@@ -22,6 +22,7 @@ use crate::config::choice::{ListingStyle, RedirectForm};
 use crate::representation::{Content, Representation};
 use crate::request::{Method, Rejection, Request};
 use crate::resource::Resource;
+use crate::rules::Dressed;
 use crate::sys::fd::OpenFile;
 use crate::sys::memory::MemoryReservation;
 
@@ -67,6 +68,8 @@ pub struct Response {
     pub close: bool,
     /// The memory of a large page, held until it is sent.
     pub held: Option<MemoryReservation>,
+    /// What rules say of it.
+    pub dressed: Option<Dressed>,
 }
 
 impl Response {
@@ -81,6 +84,7 @@ impl Response {
             body: Body::None,
             close: false,
             held: None,
+            dressed: None,
         }
     }
 
@@ -151,10 +155,12 @@ pub struct Policy<'a> {
     pub charset: &'a [u8],
     /// Leave dot files out of listings.
     pub hide_dotfiles: bool,
-    /// What lists of directories look like.
+    /// Form of lists of directories.
     pub listing_style: ListingStyle,
     /// How the redirect to a directory's slash names it.
     pub redirects: RedirectForm,
+    /// Text at the foot of our pages; empty = they have none.
+    pub signature: &'a str,
     /// The current time, for the age of entries in a listing.
     pub now: SystemTime,
 }
@@ -165,7 +171,10 @@ pub struct Policy<'a> {
 pub fn respond(request: &Request<'_>, resource: Resource, policy: &Policy<'_>) -> Response {
     match (resource, request.method) {
         (_, Method::Unknown) => refuse(&unknown_method(request), request, policy),
-        (Resource::Moved(to), _) => redirect::to(&to, policy.redirects),
+        (Resource::Moved(to), _) => redirect::to(&to, policy),
+        (Resource::Redirect { status, location }, _) => redirect::to_location(status, location, policy),
+        (Resource::Preflight { is_script, headers }, _) => preflight(is_script, headers),
+        (Resource::Status(status), _) => self::status(status, request, policy),
         (Resource::Server, _) | (_, Method::Options) => options(),
         (Resource::File(representation, content), Method::Get | Method::Head) => {
             file::respond(request, representation, content)
@@ -175,7 +184,10 @@ pub fn respond(request: &Request<'_>, resource: Resource, policy: &Policy<'_>) -
             listing::page(request, directory, policy)
                 .unwrap_or_else(|rejection| refuse(&rejection, request, policy))
         }
-        (Resource::File(..) | Resource::Directory(_), _) => {
+        (Resource::Text { media_type, content }, Method::Get | Method::Head) => {
+            Response::page(200, media_type.as_bytes(), content).with("Cache-Control", &b"no-cache"[..])
+        }
+        (Resource::File(..) | Resource::Directory(_) | Resource::Text { .. }, _) => {
             let mut response = refuse(&Rejection::new(405, ""), request, policy);
             response.fields.push(ALLOW);
             response
@@ -186,7 +198,26 @@ pub fn respond(request: &Request<'_>, resource: Resource, policy: &Policy<'_>) -
 
 /// The error page for a `rejection` of `request` by any stage.
 pub fn refuse(rejection: &Rejection, request: &Request<'_>, policy: &Policy<'_>) -> Response {
-    error::page(rejection, request.target, policy.pages, policy.host_dir)
+    error::page(rejection, request.target, policy)
+}
+
+/// What a rule says in place of any resource.
+fn status(status: u16, request: &Request<'_>, policy: &Policy<'_>) -> Response {
+    match status {
+        200 => Response::page(200, b"text/plain; charset=UTF-8", b"ok".to_vec()),
+        204 => Response::bare(204),
+        error => refuse(&Rejection::new(error, ""), request, policy),
+    }
+}
+
+/// What a page of another origin may send (Fetch §4.8); from where it may, its dress says.
+fn preflight(is_script: bool, headers: Option<Vec<u8>>) -> Response {
+    let methods = if is_script { &b"GET, HEAD, POST"[..] } else { b"GET, HEAD" };
+    let response = Response::bare(204).with("Access-Control-Allow-Methods", methods);
+    match headers {
+        Some(headers) => response.with("Access-Control-Allow-Headers", headers),
+        None => response,
+    }
 }
 
 /// RFC 9110 §9.3.7: no content, only what the resource can do.

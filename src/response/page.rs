@@ -19,7 +19,7 @@ pub struct Page<'a> {
 }
 
 impl Page<'_> {
-    /// The page with `content`, markup that the caller has escaped, below its heading.
+    /// The page with `content`, markup that the caller has escaped, below its heading; an empty `foot` is none.
     pub fn render(&self, content: &[u8], foot: &str) -> Vec<u8> {
         let mut out = Vec::with_capacity(content.len() + STYLE.len() + 600);
         out.extend_from_slice(b"<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"");
@@ -35,9 +35,13 @@ impl Page<'_> {
         escape::html(&mut out, self.title);
         out.extend_from_slice(b"</h1>\n");
         out.extend_from_slice(content);
-        out.extend_from_slice(b"</main>\n<footer>");
-        escape::html(&mut out, foot.as_bytes());
-        out.extend_from_slice(b"</footer>\n</body>\n</html>\n");
+        out.extend_from_slice(b"</main>\n");
+        if !foot.is_empty() {
+            out.extend_from_slice(b"<footer>");
+            escape::html(&mut out, foot.as_bytes());
+            out.extend_from_slice(b"</footer>\n");
+        }
+        out.extend_from_slice(b"</body>\n</html>\n");
         out
     }
 }

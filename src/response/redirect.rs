@@ -1,23 +1,30 @@
 //! The name of a directory without its slash → a redirect to the name with it.
 
 use super::page::Page;
-use super::{Response, SERVER, escape};
+use super::{Policy, Response, Status, escape};
 use crate::config::choice::RedirectForm;
 
 /// Sends the client to `reference`, a path that ends in a slash and perhaps a query, as the client spelled
 /// them. 302, as thttpd: the client may ask the old name again, for it may become a file.
-pub fn to(reference: &[u8], form: RedirectForm) -> Response {
-    let location = match form {
+pub fn to(reference: &[u8], policy: &Policy<'_>) -> Response {
+    let location = match policy.redirects {
         RedirectForm::Absolute => absolute(reference),
         RedirectForm::Relative => relative(reference),
     };
+    to_location(302, location, policy)
+}
+
+/// Sends the client to `location`, as it stands.
+pub fn to_location(status: u16, location: Vec<u8>, policy: &Policy<'_>) -> Response {
     let mut content = b"<p>What you asked for is at <a href=\"".to_vec();
     escape::html(&mut content, &location);
     content.extend_from_slice(b"\">");
     escape::html(&mut content, &location);
     content.extend_from_slice(b"</a>.</p>\n");
-    let page = Page { title: b"302 Found", charset: b"UTF-8", style: "" }.render(&content, SERVER);
-    Response::page(302, b"text/html; charset=UTF-8", page).with("Location", location)
+    let title = format!("{status} {}", Status(status).reason());
+    let page = Page { title: title.as_bytes(), charset: b"UTF-8", style: "" };
+    let page = page.render(&content, policy.signature);
+    Response::page(status, b"text/html; charset=UTF-8", page).with("Location", location)
 }
 
 /// The path from the server's root. A path on this same server and nothing else: it begins with exactly one
@@ -49,11 +56,13 @@ fn relative(reference: &[u8]) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::response::Body;
+    use crate::response::fixture::policy;
+    use crate::response::{Body, ErrorPages};
     use proptest::prelude::*;
 
     fn location(reference: &[u8]) -> Vec<u8> {
-        let response = to(reference, RedirectForm::Absolute);
+        let pages = ErrorPages::builtin();
+        let response = to(reference, &policy(&pages));
         assert_eq!(response.status.0, 302);
         response.fields.into_iter().find(|(name, _)| *name == "Location").unwrap().1.into_owned()
     }
@@ -86,7 +95,9 @@ mod tests {
 
     #[test]
     fn the_page_links_to_the_new_place_without_markup_of_the_client() {
-        let Body::Page(page) = to(b"/a&\"><script>/", RedirectForm::Absolute).body else { panic!("a page") };
+        let Body::Page(page) = to(b"/a&\"><script>/", &policy(&ErrorPages::builtin())).body else {
+            panic!("a page")
+        };
         let page = String::from_utf8(page).unwrap();
         assert!(page.contains("<a href=\"/a&amp;%22%3e%3cscript%3e/\">"), "{page}");
         assert!(!page.contains("<script"), "{page}");

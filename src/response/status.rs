@@ -37,6 +37,11 @@ impl Status {
         }
     }
 
+    /// The status of a response that carries a file or confirms one: 200, 206, 304.
+    pub fn is_of_file(self) -> bool {
+        matches!(self.0, 200 | 206 | 304)
+    }
+
     fn class(self) -> &'static str {
         match self.0 / 100 {
             1 => "Informational",

@@ -129,6 +129,7 @@ fn errors_are_the_operators_pages_where_there_are_some() {
 
 #[test]
 fn a_script_is_not_for_this_stage() {
-    let script = Script { name: b"a.cgi".to_vec(), url_path: b"/a.cgi".to_vec(), path_info: Vec::new() };
+    let script =
+        Script { name: b"a.cgi".to_vec(), url_path: b"/a.cgi".to_vec(), path_info: Vec::new(), query: None };
     assert_eq!(answer("GET", Resource::Script(script)).status.0, 500);
 }

@@ -18,8 +18,8 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use crate::config::pattern::Pattern;
 use crate::config::printable::printable;
+use crate::rules::Pattern;
 
 use super::{Each, Rule};
 

@@ -21,9 +21,9 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::config::pattern::Pattern;
 use crate::log::{Event, Level};
 use crate::request::Rejection;
+use crate::rules::Name;
 use crate::sys::read_regular_file;
 
 mod address;
@@ -34,36 +34,13 @@ mod pacer;
 #[cfg(test)]
 mod tests;
 
+pub use crate::rules::rate::{Each, Rate as Rule};
 pub use address::AddressPermit;
 pub use file::ThrottleFileError;
 pub use pacer::{Allowance, Pacer};
 
 use address::{Addresses, Network};
 use budget::{Budgets, Payer, Scope};
-
-/// Scope over which a rule adds up bytes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Each {
-    /// All responses the pattern covers share the maximum: thttpd's rule.
-    Rule,
-    /// Every client address (IPv6: every /64) has the maximum to itself.
-    Address,
-    /// Every connection has the maximum to itself.
-    Connection,
-}
-
-/// One line of the throttle file.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Rule {
-    /// Which names it covers.
-    pub pattern: Pattern,
-    /// Scope over which bytes are added up.
-    pub each: Each,
-    /// Bytes a second below which one more sender may not push the share; 0 = no minimum.
-    pub min: u64,
-    /// Bytes a second at most; 0 lets nothing be sent.
-    pub max: u64,
-}
 
 impl Rule {
     /// Would one more sender beside `sending` others be left too little? This is what the manual
@@ -157,6 +134,12 @@ impl Throttles {
         Ok((Throttles::new(parsed.rules, parsed.connections_per_address), parsed.problems))
     }
 
+    /// Adds rates of the rules file behind those of the throttle file.
+    pub fn add_rates(&mut self, rates: impl Iterator<Item = Rule>) {
+        self.rules.extend(rates);
+        self.ledger().tallies.resize(self.rules.len(), Tally::default());
+    }
+
     /// Bounds the simultaneous connections of each client address as well (the option
     /// `max_connections_per_address`); the tighter of it and the file's own cap holds.
     pub fn cap_connections(&mut self, per_address: usize) {
@@ -189,7 +172,7 @@ impl Throttles {
     ///
     /// # Errors
     /// [`Refused`] when a rule's minimum could not be kept with one more sender.
-    pub fn admit(self: &Arc<Throttles>, name: &[u8], peer: SocketAddr) -> Result<Option<Pacer>, Refused> {
+    pub fn admit(self: &Arc<Throttles>, name: &Name<'_>, peer: SocketAddr) -> Result<Option<Pacer>, Refused> {
         let covering: Vec<usize> =
             (0..self.rules.len()).filter(|&i| self.rules[i].pattern.matches(name)).collect();
         if covering.is_empty() {

@@ -36,6 +36,7 @@ fn seen_with(bytes: &str, path_info: &str, adjust: impl FnOnce(&mut CgiContext<'
             name: b"cgi-bin/env".to_vec(),
             url_path: b"/cgi-bin/env".to_vec(),
             path_info: path_info.into(),
+            query: None,
         };
         let mut call = CgiContext {
             request,

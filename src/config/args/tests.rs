@@ -12,7 +12,7 @@ use crate::config::pattern::Pattern;
 const USAGE: &str = "usage:  ./thttpd [-C configfile] [-p port] [-d dir] [-r|-nor] [-dd data_dir] \
     [-s|-nos] [-v|-nov] [-g|-nog] [-u user] [-c cgipat] [-t throttles] [-h host] [-l logfile] \
     [-i pidfile] [-T charset] [-P P3P] [-M maxage] [-V] [-D] [-o name=value] [--help] [--version] \
-    [--check] [--dump-config] [--explain url] [--healthcheck [url]]";
+    [--check] [--dump-config] [--explain url] [--from address] [--healthcheck [url]]";
 
 fn run(argv: &[&str]) -> Result<Invocation, ConfigErrors> {
     parse(&argv.iter().map(OsString::from).collect::<Vec<_>>(), "./thttpd")

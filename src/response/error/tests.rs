@@ -1,6 +1,7 @@
 //! Pages of our own and of the operator's.
 
 use super::*;
+use crate::response::SERVER;
 use crate::response::fixture::{content, root};
 use crate::testing::TempTree;
 use nix::sys::stat::Mode;
@@ -8,6 +9,10 @@ use std::os::unix::fs::symlink;
 
 fn text(response: &Response) -> String {
     String::from_utf8(content(response)).unwrap()
+}
+
+fn page(rejection: &Rejection, url: &[u8], pages: &ErrorPages, host_dir: Option<&[u8]>) -> Response {
+    super::page(rejection, url, &Policy { host_dir, ..crate::response::fixture::policy(pages) })
 }
 
 fn built_in_page(rejection: &Rejection, url: &[u8]) -> String {

@@ -11,7 +11,7 @@ use super::entries::{Entries, Entry, kind};
 use super::reference;
 use crate::log::MONTHS;
 use crate::response::page::Page;
-use crate::response::{Policy, SERVER, escape};
+use crate::response::{Policy, escape};
 
 /// Entries last changed longer ago than this many seconds show their year (182 days).
 const RECENT: i64 = 182 * 24 * 60 * 60;
@@ -33,7 +33,7 @@ struct Widths {
 pub fn render(entries: &Entries, policy: &Policy<'_>) -> Vec<u8> {
     let title = [b"Index of /", &entries.url_path[..]].concat();
     let content = content(entries, seconds(policy.now));
-    Page { title: &title, charset: policy.charset, style: STYLE }.render(&content, SERVER)
+    Page { title: &title, charset: policy.charset, style: STYLE }.render(&content, policy.signature)
 }
 
 /// The rows, and a note if they are not all.

@@ -8,7 +8,7 @@ use chrono::{Datelike, Local, TimeZone, Timelike};
 use super::entries::{Entries, Entry};
 use super::{SortKey, View, reference};
 use crate::response::page::Page;
-use crate::response::{Policy, SERVER, escape};
+use crate::response::{Policy, escape};
 
 /// Beside what all pages have. Dark and light follow `color-scheme`; on a phone the dates go, and names wrap.
 const STYLE: &str = "body{max-width:60rem}nav ol{display:flex;flex-wrap:wrap;list-style:none;padding:0;margin:0}\
@@ -34,7 +34,7 @@ pub fn render(entries: &mut Entries, view: View, policy: &Policy<'_>) -> Vec<u8>
     entries.list.sort_by(|one, other| order(one, other, view));
     let title = [b"Index of /", &entries.url_path[..]].concat();
     let content = content(entries, view);
-    Page { title: &title, charset: policy.charset, style: STYLE }.render(&content, SERVER)
+    Page { title: &title, charset: policy.charset, style: STYLE }.render(&content, policy.signature)
 }
 
 /// Directories first, whatever the view.

@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use super::simulation::{peer, rule};
 use crate::log::Level;
+use crate::rules::Name;
 use crate::throttle::{AddressPermit, Each, Pacer, Refused, Rule, Throttles};
 
 fn throttles(rules: Vec<Rule>) -> Arc<Throttles> {
@@ -13,7 +14,7 @@ fn throttles(rules: Vec<Rule>) -> Arc<Throttles> {
 }
 
 fn admit(throttles: &Arc<Throttles>, name: &str) -> Result<Option<Pacer>, Refused> {
-    throttles.admit(name.as_bytes(), peer(0))
+    throttles.admit(&Name::plain(name.as_bytes()), peer(0))
 }
 
 #[test]
@@ -156,13 +157,13 @@ fn a_rule_per_address_or_connection_gives_each_its_own_budget() {
     ] {
         let throttles = throttles(vec![Rule { each, ..rule("**", 1000) }]);
         let now = Instant::now();
-        let mut first = throttles.admit(b"a", here("[2001:db8::1]:1")).unwrap().unwrap();
+        let mut first = throttles.admit(&Name::plain(b"a"), here("[2001:db8::1]:1")).unwrap().unwrap();
         while let Bytes(n) = first.allowance(now) {
             first.sent(n, now);
         }
-        let mut same = throttles.admit(b"a", here(same)).unwrap().unwrap();
+        let mut same = throttles.admit(&Name::plain(b"a"), here(same)).unwrap().unwrap();
         assert!(matches!(same.allowance(now), Until(_)), "{each:?}");
-        let mut other = throttles.admit(b"a", here(other)).unwrap().unwrap();
+        let mut other = throttles.admit(&Name::plain(b"a"), here(other)).unwrap().unwrap();
         assert!(matches!(other.allowance(now), Bytes(_)), "{each:?}");
     }
 }

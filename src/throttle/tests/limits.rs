@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 use proptest::prelude::*;
 
 use super::simulation::{peer, rule};
-use crate::config::pattern::Pattern;
+use crate::rules::Name;
+use crate::rules::Pattern;
 use crate::throttle::{Allowance, Each, Pacer, Rule, Throttles};
 
 /// Names that fall under different rules of [`rules`].
@@ -99,7 +100,7 @@ impl Witness {
     /// `bytes` of the response `what` left for `to`: was any rule broken over any window that ends now?
     fn sees(&mut self, rules: &[Rule], (name, to): (&str, SocketAddr), bytes: u64, now: Instant) {
         for (index, rule) in rules.iter().enumerate() {
-            if !rule.pattern.matches(name.as_bytes()) {
+            if !rule.pattern.matches(&Name::plain(name.as_bytes())) {
                 continue;
             }
             let payer = match rule.each {
@@ -165,7 +166,7 @@ impl World {
         if responses[slot].is_none() {
             *arrivals += 1;
             let name = NAMES[*arrivals % NAMES.len()];
-            let admitted = throttles.admit(name.as_bytes(), client(slot)).unwrap();
+            let admitted = throttles.admit(&Name::plain(name.as_bytes()), client(slot)).unwrap();
             responses[slot] = admitted.map(|pacer| Response { pacer, name, due: None });
         }
         let Some(response) = &mut responses[slot] else { return };
@@ -209,7 +210,8 @@ proptest! {
 #[test]
 fn the_slowest_rate_still_makes_progress() {
     let throttles = Arc::new(Throttles::new(vec![rule("**", 1)], None));
-    let mut pacers: Vec<Pacer> = (0..3).map(|n| throttles.admit(b"a", peer(n)).unwrap().unwrap()).collect();
+    let mut pacers: Vec<Pacer> =
+        (0..3).map(|n| throttles.admit(&Name::plain(b"a"), peer(n)).unwrap().unwrap()).collect();
     let start = Instant::now();
     let mut got = [0; 3];
     for second in 0..60 {
@@ -227,7 +229,7 @@ fn the_slowest_rate_still_makes_progress() {
 #[test]
 fn bytes_sent_without_asking_are_made_up_for() {
     let throttles = Arc::new(Throttles::new(vec![rule("**", 1000)], None));
-    let mut pacer = throttles.admit(b"a", peer(0)).unwrap().unwrap();
+    let mut pacer = throttles.admit(&Name::plain(b"a"), peer(0)).unwrap().unwrap();
     let start = Instant::now();
     pacer.sent(5250, start);
     match pacer.allowance(start) {
@@ -245,7 +247,7 @@ fn asking_again_and_again_is_no_way_round_a_limit() {
         let mut total = 0;
         for millisecond in 0..4000 {
             let now = start + Duration::from_millis(millisecond);
-            let mut pacer = throttles.admit(b"a", peer(0)).unwrap().unwrap();
+            let mut pacer = throttles.admit(&Name::plain(b"a"), peer(0)).unwrap().unwrap();
             if let Allowance::Bytes(n) = pacer.allowance(now) {
                 total += n.min(500);
                 pacer.sent(n.min(500), now);
@@ -261,7 +263,7 @@ fn a_turn_that_is_not_used_is_given_back() {
     let now = Instant::now();
     let mut grants = 0;
     for n in 0..1000 {
-        let mut pacer = throttles.admit(b"a", peer(n)).unwrap().unwrap();
+        let mut pacer = throttles.admit(&Name::plain(b"a"), peer(n)).unwrap().unwrap();
         match pacer.allowance(now) {
             Allowance::Bytes(_) if n % 2 == 0 => pacer.sent(0, now),
             Allowance::Bytes(_) => drop(pacer),

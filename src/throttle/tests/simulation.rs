@@ -6,7 +6,8 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::config::pattern::Pattern;
+use crate::rules::Name;
+use crate::rules::Pattern;
 use crate::throttle::{Allowance, Each, Pacer, Rule, Throttles};
 
 /// A rule of thttpd's kind without a minimum.
@@ -93,8 +94,9 @@ pub fn run(
             pacers[who] = None;
             continue;
         }
-        let pacer = pacers[who]
-            .get_or_insert_with(|| throttles.admit(download.name.as_bytes(), peer(who)).unwrap().unwrap());
+        let pacer = pacers[who].get_or_insert_with(|| {
+            throttles.admit(&Name::plain(download.name.as_bytes()), peer(who)).unwrap().unwrap()
+        });
         outcome.wakes += 1;
         let next = loop {
             let n = match pacer.allowance(at(now)) {

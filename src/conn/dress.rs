@@ -1,0 +1,38 @@
+//! Responses with what rules say of them.
+
+use std::borrow::Cow;
+
+use crate::request::Request;
+use crate::resource::AccessDenied;
+use crate::response::{Policy, Response, refuse as refusal_page};
+use crate::rules::{Dressed, Listing};
+
+/// The response that `make` makes, with its dress.
+pub fn dress(
+    dressed: Option<Dressed>,
+    policy: &Policy<'_>,
+    make: impl FnOnce(&Policy<'_>) -> Response,
+) -> Response {
+    let signature = dressed.as_ref().and_then(|dressed| dressed.dressing.signature.as_deref());
+    let listing_style = match dressed.as_ref().and_then(|dressed| dressed.dressing.listing) {
+        Some(Listing::Style(style)) => style,
+        _ => policy.listing_style,
+    };
+    let signature = signature.unwrap_or(policy.signature);
+    let mut response = make(&Policy { signature, listing_style, ..*policy });
+    response.dressed = response.dressed.or_else(|| dressed.clone());
+    response
+}
+
+/// The answer to a request that may not have what it names.
+pub fn refused(denied: &AccessDenied, request: &Request<'_>, policy: &Policy<'_>) -> Response {
+    let mut response = refusal_page(&denied.rejection, request, policy);
+    if let Some(challenge) = &denied.challenge {
+        response.fields.push(("WWW-Authenticate", Cow::Owned(challenge.clone().into_bytes())));
+    }
+    if let Some(seconds) = denied.retry_after {
+        response.fields.retain(|(name, _)| *name != "Retry-After");
+        response.fields.push(("Retry-After", Cow::Owned(seconds.to_string().into_bytes())));
+    }
+    response
+}

@@ -1,0 +1,178 @@
+//! Guards round a look-up: each name that it comes to is compared, and what does not hold is refused.
+
+use std::ffi::OsStr;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+
+use super::lookup::{LookupContext, errno_of, io_denied};
+use super::ruled::Walk;
+use super::{AccessDenied, DenialNote, Explain, ResolveRequest, Resolver, judged};
+use crate::auth::{AuthOutcome, NamedFile};
+use crate::docroot::path::{Expanded, split};
+use crate::log::Level;
+use crate::request::Rejection;
+use crate::rules::{Covering, Refused, Rules, Ruling};
+
+impl Resolver {
+    /// Do all guards hold that cover any of `names`, which a look-up has come to?
+    pub(super) fn guard(
+        &self,
+        walk: Option<&Walk<'_>>,
+        names: &[&[u8]],
+        say: Explain<'_>,
+    ) -> Result<(), AccessDenied> {
+        let Some(walk) = walk else { return Ok(()) };
+        for name in names {
+            let covering = walk.rules.cover(&[walk.site.name(name)]);
+            let new = {
+                let state = &mut *walk.state.borrow_mut();
+                state.met.add(covering.clone());
+                state.covering.add(covering)
+            };
+            self.admit(walk, &new, say)?;
+            self.authenticate(walk, &new)?;
+        }
+        Ok(())
+    }
+
+    /// The guards of a name that was looked up: as chosen, and as `found` (a directory or not) with its links
+    /// expanded, with what is beyond it.
+    pub(super) fn guard_expanded(
+        &self,
+        walk: Option<&Walk<'_>>,
+        name: &[u8],
+        found: (&Expanded, bool),
+        say: Explain<'_>,
+    ) -> Result<(), AccessDenied> {
+        let Some(walk) = walk else { return Ok(()) };
+        let (expanded, is_dir) = found;
+        let mut chosen = name.strip_suffix(b"/").unwrap_or(name).to_vec();
+        if !expanded.path_info.is_empty() && chosen.ends_with(&expanded.path_info) {
+            chosen.truncate(chosen.len() - expanded.path_info.len());
+            chosen.pop();
+        }
+        let mut real = self.without_any_link(walk, &expanded.name)?;
+        if is_dir {
+            close(&mut chosen);
+            close(&mut real);
+        }
+        walk.choose(&chosen);
+        let mut beyond = real.clone();
+        if !expanded.path_info.is_empty() {
+            close(&mut beyond);
+            beyond.extend_from_slice(&expanded.path_info);
+        }
+        self.guard(Some(walk), &[&chosen, &real, &beyond], say)
+    }
+
+    /// The guards of the index file `index` of the directory asked for, which is `expanded`.
+    pub(super) fn guard_index(
+        &self,
+        asked: &LookupContext<'_>,
+        index: &[u8],
+        expanded: &[u8],
+        say: Explain<'_>,
+    ) -> Result<(), AccessDenied> {
+        let Some(walk) = asked.walk else { return Ok(()) };
+        let mut chosen = asked.name.to_vec();
+        close(&mut chosen);
+        chosen.extend_from_slice(split(index).1);
+        walk.choose(&chosen);
+        let real = self.without_any_link(walk, expanded)?;
+        self.guard(Some(walk), &[&chosen, index, &real], say)
+    }
+
+    /// `name` with its links expanded also where the look-up leaves that to the kernel: a guard must see
+    /// where they lead. Beyond the tree there are no names that rules could cover.
+    fn without_any_link(&self, walk: &Walk<'_>, name: &[u8]) -> Result<Vec<u8>, AccessDenied> {
+        if self.config.symlink_check || !walk.rules.has_guards() {
+            return Ok(name.to_vec());
+        }
+        let top = self.root.path();
+        let path = [top, name].concat();
+        let real = std::fs::canonicalize(OsStr::from_bytes(&path));
+        let real = real.map_err(|error| io_denied(errno_of(&error)))?.into_os_string().into_vec();
+        let within = real.strip_prefix(top).or((*real == top[..top.len() - 1]).then_some(&b""[..]));
+        Ok(within.map_or_else(|| name.to_vec(), <[u8]>::to_vec))
+    }
+
+    /// Addresses and numbers of requests.
+    pub(super) fn admit(
+        &self,
+        walk: &Walk<'_>,
+        covering: &Covering,
+        say: Explain<'_>,
+    ) -> Result<(), AccessDenied> {
+        for line in walk.rules.covering_lines(covering) {
+            say(format_args!("{line}"));
+        }
+        let Err(refused) = walk.rules.admit(covering, walk.query.client) else { return Ok(()) };
+        Err(refusal(walk.query, &refused))
+    }
+
+    /// Passwords.
+    pub(super) fn authenticate(&self, walk: &Walk<'_>, covering: &Covering) -> Result<(), AccessDenied> {
+        let user = self.check_rule_files(walk.rules, covering, walk.query)?;
+        let state = &mut *walk.state.borrow_mut();
+        state.user = user.or(state.user.take());
+        Ok(())
+    }
+
+    /// Checks the request's credentials by every password file that `covering` asks for.
+    fn check_rule_files(
+        &self,
+        rules: &Rules,
+        covering: &Covering,
+        query: &ResolveRequest<'_>,
+    ) -> Result<Option<Box<[u8]>>, AccessDenied> {
+        let mut user = None;
+        for (line, file) in rules.auth_files(covering) {
+            (query.block_in_place)();
+            let authorization = query.request.fields.last("Authorization");
+            let named = NamedFile { dir: file.dir.as_deref(), base: file.base(), realm: &file.realm };
+            let verdict = self.auth.check_named(&named, authorization, query.block_in_place);
+            user = judged(match verdict {
+                AuthOutcome::Unreadable { reason, .. } => {
+                    let path = format!("{} ({})", file.path.display(), line.place).into_bytes();
+                    AuthOutcome::Unreadable { path, reason }
+                }
+                verdict => verdict,
+            })?;
+        }
+        Ok(user)
+    }
+
+    /// The same checks for a file that is remembered with its `ruling`.
+    pub(super) fn enforce(
+        &self,
+        ruling: &Ruling,
+        query: &ResolveRequest<'_>,
+    ) -> Result<Option<Box<[u8]>>, AccessDenied> {
+        if let Err(refused) = self.rules.admit(&ruling.covering, query.client) {
+            return Err(refusal(query, &refused));
+        }
+        if !ruling.covering.asks_for_password() {
+            return Ok(None);
+        }
+        self.check_rule_files(&self.rules, &ruling.covering, query)
+    }
+}
+
+/// Puts a slash behind the name of a directory; the top is the empty name.
+fn close(name: &mut Vec<u8>) {
+    if !name.is_empty() && !name.ends_with(b"/") {
+        name.push(b'/');
+    }
+}
+
+/// The answer to a request that a guard refuses.
+fn refusal(query: &ResolveRequest<'_>, refused: &Refused<'_>) -> AccessDenied {
+    if let Some(seconds) = refused.retry_after {
+        return AccessDenied {
+            retry_after: Some(u32::try_from(seconds).unwrap_or(u32::MAX)),
+            ..Rejection::new(429, "").into()
+        };
+    }
+    let url = query.request.target.escape_ascii();
+    let said = format!("URL \"{url}\" is refused by {}", refused.line);
+    AccessDenied { note: Some((Level::Info, DenialNote::Whole(said))), ..Rejection::new(403, "").into() }
+}

@@ -1,0 +1,343 @@
+//! The rules file round a look-up: routes and guards before it, guards of every name that it comes to,
+//! tries and fallbacks behind it, and the dress of what is found.
+//!
+//! ```text
+//! guards of the name asked ─► routes ─► redirect, preflight ─► passwords ─► status, env
+//!                                 └─► guards of rewritten names ─► look-up ─► try ─► fallback ─► dress
+//! ```
+
+use std::borrow::Cow;
+use std::cell::RefCell;
+use std::sync::Arc;
+
+use nix::sys::stat::SFlag;
+
+use super::lookup::{LookupContext, kind, not_found, shown};
+use super::{AccessDenied, Explain, Resolution, ResolveRequest, Resolved, Resolver, Resource, index};
+use crate::request::{Method, Request};
+use crate::rules::{Answer, Covering, Dressed, Dressing, Listing, Routed, Rules, Ruling, SiteKey};
+
+/// One request on its way through the rules.
+pub(super) struct Walk<'w> {
+    pub(super) rules: &'w Rules,
+    pub(super) site: SiteKey,
+    pub(super) query: &'w ResolveRequest<'w>,
+    /// The look-up is of a file that a rule has named: it is remembered apart from the name asked.
+    internal: bool,
+    pub(super) state: RefCell<State>,
+}
+
+/// What a walk has come to so far.
+#[derive(Default)]
+pub(super) struct State {
+    /// The guards that hold.
+    pub(super) covering: Covering,
+    /// Those of them that the look-up under way has met.
+    pub(super) met: Covering,
+    pub(super) user: Option<Box<[u8]>>,
+    /// The file chosen, links not expanded.
+    chosen: Option<Vec<u8>>,
+}
+
+impl<'w> Walk<'w> {
+    /// The key under which the outcome of looking `name` up is remembered: the name asked, whatever a rewrite
+    /// has made of it, unless a rule has named the file.
+    pub(super) fn key(&self, name: &[u8]) -> Vec<u8> {
+        let (request, client) = (self.query.request, self.query.client);
+        let key = |name| self.rules.cache_key(name, client.scheme, request.host).into_owned();
+        match self.internal {
+            // No name that is asked for holds a NUL.
+            true => [&key(name)[..], b"\0\xff"].concat(),
+            false => key(&self.query.name()),
+        }
+    }
+
+    /// Takes note of the file chosen.
+    pub(super) fn choose(&self, name: &[u8]) {
+        self.state.borrow_mut().chosen = Some(name.to_vec());
+    }
+
+    /// The dress of the file chosen, else of the name asked.
+    pub(super) fn dressing(&self) -> Option<Arc<Dressing>> {
+        let chosen = self.state.borrow().chosen.clone();
+        let name = chosen.unwrap_or_else(|| self.query.name().into_owned());
+        self.rules.dressing(&self.site.name(&name))
+    }
+
+    /// What is to be remembered with the file that was looked up as `name`.
+    pub(super) fn ruling(&self, name: &[u8]) -> Box<Ruling> {
+        let state = self.state.borrow();
+        let covering = if self.internal { &state.met } else { &state.covering };
+        let is_rewritten = !self.internal && *name != *self.query.name();
+        let rewritten = is_rewritten.then(|| name.into());
+        Box::new(Ruling { covering: covering.clone(), dressing: self.dressing(), rewritten })
+    }
+
+    fn dressed(&self, covering_user: bool) -> Option<Dressed> {
+        let state = self.state.borrow();
+        let private = covering_user || state.covering.restricts() || state.covering.asks_for_password();
+        let origin = self.query.request.fields.last("Origin");
+        self.dressing().map(|dressing| Dressed::new(dressing, origin, private))
+    }
+}
+
+impl Resolver {
+    /// Looks up what the request names, round which the rules have their say.
+    pub(super) fn look_up_by_rules(&self, query: &ResolveRequest<'_>, say: Explain<'_>) -> Resolution {
+        let mut walk = Walk {
+            rules: &self.rules,
+            site: self.site_key(query),
+            query,
+            internal: false,
+            state: RefCell::default(),
+        };
+        let outcome = self.walk(&mut walk, say);
+        let user = match &outcome {
+            Ok(found) => found.user.is_some(),
+            Err(denied) => denied.user.is_some(),
+        };
+        for line in walk.rules.dress_lines(&walk.site.name(&walk.dress_name())) {
+            say(format_args!("{line}"));
+        }
+        Resolution { dressed: walk.dressed(user), outcome }
+    }
+
+    /// The site that the request is for, as rules name it.
+    pub fn site_key(&self, query: &ResolveRequest<'_>) -> SiteKey {
+        let named = query.request.host.or(query.vhost).or(self.own_name());
+        SiteKey::new(query.client.scheme, named.unwrap_or_default(), query.vhost.is_some())
+    }
+
+    fn walk(&self, walk: &mut Walk<'_>, say: Explain<'_>) -> Result<Resolved, AccessDenied> {
+        let query = walk.query;
+        let request = query.request;
+        let asked = query.name();
+        // Whether it is a directory is not known yet: it is compared in both forms.
+        let with_slash = [&asked[..], b"/"].concat();
+        let covering = walk.rules.cover(&[walk.site.name(&asked), walk.site.name(&with_slash)]);
+        let new = walk.state.borrow_mut().covering.add(covering);
+        self.admit(walk, &new, say)?;
+        let prefix = query.vhost.map(|host| [host.as_bytes(), b"/"].concat()).unwrap_or_default();
+        let routed = walk.rules.route(&walk.site, &request.path, &prefix, request.query);
+        for line in &routed.lines {
+            say(format_args!("{line}"));
+        }
+        if let Some(preflight) = self.preflight(walk) {
+            return Ok(walk.found(preflight));
+        }
+        if let Some(Answer::Redirect(status, location)) = routed.answer {
+            return Ok(walk.found(Resource::Redirect { status, location }));
+        }
+        self.authenticate(walk, &new)?;
+        match routed.answer {
+            Some(Answer::Status(status)) => return Ok(walk.found(Resource::Status(status))),
+            Some(Answer::Env(environment)) => {
+                let (media_type, content) = (environment.media_type, environment.content.to_vec());
+                return Ok(walk.found(Resource::Text { media_type, content }));
+            }
+            Some(Answer::Nothing) => return Err(not_found()),
+            _ => {}
+        }
+        self.look_up_routed(walk, &routed, &prefix, say)
+    }
+
+    fn look_up_routed(
+        &self,
+        walk: &mut Walk<'_>,
+        routed: &Routed<'_>,
+        prefix: &[u8],
+        say: Explain<'_>,
+    ) -> Result<Resolved, AccessDenied> {
+        let request = walk.query.request;
+        for path in &routed.rewritten {
+            let full = [prefix, path].concat();
+            self.guard(Some(walk), &[&full, &[&full[..], b"/"].concat()], say)?;
+        }
+        let rewritten = routed.rewritten.last().map(|path| Request {
+            path: Cow::Borrowed(path),
+            query: routed.query.as_ref().map_or(request.query, Option::as_deref),
+            ..request.clone()
+        });
+        let request = rewritten.as_ref().unwrap_or(request);
+        let query = ResolveRequest { request, ..*walk.query };
+        let found = self.find(&query, Some(walk), say);
+        let is_absent = match &found {
+            Err(denied) => denied.rejection.status == 404,
+            Ok(Resolved { resource: Resource::Moved(_), .. }) => self.has_no_index(&query),
+            Ok(_) => false,
+        };
+        let found = match is_absent {
+            true => self.tried(walk, &query, routed.suffixes, say).unwrap_or(found),
+            false => found,
+        };
+        match found {
+            Err(denied) if denied.rejection.status == 404 => self.fall_back(walk, routed, denied, say),
+            Ok(Resolved { resource: Resource::Script(mut script), user, name }) => {
+                script.query = routed.query.clone();
+                Ok(Resolved { resource: Resource::Script(script), user, name })
+            }
+            found => found,
+        }
+    }
+
+    /// Has the directory that the request names without its slash no index file?
+    fn has_no_index(&self, query: &ResolveRequest<'_>) -> bool {
+        index::find(&self.root, &query.name(), &self.config.index).is_none()
+    }
+
+    /// The first of the names with a suffix that is a file; none if none is.
+    fn tried(
+        &self,
+        walk: &mut Walk<'_>,
+        query: &ResolveRequest<'_>,
+        suffixes: &[String],
+        say: Explain<'_>,
+    ) -> Option<Result<Resolved, AccessDenied>> {
+        let path = &query.request.path;
+        if path.is_empty() || path.ends_with(b"/") {
+            return None;
+        }
+        for suffix in suffixes {
+            let path = [&path[..], suffix.as_bytes()].concat();
+            let request = Request { path: Cow::Owned(path), ..query.request.clone() };
+            let candidate = ResolveRequest { request: &request, ..*query };
+            if !self.is_file(&candidate.name()) {
+                continue;
+            }
+            say(format_args!("tried: {}", shown(&candidate.name())));
+            match self.find_internal(walk, &candidate, say) {
+                Ok(Resolved { resource: Resource::File(file, content), user, name }) => {
+                    return Some(Ok(Resolved { resource: Resource::File(file, content), user, name }));
+                }
+                Err(denied) if denied.rejection.status != 404 => return Some(Err(denied)),
+                _ => walk.state.borrow_mut().chosen = None,
+            }
+        }
+        None
+    }
+
+    fn is_file(&self, name: &[u8]) -> bool {
+        let Ok(expanded) = self.expanded(name) else { return false };
+        let meta = self.stat(&expanded.name);
+        expanded.path_info.is_empty() && meta.is_ok_and(|meta| kind(&meta) == SFlag::S_IFREG)
+    }
+
+    /// The file that a fallback names, where it may stand for the name asked; else `absent`.
+    fn fall_back(
+        &self,
+        walk: &mut Walk<'_>,
+        routed: &Routed<'_>,
+        absent: AccessDenied,
+        say: Explain<'_>,
+    ) -> Result<Resolved, AccessDenied> {
+        let request = walk.query.request;
+        let Some((file, any)) = routed.fallback else { return Err(absent) };
+        let looks_like_a_page = any || !self.types.names_other_than_html(&request.path);
+        if !matches!(request.method, Method::Get | Method::Head) || !looks_like_a_page {
+            return Err(absent);
+        }
+        say(format_args!("fallback: {file}"));
+        let request = Request { path: Cow::Borrowed(file.as_bytes()), ..request.clone() };
+        let query = ResolveRequest { request: &request, ..*walk.query };
+        match self.find_internal(walk, &query, say) {
+            Ok(Resolved { resource: Resource::File(file, content), user, name }) => {
+                Ok(Resolved { resource: Resource::File(file, content), user, name })
+            }
+            Err(denied) if !matches!(denied.rejection.status, 403 | 404) => Err(denied),
+            _ => {
+                walk.state.borrow_mut().chosen = None;
+                Err(absent)
+            }
+        }
+    }
+
+    /// Looks up a file that a rule has named, in the cache first.
+    fn find_internal(
+        &self,
+        walk: &mut Walk<'_>,
+        query: &ResolveRequest<'_>,
+        say: Explain<'_>,
+    ) -> Result<Resolved, AccessDenied> {
+        walk.internal = true;
+        walk.state.borrow_mut().met = Covering::default();
+        let name = query.name();
+        let Some(entry) = self.cache.valid(&walk.key(&name), &self.root, query.freshness) else {
+            return self.find(query, Some(walk), say);
+        };
+        walk.choose(&name);
+        if let Some(ruling) = &entry.ruling {
+            let new = walk.state.borrow_mut().covering.add(ruling.covering.clone());
+            self.admit(walk, &new, say)?;
+            self.authenticate(walk, &new)?;
+        }
+        let user = match entry.protected || self.config.global_passwd {
+            true => self.authorize(query, &entry.auth_dir)?,
+            false => None,
+        };
+        self.check_referrer(query, &name)?;
+        let resource = Resource::File(Arc::clone(&entry.representation), entry.content.clone());
+        let user = user.or_else(|| walk.state.borrow().user.clone());
+        Ok(Resolved { resource, user, name: Arc::clone(&entry.throttle_name) })
+    }
+
+    /// Is a directory without an index file listed?
+    pub(super) fn lists(&self, asked: &LookupContext<'_>) -> bool {
+        let dressing = asked.walk.and_then(Walk::dressing);
+        match dressing.and_then(|dressing| dressing.listing) {
+            Some(Listing::Off) => false,
+            Some(Listing::Style(_)) => true,
+            None => self.config.listing,
+        }
+    }
+
+    /// The dress of a request that is answered without being looked up: that of the name it asks for.
+    pub fn dressed_as_asked(&self, query: &ResolveRequest<'_>) -> Option<Dressed> {
+        if self.rules.is_empty() {
+            return None;
+        }
+        let dressing = self.rules.dressing(&self.site_key(query).name(&query.name()))?;
+        Some(Dressed::new(dressing, query.request.fields.last("Origin"), true))
+    }
+
+    /// The dress of a request whose target was not understood.
+    pub fn dressed_as_nothing(&self) -> Option<Dressed> {
+        self.rules.dressing_of_nothing().map(|dressing| Dressed::new(dressing, None, true))
+    }
+
+    /// The answer to a page of another origin that asks what it may send (Fetch §4.8).
+    fn preflight(&self, walk: &Walk<'_>) -> Option<Resource> {
+        let (request, asked) = (walk.query.request, walk.query.name());
+        let fields = &request.fields;
+        let is_preflight = request.method == Method::Options
+            && fields.last("Origin").is_some()
+            && fields.last("Access-Control-Request-Method").is_some();
+        let dressing = walk.rules.dressing(&walk.site.name(&asked)).filter(|_| is_preflight)?;
+        if !dressing.has_origins() {
+            return None;
+        }
+        let pattern = self.config.cgi_pattern.as_ref();
+        let is_script = pattern.is_some_and(|pattern| pattern.matches(&asked));
+        let headers = fields.last("Access-Control-Request-Headers").map(<[u8]>::to_vec);
+        Some(Resource::Preflight { is_script, headers })
+    }
+}
+
+impl Walk<'_> {
+    /// The user that a rule's password file knows.
+    pub(super) fn user(&self) -> Option<Box<[u8]>> {
+        self.state.borrow().user.clone()
+    }
+
+    fn dress_name(&self) -> Vec<u8> {
+        let chosen = self.state.borrow().chosen.clone();
+        chosen.unwrap_or_else(|| self.query.name().into_owned())
+    }
+
+    /// Something that a rule has found, which no throttle covers but by the name asked.
+    fn found(&self, resource: Resource) -> Resolved {
+        let name = self.query.name();
+        let name = name.strip_suffix(b"/").unwrap_or(&name);
+        let name: Arc<[u8]> = if name.is_empty() { Arc::from(&b"."[..]) } else { name.into() };
+        Resolved { resource, user: self.state.borrow().user.clone(), name }
+    }
+}

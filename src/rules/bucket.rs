@@ -1,0 +1,249 @@
+//! Buckets of tokens: how often clients may ask.
+//!
+//! A bucket is kept as the one moment at which it will be full again (the generic cell rate algorithm), so
+//! that a full bucket is one that need not be kept.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use crate::request::client::ClientAddress;
+
+/// Buckets kept at most by one line; newcomers beyond share one.
+const MOST_BUCKETS: usize = 16 * 1024;
+
+/// A sweep for full buckets looks at all of them, and so happens at most once in this time, in nanoseconds.
+const SWEEP_PAUSE: u64 = 100_000_000;
+
+const SECOND: u64 = 1_000_000_000;
+
+/// A line's bound on requests.
+#[derive(Debug)]
+pub struct Requests {
+    per_address: bool,
+    /// Nanoseconds in which one token comes.
+    interval: u64,
+    /// Tokens that a full bucket has.
+    burst: u64,
+    buckets: Arc<Mutex<Buckets>>,
+}
+
+/// The buckets that are not full, by client; when each will be, in nanoseconds since `start`.
+#[derive(Debug)]
+struct Buckets {
+    start: Instant,
+    of_clients: HashMap<u128, u64>,
+    /// The bucket of all clients together, or of newcomers when the table is full.
+    shared: u64,
+    swept: u64,
+}
+
+impl Requests {
+    /// Reads `[per-address] N/s|m|h [burst B]`. Without a burst, a bucket holds what comes in its unit.
+    ///
+    /// # Errors
+    /// How it is written.
+    pub fn parse(words: &[String]) -> Result<Requests, String> {
+        const USAGE: &str = "write: requests [per-address] N/s|m|h [burst B]";
+        let (per_address, words) = match words {
+            [first, rest @ ..] if first == "per-address" => (true, rest),
+            all => (false, all),
+        };
+        let (rate, burst) = match words {
+            [rate] => (rate, None),
+            [rate, word, burst] if word == "burst" => (rate, Some(burst)),
+            _ => return Err(USAGE.into()),
+        };
+        let (number, unit) = rate.split_once('/').ok_or(USAGE)?;
+        let unit = match unit {
+            "s" => SECOND,
+            "m" => 60 * SECOND,
+            "h" => 3600 * SECOND,
+            _ => return Err(format!("{unit}: the unit is s, m or h")),
+        };
+        let number = count(number)?;
+        let burst = burst.map(|burst| count(burst)).transpose()?.unwrap_or(number);
+        Ok(Requests { per_address, interval: unit / number, burst, buckets: Arc::default() })
+    }
+
+    /// Takes a token for a request of `client`.
+    ///
+    /// # Errors
+    /// There is none: seconds until there is one.
+    pub fn take(&self, client: ClientAddress) -> Result<(), u64> {
+        let mut buckets = self.lock();
+        let now = u64::try_from(buckets.start.elapsed().as_nanos()).unwrap_or(u64::MAX);
+        let key = if self.per_address { Some(network(client)) } else { None };
+        let full_at = buckets.full_at(key, now).max(now);
+        let after = full_at.saturating_add(self.interval);
+        let most = now.saturating_add(self.interval.saturating_mul(self.burst));
+        if after > most {
+            return Err((after - most).div_ceil(SECOND).max(1));
+        }
+        buckets.set(key, after);
+        Ok(())
+    }
+
+    /// Goes on with the buckets of `old`, where the bound is the same.
+    pub fn follow(&mut self, old: &Requests) {
+        let bound = |one: &Requests| (one.per_address, one.interval, one.burst);
+        if bound(self) == bound(old) {
+            self.buckets = Arc::clone(&old.buckets);
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Buckets> {
+        // A panic elsewhere leaves at worst a token too many.
+        self.buckets.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Default for Buckets {
+    fn default() -> Buckets {
+        Buckets { start: Instant::now(), of_clients: HashMap::new(), shared: 0, swept: 0 }
+    }
+}
+
+impl Buckets {
+    fn full_at(&mut self, client: Option<u128>, now: u64) -> u64 {
+        match client.and_then(|client| self.of_clients.get(&client).copied()) {
+            Some(full_at) => full_at,
+            None if client.is_none() || !self.has_room(now) => self.shared,
+            None => 0,
+        }
+    }
+
+    fn set(&mut self, client: Option<u128>, full_at: u64) {
+        let has_room = self.of_clients.len() < MOST_BUCKETS;
+        match client {
+            Some(client) if has_room || self.of_clients.contains_key(&client) => {
+                self.of_clients.insert(client, full_at);
+            }
+            _ => self.shared = full_at,
+        }
+    }
+
+    /// Is there room for another bucket? Full ones go first.
+    fn has_room(&mut self, now: u64) -> bool {
+        if self.of_clients.len() >= MOST_BUCKETS && now.saturating_sub(self.swept) >= SWEEP_PAUSE {
+            self.swept = now;
+            self.of_clients.retain(|_, full_at| *full_at > now);
+        }
+        self.of_clients.len() < MOST_BUCKETS
+    }
+}
+
+fn count(text: &str) -> Result<u64, String> {
+    let digits = text.bytes().all(|b| b.is_ascii_digit()).then(|| text.parse::<u64>().ok()).flatten();
+    digits.filter(|n| (1..=SECOND).contains(n)).ok_or_else(|| format!("{text}: not a number from 1 up"))
+}
+
+/// One number for each client: an IPv4 address, an IPv6 network of /64, or what has no address.
+fn network(client: ClientAddress) -> u128 {
+    match client {
+        ClientAddress::Ip(IpAddr::V4(address)) => address.to_ipv6_mapped().to_bits(),
+        ClientAddress::Ip(IpAddr::V6(address)) => address.to_bits() >> 64 << 64,
+        ClientAddress::Unknown(Some(last)) => network(ClientAddress::Ip(last)),
+        ClientAddress::Unix | ClientAddress::Unknown(None) => u128::MAX,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::Ipv4Addr;
+
+    fn requests(text: &str) -> Requests {
+        let words: Vec<String> = text.split(' ').map(str::to_owned).collect();
+        Requests::parse(&words).unwrap()
+    }
+
+    fn client(text: &str) -> ClientAddress {
+        ClientAddress::Ip(text.parse().unwrap())
+    }
+
+    #[test]
+    fn a_bucket_holds_its_burst_and_then_tells_how_long_to_wait() {
+        for (text, burst, wait) in [
+            ("3/h", 3, 1200),
+            ("1/m burst 5", 5, 60),
+            ("per-address 2/m burst 1", 1, 30),
+            ("7200/h burst 2", 2, 1),
+        ] {
+            let requests = requests(text);
+            for _ in 0..burst {
+                assert_eq!(requests.take(client("192.0.2.1")), Ok(()), "{text}");
+            }
+            assert_eq!(requests.take(client("192.0.2.1")), Err(wait), "{text}");
+        }
+    }
+
+    #[test]
+    fn addresses_have_buckets_of_their_own_and_a_network_has_one() {
+        let requests = requests("per-address 1/h");
+        for (address, want) in [
+            ("192.0.2.1", true),
+            ("192.0.2.2", true),
+            ("192.0.2.1", false),
+            ("2001:db8::1", true),
+            ("2001:db8::2", false),
+            ("2001:db8:0:1::1", true),
+        ] {
+            assert_eq!(requests.take(client(address)).is_ok(), want, "{address}");
+        }
+    }
+
+    #[test]
+    fn the_table_is_bounded_and_newcomers_share_a_bucket_when_none_is_full() {
+        let requests = requests("per-address 2/h");
+        let address = |n: u32| ClientAddress::Ip(Ipv4Addr::from_bits(n).into());
+        for n in 0..u32::try_from(MOST_BUCKETS).unwrap() {
+            assert_eq!(requests.take(address(n)), Ok(()));
+        }
+        let newcomers = (0..10).map(|n| requests.take(address(1 << 30 | n)).is_ok());
+        assert_eq!(newcomers.filter(|ok| *ok).count(), 2);
+        assert_eq!(requests.lock().of_clients.len(), MOST_BUCKETS);
+        assert_eq!(requests.take(address(0)), Ok(()), "a client that is known has its own");
+    }
+
+    #[test]
+    fn full_buckets_make_room() {
+        let requests = requests("per-address 1000000000/s burst 1");
+        for n in 0..2 * u32::try_from(MOST_BUCKETS).unwrap() {
+            let _ = requests.take(ClientAddress::Ip(Ipv4Addr::from_bits(n).into()));
+        }
+        let mut buckets = requests.lock();
+        buckets.swept = 0;
+        let now = u64::try_from(buckets.start.elapsed().as_nanos()).unwrap() + 2 * SWEEP_PAUSE;
+        assert!(buckets.has_room(now) && buckets.of_clients.is_empty());
+    }
+
+    #[test]
+    fn a_reload_goes_on_with_the_buckets_of_the_same_bound() {
+        let old = requests("1/h");
+        assert_eq!(old.take(ClientAddress::Unix), Ok(()));
+        let (mut same, mut other) = (requests("1/h"), requests("2/h"));
+        same.follow(&old);
+        other.follow(&old);
+        assert!(same.take(ClientAddress::Unix).is_err() && other.take(ClientAddress::Unix).is_ok());
+    }
+
+    #[test]
+    fn what_is_no_bound_is_told() {
+        for (text, part) in [
+            ("", "write: "),
+            ("5", "write: "),
+            ("5/d", "s, m or h"),
+            ("0/s", "from 1 up"),
+            ("5/s burst", "write: "),
+            ("5/s burst 0", "from 1 up"),
+            ("+5/s", "from 1 up"),
+            ("per-connection 5/s", "write: "),
+        ] {
+            let words: Vec<String> = text.split(' ').map(str::to_owned).collect();
+            let said = Requests::parse(&words).err().unwrap_or_default();
+            assert!(said.contains(part), "{text}: {said}");
+        }
+    }
+}

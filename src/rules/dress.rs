@@ -1,0 +1,250 @@
+//! Dress: fields, caching, types, origins and lists, by the file that is served.
+//!
+//! All lines that cover the file apply, in order; of the same field the last counts. What they come to is
+//! made once for each set of lines, as the very bytes that a head takes.
+
+use super::line::{Words, expanded};
+use crate::config::choice::ListingStyle;
+use crate::config::kind::media;
+use crate::config::suggest;
+
+/// What a dress line does.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Dress {
+    /// Sets, adds or removes a field.
+    Header(Change, Box<str>, Box<str>),
+    /// How long caches may keep it.
+    Cache(Cache),
+    /// The media type, and that there is no content encoding.
+    Type(Box<str>),
+    /// The charset of text; none names none.
+    Charset(Option<Box<str>>),
+    /// Origins that scripts of other sites may read it from; `*` is every one.
+    Cors(Box<[String]>),
+    /// How a directory is listed.
+    Listing(Listing),
+}
+
+/// What becomes of a field.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Change {
+    /// It has this value alone.
+    Set,
+    /// It has this value, too.
+    Add,
+    /// It is not sent.
+    Remove,
+}
+
+/// How long caches may keep a response.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cache {
+    /// So many seconds.
+    Seconds(u32),
+    /// For good: the name changes with the content.
+    Immutable,
+    /// As long as they ask each time.
+    Revalidate,
+    /// Not at all.
+    Never,
+    /// Nothing is said.
+    Silent,
+}
+
+/// How a directory without an index file is shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Listing {
+    /// Not at all: 403.
+    Off,
+    /// In this style.
+    Style(ListingStyle),
+}
+
+/// Fields that are the server's to say, and the action that does their job.
+const RESERVED: [(&str, &str); 19] = [
+    ("Accept-Ranges", ""),
+    ("Allow", ""),
+    ("Connection", ""),
+    ("Content-Encoding", "type"),
+    ("Content-Length", ""),
+    ("Content-Range", ""),
+    ("Content-Type", "type"),
+    ("Date", ""),
+    ("ETag", ""),
+    ("Keep-Alive", ""),
+    ("Last-Modified", ""),
+    ("Location", "redirect"),
+    ("Proxy-Authenticate", ""),
+    ("Retry-After", "requests"),
+    ("TE", ""),
+    ("Trailer", ""),
+    ("Transfer-Encoding", ""),
+    ("Upgrade", ""),
+    ("WWW-Authenticate", "auth"),
+];
+
+impl Dress {
+    /// Reads the dress action `word`; `rest` is what follows it.
+    ///
+    /// # Errors
+    /// A sentence for the operator.
+    pub(super) fn parse(word: &str, rest: &str) -> Result<Dress, String> {
+        if word == "header" {
+            return header(rest);
+        }
+        let words = Words::new(rest)?;
+        match word {
+            "cache" => {
+                let [word] = words.exactly("cache SECONDS|immutable|revalidate|never|-")?;
+                cache(word).map(Dress::Cache)
+            }
+            "type" => {
+                let text = words.joined();
+                media(&text).map_err(|why| format!("{text}: {why}"))?;
+                Ok(Dress::Type(text.into()))
+            }
+            "charset" => {
+                let [word] = words.exactly("charset NAME|-")?;
+                let is_token = word.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.:+".contains(&b));
+                match word {
+                    "-" => Ok(Dress::Charset(None)),
+                    name if is_token => Ok(Dress::Charset(Some(name.into()))),
+                    _ => Err(format!("{word}: not the name of a charset")),
+                }
+            }
+            "cors" => cors(&words),
+            _ => {
+                let [word] = words.exactly("listing off|classic|modern|json")?;
+                match word {
+                    "off" => Ok(Dress::Listing(Listing::Off)),
+                    "classic" => Ok(Dress::Listing(Listing::Style(ListingStyle::Classic))),
+                    "modern" => Ok(Dress::Listing(Listing::Style(ListingStyle::Modern))),
+                    "json" => Ok(Dress::Listing(Listing::Style(ListingStyle::Json))),
+                    _ => Err(unknown(word, &["off", "classic", "modern", "json"])),
+                }
+            }
+        }
+    }
+}
+
+fn unknown(word: &str, known: &[&'static str]) -> String {
+    match suggest::nearest(word, known.iter().copied()) {
+        Some(meant) => format!("{word}: did you mean {meant}?"),
+        None => format!("{word}: not one of {}", known.join(", ")),
+    }
+}
+
+fn cache(word: &str) -> Result<Cache, String> {
+    match word {
+        "immutable" => Ok(Cache::Immutable),
+        "revalidate" => Ok(Cache::Revalidate),
+        "never" => Ok(Cache::Never),
+        "-" => Ok(Cache::Silent),
+        digits if digits.bytes().all(|b| b.is_ascii_digit()) => {
+            let seconds =
+                digits.parse().map_err(|_| format!("{digits}: more seconds than a cache counts"))?;
+            Ok(Cache::Seconds(seconds))
+        }
+        _ => Err(unknown(word, &["immutable", "revalidate", "never"])),
+    }
+}
+
+fn cors(words: &Words) -> Result<Dress, String> {
+    if words.is_empty() {
+        return Err("write: cors ORIGIN...".into());
+    }
+    for origin in words.iter().filter(|origin| *origin != "*") {
+        let host = origin.split_once("://").filter(|(scheme, _)| {
+            scheme.starts_with(|c: char| c.is_ascii_lowercase())
+                && scheme.bytes().all(|b| b.is_ascii_alphanumeric() || b"+-.".contains(&b))
+        });
+        let is_host = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b"-._:[]".contains(&b);
+        if !host.is_some_and(|(_, host)| !host.is_empty() && host.bytes().all(is_host)) {
+            return Err(format!(
+                "{origin}: an origin is scheme://host or scheme://host:port, in lower case, without a path"
+            ));
+        }
+    }
+    Ok(Dress::Cors(words.iter().map(str::to_owned).collect()))
+}
+
+/// `NAME: VALUE`, `+NAME: VALUE` or `-NAME`.
+fn header(text: &str) -> Result<Dress, String> {
+    let (change, rest) = match text.as_bytes().first() {
+        Some(b'+') => (Change::Add, &text[1..]),
+        Some(b'-') => (Change::Remove, &text[1..]),
+        _ => (Change::Set, text),
+    };
+    let (name, value) = match (change, rest.split_once(':')) {
+        (Change::Remove, None) => (rest, ""),
+        (Change::Remove, Some(_)) => return Err("a field is removed by its name alone: header -NAME".into()),
+        (_, Some((name, value))) => (name, value.trim()),
+        (_, None) => return Err("write: header NAME: VALUE, header +NAME: VALUE or header -NAME".into()),
+    };
+    let is_token = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b);
+    if name.is_empty() || !name.bytes().all(is_token) {
+        return Err(format!("{name}: not the name of a field"));
+    }
+    if let Some((_, action)) = RESERVED.iter().find(|(reserved, _)| reserved.eq_ignore_ascii_case(name)) {
+        let instead = match *action {
+            "" => "the server itself says it".to_owned(),
+            action => format!("that is the job of the action {action}"),
+        };
+        return Err(format!("{name} cannot be changed: {instead}"));
+    }
+    let value = expanded(value)?;
+    if value.is_empty() && change != Change::Remove {
+        return Err(format!("{name} has no value"));
+    }
+    Ok(Dress::Header(change, name.into(), value.into()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn actions_are_read() {
+        for (word, rest, want) in [
+            ("header", "X-A: b c", Dress::Header(Change::Set, "X-A".into(), "b c".into())),
+            ("header", "+Link: <a>; b", Dress::Header(Change::Add, "Link".into(), "<a>; b".into())),
+            ("header", "-Server", Dress::Header(Change::Remove, "Server".into(), "".into())),
+            ("cache", "3600", Dress::Cache(Cache::Seconds(3600))),
+            ("cache", "-", Dress::Cache(Cache::Silent)),
+            ("type", "application/gzip", Dress::Type("application/gzip".into())),
+            ("type", "text/plain; charset=x", Dress::Type("text/plain; charset=x".into())),
+            ("charset", "-", Dress::Charset(None)),
+            ("listing", "off", Dress::Listing(Listing::Off)),
+        ] {
+            assert_eq!(Dress::parse(word, rest), Ok(want), "{word} {rest}");
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_is_told() {
+        for (word, rest, part) in [
+            ("header", "X-A", "write: header"),
+            ("header", "X A: b", "not the name"),
+            ("header", "X-A:", "no value"),
+            ("header", "-X-A: b", "by its name alone"),
+            ("header", "content-type: a/b", "the action type"),
+            ("header", "Location: /", "the action redirect"),
+            ("header", "-Date", "the server itself"),
+            ("header", "+WWW-Authenticate: Basic", "the action auth"),
+            ("cache", "imutable", "did you mean immutable?"),
+            ("cache", "99999999999", "more seconds"),
+            ("cache", "", "write: cache"),
+            ("type", "gzip", "not a media type"),
+            ("charset", "a b", "write: charset"),
+            ("charset", "a\"", "not the name of a charset"),
+            ("cors", "", "write: cors"),
+            ("cors", "null", "an origin is"),
+            ("cors", "https://a/", "an origin is"),
+            ("cors", "https://A", "an origin is"),
+            ("listing", "clasic", "did you mean classic?"),
+        ] {
+            let said = Dress::parse(word, rest).unwrap_err();
+            assert!(said.contains(part), "{word} {rest}: {said}");
+        }
+    }
+}

@@ -1,0 +1,127 @@
+//! Values of the environment as a script or as JSON: what configures a page in an image without a shell.
+
+use super::line::Words;
+use super::pattern::Pattern;
+use crate::config::expand::is_name;
+
+/// The content of one env line, made at start.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Environment {
+    /// The media type of the content.
+    pub media_type: &'static str,
+    /// The content.
+    pub content: Box<[u8]>,
+    /// Names and values, for the dump.
+    names: Box<[String]>,
+}
+
+impl Environment {
+    /// Reads `NAME`, `NAME=TEXT` and `NAME:-TEXT`, and the environment.
+    ///
+    /// # Errors
+    /// A pattern that is no literal name ending in .js or .json; a name that is none; a variable that is not
+    /// set and has no default, or is not UTF-8.
+    pub(super) fn parse(words: &Words, pattern: &Pattern) -> Result<Environment, String> {
+        let file = pattern.literal().unwrap_or_default();
+        let is_script = file.ends_with(".js");
+        if !is_script && !file.ends_with(".json") {
+            return Err(
+                "env needs a pattern that is one name, without wildcards, ending in .js or .json".into()
+            );
+        }
+        if words.is_empty() {
+            return Err("write: env NAME...".into());
+        }
+        let mut object = String::from("{");
+        for (at, word) in words.iter().enumerate() {
+            let (name, value) = variable(word)?;
+            object.push_str(if at == 0 { "\"" } else { ",\"" });
+            object.push_str(name);
+            object.push_str("\":\"");
+            escape(&mut object, &value);
+            object.push('"');
+        }
+        object.push('}');
+        let (media_type, content) = match is_script {
+            true => ("text/javascript; charset=UTF-8", format!("globalThis.env={object};\n")),
+            false => ("application/json", object + "\n"),
+        };
+        let names = words.iter().map(str::to_owned).collect();
+        Ok(Environment { media_type, content: content.into_bytes().into(), names })
+    }
+}
+
+fn variable(word: &str) -> Result<(&str, String), String> {
+    let end = word.find(['=', ':']).unwrap_or(word.len());
+    let (name, rest) = word.split_at(end);
+    if !is_name(name.as_bytes()) {
+        return Err(format!("{word}: write NAME, NAME=TEXT or NAME:-TEXT"));
+    }
+    if let Some(constant) = rest.strip_prefix('=') {
+        return Ok((name, constant.to_owned()));
+    }
+    let default = rest.strip_prefix(":-");
+    if default.is_none() && !rest.is_empty() {
+        return Err(format!("{word}: write NAME, NAME=TEXT or NAME:-TEXT"));
+    }
+    match (std::env::var(name), default) {
+        (Ok(value), None) => Ok((name, value)),
+        (Ok(value), Some(_)) if !value.is_empty() => Ok((name, value)),
+        (Err(std::env::VarError::NotUnicode(_)), _) => Err(format!("{name}: its value is not UTF-8")),
+        (_, Some(default)) => Ok((name, default.to_owned())),
+        (Err(_), None) => Err(format!("the environment has no {name}; write {name}:-TEXT for a default")),
+    }
+}
+
+/// Appends `text` as a JSON string has it, harmless within a script element, too.
+fn escape(out: &mut String, text: &str) {
+    for c in text.chars() {
+        match c {
+            '"' | '\\' => {
+                out.push('\\');
+                out.push(c);
+            }
+            '<' | '>' | '&' | '\u{2028}' | '\u{2029}' | '\u{7f}' => {
+                out.push_str(&format!("\\u{:04x}", u32::from(c)));
+            }
+            control if control.is_control() => out.push_str(&format!("\\u{:04x}", u32::from(control))),
+            plain => out.push(plain),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn content(pattern: &str, words: &str) -> Result<String, String> {
+        let environment = Environment::parse(&Words::new(words)?, &Pattern::parse(pattern)?)?;
+        Ok(String::from_utf8(environment.content.to_vec()).unwrap())
+    }
+
+    #[test]
+    fn values_are_escaped_for_scripts_and_pages() {
+        assert_eq!(content("/env.json", "A=b C="), Ok("{\"A\":\"b\",\"C\":\"\"}\n".into()));
+        assert_eq!(content("/env.js", "A=1"), Ok("globalThis.env={\"A\":\"1\"};\n".into()));
+        let hostile = "A=</script>&\"\\\u{2028}\u{2029}";
+        let want = r#"{"A":"\u003c/script\u003e\u0026\"\\\u2028\u2029"}"#.to_owned() + "\n";
+        assert_eq!(content("a/env.json", hostile), Ok(want));
+        assert_eq!(content("/e.json", "THTTPD_NO:-x"), Ok("{\"THTTPD_NO\":\"x\"}\n".into()));
+    }
+
+    #[test]
+    fn what_cannot_be_sent_is_told() {
+        for (pattern, words, part) in [
+            ("**.js", "A=1", "one name"),
+            ("/env.txt", "A=1", "ending in .js or .json"),
+            ("/env.js|/b.js", "A=1", "one name"),
+            ("/env.js", "", "env NAME"),
+            ("/env.js", "1=a", "write NAME"),
+            ("/env.js", "A:x", "write NAME"),
+            ("/env.js", "THTTPD_NO_SUCH_NAME", "the environment has no THTTPD_NO_SUCH_NAME"),
+        ] {
+            let said = content(pattern, words).unwrap_err();
+            assert!(said.contains(part), "{pattern} {words}: {said}");
+        }
+    }
+}

@@ -1,0 +1,218 @@
+//! The grammar of the rules file: bytes → lines with their patterns and actions.
+//!
+//! ```text
+//! line    = [ PATTERN ] BLANKS ACTION      ; a line that begins with a blank goes on with the pattern above
+//! comment = "#" at the start of a line or behind a blank, to the end of the line
+//! ```
+
+use std::sync::Arc;
+
+use super::dress::Dress;
+use super::guard::Guard;
+use super::pattern::Pattern;
+use super::rate::{BLANKS, CONNECTIONS, Each, Limit};
+use super::route::Route;
+use super::{Fault, Line, Rules};
+use crate::config::expand::expand;
+use crate::config::origin::Origin;
+use crate::config::suggest;
+
+/// Every word that begins an action, but for the numbers of rates.
+const ACTIONS: [&str; 19] = [
+    "redirect",
+    "rewrite",
+    "try",
+    "fallback",
+    "status",
+    "env",
+    "pass",
+    "allow",
+    "deny",
+    "auth",
+    "requests",
+    "header",
+    "cache",
+    "type",
+    "charset",
+    "cors",
+    "listing",
+    "per-address",
+    "per-connection",
+];
+
+/// The words behind an action, variables expanded.
+#[derive(Debug)]
+pub(super) struct Words(Vec<String>);
+
+impl Words {
+    /// Splits `text` at blanks and expands each word.
+    ///
+    /// # Errors
+    /// Why a variable cannot be expanded.
+    pub(super) fn new(text: &str) -> Result<Words, String> {
+        let words = text.split(BLANKS).filter(|word| !word.is_empty());
+        words.map(expanded).collect::<Result<Vec<_>, _>>().map(Words)
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().map(String::as_str)
+    }
+
+    pub(super) fn slice(&self) -> &[String] {
+        &self.0
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The words where there are exactly so many; else how the action is written.
+    pub(super) fn exactly<const N: usize>(&self, usage: &str) -> Result<[&str; N], String> {
+        let words: Vec<&str> = self.iter().collect();
+        words.try_into().map_err(|_| format!("write: {usage}"))
+    }
+
+    pub(super) fn joined(&self) -> String {
+        self.0.join(" ")
+    }
+}
+
+/// `text` with its variables expanded.
+pub(super) fn expanded(text: &str) -> Result<String, String> {
+    let bytes = expand(text.as_bytes()).map_err(|why| format!("{text}: {why}"))?;
+    String::from_utf8(bytes.into_owned()).map_err(|_| format!("{text}: not valid UTF-8"))
+}
+
+/// Reads lines in order, into rules and faults.
+#[derive(Debug, Default)]
+pub(super) struct Reader {
+    pub(super) rules: Rules,
+    pub(super) faults: Vec<Fault>,
+    above: Above,
+}
+
+/// The pattern that an indented line goes on with.
+#[derive(Debug, Default)]
+enum Above {
+    #[default]
+    Nothing,
+    /// One that was found at fault already.
+    Faulty,
+    Pattern(Arc<Pattern>),
+}
+
+impl Reader {
+    /// Reads all lines of a file called `name`.
+    pub(super) fn file(&mut self, content: &[u8], name: &str) {
+        let name: Arc<str> = name.into();
+        for (raw, number) in content.split(|&b| b == b'\n').zip(1..) {
+            let place = Origin::File { name: Arc::clone(&name), line: number };
+            match std::str::from_utf8(raw) {
+                Ok(text) => self.line(text, place),
+                Err(_) => self.fault(&place, "not valid UTF-8".into()),
+            }
+        }
+    }
+
+    /// Reads one line.
+    pub(super) fn line(&mut self, text: &str, place: Origin) {
+        let text = without_comment(text).trim_end_matches(['\r', ' ', '\t']);
+        if text.is_empty() {
+            return;
+        }
+        let (pattern, action) = match text.starts_with(BLANKS) {
+            true => (None, text.trim_start_matches(BLANKS)),
+            false => match text.split_once(BLANKS) {
+                Some((pattern, action)) => (Some(pattern), action.trim_start_matches(BLANKS)),
+                None => (Some(text), ""),
+            },
+        };
+        if let Some(text) = pattern {
+            let parsed = expanded(text).and_then(|text| Pattern::parse(&text));
+            self.above = match parsed {
+                Ok(pattern) => Above::Pattern(Arc::new(pattern)),
+                Err(why) => {
+                    self.fault(&place, why);
+                    Above::Faulty
+                }
+            };
+        }
+        let pattern = match &self.above {
+            Above::Pattern(pattern) => Arc::clone(pattern),
+            Above::Faulty => return,
+            Above::Nothing => {
+                return self.fault(&place, "begins with a blank, but there is no pattern above it".into());
+            }
+        };
+        if let Err(why) = self.action(pattern, action, &place) {
+            self.fault(&place, why);
+        }
+    }
+
+    fn action(&mut self, pattern: Arc<Pattern>, text: &str, place: &Origin) -> Result<(), String> {
+        if text.chars().any(|c| c.is_control() && c != '\t') {
+            return Err("holds a control character".into());
+        }
+        let (word, rest) = text.split_once(BLANKS).unwrap_or((text, ""));
+        let word = expanded(word)?;
+        let rest = rest.trim_start_matches(BLANKS);
+        let rules = &mut self.rules;
+        match &*word {
+            "" => return Err("an action must follow the pattern".into()),
+            "redirect" | "rewrite" | "try" | "fallback" | "status" | "env" | "pass" => {
+                let action = Route::parse(&word, &Words::new(rest)?, &pattern)?;
+                rules.routes.push(Line::new(pattern, action, place, text));
+            }
+            "allow" | "deny" | "auth" | "requests" => {
+                let action = Guard::parse(&word, &Words::new(rest)?, &pattern)?;
+                rules.guards.push(Line::new(pattern, action, place, text));
+            }
+            "header" | "cache" | "type" | "charset" | "cors" | "listing" => {
+                let action = Dress::parse(&word, rest)?;
+                rules.dress.push(Line::new(pattern, action, place, text));
+            }
+            "per-address" | "per-connection" => return self.rate(&pattern, &word, rest, place),
+            number if number.starts_with(|c: char| c.is_ascii_digit()) => {
+                return self.rate(&pattern, number, rest, place);
+            }
+            unknown => return Err(stranger(unknown)),
+        }
+        Ok(())
+    }
+
+    fn rate(&mut self, pattern: &Arc<Pattern>, word: &str, rest: &str, place: &Origin) -> Result<(), String> {
+        let text = format!("{word} {}", Words::new(rest)?.joined());
+        let limit = Limit::parse(text.trim_end())?;
+        if limit.has_rest {
+            return Err(format!("{}: nothing may follow the rate", text.trim_end()));
+        }
+        if pattern.as_str() == CONNECTIONS && limit.each == Each::Address {
+            let most = usize::try_from(limit.max).unwrap_or(usize::MAX);
+            let cap = self.rules.connections_per_address.get_or_insert(most);
+            *cap = most.min(*cap);
+            return Ok(());
+        }
+        let rate = limit.of(Pattern::clone(pattern));
+        self.rules.rates.push(Line::new(Arc::clone(pattern), rate, place, text.trim_end()));
+        Ok(())
+    }
+
+    pub(super) fn fault(&mut self, place: &Origin, text: String) {
+        self.faults.push(Fault { place: place.clone(), text });
+    }
+}
+
+/// `line` up to a `#` that stands at its start or behind a blank.
+fn without_comment(line: &str) -> &str {
+    let bytes = line.as_bytes();
+    let begins = |at: &usize| bytes[*at] == b'#' && (*at == 0 || matches!(bytes[at - 1], b' ' | b'\t'));
+    (0..bytes.len()).find(begins).map_or(line, |at| &line[..at])
+}
+
+/// Why a word that is no action is refused, with what may have been meant.
+fn stranger(word: &str) -> String {
+    match suggest::nearest(word, ACTIONS.into_iter()) {
+        Some(meant) => format!("{word}: unknown action; did you mean {meant}?"),
+        None => format!("{word}: unknown action"),
+    }
+}

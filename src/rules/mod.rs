@@ -1,0 +1,292 @@
+//! The rules file: headers, caching, redirects, access and rates by name, in thttpd's patterns.
+//!
+//! ```text
+//! PATTERN ACTION ──line──► Line<Route>   what becomes of a name before the look-up
+//!                          Line<Guard>   who may have what, by every name of the file
+//!                          Line<Dress>   fields of the response, by the file served
+//!                          Line<Rate>    bytes a second, for `throttle`
+//! ```
+//!
+//! `boot` loads the rules; `resource` asks them round its look-up, in the order that thttpd-rules(5) gives.
+//! What they come to for a file is kept with its cache entry, so that patterns are compared when a file is
+//! looked up and not when it is served again.
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+use std::fmt;
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use crate::config::Config;
+use crate::config::origin::Origin;
+use crate::request::client::Scheme;
+use crate::sys::reason;
+
+mod bucket;
+mod captures;
+pub mod check;
+mod dress;
+mod dressing;
+pub mod env;
+mod guard;
+mod line;
+mod pattern;
+pub mod rate;
+mod route;
+mod template;
+
+pub use dress::Listing;
+pub use dressing::{Dressed, Dressing, Ruling, is_freshness};
+pub use guard::{AuthFile, Covering, Guard, Refused};
+pub use pattern::{Name, Pattern, SiteKey};
+pub use route::{Answer, Route, Routed};
+
+use dress::Dress;
+use rate::Rate;
+
+/// Sets of dress lines whose bytes are kept, and hosts whose kind is known, at most: both are made anew
+/// when they are full.
+const MOST_KEPT: usize = 1024;
+
+/// One line: a pattern and what it does.
+#[derive(Debug)]
+pub struct Line<A> {
+    /// Which names it covers.
+    pub pattern: Arc<Pattern>,
+    /// What it does.
+    pub action: A,
+    /// Where it stands.
+    pub place: Origin,
+    /// The action as written.
+    pub text: Box<str>,
+}
+
+impl<A> Line<A> {
+    fn new(pattern: Arc<Pattern>, action: A, place: &Origin, text: &str) -> Line<A> {
+        Line { pattern, action, place: place.clone(), text: text.into() }
+    }
+}
+
+impl<A> fmt::Display for Line<A> {
+    /// `rules:12: cache immutable`
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.place, self.text)
+    }
+}
+
+/// A line that is not as it should be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fault {
+    /// Where it stands.
+    pub place: Origin,
+    /// What is wrong with it.
+    pub text: String,
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.place, self.text)
+    }
+}
+
+/// All rules of one configuration.
+#[derive(Debug, Default)]
+pub struct Rules {
+    routes: Vec<Line<Route>>,
+    guards: Vec<Line<Guard>>,
+    dress: Vec<Line<Dress>>,
+    rates: Vec<Line<Rate>>,
+    connections_per_address: Option<usize>,
+    /// Lines of each kind by whether they ask for hosts or schemes.
+    asks_for_site: bool,
+    dressings: Mutex<HashMap<Box<[usize]>, Arc<Dressing>>>,
+    /// What the hosts seen last are to the patterns.
+    hosts: Mutex<HashMap<Box<str>, Arc<[u8]>>>,
+}
+
+impl Rules {
+    /// Reads lines of a file called `name`; for what needs no files of its own.
+    ///
+    /// # Errors
+    /// Every line that is not as it should be.
+    pub fn parse(content: &[u8], name: &str) -> Result<Rules, Vec<Fault>> {
+        let mut reader = line::Reader::default();
+        reader.file(content, name);
+        Rules::read(reader)
+    }
+
+    /// Reads the rules of `config`: its file, and its lines. Names of files begin in `start`.
+    ///
+    /// # Errors
+    /// What is wrong, a line each, with its place.
+    pub fn load(config: &Config, start: &Path) -> Result<Rules, String> {
+        let mut reader = line::Reader::default();
+        if let Some(path) = &config.rules_file {
+            let content = std::fs::read(start.join(path));
+            let content = content.map_err(|error| format!("{}: {}", path.display(), reason(&error)))?;
+            reader.file(&content, &path.to_string_lossy());
+        }
+        for text in &config.rules {
+            reader.line(text, Origin::Assignment);
+        }
+        let dir = config.dir.as_deref().unwrap_or(Path::new("."));
+        let mut served = Vec::new();
+        for (line, file) in reader.rules.all_auth_files() {
+            if file.is_served_below(dir, start) {
+                let name = file.path.display();
+                let text =
+                    format!("{name} lies in the served directory: name it .ht..., or put it elsewhere");
+                served.push((line.place.clone(), text));
+            }
+        }
+        for (place, text) in served {
+            reader.fault(&place, text);
+        }
+        let lines = |faults: Vec<Fault>| faults.iter().map(Fault::to_string).collect::<Vec<_>>().join("\n");
+        let mut rules = Rules::read(reader).map_err(lines)?;
+        for line in &mut rules.guards {
+            if let Guard::Auth(Some(file)) = &mut line.action {
+                file.open(start);
+            }
+        }
+        Ok(rules)
+    }
+
+    fn read(reader: line::Reader) -> Result<Rules, Vec<Fault>> {
+        if !reader.faults.is_empty() {
+            return Err(reader.faults);
+        }
+        let mut rules = reader.rules;
+        let asks = |pattern: &Pattern| {
+            pattern.alternatives().iter().any(|one| one.host.is_some() || one.scheme.is_some())
+        };
+        let asks_for_site = rules.patterns().any(asks);
+        rules.asks_for_site = asks_for_site;
+        Ok(rules)
+    }
+
+    /// Goes on with what `old` has counted, where the bounds are the same.
+    pub fn follow(&mut self, old: &Rules) {
+        for line in &mut self.guards {
+            let same = |one: &&Line<Guard>| one.pattern == line.pattern && one.text == line.text;
+            if let Guard::Requests(requests) = &mut line.action
+                && let Some(Line { action: Guard::Requests(before), .. }) = old.guards.iter().find(same)
+            {
+                requests.follow(before);
+            }
+        }
+    }
+
+    /// Is there nothing to ask on the way of a request?
+    pub fn is_empty(&self) -> bool {
+        self.routes.is_empty() && self.guards.is_empty() && self.dress.is_empty()
+    }
+
+    /// Is there any guard?
+    pub fn has_guards(&self) -> bool {
+        !self.guards.is_empty()
+    }
+
+    /// Rates, for the throttle.
+    pub fn rates(&self) -> impl Iterator<Item = &Rate> {
+        self.rates.iter().map(|line| &line.action)
+    }
+
+    /// The smallest cap on simultaneous connections of an address.
+    pub fn connections_per_address(&self) -> Option<usize> {
+        self.connections_per_address
+    }
+
+    /// The patterns of routes, guards and dress.
+    fn patterns(&self) -> impl Iterator<Item = &Pattern> {
+        let routes = self.routes.iter().map(|line| &*line.pattern);
+        let guards = self.guards.iter().map(|line| &*line.pattern);
+        routes.chain(guards).chain(self.dress.iter().map(|line| &*line.pattern))
+    }
+
+    /// What the dress lines that cover `name` come to; none where there is none.
+    pub fn dressing(&self, name: &Name<'_>) -> Option<Arc<Dressing>> {
+        self.dressing_where(&|line| line.pattern.matches(name))
+    }
+
+    /// The same for a request whose target was not understood: lines that cover everything.
+    pub fn dressing_of_nothing(&self) -> Option<Arc<Dressing>> {
+        self.dressing_where(&|line| line.pattern.is_everything())
+    }
+
+    fn dressing_where(&self, covers: &dyn Fn(&Line<Dress>) -> bool) -> Option<Arc<Dressing>> {
+        let all = self.dress.iter().enumerate();
+        let places: Box<[usize]> = all.filter(|(_, line)| covers(line)).map(|(place, _)| place).collect();
+        if places.is_empty() {
+            return None;
+        }
+        let mut kept = self.dressings.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(dressing) = kept.get(&places) {
+            return Some(Arc::clone(dressing));
+        }
+        let lines = places.iter().filter_map(|place| self.dress.get(*place));
+        let dressing = Arc::new(Dressing::of(lines.map(|line| &line.action)));
+        if kept.len() >= MOST_KEPT {
+            kept.clear();
+        }
+        kept.insert(places, Arc::clone(&dressing));
+        Some(dressing)
+    }
+
+    /// The dress lines that cover `name`, for whom it is explained.
+    pub fn dress_lines(&self, name: &Name<'_>) -> impl Iterator<Item = String> {
+        self.dress.iter().filter(|line| line.pattern.matches(name)).map(ToString::to_string)
+    }
+
+    /// The key under which the outcome for `name` is kept: what the rules may tell apart is in it.
+    pub fn cache_key<'n>(&self, name: &'n [u8], scheme: Scheme, host: Option<&str>) -> Cow<'n, [u8]> {
+        if !self.asks_for_site {
+            return Cow::Borrowed(name);
+        }
+        let mut key = name.to_vec();
+        key.push(0);
+        key.push(scheme as u8);
+        key.extend_from_slice(&self.kind_of_host(host.unwrap_or_default()));
+        Cow::Owned(key)
+    }
+
+    /// Which patterns' hosts `host` matches, a bit each: hosts that no pattern tells apart have one key.
+    fn kind_of_host(&self, host: &str) -> Arc<[u8]> {
+        let mut hosts = self.hosts.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(kind) = hosts.get(host) {
+            return Arc::clone(kind);
+        }
+        let site = SiteKey::new(Scheme::Http, host, false);
+        let globs = self.patterns().flat_map(Pattern::alternatives).filter_map(|one| one.host.as_ref());
+        let matched: Vec<bool> = globs.map(|glob| glob.matches(site.host.as_bytes())).collect();
+        let byte = |bits: &[bool]| bits.iter().fold(0_u8, |byte, bit| byte << 1 | u8::from(*bit));
+        let kind: Arc<[u8]> = matched.chunks(8).map(byte).collect();
+        if hosts.len() >= MOST_KEPT {
+            hosts.clear();
+        }
+        hosts.insert(host.into(), Arc::clone(&kind));
+        kind
+    }
+
+    /// The rules as they were understood, a comment line each, in their order.
+    pub fn dump(&self) -> String {
+        let mut lines: Vec<(usize, String)> = Vec::new();
+        let mut add = |place: &Origin, pattern: &Pattern, text: &str| {
+            let number = if let Origin::File { line, .. } = place { *line } else { usize::MAX };
+            lines.push((number, format!("# {place}: {} {text}\n", pattern.as_str())));
+        };
+        self.routes.iter().for_each(|line| add(&line.place, &line.pattern, &line.text));
+        self.guards.iter().for_each(|line| add(&line.place, &line.pattern, &line.text));
+        self.dress.iter().for_each(|line| add(&line.place, &line.pattern, &line.text));
+        self.rates.iter().for_each(|line| add(&line.place, &line.pattern, &line.text));
+        lines.sort_by_key(|(number, _)| *number);
+        let mut text: String = lines.into_iter().map(|(_, line)| line).collect();
+        if let Some(most) = self.connections_per_address {
+            text.push_str(&format!("# connections per-address {most}\n"));
+        }
+        text
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,187 @@
+//! Routes: what becomes of a name before anything is looked up.
+//!
+//! Lines are tried from the top against the name asked for. The first redirect, status, env or pass ends the
+//! search; a rewrite changes the name for the lines below it, so that it cannot loop; the first try and the
+//! first fallback are noted for the look-up.
+
+use super::env::Environment;
+use super::line::Words;
+use super::pattern::{Pattern, SiteKey};
+use super::template::{Context, Template};
+use super::{Line, Rules};
+
+/// What a route line does.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Route {
+    /// Sends the client elsewhere.
+    Redirect {
+        /// 301, 302, 303, 307 or 308.
+        status: u16,
+        /// Where to.
+        target: Template,
+    },
+    /// Looks another name up.
+    Rewrite(Template),
+    /// Tries the name with these behind it.
+    Try(Box<[String]>),
+    /// Serves a file instead of 404.
+    Fallback {
+        /// Below the host's tree, without a leading slash.
+        file: Box<str>,
+        /// Also for names that look like those of other types.
+        any: bool,
+    },
+    /// Answers with a status.
+    Status(u16),
+    /// Answers with values of the environment.
+    Env(Environment),
+    /// Ends the search.
+    Pass,
+}
+
+/// Statuses that say nothing without a field of their own.
+const NEED_FIELDS: [u16; 5] = [401, 405, 407, 416, 426];
+
+impl Route {
+    /// Reads the route action `word` with its arguments.
+    ///
+    /// # Errors
+    /// A sentence for the operator.
+    pub(super) fn parse(word: &str, words: &Words, pattern: &Pattern) -> Result<Route, String> {
+        match word {
+            "redirect" => {
+                let [status, target] = words.exactly("redirect CODE TARGET")?;
+                let status = match status {
+                    "301" | "302" | "303" | "307" | "308" => status.parse().unwrap_or(302),
+                    _ => return Err(format!("{status}: a redirect is 301, 302, 303, 307 or 308")),
+                };
+                Ok(Route::Redirect { status, target: Template::redirect(target, pattern)? })
+            }
+            "rewrite" => {
+                let [target] = words.exactly("rewrite PATH[?QUERY]")?;
+                Ok(Route::Rewrite(Template::rewrite(target, pattern)?))
+            }
+            "try" => suffixes(words),
+            "fallback" => fallback(words),
+            "status" => {
+                let [status] = words.exactly("status CODE")?;
+                self::status(status)
+            }
+            "env" => Environment::parse(words, pattern).map(Route::Env),
+            _ => {
+                let [] = words.exactly("pass")?;
+                Ok(Route::Pass)
+            }
+        }
+    }
+}
+
+fn suffixes(words: &Words) -> Result<Route, String> {
+    if words.is_empty() {
+        return Err("write: try SUFFIX...".into());
+    }
+    for suffix in words.iter() {
+        if !suffix.starts_with(['.', '-']) || suffix.len() < 2 || suffix.contains('/') {
+            return Err(format!("{suffix}: a suffix begins with . or - and has no slash"));
+        }
+    }
+    Ok(Route::Try(words.iter().map(str::to_owned).collect()))
+}
+
+fn fallback(words: &Words) -> Result<Route, String> {
+    let (file, any) = match words.slice() {
+        [file] => (file, false),
+        [file, any] if any == "any" => (file, true),
+        _ => return Err("write: fallback FILE [any]".into()),
+    };
+    let file = file.trim_start_matches('/');
+    if file.is_empty() || file.split('/').any(|segment| matches!(segment, "" | "." | "..")) {
+        return Err(format!("{file}: a fallback names a file from the top of the host's tree"));
+    }
+    Ok(Route::Fallback { file: file.into(), any })
+}
+
+fn status(word: &str) -> Result<Route, String> {
+    match word.parse::<u16>() {
+        Ok(status) if NEED_FIELDS.contains(&status) => {
+            Err(format!("{status}: a response of this status needs fields that status does not send"))
+        }
+        Ok(status @ (200 | 204 | 400..=599)) if word.len() == 3 => Ok(Route::Status(status)),
+        _ => Err(format!("{word}: a status is 200, 204 or from 400 to 599")),
+    }
+}
+
+/// What the routes of a request come to.
+#[derive(Debug, Default)]
+pub struct Routed<'r> {
+    /// The names that rewrites have yielded, in order, below the host's tree; the last is looked up.
+    pub rewritten: Vec<Vec<u8>>,
+    /// The query where a rewrite has made another one.
+    pub query: Option<Option<Vec<u8>>>,
+    /// Suffixes to be tried.
+    pub suffixes: &'r [String],
+    /// The file to be served instead of 404, and whether any name may have it.
+    pub fallback: Option<(&'r str, bool)>,
+    /// An answer that needs no look-up.
+    pub answer: Option<Answer<'r>>,
+    /// Each line that had a say.
+    pub lines: Vec<&'r Line<Route>>,
+}
+
+/// An answer that needs no look-up.
+#[derive(Debug)]
+pub enum Answer<'r> {
+    /// A redirect with its status and its Location.
+    Redirect(u16, Vec<u8>),
+    /// A status.
+    Status(u16),
+    /// Values of the environment.
+    Env(&'r Environment),
+    /// A rewrite that came to no name.
+    Nothing,
+}
+
+impl Rules {
+    /// Sends the request for `path`, decoded and without its first slash, along the routes. `prefix` is the
+    /// virtual host's directory with its slash, or empty.
+    pub fn route(&self, site: &SiteKey, path: &[u8], prefix: &[u8], query: Option<&[u8]>) -> Routed<'_> {
+        let mut routed = Routed::default();
+        let mut full = [prefix, path].concat();
+        let mut query = query.map(<[u8]>::to_vec);
+        for line in &self.routes {
+            let name = site.name(&full);
+            if !line.pattern.matches(&name) {
+                continue;
+            }
+            let captures = line.pattern.captures(&name).unwrap_or_default();
+            let context = Context { captures: &captures, site, path, query: query.as_deref() };
+            match &line.action {
+                Route::Redirect { status, target } => {
+                    routed.answer = Some(Answer::Redirect(*status, target.location(&context)));
+                }
+                Route::Rewrite(target) => match target.path(&context) {
+                    Some(rewritten) => {
+                        let next = target.query(&context);
+                        full = [prefix, &rewritten].concat();
+                        query = next;
+                        routed.query = Some(query.clone());
+                        routed.rewritten.push(rewritten);
+                    }
+                    None => routed.answer = Some(Answer::Nothing),
+                },
+                Route::Try(_) if !routed.suffixes.is_empty() => continue,
+                Route::Try(suffixes) => routed.suffixes = suffixes,
+                Route::Fallback { .. } if routed.fallback.is_some() => continue,
+                Route::Fallback { file, any } => routed.fallback = Some((file, *any)),
+                Route::Status(status) => routed.answer = Some(Answer::Status(*status)),
+                Route::Env(environment) => routed.answer = Some(Answer::Env(environment)),
+                Route::Pass => {}
+            }
+            routed.lines.push(line);
+            if routed.answer.is_some() || line.action == Route::Pass {
+                break;
+            }
+        }
+        routed
+    }
+}

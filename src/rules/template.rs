@@ -1,0 +1,407 @@
+//! Targets of redirects and rewrites: text with `$1`, `$host`, `$scheme` and `$uri` in it.
+//!
+//! What is put in is percent-encoded as its place needs it, so that no name and no host can end a field,
+//! begin a query, or lead to another site.
+
+use super::captures::Captures;
+use super::pattern::{Pattern, SiteKey};
+
+/// A stretch of a target.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Piece {
+    Literal(Box<[u8]>),
+    /// `$1` to `$9`.
+    Capture(usize),
+    Host,
+    Scheme,
+    /// The path asked for, with its slash.
+    Uri,
+}
+
+/// A target, ready to be filled in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Template {
+    path: Box<[Piece]>,
+    query: Query,
+    /// From the `#` on.
+    fragment: Box<[u8]>,
+}
+
+/// What becomes of the query.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Query {
+    /// The client's is kept.
+    Client,
+    /// There is none.
+    Dropped,
+    /// The target has its own.
+    Own(Box<[Piece]>),
+}
+
+/// What a template is filled in with.
+#[derive(Debug, Clone, Copy)]
+pub struct Context<'a> {
+    /// What the wildcards of the line's pattern stand for.
+    pub captures: &'a Captures<'a>,
+    /// The site asked.
+    pub site: &'a SiteKey,
+    /// The path asked for: decoded, without its first slash.
+    pub path: &'a [u8],
+    /// The client's query.
+    pub query: Option<&'a [u8]>,
+}
+
+const VARIABLES: [(&str, Piece); 3] = [("host", Piece::Host), ("scheme", Piece::Scheme), ("uri", Piece::Uri)];
+
+impl Template {
+    /// Reads the target of a redirect, for a line with `pattern`.
+    ///
+    /// # Errors
+    /// A sentence for the operator.
+    pub fn redirect(text: &str, pattern: &Pattern) -> Result<Template, String> {
+        if text.starts_with("//") || text.starts_with("/\\") {
+            return Err(format!("{text}: a target on another site begins with http:// or https://"));
+        }
+        let absolute = ["http://", "https://", "$scheme://"].iter().find_map(|word| text.strip_prefix(word));
+        if absolute.is_none() && !text.starts_with('/') {
+            return Err(format!("{text}: a target begins with /, http://, https:// or $scheme://"));
+        }
+        if let Some(odd) = text.chars().find(|c| !c.is_ascii_graphic() || "\"<>\\^`{|}".contains(*c)) {
+            return Err(format!("{text}: {} must be percent-encoded in a target", odd.escape_default()));
+        }
+        let template = Template::parse(text, pattern)?;
+        if let Some(rest) = absolute {
+            check_authority(text, rest, pattern)?;
+        }
+        Ok(template)
+    }
+
+    /// Reads the path and query of a rewrite, for a line with `pattern`. The path is percent-decoded here.
+    ///
+    /// # Errors
+    /// A sentence for the operator.
+    pub fn rewrite(text: &str, pattern: &Pattern) -> Result<Template, String> {
+        if !text.starts_with('/') {
+            return Err(format!("{text}: a rewrite begins with a slash: it names a path of this host"));
+        }
+        if text.contains('#') {
+            return Err(format!("{text}: a rewrite has no fragment"));
+        }
+        let mut template = Template::parse(&text[1..], pattern)?;
+        for piece in &mut template.path {
+            if let Piece::Literal(literal) = piece {
+                *literal = crate::request::target::decode(literal).into();
+            }
+        }
+        Ok(template)
+    }
+
+    fn parse(text: &str, pattern: &Pattern) -> Result<Template, String> {
+        let (text, fragment) = text.split_at(text.find('#').unwrap_or(text.len()));
+        let (path, query) = match text.split_once('?') {
+            None => (text, Query::Client),
+            Some((path, "")) => (path, Query::Dropped),
+            Some((path, query)) => (path, Query::Own(pieces(query, pattern)?)),
+        };
+        if fragment.contains('$') {
+            return Err(format!("{fragment}: nothing is put in behind a #"));
+        }
+        Ok(Template { path: pieces(path, pattern)?, query, fragment: fragment.as_bytes().into() })
+    }
+
+    /// The Location that a request is sent to.
+    pub fn location(&self, context: &Context<'_>) -> Vec<u8> {
+        let mut out = Vec::new();
+        for piece in &self.path {
+            match piece {
+                Piece::Literal(text) => out.extend_from_slice(text),
+                Piece::Capture(number) => {
+                    encode(&mut out, context.captures.get(*number).unwrap_or_default(), PATH);
+                }
+                Piece::Host => host(&mut out, &context.site.host),
+                Piece::Scheme => out.extend_from_slice(context.site.scheme.as_str().as_bytes()),
+                Piece::Uri => {
+                    out.push(b'/');
+                    encode(&mut out, context.path, PATH);
+                }
+            }
+        }
+        if out.first() == Some(&b'/') {
+            // A second slash, or a backslash, which is encoded, would make a host of what follows.
+            let slashes = out.iter().take_while(|&&b| b == b'/').count();
+            out.drain(1..slashes);
+        }
+        if let Some(query) = self.query(context) {
+            out.push(b'?');
+            encode(&mut out, &query, SPELLED);
+        }
+        out.extend_from_slice(&self.fragment);
+        out
+    }
+
+    /// The path that a request is rewritten to, without its first slash; none where one arises that names
+    /// nothing: a dot segment, an empty segment or a NUL.
+    pub fn path(&self, context: &Context<'_>) -> Option<Vec<u8>> {
+        let mut out = Vec::new();
+        for piece in &self.path {
+            match piece {
+                Piece::Literal(text) => out.extend_from_slice(text),
+                Piece::Capture(number) => out.extend_from_slice(context.captures.get(*number)?),
+                Piece::Host => out.extend_from_slice(context.site.host.as_bytes()),
+                Piece::Scheme => out.extend_from_slice(context.site.scheme.as_str().as_bytes()),
+                Piece::Uri => {
+                    // Behind a slash of the target's own, the path's is that one.
+                    if !(out.is_empty() || out.ends_with(b"/")) {
+                        out.push(b'/');
+                    }
+                    out.extend_from_slice(context.path);
+                }
+            }
+        }
+        let inner = out.strip_suffix(b"/").unwrap_or(&out);
+        let is_sound = |segment: &[u8]| !matches!(segment, b"" | b"." | b"..");
+        let sound = out.is_empty() || inner.split(|&b| b == b'/').all(is_sound) && !out.contains(&0);
+        sound.then_some(out)
+    }
+
+    /// The query that goes with the path or the location.
+    pub fn query(&self, context: &Context<'_>) -> Option<Vec<u8>> {
+        let pieces = match &self.query {
+            Query::Client => return context.query.map(<[u8]>::to_vec),
+            Query::Dropped => return None,
+            Query::Own(pieces) => pieces,
+        };
+        let mut out = Vec::new();
+        for piece in pieces {
+            match piece {
+                Piece::Literal(text) => out.extend_from_slice(text),
+                Piece::Capture(number) => {
+                    encode(&mut out, context.captures.get(*number).unwrap_or_default(), VALUE);
+                }
+                Piece::Host => host(&mut out, &context.site.host),
+                Piece::Scheme => out.extend_from_slice(context.site.scheme.as_str().as_bytes()),
+                Piece::Uri => {
+                    out.push(b'/');
+                    encode(&mut out, context.path, VALUE);
+                }
+            }
+        }
+        Some(out)
+    }
+
+    /// The path, where nothing is put in.
+    pub fn literal_path(&self) -> Option<&[u8]> {
+        match &*self.path {
+            [] => Some(b""),
+            [Piece::Literal(text)] => Some(text),
+            _ => None,
+        }
+    }
+}
+
+/// Splits `text` at its variables.
+fn pieces(text: &str, pattern: &Pattern) -> Result<Box<[Piece]>, String> {
+    let mut pieces = Vec::new();
+    let mut rest = text;
+    while let Some(dollar) = rest.find('$') {
+        if dollar > 0 {
+            pieces.push(Piece::Literal(rest.as_bytes()[..dollar].into()));
+        }
+        let (piece, length) = variable(&rest[dollar + 1..], pattern)?;
+        pieces.push(piece);
+        rest = &rest[dollar + 1 + length..];
+    }
+    if !rest.is_empty() {
+        pieces.push(Piece::Literal(rest.as_bytes().into()));
+    }
+    Ok(pieces.into())
+}
+
+/// The variable that `text` begins with, and the length of its name.
+fn variable(text: &str, pattern: &Pattern) -> Result<(Piece, usize), String> {
+    if let Some(digit) = text.chars().next().and_then(|c| c.to_digit(10)) {
+        let (number, (all, _)) = (digit as usize, pattern.wildcards());
+        return match number {
+            0 => Err("$0: wildcards are counted from 1".into()),
+            number if number > all => {
+                Err(format!("${number}: an alternative of the pattern has only {all} wildcards"))
+            }
+            number => Ok((Piece::Capture(number), 1)),
+        };
+    }
+    let end = text.find(|c: char| !c.is_ascii_alphabetic()).unwrap_or(text.len());
+    let word = &text[..end];
+    match VARIABLES.iter().find(|(name, _)| *name == word) {
+        Some((_, piece)) => Ok((piece.clone(), end)),
+        None => {
+            let known = VARIABLES.iter().map(|(name, _)| *name);
+            let meant = crate::config::suggest::nearest(word, known).map_or_else(
+                || "there are $1 to $9, $host, $scheme and $uri".into(),
+                |name| format!("did you mean ${name}?"),
+            );
+            Err(format!("${word} is no variable; {meant}; a plain $ is written %24"))
+        }
+    }
+}
+
+/// Refuses an authority that a name of this server could change: behind `scheme://` there may be literal
+/// text, `$host` and wildcards of the pattern's host, up to a slash, `$uri` or the end.
+fn check_authority(text: &str, rest: &str, pattern: &Pattern) -> Result<(), String> {
+    let end = ["/", "$uri"].iter().filter_map(|end| rest.find(end)).min().unwrap_or(rest.len());
+    let authority = pieces(&rest[..end], pattern)?;
+    let (_, in_host) = pattern.wildcards();
+    if authority.is_empty() {
+        return Err(format!("{text}: the target names no host"));
+    }
+    for piece in &authority {
+        match piece {
+            Piece::Host => {}
+            Piece::Capture(number) if *number <= in_host => {}
+            Piece::Literal(literal) => {
+                let is_plain = |b: &u8| b.is_ascii_alphanumeric() || b"-._:[]".contains(b);
+                if let Some(odd) = literal.iter().find(|b| !is_plain(b)) {
+                    return Err(format!("{text}: {} in the name of a host", char::from(*odd)));
+                }
+            }
+            _ => {
+                return Err(format!(
+                    "{text}: only $host and wildcards of the pattern's host may stand in the target's host"
+                ));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Bytes that stand for themselves in a path, beside letters and digits (RFC 3986 §3.3).
+const PATH: &[u8] = b"-._~/!$&'()*+,;=:@";
+/// Those that do in a value within a query.
+const VALUE: &[u8] = b"-._~/";
+/// Those that do in a query which is spelled already.
+const SPELLED: &[u8] = b"-._~:/?@!$&'()*+,;=%";
+
+/// Appends `text` with all but letters, digits and `kept` percent-encoded.
+fn encode(out: &mut Vec<u8>, text: &[u8], kept: &[u8]) {
+    const HEX: &[u8; 16] = b"0123456789ABCDEF";
+    for &byte in text {
+        if byte.is_ascii_alphanumeric() || kept.contains(&byte) {
+            out.push(byte);
+        } else {
+            out.extend_from_slice(&[b'%', HEX[usize::from(byte >> 4)], HEX[usize::from(byte & 15)]]);
+        }
+    }
+}
+
+/// Appends a host as a URL has it.
+fn host(out: &mut Vec<u8>, host: &str) {
+    if host.contains(':') {
+        out.push(b'[');
+        encode(out, host.as_bytes(), b":.");
+        out.push(b']');
+    } else {
+        encode(out, host.as_bytes(), b"-._~");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::request::client::Scheme;
+    use proptest::prelude::*;
+
+    /// The Location for a request of `path` with `query` at `www.example.org`.
+    fn location(pattern: &str, target: &str, path: &[u8], query: Option<&str>) -> String {
+        let pattern = Pattern::parse(pattern).unwrap();
+        let template = Template::redirect(target, &pattern).unwrap();
+        let site = SiteKey::new(Scheme::Http, "www.example.org", false);
+        let captures = pattern.captures(&site.name(path)).expect("a match");
+        let query = query.map(str::as_bytes);
+        let context = Context { captures: &captures, site: &site, path, query };
+        String::from_utf8(template.location(&context)).unwrap()
+    }
+
+    #[test]
+    fn targets_are_filled_in() {
+        for (pattern, target, path, query, want) in [
+            ("old/**", "/new/$1", "old/a/b", None, "/new/a/b"),
+            ("old/**", "/new/$1", "old/a b?", Some("x=1"), "/new/a%20b%3F?x=1"),
+            ("old/**", "/new/$1?", "old/a", Some("x=1"), "/new/a"),
+            ("old/**", "/new?p=$1", "old/a&b=c%", Some("x=1"), "/new?p=a%26b%3Dc%25"),
+            ("**", "https://$host$uri", "a/b", Some("q"), "https://www.example.org/a/b?q"),
+            ("**", "$scheme://example.org$uri", "", None, "http://example.org/"),
+            ("//*.example.org/**", "https://$1.example.com/$2", "x", None, "https://www.example.com/x"),
+            ("//www.*/**", "https://$1$uri", "x", None, "https://example.org/x"),
+            ("a", "/b#top", "a", Some("q"), "/b?q#top"),
+            ("**", "https://example.org:8443/", "x", None, "https://example.org:8443/"),
+            ("old**", "/$1", "old//evil.com", None, "/evil.com"),
+            ("old**", "/$1", "old/\\evil.com", None, "/%5Cevil.com"),
+            ("*/x", "/$1/y", "/x", None, "/y"),
+            ("old/*", "/$1", "old/a\r\nX: y", None, "/a%0D%0AX:%20y"),
+        ] {
+            assert_eq!(location(pattern, target, path.as_bytes(), query), want, "{pattern} {target} {path}");
+        }
+    }
+
+    #[test]
+    fn a_target_that_could_lead_elsewhere_is_refused() {
+        for (pattern, target, part) in [
+            ("**", "//evil.com", "begins with http://"),
+            ("**", "evil.com", "begins with /"),
+            ("**", "$1", "begins with /"),
+            ("**", "https://$1/", "only $host"),
+            ("**", "https://example.com$1", "only $host"),
+            ("//*/**", "https://$2/", "only $host"),
+            ("*|//*/*", "https://$1/", "only $host"),
+            ("**", "https://", "no host"),
+            ("**", "https:///x", "no host"),
+            ("**", "https://user@example.com/", "@ in the name"),
+            ("**", "https://example.com?x", "? in the name"),
+            ("**", "/$2", "only 1 wildcards"),
+            ("**", "/$0", "from 1"),
+            ("**", "/$hots", "did you mean $host?"),
+            ("**", "/$", "no variable"),
+            ("**", "/a#$1", "behind a #"),
+            ("**", "/a\"b", "percent-encoded"),
+        ] {
+            let said = Template::redirect(target, &Pattern::parse(pattern).unwrap()).unwrap_err();
+            assert!(said.contains(part), "{pattern} {target}: {said}");
+        }
+    }
+
+    #[test]
+    fn a_rewritten_path_names_something_or_nothing() {
+        let site = SiteKey::new(Scheme::Http, "h", false);
+        for (pattern, target, path, want) in [
+            ("app/**", "/$1", "app/x", Some("x")),
+            ("app/**", "/$1", "app/", Some("")),
+            ("app/**", "/app.cgi/$1", "app/x/y", Some("app.cgi/x/y")),
+            ("a/**", "/a%20b/$1", "a/%41", Some("a b/%41")),
+            ("a*", "/b/$1", "a..", None),
+            ("a*", "/b/$1/c", "a", None),
+            ("a**", "/b$1", "a/./c", None),
+            ("a**", "/b/$1", "a\0", None),
+            ("**", "/sub$uri", "a/b", Some("sub/a/b")),
+        ] {
+            let pattern = Pattern::parse(pattern).unwrap();
+            let template = Template::rewrite(target, &pattern).unwrap();
+            let captures = pattern.captures(&site.name(path.as_bytes())).unwrap();
+            let context = Context { captures: &captures, site: &site, path: path.as_bytes(), query: None };
+            let got = template.path(&context).map(|path| String::from_utf8(path).unwrap());
+            assert_eq!(got.as_deref(), want, "{target} {path}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_name_leads_to_another_site(path in proptest::collection::vec(any::<u8>(), 0..12)) {
+            for target in ["/$1", "/$1$1", "/x/$1", "https://example.org/$1", "https://$host/$1"] {
+                let path = [b"old", &path[..]].concat();
+                let location = location("old**", target, &path, None);
+                prop_assert!(location.bytes().all(|b| b.is_ascii_graphic() && b != b'\\'));
+                let prefix = ["/", "https://example.org/", "https://www.example.org/"];
+                prop_assert!(prefix.iter().any(|prefix| location.starts_with(prefix)));
+                prop_assert!(!location.starts_with("//"));
+            }
+        }
+    }
+}

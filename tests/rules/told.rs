@@ -1,0 +1,122 @@
+//! `--check`, `--explain` and `--dump-config` of rules.
+
+use std::process::{Command, Output};
+
+use crate::support::Tree;
+
+fn run(tree: &Tree, rules: &str, flags: &[&str]) -> Output {
+    let option = format!("rules={}", tree.beside("rules", rules).display());
+    let mut command = Command::new(env!("CARGO_BIN_EXE_thttpd"));
+    command.arg("-d").arg(tree.www()).args(["-l", "-", "-o", &option]).args(flags);
+    command.output().unwrap()
+}
+
+fn said(output: &Output) -> String {
+    String::from_utf8_lossy(&[&output.stdout[..], &output.stderr].concat()).into_owned()
+}
+
+#[test]
+fn a_check_tells_every_mistake_with_file_line_and_nearest_word() {
+    let tree = Tree::new();
+    let rules = "a redirct 301 /x\n\nb cache imutable\nc header Content-Type: a/b\n";
+    let output = run(&tree, rules, &["-o", "rule=d dney 127.0.0.1", "--check"]);
+    assert_eq!(output.status.code(), Some(1));
+    let text = said(&output);
+    let file = tree.dir().join("rules");
+    let file = file.display();
+    for line in [
+        format!("{file}:1: redirct: unknown action; did you mean redirect?"),
+        format!("{file}:3: imutable: did you mean immutable?"),
+        format!("{file}:4: Content-Type cannot be changed: that is the job of the action type"),
+        "-o: dney: unknown action; did you mean deny?".to_owned(),
+    ] {
+        assert!(text.lines().any(|told| told == line), "{line} in {text}");
+    }
+}
+
+#[test]
+fn a_check_warns_of_what_is_probably_not_meant() {
+    let tree = Tree::new();
+    tree.file("index.html", "x");
+    let rules = "** redirect 301 /new/$1\nold/** redirect 301 /x\n** fallback /none.html\nx/** fallback /index.html\n\
+                 a auth /nonexistent/users\n//h/** deny 10.0.0.1\nhttps://*/** header X: y\n\
+                 http://*/** redirect 301 https://$host$uri\n";
+    let output = run(&tree, rules, &["--check"]);
+    assert_eq!(output.status.code(), Some(0), "{}", said(&output));
+    let text = said(&output);
+    for (line, part) in [
+        (1, "covers its own target"),
+        (2, "has no effect below"),
+        (3, "there is no such file"),
+        (4, "has no effect below"),
+        (5, "there is no such file"),
+        (6, "other names of the host"),
+        (7, "asks for https"),
+    ] {
+        let place = format!("rules:{line}: ");
+        let told = text
+            .lines()
+            .any(|told| told.starts_with("warning: ") && told.contains(&place) && told.contains(part));
+        assert!(told, "{line}: {part} in {text}");
+    }
+    assert!(text.ends_with("the configuration is sound\n"), "{text}");
+}
+
+#[test]
+fn sound_rules_are_not_warned_of() {
+    let tree = Tree::new();
+    tree.file("index.html", "x");
+    let rules = "http://*/old redirect 301 /new\nassets/** cache immutable\n** try .html\n** fallback /index.html\n\
+                 old/** redirect 301 https://example.org/$1\n";
+    let text = said(&run(&tree, rules, &["--check"]));
+    assert_eq!(text, "the configuration is sound\n");
+}
+
+#[test]
+fn a_dump_shows_the_rules_as_understood() {
+    let tree = Tree::new();
+    let rules = "# why\na\tcache   60 # here\n  header X: y\nconnections per-address 5\n";
+    let text = said(&run(&tree, rules, &["-o", "rule=b 500", "--dump-config"]));
+    let file = tree.dir().join("rules");
+    let file = file.display();
+    let want = format!(
+        "\n# Rules\n# {file}:2: a cache   60\n# {file}:3: a header X: y\n# -o: b 500\n# connections per-address 5\n"
+    );
+    assert!(text.ends_with(&want), "{text}");
+}
+
+#[test]
+fn an_explanation_names_the_line_of_each_thing_that_it_says() {
+    let tree = Tree::new();
+    tree.file("index.html", "shell");
+    tree.file("v2/a.txt", "x");
+    tree.file("private/b.txt", "x");
+    tree.link("private/b.txt", "link.txt");
+    let rules = "old/** redirect 301 /v2/$1\napp/** rewrite /v2/$1\n** fallback /index.html\nv2/** cache immutable\n\
+                 index.html cache revalidate\nprivate/** allow 10.0.0.0/8\nv2/** 5000\n";
+    let file = tree.dir().join("rules");
+    let file = file.display().to_string();
+    for (flags, url, parts, last) in [
+        (&[][..], "/old/x", vec!["rules:1: redirect 301 /v2/$1"], "301: to /v2/x"),
+        (
+            &[],
+            "/app/a.txt",
+            vec!["rules:2: rewrite", "rules:4: cache immutable", "throttled to 5000"],
+            "200: 1 bytes",
+        ),
+        (&[], "/deep/link", vec!["rules:3: fallback", "rules:5: cache revalidate"], "200: 5 bytes"),
+        (&[], "/link.txt", vec!["rules:6: allow 10.0.0.0/8"], "403: "),
+        (&["--from", "10.1.2.3"], "/link.txt", vec!["rules:6: allow 10.0.0.0/8"], "200: "),
+    ] {
+        let output = run(&tree, rules, &[flags, &["--explain", url]].concat());
+        assert!(output.status.success(), "{}", said(&output));
+        let text = said(&output).replace(&file, "rules");
+        for part in parts {
+            assert!(text.contains(part), "{url}: no {part} in\n{text}");
+        }
+        assert!(text.lines().last().unwrap().starts_with(last), "{url}: {text}");
+    }
+    let output = run(&tree, rules, &["--from", "nowhere", "--explain", "/"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(said(&output).contains("nowhere"), "{}", said(&output));
+}
