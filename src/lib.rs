@@ -7,15 +7,32 @@
 //!        request/           resource/            response/             conn/              log/
 //! ```
 //!
-//! Arrows point right only. Round the pipeline:
+//! Arrows point right only. Around the pipeline:
 //!
-//! * [`net`] owns connections — acceptor, workers, parking lot — and gives each its turns;
+//! * [`net`] owns connections (acceptor, workers, poller) and gives each its turns;
 //! * [`conn`] is the life of one connection; [`site`] is all that a stage may read;
-//! * [`rules`] are the operator's, by name: routes, guards, fields, rates;
+//! * [`docroot`] opens files below the root, [`auth`] checks passwords, [`representation`] is a file
+//!   as HTTP describes it, [`cache`] remembers look-ups for [`resource`];
+//! * [`rules`] holds the rules file: routes, guards, fields and rates by name;
 //! * [`cgi`] runs scripts, [`throttle`] paces bytes;
-//! * [`config`] is what the operator wrote, [`boot`] goes from root to ready, [`control`] obeys
-//!   signals, [`command`] does what the command line asks;
-//! * [`sys`] is where we meet the system: the only `unsafe`.
+//! * [`config`] parses flags and files, [`boot`] goes from root to ready, [`control`] obeys signals,
+//!   [`command`] carries out the command line;
+//! * [`sys`] wraps system calls: the only `unsafe`.
+//!
+//! # One request, step by step
+//!
+//! | Step | File | Function | Yields |
+//! |---|---|---|---|
+//! | accept a connection | `net/listener.rs` | `accept` | `AdmittedConnection` |
+//! | hand it to a worker | `net/mod.rs` | `Shared::enqueue` | `ReadyConnection` |
+//! | give it a turn | `net/worker.rs` | `Worker::run_turns` | `Next` |
+//! | run its state | `conn/mod.rs` | `Connection::turn` | `Step` |
+//! | read and parse a head | `conn/read_request.rs`, `request/head.rs` | `ReadRequest::advance`, `parse` | `Request` |
+//! | decide | `conn/exchange.rs` | `decide` | `Decision` |
+//! | find the resource | `resource/mod.rs`, `resource/lookup.rs` | `Resolver::resolve`, `look_up` | `Resolved` |
+//! | make the response | `response/mod.rs` | `respond` | `Response` |
+//! | send and log it | `conn/exchange.rs`, `conn/send_response.rs` | `reply`, `SendResponse::advance` | `AccessEntry` |
+//! | wait for the next one | `net/poller.rs` | `Poller::park` | |
 pub mod auth;
 pub mod boot;
 pub mod cache;
