@@ -83,16 +83,19 @@ fn a_better_index_file_is_chosen_as_soon_as_it_is_there() {
 }
 
 #[test]
-fn a_password_file_that_a_waiting_link_leads_to_protects_as_soon_as_it_is_there() {
+fn a_link_to_a_missing_password_file_shuts_a_cached_file_until_it_leads_somewhere() {
     let tree = Tree::new();
     let server = Server::start(&tree, &[]);
     let mut client = server.connect();
     tree.file("sub/a.txt", "one");
-    tree.link("../passwords/sub", "sub/.htpasswd");
     tree.dir_in("passwords");
     warm(&mut client, "/sub/a.txt");
+    tree.link("../passwords/sub", "sub/.htpasswd");
+    assert_eq!(client.get("/sub/a.txt").status, 403);
     tree.file("passwords/sub", "u:x\n");
     assert_eq!(client.get("/sub/a.txt").status, 401);
+    std::fs::remove_file(tree.www().join("sub/.htpasswd")).unwrap();
+    assert_eq!(client.get("/sub/a.txt").status, 200);
 }
 
 #[test]
