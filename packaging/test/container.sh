@@ -35,6 +35,7 @@ position_independent() { readelf --file-header "$1" | grep -q 'Type: *DYN'; }
 
 [ $# -gt 0 ] || {
 	image=$TOP/target/image
+	mkdir -p "$TOP/target"
 	# The programs that are not run here are compiled meanwhile: each has one long step for one processor.
 	"$TOP/packaging/container/build" "$image-glibc" --libc glibc >"$image-glibc.log" 2>&1 &
 	glibc=$!
