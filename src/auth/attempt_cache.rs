@@ -1,21 +1,24 @@
 //! Remembers which credentials were right and which were wrong, and keeps slow hashes from piling up.
 //!
-//! Each answer is kept under a [`AttemptKey`], a keyed digest of file version, user and password: no
+//! Each answer is kept under an [`AttemptKey`], a keyed digest of file version, user and password: no
 //! password is stored, and a changed file asks anew because its marks differ. One answer is worked
-//! out by one worker at a time; others that want the same wait for it, and all of them together hold
-//! at most a set number of workers.
+//! out by one worker at a time, and all answers together by at most a set number of workers. A request
+//! that finds none free, or its own answer being worked out, is told so at once: it is parked and asks
+//! again, in its client's turn.
 
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use super::waiting_clients::WaitingClients;
+use crate::request::client::ClientNetwork;
 
 /// Stands for one version of a file with one user and one password.
 pub type AttemptKey = [u8; 16];
 
-/// Answers known, being worked out, and the workers held by that.
+/// Answers known, answers being worked out, and the clients that wait for a slot.
 pub struct AttemptCache {
     state: Mutex<AttemptTable>,
-    /// Notified when an answer has been computed.
-    done: Condvar,
-    /// Most workers that may be in [`AttemptCache::ask`] beyond a look-up.
+    /// Slots: workers that may work out an answer at once.
     most: usize,
 }
 
@@ -23,8 +26,7 @@ struct AttemptTable {
     right: RecentAttempts,
     wrong: RecentAttempts,
     running: Vec<AttemptKey>,
-    /// Workers that work out an answer or wait for one.
-    inside: usize,
+    waiting: WaitingClients,
 }
 
 impl AttemptCache {
@@ -34,9 +36,9 @@ impl AttemptCache {
             right: RecentAttempts::new(256),
             wrong: RecentAttempts::new(64),
             running: Vec::new(),
-            inside: 0,
+            waiting: WaitingClients::default(),
         };
-        AttemptCache { state: Mutex::new(state), done: Condvar::new(), most: most.max(1) }
+        AttemptCache { state: Mutex::new(state), most: most.max(1) }
     }
 
     /// The answer, if it is known.
@@ -44,27 +46,26 @@ impl AttemptCache {
         self.lock().recall(mark)
     }
 
-    /// The answer for `mark`: known, being worked out by another worker, or worked out here.
-    /// None, at once, when as many workers as may be are busy with answers.
-    /// `keep` tells whether the answer holds beyond this call.
-    pub fn ask(&self, mark: &AttemptKey, keep: bool, work_out: impl FnOnce() -> bool) -> Option<bool> {
+    /// The answer for `mark`: known, or worked out here. None, at once, while another worker works it
+    /// out, and while no slot is free for `client`. `keep` tells whether the answer holds beyond this call.
+    pub fn ask(
+        &self,
+        client: ClientNetwork,
+        mark: &AttemptKey,
+        keep: bool,
+        work_out: impl FnOnce() -> bool,
+    ) -> Option<bool> {
         let mut state = self.lock();
-        if state.inside >= self.most {
-            return state.recall(mark);
-        }
-        state.inside += 1;
-        let mut stay = InFlightGuard { attempt_cache: self, running: None };
-        while state.running.contains(mark) {
-            state = self.done.wait(state).unwrap_or_else(PoisonError::into_inner);
-        }
-        // Now at the latest: the one that was waited for may have left the answer.
         if let Some(answer) = state.recall(mark) {
-            drop(state);
             return Some(answer);
         }
+        let free = self.most - state.running.len().min(self.most);
+        if state.running.contains(mark) || !state.waiting.admit(client, free, Instant::now()) {
+            return None;
+        }
         state.running.push(*mark);
-        stay.running = Some(mark);
         drop(state);
+        let _running = InFlightGuard { attempt_cache: self, mark };
         let answer = work_out();
         if keep {
             self.lock().remember(mark, answer);
@@ -92,20 +93,15 @@ impl AttemptTable {
     }
 }
 
-/// A worker's stay in [`AttemptCache::ask`]: its end lets others in, even when it ends by a panic.
+/// An answer being worked out: its end frees the slot, even when it ends by a panic.
 struct InFlightGuard<'v> {
     attempt_cache: &'v AttemptCache,
-    running: Option<&'v AttemptKey>,
+    mark: &'v AttemptKey,
 }
 
 impl Drop for InFlightGuard<'_> {
     fn drop(&mut self) {
-        let mut state = self.attempt_cache.lock();
-        state.inside -= 1;
-        if let Some(mark) = self.running {
-            state.running.retain(|one| one != mark);
-            self.attempt_cache.done.notify_all();
-        }
+        self.attempt_cache.lock().running.retain(|one| one != self.mark);
     }
 }
 

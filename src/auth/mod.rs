@@ -21,9 +21,11 @@ mod attempt_cache;
 pub mod credentials;
 pub mod crypt;
 pub mod htpasswd;
+mod waiting_clients;
 
 use crate::docroot::path::join;
 use crate::docroot::{DocRoot, Links};
+use crate::request::client::ClientNetwork;
 use attempt_cache::{AttemptCache, AttemptKey};
 use credentials::Credentials;
 
@@ -64,6 +66,17 @@ pub struct NamedFile<'a> {
     pub realm: &'a str,
 }
 
+/// What a request brings to be let in.
+#[derive(Clone, Copy)]
+pub struct Attempt<'a> {
+    /// The Authorization field.
+    pub authorization: Option<&'a [u8]>,
+    /// The client, which takes turns with others where hashes are slow.
+    pub client: ClientNetwork,
+    /// Called once before a hash that takes milliseconds.
+    pub block_in_place: &'a dyn Fn(),
+}
+
 /// The answer.
 #[derive(Debug)]
 pub enum AuthOutcome {
@@ -80,8 +93,8 @@ pub enum AuthOutcome {
         /// For the log: file, user, and what is wrong with the hash.
         trouble: String,
     },
-    /// Other workers are busy with slow hashes. Park the connection for some 20 ms and ask again, or
-    /// answer 503 with Retry-After.
+    /// Slow hashes are being computed, and other clients come first. Park the connection for some 20 ms
+    /// and ask again, or answer 503 with Retry-After.
     Busy,
     /// The name is there, or may be, but cannot be used as a password file: 403, and thttpd's log line
     /// `ADDR auth file PATH could not be opened - REASON`.
@@ -119,24 +132,18 @@ impl Authenticator {
         }
     }
 
-    /// May a request with this Authorization field see what lies in `place.dir`?
+    /// May a request with this attempt see what lies in `place.dir`?
     ///
-    /// Without a `.htpasswd` this is a failed open, and one look at the directory. Where a hash that takes
-    /// milliseconds is about to be computed or waited for, `slow` is called first, once.
-    pub fn check(
-        &self,
-        place: &Realm<'_>,
-        authorization: Option<&[u8]>,
-        block_in_place: &dyn Fn(),
-    ) -> AuthOutcome {
+    /// Without a `.htpasswd` this is a failed open, and one look at the directory.
+    pub fn check(&self, place: &Realm<'_>, attempt: &Attempt<'_>) -> AuthOutcome {
         if let Some(dir) = place.global {
-            match self.check_in(place, dir, authorization, block_in_place) {
+            match self.check_in(place, dir, attempt) {
                 AuthOutcome::Open if dir == place.dir => return AuthOutcome::Open,
                 AuthOutcome::Open => {}
                 decided => return decided,
             }
         }
-        self.check_in(place, place.dir, authorization, block_in_place)
+        self.check_in(place, place.dir, attempt)
     }
 
     /// The password file that decides about `place`, and its users whose hashes are not understood, in words
@@ -147,21 +154,13 @@ impl Authenticator {
 
     /// May a request with this Authorization field have what the file protects? A file that cannot be opened
     /// lets nobody in.
-    pub fn check_named(
-        &self,
-        file: &NamedFile<'_>,
-        authorization: Option<&[u8]>,
-        block_in_place: &dyn Fn(),
-    ) -> AuthOutcome {
+    pub fn check_named(&self, file: &NamedFile<'_>, attempt: &Attempt<'_>) -> AuthOutcome {
         let flags = OFlag::O_RDONLY | OFlag::O_NONBLOCK | OFlag::O_NOCTTY | OFlag::O_CLOEXEC;
         let opened = match file.dir {
             Some(dir) => openat(dir, file.base, flags, Mode::empty()).map(File::from),
             None => Err(Errno::ENOENT),
         };
-        match opened
-            .map_err(io::Error::from)
-            .and_then(|opened| self.judge(opened, authorization, block_in_place))
-        {
+        match opened.map_err(io::Error::from).and_then(|opened| self.judge(opened, attempt)) {
             Ok(PasswordCheck::Right(user)) => AuthOutcome::User(user),
             Ok(PasswordCheck::Wrong) => AuthOutcome::Challenge(challenge(file.realm.as_bytes())),
             Ok(PasswordCheck::Misunderstood(why)) => {
@@ -174,13 +173,7 @@ impl Authenticator {
     }
 
     /// By the file in `dir` alone.
-    fn check_in(
-        &self,
-        place: &Realm<'_>,
-        dir: &[u8],
-        authorization: Option<&[u8]>,
-        block_in_place: &dyn Fn(),
-    ) -> AuthOutcome {
+    fn check_in(&self, place: &Realm<'_>, dir: &[u8], attempt: &Attempt<'_>) -> AuthOutcome {
         let path = join(dir, FILE_NAME);
         let judged = match place.root.open_read(&path, place.links) {
             // A dangling link is ENOENT too: its target may be back, or mounted, in a moment.
@@ -190,7 +183,7 @@ impl Authenticator {
                 Err(errno) => Err(errno.into()),
             },
             Err(errno) => Err(errno.into()),
-            Ok(file) => self.judge(file, authorization, block_in_place),
+            Ok(file) => self.judge(file, attempt),
         };
         match judged {
             Ok(PasswordCheck::Right(user)) => AuthOutcome::User(user),
@@ -205,14 +198,9 @@ impl Authenticator {
     }
 
     /// Compares the credentials with the open password file.
-    fn judge(
-        &self,
-        file: File,
-        authorization: Option<&[u8]>,
-        block_in_place: &dyn Fn(),
-    ) -> io::Result<PasswordCheck> {
+    fn judge(&self, file: File, attempt: &Attempt<'_>) -> io::Result<PasswordCheck> {
         let version = FileVersion::of(&file)?;
-        let Some(credentials) = authorization.and_then(Credentials::parse) else {
+        let Some(credentials) = attempt.authorization.and_then(Credentials::parse) else {
             return Ok(PasswordCheck::Wrong);
         };
         let mark = self.mark(&version, &credentials);
@@ -226,10 +214,10 @@ impl Authenticator {
                     return Ok(PasswordCheck::Misunderstood(format!("{user}: {trouble}")));
                 }
                 if lookup.hash.is_some_and(crypt::is_slow) {
-                    block_in_place();
+                    (attempt.block_in_place)();
                 }
-                self.attempt_cache
-                    .ask(&mark, version.is_settled(self.settled_after), || lookup.is_right(&credentials))
+                let is_kept = version.is_settled(self.settled_after);
+                self.attempt_cache.ask(attempt.client, &mark, is_kept, || lookup.is_right(&credentials))
             }
         };
         Ok(match answer {

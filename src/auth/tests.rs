@@ -39,7 +39,12 @@ impl Site {
     fn ask(&self, place: &Realm<'_>, credentials: Option<&str>) -> (String, bool) {
         let block_in_place = Cell::new(false);
         let field = credentials.map(authorization);
-        let verdict = self.authenticator.check(place, field.as_deref(), &|| block_in_place.set(true));
+        let attempt = Attempt {
+            authorization: field.as_deref(),
+            client: ClientNetwork::UNKNOWN,
+            block_in_place: &|| block_in_place.set(true),
+        };
+        let verdict = self.authenticator.check(place, &attempt);
         (word(&verdict), block_in_place.get())
     }
 
@@ -232,7 +237,7 @@ fn who_finds_all_places_taken_is_told_so() {
     site.authenticator.attempt_cache = AttemptCache::new(1);
     site.write("private", &line("alice", Scheme::Des, "wonder"));
     let inner = Cell::new(None);
-    site.authenticator.attempt_cache.ask(&AttemptKey::default(), false, || {
+    site.authenticator.attempt_cache.ask(ClientNetwork::UNKNOWN, &AttemptKey::default(), false, || {
         inner.set(Some(site.check("private", Some("alice:wonder"))));
         true
     });

@@ -72,6 +72,34 @@ impl ClientAddress {
     }
 }
 
+/// One client as far as bounds go: an IPv4 address, or the /64 that an IPv6 site has to itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct ClientNetwork(u128);
+
+impl ClientNetwork {
+    const SITE: u128 = !0 << 64;
+
+    /// All clients whose address is not known, as one.
+    pub const UNKNOWN: ClientNetwork = ClientNetwork(0);
+
+    /// The network of `address`; an IPv4 address mapped into IPv6 is the plain one.
+    pub fn of(address: IpAddr) -> ClientNetwork {
+        match address.to_canonical() {
+            IpAddr::V4(v4) => ClientNetwork(v4.to_ipv6_mapped().to_bits()),
+            IpAddr::V6(v6) => ClientNetwork(v6.to_bits() & ClientNetwork::SITE),
+        }
+    }
+}
+
+impl From<ClientAddress> for ClientNetwork {
+    fn from(client: ClientAddress) -> ClientNetwork {
+        match client {
+            ClientAddress::Ip(address) | ClientAddress::Unknown(Some(address)) => ClientNetwork::of(address),
+            ClientAddress::Unix | ClientAddress::Unknown(None) => ClientNetwork::UNKNOWN,
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -127,9 +127,8 @@ impl Resolver {
         let mut user = None;
         for (line, file) in rules.auth_files(covering) {
             (query.block_in_place)();
-            let authorization = query.request.fields.last("Authorization");
             let named = NamedFile { dir: file.dir.as_deref(), base: file.base(), realm: &file.realm };
-            let verdict = self.auth.check_named(&named, authorization, query.block_in_place);
+            let verdict = self.auth.check_named(&named, &query.attempt());
             user = judged(match verdict {
                 AuthOutcome::Unreadable { reason, .. } => {
                     let path = format!("{} ({})", file.path.display(), line.place).into_bytes();

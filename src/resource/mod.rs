@@ -23,7 +23,7 @@ pub mod referrer;
 pub mod ruled;
 pub mod vhost;
 
-use crate::auth::{AuthOutcome, Authenticator, Realm};
+use crate::auth::{Attempt, AuthOutcome, Authenticator, Realm};
 use crate::cache::watcher::Freshness;
 use crate::cache::{Cache, CacheEntry};
 use crate::docroot::{DocRoot, Links};
@@ -175,6 +175,15 @@ pub struct ResolveRequest<'a> {
 }
 
 impl<'a> ResolveRequest<'a> {
+    /// The credentials, as the check of passwords takes them.
+    fn attempt(&self) -> Attempt<'a> {
+        Attempt {
+            authorization: self.request.fields.last("Authorization"),
+            client: self.client.address.into(),
+            block_in_place: self.block_in_place,
+        }
+    }
+
     /// The name for throttle patterns of a request that names nothing it may have.
     pub fn throttle_name(&self) -> Cow<'a, [u8]> {
         match self.name() {
@@ -297,8 +306,8 @@ impl Resolver {
 
     /// Basic authentication by the `.htpasswd` of `dir`, or the global one (thttpd's `auth_check`).
     fn authorize(&self, query: &ResolveRequest<'_>, dir: &[u8]) -> Result<Option<Box<[u8]>>, AccessDenied> {
-        let authorization = query.request.fields.last("Authorization");
-        judged(self.auth.check(&self.realm(query, dir), authorization, query.block_in_place))
+        let attempt = query.attempt();
+        judged(self.auth.check(&self.realm(query, dir), &attempt))
     }
 
     fn check_referrer(&self, query: &ResolveRequest<'_>, name: &[u8]) -> Result<(), AccessDenied> {

@@ -5,24 +5,9 @@ use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::Refused;
+use crate::request::client::ClientNetwork;
 
-/// One client as far as limits go: an IPv4 address, or the /64 that an IPv6 site has to itself.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(super) struct Network(u128);
-
-impl Network {
-    const SITE: u128 = !0 << 64;
-
-    /// An IPv4 address that comes mapped into IPv6 is the same client as the plain one.
-    pub(super) fn of(address: IpAddr) -> Network {
-        match address.to_canonical() {
-            IpAddr::V4(v4) => Network(v4.to_ipv6_mapped().to_bits()),
-            IpAddr::V6(v6) => Network(v6.to_bits() & Network::SITE),
-        }
-    }
-}
-
-type Counts = Arc<Mutex<HashMap<Network, usize>>>;
+type Counts = Arc<Mutex<HashMap<ClientNetwork, usize>>>;
 
 /// Connections of each client, if they are bounded. Clients without any are not remembered.
 #[derive(Debug)]
@@ -48,7 +33,7 @@ impl Addresses {
 
     pub(super) fn admit(&self, peer: IpAddr) -> Result<Option<AddressPermit>, Refused> {
         let Some(most) = self.most else { return Ok(None) };
-        let network = Network::of(peer);
+        let network = ClientNetwork::of(peer);
         let mut counts = lock(&self.counts);
         let count = counts.get(&network).copied().unwrap_or(0);
         if count >= most.saturating_mul(2) {
@@ -62,7 +47,7 @@ impl Addresses {
 /// One connection counted under its client's address; dropping it counts it out.
 #[derive(Debug)]
 pub struct AddressPermit {
-    network: Network,
+    network: ClientNetwork,
     surplus: bool,
     counts: Counts,
 }
@@ -86,6 +71,6 @@ impl Drop for AddressPermit {
     }
 }
 
-fn lock(counts: &Mutex<HashMap<Network, usize>>) -> MutexGuard<'_, HashMap<Network, usize>> {
+fn lock(counts: &Mutex<HashMap<ClientNetwork, usize>>) -> MutexGuard<'_, HashMap<ClientNetwork, usize>> {
     counts.lock().unwrap_or_else(PoisonError::into_inner)
 }

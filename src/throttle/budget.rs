@@ -14,7 +14,7 @@ use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use super::address::Network;
+use crate::request::client::ClientNetwork;
 
 /// Levels are counted in billionths of a byte: rate × nanoseconds, without rounding.
 const BYTE: i128 = 1_000_000_000;
@@ -127,7 +127,7 @@ fn bytes(n: u64) -> i128 {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) enum Payer {
     Everyone,
-    Network(Network),
+    Network(ClientNetwork),
     /// By both ends' address, so that it lasts from one request of a persistent connection to the next.
     Connection(SocketAddr),
 }
@@ -309,7 +309,7 @@ mod tests {
 
     fn scope(site: u64) -> Scope {
         let address = Ipv6Addr::from_bits(u128::from(site) << 64);
-        Scope { rule: 0, payer: Payer::Network(Network::of(address.into())) }
+        Scope { rule: 0, payer: Payer::Network(ClientNetwork::of(address.into())) }
     }
 
     #[test]

@@ -23,6 +23,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::log::{Event, Level};
 use crate::request::Rejection;
+use crate::request::client::ClientNetwork;
 use crate::rules::Name;
 use crate::sys::read_regular_file;
 
@@ -39,7 +40,7 @@ pub use address::AddressPermit;
 pub use file::ThrottleFileError;
 pub use pacer::{Allowance, Pacer};
 
-use address::{Addresses, Network};
+use address::Addresses;
 use budget::{Budgets, Payer, Scope};
 
 impl Rule {
@@ -54,7 +55,7 @@ impl Rule {
     fn scope(&self, index: usize, peer: SocketAddr) -> Scope {
         let payer = match self.each {
             Each::Rule => Payer::Everyone,
-            Each::Address => Payer::Network(Network::of(peer.ip())),
+            Each::Address => Payer::Network(ClientNetwork::of(peer.ip())),
             Each::Connection => Payer::Connection(peer),
         };
         Scope { rule: index, payer }

@@ -18,6 +18,7 @@ mod drain;
 mod eager;
 mod idle;
 mod memory;
+mod passwords;
 mod rates;
 pub mod slow_readers;
 mod stalled;
