@@ -13,7 +13,7 @@ _thttpd() {
 		keepalive_timeout= keepalive_max_time= cgi_timeout= stop_grace= cache_entries=
 		cache_bytes= cgi_output_limit= stats_interval= watchdog= landlock
 		nolandlock reload_on_hup noreload_on_hup hide_dotfiles showdotfiles listing nolisting"
-	names+=" etag= redirects= listing_style="
+	names+=" precompressed noprecompressed etag= redirects= listing_style="
 	local flags="-C -p -d -r -nor -dd -s -nos -v -nov -g -nog -u -c -t -h -l -i -T -P -M -V -D -o
 		--help --version --check --dump-config --explain --from --healthcheck"
 

@@ -40,5 +40,6 @@ set -l with port dir data_dir user cgipat cgilimit urlpat localpat throttles rul
 set -l without chroot nochroot symlinkcheck nosymlinkcheck vhost novhost globalpasswd \
     noglobalpasswd noemptyreferrers noemptyreferers debug landlock nolandlock \
     reload_on_hup noreload_on_hup hide_dotfiles showdotfiles listing nolisting
+set -a without precompressed noprecompressed
 set -a with etag redirects listing_style
 complete -c thttpd -o o -x -a "$with= $without" -d 'any option of the configuration file'

@@ -13,6 +13,7 @@ use nix::sys::stat::fstat;
 
 use crate::config::CacheLimits;
 use crate::docroot::{DocRoot, Links};
+use crate::representation::coding::Variant;
 use crate::representation::{Content, Representation};
 use crate::rules::Ruling;
 
@@ -53,26 +54,39 @@ pub struct CacheEntry {
     pub representation: Arc<Representation>,
     /// Bytes, or where they are.
     pub content: Content,
+    /// Other forms of the file, compressed beforehand.
+    pub variants: Box<[Variant]>,
+    /// When it holds that these are all of them.
+    pub siblings: Box<[Snapshot]>,
 }
 
 impl CacheEntry {
+    fn contents(&self) -> impl Iterator<Item = &Content> {
+        std::iter::once(&self.content).chain(self.variants.iter().map(|variant| &variant.content))
+    }
+
     fn bytes(&self) -> usize {
-        match &self.content {
+        let bytes = |content: &Content| match content {
             Content::Memory(bytes) => bytes.len(),
             Content::File(_) => 0,
-        }
+        };
+        self.contents().map(bytes).sum()
+    }
+
+    fn open_files(&self) -> usize {
+        self.contents().filter(|content| matches!(content, Content::File(_))).count()
     }
 
     fn is_open_file(&self) -> bool {
-        matches!(self.content, Content::File(_))
+        self.open_files() > 0
     }
 
-    /// An open file that has no name any more.
+    /// Open files, one of which has no name any more.
     fn is_deleted(&self) -> bool {
-        match &self.content {
+        self.contents().any(|content| match content {
             Content::File(file) => fstat(file.as_fd()).is_ok_and(|meta| meta.st_nlink == 0),
             Content::Memory(_) => false,
-        }
+        })
     }
 }
 
@@ -143,7 +157,8 @@ impl Cache {
             slot.used.store(true, Relaxed);
             Arc::clone(&slot.entry)
         };
-        if self.directories.hold(&entry.snapshot, root, freshness) {
+        let mut snapshots = std::iter::once(&entry.snapshot).chain(&entry.siblings);
+        if snapshots.all(|snapshot| self.directories.hold(snapshot, root, freshness)) {
             return Some(entry);
         }
         self.forget(&mut self.shard(name), name);
@@ -169,7 +184,7 @@ impl Cache {
             }
         }
         shard.bytes += entry.bytes();
-        self.open_files.fetch_add(usize::from(entry.is_open_file()), Relaxed);
+        self.open_files.fetch_add(entry.open_files(), Relaxed);
         shard.ring.push_back(entry.key.clone());
         shard
             .map
@@ -221,7 +236,7 @@ impl Cache {
     fn drop_entry(&self, shard: &mut Shard, name: &[u8]) -> bool {
         let Some(slot) = shard.map.remove(name) else { return false };
         shard.bytes -= slot.entry.bytes();
-        self.open_files.fetch_sub(usize::from(slot.entry.is_open_file()), Relaxed);
+        self.open_files.fetch_sub(slot.entry.open_files(), Relaxed);
         true
     }
 

@@ -228,6 +228,8 @@ pub struct Config {
     pub cache: CacheLimits,
     /// `listing`/`nolisting`: a directory without an index file is listed.
     pub listing: bool,
+    /// `precompressed`: files that lie compressed beside a file are sent in its place.
+    pub precompressed: bool,
     /// `listing_style`: what lists look like.
     pub listing_style: ListingStyle,
     /// `hide_dotfiles`/`showdotfiles`: listings leave out names that begin with a dot.
@@ -286,6 +288,7 @@ impl Default for Config {
             timeouts: Timeouts::default(),
             cache: CacheLimits::default(),
             listing: true,
+            precompressed: false,
             listing_style: ListingStyle::Classic,
             hide_dotfiles: false,
             stats_interval: Duration::from_secs(3600),

@@ -256,6 +256,9 @@ pub const OPTIONS: &[OptionSpec] = &[
     option("cache_bytes", Files, bytes(|c| &mut c.cache.bytes, 0, TIB),
         "content of small files kept in memory; 0 is none"),
 
+    option("precompressed", Files, Switch(|c| &mut c.precompressed),
+        "send the .gz, .br or .zst beside a file in its place").off("noprecompressed", ""),
+
     option("etag", Responses, Kind::Choice(|c| &mut c.etag),
         "what entity tags are made of: content, file or none"),
     option("redirects", Responses, Kind::Choice(|c| &mut c.redirects),

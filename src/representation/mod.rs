@@ -11,6 +11,7 @@ use nix::sys::stat::FileStat;
 
 use crate::sys::fd::OpenFile;
 
+pub mod coding;
 pub mod etag;
 pub mod inline;
 pub mod mime;
@@ -94,6 +95,8 @@ pub struct Representation {
     /// Had the file rested long enough when it was looked at that any later change must show in its times?
     /// If not, what was read of it should not be kept for long.
     pub settled: bool,
+    /// Other forms of it lie beside it: which one is sent depends on Accept-Encoding.
+    pub vary: bool,
 }
 
 impl Representation {
@@ -114,6 +117,7 @@ impl Representation {
             last_modified: modified.map(imf_fixdate).as_deref().unwrap_or_default().into(),
             etag: Etag::from(""),
             settled: now.duration_since(since_epoch(facts.changed)).is_ok_and(|age| age >= UNSETTLED),
+            vary: false,
         }
     }
 }

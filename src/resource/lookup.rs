@@ -7,11 +7,8 @@
 use std::borrow::Cow;
 use std::fs::File;
 use std::io;
-use std::io::ErrorKind;
 use std::os::fd::AsFd;
-use std::os::unix::fs::FileExt;
 use std::sync::Arc;
-use std::time::SystemTime;
 
 use nix::errno::Errno;
 use nix::sys::stat::{FileStat, Mode, SFlag, fstat};
@@ -26,12 +23,8 @@ use crate::config::printable::printable;
 use crate::docroot::Links;
 use crate::docroot::path::{Expanded, Unexpandable, expand, join, split};
 use crate::log::Level;
-use crate::representation::etag::Untagged;
-use crate::representation::{Content, FileFacts, Representation};
+use crate::representation::FileFacts;
 use crate::request::{Rejection, Request};
-
-/// Files up to this size are read whole and sent with their head in one call.
-const SMALL: u64 = 64 * 1024;
 
 impl Resolver {
     /// Resolves from the disk, without the cache, and remembers plain files.
@@ -80,7 +73,13 @@ impl Resolver {
         let directory_check = self.cache.check_directory(&self.root, dir, query.freshness);
         let lookup = LookupContext { query, name: &name, throttle_name, directory_check, walk };
         if !is_dir {
-            let candidate = Candidate { expanded: &expanded, seen: &meta, is_index: false, protected: false };
+            let candidate = Candidate {
+                chosen: &name,
+                expanded: &expanded,
+                seen: &meta,
+                is_index: false,
+                protected: false,
+            };
             return self.file(&lookup, candidate, say);
         }
         if !expanded.path_info.is_empty() {
@@ -114,7 +113,13 @@ impl Resolver {
             if !world(&meta, Mode::S_IROTH | Mode::S_IXOTH) {
                 return Err(not_readable("resolves to a non-world-readable index file"));
             }
-            let candidate = Candidate { expanded: &expanded, seen: &meta, is_index: true, protected: false };
+            let candidate = Candidate {
+                chosen: &index,
+                expanded: &expanded,
+                seen: &meta,
+                is_index: true,
+                protected: false,
+            };
             return self.file(lookup, candidate, say);
         }
         say(format_args!("no index file"));
@@ -203,23 +208,19 @@ impl Resolver {
         }
         if !executable && self.names_a_script(name, file.is_index) {
             say(format_args!("matches the CGI pattern, but others may not execute it (chmod o+x): refused"));
-            return Err(AccessDenied::noted(
-                Rejection::new(403, "{url} is a program that may not be executed; its source is not shown."),
-                Level::Notice,
-                "is a CGI script by its name but not executable",
-            ));
+            return Err(not_executable());
         }
         refuse_misplaced(executable, &file.expanded.path_info)?;
         let facts = FileFacts::from(&meta);
-        let mut representation = Representation::new(name, &facts, &self.types, SystemTime::now());
-        self.dress_type(lookup, name, &mut representation);
+        let (mut representation, content) = self.represent(lookup, name, opened, &facts)?;
         let media_type = printable(&representation.media_type);
         say(format_args!("a file of {} bytes, {media_type}", representation.len));
-        let content = content(opened, &representation)?;
-        let (settled, may_wait) = (representation.settled, lookup.query.may_wait);
-        representation.etag = self.tagger.tag(&content, &facts, settled, may_wait).map_err(untagged)?;
+        let siblings = self.siblings(lookup, file, &facts)?;
+        representation.vary = !siblings.variants.is_empty();
         let representation = Arc::new(representation);
+        let sent = self.negotiate(lookup.query, (&representation, &content), &siblings.variants);
         if bare.is_none()
+            && !siblings.volatile
             && let Some(snapshot) = self.snapshot(lookup, file, &meta)
             && representation.settled
         {
@@ -230,18 +231,13 @@ impl Resolver {
                 auth_dir: dir.into(),
                 protected: file.protected,
                 throttle_name: Arc::clone(&lookup.throttle_name),
-                representation: Arc::clone(&representation),
-                content: content.clone(),
+                representation,
+                content,
+                variants: siblings.variants.into(),
+                siblings: siblings.snapshots.into(),
             });
         }
-        Ok(Resource::File(representation, content))
-    }
-
-    /// Gives the file called `name` the type and charset that a rule says.
-    fn dress_type(&self, lookup: &LookupContext<'_>, name: &[u8], representation: &mut Representation) {
-        if let Some(dressing) = lookup.walk.and_then(Walk::dressing) {
-            (representation.media_type, representation.encodings) = self.types.dressed(name, &dressing);
-        }
+        Ok(Resource::File(sent.0, sent.1))
     }
 
     /// Does the pattern say that `name` is a script, whatever its permissions? In a directory of scripts
@@ -272,7 +268,11 @@ impl Resolver {
     }
 
     /// Opens what was `seen` under this name.
-    fn open_regular(&self, name: &[u8], seen: &FileStat) -> Result<(File, FileStat), AccessDenied> {
+    pub(super) fn open_regular(
+        &self,
+        name: &[u8],
+        seen: &FileStat,
+    ) -> Result<(File, FileStat), AccessDenied> {
         // Looked at before it is opened: opening a device can have effects of its own.
         if kind(seen) != SFlag::S_IFREG {
             return Err(not_a_file());
@@ -329,9 +329,9 @@ pub(super) struct LookupContext<'r> {
     pub(super) query: &'r ResolveRequest<'r>,
     /// The mapped name, links not yet expanded.
     pub(super) name: &'r [u8],
-    throttle_name: Arc<[u8]>,
+    pub(super) throttle_name: Arc<[u8]>,
     /// The directory that has a say, as it was before anything in it was looked at.
-    directory_check: Option<DirectoryCheck>,
+    pub(super) directory_check: Option<DirectoryCheck>,
     /// What the rules have to say, if there are any.
     pub(super) walk: Option<&'r Walk<'r>>,
 }
@@ -349,8 +349,10 @@ impl LookupContext<'_> {
 }
 
 /// The file that is to be served, if it may be.
-struct Candidate<'r> {
-    expanded: &'r Expanded,
+pub(super) struct Candidate<'r> {
+    /// Its name before links were expanded: as asked, or the directory's index file.
+    pub(super) chosen: &'r [u8],
+    pub(super) expanded: &'r Expanded,
     /// Result of `stat` for the name.
     seen: &'r FileStat,
     /// Candidate for its directory.
@@ -363,6 +365,14 @@ struct Candidate<'r> {
 fn is_beyond(request: &Request<'_>, expanded: &Expanded) -> bool {
     let path = &request.path[..];
     path.strip_suffix(b"/").unwrap_or(path) == expanded.path_info
+}
+
+fn not_executable() -> AccessDenied {
+    AccessDenied::noted(
+        Rejection::new(403, "{url} is a program that may not be executed; its source is not shown."),
+        Level::Notice,
+        "is a CGI script by its name but not executable",
+    )
 }
 
 fn refuse_misplaced(executable: bool, path_info: &[u8]) -> Result<(), AccessDenied> {
@@ -400,30 +410,6 @@ fn script(request: &Request<'_>, expanded: &Expanded, is_index: bool) -> Script 
     Script { name: expanded.name.clone(), url_path, path_info, query: None }
 }
 
-fn content(file: File, representation: &Representation) -> Result<Content, AccessDenied> {
-    if representation.len > SMALL {
-        return Ok(Content::File(Arc::new(file.into())));
-    }
-    let mut bytes = vec![0; usize::try_from(representation.len).unwrap_or_default()];
-    match file.read_exact_at(&mut bytes, 0) {
-        Ok(()) => Ok(Content::Memory(bytes.into())),
-        Err(error) if error.kind() == ErrorKind::UnexpectedEof => {
-            Err(Rejection::new(503, "{url} is changing just now; please try again.").into())
-        }
-        Err(error) => Err(io_denied(errno_of(&error))),
-    }
-}
-
-fn untagged(why: Untagged) -> AccessDenied {
-    match why {
-        Untagged::Busy => AccessDenied {
-            later: true,
-            ..Rejection::new(503, "This server is too busy to look at {url}; please try again.").into()
-        },
-        Untagged::Unreadable(error) => io_denied(errno_of(&error)),
-    }
-}
-
 /// Where a directory really is: the raw path with a slash, the raw query kept.
 fn with_slash(request: &Request<'_>) -> Vec<u8> {
     let path = request.path_and_query().split(|&b| b == b'?').next().unwrap_or_default();
@@ -440,7 +426,7 @@ pub(super) fn kind(meta: &FileStat) -> SFlag {
 }
 
 /// Any of these permission bits set (thttpd looks at the world's bits, not at `access`).
-fn world(meta: &FileStat, bits: Mode) -> bool {
+pub(super) fn world(meta: &FileStat, bits: Mode) -> bool {
     Mode::from_bits_truncate(meta.st_mode).intersects(bits)
 }
 

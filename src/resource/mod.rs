@@ -18,8 +18,10 @@ use crate::rules::{Dressed, Rules, Ruling};
 mod guards;
 pub mod index;
 pub mod lookup;
+mod precompressed;
 mod readme;
 pub mod referrer;
+mod represent;
 pub mod ruled;
 pub mod vhost;
 
@@ -212,6 +214,7 @@ pub struct Resolver {
     cache: Cache,
     types: Types,
     tagger: Tagger,
+    reported: precompressed::Reported,
     /// Name of the server where no virtual host decides.
     own_name: Option<String>,
 }
@@ -224,8 +227,17 @@ impl Resolver {
         let hashing_at_once = (processors() / 2).max(1);
         let own_name = config.server_name();
         let tagger = Tagger::new(config.etag, hashing_at_once);
-        let auth = Authenticator::new(hashing_at_once);
-        Resolver { root, config, rules, auth, cache, types, tagger, own_name }
+        Resolver {
+            root,
+            config,
+            rules,
+            auth: Authenticator::new(hashing_at_once),
+            cache,
+            types,
+            tagger,
+            reported: Default::default(),
+            own_name,
+        }
     }
 
     /// The tree this resolver reads.
@@ -290,7 +302,8 @@ impl Resolver {
             None
         };
         self.check_referrer(query, name)?;
-        let resource = Resource::File(Arc::clone(&entry.representation), entry.content.clone());
+        let (representation, content) = self.negotiate_remembered(query, entry);
+        let resource = Resource::File(representation, content);
         Ok(Resolved { resource, user: user.or(known), name: Arc::clone(&entry.throttle_name) })
     }
 

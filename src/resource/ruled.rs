@@ -275,7 +275,8 @@ impl Resolver {
             false => None,
         };
         self.check_referrer(query, &name)?;
-        let resource = Resource::File(Arc::clone(&entry.representation), entry.content.clone());
+        let (representation, content) = self.negotiate_remembered(query, &entry);
+        let resource = Resource::File(representation, content);
         let user = user.or_else(|| walk.state.borrow().user.clone());
         Ok(Resolved { resource, user, name: Arc::clone(&entry.throttle_name) })
     }

@@ -150,6 +150,9 @@ pub fn write(out: &mut Vec<u8>, response: &Response, frame: &Frame<'_>) {
             }
         }
         out.extend_from_slice(b"Accept-Ranges: bytes\r\n");
+        if representation.vary {
+            out.extend_from_slice(b"Vary: Accept-Encoding\r\n");
+        }
     }
     connection(out, frame.version, frame.keep_alive && !response.close);
     if response.status.is_error() {

@@ -2,4 +2,5 @@
 
 mod links;
 mod listings;
+mod precompressed;
 mod validators;

@@ -1,0 +1,186 @@
+//! Content codings of files compressed beforehand: which file is one, and which of them a client gets.
+
+use std::cmp::Reverse;
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::sync::Arc;
+
+use super::{Content, FileFacts, Representation};
+use crate::request::accept;
+
+/// The largest window that a decoder of the coding `zstd` must have (RFC 9659).
+const LARGEST_WINDOW: u64 = 8 * 1024 * 1024;
+
+/// A content coding (RFC 9110 §8.4.1).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Coding {
+    /// RFC 1952.
+    Gzip,
+    /// RFC 7932.
+    Brotli,
+    /// RFC 8878.
+    Zstd,
+}
+
+impl Coding {
+    /// Every coding.
+    pub const ALL: [Coding; 3] = [Coding::Gzip, Coding::Brotli, Coding::Zstd];
+
+    /// What Content-Encoding calls it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Coding::Gzip => "gzip",
+            Coding::Brotli => "br",
+            Coding::Zstd => "zstd",
+        }
+    }
+
+    /// What the name of a file in it ends in.
+    pub fn suffix(self) -> &'static [u8] {
+        match self {
+            Coding::Gzip => b".gz",
+            Coding::Brotli => b".br",
+            Coding::Zstd => b".zst",
+        }
+    }
+
+    /// Why the open `file` of `len` bytes is no form of a file of `plain_len` bytes; none if it may be one.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn misfit(self, file: &File, len: u64, plain_len: u64) -> io::Result<Option<&'static str>> {
+        let mut head = [0; 18];
+        let n = file.read_at(&mut head, 0)?;
+        let head = &head[..n];
+        Ok(match self {
+            Coding::Gzip if !head.starts_with(&[0x1f, 0x8b, 8]) || len < 18 => Some("not in gzip's format"),
+            Coding::Gzip => {
+                let mut size = [0; 4];
+                file.read_exact_at(&mut size, len - 4)?;
+                // The length is given modulo 2^32.
+                (u32::from_le_bytes(size) != plain_len as u32).then_some("of a file of another length")
+            }
+            Coding::Brotli => head.is_empty().then_some("empty"),
+            Coding::Zstd => zstd_misfit(head, plain_len),
+        })
+    }
+}
+
+/// Reads the head of a Zstandard frame (RFC 8878 §3.1.1.1).
+fn zstd_misfit(head: &[u8], plain_len: u64) -> Option<&'static str> {
+    const BROKEN: Option<&str> = Some("not in zstd's format");
+    let [0x28, 0xb5, 0x2f, 0xfd, descriptor, rest @ ..] = head else { return BROKEN };
+    let is_single_segment = descriptor & 0x20 != 0;
+    let dictionary = [0, 1, 2, 4][usize::from(descriptor & 3)];
+    let size_len = match descriptor >> 6 {
+        0 => usize::from(is_single_segment),
+        flag => 1 << flag,
+    };
+    let (mut window, mut rest) = (None, rest);
+    if !is_single_segment {
+        let [byte, after @ ..] = rest else { return BROKEN };
+        let base = 1_u64 << (10 + (byte >> 3));
+        window = Some(base + base / 8 * u64::from(byte & 7));
+        rest = after;
+    }
+    if dictionary > 0 {
+        return Some("made with a dictionary");
+    }
+    let Some(size) = rest.get(..size_len) else { return BROKEN };
+    let size = size.iter().rev().fold(0_u64, |sum, &byte| sum << 8 | u64::from(byte));
+    let size = if size_len == 2 { size + 256 } else { size };
+    if size_len > 0 && size != plain_len {
+        return Some("of a file of another length");
+    }
+    (window.unwrap_or(size) > LARGEST_WINDOW).then_some("in need of a window that clients need not have")
+}
+
+/// Is a file with the facts `variant` older than that with `plain`? Tools cut fractions of seconds off.
+pub fn is_older(variant: &FileFacts, plain: &FileFacts) -> bool {
+    match variant.modified {
+        (seconds, 0) => seconds < plain.modified.0,
+        time => time < plain.modified,
+    }
+}
+
+/// A form of a file.
+#[derive(Debug)]
+pub struct Variant {
+    /// Its content coding.
+    pub coding: Coding,
+    /// Its name in the tree, links not expanded.
+    pub name: Box<[u8]>,
+    /// Metadata: its own, with the type of the file that it is a form of.
+    pub representation: Arc<Representation>,
+    /// Bytes, or where they are.
+    pub content: Content,
+}
+
+/// What a client accepts.
+#[derive(Default)]
+struct Accepted {
+    listed: [Option<u16>; 3],
+    identity: Option<u16>,
+    any: Option<u16>,
+}
+
+impl Accepted {
+    fn of<'v>(values: impl Iterator<Item = &'v [u8]>) -> Accepted {
+        let mut accepted = Accepted::default();
+        for (name, weight) in accept::members(values) {
+            let is = |known: &str| name.eq_ignore_ascii_case(known.as_bytes());
+            let found = Coding::ALL.iter().position(|coding| is(coding.name()));
+            match found.or(is("x-gzip").then_some(0)) {
+                Some(at) => accepted.listed[at] = Some(weight),
+                None if is("identity") => accepted.identity = Some(weight),
+                None if is("*") => accepted.any = Some(weight),
+                None => {}
+            }
+        }
+        accepted
+    }
+
+    /// The weight of a coding; 0 if it is refused, as every one that is not listed is.
+    fn weight(&self, coding: Coding) -> u16 {
+        self.listed[coding as usize].or(self.any).unwrap_or(0)
+    }
+}
+
+/// The variant to send: of the highest weight the smallest; none for the file as it is.
+///
+/// One whose tag is in `if_none_match` goes before the rest if it is accepted: the client has it. The file as
+/// it is comes after every accepted coding unless it is listed itself (RFC 9110 §12.5.3).
+pub fn select<'v, 'f>(
+    variants: &'v [Variant],
+    plain: &Representation,
+    accept_encoding: impl Iterator<Item = &'f [u8]>,
+    if_none_match: impl Iterator<Item = &'f [u8]>,
+) -> Option<&'v Variant> {
+    let accepted = Accepted::of(accept_encoding);
+    let of = |variant: &'v Variant| (accepted.weight(variant.coding), &variant.representation, Some(variant));
+    let mut choices: Vec<_> = variants
+        .iter()
+        .map(of)
+        .filter(|(weight, ..)| *weight > 0)
+        .map(|(weight, representation, variant)| {
+            (weight, Reverse(representation.len), &**representation, variant)
+        })
+        .collect();
+    let is_refused = accepted.identity.or(accepted.any.filter(|&weight| weight == 0)) == Some(0);
+    if !is_refused {
+        choices.push((accepted.identity.unwrap_or(0), Reverse(plain.len), plain, None));
+    }
+    choices.sort_by_key(|(weight, len, ..)| Reverse((*weight, *len)));
+    let had: Vec<&[u8]> = if_none_match.collect();
+    let is_had = |representation: &Representation| {
+        let tag = representation.etag.as_bytes();
+        let opaque = tag.strip_prefix(b"W/").unwrap_or(tag);
+        !opaque.is_empty() && had.iter().any(|value| value.windows(opaque.len()).any(|part| part == opaque))
+    };
+    let chosen = choices.iter().find(|(.., representation, _)| is_had(representation)).or(choices.first());
+    chosen.and_then(|(.., variant)| *variant)
+}
+
+#[cfg(test)]
+mod tests;

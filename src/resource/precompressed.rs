@@ -1,0 +1,170 @@
+//! Files that lie compressed beside the file asked for (`F.gz`, `F.br`, `F.zst`).
+
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use nix::sys::stat::{FileStat, Mode, SFlag};
+
+use super::lookup::{Candidate, LookupContext, kind, world};
+use super::{AccessDenied, ResolveRequest, Resolver};
+use crate::cache::CacheEntry;
+use crate::cache::directories::Snapshot;
+use crate::docroot::path::split;
+use crate::representation::coding::{Coding, Variant, is_older, select};
+use crate::representation::{Content, FileFacts, Representation};
+
+/// Versions of ignored files that were reported; when there are so many, all are forgotten.
+const MOST_REPORTED: usize = 4096;
+
+/// Ignored files that the log has told of.
+#[derive(Debug, Default)]
+pub(super) struct Reported(Mutex<HashSet<FileFacts>>);
+
+impl Reported {
+    /// Is this version new?
+    fn insert(&self, version: FileFacts) -> bool {
+        let mut reported = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if reported.len() >= MOST_REPORTED {
+            reported.clear();
+        }
+        reported.insert(version)
+    }
+}
+
+/// What lies beside a file.
+#[derive(Debug, Default)]
+pub(super) struct Siblings {
+    /// Those that may be sent for it.
+    pub variants: Vec<Variant>,
+    /// When this holds, for each file that there is.
+    pub snapshots: Vec<Snapshot>,
+    /// It cannot be told cheaply when that changes.
+    pub volatile: bool,
+}
+
+impl Resolver {
+    /// The compressed forms of a plain file that has the facts `plain`.
+    pub(super) fn siblings(
+        &self,
+        lookup: &LookupContext<'_>,
+        file: &Candidate<'_>,
+        plain: &FileFacts,
+    ) -> Result<Siblings, AccessDenied> {
+        let mut siblings = Siblings::default();
+        if !self.config.precompressed {
+            return Ok(siblings);
+        }
+        let chosen = file.chosen.strip_suffix(b"/").unwrap_or(file.chosen);
+        for coding in Coding::ALL {
+            let name = [chosen, coding.suffix()].concat();
+            // What is not there or leads nowhere is no sibling.
+            let Ok(expanded) = self.expanded(&name) else { continue };
+            let Ok(seen) = self.stat(&expanded.name) else { continue };
+            if !expanded.path_info.is_empty() {
+                continue;
+            }
+            let snapshot = lookup
+                .directory_check
+                .as_ref()
+                .and_then(|check| check.snapshot(&self.root, &expanded.name, &name, &seen));
+            siblings.volatile |= snapshot.is_none();
+            siblings.snapshots.extend(snapshot);
+            if split(&expanded.name).0 != split(&file.expanded.name).0 {
+                self.report(&name, &seen, "in another directory");
+                continue;
+            }
+            let sibling = Sibling { coding, name: &name, file: &expanded.name, seen: &seen };
+            match self.variant(lookup, &sibling, (file, plain))? {
+                Ok(variant) => {
+                    siblings.volatile |= !variant.representation.settled;
+                    siblings.variants.push(variant);
+                }
+                Err(reason) => self.report(&name, &seen, reason),
+            }
+        }
+        Ok(siblings)
+    }
+
+    /// The variant that a sibling is, or why it is none.
+    fn variant(
+        &self,
+        lookup: &LookupContext<'_>,
+        sibling: &Sibling<'_>,
+        (file, plain): (&Candidate<'_>, &FileFacts),
+    ) -> Result<Result<Variant, &'static str>, AccessDenied> {
+        if kind(sibling.seen) != SFlag::S_IFREG {
+            return Ok(Err("no plain file"));
+        }
+        if !world(sibling.seen, Mode::S_IROTH) || world(sibling.seen, Mode::S_IXOTH) {
+            return Ok(Err("not readable by everyone, or executable"));
+        }
+        let Ok((opened, meta)) = self.open_regular(sibling.file, sibling.seen) else {
+            return Ok(Err("not readable"));
+        };
+        let facts = FileFacts::from(&meta);
+        if facts.len >= plain.len {
+            return Ok(Err("not smaller"));
+        }
+        if is_older(&facts, plain) {
+            return Ok(Err("older than the file"));
+        }
+        match sibling.coding.misfit(&opened, facts.len, plain.len) {
+            Ok(None) => {}
+            Ok(Some(reason)) => return Ok(Err(reason)),
+            Err(_) => return Ok(Err("not readable")),
+        }
+        let name = &file.expanded.name;
+        let (mut representation, content) = self.represent(lookup, name, opened, &facts)?;
+        representation.vary = true;
+        let comma = if representation.encodings.is_empty() { "" } else { "," };
+        representation.encodings =
+            format!("{}{comma}{}", representation.encodings, sibling.coding.name()).into();
+        let (coding, name) = (sibling.coding, sibling.name.into());
+        Ok(Ok(Variant { coding, name, representation: Arc::new(representation), content }))
+    }
+
+    /// Tells the operator once a version.
+    fn report(&self, name: &[u8], seen: &FileStat, reason: &str) {
+        if self.reported.insert(FileFacts::from(seen)) {
+            crate::log::notice!("{} is not sent in place of the plain file: {reason}", name.escape_ascii());
+        }
+    }
+
+    /// The form of a remembered file to answer with.
+    pub(super) fn negotiate_remembered(
+        &self,
+        query: &ResolveRequest<'_>,
+        entry: &CacheEntry,
+    ) -> (Arc<Representation>, Content) {
+        let plain = (&entry.representation, &entry.content);
+        match &entry.variants[..] {
+            [] => (Arc::clone(plain.0), plain.1.clone()),
+            variants => self.negotiate(query, plain, variants),
+        }
+    }
+
+    /// The form of a file to answer with: the one that the client likes best of those it may have.
+    pub(super) fn negotiate(
+        &self,
+        query: &ResolveRequest<'_>,
+        plain: (&Arc<Representation>, &Content),
+        variants: &[Variant],
+    ) -> (Arc<Representation>, Content) {
+        let fields = &query.request.fields;
+        let chosen = select(variants, plain.0, fields.all("Accept-Encoding"), fields.all("If-None-Match"));
+        match chosen.filter(|variant| self.check_referrer(query, &variant.name).is_ok()) {
+            Some(variant) => (Arc::clone(&variant.representation), variant.content.clone()),
+            None => (Arc::clone(plain.0), plain.1.clone()),
+        }
+    }
+}
+
+/// A file beside the one that is asked for.
+struct Sibling<'r> {
+    coding: Coding,
+    /// Its name, links not expanded.
+    name: &'r [u8],
+    /// The same, expanded.
+    file: &'r [u8],
+    seen: &'r FileStat,
+}

@@ -1,0 +1,66 @@
+//! An open file → its metadata and content.
+
+use std::fs::File;
+use std::io::ErrorKind;
+use std::os::unix::fs::FileExt;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use super::lookup::{LookupContext, errno_of, io_denied};
+use super::ruled::Walk;
+use super::{AccessDenied, Resolver};
+use crate::representation::etag::Untagged;
+use crate::representation::{Content, FileFacts, Representation};
+use crate::request::Rejection;
+
+/// Files up to this size are read whole and sent with their head in one call.
+const SMALL: u64 = 64 * 1024;
+
+impl Resolver {
+    /// The representation of the file `opened`, of the type that `name` tells, and its content.
+    pub(super) fn represent(
+        &self,
+        lookup: &LookupContext<'_>,
+        name: &[u8],
+        opened: File,
+        facts: &FileFacts,
+    ) -> Result<(Representation, Content), AccessDenied> {
+        let mut representation = Representation::new(name, facts, &self.types, SystemTime::now());
+        self.dress_type(lookup, name, &mut representation);
+        let content = content(opened, &representation)?;
+        let tag = self.tagger.tag(&content, facts, representation.settled, lookup.query.may_wait);
+        representation.etag = tag.map_err(untagged)?;
+        Ok((representation, content))
+    }
+
+    /// Gives the file called `name` the type and charset that a rule says.
+    fn dress_type(&self, lookup: &LookupContext<'_>, name: &[u8], representation: &mut Representation) {
+        if let Some(dressing) = lookup.walk.and_then(Walk::dressing) {
+            (representation.media_type, representation.encodings) = self.types.dressed(name, &dressing);
+        }
+    }
+}
+
+fn content(file: File, representation: &Representation) -> Result<Content, AccessDenied> {
+    if representation.len > SMALL {
+        return Ok(Content::File(Arc::new(file.into())));
+    }
+    let mut bytes = vec![0; usize::try_from(representation.len).unwrap_or_default()];
+    match file.read_exact_at(&mut bytes, 0) {
+        Ok(()) => Ok(Content::Memory(bytes.into())),
+        Err(error) if error.kind() == ErrorKind::UnexpectedEof => {
+            Err(Rejection::new(503, "{url} is changing just now; please try again.").into())
+        }
+        Err(error) => Err(io_denied(errno_of(&error))),
+    }
+}
+
+fn untagged(why: Untagged) -> AccessDenied {
+    match why {
+        Untagged::Busy => AccessDenied {
+            later: true,
+            ..Rejection::new(503, "This server is too busy to look at {url}; please try again.").into()
+        },
+        Untagged::Unreadable(error) => io_denied(errno_of(&error)),
+    }
+}
