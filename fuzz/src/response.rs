@@ -17,7 +17,7 @@ pub fn range(data: &[u8]) {
         Selection::Whole | Selection::Unsatisfiable => return,
         Selection::One(range) => vec![range],
         Selection::Several(ranges) => {
-            assert!((2..=16).contains(&ranges.len()));
+            assert!((2..=256).contains(&ranges.len()));
             ranges
         }
     };

@@ -1,13 +1,20 @@
 //! The Range field → which bytes of a representation to send (RFC 9110 §14).
 //!
 //! Called by `response::file`, for GET alone: no other method has ranges (§14.2). However a
-//! request asks, no byte is sent twice and no more than sixteen parts are made, so a range is
-//! never dearer than the file.
+//! request asks, no byte is sent twice, and many parts are made only where their heads and their bytes
+//! come to less than the file, so ranges are hardly ever dearer than the file.
 
 use std::ops::Range;
 
-/// More ranges than this in one request are not an honest question; the whole is sent.
-const MOST_RANGES: usize = 16;
+/// More ranges than this in one request get the whole file. Programs that fetch what has changed of a file
+/// (zsync) ask for some hundreds.
+const MOST_RANGES: usize = 256;
+
+/// So many parts are made at any price: small ranges of small files are rightly asked for.
+const FEW_PARTS: usize = 16;
+
+/// About what a part costs besides its bytes: delimiter, Content-Type, Content-Range.
+const PART_HEAD: u64 = 160;
 
 /// Result of a Range field.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,8 +42,15 @@ pub fn select(value: &[u8], len: u64) -> Selection {
     match ranges.len() {
         0 => Selection::Unsatisfiable,
         1 => Selection::One(ranges.remove(0)),
+        _ if is_dearer_than_whole(&ranges, len) => Selection::Whole,
         _ => Selection::Several(ranges),
     }
+}
+
+/// Would many parts take more bytes than the file? Parts do not overlap, so the sum cannot overflow.
+fn is_dearer_than_whole(ranges: &[Range<u64>], len: u64) -> bool {
+    let bytes: u64 = ranges.iter().map(|range| range.end - range.start).sum();
+    ranges.len() > FEW_PARTS && bytes.saturating_add(ranges.len() as u64 * PART_HEAD) > len
 }
 
 /// One member of a range set; numbers too large for any file stand at the largest.

@@ -1,5 +1,6 @@
 //! What a client is told of a resource, and in which form it gets it.
 
+mod downloads;
 mod links;
 mod listings;
 mod precompressed;
