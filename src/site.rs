@@ -9,6 +9,7 @@ use crate::cgi::Cgi;
 use crate::cgi::children::Children;
 use crate::config::Config;
 use crate::docroot::DocRoot;
+use crate::docroot::blocking::Blocking;
 use crate::log::access::AccessLog;
 use crate::log::stats::Stats;
 use crate::representation::mime::Types;
@@ -88,7 +89,12 @@ impl Site {
     }
 
     /// Settings that the response to one request depends on.
-    pub fn policy<'a>(&'a self, vhost: Option<&'a str>, now: SystemTime) -> Policy<'a> {
+    pub fn policy<'a>(
+        &'a self,
+        vhost: Option<&'a str>,
+        now: SystemTime,
+        blocking: &'a dyn Blocking,
+    ) -> Policy<'a> {
         Policy {
             pages: &self.pages,
             host_dir: vhost.map(str::as_bytes),
@@ -97,6 +103,7 @@ impl Site {
             listing_style: self.config.listing_style,
             redirects: self.config.redirects,
             signature: SERVER,
+            blocking,
             now,
         }
     }

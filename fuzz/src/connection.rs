@@ -11,6 +11,7 @@ use std::time::Duration;
 use thttpd::config::{Config, LogTarget};
 use thttpd::conn::wait::{Next, On, Wake};
 use thttpd::conn::{Connection, WorkerContext};
+use thttpd::docroot::blocking::Patient;
 use thttpd::log::access::AccessLog;
 use thttpd::representation::mime::Types;
 use thttpd::rules::Rules;
@@ -53,7 +54,7 @@ fn answers(input: &[u8], step: usize) -> Vec<u8> {
             TcpStream::from(OwnedFd::from(ours)),
             SocketAddr::from(([127, 0, 0, 1], 1)),
         ),
-        context: WorkerContext::new(site(), Duration::ZERO, Rc::new(|| {})),
+        context: WorkerContext::new(site(), Duration::ZERO, Rc::new(Patient)),
         said: Vec::new(),
         over: false,
     };

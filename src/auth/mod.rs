@@ -23,8 +23,9 @@ pub mod crypt;
 pub mod htpasswd;
 mod waiting_clients;
 
+use crate::docroot::blocking::Blocking;
 use crate::docroot::path::join;
-use crate::docroot::{DocRoot, Links};
+use crate::docroot::{Links, View};
 use crate::request::client::ClientNetwork;
 use attempt_cache::{AttemptCache, AttemptKey};
 use credentials::Credentials;
@@ -43,11 +44,11 @@ const SETTLED_AFTER: Duration = Duration::from_secs(2);
 #[derive(Debug, Clone, Copy)]
 pub struct Realm<'a> {
     /// The open document root (never a virtual host's directory, so that realms name that).
-    pub root: &'a DocRoot,
-    /// Directory of the file, relative to `root`, symlinks expanded: `private`, `one.example/docs`;
+    pub view: &'a View<'a>,
+    /// Directory of the file, relative to its root, symlinks expanded: `private`, `one.example/docs`;
     /// empty for the top.
     pub dir: &'a [u8],
-    /// With `-g`: the directory whose file decides for everything below it, relative to `root`,
+    /// With `-g`: the directory whose file decides for everything below it, relative to its root,
     /// symlinks expanded: empty, or the virtual host's.
     pub global: Option<&'a [u8]>,
     /// [`Links::Within`] where names are expanded; [`Links::Follow`] with `-nos`, where `dir` may hold
@@ -73,8 +74,8 @@ pub struct Attempt<'a> {
     pub authorization: Option<&'a [u8]>,
     /// The client, which takes turns with others where hashes are slow.
     pub client: ClientNetwork,
-    /// Called once before a hash that takes milliseconds.
-    pub block_in_place: &'a dyn Fn(),
+    /// The worker, which is told once before a hash that takes milliseconds.
+    pub blocking: &'a dyn Blocking,
 }
 
 /// The answer.
@@ -175,9 +176,9 @@ impl Authenticator {
     /// By the file in `dir` alone.
     fn check_in(&self, place: &Realm<'_>, dir: &[u8], attempt: &Attempt<'_>) -> AuthOutcome {
         let path = join(dir, FILE_NAME);
-        let judged = match place.root.open_read(&path, place.links) {
+        let judged = match place.view.open_read(&path, place.links) {
             // A dangling link is ENOENT too: its target may be back, or mounted, in a moment.
-            Err(Errno::ENOENT) => match place.root.has_entry(dir, FILE_NAME, place.links) {
+            Err(Errno::ENOENT) => match place.view.has_entry(dir, FILE_NAME, place.links) {
                 Ok(false) => return AuthOutcome::Open,
                 Ok(true) => Err(Errno::ENOENT.into()),
                 Err(errno) => Err(errno.into()),
@@ -214,7 +215,7 @@ impl Authenticator {
                     return Ok(PasswordCheck::Misunderstood(format!("{user}: {trouble}")));
                 }
                 if lookup.hash.is_some_and(crypt::is_slow) {
-                    (attempt.block_in_place)();
+                    attempt.blocking.block_in_place();
                 }
                 let is_kept = version.is_settled(self.settled_after);
                 self.attempt_cache.ask(attempt.client, &mark, is_kept, || lookup.is_right(&credentials))
@@ -250,7 +251,7 @@ impl std::fmt::Display for Described<'_> {
         let Described(place) = self;
         let files = place.global.into_iter().chain([place.dir]).map(|dir| join(dir, FILE_NAME));
         for path in files {
-            let Ok(file) = place.root.open_read(&path, place.links) else { continue };
+            let Ok(file) = place.view.open_read(&path, place.links) else { continue };
             write!(f, "password file {}", path.escape_ascii())?;
             let is_readable = FileVersion::of(&file).is_ok();
             let text = if is_readable { read(file).unwrap_or_default() } else { Vec::new() };

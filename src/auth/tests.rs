@@ -6,11 +6,12 @@ use std::time::Instant;
 
 use super::crypt::Scheme;
 use super::*;
+use crate::docroot::DocRoot;
 
 /// A document root of the test's own, and an authenticator that remembers at once.
 struct Site {
     path: PathBuf,
-    root: DocRoot,
+    view: View<'static>,
     authenticator: Authenticator,
 }
 
@@ -19,7 +20,8 @@ impl Site {
         let path = std::env::temp_dir().join(format!("thttpd-auth-{}-{name}", std::process::id()));
         fs::create_dir_all(path.join("private/deeper")).unwrap();
         let authenticator = Authenticator { settled_after: Duration::ZERO, ..Authenticator::new(2) };
-        Site { root: DocRoot::open(&path, b"/").unwrap(), path, authenticator }
+        let root = Box::leak(Box::new(DocRoot::open(&path, b"/").unwrap()));
+        Site { view: View::anywhere(root), path, authenticator }
     }
 
     fn write(&self, dir: &str, text: &[u8]) {
@@ -28,7 +30,7 @@ impl Site {
 
     fn place<'a>(&'a self, dir: &'a str, global: Option<&'a str>) -> Realm<'a> {
         Realm {
-            root: &self.root,
+            view: &self.view,
             dir: dir.as_bytes(),
             global: global.map(str::as_bytes),
             links: Links::Refuse,
@@ -37,19 +39,30 @@ impl Site {
 
     /// The verdict in one word, and whether it took a slow hash.
     fn ask(&self, place: &Realm<'_>, credentials: Option<&str>) -> (String, bool) {
-        let block_in_place = Cell::new(false);
+        let slow = Slow::default();
         let field = credentials.map(authorization);
-        let attempt = Attempt {
-            authorization: field.as_deref(),
-            client: ClientNetwork::UNKNOWN,
-            block_in_place: &|| block_in_place.set(true),
-        };
+        let attempt =
+            Attempt { authorization: field.as_deref(), client: ClientNetwork::UNKNOWN, blocking: &slow };
         let verdict = self.authenticator.check(place, &attempt);
-        (word(&verdict), block_in_place.get())
+        (word(&verdict), slow.0.get())
     }
 
     fn check(&self, dir: &str, credentials: Option<&str>) -> String {
         self.ask(&self.place(dir, None), credentials).0
+    }
+}
+
+/// Notes that a call was announced as one that takes long.
+#[derive(Default)]
+struct Slow(Cell<bool>);
+
+impl Blocking for Slow {
+    fn block_in_place(&self) {
+        self.0.set(true);
+    }
+
+    fn enter_remote(&self) -> bool {
+        true
     }
 }
 

@@ -16,7 +16,7 @@ use nix::sys::stat::FileStat;
 use super::watcher::{Freshness, WatchedPath, Watcher};
 use crate::auth;
 use crate::docroot::path::split;
-use crate::docroot::{DocRoot, Links};
+use crate::docroot::{Links, View};
 
 /// Directories remembered at most.
 const MOST_DIRECTORIES: usize = 4096;
@@ -52,8 +52,8 @@ impl Identity {
         }
     }
 
-    fn is_at(&self, root: &DocRoot, name: &[u8], links: Links) -> bool {
-        root.stat_beneath(name, links).is_ok_and(|meta| Identity::of(&meta) == *self)
+    fn is_at(&self, view: &View<'_>, name: &[u8], links: Links) -> bool {
+        view.stat_beneath(name, links).is_ok_and(|meta| Identity::of(&meta) == *self)
     }
 
     /// Old enough that any later change must show in its times.
@@ -79,10 +79,10 @@ struct DirectoryVersion {
 
 impl DirectoryVersion {
     /// Looks at `dir`; none when it is missing, or changed so lately that its next change might not show.
-    fn at(root: &DocRoot, watcher: &Watcher, dir: &[u8], links: Links) -> Option<DirectoryVersion> {
+    fn at(view: &View<'_>, watcher: &Watcher, dir: &[u8], links: Links) -> Option<DirectoryVersion> {
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).ok()?;
-        let watched = watcher.watch(root, dir);
-        let identity = Identity::of(&root.stat_beneath(dir, links).ok()?);
+        let watched = watcher.watch(view, dir);
+        let identity = Identity::of(&view.stat_beneath(dir, links).ok()?);
         let unprotected = AtomicBool::new(false);
         identity.is_settled(now).then(|| DirectoryVersion {
             name: dir.into(),
@@ -93,8 +93,8 @@ impl DirectoryVersion {
         })
     }
 
-    fn still_holds(&self, root: &DocRoot, watcher: &Watcher, freshness: &Freshness) -> bool {
-        let is_on_disk = || self.identity.is_at(root, &self.name, self.links);
+    fn still_holds(&self, view: &View<'_>, watcher: &Watcher, freshness: &Freshness) -> bool {
+        let is_on_disk = || self.identity.is_at(view, &self.name, self.links);
         watcher.holds(self.watched.as_ref(), freshness, is_on_disk)
     }
 }
@@ -114,9 +114,9 @@ impl DirectoryCheck {
     }
 
     /// No password file could be opened in `dir`: remembers that, unless a link of that name is there.
-    pub fn note_unprotected(&self, root: &DocRoot, dir: &[u8]) {
+    pub fn note_unprotected(&self, view: &View<'_>, dir: &[u8]) {
         if *self.directory.name == *dir
-            && root.has_entry(dir, auth::FILE_NAME, self.directory.links) == Ok(false)
+            && view.has_entry(dir, auth::FILE_NAME, self.directory.links) == Ok(false)
         {
             self.directory.unprotected.store(true, Relaxed);
         }
@@ -126,7 +126,7 @@ impl DirectoryCheck {
     /// none when it lives in another directory than this, or is another file by now.
     pub fn snapshot(
         &self,
-        root: &DocRoot,
+        view: &View<'_>,
         file_name: &[u8],
         probe: &[u8],
         opened: &FileStat,
@@ -141,15 +141,16 @@ impl DirectoryCheck {
             Links::Refuse if !is_direct => Links::Within,
             links => links,
         };
-        if !is_direct && !file.is_at(root, probe, links) {
+        if !is_direct && !file.is_at(view, probe, links) {
             return None;
         }
         // A link on the way, or another name of the same file, may change unseen by this directory. (Where
         // links are not looked for, the name itself may be one.)
-        let is_no_link = || links != Links::Follow || file.is_at(root, file_name, Links::Refuse);
+        let is_no_link = || links != Links::Follow || file.is_at(view, file_name, Links::Refuse);
         let is_seen = is_direct && opened.st_nlink == 1 && is_no_link();
         let watched = self.watched.as_ref().filter(|_| is_seen).map(WatchedPath::again);
-        Some(Snapshot { probe: probe.into(), links, file, directory: Arc::clone(&self.directory), watched })
+        let directory = Arc::clone(&self.directory);
+        Some(Snapshot { probe: probe.into(), links, file, directory, watched })
     }
 }
 
@@ -180,21 +181,16 @@ impl DirectoryCache {
         DirectoryCache { links, watcher: Watcher::default(), known: Mutex::default() }
     }
 
-    /// Is `dir` known to be reached by no symbolic link?
-    pub fn knows(&self, dir: &[u8], freshness: &Freshness) -> bool {
-        self.watcher.knows(dir, freshness)
-    }
-
     /// Looks at the directory `dir` before anything in it is looked at; none when what is found there
     /// cannot be remembered.
-    pub fn look(&self, root: &DocRoot, dir: &[u8], freshness: &Freshness) -> Option<DirectoryCheck> {
+    pub fn look(&self, view: &View<'_>, dir: &[u8], freshness: &Freshness) -> Option<DirectoryCheck> {
         let known = self.known.lock().unwrap_or_else(PoisonError::into_inner).get(dir).map(Arc::clone);
         if let Some(directory) = known
             && let Some(watched) = self.watcher.unchanged(directory.watched.as_ref()?, freshness)
         {
             return Some(DirectoryCheck { directory, watched: Some(watched) });
         }
-        let directory = Arc::new(DirectoryVersion::at(root, &self.watcher, dir, self.links)?);
+        let directory = Arc::new(DirectoryVersion::at(view, &self.watcher, dir, self.links)?);
         let watched = directory.watched.as_ref().map(WatchedPath::again);
         if watched.is_some() {
             let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
@@ -207,11 +203,11 @@ impl DirectoryCache {
     }
 
     /// Is the disk still as `snapshot` has it?
-    pub fn hold(&self, snapshot: &Snapshot, root: &DocRoot, freshness: &Freshness) -> bool {
+    pub fn hold(&self, snapshot: &Snapshot, view: &View<'_>, freshness: &Freshness) -> bool {
         let watcher = &self.watcher;
         let is_on_disk = || {
-            snapshot.file.is_at(root, &snapshot.probe, snapshot.links)
-                && snapshot.directory.still_holds(root, watcher, freshness)
+            snapshot.file.is_at(view, &snapshot.probe, snapshot.links)
+                && snapshot.directory.still_holds(view, watcher, freshness)
         };
         watcher.holds(snapshot.watched.as_ref(), freshness, is_on_disk)
     }
@@ -220,6 +216,7 @@ impl DirectoryCache {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::docroot::DocRoot;
     use crate::testing::TempTree;
     use std::fs;
     use std::os::unix::fs::symlink;
@@ -231,7 +228,7 @@ mod tests {
         let root = DocRoot::open(tree.path(), tree.path().as_os_str().as_encoded_bytes()).unwrap();
         let directories = DirectoryCache::new(Links::Refuse);
         let directory_check = loop {
-            match directories.look(&root, b"d", &Freshness::default()) {
+            match directories.look(&View::anywhere(&root), b"d", &Freshness::default()) {
                 Some(directory_check) => break directory_check,
                 None => std::thread::yield_now(),
             }
@@ -240,16 +237,16 @@ mod tests {
     }
 
     fn opened(root: &DocRoot) -> FileStat {
-        root.stat(b"d/a.txt", Links::Refuse).unwrap()
+        View::anywhere(root).stat(b"d/a.txt", Links::Refuse).unwrap()
     }
 
     #[test]
     fn a_directory_is_looked_at_once_until_it_changes() {
         let (tree, root, directories, directory_check) = settled();
-        let again = directories.look(&root, b"d", &Freshness::default()).unwrap();
+        let again = directories.look(&View::anywhere(&root), b"d", &Freshness::default()).unwrap();
         assert!(Arc::ptr_eq(&directory_check.directory, &again.directory));
         fs::write(tree.path().join("d/b.txt"), "b").unwrap();
-        let later = directories.look(&root, b"d", &Freshness::default());
+        let later = directories.look(&View::anywhere(&root), b"d", &Freshness::default());
         assert!(later.is_none_or(|later| !Arc::ptr_eq(&directory_check.directory, &later.directory)));
     }
 
@@ -257,15 +254,15 @@ mod tests {
     fn a_snapshot_holds_until_its_file_or_its_directory_changes() {
         let (tree, root, directories, directory_check) = settled();
         let snapshot = |directory_check: &DirectoryCheck| {
-            directory_check.snapshot(&root, b"d/a.txt", b"d/a.txt", &opened(&root)).unwrap()
+            directory_check.snapshot(&View::anywhere(&root), b"d/a.txt", b"d/a.txt", &opened(&root)).unwrap()
         };
         let of_file = snapshot(&directory_check);
-        assert!(directories.hold(&of_file, &root, &Freshness::default()));
+        assert!(directories.hold(&of_file, &View::anywhere(&root), &Freshness::default()));
         fs::write(tree.path().join("d/a.txt"), "longer").unwrap();
-        assert!(!directories.hold(&of_file, &root, &Freshness::default()));
+        assert!(!directories.hold(&of_file, &View::anywhere(&root), &Freshness::default()));
         let of_directory = snapshot(&directory_check);
         fs::write(tree.path().join("d/.htpasswd"), "u:x").unwrap();
-        assert!(!directories.hold(&of_directory, &root, &Freshness::default()));
+        assert!(!directories.hold(&of_directory, &View::anywhere(&root), &Freshness::default()));
     }
 
     #[test]
@@ -273,29 +270,30 @@ mod tests {
         let (tree, root, directories, directory_check) = settled();
         let before = opened(&root);
         fs::write(tree.path().join("d/a.txt"), "longer").unwrap();
-        let snapshot = directory_check.snapshot(&root, b"d/a.txt", b"d/a.txt", &before).unwrap();
-        assert!(!directories.hold(&snapshot, &root, &Freshness::default()));
+        let snapshot =
+            directory_check.snapshot(&View::anywhere(&root), b"d/a.txt", b"d/a.txt", &before).unwrap();
+        assert!(!directories.hold(&snapshot, &View::anywhere(&root), &Freshness::default()));
     }
 
     #[test]
     fn only_a_directory_without_even_a_link_to_a_password_file_is_unprotected() {
         let (tree, root, directories, directory_check) = settled();
-        directory_check.note_unprotected(&root, b"");
+        directory_check.note_unprotected(&View::anywhere(&root), b"");
         assert!(
             !directory_check.shows_unprotected(b"d") && !directory_check.shows_unprotected(b""),
             "of another directory"
         );
-        directory_check.note_unprotected(&root, b"d");
+        directory_check.note_unprotected(&View::anywhere(&root), b"d");
         assert!(directory_check.shows_unprotected(b"d"));
         symlink("nowhere", tree.path().join("d/.htpasswd")).unwrap();
         let later = loop {
-            match directories.look(&root, b"d", &Freshness::default()) {
+            match directories.look(&View::anywhere(&root), b"d", &Freshness::default()) {
                 Some(directory_check) => break directory_check,
                 None => std::thread::yield_now(),
             }
         };
         assert!(!later.shows_unprotected(b"d"));
-        later.note_unprotected(&root, b"d");
+        later.note_unprotected(&View::anywhere(&root), b"d");
         assert!(!later.shows_unprotected(b"d"), "the link may lead somewhere tomorrow");
     }
 }

@@ -5,14 +5,13 @@
 //! therefore answers rightly on the very next request.
 
 use std::collections::{HashMap, VecDeque};
-use std::os::fd::AsFd;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use nix::sys::stat::fstat;
 
 use crate::config::CacheLimits;
-use crate::docroot::{DocRoot, Links};
+use crate::docroot::{Links, View};
 use crate::representation::coding::Variant;
 use crate::representation::{Content, Representation};
 use crate::rules::Ruling;
@@ -84,7 +83,9 @@ impl CacheEntry {
     /// Open files, one of which has no name any more.
     fn is_deleted(&self) -> bool {
         self.contents().any(|content| match content {
-            Content::File(file) => fstat(file.as_fd()).is_ok_and(|meta| meta.st_nlink == 0),
+            Content::File(file) => {
+                file.file().is_some_and(|file| fstat(file).is_ok_and(|meta| meta.st_nlink == 0))
+            }
             Content::Memory(_) => false,
         })
     }
@@ -130,27 +131,22 @@ impl Cache {
         }
     }
 
-    /// Is `dir` known to be reached by no symbolic link?
-    pub fn knows(&self, dir: &[u8], freshness: &Freshness) -> bool {
-        self.directories.knows(dir, freshness)
-    }
-
     /// Looks at the directory `dir` before anything in it is looked at; none when what is found there
     /// cannot be remembered.
     pub fn check_directory(
         &self,
-        root: &DocRoot,
+        view: &View<'_>,
         dir: &[u8],
         freshness: &Freshness,
     ) -> Option<DirectoryCheck> {
         if self.entries_per_shard == 0 {
             return None;
         }
-        self.directories.look(root, dir, freshness)
+        self.directories.look(view, dir, freshness)
     }
 
     /// The outcome for `name`, if one is remembered and the disk still agrees with it.
-    pub fn valid(&self, name: &[u8], root: &DocRoot, freshness: &Freshness) -> Option<Arc<CacheEntry>> {
+    pub fn valid(&self, name: &[u8], view: &View<'_>, freshness: &Freshness) -> Option<Arc<CacheEntry>> {
         let entry = {
             let shard = self.shard(name);
             let slot = shard.map.get(name)?;
@@ -158,8 +154,12 @@ impl Cache {
             Arc::clone(&slot.entry)
         };
         let mut snapshots = std::iter::once(&entry.snapshot).chain(&entry.siblings);
-        if snapshots.all(|snapshot| self.directories.hold(snapshot, root, freshness)) {
+        if snapshots.all(|snapshot| self.directories.hold(snapshot, view, freshness)) {
             return Some(entry);
+        }
+        if view.has_crossed() {
+            // Nothing was learned of it.
+            return None;
         }
         self.forget(&mut self.shard(name), name);
         None

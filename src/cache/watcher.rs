@@ -16,33 +16,31 @@ use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify, WatchDescriptor};
-use nix::sys::stat::stat;
-use nix::sys::statfs::{
-    BTRFS_SUPER_MAGIC, EXT4_SUPER_MAGIC, F2FS_SUPER_MAGIC, FsType, OVERLAYFS_SUPER_MAGIC, TMPFS_MAGIC, statfs,
-};
+use nix::sys::stat::{fstat, stat};
 use nix::unistd::read;
 
-use crate::docroot::{DocRoot, Links};
+use crate::docroot::filesystem;
+use crate::docroot::{Links, View};
 
 /// Directories watched at once; what lies elsewhere is looked up each time.
 const MOST_WATCHES: usize = 4096;
+
+/// Directories below one another that are watched: each costs a watch, and a look at each question.
+const DEEPEST: usize = 64;
 
 /// Watched or not, the disk is asked again after this long: for what no event tells of, such as a
 /// file system mounted over a directory.
 const TRUSTED_FOR: Duration = Duration::from_secs(1);
 
-/// `XFS_SUPER_MAGIC`, which nix does not have for musl.
-const XFS_SUPER_MAGIC: FsType = FsType(0x5846_5342);
-
-/// File systems whose every change passes through this kernel's own directory entries.
-const LOCAL: [FsType; 6] = [
-    EXT4_SUPER_MAGIC,
-    XFS_SUPER_MAGIC,
-    BTRFS_SUPER_MAGIC,
-    F2FS_SUPER_MAGIC,
-    TMPFS_MAGIC,
-    OVERLAYFS_SUPER_MAGIC,
-];
+/// What is watched of a directory.
+const CHANGES: AddWatchFlags = AddWatchFlags::IN_CREATE
+    .union(AddWatchFlags::IN_DELETE)
+    .union(AddWatchFlags::IN_MODIFY)
+    .union(AddWatchFlags::IN_ATTRIB)
+    .union(AddWatchFlags::IN_MOVE)
+    .union(AddWatchFlags::IN_DELETE_SELF)
+    .union(AddWatchFlags::IN_MOVE_SELF)
+    .union(AddWatchFlags::IN_ONLYDIR);
 
 /// One watched directory: how often something in it has changed.
 #[derive(Debug)]
@@ -50,10 +48,14 @@ struct WatchedDirectory {
     changes: AtomicU64,
 }
 
+/// A directory and all above it, the top first.
+type Chain = Arc<[Arc<WatchedDirectory>]>;
+
 #[derive(Debug, Default)]
 struct WatchTable {
     by_descriptor: HashMap<WatchDescriptor, Arc<WatchedDirectory>>,
-    by_name: HashMap<Box<[u8]>, Arc<WatchedDirectory>>,
+    /// Each directory behind those above it.
+    by_name: HashMap<Box<[u8]>, Chain>,
 }
 
 impl WatchTable {
@@ -87,7 +89,7 @@ pub struct Watcher {
 /// A directory and all above it, as one remembered outcome depends on them.
 #[derive(Debug)]
 pub struct WatchedPath {
-    chain: Arc<[Arc<WatchedDirectory>]>,
+    chain: Chain,
     /// Upheavals by then: after another one these may be other directories than the names say.
     rename_epoch: u64,
     /// Sum of changes under which the outcome was last found to hold.
@@ -184,49 +186,55 @@ impl Default for Watcher {
 impl Watcher {
     /// Watches `dir` and every directory between it and the root. None when that cannot be relied on.
     /// Call it before looking at what the outcome is made from.
-    pub fn watch(&self, root: &DocRoot, dir: &[u8]) -> Option<WatchedPath> {
-        let ends = dir.iter().enumerate().filter(|&(_, &b)| b == b'/').map(|(at, _)| at);
-        let mut names: Vec<&[u8]> = ends.map(|end| &dir[..end]).collect();
-        names.push(dir);
-        if !dir.is_empty() {
-            names.push(b"");
-        }
+    pub fn watch(&self, view: &View<'_>, dir: &[u8]) -> Option<WatchedPath> {
         let rename_epoch = self.rename_epoch.load(SeqCst);
-        let chain: Option<Arc<[_]>> = names.into_iter().map(|name| self.watch_one(root, name)).collect();
-        let watched = WatchedPath { chain: chain?, rename_epoch, seen: 0.into(), checked: self.age().into() };
+        let chain = self.chain(view, dir)?;
+        let watched = WatchedPath { chain, rename_epoch, seen: 0.into(), checked: self.age().into() };
         watched.seen.store(watched.changes(), SeqCst);
         Some(watched)
     }
 
+    fn chain(&self, view: &View<'_>, dir: &[u8]) -> Option<Chain> {
+        if let Some(chain) = self.table().by_name.get(dir) {
+            return Some(Arc::clone(chain));
+        }
+        let ends = dir.iter().enumerate().filter(|&(_, &b)| b == b'/').map(|(at, _)| at);
+        let mut names: Vec<&[u8]> = ends.map(|end| &dir[..end]).collect();
+        if names.len() >= DEEPEST {
+            return None;
+        }
+        names.push(dir);
+        let mut chain = self.watch_one(view, b"", &[])?;
+        for name in names.into_iter().filter(|name| !name.is_empty()) {
+            let table = self.table().by_name.get(name).map(Arc::clone);
+            chain = table.or_else(|| self.watch_one(view, name, &chain))?;
+        }
+        Some(chain)
+    }
+
     /// The disk is asked with nothing locked: one that is slow, or far away, holds up nobody else.
-    fn watch_one(&self, root: &DocRoot, name: &[u8]) -> Option<Arc<WatchedDirectory>> {
+    fn watch_one(&self, view: &View<'_>, name: &[u8], above: &[Arc<WatchedDirectory>]) -> Option<Chain> {
         let inotify = self.inotify.as_ref()?;
         let rename_epoch = {
             let mut table = self.table();
-            if let Some(directory) = table.by_name.get(name) {
-                return Some(Arc::clone(directory));
+            if let Some(chain) = table.by_name.get(name) {
+                return Some(Arc::clone(chain));
             }
             if !table.has_room(inotify) {
                 return None;
             }
             self.rename_epoch.load(SeqCst)
         };
-        let found = root.stat(name, Links::Refuse).ok()?;
-        let path = [root.path(), name].concat();
-        if !LOCAL.contains(&statfs(&path[..]).ok()?.filesystem_type()) {
+        let directory = view.open_path(name, Links::Refuse).ok()?;
+        let found = fstat(&directory).ok()?;
+        // A local view shows nothing else.
+        if !view.is_local() && !filesystem::is_local(directory.as_fd()) {
             return None;
         }
-        let changes = AddWatchFlags::IN_CREATE
-            | AddWatchFlags::IN_DELETE
-            | AddWatchFlags::IN_MODIFY
-            | AddWatchFlags::IN_ATTRIB
-            | AddWatchFlags::IN_MOVE
-            | AddWatchFlags::IN_DELETE_SELF
-            | AddWatchFlags::IN_MOVE_SELF
-            | AddWatchFlags::IN_ONLYDIR;
-        let descriptor = inotify.add_watch(&path[..], changes).ok()?;
-        // The path is looked up from the top of the file system, which may have been moved about.
-        let there = stat(&path[..]).ok()?;
+        let path = view.root().path_of(name);
+        let descriptor = inotify.add_watch(&path, CHANGES).ok()?;
+        // The path may lead elsewhere by now.
+        let there = stat(&path).ok()?;
         let mut table = self.table();
         // A directory that was moved or removed meanwhile may have been told of before it was known here.
         let is_same = (there.st_dev, there.st_ino) == (found.st_dev, found.st_ino);
@@ -238,13 +246,9 @@ impl Watcher {
         }
         let fresh = || Arc::new(WatchedDirectory { changes: AtomicU64::new(0) });
         let directory = Arc::clone(table.by_descriptor.entry(descriptor).or_insert_with(fresh));
-        table.by_name.insert(name.into(), Arc::clone(&directory));
-        Some(directory)
-    }
-
-    /// Is `dir` known to be a directory that no symbolic link leads to?
-    pub fn knows(&self, dir: &[u8], freshness: &Freshness) -> bool {
-        self.is_quiet(freshness) && self.table().by_name.contains_key(dir)
+        let chain: Chain = above.iter().chain([&directory]).map(Arc::clone).collect();
+        table.by_name.insert(name.into(), Arc::clone(&chain));
+        Some(chain)
     }
 
     /// Has nothing changed since the outcome was last found to hold?
@@ -366,6 +370,7 @@ fn changed(directory: &WatchedDirectory) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::docroot::DocRoot;
     use crate::testing::TempTree;
     use std::fs;
 
@@ -374,7 +379,7 @@ mod tests {
         let tree = TempTree::new();
         let root = DocRoot::open(tree.path(), tree.path().as_os_str().as_encoded_bytes()).unwrap();
         let watcher = Watcher::default();
-        let watched = watcher.watch(&root, b"").unwrap();
+        let watched = watcher.watch(&View::local(&root), b"").unwrap();
         let (asking, before) = (Freshness::default(), Freshness::default());
         assert!(watcher.is_unchanged(&watched, &asking));
         let after = Freshness::default();

@@ -18,8 +18,9 @@ use crate::boot::{go_where_it_would_serve, load};
 use crate::cache::watcher::Freshness;
 use crate::config::Config;
 use crate::config::printable::printable;
+use crate::docroot::blocking::Patient;
 use crate::docroot::path::{expand, join, split};
-use crate::docroot::{DocRoot, Links};
+use crate::docroot::{DocRoot, Links, View};
 use crate::request::client::ClientAddress;
 use crate::request::head;
 use crate::request::{Client, Parsed, Request};
@@ -83,12 +84,14 @@ impl Scene {
         }
         let client = Client { address: self.address, ..Client::of_peer((Ipv4Addr::LOCALHOST, 0).into()) };
         let freshness = Freshness::default();
+        let view = View::anywhere(self.resolver.root());
         let query = ResolveRequest {
             request: &request,
             client: &client,
             vhost: host.as_deref(),
             freshness: &freshness,
-            block_in_place: &|| {},
+            view: &view,
+            blocking: &Patient,
             may_wait: false,
         };
         let site = self.resolver.site_key(&query);
@@ -107,8 +110,8 @@ impl Scene {
 
     /// The reason for a refusal that the page for the client does not tell.
     fn say_what_is_behind(&self, told: &mut String, query: &ResolveRequest<'_>, denied: &AccessDenied) {
-        let root = self.resolver.root();
-        if let Some(host) = query.vhost.filter(|host| root.stat(host.as_bytes(), Links::Follow).is_err()) {
+        let view = View::anywhere(self.resolver.root());
+        if let Some(host) = query.vhost.filter(|host| view.stat(host.as_bytes(), Links::Follow).is_err()) {
             return say(
                 told,
                 format_args!("there is no directory {host}/ in the tree: no such host is served"),
@@ -134,24 +137,24 @@ impl Scene {
 
     /// The password file that decides for `name`: the global one where there is one, else the directory's.
     fn password_file(&self, name: &[u8], host: Option<&str>) -> Option<Vec<u8>> {
-        let root = self.resolver.root();
-        let expanded = expand(root, name, self.config.symlink_check).ok()?.name;
-        let is_dir = root.stat(&expanded, Links::Follow).is_ok_and(|meta| {
+        let view = View::anywhere(self.resolver.root());
+        let expanded = expand(&view, name, self.config.symlink_check).ok()?.name;
+        let is_dir = view.stat(&expanded, Links::Follow).is_ok_and(|meta| {
             SFlag::from_bits_truncate(meta.st_mode & SFlag::S_IFMT.bits()) == SFlag::S_IFDIR
         });
         let dir = if is_dir { &expanded[..] } else { split(&expanded).0 };
         let global = self.config.global_passwd.then(|| host.unwrap_or_default().as_bytes());
         let files = global.into_iter().chain([dir]).map(|dir| join(dir, PASSWORD_FILE));
-        files.into_iter().find(|file| root.stat(file, Links::Follow).is_ok())
+        files.into_iter().find(|file| view.stat(file, Links::Follow).is_ok())
     }
 
     /// The first directory on the way to `name` that may not be entered, with its mode.
     fn shut_directory<'n>(&self, name: &'n [u8]) -> Option<(&'n [u8], u32)> {
-        let root = self.resolver.root();
+        let view = View::anywhere(self.resolver.root());
         let ends = name.iter().enumerate().filter(|(_, byte)| **byte == b'/').map(|(at, _)| at);
         let mut dirs = ends.chain([name.len()]).map(|end| &name[..end]).filter(|dir| !dir.is_empty());
-        let dir = dirs.find(|dir| root.stat(&join(dir, b"."), Links::Follow) == Err(Errno::EACCES))?;
-        Some((dir, root.stat(dir, Links::Follow).ok()?.st_mode))
+        let dir = dirs.find(|dir| view.stat(&join(dir, b"."), Links::Follow) == Err(Errno::EACCES))?;
+        Some((dir, view.stat(dir, Links::Follow).ok()?.st_mode))
     }
 }
 

@@ -17,13 +17,14 @@ use super::send_response::{After, SendResponse};
 use super::socket::Progress;
 use super::{Connection, State, Step, WorkerContext};
 use crate::cgi::env::CgiContext;
+use crate::docroot::View;
 use crate::log;
 use crate::log::access::AccessEntry;
 use crate::request::head;
 use crate::request::outline::outline;
 use crate::request::spool::Spool;
 use crate::request::{BodyLength, Method, Parsed, Rejection, Request, Version};
-use crate::resource::{AccessDenied, DenialNote, Resolution, ResolveRequest, Resource, Script, vhost};
+use crate::resource::{AccessDenied, DenialNote, Resolution, ResolveRequest, Resource, Retry, Script, vhost};
 use crate::response::head::{Frame, write as write_head};
 use crate::response::{Body, Policy, Response, error, refuse as refusal_page, respond};
 use crate::rules::Dressed;
@@ -41,8 +42,8 @@ const MOST_DRAINED: u64 = 256 * 1024;
 pub enum Outcome {
     /// The response is sent whole; the connection takes the next request.
     NextRequest,
-    /// Nothing is decided: the same request is to be answered again in a moment.
-    Later,
+    /// Nothing is decided: the same request is to be answered again then.
+    Later(Retry),
     /// Something is left to do first, or it is over.
     Go(Step),
 }
@@ -53,8 +54,8 @@ enum Decision {
     Respond(Decided),
     /// A script does.
     Run(Run),
-    /// Nobody yet: ask again in a moment.
-    Later,
+    /// Nobody yet: when to ask again.
+    Later(Retry),
 }
 
 /// A decided response, and what goes with it.
@@ -87,12 +88,15 @@ impl From<Response> for Decision {
     }
 }
 
+/// Tells whether a request may be put off until then.
+type MayWait<'w> = &'w dyn Fn(Retry) -> bool;
+
 /// Answers one complete request.
-/// `may_wait`: it may be put off for what is short just now.
+/// `may_wait`: may it be put off for what is short just now?
 pub fn answer(
     conn: &mut Connection,
     request: &Request<'_>,
-    may_wait: bool,
+    may_wait: MayWait<'_>,
     context: &mut WorkerContext,
 ) -> Outcome {
     serve(conn, request, may_wait, None, context)
@@ -115,13 +119,13 @@ pub fn redirect(
     };
     let origin = Origin { record: cgi_request.record, redirects };
     // A script's redirect has no request to come back with.
-    serve(conn, &request, false, Some(origin), context).into_step(conn)
+    serve(conn, &request, &|_| false, Some(origin), context).into_step(conn)
 }
 
 fn serve(
     conn: &mut Connection,
     request: &Request<'_>,
-    may_wait: bool,
+    may_wait: MayWait<'_>,
     origin: Option<Origin>,
     context: &mut WorkerContext,
 ) -> Outcome {
@@ -129,7 +133,7 @@ fn serve(
     let vhost = local.map(|local| vhost::directory(request, local.ip()));
     let decided = match decide(conn, request, vhost.as_deref(), may_wait, context) {
         Decision::Respond(decided) => decided,
-        Decision::Later => return Outcome::Later,
+        Decision::Later(retry) => return Outcome::Later(retry),
         Decision::Run(run) => return dispatch(conn, (request, vhost.as_deref()), (run, origin), context),
     };
     let peer = Arc::clone(&conn.peer_text);
@@ -187,20 +191,21 @@ fn decide(
     conn: &Connection,
     request: &Request<'_>,
     vhost: Option<&str>,
-    may_wait: bool,
+    may_wait: MayWait<'_>,
     context: &WorkerContext,
 ) -> Decision {
     #[cfg(debug_assertions)]
     super::failpoint::panic_if_requested(request.target);
     let site = &*context.site;
-    let policy = site.policy(vhost, context.now.wall);
+    let policy = site.policy(vhost, context.now.wall, &*context.blocking);
     let query = ResolveRequest {
         request,
         client: &conn.client,
         vhost,
         freshness: &context.freshness,
-        block_in_place: &*context.block_in_place,
-        may_wait,
+        view: &View::local(site.resolver.root()),
+        blocking: &*context.blocking,
+        may_wait: may_wait(Retry::Soon),
     };
     if let Some(refusal) = &conn.refusal {
         let dressed = site.resolver.dressed_as_asked(&query);
@@ -213,7 +218,7 @@ fn decide(
     let Resolution { outcome, dressed } = site.resolver.resolve(&query);
     let found = match outcome {
         Ok(found) => found,
-        Err(denied) if denied.later && may_wait => return Decision::Later,
+        Err(AccessDenied { retry: Some(retry), .. }) if may_wait(retry) => return Decision::Later(retry),
         Err(denied) => {
             note(conn, request, &denied);
             let response = dress(dressed, &policy, |policy| refused(&denied, request, policy));
@@ -288,7 +293,7 @@ pub fn refuse(
     context: &mut WorkerContext,
 ) -> Step {
     let site = Arc::clone(&context.site);
-    let policy = site.policy(None, context.now.wall);
+    let policy = site.policy(None, context.now.wall, &*context.blocking);
     let refused = outline(bytes);
     let dressed = site.resolver.dressed_as_nothing();
     let response = dress(dressed, &policy, |policy| error::page(rejection, refused.target, policy));
@@ -308,7 +313,7 @@ pub fn fail(
     context: &mut WorkerContext,
 ) -> Step {
     let site = Arc::clone(&context.site);
-    let policy = site.policy(None, context.now.wall);
+    let policy = site.policy(None, context.now.wall, &*context.blocking);
     let peer = Arc::clone(&conn.peer_text);
     let pacer = cgi_request.pacer.take();
     let entry = cgi_request.record.entry(&peer, 0);
@@ -428,7 +433,7 @@ impl Outcome {
         match self {
             Outcome::NextRequest => After::NextRequest.step(conn),
             Outcome::Go(step) => step,
-            Outcome::Later => Step::Close,
+            Outcome::Later(_) => Step::Close,
         }
     }
 }

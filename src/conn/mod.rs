@@ -19,6 +19,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::cache::watcher::Freshness;
+use crate::docroot::blocking::Blocking;
 use crate::request::{Client, Rejection};
 use crate::response::head::Clock;
 use crate::site::Site;
@@ -131,16 +132,16 @@ pub struct WorkerContext {
     pub freshness: Freshness,
     /// When the bytes at hand came.
     now: Now,
-    /// To be called before anything that may take long: others go on meanwhile.
-    block_in_place: Rc<dyn Fn()>,
+    /// The worker itself: others go on while it is kept waiting.
+    blocking: Rc<dyn Blocking>,
     clock: Clock,
     receive_buffer: ReceiveBuffer,
     output: Vec<u8>,
 }
 
 impl WorkerContext {
-    /// A workplace under `site`; `slow` is called before anything that may take long.
-    pub fn new(site: Arc<Site>, blocking_read: Duration, block_in_place: Rc<dyn Fn()>) -> WorkerContext {
+    /// A workplace under `site`; `blocking` is told before anything that may take long.
+    pub fn new(site: Arc<Site>, blocking_read: Duration, blocking: Rc<dyn Blocking>) -> WorkerContext {
         let blocking_read = BlockingReadPolicy::new(blocking_read);
         let now = Now::read();
         let clock = Clock::new(now.wall, &site.head_policy);
@@ -153,7 +154,7 @@ impl WorkerContext {
             blocking_read,
             freshness,
             now,
-            block_in_place,
+            blocking,
             clock,
             receive_buffer,
             output,
@@ -176,7 +177,7 @@ impl WorkerContext {
     pub fn reconfigure(&mut self, site: Arc<Site>) {
         *self = WorkerContext {
             stopping: self.stopping,
-            ..WorkerContext::new(site, self.blocking_read.most, Rc::clone(&self.block_in_place))
+            ..WorkerContext::new(site, self.blocking_read.most, Rc::clone(&self.blocking))
         };
     }
 }

@@ -67,7 +67,7 @@ impl ReadBody {
             let spool = &mut self.spool;
             let keep = &mut |content: &[u8]| {
                 if spool.goes_to_disk(content.len()) {
-                    (context.block_in_place)();
+                    context.blocking.block_in_place();
                 }
                 spool.write(content)
             };

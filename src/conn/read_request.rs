@@ -8,7 +8,8 @@ use super::linger::Linger;
 use super::socket::Progress;
 use super::wait::{On, Wait, Wake};
 use super::{Connection, State, Step, TurnBudget, WorkerContext, readable_within};
-use crate::request::{Parsed, Rejection, head};
+use crate::request::{Parsed, Rejection, Request, head};
+use crate::resource::Retry;
 
 /// Waiting for a request, or in the middle of its head.
 #[derive(Debug)]
@@ -25,6 +26,9 @@ pub struct ReadRequest {
 /// How long a request waits until it is tried again that cannot be decided just now.
 const PAUSE: Duration = Duration::from_millis(20);
 
+/// How long a request waits for a worker that may look at storage which does not answer others.
+const REMOTE_WAIT: Duration = Duration::from_secs(5);
+
 impl ReadRequest {
     /// Nothing has arrived yet.
     pub fn first() -> ReadRequest {
@@ -39,9 +43,10 @@ impl ReadRequest {
         context: &mut WorkerContext,
         budget: &mut TurnBudget,
     ) -> Step {
-        if wake == Wake::Expired && !take(&mut self.paused) {
+        if wake == Wake::Expired && !self.paused {
             return self.expired(conn, context);
         }
+        self.paused = false;
         let mut buffer = take(&mut context.receive_buffer);
         buffer.begin(&mut conn.pending);
         let mut may_block = wake == Wake::SpinRead;
@@ -53,9 +58,9 @@ impl ReadRequest {
                     Ok(Parsed::Partial) => {}
                     Ok(Parsed::Complete(request, len)) => {
                         conn.input_drained = wake != Wake::Hangup && buffer.is_drained_after(len);
-                        let outcome = exchange::answer(conn, &request, self.may_wait(context), context);
-                        if matches!(outcome, Outcome::Later) {
-                            break self.pause();
+                        let outcome = self.answer(conn, &request, context);
+                        if let Outcome::Later(retry) = outcome {
+                            break self.pause(retry);
                         }
                         buffer.consume(len);
                         self.answered(conn, budget);
@@ -66,7 +71,7 @@ impl ReadRequest {
                             Outcome::NextRequest if budget.is_spent() && !buffer.is_empty() => {
                                 break Step::Yield(State::ReadRequest(self));
                             }
-                            Outcome::NextRequest | Outcome::Later => {}
+                            Outcome::NextRequest | Outcome::Later(_) => {}
                         }
                         // To ask again would nearly always be in vain.
                         if conn.input_drained && !context.stopping {
@@ -114,16 +119,28 @@ impl ReadRequest {
         }
     }
 
-    /// May the request at hand be put off?
-    fn may_wait(&self, context: &WorkerContext) -> bool {
-        self.waits_since.is_none_or(|since| since.elapsed() < context.site.config.timeouts.head)
+    /// Answers the request at hand, or puts it off.
+    fn answer(&self, conn: &mut Connection, request: &Request<'_>, context: &mut WorkerContext) -> Outcome {
+        let (since, longest) = (self.waits_since, context.site.config.timeouts.head);
+        let may_wait = |retry| {
+            let longest = match retry {
+                Retry::Soon => longest,
+                Retry::WhenRemoteIsFree => longest.min(REMOTE_WAIT),
+            };
+            since.is_none_or(|since| since.elapsed() < longest)
+        };
+        exchange::answer(conn, request, &may_wait, context)
     }
 
-    fn pause(mut self) -> Step {
+    fn pause(mut self, retry: Retry) -> Step {
         let now = Instant::now();
         self.paused = true;
-        self.waits_since.get_or_insert(now);
-        Step::Wait(State::ReadRequest(self), Wait { on: On::Time, until: now + PAUSE })
+        let since = *self.waits_since.get_or_insert(now);
+        let wait = match retry {
+            Retry::Soon => Wait { on: On::Time, until: now + PAUSE },
+            Retry::WhenRemoteIsFree => Wait { on: On::RemoteStorage, until: since + REMOTE_WAIT },
+        };
+        Step::Wait(State::ReadRequest(self), wait)
     }
 
     /// Nothing more to read for now.

@@ -113,6 +113,11 @@ impl SendQueue {
         matches!(self.segments.front(), Some(Segment::File(..)))
     }
 
+    /// ReadRequest them may hang for as long as another machine or a program does not answer.
+    pub fn reads_remote(&self) -> bool {
+        matches!(self.segments.front(), Some(Segment::File(file, _)) if file.is_remote())
+    }
+
     /// Sends a piece, of up to `most` bytes, in one call and without waiting.
     pub fn send(&mut self, socket: &mut Socket, most: u64) -> Progress {
         let progress = match self.segments.front() {
@@ -120,7 +125,12 @@ impl SendQueue {
             Some(Segment::File(file, range)) => {
                 let piece = if range.start == 0 { FIRST_PIECE } else { PIECE };
                 let count = (range.end - range.start).min(most).min(piece);
-                socket.send_file(file, range.start, usize::try_from(count).unwrap_or(usize::MAX))
+                match file.file() {
+                    Some(file) => {
+                        socket.send_file(file, range.start, usize::try_from(count).unwrap_or(usize::MAX))
+                    }
+                    None => Progress::Ended,
+                }
             }
             Some(_) => self.send_memory(socket, most),
         };

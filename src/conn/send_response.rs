@@ -45,6 +45,8 @@ pub struct SendResponse {
     /// Bytes of content sent.
     content: u64,
     watch: SendWatch,
+    /// Since when it waits for storage.
+    waits_since: Option<Instant>,
 }
 
 impl SendResponse {
@@ -66,6 +68,7 @@ impl SendResponse {
             head_left: 0,
             content: 0,
             watch: SendWatch::default(),
+            waits_since: None,
         }
     }
 
@@ -92,12 +95,10 @@ impl SendResponse {
                 Some(Allowance::Bytes(n)) => n,
                 None => UNPACED,
             };
-            if self.send_queue.reads_disk() {
-                (context.block_in_place)();
-                // A client on this very machine may need this very processor to read what it has been sent
-                // before more follows; bytes that pile up unread leave the processors' caches.
-                std::thread::yield_now();
+            if !self.may_read(context) {
+                return self.wait_for_storage(conn, context);
             }
+            self.waits_since = None;
             let progress = self.send_queue.send(&mut conn.socket, most);
             self.account(progress, budget);
             match progress {
@@ -139,6 +140,34 @@ impl SendResponse {
                 Step::Close
             }
         }
+    }
+
+    /// Prepares for the next bytes' disk, if they come from one. False: it may not answer, and as many
+    /// workers as may be wait for such disks.
+    fn may_read(&self, context: &WorkerContext) -> bool {
+        if self.send_queue.reads_remote() && !context.blocking.enter_remote() {
+            return false;
+        }
+        if self.send_queue.reads_disk() {
+            context.blocking.block_in_place();
+            // A client on this very machine may need this very processor to read what it has been sent
+            // before more follows; bytes that pile up unread leave the processors' caches.
+            std::thread::yield_now();
+        }
+        true
+    }
+
+    /// Waits until a worker has come back from storage that may not answer, for as long as a client may
+    /// keep us waiting.
+    fn wait_for_storage(mut self: Box<Self>, conn: &Connection, context: &WorkerContext) -> Step {
+        self.watch.pause();
+        let until = *self.waits_since.get_or_insert_with(Instant::now) + context.site.config.timeouts.send;
+        if Instant::now() < until {
+            return Step::Wait(State::SendResponse(self), Wait { on: On::RemoteStorage, until });
+        }
+        crate::log::error!("{} a file's storage did not answer in time", conn.peer_text);
+        self.record(conn, context);
+        Step::Close
     }
 
     /// What follows the last byte.

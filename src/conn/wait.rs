@@ -12,6 +12,8 @@ pub enum On {
     Writable,
     /// Output of a script, on this descriptor.
     Pipe(RawFd),
+    /// A worker's return from storage that may not answer.
+    RemoteStorage,
     /// Nothing but the time (a throttle's pause).
     Time,
 }

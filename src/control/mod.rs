@@ -217,7 +217,7 @@ impl<'a> Control<'a> {
             self.running.site.log.report_lost();
         }
         if Periodic::is_due(&mut self.tidying, now) {
-            self.running.site.resolver.tidy();
+            self.running.server.tidy();
         }
         if Periodic::is_due(&mut self.trimming, now) {
             self.trim();

@@ -5,15 +5,20 @@
 //! call (before Linux 5.6, or under a sandbox that hides it) each component is opened in turn
 //! without following links, which comes to the same.
 
+use std::cell::Cell;
+use std::ffi::OsStr;
 use std::fs::File;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::path::Path;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use nix::errno::Errno;
 use nix::fcntl::{AtFlags, OFlag, OpenHow, ResolveFlag, openat, openat2};
 use nix::sys::stat::{FileStat, Mode, fstat, fstatat};
 
+pub mod blocking;
+pub mod filesystem;
 pub mod path;
 
 use path::without_links;
@@ -28,6 +33,10 @@ pub struct DocRoot {
     /// Absolute path of `dir` with a trailing slash: absolute symbolic links that begin with it
     /// lead back into the tree (thttpd).
     path: Vec<u8>,
+    /// `dir` as it was opened: relative to the working directory, which never changes while we serve.
+    at: PathBuf,
+    /// The root's own file system is one that answers from this machine.
+    is_local: bool,
     /// False once the kernel has said that it does not know `openat2`.
     has_openat2: AtomicBool,
 }
@@ -55,12 +64,8 @@ impl DocRoot {
         if path.last() != Some(&b'/') {
             path.push(b'/');
         }
-        Ok(DocRoot { dir, path, has_openat2: AtomicBool::new(true) })
-    }
-
-    /// The directory, for calls relative to it.
-    pub fn fd(&self) -> BorrowedFd<'_> {
-        self.dir.as_fd()
+        let is_local = filesystem::is_local(dir.as_fd());
+        Ok(DocRoot { dir, path, at: at.into(), is_local, has_openat2: AtomicBool::new(true) })
     }
 
     /// Absolute path with a trailing slash.
@@ -68,16 +73,66 @@ impl DocRoot {
         &self.path
     }
 
+    /// The path of `name` for system calls that take no directory descriptor.
+    pub fn path_of(&self, name: &[u8]) -> PathBuf {
+        self.at.join(OsStr::from_bytes(name))
+    }
+}
+
+/// The tree as one look-up may see it: all of it, or the part that is known to answer at once.
+///
+/// A system call may hang for as long as a network file system's server does not answer, and the thread
+/// with it. A local view never enters another file system than the root's own (openat2(2),
+/// RESOLVE_NO_XDEV): a name beyond a mount point is EXDEV, without a question to what is mounted there.
+#[derive(Debug)]
+pub struct View<'r> {
+    root: &'r DocRoot,
+    local: bool,
+    /// A name led to another file system: what was found is not the answer.
+    crossed: Cell<bool>,
+}
+
+impl<'r> View<'r> {
+    /// The root's file system alone; nothing where that may hang itself.
+    pub fn local(root: &'r DocRoot) -> View<'r> {
+        View { root, local: true, crossed: Cell::new(false) }
+    }
+
+    /// All file systems: for a thread that may be kept waiting.
+    pub fn anywhere(root: &'r DocRoot) -> View<'r> {
+        View { root, local: false, crossed: Cell::new(false) }
+    }
+
+    /// The tree.
+    pub fn root(&self) -> &'r DocRoot {
+        self.root
+    }
+
+    /// Is the view a local one?
+    pub fn is_local(&self) -> bool {
+        self.local
+    }
+
+    /// Did a name lead out of a local view? Then no outcome counts.
+    pub fn has_crossed(&self) -> bool {
+        self.crossed.get()
+    }
+
     /// `stat` of a name; the top is the empty name.
     ///
     /// # Errors
     /// As the system call.
     pub fn stat(&self, name: &[u8], links: Links) -> nix::Result<FileStat> {
+        if self.local {
+            let last = if links == Links::Refuse { OFlag::O_NOFOLLOW } else { OFlag::empty() };
+            let flags = OFlag::O_PATH | OFlag::O_CLOEXEC | last;
+            return fstat(self.noted(self.open_here(or_dot(name), flags, ResolveFlag::empty()))?);
+        }
         let flags = match links {
             Links::Refuse => AtFlags::AT_SYMLINK_NOFOLLOW,
             Links::Within | Links::Follow => AtFlags::empty(),
         };
-        fstatat(&self.dir, or_dot(name), flags)
+        fstatat(&self.root.dir, or_dot(name), flags)
     }
 
     /// `stat` of a name of which `links` are on no component, not on the last one alone; where `links` are
@@ -86,12 +141,10 @@ impl DocRoot {
     /// # Errors
     /// As the system call; ELOOP or EXDEV where a link is refused.
     pub fn stat_beneath(&self, name: &[u8], links: Links) -> nix::Result<FileStat> {
-        let (flags, name) = (OFlag::O_PATH | OFlag::O_CLOEXEC, or_dot(name));
-        fstat(match links {
-            Links::Follow => return self.stat(name, Links::Follow),
-            Links::Refuse => self.open_beneath(name, flags, ResolveFlag::RESOLVE_NO_SYMLINKS)?,
-            Links::Within => self.open_within(name, flags)?,
-        })
+        if links == Links::Follow {
+            return self.stat(name, Links::Follow);
+        }
+        fstat(self.open_path(name, links)?)
     }
 
     /// Whether the directory `dir` holds an entry called `name`, a dangling link included.
@@ -102,26 +155,37 @@ impl DocRoot {
     /// # Errors
     /// As the system calls; the answer is not known then.
     pub fn has_entry(&self, dir: &[u8], name: &[u8], links: Links) -> nix::Result<bool> {
-        let (flags, dir) = (OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC, or_dot(dir));
-        let dir = match links {
-            Links::Follow => openat(&self.dir, dir, flags, Mode::empty())?,
-            Links::Refuse => self.open_beneath(dir, flags, ResolveFlag::RESOLVE_NO_SYMLINKS)?,
-            Links::Within => self.open_within(dir, flags)?,
-        };
-        match fstatat(&dir, name, AtFlags::AT_SYMLINK_NOFOLLOW) {
-            Ok(_) => Ok(true),
+        let dir = self.open_with(dir, OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC, links)?;
+        // What may be mounted on the entry is not asked.
+        match nix::fcntl::readlinkat(&dir, name) {
+            Ok(_) | Err(Errno::EINVAL) => Ok(true),
             Err(Errno::ENOENT) => Ok(false),
             Err(errno) => Err(errno),
         }
     }
 
-    /// Target of a symbolic link; EINVAL when `name` is none.
+    /// A descriptor for the name alone (O_PATH): nothing is read, and no device has effects.
+    ///
+    /// # Errors
+    /// As [`View::stat_beneath`].
+    pub fn open_path(&self, name: &[u8], links: Links) -> nix::Result<OwnedFd> {
+        self.open_with(name, OFlag::O_PATH | OFlag::O_CLOEXEC, links)
+    }
+
+    /// Called before a look at what lies outside the tree, of whose file systems nothing is known.
+    ///
+    /// # Errors
+    /// EXDEV in a local view.
+    pub fn leave(&self) -> nix::Result<()> {
+        self.noted(if self.local { Err(Errno::EXDEV) } else { Ok(()) })
+    }
+
+    /// Target of a symbolic link; EINVAL when `name` is none. Its directory has been entered before.
     ///
     /// # Errors
     /// As the system call.
     pub fn read_link(&self, name: &[u8]) -> nix::Result<Vec<u8>> {
-        use std::os::unix::ffi::OsStringExt;
-        nix::fcntl::readlinkat(&self.dir, name).map(OsStringExt::into_vec)
+        nix::fcntl::readlinkat(&self.root.dir, name).map(OsStringExt::into_vec)
     }
 
     /// Opens a name for reading. Never blocks on a FIFO, never becomes a controlling terminal; the
@@ -131,38 +195,72 @@ impl DocRoot {
     /// As the system call; ELOOP where `links` refuses one.
     pub fn open_read(&self, name: &[u8], links: Links) -> nix::Result<File> {
         let flags = OFlag::O_RDONLY | OFlag::O_NONBLOCK | OFlag::O_NOCTTY | OFlag::O_CLOEXEC;
+        self.open_with(name, flags, links).map(File::from)
+    }
+
+    fn open_with(&self, name: &[u8], flags: OFlag, links: Links) -> nix::Result<OwnedFd> {
         let name = or_dot(name);
-        let fd = match links {
-            Links::Follow => openat(&self.dir, name, flags, Mode::empty())?,
-            Links::Refuse => self.open_beneath(name, flags, ResolveFlag::RESOLVE_NO_SYMLINKS)?,
-            Links::Within => self.open_within(name, flags)?,
-        };
-        Ok(File::from(fd))
+        match links {
+            Links::Follow if self.local => self.noted(self.open_here(name, flags, ResolveFlag::empty())),
+            Links::Follow => openat(&self.root.dir, name, flags, Mode::empty()),
+            Links::Refuse => self.noted(self.open_beneath(name, flags, ResolveFlag::RESOLVE_NO_SYMLINKS)),
+            Links::Within => self.open_within(name, flags),
+        }
     }
 
     /// To the kernel an absolute link leads out of the tree, even one that leads back into it, and without
     /// `openat2` it follows none: such names are expanded first.
     fn open_within(&self, name: &[u8], flags: OFlag) -> nix::Result<OwnedFd> {
         let opened = self.open_beneath(name, flags, ResolveFlag::RESOLVE_NO_MAGICLINKS);
-        if self.has_openat2.load(Relaxed) && opened.as_ref().err() != Some(&Errno::EXDEV) {
+        if self.root.has_openat2.load(Relaxed) && opened.as_ref().err() != Some(&Errno::EXDEV) {
             return opened;
         }
-        self.open_beneath(or_dot(&without_links(self, name)?), flags, ResolveFlag::RESOLVE_NO_SYMLINKS)
+        let name = without_links(self, name)?;
+        self.noted(self.open_beneath(or_dot(&name), flags, ResolveFlag::RESOLVE_NO_SYMLINKS))
     }
 
     fn open_beneath(&self, name: &[u8], flags: OFlag, links: ResolveFlag) -> nix::Result<OwnedFd> {
-        let how = OpenHow::new().flags(flags).resolve(ResolveFlag::RESOLVE_BENEATH | links);
+        let beneath = ResolveFlag::RESOLVE_BENEATH | links;
+        if self.local {
+            return self.open_here(name, flags, beneath);
+        }
+        match self.ask_openat2(name, flags, beneath) {
+            Some(answer) => answer,
+            None => open_by_components(self.root.dir.as_fd(), name, flags),
+        }
+    }
+
+    /// Opens what lies in the root's own file system, if that is local; EXDEV for the rest.
+    fn open_here(&self, name: &[u8], flags: OFlag, resolve: ResolveFlag) -> nix::Result<OwnedFd> {
+        if !self.root.is_local {
+            return Err(Errno::EXDEV);
+        }
+        // Without `openat2` nothing tells what lies in another file system before it has been entered.
+        let answer = self.ask_openat2(name, flags, resolve | ResolveFlag::RESOLVE_NO_XDEV);
+        answer.unwrap_or(Err(Errno::EXDEV))
+    }
+
+    /// None where the kernel does not know the call, or is kept from an answer by renames elsewhere.
+    fn ask_openat2(&self, name: &[u8], flags: OFlag, resolve: ResolveFlag) -> Option<nix::Result<OwnedFd>> {
+        let how = OpenHow::new().flags(flags).resolve(resolve);
         for _ in 0..TRIES {
-            if !self.has_openat2.load(Relaxed) {
+            if !self.root.has_openat2.load(Relaxed) {
                 break;
             }
-            match openat2(&self.dir, name, how) {
+            match openat2(&self.root.dir, name, how) {
                 Err(Errno::EAGAIN | Errno::EINTR) => {}
-                Err(Errno::ENOSYS | Errno::EPERM) => self.has_openat2.store(false, Relaxed),
-                answer => return answer,
+                Err(Errno::ENOSYS | Errno::EPERM) => self.root.has_openat2.store(false, Relaxed),
+                answer => return Some(answer),
             }
         }
-        open_by_components(self.dir.as_fd(), name, flags)
+        None
+    }
+
+    fn noted<T>(&self, answer: nix::Result<T>) -> nix::Result<T> {
+        if self.local && matches!(answer, Err(Errno::EXDEV)) {
+            self.crossed.set(true);
+        }
+        answer
     }
 }
 
@@ -206,6 +304,7 @@ mod tests {
         let root = DocRoot::open(tree.path(), b"/").expect("root");
         for kernel_knows_openat2 in [true, false] {
             root.has_openat2.store(kernel_knows_openat2, Relaxed);
+            let root = View::anywhere(&root);
             assert!(root.open_read(b"sub/a.txt", Links::Refuse).is_ok());
             assert!(root.open_read(b"", Links::Refuse).is_ok());
             assert_eq!(root.open_read(b"sub/link", Links::Refuse).err(), Some(Errno::ELOOP));
@@ -224,9 +323,10 @@ mod tests {
         symlink("/etc/passwd", tree.path().join("out")).expect("link");
         symlink("loop", tree.path().join("loop")).expect("link");
         let root = DocRoot::open(tree.path(), tree.path().as_os_str().as_encoded_bytes()).expect("root");
-        let file = root.stat(b"sub/a.txt", Links::Refuse).expect("stat").st_ino;
+        let file = View::anywhere(&root).stat(b"sub/a.txt", Links::Refuse).expect("stat").st_ino;
         for kernel_knows_openat2 in [true, false] {
             root.has_openat2.store(kernel_knows_openat2, Relaxed);
+            let root = View::anywhere(&root);
             for name in [&b"sub/a.txt"[..], b"sub/relative", b"absolute/a.txt"] {
                 assert!(root.open_read(name, Links::Within).is_ok(), "{}", name.escape_ascii());
                 assert_eq!(root.stat_beneath(name, Links::Within).map(|meta| meta.st_ino), Ok(file));

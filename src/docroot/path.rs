@@ -3,8 +3,9 @@
 use std::collections::VecDeque;
 
 use nix::errno::Errno;
+use nix::sys::stat::SFlag;
 
-use super::{DocRoot, Links};
+use crate::docroot::{DocRoot, Links, View};
 
 /// Links followed for one name before we call it a loop (thttpd's MAX_LINKS).
 const MOST_LINKS: usize = 32;
@@ -36,9 +37,9 @@ pub enum Unexpandable {
 ///
 /// # Errors
 /// See [`Unexpandable`].
-pub fn expand(root: &DocRoot, name: &[u8], check: bool) -> Result<Expanded, Unexpandable> {
+pub fn expand(view: &View<'_>, name: &[u8], check: bool) -> Result<Expanded, Unexpandable> {
     let trimmed = name.strip_suffix(b"/").unwrap_or(name);
-    if check { walk(root, trimmed) } else { longest_existing(root, trimmed) }
+    if check { walk(view, trimmed) } else { longest_existing(view, trimmed) }
 }
 
 /// `name` by another name, with no link in it. For where the kernel is to follow links within the tree: to
@@ -46,8 +47,8 @@ pub fn expand(root: &DocRoot, name: &[u8], check: bool) -> Result<Expanded, Unex
 ///
 /// # Errors
 /// EXDEV when a link leads out, ELOOP when there are too many, else what the system said.
-pub fn without_links(root: &DocRoot, name: &[u8]) -> nix::Result<Vec<u8>> {
-    match expand(root, name, true) {
+pub fn without_links(view: &View<'_>, name: &[u8]) -> nix::Result<Vec<u8>> {
+    match expand(view, name, true) {
         Ok(Expanded { name, path_info }) if path_info.is_empty() => Ok(name),
         Ok(Expanded { name, path_info }) => Ok(join(&name, &path_info)),
         Err(Unexpandable::Outside) => Err(Errno::EXDEV),
@@ -56,38 +57,61 @@ pub fn without_links(root: &DocRoot, name: &[u8]) -> nix::Result<Vec<u8>> {
     }
 }
 
-fn walk(root: &DocRoot, name: &[u8]) -> Result<Expanded, Unexpandable> {
+fn walk(view: &View<'_>, name: &[u8]) -> Result<Expanded, Unexpandable> {
     let mut out: Vec<u8> = Vec::with_capacity(name.len());
     let mut way = Way { rest: segments(name).map(<[u8]>::to_vec).collect(), links: 0 };
-    while let Some(segment) = way.rest.pop_front() {
-        if segment == b".." {
-            out = way.above(root, out);
+    while let Some(first) = way.rest.front() {
+        if first == b".." {
+            way.rest.pop_front();
+            out = way.above(view, out);
             continue;
         }
-        let before = out.len();
-        if !out.is_empty() {
-            out.push(b'/');
+        let (plain, end) = plain_part(view, &out, way.rest.make_contiguous());
+        for segment in way.rest.drain(..plain) {
+            push(&mut out, &segment);
         }
-        out.extend_from_slice(&segment);
-        match root.read_link(&out) {
-            Err(Errno::EINVAL) => {}
-            Err(Errno::ENOENT | Errno::ENOTDIR | Errno::EACCES) => {
-                out.truncate(before);
-                way.rest.push_front(segment);
+        match end {
+            None => {}
+            Some(Errno::ELOOP) => way.follow_link(view, &mut out)?,
+            Some(Errno::ENOENT | Errno::ENOTDIR | Errno::EACCES) => {
                 return Ok(Expanded { name: out, path_info: way.rest.make_contiguous().join(&b'/') });
             }
-            Err(other) => return Err(Unexpandable::Io(other)),
-            Ok(target) => {
-                out.truncate(before);
-                let (is_absolute, inside) = (target.first() == Some(&b'/'), inside(root, &target));
-                way.follow(inside.unwrap_or(&target))?;
-                if is_absolute {
-                    out = if inside.is_some() { Vec::new() } else { way.back_inside(root, Vec::new())? };
-                }
-            }
+            Some(other) => return Err(Unexpandable::Io(other)),
         }
     }
     Ok(Expanded { name: out, path_info: Vec::new() })
+}
+
+/// How many of `segments` exist below `dir` without a link among them, and what stops the next one.
+///
+/// The kernel is asked for whole names, and for half of one that it refuses: to ask for one segment after
+/// another would cost the square of their number in a deep tree.
+fn plain_part(view: &View<'_>, dir: &[u8], segments: &[Vec<u8>]) -> (usize, Option<Errno>) {
+    let whole = segments.iter().take_while(|segment| *segment != b"..").count();
+    let ask = |count: usize| {
+        let mut name = dir.to_vec();
+        segments[..count].iter().for_each(|segment| push(&mut name, segment));
+        match view.stat_beneath(&name, Links::Refuse) {
+            Ok(meta) if meta.st_mode & SFlag::S_IFMT.bits() == SFlag::S_IFLNK.bits() => Err(Errno::ELOOP),
+            answer => answer.map(|_| ()),
+        }
+    };
+    longest(whole, ask)
+}
+
+/// The largest count up to `most` to which `ask` agrees, as it does to every smaller one and to none; with
+/// it, why not one more.
+fn longest(most: usize, ask: impl Fn(usize) -> nix::Result<()>) -> (usize, Option<Errno>) {
+    let Err(mut why) = ask(most) else { return (most, None) };
+    let (mut good, mut bad) = (0, most);
+    while bad - good > 1 {
+        let middle = good.midpoint(bad);
+        match ask(middle) {
+            Ok(()) => good = middle,
+            Err(errno) => (bad, why) = (middle, errno),
+        }
+    }
+    (good, Some(why))
 }
 
 /// What is left of a name being expanded.
@@ -99,6 +123,28 @@ struct Way {
 }
 
 impl Way {
+    /// Follows the link that comes next, from the directory `out`.
+    fn follow_link(&mut self, view: &View<'_>, out: &mut Vec<u8>) -> Result<(), Unexpandable> {
+        let Some(link) = self.rest.pop_front() else { return Ok(()) };
+        match view.read_link(&join(out, &link)) {
+            Ok(target) => {
+                let (is_absolute, inside) = (target.first() == Some(&b'/'), inside(view.root(), &target));
+                self.follow(inside.unwrap_or(&target))?;
+                if is_absolute {
+                    *out = if inside.is_some() { Vec::new() } else { self.back_inside(view, Vec::new())? };
+                }
+                Ok(())
+            }
+            // Another file took the link's place meanwhile, or nothing did.
+            Err(Errno::EINVAL | Errno::ENOENT) => {
+                self.follow(b"")?;
+                self.rest.push_front(link);
+                Ok(())
+            }
+            Err(errno) => Err(Unexpandable::Io(errno)),
+        }
+    }
+
     /// Puts the segments of a link's `target` before the rest.
     fn follow(&mut self, target: &[u8]) -> Result<(), Unexpandable> {
         self.links += 1;
@@ -113,12 +159,12 @@ impl Way {
 
     /// The directory above `dir`, both relative to the root. Only link targets lead here. From the top, a way
     /// that comes back into the tree is followed through the outside; any other stays at the top, as in thttpd.
-    fn above(&mut self, root: &DocRoot, mut dir: Vec<u8>) -> Vec<u8> {
+    fn above(&mut self, view: &View<'_>, mut dir: Vec<u8>) -> Vec<u8> {
         if dir.is_empty() {
-            let top = root.path().strip_suffix(b"/").unwrap_or(root.path());
+            let top = view.root().path().strip_suffix(b"/").unwrap_or(view.root().path());
             let parent = split(top).0.to_vec();
             let mut outside = self.clone();
-            return match outside.back_inside(root, parent) {
+            return match outside.back_inside(view, parent) {
                 Ok(inside) => {
                     *self = outside;
                     inside
@@ -134,11 +180,13 @@ impl Way {
     /// is in the tree: an alternative of the system, a data disk. Where a link ends is what counts.
     ///
     /// Nothing outside is opened: links are read, and what the way comes back to is opened below the root.
-    fn back_inside(&mut self, root: &DocRoot, mut here: Vec<u8>) -> Result<Vec<u8>, Unexpandable> {
+    fn back_inside(&mut self, view: &View<'_>, mut here: Vec<u8>) -> Result<Vec<u8>, Unexpandable> {
         loop {
-            if let Some(inside) = inside(root, &here) {
+            if let Some(inside) = inside(view.root(), &here) {
                 return Ok(inside.to_vec());
             }
+            // Nothing is known of the file systems outside.
+            view.leave().map_err(Unexpandable::Io)?;
             let segment = self.rest.pop_front().ok_or(Unexpandable::Outside)?;
             let above = here.iter().rposition(|&b| b == b'/').unwrap_or(0);
             if segment == b".." {
@@ -162,6 +210,13 @@ impl Way {
     }
 }
 
+fn push(name: &mut Vec<u8>, segment: &[u8]) {
+    if !name.is_empty() {
+        name.push(b'/');
+    }
+    name.extend_from_slice(segment);
+}
+
 /// An absolute link target → what it is below the root, if it is.
 fn inside<'t>(root: &DocRoot, target: &'t [u8]) -> Option<&'t [u8]> {
     let top = root.path();
@@ -183,20 +238,20 @@ pub fn split(name: &[u8]) -> (&[u8], &[u8]) {
     }
 }
 
-fn longest_existing(root: &DocRoot, name: &[u8]) -> Result<Expanded, Unexpandable> {
-    let mut end = name.len();
-    loop {
-        match root.stat(&name[..end], Links::Follow) {
-            Ok(_) => {
-                let path_info = name[end..].strip_prefix(b"/").unwrap_or(&name[end..]).to_vec();
-                return Ok(Expanded { name: name[..end].to_vec(), path_info });
-            }
-            Err(Errno::ELOOP) => return Err(Unexpandable::TooManyLinks),
-            Err(Errno::ENOENT | Errno::ENOTDIR | Errno::EACCES | Errno::ENAMETOOLONG) if end > 0 => {
-                end = name[..end].iter().rposition(|&b| b == b'/').unwrap_or(0);
-            }
-            Err(other) => return Err(Unexpandable::Io(other)),
+fn longest_existing(view: &View<'_>, name: &[u8]) -> Result<Expanded, Unexpandable> {
+    let slashes = name.iter().enumerate().filter(|&(_, &b)| b == b'/').map(|(at, _)| at);
+    let ends: Vec<usize> = std::iter::once(0).chain(slashes).chain([name.len()]).collect();
+    // The top is there in any case.
+    let ask = |count: usize| view.stat(&name[..ends[count]], Links::Follow).map(|_| ());
+    let (count, why) = longest(ends.len() - 1, ask);
+    match why {
+        None | Some(Errno::ENOENT | Errno::ENOTDIR | Errno::EACCES | Errno::ENAMETOOLONG) => {
+            let (name, path_info) = name.split_at(ends[count]);
+            let path_info = path_info.strip_prefix(b"/").unwrap_or(path_info).to_vec();
+            Ok(Expanded { name: name.to_vec(), path_info })
         }
+        Some(Errno::ELOOP) => Err(Unexpandable::TooManyLinks),
+        Some(other) => Err(Unexpandable::Io(other)),
     }
 }
 
@@ -282,10 +337,10 @@ mod tests {
             ("out", Err(Unexpandable::Outside)),
             ("loop", Err(Unexpandable::TooManyLinks)),
         ] {
-            assert_eq!(shown(expand(&root, name.as_bytes(), true)), want, "{name}");
+            assert_eq!(shown(expand(&View::anywhere(&root), name.as_bytes(), true)), want, "{name}");
         }
-        assert_eq!(shown(expand(&root, b"dir/a.txt", false)), ok("dir/a.txt", ""));
-        assert_eq!(shown(expand(&root, b"dir/a.txt/x", false)), ok("dir/a.txt", "x"));
+        assert_eq!(shown(expand(&View::anywhere(&root), b"dir/a.txt", false)), ok("dir/a.txt", ""));
+        assert_eq!(shown(expand(&View::anywhere(&root), b"dir/a.txt/x", false)), ok("dir/a.txt", "x"));
     }
 
     proptest! {
@@ -301,7 +356,7 @@ mod tests {
                 symlink(target, tree.path().join(format!("l{n}"))).expect("link");
             }
             let root = rooted(&tree);
-            if let Ok(expanded) = expand(&root, name.as_bytes(), true)
+            if let Ok(expanded) = expand(&View::anywhere(&root), name.as_bytes(), true)
                 && let Ok(real) = tree.path().join(std::ffi::OsStr::from_bytes(&expanded.name)).canonicalize()
             {
                 prop_assert!(real.starts_with(tree.path().canonicalize().expect("real")), "{}", real.display());

@@ -35,6 +35,7 @@ use threadpool::ThreadPool;
 use crate::cache::watcher::Ticket;
 use crate::conn::Connection;
 use crate::conn::wait::Wake;
+use crate::docroot::blocking::RemoteSlots;
 use crate::site::Site;
 use crate::throttle::AddressPermit;
 
@@ -88,6 +89,10 @@ struct Shared {
     poller: Poller,
     limiter: Arc<ConnectionLimiter>,
     active_workers: ActiveWorkers,
+    /// ConnectionBounds the workers that are in storage which may not answer.
+    remote: RemoteSlots,
+    /// Files kept open are to be looked through for deleted ones.
+    tidy_due: AtomicBool,
     to_workers: Sender<ReadyConnection>,
     ready: Receiver<ReadyConnection>,
     site: RwLock<Arc<Site>>,
@@ -114,6 +119,15 @@ impl Shared {
         // The receiving end lives as long as we do.
         let _ = self.to_workers.send(ready);
         self.poller.notify_if_idle();
+    }
+
+    /// A slot for storage that may not answer is free: the connection that has waited longest for it goes on.
+    fn serve_storage_queue(&self) {
+        while let Some(key) = self.remote.next_in_queue() {
+            if let Some(admitted) = self.poller.take_from_storage_queue(key) {
+                return self.enqueue(admitted, Wake::Ready);
+            }
+        }
     }
 
     /// Tells every parked connection that the server ends.
@@ -145,6 +159,8 @@ impl Server {
             poller: Poller::new()?,
             limiter: ConnectionLimiter::new(bounds, Arc::clone(&site.stats)),
             active_workers: ActiveWorkers::new(processors()),
+            remote: RemoteSlots::new(count),
+            tidy_due: AtomicBool::new(false),
             to_workers,
             ready,
             site: RwLock::new(site),
@@ -202,6 +218,13 @@ impl Server {
     pub fn heartbeat(&self) -> u64 {
         self.shared.poller.notify();
         self.shared.heartbeat.load(Relaxed)
+    }
+
+    /// Has a worker let go of what nobody can ask for any more. Nothing is looked at here: the caller is
+    /// not to wait for a disk.
+    pub fn tidy(&self) {
+        self.shared.tidy_due.store(true, Relaxed);
+        self.shared.poller.notify();
     }
 
     /// Puts another configuration in force for the requests that come after this has returned. Turns that

@@ -99,7 +99,7 @@ impl Poller {
         let mut slot = self.slot(key);
         let missed = std::mem::take(&mut slot.missed);
         let hangup = std::mem::take(&mut slot.hangup);
-        if missed && wait.on != On::Time {
+        if missed && !matches!(wait.on, On::Time | On::RemoteStorage) {
             return Some((admitted, if hangup { Wake::Hangup } else { Wake::Ready }));
         }
         // Registered under the slot's lock: an event that this brings finds the connection there.
@@ -126,7 +126,7 @@ impl Poller {
 
     fn watch(&self, admitted: &mut AdmittedConnection, key: usize, on: On) -> nix::Result<()> {
         let wanted = match on {
-            On::Readable | On::Time => INPUT,
+            On::Readable | On::Time | On::RemoteStorage => INPUT,
             On::Writable => INPUT | EpollFlags::EPOLLOUT,
             On::Pipe(fd) => {
                 self.watch_pipe(key, fd)?;
@@ -222,13 +222,20 @@ impl Poller {
             On::Readable => !of_pipe && flags.intersects(EpollFlags::EPOLLIN | EpollFlags::EPOLLRDHUP),
             On::Writable => !of_pipe && flags.intersects(EpollFlags::EPOLLOUT),
             On::Pipe(_) => of_pipe,
-            On::Time => false,
+            On::Time | On::RemoteStorage => false,
         };
         if !wanted && !gone {
             return None;
         }
         let (admitted, _) = slot.parked.take()?;
         Some((admitted, if hangup { Wake::Hangup } else { Wake::Ready }))
+    }
+
+    /// Takes out the connection of `key` if it waits for a worker to return from storage.
+    pub fn take_from_storage_queue(&self, key: usize) -> Option<Box<AdmittedConnection>> {
+        let mut slot = self.slot(key);
+        let waits = slot.parked.as_ref().is_some_and(|(_, wait)| wait.on == On::RemoteStorage);
+        slot.parked.take_if(|_| waits).map(|(admitted, _)| admitted)
     }
 
     /// Takes everything out.
@@ -309,6 +316,7 @@ fn lock(slot: &Mutex<PollSlot>) -> MutexGuard<'_, PollSlot> {
     slot.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn key_of(admitted: &AdmittedConnection) -> usize {
+/// A parked connection's key.
+pub fn key_of(admitted: &AdmittedConnection) -> usize {
     usize::try_from(admitted.connection.socket().raw_fd()).unwrap_or_default()
 }

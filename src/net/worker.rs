@@ -8,11 +8,12 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
-use super::{AdmittedConnection, ReadyConnection, Shared};
+use super::{AdmittedConnection, ReadyConnection, Shared, poller};
 use crate::cache::watcher::Ticket;
 use crate::conn::WorkerContext;
 use crate::conn::spin::SpinWait;
-use crate::conn::wait::{Next, Wake};
+use crate::conn::wait::{Next, On, Wake};
+use crate::docroot::blocking::Blocking;
 use crate::sys::scheduling;
 
 /// How long a worker with nothing else to do waits in a connection's own read.
@@ -35,6 +36,8 @@ struct Worker {
     batch: RefCell<VecDeque<ReadyConnection>>,
     /// The slot among active workers is released until the end of the turn.
     is_blocking: Cell<bool>,
+    /// It may look at storage that may not answer, until the end of the turn.
+    remote: Cell<bool>,
     /// The last connection served was a new one: there may be more where it came from.
     expects_new: Cell<bool>,
     /// Generation of the configuration that the worker serves by.
@@ -50,21 +53,46 @@ pub fn run(shared: &Arc<Shared>, number: usize) {
         shared: Arc::clone(shared),
         batch: RefCell::default(),
         is_blocking: Cell::new(false),
+        remote: Cell::new(false),
         expects_new: Cell::new(false),
         generation: Cell::new(shared.config_generation.newest()),
         number,
     });
-    let slow = Rc::clone(&worker);
     let mut context =
-        WorkerContext::new(shared.site(), BLOCKING_READ, Rc::new(move || slow.block_in_place()));
+        WorkerContext::new(shared.site(), BLOCKING_READ, Rc::clone(&worker) as Rc<dyn Blocking>);
     shared.active_workers.acquire(&shared.ended, &mut || worker.reload_config(&mut context));
     let mut spin = SpinWait::default();
     while !shared.ended.load(Relaxed) {
         worker.round(&mut context, &mut spin);
+        if shared.tidy_due.swap(false, Relaxed) {
+            worker.tidy(&mut context);
+        }
         shared.heartbeat.fetch_add(1, Relaxed);
     }
     // The next worker should see it too.
     shared.poller.notify();
+}
+
+impl Blocking for Worker {
+    fn block_in_place(&self) {
+        if self.is_blocking.get() {
+            return;
+        }
+        // Somebody at the front has nothing to do: nobody need come forward.
+        if self.shared.poller.idle() == 0 { self.block_in_place() } else { self.hand_batch_on() }
+    }
+
+    fn enter_remote(&self) -> bool {
+        if self.remote.get() {
+            return true;
+        }
+        self.remote.set(self.shared.remote.try_take());
+        if self.remote.get() {
+            // The post may not come back for long, whoever is idle now.
+            self.block_in_place();
+        }
+        self.remote.get()
+    }
 }
 
 impl Worker {
@@ -105,19 +133,33 @@ impl Worker {
         helped.map(|admitted| ReadyConnection { admitted, wake: Wake::Ready, ticket: None })
     }
 
-    /// Gives up the post, and what is waiting behind this turn, before something slow.
+    /// Gives up what is waiting behind this turn, and the post.
     fn block_in_place(&self) {
-        if self.is_blocking.get() {
-            return;
+        self.hand_batch_on();
+        if !self.is_blocking.replace(true) {
+            self.shared.active_workers.release();
         }
+    }
+
+    fn hand_batch_on(&self) {
         for ready in self.batch.borrow_mut().drain(..) {
             self.shared.requeue(ready);
         }
-        // An active worker is idle, so that no standby worker is needed.
-        if self.shared.poller.idle() == 0 {
-            self.is_blocking.set(true);
-            self.shared.active_workers.release();
+    }
+
+    /// The turn is over, and with it every look at storage.
+    fn leave_remote(&self) {
+        if self.remote.replace(false) {
+            self.shared.remote.give_back();
+            self.shared.serve_storage_queue();
         }
+    }
+
+    /// Lets go of deleted files that are kept open. Their disk is asked, so nobody is to wait meanwhile.
+    fn tidy(&self, context: &mut WorkerContext) {
+        self.block_in_place();
+        context.site.resolver.tidy();
+        self.resume(context);
     }
 
     /// Becomes active again after blocking, once there is a slot. Until then the worker helps while the
@@ -172,6 +214,7 @@ impl Worker {
                 let next = admitted.connection.turn(wake, context);
                 (admitted, next)
             }));
+            self.leave_remote();
             let Ok((back, next)) = turn else {
                 crate::log::error!("a request made a worker panic; its connection is closed");
                 context.reconfigure(shared.site());
@@ -188,8 +231,19 @@ impl Worker {
                 }
                 Next::Idle(wait) | Next::Park(wait) => wait,
             };
+            let key = poller::key_of(&admitted);
             match shared.poller.park(admitted, wait) {
-                None => return self.recheck_shutdown(context),
+                None => {
+                    // A slot may have been given back before the connection was there to be seen.
+                    if wait.on == On::RemoteStorage && !shared.remote.queue(key) {
+                        shared
+                            .poller
+                            .take_from_storage_queue(key)
+                            .into_iter()
+                            .for_each(|admitted| shared.enqueue(admitted, Wake::Ready));
+                    }
+                    return self.recheck_shutdown(context);
+                }
                 Some((back, wake)) if turns >= TURNS_AT_ONCE => return shared.enqueue(back, wake),
                 Some((back, why)) => {
                     context.freshness.expire();

@@ -82,11 +82,14 @@ impl Tagger {
             (EtagSource::None, _) => Etag::from(""),
             (EtagSource::File, _) => etag(!settled, &fingerprint(facts).to_be_bytes()),
             (EtagSource::Content, Content::Memory(bytes)) => etag(!settled, &digest_of(bytes)),
-            (EtagSource::Content, Content::File(file)) if facts.len <= LARGEST_HASHED => {
-                let (digest, unchanged) = self.digest(file, facts, may_wait)?;
-                etag(!(settled && unchanged), &digest)
-            }
-            (EtagSource::Content, Content::File(_)) => by_time(facts, settled),
+            (EtagSource::Content, Content::File(open)) => match open.file() {
+                // Storage that hangs must not hold up the tags of local files.
+                Some(file) if facts.len <= LARGEST_HASHED && !open.is_remote() => {
+                    let (digest, unchanged) = self.digest(file, facts, may_wait)?;
+                    etag(!(settled && unchanged), &digest)
+                }
+                _ => by_time(facts, settled),
+            },
         })
     }
 

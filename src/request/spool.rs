@@ -15,7 +15,7 @@ use nix::sys::memfd::{MFdFlags, memfd_create};
 use nix::sys::stat::Mode;
 
 use super::{BodyLength, Rejection};
-use crate::sys::fd::OpenFile;
+use crate::sys::fd::FdGuard;
 use crate::sys::memory::{MemoryReservation, REQUEST_MEMORY, SPOOL_MEMORY, SPOOL_SPACE};
 
 /// Content up to this size stays in memory, while there is enough; most forms are smaller than this.
@@ -46,7 +46,7 @@ pub struct Space {
 #[derive(Debug)]
 enum Store {
     Memory(Vec<u8>),
-    File(OpenFile),
+    File { file: File, _guard: FdGuard },
 }
 
 impl Spool {
@@ -81,7 +81,7 @@ impl Spool {
     pub fn goes_to_disk(&self, n: usize) -> bool {
         match &self.store {
             Store::Memory(bytes) => !stays_in_memory(bytes.len() + n),
-            Store::File(_) => true,
+            Store::File { .. } => true,
         }
     }
 
@@ -106,7 +106,7 @@ impl Spool {
     /// No descriptor or no memory left.
     pub fn into_file(self) -> io::Result<File> {
         let mut file = match self.store {
-            Store::File(file) => file.into(),
+            Store::File { file, .. } => file,
             Store::Memory(bytes) => {
                 let mut file = memory_file()?;
                 file.write_all(&bytes)?;
@@ -130,12 +130,12 @@ impl Spool {
             };
             self.space.move_to_file(len, is_memory)?;
             file.write_all(bytes)?;
-            self.store = Store::File(file.into());
+            self.store = Store::File { file, _guard: FdGuard::new(1) };
             self.space.memory = None;
         }
         let len = usize::try_from(self.len).unwrap_or(usize::MAX).saturating_add(content.len());
         match &mut self.store {
-            Store::File(file) if self.space.lengthen(len) => (&**file).write_all(content),
+            Store::File { file, .. } if self.space.lengthen(len) => file.write_all(content),
             _ => Err(Errno::ENOSPC.into()),
         }
     }
@@ -232,7 +232,7 @@ mod tests {
     fn small_content_stays_in_memory_and_the_file_has_no_name() {
         assert!(matches!(spooled(&[0; IN_MEMORY], 999).store, Store::Memory(_)));
         let large = spooled(&[0; IN_MEMORY + 1], 999);
-        assert!(matches!(large.store, Store::File(_)));
+        assert!(matches!(large.store, Store::File { .. }));
         assert!(large.goes_to_disk(0) && !spooled(&[0; 9], 999).goes_to_disk(9));
         assert!(spooled(&[0; IN_MEMORY], 999).goes_to_disk(1));
         assert_eq!(large.into_file().unwrap().metadata().unwrap().nlink(), 0);

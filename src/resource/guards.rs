@@ -3,7 +3,8 @@
 use std::ffi::OsStr;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 
-use super::lookup::{LookupContext, errno_of, io_denied};
+use super::denial::{errno_of, io_denied};
+use super::lookup::LookupContext;
 use super::ruled::Walk;
 use super::{AccessDenied, DenialNote, Explain, ResolveRequest, Resolver, judged};
 use crate::auth::{AuthOutcome, NamedFile};
@@ -126,7 +127,7 @@ impl Resolver {
     ) -> Result<Option<Box<[u8]>>, AccessDenied> {
         let mut user = None;
         for (line, file) in rules.auth_files(covering) {
-            (query.block_in_place)();
+            query.blocking.block_in_place();
             let named = NamedFile { dir: file.dir.as_deref(), base: file.base(), realm: &file.realm };
             let verdict = self.auth.check_named(&named, &query.attempt());
             user = judged(match verdict {

@@ -6,24 +6,23 @@
 
 use std::borrow::Cow;
 use std::fs::File;
-use std::io;
 use std::os::fd::AsFd;
 use std::sync::Arc;
 
-use nix::errno::Errno;
 use nix::sys::stat::{FileStat, Mode, SFlag, fstat};
 
+use super::denial::{io_denied, not_a_file, not_found, not_readable};
 use super::ruled::Walk;
 use super::{AccessDenied, Directory, Explain, Resolution, Resolved, Resolver, Resource, Script};
 use super::{ResolveRequest, index};
 use crate::cache::CacheEntry;
 use crate::cache::directories::{DirectoryCheck, Snapshot};
-use crate::cache::watcher::Freshness;
 use crate::config::printable::printable;
-use crate::docroot::Links;
 use crate::docroot::path::{Expanded, Unexpandable, expand, join, split};
+use crate::docroot::{Links, View};
 use crate::log::Level;
-use crate::representation::FileFacts;
+use crate::representation::coding::Variant;
+use crate::representation::{Content, FileFacts};
 use crate::request::{Rejection, Request};
 
 impl Resolver {
@@ -31,6 +30,8 @@ impl Resolver {
     pub fn look_up(&self, query: &ResolveRequest<'_>, say: Explain<'_>) -> Resolution {
         match self.rules.is_empty() {
             true => Resolution { outcome: self.find(query, None, say), dressed: None },
+            // Rules count requests: what leads to other storage is not to be counted twice.
+            false if query.view.is_local() && leads_elsewhere(query) => Resolution::none(),
             false => self.look_up_by_rules(query, say),
         }
     }
@@ -43,11 +44,11 @@ impl Resolver {
         say: Explain<'_>,
     ) -> Result<Resolved, AccessDenied> {
         let name = query.name();
-        let (expanded, meta) = match self.plain(&name, query.freshness) {
+        let (expanded, meta) = match plain(query.view, &name) {
             Some(plain) => plain,
             None => {
-                let expanded = self.expanded(&name)?;
-                let meta = self.stat(&expanded.name)?;
+                let expanded = self.expanded(query.view, &name)?;
+                let meta = self.stat(query.view, &expanded.name)?;
                 (expanded, meta)
             }
         };
@@ -70,7 +71,7 @@ impl Resolver {
         }
         // Looked at before anything in it: what changes from here on makes the outcome not be kept.
         let dir = if is_dir { &expanded.name } else { split(&expanded.name).0 };
-        let directory_check = self.cache.check_directory(&self.root, dir, query.freshness);
+        let directory_check = self.cache.check_directory(query.view, dir, query.freshness);
         let lookup = LookupContext { query, name: &name, throttle_name, directory_check, walk };
         if !is_dir {
             let candidate = Candidate {
@@ -101,15 +102,15 @@ impl Resolver {
         meta: &FileStat,
         say: Explain<'_>,
     ) -> Result<Resolved, AccessDenied> {
-        if let Some(index) = index::find(&self.root, dir, &self.config.index) {
-            let expanded = self.expanded(&index)?;
+        if let Some(index) = index::find(lookup.query.view, dir, &self.config.index) {
+            let expanded = self.expanded(lookup.query.view, &index)?;
             say(format_args!("index file {} is {}", shown(&index), shown(&expanded.name)));
             self.guard_index(lookup, &index, &expanded.name, say)?;
             if !expanded.path_info.is_empty() {
                 // The index file existed a moment ago.
                 return Err(not_found());
             }
-            let meta = self.stat(&expanded.name)?;
+            let meta = self.stat(lookup.query.view, &expanded.name)?;
             if !world(&meta, Mode::S_IROTH | Mode::S_IXOTH) {
                 return Err(not_readable("resolves to a non-world-readable index file"));
             }
@@ -134,7 +135,7 @@ impl Resolver {
         let user = user.inspect_err(|denied| self.tell_of_passwords(lookup, dir, denied, say))?;
         let user = user.or_else(|| lookup.user());
         self.check_referrer(lookup.query, lookup.name)?;
-        let dir = self.root.open_read(dir, self.links()).map_err(io_denied)?;
+        let dir = lookup.query.view.open_read(dir, self.links()).map_err(io_denied)?;
         let readme = self.readme(lookup.query);
         let directory = Directory { dir, url_path: lookup.query.request.path.to_vec(), readme };
         Ok(Resolved {
@@ -176,7 +177,7 @@ impl Resolver {
         }
         let user = self.authorize(lookup.query, dir)?;
         if let (Some(directory_check), None) = (directory_check, &user) {
-            directory_check.note_unprotected(&self.root, dir);
+            directory_check.note_unprotected(lookup.query.view, dir);
         }
         Ok(user)
     }
@@ -190,17 +191,11 @@ impl Resolver {
     ) -> Result<Resource, AccessDenied> {
         let name = &file.expanded.name;
         let (dir, base) = split(name);
-        if base.get(..3).is_some_and(|start| start.eq_ignore_ascii_case(b".ht")) {
-            return Err(AccessDenied::noted(
-                Rejection::new(403, "{url} is a password file; such files are not served."),
-                Level::Notice,
-                "tried to retrieve an auth file",
-            ));
-        }
+        refuse_password_file(base)?;
         // `/a.txt/` is `/a.txt` (thttpd), to the referrer filter too.
         let bare = lookup.name.strip_suffix(b"/").filter(|_| !file.is_index);
         self.check_referrer(lookup.query, bare.unwrap_or(lookup.name))?;
-        let (opened, meta) = self.open_regular(name, file.seen)?;
+        let (opened, meta) = self.open_regular(lookup.query.view, name, file.seen)?;
         let executable = world(&meta, Mode::S_IXOTH);
         if executable && self.config.cgi_pattern.as_ref().is_some_and(|p| p.matches(name)) {
             say(format_args!("matches the CGI pattern and is executable: a script"));
@@ -219,7 +214,10 @@ impl Resolver {
         representation.vary = !siblings.variants.is_empty();
         let representation = Arc::new(representation);
         let sent = self.negotiate(lookup.query, (&representation, &content), &siblings.variants);
-        if bare.is_none()
+        // What was chosen because a better name could not be seen is not to be remembered.
+        if !lookup.query.view.has_crossed()
+            && may_be_kept(&content, &siblings.variants)
+            && bare.is_none()
             && !siblings.volatile
             && let Some(snapshot) = self.snapshot(lookup, file, &meta)
             && representation.settled
@@ -264,12 +262,13 @@ impl Resolver {
             return None;
         }
         // An index file that lives in another directory would need both watched.
-        directory_check.snapshot(&self.root, &file.expanded.name, &probe, opened)
+        directory_check.snapshot(lookup.query.view, &file.expanded.name, &probe, opened)
     }
 
     /// Opens what was `seen` under this name.
     pub(super) fn open_regular(
         &self,
+        view: &View<'_>,
         name: &[u8],
         seen: &FileStat,
     ) -> Result<(File, FileStat), AccessDenied> {
@@ -277,7 +276,7 @@ impl Resolver {
         if kind(seen) != SFlag::S_IFREG {
             return Err(not_a_file());
         }
-        let file = self.root.open_read(name, self.links()).map_err(io_denied)?;
+        let file = view.open_read(name, self.links()).map_err(io_denied)?;
         let meta = fstat(file.as_fd()).map_err(io_denied)?;
         if kind(&meta) != SFlag::S_IFREG {
             return Err(not_a_file());
@@ -288,19 +287,8 @@ impl Resolver {
         Ok((file, meta))
     }
 
-    /// A name that needs no expansion: its directory is known to be free of links, and it is none.
-    fn plain(&self, name: &[u8], freshness: &Freshness) -> Option<(Expanded, FileStat)> {
-        let trimmed = name.strip_suffix(b"/").unwrap_or(name);
-        if !self.cache.knows(split(trimmed).0, freshness) {
-            return None;
-        }
-        let meta = self.root.stat(trimmed, Links::Refuse).ok()?;
-        let is_plain = matches!(kind(&meta), SFlag::S_IFREG | SFlag::S_IFDIR);
-        is_plain.then(|| (Expanded { name: trimmed.to_vec(), path_info: Vec::new() }, meta))
-    }
-
-    pub(super) fn expanded(&self, name: &[u8]) -> Result<Expanded, AccessDenied> {
-        expand(&self.root, name, self.config.symlink_check).map_err(|why| match why {
+    pub(super) fn expanded(&self, view: &View<'_>, name: &[u8]) -> Result<Expanded, AccessDenied> {
+        expand(view, name, self.config.symlink_check).map_err(|why| match why {
             Unexpandable::Outside => AccessDenied::noted(
                 Rejection::new(403, "{url} leads outside the tree that this server serves."),
                 Level::Notice,
@@ -315,13 +303,33 @@ impl Resolver {
         })
     }
 
-    pub(super) fn stat(&self, name: &[u8]) -> Result<FileStat, AccessDenied> {
-        self.root.stat(name, self.links()).map_err(io_denied)
+    pub(super) fn stat(&self, view: &View<'_>, name: &[u8]) -> Result<FileStat, AccessDenied> {
+        view.stat(name, self.links()).map_err(io_denied)
     }
 
     fn links(&self) -> Links {
         if self.config.symlink_check { Links::Refuse } else { Links::Follow }
     }
+}
+
+/// A name that needs no expansion: it holds no link, and is that of a file or a directory.
+fn plain(view: &View<'_>, name: &[u8]) -> Option<(Expanded, FileStat)> {
+    let trimmed = name.strip_suffix(b"/").unwrap_or(name);
+    let meta = view.stat_beneath(trimmed, Links::Refuse).ok()?;
+    let is_plain = matches!(kind(&meta), SFlag::S_IFREG | SFlag::S_IFDIR);
+    is_plain.then(|| (Expanded { name: trimmed.to_vec(), path_info: Vec::new() }, meta))
+}
+
+/// Does the name lead out of a local view?
+fn leads_elsewhere(query: &ResolveRequest<'_>) -> bool {
+    let _ = plain(query.view, &query.name());
+    query.view.has_crossed()
+}
+
+/// No descriptor is kept that can hang when it is asked, or closed.
+fn may_be_kept(content: &Content, variants: &[Variant]) -> bool {
+    let mut contents = variants.iter().map(|variant| &variant.content).chain([content]);
+    !contents.any(|content| matches!(content, Content::File(open) if open.is_remote()))
 }
 
 /// State that a look-up carries from check to check.
@@ -373,6 +381,18 @@ fn not_executable() -> AccessDenied {
         Level::Notice,
         "is a CGI script by its name but not executable",
     )
+}
+
+/// No `.ht*` file is served, whatever its permission bits.
+fn refuse_password_file(base: &[u8]) -> Result<(), AccessDenied> {
+    if base.get(..3).is_some_and(|start| start.eq_ignore_ascii_case(b".ht")) {
+        return Err(AccessDenied::noted(
+            Rejection::new(403, "{url} is a password file; such files are not served."),
+            Level::Notice,
+            "tried to retrieve an auth file",
+        ));
+    }
+    Ok(())
 }
 
 fn refuse_misplaced(executable: bool, path_info: &[u8]) -> Result<(), AccessDenied> {
@@ -432,52 +452,4 @@ pub(super) fn world(meta: &FileStat, bits: Mode) -> bool {
 
 pub(super) fn shown(name: &[u8]) -> String {
     if name.is_empty() { "(the top)".to_owned() } else { String::from_utf8_lossy(name).into_owned() }
-}
-
-pub(super) fn not_found() -> AccessDenied {
-    Rejection::new(404, "There is no {url} on this server.").into()
-}
-
-fn not_a_file() -> AccessDenied {
-    AccessDenied::noted(
-        Rejection::new(403, "{url} is neither a file nor a directory."),
-        Level::Notice,
-        "is neither a regular file nor a directory",
-    )
-}
-
-fn not_readable(note: &'static str) -> AccessDenied {
-    AccessDenied::noted(
-        Rejection::new(403, "{url} is not readable by everyone, so it is not served."),
-        Level::Info,
-        note,
-    )
-}
-
-pub(super) fn io_denied(errno: Errno) -> AccessDenied {
-    let (rejection, note) = match errno {
-        Errno::ENOENT | Errno::ENOTDIR | Errno::ENAMETOOLONG => return not_found(),
-        // A link that was not there a moment ago: someone is changing the tree under us.
-        Errno::ELOOP | Errno::EXDEV | Errno::EAGAIN => return not_found(),
-        Errno::EACCES | Errno::EPERM => {
-            (Rejection::new(403, "This server may not read {url}."), "could not be opened: permission denied")
-        }
-        shortage if is_shortage(shortage) => {
-            let page = "This server is out of descriptors just now; please try again.";
-            let note = "could not be opened: out of descriptors or memory";
-            let denied = AccessDenied::noted(Rejection::new(503, page), Level::Error, note);
-            return AccessDenied { later: true, ..denied };
-        }
-        _ => (Rejection::new(500, "{url} could not be read."), "could not be read"),
-    };
-    AccessDenied::noted(rejection, Level::Error, note)
-}
-
-/// The system has no more of something just now.
-pub(super) fn is_shortage(errno: Errno) -> bool {
-    matches!(errno, Errno::EMFILE | Errno::ENFILE | Errno::ENOMEM)
-}
-
-pub(super) fn errno_of(error: &io::Error) -> Errno {
-    error.raw_os_error().map_or(Errno::EIO, Errno::from_raw)
 }

@@ -15,6 +15,7 @@ use crate::log::Level;
 use crate::request::{Client, Method, Rejection, Request};
 use crate::rules::{Dressed, Rules, Ruling};
 
+mod denial;
 mod guards;
 pub mod index;
 pub mod lookup;
@@ -28,7 +29,8 @@ pub mod vhost;
 use crate::auth::{Attempt, AuthOutcome, Authenticator, Realm};
 use crate::cache::watcher::Freshness;
 use crate::cache::{Cache, CacheEntry};
-use crate::docroot::{DocRoot, Links};
+use crate::docroot::blocking::Blocking;
+use crate::docroot::{DocRoot, Links, View};
 use crate::representation::etag::Tagger;
 use crate::representation::mime::Types;
 use crate::representation::{Content, Representation};
@@ -116,6 +118,22 @@ pub struct Resolution {
     pub dressed: Option<Dressed>,
 }
 
+impl Resolution {
+    /// Nothing came of it: a name leads out of the view.
+    fn none() -> Resolution {
+        Resolution { outcome: Err(Rejection::new(503, "").into()), dressed: None }
+    }
+}
+
+/// When a request may be tried again that cannot be decided just now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Retry {
+    /// In a moment: descriptors are short, or all who may compute password hashes are at it.
+    Soon,
+    /// As soon as a worker has come back from a file system that may not answer.
+    WhenRemoteIsFree,
+}
+
 /// Text of a refusal for the log, after the client's address.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum DenialNote {
@@ -136,9 +154,8 @@ pub struct AccessDenied {
     pub challenge: Option<String>,
     /// Authenticated user of a request that was refused for another reason.
     pub user: Option<Box<[u8]>>,
-    /// Not refused for good: descriptors are short, or all who may compute password hashes are at it. Ask
-    /// again in a moment.
-    pub later: bool,
+    /// Not refused for good: when to ask again.
+    pub retry: Option<Retry>,
     /// Seconds after which it helps to ask again.
     pub retry_after: Option<u32>,
 }
@@ -152,7 +169,7 @@ impl AccessDenied {
 
 impl From<Rejection> for AccessDenied {
     fn from(rejection: Rejection) -> AccessDenied {
-        AccessDenied { rejection, note: None, challenge: None, user: None, later: false, retry_after: None }
+        AccessDenied { rejection, note: None, challenge: None, user: None, retry: None, retry_after: None }
     }
 }
 
@@ -170,8 +187,10 @@ pub struct ResolveRequest<'a> {
     pub vhost: Option<&'a str>,
     /// Renewed for each batch of requests.
     pub freshness: &'a Freshness,
-    /// Called before anything that may take long.
-    pub block_in_place: &'a dyn Fn(),
+    /// The tree, first as far as it answers at once.
+    pub view: &'a View<'a>,
+    /// The worker that looks.
+    pub blocking: &'a dyn Blocking,
     /// The request can be asked again in a moment, where something is short just now.
     pub may_wait: bool,
 }
@@ -182,7 +201,7 @@ impl<'a> ResolveRequest<'a> {
         Attempt {
             authorization: self.request.fields.last("Authorization"),
             client: self.client.address.into(),
-            block_in_place: self.block_in_place,
+            blocking: self.blocking,
         }
     }
 
@@ -261,10 +280,29 @@ impl Resolver {
             let found = Resolved { resource: Resource::Server, user: None, name: Arc::from(&b"*"[..]) };
             return Resolution { outcome: Ok(found), dressed: self.dressed_as_nothing() };
         }
+        // Local storage answers at once. What lies elsewhere is looked at by few workers at a time.
+        let answer = self.resolve_in(query);
+        if !query.view.has_crossed() {
+            return answer;
+        }
+        if !query.blocking.enter_remote() {
+            let page = "The storage behind {url} does not answer just now; please try again later.";
+            let denied =
+                AccessDenied::noted(Rejection::new(503, page), Level::Error, "waits for storage in vain");
+            let outcome = Err(AccessDenied { retry: Some(Retry::WhenRemoteIsFree), ..denied });
+            return Resolution { outcome, dressed: self.dressed_as_asked(query) };
+        }
+        self.resolve_in(&ResolveRequest { view: &View::anywhere(&self.root), ..*query })
+    }
+
+    fn resolve_in(&self, query: &ResolveRequest<'_>) -> Resolution {
         let name = query.name();
         let key = self.rules.cache_key(&name, query.client.scheme, query.request.host);
-        let Some(entry) = self.cache.valid(&key, &self.root, query.freshness) else {
-            (query.block_in_place)();
+        let Some(entry) = self.cache.valid(&key, query.view, query.freshness) else {
+            if query.view.has_crossed() {
+                return Resolution::none();
+            }
+            query.blocking.block_in_place();
             return self.look_up(query, &mut |_| {});
         };
         match entry.ruling.as_deref() {
@@ -308,9 +346,9 @@ impl Resolver {
     }
 
     /// Which password files have a say about what lies in `dir`.
-    fn realm<'a>(&'a self, query: &ResolveRequest<'a>, dir: &'a [u8]) -> Realm<'a> {
+    fn realm<'a>(&self, query: &ResolveRequest<'a>, dir: &'a [u8]) -> Realm<'a> {
         Realm {
-            root: &self.root,
+            view: query.view,
             dir,
             global: self.config.global_passwd.then(|| query.vhost.unwrap_or_default().as_bytes()),
             links: if self.config.symlink_check { Links::Within } else { Links::Follow },
@@ -357,12 +395,12 @@ fn judged(outcome: AuthOutcome) -> Result<Option<Box<[u8]>>, AccessDenied> {
             Err(AccessDenied { challenge: Some(challenge), note, ..why.into() })
         }
         AuthOutcome::Busy => Err(AccessDenied {
-            later: true,
+            retry: Some(Retry::Soon),
             ..Rejection::new(503, "This server is busy checking passwords; please try again.").into()
         }),
         // Where descriptors are short, every directory would seem to have a password file.
-        AuthOutcome::Unreadable { reason, .. } if lookup::is_shortage(lookup::errno_of(&reason)) => {
-            Err(lookup::io_denied(lookup::errno_of(&reason)))
+        AuthOutcome::Unreadable { reason, .. } if denial::is_shortage(denial::errno_of(&reason)) => {
+            Err(denial::io_denied(denial::errno_of(&reason)))
         }
         AuthOutcome::Unreadable { path, reason } => {
             let why = crate::sys::reason(&reason);

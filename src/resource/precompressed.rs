@@ -58,15 +58,15 @@ impl Resolver {
         for coding in Coding::ALL {
             let name = [chosen, coding.suffix()].concat();
             // What is not there or leads nowhere is no sibling.
-            let Ok(expanded) = self.expanded(&name) else { continue };
-            let Ok(seen) = self.stat(&expanded.name) else { continue };
+            let Ok(expanded) = self.expanded(lookup.query.view, &name) else { continue };
+            let Ok(seen) = self.stat(lookup.query.view, &expanded.name) else { continue };
             if !expanded.path_info.is_empty() {
                 continue;
             }
             let snapshot = lookup
                 .directory_check
                 .as_ref()
-                .and_then(|check| check.snapshot(&self.root, &expanded.name, &name, &seen));
+                .and_then(|check| check.snapshot(lookup.query.view, &expanded.name, &name, &seen));
             siblings.volatile |= snapshot.is_none();
             siblings.snapshots.extend(snapshot);
             if split(&expanded.name).0 != split(&file.expanded.name).0 {
@@ -98,7 +98,7 @@ impl Resolver {
         if !world(sibling.seen, Mode::S_IROTH) || world(sibling.seen, Mode::S_IXOTH) {
             return Ok(Err("not readable by everyone, or executable"));
         }
-        let Ok((opened, meta)) = self.open_regular(sibling.file, sibling.seen) else {
+        let Ok((opened, meta)) = self.open_regular(lookup.query.view, sibling.file, sibling.seen) else {
             return Ok(Err("not readable"));
         };
         let facts = FileFacts::from(&meta);

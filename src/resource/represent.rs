@@ -2,16 +2,19 @@
 
 use std::fs::File;
 use std::io::ErrorKind;
+use std::os::fd::AsFd;
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use super::lookup::{LookupContext, errno_of, io_denied};
+use super::denial::{errno_of, io_denied, untagged};
+use super::lookup::LookupContext;
 use super::ruled::Walk;
 use super::{AccessDenied, Resolver};
-use crate::representation::etag::Untagged;
+use crate::docroot::filesystem;
 use crate::representation::{Content, FileFacts, Representation};
 use crate::request::Rejection;
+use crate::sys::fd::OpenFile;
 
 /// Files up to this size are read whole and sent with their head in one call.
 const SMALL: u64 = 64 * 1024;
@@ -27,7 +30,8 @@ impl Resolver {
     ) -> Result<(Representation, Content), AccessDenied> {
         let mut representation = Representation::new(name, facts, &self.types, SystemTime::now());
         self.dress_type(lookup, name, &mut representation);
-        let content = content(opened, &representation)?;
+        let is_local = lookup.query.view.is_local() || filesystem::is_local(opened.as_fd());
+        let content = content(opened, &representation, is_local)?;
         let tag = self.tagger.tag(&content, facts, representation.settled, lookup.query.may_wait);
         representation.etag = tag.map_err(untagged)?;
         Ok((representation, content))
@@ -41,9 +45,10 @@ impl Resolver {
     }
 }
 
-fn content(file: File, representation: &Representation) -> Result<Content, AccessDenied> {
+fn content(file: File, representation: &Representation, is_local: bool) -> Result<Content, AccessDenied> {
     if representation.len > SMALL {
-        return Ok(Content::File(Arc::new(file.into())));
+        let open = if is_local { OpenFile::from(file) } else { OpenFile::remote(file) };
+        return Ok(Content::File(Arc::new(open)));
     }
     let mut bytes = vec![0; usize::try_from(representation.len).unwrap_or_default()];
     match file.read_exact_at(&mut bytes, 0) {
@@ -52,15 +57,5 @@ fn content(file: File, representation: &Representation) -> Result<Content, Acces
             Err(Rejection::new(503, "{url} is changing just now; please try again.").into())
         }
         Err(error) => Err(io_denied(errno_of(&error))),
-    }
-}
-
-fn untagged(why: Untagged) -> AccessDenied {
-    match why {
-        Untagged::Busy => AccessDenied {
-            later: true,
-            ..Rejection::new(503, "This server is too busy to look at {url}; please try again.").into()
-        },
-        Untagged::Unreadable(error) => io_denied(errno_of(&error)),
     }
 }

@@ -12,8 +12,10 @@ use std::sync::Arc;
 
 use nix::sys::stat::SFlag;
 
-use super::lookup::{LookupContext, kind, not_found, shown};
+use super::denial::not_found;
+use super::lookup::{LookupContext, kind, shown};
 use super::{AccessDenied, Explain, Resolution, ResolveRequest, Resolved, Resolver, Resource, index};
+use crate::docroot::View;
 use crate::request::{Method, Request};
 use crate::rules::{Answer, Covering, Dressed, Dressing, Listing, Routed, Rules, Ruling, SiteKey};
 
@@ -182,7 +184,7 @@ impl Resolver {
 
     /// Has the directory that the request names without its slash no index file?
     fn has_no_index(&self, query: &ResolveRequest<'_>) -> bool {
-        index::find(&self.root, &query.name(), &self.config.index).is_none()
+        index::find(query.view, &query.name(), &self.config.index).is_none()
     }
 
     /// The first of the names with a suffix that is a file; none if none is.
@@ -201,7 +203,7 @@ impl Resolver {
             let path = [&path[..], suffix.as_bytes()].concat();
             let request = Request { path: Cow::Owned(path), ..query.request.clone() };
             let candidate = ResolveRequest { request: &request, ..*query };
-            if !self.is_file(&candidate.name()) {
+            if !self.is_file(candidate.view, &candidate.name()) {
                 continue;
             }
             say(format_args!("tried: {}", shown(&candidate.name())));
@@ -216,9 +218,9 @@ impl Resolver {
         None
     }
 
-    fn is_file(&self, name: &[u8]) -> bool {
-        let Ok(expanded) = self.expanded(name) else { return false };
-        let meta = self.stat(&expanded.name);
+    fn is_file(&self, view: &View<'_>, name: &[u8]) -> bool {
+        let Ok(expanded) = self.expanded(view, name) else { return false };
+        let meta = self.stat(view, &expanded.name);
         expanded.path_info.is_empty() && meta.is_ok_and(|meta| kind(&meta) == SFlag::S_IFREG)
     }
 
@@ -261,7 +263,7 @@ impl Resolver {
         walk.internal = true;
         walk.state.borrow_mut().met = Covering::default();
         let name = query.name();
-        let Some(entry) = self.cache.valid(&walk.key(&name), &self.root, query.freshness) else {
+        let Some(entry) = self.cache.valid(&walk.key(&name), query.view, query.freshness) else {
             return self.find(query, Some(walk), say);
         };
         walk.choose(&name);

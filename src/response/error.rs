@@ -9,7 +9,7 @@ use std::sync::Arc;
 use super::page::{Page, html_in};
 use super::{Policy, Response, Status, escape};
 use crate::docroot::path::expand;
-use crate::docroot::{DocRoot, Links};
+use crate::docroot::{DocRoot, Links, View};
 use crate::request::Rejection;
 
 /// Largest page of the operator's that is sent; a larger one is passed over.
@@ -42,20 +42,31 @@ impl ErrorPages {
     }
 
     /// The page for `status`, of the host's first.
-    fn find(&self, status: u16, host_dir: Option<&[u8]>) -> Option<Vec<u8>> {
+    ///
+    /// One that lies where no worker may go just now is passed over: the answer is not to wait for it.
+    fn find(&self, status: u16, policy: &Policy<'_>) -> Option<Vec<u8>> {
         let root = self.root.as_ref()?;
-        let name = format!("errors/err{status}.html");
-        host_dir
-            .and_then(|host_dir| read(root, &[host_dir, b"/", name.as_bytes()].concat()))
-            .or_else(|| read(root, name.as_bytes()))
+        let local = View::local(root);
+        let page = find_in(&local, status, policy.host_dir);
+        if !local.has_crossed() {
+            return page;
+        }
+        policy.blocking.enter_remote().then(|| find_in(&View::anywhere(root), status, policy.host_dir))?
     }
+}
+
+fn find_in(view: &View<'_>, status: u16, host_dir: Option<&[u8]>) -> Option<Vec<u8>> {
+    let name = format!("errors/err{status}.html");
+    host_dir
+        .and_then(|host_dir| read(view, &[host_dir, b"/", name.as_bytes()].concat()))
+        .or_else(|| read(view, name.as_bytes()))
 }
 
 /// Reads a page. One that is missing, unreadable, no file, too large, or that links lead out of
 /// the tree to does not exist.
-fn read(root: &DocRoot, name: &[u8]) -> Option<Vec<u8>> {
-    let expanded = expand(root, name, true).ok().filter(|expanded| expanded.path_info.is_empty())?;
-    let file = root.open_read(&expanded.name, Links::Refuse).ok()?;
+fn read(view: &View<'_>, name: &[u8]) -> Option<Vec<u8>> {
+    let expanded = expand(view, name, true).ok().filter(|expanded| expanded.path_info.is_empty())?;
+    let file = view.open_read(&expanded.name, Links::Refuse).ok()?;
     if !file.metadata().ok()?.is_file() {
         return None;
     }
@@ -66,11 +77,12 @@ fn read(root: &DocRoot, name: &[u8]) -> Option<Vec<u8>> {
 
 /// The answer to a request that was rejected.
 ///
-/// `url` is the request target as sent, empty if none was understood. A rejection without a sentence gets the usual one of its status. The caller adds what only it knows
-/// (WWW-Authenticate, Allow).
+/// `url` is the request target as sent, empty if none was understood. A rejection without a sentence gets
+/// the usual one of its status. The caller adds what only it knows (WWW-Authenticate,
+/// Allow).
 pub fn page(rejection: &Rejection, url: &[u8], policy: &Policy<'_>) -> Response {
     let status = rejection.status;
-    let mut response = match policy.pages.find(status, policy.host_dir) {
+    let mut response = match policy.pages.find(status, policy) {
         Some(own) => Response::page(status, policy.pages.media_type.clone(), own),
         None => {
             Response::page(status, b"text/html; charset=UTF-8", built_in(rejection, url, policy.signature))

@@ -19,6 +19,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use crate::config::choice::{ListingStyle, RedirectForm};
+use crate::docroot::blocking::Blocking;
 use crate::representation::{Content, Representation};
 use crate::request::{Method, Rejection, Request};
 use crate::resource::Resource;
@@ -145,7 +146,7 @@ impl Body {
 }
 
 /// Settings that a response depends on.
-#[derive(Debug, Clone, Copy)]
+#[derive(Clone, Copy)]
 pub struct Policy<'a> {
     /// Where the operator's own error pages are.
     pub pages: &'a ErrorPages,
@@ -161,6 +162,8 @@ pub struct Policy<'a> {
     pub redirects: RedirectForm,
     /// Text at the foot of our pages; empty = they have none.
     pub signature: &'a str,
+    /// The worker that answers.
+    pub blocking: &'a dyn Blocking,
     /// The current time, for the age of entries in a listing.
     pub now: SystemTime,
 }

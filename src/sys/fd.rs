@@ -1,10 +1,11 @@
 //! Descriptors known by number, and how many there may be.
 
 use std::fs::File;
-use std::ops::Deref;
 use std::os::fd::{BorrowedFd, RawFd};
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 
+use crossbeam_channel::{Sender, unbounded};
 use nix::sys::resource::{Resource, getrlimit};
 
 /// How many descriptors the process may have, as things stand: boot raises it before anybody asks.
@@ -42,27 +43,66 @@ pub fn non_connection_fds() -> usize {
 /// An open file that counts.
 #[derive(Debug)]
 pub struct OpenFile {
+    /// Present until it is dropped.
+    open: Option<Counting>,
+    is_remote: bool,
+}
+
+#[derive(Debug)]
+struct Counting {
     file: File,
     _guard: FdGuard,
 }
 
+impl OpenFile {
+    /// A file of a file system that may not answer: it is closed by a thread of its own, since even that
+    /// can hang (FUSE asks its program at each close).
+    pub fn remote(file: File) -> OpenFile {
+        OpenFile { open: Some(Counting::from(file)), is_remote: true }
+    }
+
+    /// May reading it hang?
+    pub fn is_remote(&self) -> bool {
+        self.is_remote
+    }
+
+    /// The file, if it has not been taken out.
+    pub fn file(&self) -> Option<&File> {
+        self.open.as_ref().map(|open| &open.file)
+    }
+}
+
 impl From<File> for OpenFile {
     fn from(file: File) -> OpenFile {
-        OpenFile { file, _guard: FdGuard::new(1) }
+        OpenFile { open: Some(Counting::from(file)), is_remote: false }
     }
 }
 
-impl From<OpenFile> for File {
-    fn from(open: OpenFile) -> File {
-        open.file
+impl From<File> for Counting {
+    fn from(file: File) -> Counting {
+        Counting { file, _guard: FdGuard::new(1) }
     }
 }
 
-impl Deref for OpenFile {
-    type Target = File;
+impl Drop for OpenFile {
+    fn drop(&mut self) {
+        if let (true, Some(open)) = (self.is_remote, self.open.take()) {
+            close_elsewhere(open);
+        }
+    }
+}
 
-    fn deref(&self) -> &File {
-        &self.file
+/// Closes a file in a thread that nobody waits for; here only where the system has no thread for it.
+fn close_elsewhere(open: Counting) {
+    static CLOSER: OnceLock<Option<Sender<Counting>>> = OnceLock::new();
+    let closer = CLOSER.get_or_init(|| {
+        let (sender, files) = unbounded();
+        let thread = std::thread::Builder::new().name("closer".into()).stack_size(64 * 1024);
+        thread.spawn(move || files.iter().for_each(drop)).ok().map(|_| sender)
+    });
+    if let Some(closer) = closer {
+        // The thread lives as long as the process.
+        let _ = closer.send(open);
     }
 }
 

@@ -142,3 +142,27 @@ fn a_tree_that_is_changed_without_pause_is_served_without_fault() {
     assert!(server.is_alive());
     assert_serves(&server);
 }
+
+#[test]
+fn a_name_in_a_deep_tree_costs_no_more_than_its_length() {
+    const DEPTH: usize = 900;
+    let tree = tree();
+    let dir = vec!["d"; DEPTH].join("/");
+    tree.file(&format!("{dir}/a"), "deep");
+    let mut server = Server::start(&tree, &["-nor"]);
+    let mut client = server.connect();
+    let mut fastest = |target: String, status| {
+        let ask = |_| {
+            let began = std::time::Instant::now();
+            assert_eq!(client.get(&target).status, status);
+            began.elapsed()
+        };
+        (0..20).map(ask).min().unwrap()
+    };
+    // A directory for each segment, and the square of them: 25 ms.
+    for (target, status) in [("a", 200), ("none", 404), ("none/and/more", 404), ("a/b", 403)] {
+        let time = fastest(format!("/{dir}/{target}"), status);
+        assert!(time < std::time::Duration::from_millis(16), "{target}: {time:?}");
+    }
+    assert!(server.is_alive());
+}

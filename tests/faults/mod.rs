@@ -15,6 +15,7 @@ mod memory;
 mod panics;
 mod resets;
 mod soak;
+mod storage;
 
 /// A tree with a small file `a` and a large one, `large`.
 fn tree() -> Tree {

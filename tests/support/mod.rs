@@ -1,10 +1,12 @@
 //! What every end-to-end test needs.
 
+pub mod fuse;
 pub mod server;
 pub mod silent_mount;
 pub mod tree;
 pub mod wire;
 
+pub use fuse::FuseMount;
 pub use server::Server;
 pub use silent_mount::SilentMount;
 pub use tree::Tree;

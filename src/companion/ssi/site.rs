@@ -12,7 +12,7 @@ use nix::errno::Errno;
 use crate::auth;
 use crate::config::pattern::Pattern;
 use crate::docroot::path::{Unexpandable, expand, split};
-use crate::docroot::{DocRoot, Links};
+use crate::docroot::{DocRoot, Links, View};
 
 /// The directory below which everything shown must lie.
 pub struct Site {
@@ -66,7 +66,7 @@ impl Site {
         if name.split(|&b| b == b'/').any(|segment| segment == b"..") {
             return Err(SsiError::NotPermitted);
         }
-        let expanded = expand(&self.root, name, true).map_err(|why| match why {
+        let expanded = expand(&View::anywhere(&self.root), name, true).map_err(|why| match why {
             Unexpandable::Outside | Unexpandable::TooManyLinks => SsiError::NotPermitted,
             Unexpandable::Io(error) => problem(error),
         })?;
@@ -77,7 +77,7 @@ impl Site {
         if is_private(&name) || self.is_protected(split(&name).0) || self.is_script(&name) {
             return Err(SsiError::NotPermitted);
         }
-        let file = self.root.open_read(&name, Links::Refuse).map_err(problem)?;
+        let file = View::anywhere(&self.root).open_read(&name, Links::Refuse).map_err(problem)?;
         let meta = file.metadata().map_err(|_| SsiError::NotPermitted)?;
         // The server's own rule: read by the world, and not marked as a program.
         if !meta.is_file() || meta.mode() & 0o004 == 0 || meta.mode() & 0o001 != 0 {
@@ -91,7 +91,7 @@ impl Site {
     fn is_protected(&self, dir: &[u8]) -> bool {
         let file = [dir, b"/", auth::FILE_NAME].concat();
         let file = file.strip_prefix(b"/").unwrap_or(&file);
-        !matches!(self.root.stat(file, Links::Refuse), Err(Errno::ENOENT | Errno::ENOTDIR))
+        !matches!(View::anywhere(&self.root).stat(file, Links::Refuse), Err(Errno::ENOENT | Errno::ENOTDIR))
     }
 
     fn is_script(&self, name: &[u8]) -> bool {

@@ -109,7 +109,7 @@ fn a_version_is_hashed_once_and_a_busy_server_puts_requests_off() {
     };
     assert!(tagger.digests().young.is_empty(), "a file that has just changed may change again unseen");
     let Content::File(file) = &content else { unreachable!() };
-    tagger.digests().remember(resting, read_digest(file, facts.len).expect("read"));
+    tagger.digests().remember(resting, read_digest(file.file().expect("open"), facts.len).expect("read"));
     let _taken = tagger.slot(true).expect("the slot is free again");
     assert_eq!(tagger.tag(&content, &resting, true, true).expect("known"), first);
 }

@@ -1,0 +1,186 @@
+//! Storage that is slow or answers nothing keeps nobody waiting who asks for something else.
+
+use std::fs;
+use std::net::TcpStream;
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::Signal;
+
+use super::rest;
+use crate::support::{Client, FuseMount, Server, Tree, eventually};
+
+/// A tree with a local file `a`, and a mount `far` of another file system with two files in it.
+fn tree_with_mount() -> Option<(Tree, FuseMount)> {
+    let tree = Tree::new();
+    tree.file("a", "a");
+    let large = vec![b'l'; 300_000];
+    let files: [(&str, &[u8]); 3] = [("small", b"small"), ("large", &large), ("passwords", b"u:x\n")];
+    let mount = FuseMount::new(&tree.dir_in("far"), &files)?;
+    Some((tree, mount))
+}
+
+/// Connections that ask for `target`, one each.
+fn ask(server: &Server, target: &str, count: usize) -> Vec<Client> {
+    let connect = |_| {
+        let mut client = server.connect();
+        client.send(format!("GET {target} HTTP/1.1\r\nHost: x\r\n\r\n"));
+        client
+    };
+    (0..count).map(connect).collect()
+}
+
+/// Asks for a local file in several ways, known and unknown, each within a second.
+fn assert_local_files_are_served(server: &Server, tree: &Tree) {
+    for round in 0..5 {
+        let fresh = format!("new-{round}/fresh");
+        tree.file(&fresh, &fresh);
+        tree.link(&fresh, &format!("link-{round}"));
+        let (unknown, link) = (format!("/{fresh}"), format!("/link-{round}"));
+        for (target, text) in [("/a", "a"), (&*unknown, &*fresh), (&*link, &*fresh)] {
+            let began = Instant::now();
+            let mut client = Client::of(TcpStream::connect(server.address()).unwrap());
+            client.stream().set_read_timeout(Some(Duration::from_secs(3))).unwrap();
+            client.send(format!("GET {target} HTTP/1.1\r\nHost: x\r\n\r\n"));
+            let answer =
+                client.try_answer("GET").unwrap_or_else(|| panic!("{target}, round {round}: no answer"));
+            assert_eq!(answer.text(), text, "{target}");
+            assert!(began.elapsed() < Duration::from_secs(2), "{target} after {:?}", began.elapsed());
+        }
+    }
+}
+
+#[test]
+fn local_files_are_served_while_names_of_another_file_system_hang() {
+    let Some((tree, mount)) = tree_with_mount() else { return };
+    tree.file("protected/file", "x");
+    tree.link("../far/passwords", "protected/.htpasswd");
+    tree.link("far/small", "link-to-far");
+    let server = Server::start(&tree, &[]);
+    for target in ["/a", "/far/small"] {
+        rest(&server, target);
+    }
+    for target in ["/a", "/far/small", "/far/large"] {
+        assert_eq!(server.connect().get(target).status, 200);
+    }
+    assert_eq!(server.connect().get("/protected/file").status, 401);
+    let _hang = mount.hang();
+    let targets =
+        ["/far/small", "/far/large", "/far/unknown", "/far/", "/link-to-far", "/protected/file", "/far/x/y"];
+    let hung: Vec<_> = targets.iter().map(|target| ask(&server, target, 30)).collect();
+    assert_local_files_are_served(&server, &tree);
+    drop(hung);
+}
+
+#[test]
+fn one_processor_serves_local_files_while_another_file_system_hangs() {
+    let Some((tree, mount)) = tree_with_mount() else { return };
+    let server = Server::start_after(&tree, "taskset -p -c 0 $$ >/dev/null", &[]);
+    for target in ["/a", "/far/small"] {
+        rest(&server, target);
+    }
+    let _hang = mount.hang();
+    let _hung = ask(&server, "/far/small", 40);
+    assert_local_files_are_served(&server, &tree);
+}
+
+#[test]
+fn a_request_that_finds_no_worker_for_storage_is_refused_after_a_while_and_served_when_there_is_one() {
+    let Some((tree, mount)) = tree_with_mount() else { return };
+    tree.file("errors/err503.html", "local page");
+    let server = Server::start(&tree, &[]);
+    let hang = mount.hang();
+    let mut clients = ask(&server, "/far/small", 80);
+    // Most get an answer; as many as are in the file system get none.
+    let refused = clients.pop().unwrap().answer("GET");
+    assert_eq!((refused.status, refused.text().as_str()), (503, "local page"));
+    assert!(refused.field("Retry-After").is_some(), "{}", refused.head);
+    let mut waiting = ask(&server, "/far/small", 10);
+    drop(hang);
+    for client in &mut waiting {
+        assert_eq!(client.answer("GET").text(), "small");
+    }
+}
+
+#[test]
+fn a_download_that_hangs_keeps_no_other_waiting_and_goes_on_afterwards() {
+    let Some((tree, mount)) = tree_with_mount() else { return };
+    let large = tree.file("large", vec![b'l'; 300_000]);
+    assert!(fs::metadata(large).is_ok());
+    let server = Server::start(&tree, &[]);
+    mount.slow_down(Duration::ZERO);
+    assert_eq!(server.connect().get("/far/large").body.len(), 300_000);
+    let hang = mount.hang();
+    let mut clients = ask(&server, "/far/large", 10);
+    assert_eq!(server.connect().get("/large").body.len(), 300_000);
+    assert_local_files_are_served(&server, &tree);
+    drop(hang);
+    assert_eq!(clients[0].answer("GET").body.len(), 300_000);
+}
+
+#[test]
+fn a_root_that_hangs_is_refused_too() {
+    let tree = Tree::new();
+    let Some(mount) = FuseMount::new(&tree.www(), &[("small", b"small")]) else { return };
+    let server = Server::start(&tree, &[]);
+    assert_eq!(server.connect().get("/small").text(), "small");
+    assert_eq!(server.connect().get("/none").status, 404);
+    let hang = mount.hang();
+    let mut clients = ask(&server, "/small", 20);
+    let refused = clients.pop().unwrap().answer("GET");
+    assert_eq!(refused.status, 503);
+    let mut client = server.connect();
+    client.send("nonsense\r\n\r\n");
+    assert_eq!(client.answer("GET").status, 400);
+    drop(hang);
+    assert_eq!(server.connect().get("/small").text(), "small");
+}
+
+#[test]
+fn slow_storage_leaves_the_latency_of_local_files_alone() {
+    let Some((tree, mount)) = tree_with_mount() else { return };
+    let server = Server::start(&tree, &[]);
+    for target in ["/a", "/far/small"] {
+        rest(&server, target);
+    }
+    let mut client = server.connect();
+    client.get("/a");
+    mount.slow_down(Duration::from_millis(100));
+    let done = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        for _ in 0..8 {
+            scope.spawn(|| {
+                while !done.load(std::sync::atomic::Ordering::Relaxed) {
+                    assert!(matches!(server.connect().get("/far/small").status, 200 | 503));
+                }
+            });
+        }
+        let _end = crate::support::Done(&done);
+        let mut times: Vec<_> = (0..200)
+            .map(|_| {
+                let began = Instant::now();
+                assert_eq!(client.get("/a").text(), "a");
+                std::thread::sleep(Duration::from_millis(2));
+                began.elapsed()
+            })
+            .collect();
+        times.sort();
+        assert!(times[100] < Duration::from_millis(30), "p50 {:?}", times[100]);
+    });
+}
+
+#[test]
+fn signals_are_obeyed_while_storage_hangs_that_holds_known_files() {
+    let Some((tree, mount)) = tree_with_mount() else { return };
+    let mut server = Server::start(&tree, &[]);
+    rest(&server, "/far/small");
+    server.connect().get("/far/large");
+    let _hang = mount.hang();
+    // Longer than the interval at which files kept open are looked through.
+    std::thread::sleep(Duration::from_secs(11));
+    server.signal(Signal::SIGHUP);
+    server.signal(Signal::SIGUSR2);
+    eventually("statistics", || fs::read_to_string(&server.stderr).unwrap().contains("up "));
+    let began = Instant::now();
+    assert!(server.end(Signal::SIGTERM).success());
+    assert!(began.elapsed() < Duration::from_secs(5));
+}
