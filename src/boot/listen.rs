@@ -70,7 +70,7 @@ pub fn listen(
 pub fn try_bind(addresses: &[SocketAddr]) -> Result<(), Failure> {
     for &address in addresses {
         match bound(address) {
-            Err((_, errno)) if errno == Errno::EADDRINUSE || is_left_out(address, errno) => {}
+            Err((_, errno)) if errno == Errno::EADDRINUSE || is_left_out(address, addresses, errno) => {}
             Err((call, errno)) => return Err(refusal(call, address, errno)),
             Ok(_) => {}
         }
@@ -104,17 +104,22 @@ fn try_listen(addresses: &[SocketAddr], mut already: Vec<TcpListener>) -> Result
         let found = already.iter().position(|socket| socket.local_addr().is_ok_and(|one| one == address));
         match found.map_or_else(|| open(address), |at| Ok(already.swap_remove(at))) {
             Ok(listener) => listeners.push(listener),
-            Err((_, errno)) if is_left_out(address, errno) => {}
+            Err((_, errno)) if is_left_out(address, addresses, errno) => {}
             Err((call, errno)) => return Err(Refused::Bind { call, address, errno }),
         }
     }
     if listeners.is_empty() { Err(Refused::NoFamily) } else { Ok(listeners) }
 }
 
-/// Of "every address", a family that the machine does not speak.
-fn is_left_out(address: SocketAddr, errno: Errno) -> bool {
-    address.ip().is_unspecified()
+/// A family that the machine does not speak, of "every address" or beside another of this machine's own.
+fn is_left_out(address: SocketAddr, all: &[SocketAddr], errno: Errno) -> bool {
+    (address.ip().is_unspecified() || (address.ip().is_loopback() && all.len() > 1))
         && matches!(errno, Errno::EAFNOSUPPORT | Errno::EADDRNOTAVAIL | Errno::EPROTONOSUPPORT)
+}
+
+/// Whether this process may not listen on the port of one of `addresses`.
+pub fn is_not_permitted(addresses: &[SocketAddr]) -> bool {
+    addresses.iter().any(|&address| matches!(open(address), Err((_, Errno::EACCES))))
 }
 
 fn refusal(call: &str, address: SocketAddr, errno: Errno) -> Failure {

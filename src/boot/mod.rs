@@ -5,13 +5,16 @@
 //! chroot, ports are bound and the log is opened before root is given up, and threads are started
 //! last, so that none of them ever was root. `command` calls [`start`]; `control` gets what leaves.
 
+use std::io::IsTerminal;
 use std::net::{SocketAddr, TcpListener};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use ::syslog::Severity;
+use nix::errno::Errno;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use nix::unistd::{AccessFlags, access, geteuid};
 
 use crate::cgi::{Cgi, children::Children};
 use crate::config::{Config, LogTarget};
@@ -25,12 +28,14 @@ use crate::representation::mime::Types;
 use crate::response::SERVER;
 use crate::rules::Rules;
 use crate::site::{Loaded, Site};
+use crate::sys::ids::User;
 use crate::sys::memory;
 use crate::sys::memory_limit::memory_limit;
 use crate::sys::systemd::{self, Notify};
 use crate::sys::zone;
 use crate::throttle::Throttles;
 
+mod banner;
 mod confine;
 mod daemon;
 mod failure;
@@ -71,6 +76,8 @@ pub struct RunningServer {
     pub notify: Notify,
     /// One line for people: directory and addresses.
     pub summary: String,
+    /// Addresses that the server listens on.
+    pub addresses: Vec<SocketAddr>,
 }
 
 /// Resources opened before the process changes its root, its directory and its user.
@@ -150,13 +157,16 @@ pub(crate) fn go_where_it_would_serve(config: &Config) -> Result<(), Failure> {
 pub(crate) fn try_where_it_would_serve(config: &Config) -> Result<(), Failure> {
     raise_descriptor_limit()?;
     go_where_it_would_serve(config)?;
-    let here = std::env::current_dir().map_err(no_web_directory)?;
+    let here = std::env::current_dir().map_err(|error| no_web_directory(config, error))?;
     let root = DocRoot::open(Path::new("."), here.as_os_str().as_bytes());
-    root.map(drop).map_err(|errno| no_web_directory(errno.into()))
+    root.map(drop).map_err(|errno| no_web_directory(config, errno.into()))
 }
 
-fn no_web_directory(error: std::io::Error) -> Failure {
-    let advice = "the user that the server becomes must be allowed to enter the directory: see -d and -u";
+fn no_web_directory(config: &Config, error: std::io::Error) -> Failure {
+    let is_user = User::find(&config.user).is_some_and(|user| user.uid == geteuid().as_raw());
+    let name = if is_user { &config.user } else { "this user" };
+    let here = std::env::current_dir().unwrap_or_default();
+    let advice = format!("{name} may not enter {}: chmod o+x it, or see -d and -u", here.display());
     Failure::of("web directory", error, advice)
 }
 
@@ -166,16 +176,23 @@ fn prepare(config: &Config) -> Result<Prepared, Failure> {
         Failure::of("LISTEN_FDS", error, "hand over listening TCP sockets (ListenStream= in the socket unit)")
     })?;
     let sockets = match inherited.activated.is_empty() {
-        true => Sockets::Addresses {
-            wanted: names::addresses(config.host.as_deref(), config.port)?,
-            stored: inherited.stored,
-        },
+        true => Sockets::Addresses { wanted: wanted_addresses(config)?, stored: inherited.stored },
         false => Sockets::Inherited(inherited.activated),
     };
     let loaded = load(config)?;
     let privileges = Privileges::of_process(&config.user)?;
     let log = open_log(config, &privileges)?;
     Ok(Prepared { sockets, loaded, privileges, log, notify: Notify::from_environment() })
+}
+
+/// Addresses to listen on, with the fallback port where the port itself is not permitted.
+fn wanted_addresses(config: &Config) -> Result<Vec<SocketAddr>, Failure> {
+    let host = config.host.as_deref();
+    let wanted = names::addresses(host, config.port)?;
+    match config.fallback_port {
+        Some(port) if listen::is_not_permitted(&wanted) => names::addresses(host, port),
+        _ => Ok(wanted),
+    }
 }
 
 /// Reads the files that the configuration names.
@@ -243,8 +260,21 @@ fn open_log(config: &Config, privileges: &Privileges) -> Result<AccessLog, Failu
 
 fn enter(call: &str, dir: &Path, flag: &str) -> Result<(), Failure> {
     std::env::set_current_dir(dir).map_err(|error| {
-        Failure::of(call, error, format!("give an existing directory with {flag}, not {}", dir.display()))
+        let advice = match closed_directory(dir) {
+            Some(closed) => format!("this user may not enter {}: see chmod", closed.display()),
+            None => format!("give an existing directory with {flag}, not {}", dir.display()),
+        };
+        Failure::of(call, error, advice)
     })
+}
+
+/// The first directory on the way to `dir` that this process may not enter.
+fn closed_directory(dir: &Path) -> Option<PathBuf> {
+    let way = std::path::absolute(dir).ok()?;
+    let mut way: Vec<&Path> = way.ancestors().collect();
+    way.reverse();
+    let is_closed = |dir: &&Path| access(*dir, AccessFlags::X_OK) == Err(Errno::EACCES);
+    way.into_iter().find(is_closed).map(Path::to_owned)
 }
 
 /// The steps of the process that will serve.
@@ -282,11 +312,16 @@ fn launch(config: &Arc<Config>, prepared: Prepared, reread: &[PathBuf]) -> Resul
         let is_watched = !systemd::has_standard_error();
         syslog::set_echo(if is_watched { Echo::Foreground } else { Echo::WithoutDaemon });
     }
-    log::notice!("{}", starting(config, &addresses));
-    let summary = summary(config, &addresses);
+    if config.foreground && std::io::stderr().is_terminal() {
+        // The banner tells a terminal more.
+        syslog::send_to_daemon(Severity::LOG_NOTICE, format_args!("{}", starting(config, &addresses)));
+    } else {
+        log::notice!("{}", starting(config, &addresses));
+    }
+    let summary = banner::summary(config, &addresses);
     notify.ready_and_store(&summary, &to_store);
     let children = site.cgi.as_ref().map(Cgi::children);
-    Ok(RunningServer { server, site, children, commands, pid_file, notify, summary })
+    Ok(RunningServer { server, site, children, commands, pid_file, notify, summary, addresses })
 }
 
 /// The sockets to serve, and second handles on those that systemd shall keep.
@@ -376,9 +411,10 @@ pub(crate) fn build_site(
     children: Option<Arc<Children>>,
 ) -> Result<Arc<Site>, Failure> {
     memory::set_budgets(config.limits.request_memory, config.limits.request_spool, memory_limit());
-    let here = std::env::current_dir().map_err(no_web_directory)?;
+    let failed = |error| no_web_directory(config, error);
+    let here = std::env::current_dir().map_err(failed)?;
     let site = Site::new(Arc::clone(config), here.as_os_str().as_bytes(), loaded, log, stats);
-    site.map(|site| Arc::new(site.with_scripts(children))).map_err(no_web_directory)
+    site.map(|site| Arc::new(site.with_scripts(children))).map_err(failed)
 }
 
 /// thttpd's notice that all is well.
@@ -388,32 +424,5 @@ fn starting(config: &Config, addresses: &[SocketAddr]) -> String {
     match (&config.host, address) {
         (Some(_), Some(address)) => format!("{SERVER} starting on {}, port {port}", address.ip()),
         _ => format!("{SERVER} starting on port {port}"),
-    }
-}
-
-/// One line for an operator who started the server by hand.
-fn summary(config: &Config, addresses: &[SocketAddr]) -> String {
-    let here = std::env::current_dir().unwrap_or_default();
-    let place = match (config.chroot, &config.dir) {
-        (true, Some(dir)) => format!("{} (chroot)", dir.display()),
-        _ => here.display().to_string(),
-    };
-    let urls: Vec<_> =
-        addresses.iter().filter(|address| worth_telling(address, addresses)).map(url).collect();
-    format!("{SERVER} serves {place} on {}", urls.join(" and "))
-}
-
-/// Of "every address" of both families, one line says it.
-fn worth_telling(address: &SocketAddr, all: &[SocketAddr]) -> bool {
-    let both = all.iter().filter(|other| other.ip().is_unspecified()).count() > 1;
-    !(both && address.is_ipv6() && address.ip().is_unspecified())
-}
-
-fn url(address: &SocketAddr) -> String {
-    let port = if address.port() == 80 { String::new() } else { format!(":{}", address.port()) };
-    match address {
-        address if address.ip().is_unspecified() => format!("http://localhost{port}/"),
-        SocketAddr::V4(address) => format!("http://{}{port}/", address.ip()),
-        SocketAddr::V6(address) => format!("http://[{}]{port}/", address.ip()),
     }
 }

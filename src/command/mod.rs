@@ -3,6 +3,7 @@
 
 use std::ffi::OsString;
 use std::io::{IsTerminal, Write};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -10,6 +11,7 @@ use ::syslog::Severity;
 
 use crate::boot::{Failure, load_rules, start};
 use crate::config::args::{self, Action, Invocation};
+use crate::config::origin::Origin;
 use crate::config::{Config, dump, help};
 use crate::control::ReadFiles;
 use crate::log;
@@ -78,6 +80,7 @@ fn serve(program: &str, arguments: &[OsString], invocation: Invocation) -> Resul
     for warning in &invocation.warnings {
         log::warning!("{warning}");
     }
+    let is_private = *invocation.origins.of("host") == Origin::Operand;
     let config = Arc::new(invocation.config);
     // Names on the command line begin here, wherever the server goes.
     let here = std::env::current_dir().unwrap_or_default();
@@ -95,7 +98,13 @@ fn serve(program: &str, arguments: &[OsString], invocation: Invocation) -> Resul
         let hears_terminal = nix::unistd::tcgetpgrp(std::io::stderr()) == Ok(nix::unistd::getpgrp());
         let pid = std::process::id();
         let end = if hears_terminal { "^C ends it".to_owned() } else { format!("kill {pid} ends it") };
-        let _ = stdio::error_line(&format!("{} ({end})", running.summary));
+        let port = running.addresses.first().map_or(config.port, SocketAddr::port);
+        let reach = if is_private {
+            format!("this machine alone; -p {port} opens it to everyone; ")
+        } else {
+            String::new()
+        };
+        let _ = stdio::error_line(&format!("{} ({reach}{end})", running.summary));
     }
     let reread = || reread(&here, program, arguments);
     crate::control::run(running, &reread, &read);

@@ -18,10 +18,11 @@ use super::Config;
 use super::error::{ConfigError, ConfigErrors};
 use super::error_kind::ConfigErrorKind;
 use super::file;
-use super::help;
 use super::kind::{CliAction, Kind};
+use super::operand;
 use super::options::{OPTIONS, OptionSpec};
 use super::origin::{Origin, Origins};
+use super::printable::printable;
 use super::settings::Settings;
 use super::suggest;
 use super::warnings;
@@ -62,7 +63,7 @@ pub struct Invocation {
 }
 
 /// Reads `argv` (the arguments after the program's name) and the config files that it names, in
-/// order. `program` is the name as invoked, for the usage line and the messages. Prints nothing.
+/// order. `program` is the name as invoked, for the messages. Prints nothing.
 ///
 /// # Errors
 /// Every problem found. A command line that cannot be understood ends the reading at that
@@ -88,14 +89,16 @@ pub fn parse_in(dir: &Path, argv: &[OsString], program: &str) -> Result<Invocati
         }
         Err(problem) => line.fault = line.fault.or(Some(problem)),
     }
-    let usage = line.fault.is_some().then(|| help::usage(program));
+    if let Some(dir) = &line.directory {
+        operand::serve(dir, &mut settings);
+    }
     settings.problems.extend(line.fault);
     if settings.problems.is_empty() {
         let Settings { config, origins, from, .. } = settings;
         let warnings = warnings::of(&config, &origins);
         return Ok(Invocation { action, config, origins, from, warnings });
     }
-    Err(ConfigErrors { program: program.to_owned(), usage, list: settings.problems })
+    Err(ConfigErrors { program: program.to_owned(), list: settings.problems })
 }
 
 /// The command line in getopts' notation.
@@ -103,6 +106,8 @@ struct Line {
     /// `-p`, `0`, `--nor`, `--dd`, `1`: a flag's value is its place in `values`.
     words: Vec<String>,
     values: Vec<OsString>,
+    /// The directory that stands without a flag.
+    directory: Option<OsString>,
     /// Error that stopped the reading.
     fault: Option<ConfigError>,
 }
@@ -117,7 +122,7 @@ struct Given {
 /// Puts thttpd's notation into getopts'. Stops at the first argument that is none of our flags,
 /// and after a flag that answers at once (`-V`: later arguments do not matter).
 fn normalise(argv: &[OsString]) -> Line {
-    let mut line = Line { words: Vec::new(), values: Vec::new(), fault: None };
+    let mut line = Line { words: Vec::new(), values: Vec::new(), directory: None, fault: None };
     let mut rest = argv.iter().peekable();
     let mut is_explain = false;
     while let Some(argument) = rest.next() {
@@ -133,6 +138,9 @@ fn normalise(argv: &[OsString]) -> Line {
                 if matches!(kind, Kind::CliAction(CliAction::ShowVersion | CliAction::ShowHelp)) {
                     break;
                 }
+            }
+            Err(ConfigErrorKind::Stray) if line.directory.is_none() && operand::is_directory(argument) => {
+                line.directory = Some(argument.clone());
             }
             Err(why) => {
                 line.fault = Some(ConfigError::new(&Origin::Default, argument.as_bytes(), why));
@@ -196,6 +204,8 @@ fn stranger(argument: &OsStr) -> ConfigErrorKind {
     let text = argument.to_string_lossy();
     if text.starts_with('-') && text.len() > 1 {
         ConfigErrorKind::Unknown { nearest: suggest::flag(&text) }
+    } else if operand::is_assignment(&text) {
+        ConfigErrorKind::Unknown { nearest: Some(format!("-o {}", printable(argument.as_bytes()))) }
     } else {
         ConfigErrorKind::Stray
     }

@@ -25,7 +25,7 @@ impl ConfigError {
     pub fn new(origin: &Origin, written: &[u8], why: ConfigErrorKind) -> ConfigError {
         let place = match origin {
             Origin::File { name, line } => Some((Arc::clone(name), *line)),
-            Origin::Default | Origin::Flag(_) | Origin::Assignment => None,
+            Origin::Default | Origin::Flag(_) | Origin::Assignment | Origin::Operand => None,
         };
         ConfigError { place, written: shortened(printable(written)), why }
     }
@@ -46,8 +46,6 @@ impl fmt::Display for ConfigError {
 pub struct ConfigErrors {
     /// The program's name as invoked, which stands before problems of the command line.
     pub program: String,
-    /// The usage line, to be shown first, where the command line itself could not be understood.
-    pub usage: Option<String>,
     /// At least one problem, in the order in which they were met.
     pub list: Vec<ConfigError>,
 }
@@ -61,11 +59,17 @@ impl fmt::Display for ConfigErrors {
     /// The text for standard error: whole lines, the last without its line end.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut lines = Vec::new();
-        lines.extend(self.usage.clone());
+        let mut needs_help = true;
         for problem in self.list.iter().take(Self::MOST_SHOWN) {
             let in_file = problem.place.is_some() || matches!(problem.why, ConfigErrorKind::Unreadable(_));
             let program = if in_file { String::new() } else { format!("{}: ", self.program) };
-            lines.push(format!("{program}{problem}"));
+            let mut line = format!("{program}{problem}");
+            // The list of options helps where a word of the command line is none of them.
+            if !in_file && problem.why.is_misuse() && std::mem::take(&mut needs_help) {
+                line.push_str(if line.ends_with('?') { " " } else { "; " });
+                line.push_str(&format!("{} --help lists them all", self.program));
+            }
+            lines.push(line);
         }
         if let Some(more @ 1..) = self.list.len().checked_sub(Self::MOST_SHOWN) {
             lines.push(format!("... and {more} more"));

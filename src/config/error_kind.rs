@@ -60,6 +60,19 @@ pub enum ConfigErrorKind {
     Unreadable(String),
 }
 
+impl ConfigErrorKind {
+    /// Whether the words themselves are wrong, rather than a value.
+    pub fn is_misuse(&self) -> bool {
+        matches!(
+            self,
+            ConfigErrorKind::Unknown { .. }
+                | ConfigErrorKind::Stray
+                | ConfigErrorKind::ValueRequired
+                | ConfigErrorKind::NoValue { .. }
+        )
+    }
+}
+
 impl fmt::Display for ConfigErrorKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -1,29 +1,30 @@
-//! The usage line and the page of `--help`, both made of the table.
+//! The page of `--help`, made of the table.
 
 use super::Config;
 use super::kind::Kind;
 use super::options::{Group, OPTIONS, OptionSpec};
 
-/// thttpd's usage line, with our additions behind it; no line end.
-pub fn usage(program: &str) -> String {
-    let mut line = format!("usage:  {program}");
-    for row in OPTIONS.iter().filter(|row| !row.flag.is_empty()) {
-        let value = if row.value.is_empty() { String::new() } else { format!(" {}", row.value) };
-        let off = if row.off_flag.is_empty() { String::new() } else { format!("|{}", row.off_flag) };
-        line.push_str(&format!(" [{}{off}{value}]", row.flag));
-    }
-    line
-}
-
 /// The page of `--help`: every option by group, with its default. Ends with a line end.
 pub fn page(program: &str) -> String {
+    let name = program.rsplit('/').next().unwrap_or(program);
     let mut page = format!(
-        "usage: {program} [flag [value]]...\n\n\
+        "usage: {program} [DIR] [flag [value]]...\n\n\
          Serves the files of a directory over HTTP.\n\n\
-         Each name below can be written in the config file that -C names, or after -o:\n\
+         {0:LEFT$}DIR to this machine alone, until ^C\n\
+         {1:LEFT$}DIR to everyone, on port 8080\n\
+         {2:LEFT$}a server in the background, by a file\n\n\
+         What everybody needs:\n",
+        format!("  {name} DIR"),
+        format!("  {name} DIR -p 8080"),
+        format!("  {name} -C FILE"),
+    );
+    let needed = NEEDED.iter().filter_map(|flag| OPTIONS.iter().find(|row| row.flag == *flag));
+    page.extend(needed.map(entry));
+    page.push_str(
+        "\nEach name below can be written in the config file that -C names, or after -o:\n\
          a name alone for what is on or off, else name=value. The last one counts.\n\
          A size may end in K, M or G. In a pattern * stops at a slash, ** does not,\n\
-         ? is any one character, and | stands between alternatives.\n"
+         ? is any one character, and | stands between alternatives.\n",
     );
     for group in Group::ALL {
         page.push_str(&format!("\n{}:\n", group.title()));
@@ -34,6 +35,8 @@ pub fn page(program: &str) -> String {
     page
 }
 
+/// Flags that stand first, before all of them.
+const NEEDED: [&str; 5] = ["-d", "-p", "-h", "-l", "-C"];
 /// Width of the column of words; the help starts behind it.
 const LEFT: usize = 30;
 /// Width of the page.
@@ -110,11 +113,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_usage_line_begins_as_thttpd_s() {
-        let theirs = "usage:  ./thttpd [-C configfile] [-p port] [-d dir] [-r|-nor] [-dd data_dir] \
-            [-s|-nos] [-v|-nov] [-g|-nog] [-u user] [-c cgipat] [-t throttles] [-h host] [-l logfile] \
-            [-i pidfile] [-T charset] [-P P3P] [-M maxage] [-V] [-D]";
-        assert!(usage("./thttpd").starts_with(theirs));
+    fn the_page_begins_with_three_examples_and_the_five_flags_that_everybody_needs() {
+        let page = page("/usr/sbin/thttpd");
+        let first: Vec<&str> = page.lines().take(9).collect();
+        assert_eq!(first[0], "usage: /usr/sbin/thttpd [DIR] [flag [value]]...");
+        let examples = ["  thttpd DIR ", "  thttpd DIR -p 8080 ", "  thttpd -C FILE "];
+        for (line, example) in first[4..7].iter().zip(examples) {
+            assert!(line.starts_with(example), "{line}");
+        }
+        let needed = page.split("What everybody needs:\n").nth(1).unwrap().split("\n\n").next().unwrap();
+        let flags: Vec<&str> =
+            needed.lines().filter_map(|line| line.strip_prefix("  -")).map(|line| &line[..1]).collect();
+        assert_eq!(flags, ["d", "p", "h", "l", "C"]);
     }
 
     #[test]

@@ -11,7 +11,7 @@
 //!                     options::OPTIONS: the one table
 //! ```
 //!
-//! The table also feeds [`help`] (usage line and `--help`) and [`dump`] (`--dump-config`), so an
+//! The table also feeds [`help`] (`--help`) and [`dump`] (`--dump-config`), so an
 //! option is added in one place: its row, beside the field it sets.
 
 use std::path::PathBuf;
@@ -29,6 +29,7 @@ pub mod help;
 pub mod kind;
 pub mod listen;
 mod misspelt;
+mod operand;
 pub mod options;
 pub mod origin;
 pub mod pattern;
@@ -164,6 +165,8 @@ impl Default for CacheLimits {
 pub struct Config {
     /// `-p`, `port`: port to listen on; 0 lets the kernel pick.
     pub port: u16,
+    /// Port where `port` is not permitted to this user; only where the command line names a directory alone.
+    pub fallback_port: Option<u16>,
     /// `-h`, `host`: name or address to bind, and the server's name; none = every address.
     pub host: Option<String>,
     /// `-d`, `dir`: directory to change to before anything is served.
@@ -256,6 +259,7 @@ impl Default for Config {
     fn default() -> Config {
         Config {
             port: 80,
+            fallback_port: None,
             host: None,
             dir: None,
             chroot: false,

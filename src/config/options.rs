@@ -1,6 +1,6 @@
 //! The one table of options.
 //!
-//! It feeds the flag parser, the config-file parser, the usage line, `--help`, `--dump-config`, and
+//! It feeds the flag parser, the config-file parser, `--help`, `--dump-config`, and
 //! the tests of `thttpd.conf.example` and of the manual. To add an option: a field in
 //! [`Config`], a row here; the tests then name the documents that lack it.
 
@@ -27,7 +27,7 @@ pub struct OptionSpec {
     pub off_name: &'static str,
     /// Where the option stands in `--help` and in the example file.
     pub group: Group,
-    /// Placeholder of the flag's value in thttpd's usage line.
+    /// Placeholder of the flag's value, thttpd's word.
     pub value: &'static str,
     /// One line of help.
     pub help: &'static str,

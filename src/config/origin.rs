@@ -15,6 +15,8 @@ pub enum Origin {
     Flag(&'static str),
     /// On the command line, by `-o name=value`.
     Assignment,
+    /// On the command line, by a directory without a flag.
+    Operand,
     /// In a config file.
     File {
         /// The file, as it was named.
@@ -25,12 +27,13 @@ pub enum Origin {
 }
 
 impl fmt::Display for Origin {
-    /// `default`, `-p`, `-o` or `thttpd.conf:12`; never more than one line.
+    /// `default`, `-p`, `-o`, `DIR` or `thttpd.conf:12`; never more than one line.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Origin::Default => f.write_str("default"),
             Origin::Flag(flag) => f.write_str(flag),
             Origin::Assignment => f.write_str("-o"),
+            Origin::Operand => f.write_str("DIR"),
             Origin::File { name, line } => write!(f, "{}:{line}", printable(name.as_bytes())),
         }
     }

@@ -2,6 +2,7 @@
 //!
 //! The main thread spends its life in [`run`]; everything here happens in it, one thing at a time.
 
+use std::io::IsTerminal;
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
@@ -9,6 +10,7 @@ use nix::sys::signal::Signal;
 use crate::boot::{RunningServer, SignalAction};
 use crate::config::Config;
 use crate::log;
+use crate::log::syslog::Echo;
 use crate::sys::memory;
 
 mod reload;
@@ -279,8 +281,14 @@ impl<'a> Control<'a> {
         if let Some(children) = &self.running.children {
             children.stop(SCRIPT_TIME);
         }
+        let signal = self.shutdown.as_ref().and_then(|shutdown| shutdown.signal);
+        if signal == Some(Signal::SIGINT) && std::io::stderr().is_terminal() {
+            // ^C: the log daemon alone gets the statistics.
+            log::syslog::flush(Duration::from_secs(2));
+            log::syslog::set_echo(Echo::Never);
+        }
         self.log_stats();
-        match self.shutdown.and_then(|shutdown| shutdown.signal) {
+        match signal {
             Some(signal) => log::notice!("exiting due to signal {}", signal as i32),
             None => log::notice!("exiting"),
         }

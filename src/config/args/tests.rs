@@ -9,10 +9,8 @@ use super::*;
 use crate::config::LogTarget;
 use crate::config::pattern::Pattern;
 
-const USAGE: &str = "usage:  ./thttpd [-C configfile] [-p port] [-d dir] [-r|-nor] [-dd data_dir] \
-    [-s|-nos] [-v|-nov] [-g|-nog] [-u user] [-c cgipat] [-t throttles] [-h host] [-l logfile] \
-    [-i pidfile] [-T charset] [-P P3P] [-M maxage] [-V] [-D] [-o name=value] [--help] [--version] \
-    [--check] [--dump-config] [--explain url] [--from address] [--healthcheck [url]]";
+/// The end of a message about a word that is no option.
+const HELP: &str = "./thttpd --help lists them all";
 
 fn run(argv: &[&str]) -> Result<Invocation, ConfigErrors> {
     parse(&argv.iter().map(OsString::from).collect::<Vec<_>>(), "./thttpd")
@@ -155,8 +153,39 @@ fn the_version_is_shown_at_once_and_what_follows_is_not_looked_at() {
     assert_eq!(action(&["-p", "81", "-V", "--nonsense", "junk", "-p"]), Action::ShowVersion);
     assert_eq!(action(&["--check", "--version", "junk"]), Action::ShowVersion);
     assert_eq!(action(&["--help", "junk"]), Action::ShowHelp);
-    assert_eq!(refused(&["junk", "-V"]), format!("{USAGE}\n./thttpd: junk: unexpected argument"));
+    assert_eq!(action(&["junk", "-V"]), Action::ShowVersion);
+    assert_eq!(refused(&["-x", "-V"]), format!("./thttpd: -x: unknown option; {HELP}"));
     assert_eq!(refused(&["-p", "x", "-V"]), "./thttpd: -p x: not a number");
+}
+
+#[test]
+fn a_directory_alone_is_served_for_a_look() {
+    let served = |host: Option<&str>, port, log| Config {
+        dir: Some("www".into()),
+        foreground: true,
+        log,
+        host: host.map(str::to_owned),
+        port,
+        fallback_port: (port == 80).then_some(8080),
+        ..Config::default()
+    };
+    let file = || LogTarget::File("log".into());
+    let cases: &[(&[&str], Config)] = &[
+        (&["www"], served(Some("localhost"), 80, LogTarget::Stdout)),
+        (&["www", "-p", "81"], served(None, 81, LogTarget::Stdout)),
+        (&["-p", "81", "www"], served(None, 81, LogTarget::Stdout)),
+        (&["www", "-h", "::1"], served(Some("::1"), 80, LogTarget::Stdout)),
+        (&["-h", "::", "www", "-p", "81"], served(Some("::"), 81, LogTarget::Stdout)),
+        (&["www", "-o", "port=81", "-D"], served(None, 81, LogTarget::Stdout)),
+        (&["-l", "log", "www"], served(Some("localhost"), 80, file())),
+        (&["www", "-l", "log"], served(Some("localhost"), 80, file())),
+    ];
+    for (argv, want) in cases {
+        assert_eq!(&config(argv), want, "{argv:?}");
+    }
+    let conf = ConfigFile::new("operand", "port=81 dir=other");
+    assert_eq!(config(&["www", "-C", &conf.path()]), served(None, 81, LogTarget::Stdout));
+    assert_eq!(action(&["www", "--check"]), Action::Check);
 }
 
 #[test]
@@ -203,10 +232,13 @@ fn each_value_remembers_who_wrote_it_last() {
 }
 
 #[test]
-fn a_line_that_cannot_be_understood_gets_the_usage_and_the_reason() {
+fn a_line_that_cannot_be_understood_is_told_in_one_line_with_where_to_look() {
     let cases: &[(&[&str], &str)] = &[
-        (&["www"], "www: unexpected argument"),
-        (&["-p", "80", "www", "-x"], "www: unexpected argument"),
+        (&["www", "more"], "more: unexpected argument"),
+        (&["-d", "www", "more"], "more: unexpected argument"),
+        (&["www", "-d", "more"], "www: unexpected argument"),
+        (&["-p", "80", "www", "-x"], "-x: unknown option"),
+        (&["port=80"], "port=80: unknown option; did you mean -o port=80?"),
         (&["-"], "-: unexpected argument"),
         (&[""], ": unexpected argument"),
         (&["--"], "--: unknown option"),
@@ -230,19 +262,20 @@ fn a_line_that_cannot_be_understood_gets_the_usage_and_the_reason() {
         (&["-\u{7}\n"], "-\\u{7}\\n: unknown option"),
     ];
     for (argv, want) in cases {
-        assert_eq!(refused(argv), format!("{USAGE}\n./thttpd: {want}"), "{argv:?}");
+        let join = if want.ends_with('?') { " " } else { "; " };
+        assert_eq!(refused(argv), format!("./thttpd: {want}{join}{HELP}"), "{argv:?}");
     }
 }
 
 #[test]
-fn bad_values_are_all_told_without_the_usage() {
+fn bad_values_are_all_told_and_where_to_look_once() {
     let argv =
         ["-p", "80x", "-M", "", "-d", "", "-o", "prot=1", "-o", "vhost=1", "-P", "a\r\nb", "-p", "65536"];
     let want = "\
 ./thttpd: -p 80x: not a number
 ./thttpd: -M : not a number
 ./thttpd: -d : must not be empty
-./thttpd: -o prot=1: unknown option; did you mean port?
+./thttpd: -o prot=1: unknown option; did you mean port? ./thttpd --help lists them all
 ./thttpd: -o vhost=1: no value allowed; write vhost
 ./thttpd: -P a\\r\\nb: control characters are not allowed
 ./thttpd: -p 65536: must be from 0 to 65535";
@@ -254,8 +287,8 @@ fn problems_of_files_and_of_the_line_are_told_in_order() {
     let file = ConfigFile::new("order", "port=abc");
     let path = file.path();
     let want = format!(
-        "{USAGE}\n./thttpd: -p x: not a number\n{path}:1: port=abc: not a number\n\
-         /nonexistent/thttpd.conf: No such file or directory\n./thttpd: -q: unknown option"
+        "./thttpd: -p x: not a number\n{path}:1: port=abc: not a number\n\
+         /nonexistent/thttpd.conf: No such file or directory\n./thttpd: -q: unknown option; {HELP}"
     );
     assert_eq!(refused(&["-p", "x", "-C", &path, "-C", "/nonexistent/thttpd.conf", "-q"]), want);
 }

@@ -24,7 +24,7 @@ fn config(text: &str) -> Config {
 /// Text that standard error shows.
 fn told(text: &[u8]) -> String {
     let list = read_text(text).problems;
-    ConfigErrors { program: "thttpd".to_owned(), usage: None, list }.to_string()
+    ConfigErrors { program: "thttpd".to_owned(), list }.to_string()
 }
 
 #[test]
