@@ -3,5 +3,6 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    thttpd::companion::exit(thttpd::companion::ssi::run())
+    let arguments: Vec<_> = std::env::args_os().skip(1).collect();
+    thttpd::companion::exit(thttpd::companion::ssi::run(&arguments))
 }

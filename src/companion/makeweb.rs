@@ -38,6 +38,14 @@ struct Account {
 /// # Errors
 /// What stands in the way.
 pub fn run(program: &str, arguments: &[OsString]) -> Result<(), Refusal> {
+    let usage = format!(
+        "usage:  {program}\n\
+         Makes a web directory for the user who runs it, below $MAKEWEB_DIR or {WEB_DIR}, and the link\n\
+         ~/{LINK} to it; see makeweb(1)."
+    );
+    if super::helped(arguments, &usage) {
+        return Ok(());
+    }
     if !arguments.is_empty() {
         return Err(Refusal::new(format!("usage:  {program}")));
     }

@@ -3,6 +3,7 @@
 //! `src/bin/NAME.rs` hands its arguments to the module of that name and ends with what
 //! [`exit`] makes of the outcome. Nothing in the server calls anything here.
 
+use std::ffi::OsString;
 use std::fs::File;
 use std::io::{self, Read};
 use std::process::ExitCode;
@@ -50,6 +51,21 @@ pub fn exit(outcome: Result<(), Refusal>) -> ExitCode {
 /// Writes one line to standard output. A closed output does not stop the work.
 fn say(line: &str) {
     let _ = stdio::write_line(&mut io::stdout(), &stdio::for_terminal(line));
+}
+
+/// Prints `usage` where `arguments` ask for it by `--help`; `true`: that is all there is to do.
+fn helped(arguments: &[OsString], usage: &str) -> bool {
+    let is_asked = arguments.first().is_some_and(|first| first == "--help");
+    if is_asked {
+        say(usage);
+    }
+    is_asked
+}
+
+/// Prints `usage` of a CGI program that a person runs with `--help`. A server's arguments come from
+/// clients (RFC 3875 section 4.4), and are no question of that kind.
+fn helped_by_hand(arguments: &[OsString], usage: &str) -> bool {
+    std::env::var_os("GATEWAY_INTERFACE").is_none() && helped(arguments, usage)
 }
 
 /// Unpredictable bytes from the kernel's generator.

@@ -4,6 +4,7 @@
 //! into Location only as the part behind a `*`, spelled so that it can neither end the field nor
 //! change the host.
 
+use std::ffi::OsString;
 use std::fs::OpenOptions;
 use std::io::{self, Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
@@ -17,12 +18,20 @@ use crate::response::escape;
 /// Bytes of a list.
 const MOST_BYTES: u64 = 1024 * 1024;
 
+const USAGE: &str = "\
+usage:  redirect
+A CGI program: the server runs it, in a directory whose .redirects holds lines of two words,
+the old URL and the new one. Copy it to where cgipat matches; redirect(8) has examples.";
+
 /// Answers the request that the environment describes, by the list in the working directory.
 ///
 /// # Errors
 /// There is nowhere to go, which the client has been told; standard error, which is the server's log,
 /// is told again.
-pub fn run() -> Result<(), Refusal> {
+pub fn run(arguments: &[OsString]) -> Result<(), Refusal> {
+    if super::helped_by_hand(arguments, USAGE) {
+        return Ok(());
+    }
     let (page, outcome) = answer(&environment, list());
     // A client that has left is no error of ours.
     let _ = io::stdout().write_all(&page);

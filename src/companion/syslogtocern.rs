@@ -15,6 +15,10 @@ use super::{Refusal, reason};
 use crate::log::MONTHS;
 
 const USAGE: &str = "usage:  syslogtocern logfile ...";
+const HELP: &str = "\
+usage:  syslogtocern logfile ...
+Picks thttpd's lines out of syslog files, and writes access_log and error_log in this directory;
+see syslogtocern(8).";
 
 /// Text before the process id in a line of the server.
 const TAG: &[u8] = b" thttpd[";
@@ -24,6 +28,9 @@ const TAG: &[u8] = b" thttpd[";
 /// # Errors
 /// A file cannot be read or written; then nothing has been replaced.
 pub fn run(arguments: &[OsString]) -> Result<(), Refusal> {
+    if super::helped(arguments, HELP) {
+        return Ok(());
+    }
     if arguments.is_empty() || arguments[0].as_encoded_bytes().starts_with(b"-") {
         return Err(Refusal::new(USAGE));
     }

@@ -16,6 +16,7 @@ mod access_log;
 mod background;
 mod check;
 mod confined;
+mod directory;
 mod failures;
 mod families;
 mod identity;

@@ -119,7 +119,7 @@ fn a_directory_of_users_that_is_not_there_is_said_to_be_a_mistake_of_configurati
 #[test]
 fn an_argument_is_answered_with_the_usage() {
     let place = Place::new();
-    let output = place.command(env!("CARGO_BIN_EXE_makeweb")).arg("--help").output().unwrap();
+    let output = place.command(env!("CARGO_BIN_EXE_makeweb")).arg("jef").output().unwrap();
     assert_eq!(code(&output), Some(1));
     assert!(stderr(&output).starts_with("usage:  "), "{}", stderr(&output));
     assert!(!place.directory.exists());

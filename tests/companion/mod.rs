@@ -12,6 +12,33 @@ mod syslogtocern;
 mod terminal;
 mod thtpasswd;
 
+#[test]
+fn every_program_says_what_it_is_for() {
+    let programs = [
+        ("makeweb", env!("CARGO_BIN_EXE_makeweb"), "public_html"),
+        ("redirect", env!("CARGO_BIN_EXE_redirect"), ".redirects"),
+        ("ssi", env!("CARGO_BIN_EXE_ssi"), "includes"),
+        ("syslogtocern", env!("CARGO_BIN_EXE_syslogtocern"), "access_log"),
+        ("thtpasswd", env!("CARGO_BIN_EXE_thtpasswd"), "passwordfile username"),
+    ];
+    for (name, program, part) in programs {
+        let output = Command::new(program).arg("--help").env_remove("GATEWAY_INTERFACE").output().unwrap();
+        assert_eq!((code(&output), stderr(&output)), (Some(0), String::new()), "{name}");
+        let text = stdout(&output);
+        assert!(text.to_lowercase().starts_with("usage: ") && text.contains(part), "{text}");
+    }
+}
+
+/// A client writes a CGI program's arguments: `/cgi-bin/ssi?--help`.
+#[test]
+fn a_server_is_not_told_how_to_use_its_programs() {
+    for program in [env!("CARGO_BIN_EXE_redirect"), env!("CARGO_BIN_EXE_ssi")] {
+        let output =
+            Command::new(program).arg("--help").env("GATEWAY_INTERFACE", "CGI/1.1").output().unwrap();
+        assert!(stdout(&output).starts_with("Status: 500 "), "{}", stdout(&output));
+    }
+}
+
 /// Runs `command` to its end with `input` on standard input. A program that ends without reading it is
 /// no failure here.
 fn fed(command: &mut Command, input: &str) -> Output {

@@ -145,7 +145,7 @@ fn a_link_in_place_of_a_log_is_replaced_and_not_followed() {
 #[test]
 fn without_a_file_or_with_a_flag_there_is_the_usage_and_no_log() {
     let tree = Tree::new();
-    for files in [&[][..], &["-h"], &["--help"]] {
+    for files in [&[][..], &["-h"], &["--hlep"]] {
         let output = run(&tree, files);
         assert_eq!(code(&output), Some(1), "{files:?}");
         assert_eq!(stderr(&output), "usage:  syslogtocern logfile ...\n");

@@ -21,12 +21,20 @@ mod site;
 use page::Filler;
 use site::{Site, SsiError};
 
+const USAGE: &str = "\
+usage:  ssi
+A CGI program: the server runs it for /cgi-bin/ssi/PAGE, and it sends that page with its
+server-side includes filled in. Copy it to where cgipat matches; ssi(8) has examples.";
+
 /// Answers the request that the environment describes.
 ///
 /// # Errors
 /// There is no page to show, which the client has been told; standard error, which is the server's
 /// log, is told again.
-pub fn run() -> Result<(), Refusal> {
+pub fn run(arguments: &[OsString]) -> Result<(), Refusal> {
+    if super::helped_by_hand(arguments, USAGE) {
+        return Ok(());
+    }
     let mut out = BufWriter::new(io::stdout().lock());
     let outcome = answer(&environment, &mut out);
     // A client that has left is no error of ours.

@@ -14,7 +14,8 @@ const NEW_ROUNDS: u32 = 10 * SHA_ROUNDS;
 /// Cost of a new bcrypt hash.
 const NEW_COST: u32 = 10;
 
-const USAGE: &str = "\
+/// Usage, also for `--help`.
+pub const USAGE: &str = "\
 Usage: thtpasswd [-c] [-i] [-6 [-r rounds] | -5 | -B [-C cost] | -m | -1 | -d] passwordfile username
        thtpasswd -n [-i] [hash option] username
        thtpasswd -v [-i] passwordfile username

@@ -32,6 +32,9 @@ const MOST_FILE_BYTES: u64 = 1024 * 1024;
 /// # Errors
 /// What to tell the user.
 pub fn run(arguments: &[OsString]) -> Result<(), Refusal> {
+    if super::helped(arguments, invocation::USAGE) {
+        return Ok(());
+    }
     let invocation = Invocation::parse(arguments)?;
     match invocation.action {
         Action::Print => {
