@@ -186,7 +186,7 @@ fn prepare(config: &Config) -> Result<Prepared, Failure> {
 }
 
 /// Addresses to listen on, with the fallback port where the port itself is not permitted.
-fn wanted_addresses(config: &Config) -> Result<Vec<SocketAddr>, Failure> {
+pub(crate) fn wanted_addresses(config: &Config) -> Result<Vec<SocketAddr>, Failure> {
     let host = config.host.as_deref();
     let wanted = names::addresses(host, config.port)?;
     match config.fallback_port {

@@ -8,7 +8,7 @@ use nix::unistd::{AccessFlags, access, geteuid};
 
 use super::survey;
 use crate::boot::privileges::Privileges;
-use crate::boot::{listen, load_rules, load_types, names, try_where_it_would_serve};
+use crate::boot::{listen, load_rules, load_types, try_where_it_would_serve, wanted_addresses};
 use crate::config::args::Invocation;
 use crate::config::{Config, LogTarget};
 use crate::rules::check::Surroundings;
@@ -58,7 +58,7 @@ const SOUND: &str = "the configuration is sound\n";
 
 /// Why the server cannot listen where it is to. Ports of a server that runs are no problem.
 fn addresses(config: &Config) -> Option<CheckError> {
-    let addresses = match names::addresses(config.host.as_deref(), config.port) {
+    let addresses = match wanted_addresses(config) {
         Err(failure) => return Some(("host", failure.to_string())),
         Ok(addresses) => addresses,
     };
