@@ -6,6 +6,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::error_kind::ConfigErrorKind;
+use super::foreign;
 use super::origin::Origin;
 use super::printable::printable;
 
@@ -74,6 +75,7 @@ impl fmt::Display for ConfigErrors {
         if let Some(more @ 1..) = self.list.len().checked_sub(Self::MOST_SHOWN) {
             lines.push(format!("... and {more} more"));
         }
+        lines.extend(foreign::hint(&self.list));
         f.write_str(&lines.join("\n"))
     }
 }

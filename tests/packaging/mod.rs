@@ -5,6 +5,7 @@ use std::fs;
 use std::path::PathBuf;
 
 mod completions;
+mod cookbook;
 mod manual;
 mod migration;
 mod old_configs;

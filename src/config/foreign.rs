@@ -1,0 +1,130 @@
+//! Configuration files of other servers, known by their words: what is told beside the mistakes in them.
+
+use super::error::ConfigError;
+
+/// Another server, and the words of its file that ours has not.
+struct Foreign {
+    name: &'static str,
+    is_word: fn(&str) -> bool,
+}
+
+/// Servers that thttpd-migration(7) has a section for.
+const SERVERS: [Foreign; 4] = [
+    Foreign { name: "merecat", is_word: |word| MERECAT.contains(&bare(word)) },
+    Foreign { name: "mini_httpd", is_word: |word| MINI_HTTPD.contains(&bare(word)) },
+    Foreign { name: "busybox httpd", is_word: is_busybox },
+    Foreign { name: "lighttpd", is_word: |word| LIGHTTPD.iter().any(|prefix| word.starts_with(prefix)) },
+];
+
+const MERECAT: [&str; 21] = [
+    "hostname",
+    "directory",
+    "username",
+    "virtual-host",
+    "global-passwd",
+    "check-symlinks",
+    "check-referer",
+    "local-pattern",
+    "url-pattern",
+    "list-dotfiles",
+    "data-directory",
+    "max-age",
+    "compression-level",
+    "user-agent-deny",
+    "server",
+    "location",
+    "redirect",
+    "cgi",
+    "php",
+    "ssi",
+    "ssl",
+];
+
+const MINI_HTTPD: [&str; 3] = ["ssl", "certfile", "cipher"];
+
+const LIGHTTPD: [&str; 8] = [
+    "server.",
+    "url.",
+    "mimetype.",
+    "accesslog.",
+    "dir-listing.",
+    "index-file.",
+    "cgi.assign",
+    "auth.backend",
+];
+
+/// The word before a blank, a sign of equality, or a brace.
+fn bare(word: &str) -> &str {
+    word.split([' ', '=', '{', '"']).next().unwrap_or_default()
+}
+
+/// `H:/www`, `A:10.`, `E404:/page`, `*.php:/usr/bin/php-cgi`, `.ext:media/type`, `/path:user:password`.
+fn is_busybox(word: &str) -> bool {
+    let Some((key, value)) = word.split_once(':') else { return false };
+    match key.as_bytes() {
+        [b'H' | b'A' | b'D' | b'I' | b'P'] => true,
+        [b'E', code @ ..] => code.len() == 3 && code.iter().all(u8::is_ascii_digit),
+        [b'*', b'.', ..] => value.starts_with('/'),
+        [b'.', ..] => value.contains('/'),
+        [b'/', ..] => value.contains(':'),
+        _ => false,
+    }
+}
+
+/// Hint about the file that most of `problems` are in, where most of its words are another server's.
+pub fn hint(problems: &[ConfigError]) -> Option<String> {
+    let in_files: Vec<&ConfigError> = problems.iter().filter(|problem| problem.place.is_some()).collect();
+    let count = |server: &Foreign| in_files.iter().filter(|one| (server.is_word)(&one.written)).count();
+    // Of equals the first: merecat has TLS words, too.
+    let best = SERVERS.iter().rev().max_by_key(|server| count(server))?;
+    let (file, _) = in_files.first()?.place.as_ref()?;
+    let is_likely = count(best) > 0 && count(best) * 2 >= in_files.len();
+    is_likely.then(|| {
+        format!(
+            "{file}: the words are those of {}: thttpd-migration(7) says what replaces each of them",
+            best.name
+        )
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::error::ConfigErrors;
+    use crate::config::file;
+    use crate::config::settings::Settings;
+
+    fn told(text: &str) -> String {
+        let mut settings = Settings::default();
+        file::parse(text.as_bytes(), "conf", &mut settings);
+        ConfigErrors { program: "thttpd".to_owned(), list: settings.problems }.to_string()
+    }
+
+    #[test]
+    fn a_configuration_of_another_server_is_known_by_its_words() {
+        for (server, text) in [
+            ("merecat", "hostname = \"www\"\nvirtual-host = true\ncheck-symlinks = false\n"),
+            (
+                "merecat",
+                "port = 80\nserver default {\n  ssl {\n    certfile = x\n  }\n}\nlocation \"/a\" {\n}\n",
+            ),
+            ("mini_httpd", "port=443\nssl\ncertfile=/etc/mini_httpd.pem\ncipher=ALL\n"),
+            ("busybox httpd", "H:/srv/www\nA:192.168.\nD:*\n*.php:/usr/bin/php-cgi\n"),
+            ("busybox httpd", "/private:ada:s3cret\n.tgz:application/gzip\nE404:/404.html\n"),
+            ("lighttpd", "server.port = 80\nserver.document-root = \"/srv\"\n"),
+        ] {
+            let told = told(text);
+            let hint = format!(
+                "conf: the words are those of {server}: thttpd-migration(7) says what replaces each of them"
+            );
+            assert_eq!(told.lines().last(), Some(hint.as_str()), "{told}");
+        }
+    }
+
+    #[test]
+    fn a_slip_in_a_file_of_ours_is_no_other_server() {
+        for text in ["prot=80", "port=x", "nolistings", "dir", "port=80x\nvirtual=1\nssl\n"] {
+            assert!(!told(text).contains("migration"), "{}", told(text));
+        }
+    }
+}
