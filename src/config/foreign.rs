@@ -1,5 +1,7 @@
 //! Configuration files of other servers, known by their words: what is told beside the mistakes in them.
 
+use std::collections::HashSet;
+
 use super::error::ConfigError;
 
 /// Another server, and the words of its file that ours has not.
@@ -71,14 +73,18 @@ fn is_busybox(word: &str) -> bool {
     }
 }
 
-/// Hint about the file that most of `problems` are in, where most of its words are another server's.
+/// Hint about the file that `problems` are in, where most of their lines have another server's words.
 pub fn hint(problems: &[ConfigError]) -> Option<String> {
     let in_files: Vec<&ConfigError> = problems.iter().filter(|problem| problem.place.is_some()).collect();
-    let count = |server: &Foreign| in_files.iter().filter(|one| (server.is_word)(&one.written)).count();
+    let lines = |is_counted: &dyn Fn(&ConfigError) -> bool| {
+        let counted = in_files.iter().filter(|one| is_counted(one));
+        counted.map(|one| one.place.as_ref()).collect::<HashSet<_>>().len()
+    };
+    let count = |server: &Foreign| lines(&|one| (server.is_word)(&one.written));
     // Of equals the first: merecat has TLS words, too.
     let best = SERVERS.iter().rev().max_by_key(|server| count(server))?;
     let (file, _) = in_files.first()?.place.as_ref()?;
-    let is_likely = count(best) > 0 && count(best) * 2 >= in_files.len();
+    let is_likely = count(best) > 0 && count(best) * 2 >= lines(&|_| true);
     is_likely.then(|| {
         format!(
             "{file}: the words are those of {}: thttpd-migration(7) says what replaces each of them",
