@@ -75,7 +75,9 @@ fn is_busybox(word: &str) -> bool {
 
 /// Hint about the file that `problems` are in, where most of their lines have another server's words.
 pub fn hint(problems: &[ConfigError]) -> Option<String> {
-    let in_files: Vec<&ConfigError> = problems.iter().filter(|problem| problem.place.is_some()).collect();
+    let is_word = |problem: &&ConfigError| problem.written.contains(|c: char| c.is_ascii_alphanumeric());
+    let in_files = problems.iter().filter(|problem| problem.place.is_some());
+    let in_files: Vec<&ConfigError> = in_files.filter(is_word).collect();
     let lines = |is_counted: &dyn Fn(&ConfigError) -> bool| {
         let counted = in_files.iter().filter(|one| is_counted(one));
         counted.map(|one| one.place.as_ref()).collect::<HashSet<_>>().len()
