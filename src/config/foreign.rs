@@ -97,7 +97,6 @@ pub fn hint(problems: &[ConfigError]) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use crate::config::error::ConfigErrors;
     use crate::config::file;
     use crate::config::settings::Settings;

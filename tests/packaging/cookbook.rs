@@ -107,7 +107,7 @@ fn can_be_tried(recipe: &Recipe) -> bool {
 }
 
 /// Names of the recipes that a test tries.
-const TRIED: [&str; 13] = [
+const TRIED: [&str; 14] = [
     "Gitweb",
     "Cgit",
     "PHP",
@@ -118,6 +118,7 @@ const TRIED: [&str; 13] = [
     "Behind nginx",
     "Behind Caddy",
     "Behind HAProxy",
+    "A single-page application",
     "A router",
     "A mirror",
     "In Kubernetes",
@@ -205,6 +206,11 @@ fn it_serves_behind_caddy() {
 #[test]
 fn it_serves_behind_haproxy() {
     try_recipe("Behind HAProxy");
+}
+
+#[test]
+fn a_single_page_application_has_its_fallback() {
+    try_recipe("A single-page application");
 }
 
 #[test]
