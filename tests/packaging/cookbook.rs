@@ -143,7 +143,8 @@ fn try_recipe(name: &str) {
     command.args(["300", "unshare", "-nmp", "--fork", "--kill-child", "sh", "-euc", APART]);
     command.env("ROOT", &root).env("PROGRAMS", programs).env("SCRIPT", &script).stdin(Stdio::null());
     let output = command.stderr(std::fs::File::create(&errors).unwrap()).output().unwrap();
-    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    // A terminal does not show the end of a field line.
+    let text = String::from_utf8_lossy(&output.stdout).replace('\r', "");
     let answers: Vec<&str> = text.split(MARK).skip(1).collect();
     let said = || std::fs::read_to_string(&errors).unwrap_or_default();
     assert_eq!(answers.len(), recipe.shown.len(), "{name}: {text}\n{}", said());
