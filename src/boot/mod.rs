@@ -260,7 +260,8 @@ fn open_log(config: &Config, privileges: &Privileges) -> Result<AccessLog, Failu
 
 fn enter(call: &str, dir: &Path, flag: &str) -> Result<(), Failure> {
     std::env::set_current_dir(dir).map_err(|error| {
-        let advice = match closed_directory(dir) {
+        let is_closed = error.kind() == std::io::ErrorKind::PermissionDenied;
+        let advice = match is_closed.then(|| closed_directory(dir)).flatten() {
             Some(closed) => format!("this user may not enter {}: see chmod", closed.display()),
             None => format!("give an existing directory with {flag}, not {}", dir.display()),
         };
