@@ -49,6 +49,8 @@ pub struct Site {
     pub head_policy: HeadPolicy,
     /// Rules, for a reload to go on with.
     pub rules: Arc<Rules>,
+    /// How long exchanges take is of interest.
+    pub is_timed: bool,
     pages: ErrorPages,
 }
 
@@ -72,6 +74,7 @@ impl Site {
             resolver: Resolver::new(root, Arc::clone(&config), Arc::clone(&rules), loaded.types),
             head_policy: HeadPolicy::new(SERVER, &config.p3p, config.max_age),
             cgi: None,
+            is_timed: log.has_details() || config.listen.iter().any(|listen| listen.status),
             throttles: Arc::new(loaded.throttles),
             rules,
             log,

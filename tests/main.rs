@@ -15,6 +15,7 @@ mod corpus;
 mod e2e;
 mod faults;
 mod packaging;
+mod proxies;
 mod request;
 mod response;
 mod rules;

@@ -52,7 +52,7 @@ fn answers(input: &[u8], step: usize) -> Vec<u8> {
     let mut talk = Talk {
         connection: Connection::new(
             TcpStream::from(OwnedFd::from(ours)),
-            SocketAddr::from(([127, 0, 0, 1], 1)),
+            Some(SocketAddr::from(([127, 0, 0, 1], 1))),
         ),
         context: WorkerContext::new(site(), Duration::ZERO, Rc::new(Patient)),
         said: Vec::new(),

@@ -16,7 +16,7 @@ mod written;
 pub type Target = (&'static str, fn(&[u8]));
 
 /// All of them.
-pub const TARGETS: [Target; 18] = [
+pub const TARGETS: [Target; 19] = [
     ("access_line", access::line),
     ("body", content::body),
     ("cgi_head", scripts::output),
@@ -29,6 +29,7 @@ pub const TARGETS: [Target; 18] = [
     ("head", request::head),
     ("host", request::host),
     ("htpasswd", access::password_file),
+    ("json_line", access::json_line),
     ("listen", written::listen),
     ("pattern", written::pattern),
     ("proxy_head", request::proxy_head),

@@ -2,10 +2,9 @@
 
 use std::net::SocketAddr;
 
-use thttpd::config::Limits;
 use thttpd::config::address_list::AddressList;
+use thttpd::config::{Limits, ProxyTrust};
 use thttpd::request::client::ClientAddress;
-use thttpd::request::forwarded::ProxyTrust;
 use thttpd::request::proxy_protocol;
 use thttpd::request::{Client, Fields, Method, Parsed, Request, head, target as targets};
 

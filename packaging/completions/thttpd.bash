@@ -11,6 +11,7 @@ _thttpd() {
 		max_connections= max_connections_per_address= head_limit= target_limit= field_limit=
 		body_limit= request_memory= request_spool= body_min_rate= send_min_rate= min_rate_window= keepalive_requests= head_timeout= body_timeout= send_timeout=
 		keepalive_timeout= keepalive_max_time= cgi_timeout= stop_grace= cache_entries=
+		listen= stop_delay= log_format= vhost_default= trusted_proxies= client_header=
 		cache_bytes= cgi_output_limit= stats_interval= watchdog= landlock
 		nolandlock reload_on_hup noreload_on_hup hide_dotfiles showdotfiles listing nolisting"
 	names+=" precompressed noprecompressed etag= redirects= listing_style="

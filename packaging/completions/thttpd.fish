@@ -36,6 +36,7 @@ set -l with port dir data_dir user cgipat cgilimit urlpat localpat throttles rul
     charset mime_types default_type index p3p max_age workers max_connections max_connections_per_address head_limit target_limit \
     field_limit body_limit request_memory request_spool body_min_rate send_min_rate min_rate_window keepalive_requests head_timeout body_timeout send_timeout \
     keepalive_timeout keepalive_max_time cgi_timeout stop_grace cache_entries cache_bytes \
+    listen stop_delay log_format vhost_default trusted_proxies client_header \
     cgi_output_limit stats_interval watchdog
 set -l without chroot nochroot symlinkcheck nosymlinkcheck vhost novhost globalpasswd \
     noglobalpasswd noemptyreferrers noemptyreferers debug landlock nolandlock \

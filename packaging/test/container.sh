@@ -96,7 +96,7 @@ run() {
 end() {
 	local start=$SECONDS
 	kill "-$1" "$INSIDE"
-	eventually 10 gone "$INSIDE" || kill -KILL "$INSIDE"
+	eventually 20 gone "$INSIDE" || kill -KILL "$INSIDE"
 	TOOK=$((SECONDS - start))
 	wait $CONTAINER
 	STATUS=$?
@@ -282,8 +282,10 @@ manifest() {
 	run "$user" -- "${args[@]}"
 	check "manifest: serves the ConfigMap" eventually 5 page_has http://127.0.0.1:8080/ "A page from a ConfigMap"
 	check "manifest: its probe finds it well" chroot --userspec="$user:$user" "$ROOT" "${probe[@]}"
+	check "manifest: is ready, as the kubelet asks" eventually 5 page_has http://127.0.0.1:9117/healthz ok
 	end TERM
 	check "manifest: ends on TERM" test $STATUS = 0
+	check "manifest: its port stays open for the delay" test "$TOOK" -ge 8
 	mount -o remount,rw "$ROOT"
 }
 

@@ -5,20 +5,21 @@ use std::net::{IpAddr, SocketAddr};
 use nix::ifaddrs::getifaddrs;
 use nix::net::if_::InterfaceFlags;
 
-use crate::config::Config;
+use crate::net::listen_socket::ListenerAddress;
 use crate::response::SERVER;
 
 /// Addresses of one summary; a router may have hundreds.
 const MOST_URLS: usize = 8;
 
-/// One line for an operator who started the server by hand.
-pub fn summary(config: &Config, addresses: &[SocketAddr]) -> String {
-    let here = std::env::current_dir().unwrap_or_default();
-    let place = match (config.chroot, &config.dir) {
-        (true, Some(dir)) => format!("{} (chroot)", dir.display()),
-        _ => here.display().to_string(),
+/// One line for an operator who started the server by hand; `place` is the directory.
+pub fn summary(place: &str, listeners: &[ListenerAddress]) -> String {
+    let ip = |listener: &ListenerAddress| match listener {
+        ListenerAddress::Ip(address) => Some(*address),
+        _ => None,
     };
-    let mut urls = urls(addresses, &of_interfaces());
+    let addresses: Vec<SocketAddr> = listeners.iter().filter_map(ip).collect();
+    let mut urls = urls(&addresses, &of_interfaces());
+    urls.extend(listeners.iter().filter_map(path));
     let left_out = urls.len().saturating_sub(MOST_URLS);
     urls.truncate(MOST_URLS);
     if left_out > 0 {
@@ -27,6 +28,15 @@ pub fn summary(config: &Config, addresses: &[SocketAddr]) -> String {
     let last = urls.pop().unwrap_or_default();
     let text = if urls.is_empty() { last } else { format!("{} and {last}", urls.join(", ")) };
     format!("{SERVER} serves {place} on {text}")
+}
+
+/// The name of a listener that has no address.
+fn path(listener: &ListenerAddress) -> Option<String> {
+    match listener {
+        ListenerAddress::Ip(_) => None,
+        ListenerAddress::Unix(path) => Some(path.display().to_string()),
+        ListenerAddress::Unnamed => Some("a socket without a name".into()),
+    }
 }
 
 /// A URL for each address; "every address" is this machine by name, and then `interfaces`.

@@ -31,8 +31,8 @@ pub struct SandboxNeeds {
     pub dirs: Vec<Arc<File>>,
     /// The log's directory, where HUP creates the file anew.
     pub log: Option<OwnedFd>,
-    /// The pid file's directory, where it is removed.
-    pub pid: Option<OwnedFd>,
+    /// Directories of the pid file and of sockets, which are removed there.
+    pub removal: Vec<OwnedFd>,
 }
 
 impl SandboxNeeds {
@@ -40,7 +40,7 @@ impl SandboxNeeds {
     /// links may lead anywhere, everything may be read.
     pub fn of(config: &Config) -> SandboxNeeds {
         let read = vec![PathBuf::from(if config.chroot || !config.symlink_check { "/" } else { "." })];
-        SandboxNeeds { read, dirs: Vec::new(), log: None, pid: None }
+        SandboxNeeds { read, dirs: Vec::new(), log: None, removal: Vec::new() }
     }
 }
 
@@ -82,7 +82,7 @@ fn enforce(needs: &SandboxNeeds) -> Result<RulesetStatus, RulesetError> {
     if let Some(dir) = &needs.log {
         rules = allow(rules, dir, AccessFs::WriteFile | AccessFs::MakeReg)?;
     }
-    if let Some(dir) = &needs.pid {
+    for dir in &needs.removal {
         rules = allow(rules, dir, AccessFs::RemoveFile.into())?;
     }
     Ok(rules.restrict_self()?.ruleset)

@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 use nix::errno::Errno;
 use nix::sys::socket::sockopt::{Ipv6V6Only, ReuseAddr, TcpNoDelay};
 use nix::sys::socket::{
-    AddressFamily, Backlog, SockFlag, SockType, SockaddrStorage, bind, listen as start_listening, setsockopt,
-    socket,
+    AddressFamily, Backlog, SockFlag, SockType, SockaddrStorage, bind, getsockopt, listen as start_listening,
+    setsockopt, socket,
 };
 use nix::unistd::geteuid;
 
@@ -28,9 +28,25 @@ const SUCCESSION_TIME: Duration = Duration::from_secs(3);
 /// How often it tries.
 const SUCCESSION_PAUSE: Duration = Duration::from_millis(10);
 
-/// Whether every one of `sockets` listens on one of `addresses`.
-pub fn are_among(sockets: &[TcpListener], addresses: &[SocketAddr]) -> bool {
-    sockets.iter().all(|socket| socket.local_addr().is_ok_and(|address| addresses.contains(&address)))
+/// Addresses to listen on.
+#[derive(Debug)]
+pub struct Wanted {
+    /// The addresses, of both families or of one.
+    pub addresses: Vec<SocketAddr>,
+    /// A socket for every IPv6 address takes IPv4 as well.
+    pub dual: bool,
+}
+
+impl Wanted {
+    /// Whether `socket` listens on one of the addresses, and for the same families.
+    pub fn has(&self, socket: &TcpListener) -> bool {
+        self.addresses.iter().any(|address| self.is_at(*address, socket))
+    }
+
+    fn is_at(&self, address: SocketAddr, socket: &TcpListener) -> bool {
+        let is_as_shared = || getsockopt(socket, Ipv6V6Only).is_ok_and(|v6_only| v6_only != self.dual);
+        socket.local_addr().is_ok_and(|one| one == address) && (address.is_ipv4() || is_as_shared())
+    }
 }
 
 /// Binds and listens on each address, unless one of `already` does. With port 0 all get the port that
@@ -42,8 +58,8 @@ pub fn are_among(sockets: &[TcpListener], addresses: &[SocketAddr]) -> bool {
 /// An address cannot be had. A family that the machine does not speak is left out where every
 /// address was asked for, unless none is left.
 pub fn listen(
-    addresses: &[SocketAddr],
-    already: Vec<TcpListener>,
+    wanted: &Wanted,
+    already: &[TcpListener],
     is_leaving: &dyn Fn() -> bool,
 ) -> Result<Vec<TcpListener>, Failure> {
     let deadline = Instant::now() + SUCCESSION_TIME;
@@ -52,7 +68,7 @@ pub fn listen(
     loop {
         let kept = already.iter().map(TcpListener::try_clone).collect::<Result<_, _>>();
         let kept = kept.map_err(|error| Failure::of("dup", error, ""))?;
-        match try_listen(addresses, kept) {
+        match try_listen(wanted, kept) {
             Err(Refused::Bind { errno: Errno::EADDRINUSE, .. }) if may_wait() => {
                 std::thread::sleep(SUCCESSION_PAUSE);
             }
@@ -67,10 +83,11 @@ pub fn listen(
 /// # Errors
 ///
 /// An address cannot be had for another reason.
-pub fn try_bind(addresses: &[SocketAddr]) -> Result<(), Failure> {
-    for &address in addresses {
-        match bound(address) {
-            Err((_, errno)) if errno == Errno::EADDRINUSE || is_left_out(address, addresses, errno) => {}
+pub fn try_bind(wanted: &Wanted) -> Result<(), Failure> {
+    for &address in &wanted.addresses {
+        match bound(address, wanted.dual) {
+            Err((_, errno))
+                if errno == Errno::EADDRINUSE || is_left_out(address, &wanted.addresses, errno) => {}
             Err((call, errno)) => return Err(refusal(call, address, errno)),
             Ok(_) => {}
         }
@@ -95,16 +112,16 @@ impl Refused {
     }
 }
 
-fn try_listen(addresses: &[SocketAddr], mut already: Vec<TcpListener>) -> Result<Vec<TcpListener>, Refused> {
+fn try_listen(wanted: &Wanted, mut already: Vec<TcpListener>) -> Result<Vec<TcpListener>, Refused> {
     let mut listeners: Vec<TcpListener> = Vec::new();
-    for &(mut address) in addresses {
+    for &(mut address) in &wanted.addresses {
         if let (0, Some(first)) = (address.port(), listeners.first()) {
             address.set_port(first.local_addr().map_or(0, |first| first.port()));
         }
-        let found = already.iter().position(|socket| socket.local_addr().is_ok_and(|one| one == address));
-        match found.map_or_else(|| open(address), |at| Ok(already.swap_remove(at))) {
+        let found = already.iter().position(|socket| wanted.is_at(address, socket));
+        match found.map_or_else(|| open(address, wanted.dual), |at| Ok(already.swap_remove(at))) {
             Ok(listener) => listeners.push(listener),
-            Err((_, errno)) if is_left_out(address, addresses, errno) => {}
+            Err((_, errno)) if is_left_out(address, &wanted.addresses, errno) => {}
             Err((call, errno)) => return Err(Refused::Bind { call, address, errno }),
         }
     }
@@ -119,7 +136,7 @@ fn is_left_out(address: SocketAddr, all: &[SocketAddr], errno: Errno) -> bool {
 
 /// Whether this process may not listen on the port of one of `addresses`.
 pub fn is_not_permitted(addresses: &[SocketAddr]) -> bool {
-    addresses.iter().any(|&address| matches!(open(address), Err((_, Errno::EACCES))))
+    addresses.iter().any(|&address| matches!(open(address, false), Err((_, Errno::EACCES))))
 }
 
 fn refusal(call: &str, address: SocketAddr, errno: Errno) -> Failure {
@@ -141,27 +158,27 @@ fn refusal(call: &str, address: SocketAddr, errno: Errno) -> Failure {
     Failure::of(format_args!("{call} {place}"), errno, advice)
 }
 
-fn open(address: SocketAddr) -> Result<TcpListener, (&'static str, Errno)> {
-    let fd = bound(address)?;
+fn open(address: SocketAddr, dual: bool) -> Result<TcpListener, (&'static str, Errno)> {
+    let fd = bound(address, dual)?;
     start_listening(&fd, BACKLOG).map_err(|errno| ("listen", errno))?;
     Ok(TcpListener::from(fd))
 }
 
-fn bound(address: SocketAddr) -> Result<OwnedFd, (&'static str, Errno)> {
+fn bound(address: SocketAddr, dual: bool) -> Result<OwnedFd, (&'static str, Errno)> {
     let family = if address.is_ipv6() { AddressFamily::Inet6 } else { AddressFamily::Inet };
     let fd =
         socket(family, SockType::Stream, SockFlag::SOCK_CLOEXEC, None).map_err(|errno| ("socket", errno))?;
-    prepare(&fd, address.is_ipv6()).map_err(|errno| ("setsockopt", errno))?;
+    prepare(&fd, address.is_ipv6().then_some(!dual)).map_err(|errno| ("setsockopt", errno))?;
     bind(std::os::fd::AsRawFd::as_raw_fd(&fd), &SockaddrStorage::from(address))
         .map_err(|errno| ("bind", errno))?;
     Ok(fd)
 }
 
-fn prepare(fd: &OwnedFd, v6: bool) -> nix::Result<()> {
+fn prepare(fd: &OwnedFd, v6_only: Option<bool>) -> nix::Result<()> {
     setsockopt(fd, ReuseAddr, &true)?;
-    if v6 {
-        // IPv4 has its own socket; shared, its bind would fail, as it does in thttpd on every start.
-        setsockopt(fd, Ipv6V6Only, &true)?;
+    if let Some(v6_only) = v6_only {
+        // Where IPv4 has its own socket, its bind would fail beside a shared one, as it does in thttpd.
+        setsockopt(fd, Ipv6V6Only, &v6_only)?;
     }
     tune(fd)
 }
@@ -182,10 +199,14 @@ mod tests {
 
     use super::*;
 
+    fn wanted(addresses: &[SocketAddr]) -> Wanted {
+        Wanted { addresses: addresses.to_vec(), dual: false }
+    }
+
     #[test]
     fn both_families_share_the_port_that_the_kernel_picks() {
         let addresses = [(Ipv6Addr::LOCALHOST, 0).into(), (Ipv4Addr::LOCALHOST, 0).into()];
-        let ports: Vec<_> = match listen(&addresses, Vec::new(), &|| false) {
+        let ports: Vec<_> = match listen(&wanted(&addresses), &[], &|| false) {
             Ok(listeners) => listeners.iter().map(|one| one.local_addr().unwrap().port()).collect(),
             Err(failure) => return eprintln!("skipped: no IPv6 here: {failure}"),
         };
@@ -195,16 +216,16 @@ mod tests {
 
     #[test]
     fn a_taken_port_is_named_with_what_to_do() {
-        let taken = listen(&[(Ipv4Addr::LOCALHOST, 0).into()], Vec::new(), &|| false).unwrap();
+        let taken = listen(&wanted(&[(Ipv4Addr::LOCALHOST, 0).into()]), &[], &|| false).unwrap();
         let address = taken[0].local_addr().unwrap();
-        let failure = listen(&[address], Vec::new(), &|| false).unwrap_err().to_string();
+        let failure = listen(&wanted(&[address]), &[], &|| false).unwrap_err().to_string();
         assert!(failure.starts_with(&format!("bind {address} - Address already in use; ")), "{failure}");
         assert!(failure.contains("-p"), "{failure}");
     }
 
     #[test]
     fn an_address_of_another_machine_is_refused() {
-        let failure = listen(&[(Ipv4Addr::new(192, 0, 2, 1), 0).into()], Vec::new(), &|| false)
+        let failure = listen(&wanted(&[(Ipv4Addr::new(192, 0, 2, 1), 0).into()]), &[], &|| false)
             .unwrap_err()
             .to_string();
         assert!(failure.starts_with("bind 192.0.2.1 - "), "{failure}");
@@ -212,8 +233,7 @@ mod tests {
 
     #[test]
     fn connections_inherit_their_options() {
-        use nix::sys::socket::getsockopt;
-        let listeners = listen(&[(Ipv4Addr::LOCALHOST, 0).into()], Vec::new(), &|| false).unwrap();
+        let listeners = listen(&wanted(&[(Ipv4Addr::LOCALHOST, 0).into()]), &[], &|| false).unwrap();
         let mut client = TcpStream::connect(listeners[0].local_addr().unwrap()).unwrap();
         std::io::Write::write_all(&mut client, b"x").unwrap();
         let (accepted, _) = listeners[0].accept().unwrap();
@@ -222,7 +242,7 @@ mod tests {
 
     #[test]
     fn ports_of_a_server_that_is_leaving_are_waited_for() {
-        let mut taken = Some(listen(&[(Ipv4Addr::LOCALHOST, 0).into()], Vec::new(), &|| false).unwrap());
+        let mut taken = Some(listen(&wanted(&[(Ipv4Addr::LOCALHOST, 0).into()]), &[], &|| false).unwrap());
         let address = taken.as_ref().unwrap()[0].local_addr().unwrap();
         let asked = std::cell::Cell::new(0);
         let taken = std::cell::RefCell::new(taken.take());
@@ -233,18 +253,18 @@ mod tests {
             }
             true
         };
-        assert_eq!(listen(&[address], Vec::new(), &is_leaving).unwrap().len(), 1);
+        assert_eq!(listen(&wanted(&[address]), &[], &is_leaving).unwrap().len(), 1);
         assert_eq!(asked.get(), 3);
     }
 
     #[test]
     fn to_try_an_address_takes_nothing_and_minds_no_server_that_runs() {
-        let taken = listen(&[(Ipv4Addr::LOCALHOST, 0).into()], Vec::new(), &|| false).unwrap();
+        let taken = listen(&wanted(&[(Ipv4Addr::LOCALHOST, 0).into()]), &[], &|| false).unwrap();
         let address = taken[0].local_addr().unwrap();
-        assert_eq!(try_bind(&[address]), Ok(()));
+        assert_eq!(try_bind(&wanted(&[address])), Ok(()));
         drop(taken);
-        assert_eq!(try_bind(&[address]), Ok(()));
-        assert!(listen(&[address], Vec::new(), &|| false).is_ok());
-        try_bind(&[(Ipv4Addr::new(192, 0, 2, 1), 0).into()]).unwrap_err();
+        assert_eq!(try_bind(&wanted(&[address])), Ok(()));
+        assert!(listen(&wanted(&[address]), &[], &|| false).is_ok());
+        try_bind(&wanted(&[(Ipv4Addr::new(192, 0, 2, 1), 0).into()])).unwrap_err();
     }
 }

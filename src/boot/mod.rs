@@ -6,7 +6,7 @@
 //! last, so that none of them ever was root. `command` calls [`start`]; `control` gets what leaves.
 
 use std::io::IsTerminal;
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -24,8 +24,8 @@ use crate::log::access::AccessLog;
 use crate::log::stats::Stats;
 use crate::log::syslog::{self, Echo};
 use crate::net::Server;
+use crate::net::listen_socket::{Listener, ListenerAddress, ListenerSet};
 use crate::representation::mime::Types;
-use crate::response::SERVER;
 use crate::rules::Rules;
 use crate::site::{Loaded, Site};
 use crate::sys::ids::User;
@@ -35,6 +35,7 @@ use crate::sys::systemd::{self, Notify};
 use crate::sys::zone;
 use crate::throttle::Throttles;
 
+mod announce;
 mod banner;
 mod confine;
 mod daemon;
@@ -44,15 +45,19 @@ pub(crate) mod names;
 mod pid_file;
 pub(crate) mod privileges;
 mod signals;
+mod sockets;
+mod unix_socket;
 
 pub use failure::Failure;
 pub use pid_file::PidFile;
 pub use signals::{Commands, SignalAction, Signals};
+pub use unix_socket::SocketFile;
 
 use confine::SandboxNeeds;
 use daemon::{ForkSide, StartOutcome};
 use pid_file::PidFilePlace;
 use privileges::{Privileges, Unprivileged};
+use sockets::{Opened, Sockets};
 
 /// Descriptors below which no server can work.
 const FEWEST_DESCRIPTORS: u64 = 64;
@@ -72,12 +77,14 @@ pub struct RunningServer {
     pub commands: Commands,
     /// To be given up when the ports are closed.
     pub pid_file: Option<PidFile>,
+    /// Sockets in the file system, to be removed when they are closed.
+    pub socket_files: Vec<SocketFile>,
     /// systemd, if it started us.
     pub notify: Notify,
     /// One line for people: directory and addresses.
     pub summary: String,
     /// Addresses that the server listens on.
-    pub addresses: Vec<SocketAddr>,
+    pub addresses: Vec<ListenerAddress>,
 }
 
 /// Resources opened before the process changes its root, its directory and its user.
@@ -87,13 +94,6 @@ struct Prepared {
     privileges: Privileges,
     log: AccessLog,
     notify: Notify,
-}
-
-enum Sockets {
-    /// Handed to us by a socket unit of systemd.
-    Inherited(Vec<TcpListener>),
-    /// To be bound, but for those that an earlier process of the service left open with systemd.
-    Addresses { wanted: Vec<SocketAddr>, stored: Vec<TcpListener> },
 }
 
 /// Starts the server. `None`: this is the process that was started, and the server, in the background,
@@ -172,16 +172,18 @@ fn no_web_directory(config: &Config, error: std::io::Error) -> Failure {
 
 /// Opens what needs the operator's directory, root and user.
 fn prepare(config: &Config) -> Result<Prepared, Failure> {
-    let inherited = systemd::listeners().map_err(|error| {
-        Failure::of("LISTEN_FDS", error, "hand over listening TCP sockets (ListenStream= in the socket unit)")
+    let handed = systemd::listeners().map_err(|error| {
+        Failure::of(
+            "LISTEN_FDS",
+            error,
+            "hand over stream sockets that listen (ListenStream= in the socket unit)",
+        )
     })?;
-    let sockets = match inherited.activated.is_empty() {
-        true => Sockets::Addresses { wanted: wanted_addresses(config)?, stored: inherited.stored },
-        false => Sockets::Inherited(inherited.activated),
-    };
     let loaded = load(config)?;
     let privileges = Privileges::of_process(&config.user)?;
     let log = open_log(config, &privileges)?;
+    // Paths are bound last: a start that fails before leaves none behind.
+    let sockets = Sockets::prepare(handed, config, &privileges)?;
     Ok(Prepared { sockets, loaded, privileges, log, notify: Notify::from_environment() })
 }
 
@@ -243,7 +245,8 @@ fn open_log(config: &Config, privileges: &Privileges) -> Result<AccessLog, Failu
     if config.log == LogTarget::Syslog && !syslog::reachable() {
         log::warning!("no log daemon to be reached: access log lines are lost; name a file with -l");
     }
-    AccessLog::open(&config.log, privileges.user()).map_err(|error| {
+    let opened = AccessLog::open(&config.log, privileges.user());
+    opened.map(|log| log.in_format(config.log_format)).map_err(|error| {
         let LogTarget::File(path) = &config.log else { return Failure::of("logfile", error, "see -l") };
         let advice = match error.raw_os_error().map(nix::errno::Errno::from_raw) {
             Some(nix::errno::Errno::ELOOP) => {
@@ -287,11 +290,12 @@ fn launch(config: &Arc<Config>, prepared: Prepared, reread: &[PathBuf]) -> Resul
     // From the first connection on, a signal means what it will mean to the running server.
     let signals = Signals::block();
     let is_leaving = || pid_file.as_ref().is_some_and(PidFilePlace::names_another);
-    let (listeners, to_store) = open_sockets(sockets, &notify, &is_leaving)?;
+    let Opened { listeners, files: socket_files, to_store } = sockets.open(&notify, &is_leaving)?;
     let pid_directory = pid_file.as_ref().and_then(PidFilePlace::directory);
     let pid_file = pid_file.map(PidFilePlace::write).transpose()?;
-    let addresses: Vec<_> = listeners.iter().filter_map(|listener| listener.local_addr().ok()).collect();
-    if names::is_every_address(config.host.as_deref()) && addresses.iter().all(SocketAddr::is_ipv4) {
+    let addresses: Vec<_> = listeners.serving.iter().map(Listener::address).collect();
+    let is_every = config.listen.is_empty() && names::is_every_address(config.host.as_deref());
+    if is_every && addresses.iter().all(ListenerAddress::is_ipv4) {
         log::warning!("IPv6 is switched off on this machine: only IPv4 is served");
     }
     if privileges.user().is_some() && !config.chroot {
@@ -304,7 +308,8 @@ fn launch(config: &Arc<Config>, prepared: Prepared, reread: &[PathBuf]) -> Resul
     needs.dirs = loaded.rules.all_auth_files().filter_map(|(_, file)| file.dir.clone()).collect();
     needs.read.extend(reread.iter().filter_map(|file| file.parent()).map(Path::to_owned));
     needs.log = log.directory();
-    needs.pid = pid_directory;
+    needs.removal.extend(pid_directory);
+    needs.removal.extend(socket_files.iter().filter_map(SocketFile::directory));
     confine::confine(config, &needs);
     let (server, site) = start_threads(unprivileged, config, listeners, loaded, log)?;
     let commands = signals.listen().map_err(no_thread)?;
@@ -313,41 +318,28 @@ fn launch(config: &Arc<Config>, prepared: Prepared, reread: &[PathBuf]) -> Resul
         let is_watched = !systemd::has_standard_error();
         syslog::set_echo(if is_watched { Echo::Foreground } else { Echo::WithoutDaemon });
     }
+    let notice = announce::notice(config, &addresses);
     if config.foreground && std::io::stderr().is_terminal() {
         // The banner tells a terminal more.
-        syslog::send_to_daemon(Severity::LOG_NOTICE, format_args!("{}", starting(config, &addresses)));
+        syslog::send_to_daemon(Severity::LOG_NOTICE, format_args!("{notice}"));
     } else {
-        log::notice!("{}", starting(config, &addresses));
+        log::notice!("{notice}");
     }
-    let summary = banner::summary(config, &addresses);
+    let summary = banner::summary(&place(config), &addresses);
     notify.ready_and_store(&summary, &to_store);
     let children = site.cgi.as_ref().map(Cgi::children);
-    Ok(RunningServer { server, site, children, commands, pid_file, notify, summary, addresses })
-}
-
-/// The sockets to serve, and second handles on those that systemd shall keep.
-fn open_sockets(
-    sockets: Sockets,
-    notify: &Notify,
-    is_leaving: &dyn Fn() -> bool,
-) -> Result<(Vec<TcpListener>, Vec<TcpListener>), Failure> {
-    let failed = |error| Failure::of("setsockopt", error, "");
-    let (wanted, mut stored) = match sockets {
-        Sockets::Inherited(listeners) => {
-            listeners.iter().try_for_each(listen::tune).map_err(|errno| failed(errno.into()))?;
-            return Ok((listeners, Vec::new()));
-        }
-        Sockets::Addresses { wanted, stored } => (wanted, stored),
+    let server = RunningServer {
+        server,
+        site,
+        children,
+        commands,
+        pid_file,
+        socket_files,
+        notify,
+        summary,
+        addresses,
     };
-    if !listen::are_among(&stored, &wanted) {
-        // The configuration names others than before; ours would be in the way.
-        stored.clear();
-        notify.close_stored();
-    }
-    let listeners = listen::listen(&wanted, stored, is_leaving)?;
-    let to_store = listeners.iter().filter(|_| notify.is_connected()).map(TcpListener::try_clone);
-    let to_store = to_store.collect::<Result<_, _>>().map_err(failed)?;
-    Ok((listeners, to_store))
+    Ok(server)
 }
 
 /// From the directory of `-d` to where files are served from.
@@ -386,7 +378,7 @@ fn raise_descriptor_limit() -> Result<(), Failure> {
 fn start_threads(
     _: Unprivileged,
     config: &Arc<Config>,
-    listeners: Vec<TcpListener>,
+    listeners: ListenerSet,
     loaded: Loaded,
     log: AccessLog,
 ) -> Result<(Server, Arc<Site>), Failure> {
@@ -418,12 +410,11 @@ pub(crate) fn build_site(
     site.map(|site| Arc::new(site.with_scripts(children))).map_err(failed)
 }
 
-/// thttpd's notice that all is well.
-fn starting(config: &Config, addresses: &[SocketAddr]) -> String {
-    let port = addresses.first().map_or(config.port, SocketAddr::port);
-    let address = addresses.iter().find(|address| address.is_ipv4()).or(addresses.first());
-    match (&config.host, address) {
-        (Some(_), Some(address)) => format!("{SERVER} starting on {}, port {port}", address.ip()),
-        _ => format!("{SERVER} starting on port {port}"),
+/// The directory that is served, for people.
+fn place(config: &Config) -> String {
+    let here = std::env::current_dir().unwrap_or_default();
+    match (config.chroot, &config.dir) {
+        (true, Some(dir)) => format!("{} (chroot)", dir.display()),
+        _ => here.display().to_string(),
     }
 }

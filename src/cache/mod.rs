@@ -211,6 +211,11 @@ impl Cache {
         false
     }
 
+    /// Bytes of content held in memory now.
+    pub fn bytes(&self) -> usize {
+        self.shards.iter().map(|shard| locked(shard).bytes).sum()
+    }
+
     /// Gives up files that have been deleted: nobody may ask for their names again, and the disk keeps
     /// their bytes as long as they are open.
     pub fn tidy(&self) {

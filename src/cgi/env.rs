@@ -9,8 +9,9 @@ use std::ffi::{OsStr, OsString};
 use std::net::SocketAddr;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 
-use crate::config::Config;
-use crate::request::{Method, Request};
+use crate::config::{Config, ProxyTrust};
+use crate::request::client::{ClientAddress, Scheme};
+use crate::request::{Client, Method, Request};
 use crate::resource::Script;
 use crate::response::SERVER;
 
@@ -38,6 +39,9 @@ pub struct CgiConstants {
     root: Vec<u8>,
     cgi_pattern: Vec<u8>,
     time_zone: Option<OsString>,
+    proxies: ProxyTrust,
+    /// The directory of hosts that have none: it is nobody's name.
+    vhost_default: Option<String>,
 }
 
 /// One request, as a script is told of it.
@@ -51,8 +55,10 @@ pub struct CgiContext<'a> {
     pub vhost: Option<&'a str>,
     /// Authenticated user.
     pub user: Option<&'a [u8]>,
-    /// The client's address.
-    pub remote: SocketAddr,
+    /// The client.
+    pub client: Client,
+    /// A trusted proxy sent the request: what it says of the client is true.
+    pub is_spoken_for: bool,
     /// The address the client connected to.
     pub local: SocketAddr,
 }
@@ -81,6 +87,8 @@ impl CgiConstants {
                 .map(|pattern| pattern.as_bytes().to_vec())
                 .unwrap_or_default(),
             time_zone: crate::sys::zone::inherited(),
+            proxies: config.proxies.clone(),
+            vhost_default: config.vhost_default.clone(),
         }
     }
 
@@ -90,7 +98,10 @@ impl CgiConstants {
         self.server(&mut variables, call);
         self.names(&mut variables, call);
         client(&mut variables, call);
-        fields(&mut variables, call.request);
+        let is_hidden = |name: &str| {
+            self.proxies.trusts_any() && !call.is_spoken_for && self.proxies.is_proxy_field(name)
+        };
+        fields(&mut variables, call.request, &is_hidden);
         if let Some(zone) = &self.time_zone {
             variables.set("TZ", zone.as_bytes());
         }
@@ -100,7 +111,8 @@ impl CgiConstants {
 
     fn server(&self, variables: &mut Variables, call: &CgiContext<'_>) {
         let local = call.local.ip().to_canonical().to_string();
-        let name = call.vhost.or(call.request.host).or(self.name.as_deref()).unwrap_or(&local);
+        let vhost = call.vhost.filter(|vhost| self.vhost_default.as_deref() != Some(vhost));
+        let name = vhost.or(call.request.host).or(self.name.as_deref()).unwrap_or(&local);
         // An IPv6 address has brackets here (RFC 3875 §4.1.14).
         let is_bare = name.contains(':') && !name.starts_with('[');
         let name = if is_bare { format!("[{name}]") } else { name.to_owned() };
@@ -157,15 +169,23 @@ pub fn arguments(request: &Request<'_>) -> Vec<OsString> {
 }
 
 fn client(variables: &mut Variables, call: &CgiContext<'_>) {
-    variables.set("REMOTE_ADDR", call.remote.ip().to_canonical().to_string());
-    variables.set("REMOTE_PORT", call.remote.port().to_string());
+    let Client { address, scheme, peer } = call.client;
+    // A script that trusts the proxy's address must not take a client for it that cannot be told.
+    let known = if let ClientAddress::Ip(address) = address { address.to_string() } else { String::new() };
+    variables.set("REMOTE_ADDR", known);
+    if let Some(peer) = peer.filter(|peer| address == ClientAddress::Ip(peer.ip().to_canonical())) {
+        variables.set("REMOTE_PORT", peer.port().to_string());
+    }
+    if scheme == Scheme::Https {
+        variables.set("HTTPS", "on");
+    }
     if let Some(user) = call.user {
         variables.set("REMOTE_USER", user);
         variables.set("AUTH_TYPE", "Basic");
     }
 }
 
-fn fields(variables: &mut Variables, request: &Request<'_>) {
+fn fields(variables: &mut Variables, request: &Request<'_>, is_hidden: &dyn Fn(&str) -> bool) {
     let fields = &request.fields;
     if let Some(media_type) = fields.last("Content-Type") {
         variables.set("CONTENT_TYPE", media_type);
@@ -180,7 +200,8 @@ fn fields(variables: &mut Variables, request: &Request<'_>) {
     }
     let mut named: Vec<&str> = vec!["Host", "Referer", "Referrer"];
     for (name, _) in fields.iter() {
-        if named.iter().any(|seen| seen.eq_ignore_ascii_case(name)) || !may_be_handed_on(name) {
+        let is_named = named.iter().any(|seen| seen.eq_ignore_ascii_case(name));
+        if is_named || !may_be_handed_on(name) || is_hidden(name) {
             continue;
         }
         named.push(name);

@@ -7,12 +7,14 @@ use std::path::{Path, PathBuf};
 use nix::unistd::{AccessFlags, access, geteuid};
 
 use super::survey;
+use crate::boot::listen::{self, Wanted};
 use crate::boot::privileges::Privileges;
-use crate::boot::{listen, load_rules, load_types, try_where_it_would_serve, wanted_addresses};
+use crate::boot::{load_rules, load_types, names, try_where_it_would_serve, wanted_addresses};
 use crate::config::args::Invocation;
+use crate::config::listen::{Address, Listen};
 use crate::config::{Config, LogTarget};
 use crate::rules::check::Surroundings;
-use crate::sys::reason;
+use crate::sys::{ids, reason};
 use crate::throttle::Throttles;
 
 /// Checks what the configuration names. The text says that all is well, with what may not be meant.
@@ -23,7 +25,7 @@ use crate::throttle::Throttles;
 pub fn check(invocation: &Invocation) -> Result<String, String> {
     let config = &invocation.config;
     let mut found: Vec<CheckError> = Vec::new();
-    found.extend(addresses(config));
+    found.extend(listeners(config));
     let user = Privileges::of_process(&config.user).err();
     found.extend(user.map(|failure| ("user", failure.to_string())));
     found.extend(directories(config));
@@ -62,7 +64,7 @@ fn addresses(config: &Config) -> Option<CheckError> {
         Err(failure) => return Some(("host", failure.to_string())),
         Ok(addresses) => addresses,
     };
-    let failure = listen::try_bind(&addresses).err()?.to_string();
+    let failure = listen::try_bind(&Wanted { addresses, dual: false }).err()?.to_string();
     // What somebody may not have is a port, what the machine has not is an address.
     let option = if failure.contains("Permission denied") { "port" } else { "host" };
     Some((option, failure))
@@ -73,6 +75,36 @@ fn addresses(config: &Config) -> Option<CheckError> {
 fn serving(config: &Config) -> Option<CheckError> {
     let option = if config.data_dir.is_some() { "data_dir" } else { "dir" };
     try_where_it_would_serve(config).err().map(|failure| (option, failure.to_string()))
+}
+
+/// Names that are not known, and sockets that cannot be made.
+fn listeners(config: &Config) -> Vec<CheckError> {
+    if config.listen.is_empty() {
+        return addresses(config).into_iter().collect();
+    }
+    let mut found: Vec<String> = config.listen.iter().filter_map(listener).collect();
+    if config.listen.iter().any(|listen| listen.proxy) && !config.proxies.trusts_any() {
+        found.push("a listener with ;proxy, but no trusted_proxies".into());
+    }
+    found.into_iter().map(|text| ("listen", format!("listen: {text}"))).collect()
+}
+
+fn listener(listen: &Listen) -> Option<String> {
+    match &listen.address {
+        Address::Name(host, port) => {
+            names::addresses(Some(host), *port).err().map(|failure| failure.to_string())
+        }
+        Address::Port(_) | Address::Ip(_) => None,
+        Address::Unix(path) => {
+            let said = |why: &str| Some(format!("{} - {why}", path.display()));
+            if let Some(group) = listen.group.as_deref().filter(|group| ids::group(group).is_none()) {
+                return said(&format!("unknown group '{group}'"));
+            }
+            let parent = path.parent().unwrap_or(Path::new("/"));
+            let rights = AccessFlags::W_OK | AccessFlags::X_OK;
+            access(parent, rights).err().and_then(|errno| said(&reason(&errno.into())))
+        }
+    }
 }
 
 /// The directory that `-d` leads to.

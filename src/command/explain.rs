@@ -24,7 +24,7 @@ use crate::docroot::{DocRoot, Links, View};
 use crate::request::client::ClientAddress;
 use crate::request::head;
 use crate::request::{Client, Parsed, Request};
-use crate::resource::{AccessDenied, ResolveRequest, Resolved, Resolver, Resource, vhost};
+use crate::resource::{AccessDenied, ResolveRequest, Resolved, Resolver, Resource};
 use crate::rules::Name;
 use crate::sys::reason;
 use crate::throttle::{Each, Throttles};
@@ -78,7 +78,8 @@ impl Scene {
             }
         };
         say(told, format_args!("the path is /{}", request.path.escape_ascii()));
-        let host = self.config.vhost.then(|| vhost::directory(&request, IpAddr::V4(Ipv4Addr::LOCALHOST)));
+        let local = IpAddr::V4(Ipv4Addr::LOCALHOST);
+        let host = self.config.vhost.then(|| self.resolver.host_directory(&request, local, &|| {}));
         if let Some(host) = &host {
             say(told, format_args!("virtual hosts are on: looked up in {host}/"));
         }

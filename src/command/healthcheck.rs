@@ -3,32 +3,43 @@
 
 use std::io::{Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
+use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::boot::names;
 use crate::config::Config;
+use crate::config::listen::{Address, Listen};
 use crate::sys::reason;
 
 /// Time limit of each step.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Where to ask, and for what.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Default, PartialEq, Eq)]
 struct HealthQuery {
     host: Option<String>,
     port: u16,
+    /// A socket in the file system, instead of host and port.
+    socket: Option<PathBuf>,
+    /// A PROXY protocol head comes before the request.
+    proxy: bool,
     target: String,
 }
 
-/// Asks for `url`, or for `/` of the server that `config` describes. Any answer below 500 is health:
-/// a site may well have no index page.
+/// Asks for `url`. Without one, asks for `/healthz` of the server that `config` describes, if it has a
+/// status listener, else for `/`. Any answer below 500 is health: a site may well have no index page.
 ///
 /// # Errors
 ///
 /// One line that tells why the server is not well.
 pub fn ask(config: &Config, url: Option<&str>) -> Result<String, String> {
-    let question = HealthQuery::of(config, url.unwrap_or("/"))
-        .ok_or_else(|| format!("unhealthy: {} is no http:// URL", url.unwrap_or("")))?;
+    let status = config.listen.iter().find(|listen| listen.status);
+    let question = match (url, status) {
+        (None, Some(listen)) => Some(HealthQuery::of_listener(config, listen, "/healthz")),
+        _ => HealthQuery::of(config, url.unwrap_or("/")),
+    };
+    let question = question.ok_or_else(|| format!("unhealthy: {} is no http:// URL", url.unwrap_or("")))?;
     let shown = question.shown();
     let unwell = |why: &str| format!("unhealthy: {shown} - {why}");
     let status = question.put().map_err(|error| unwell(&reason(&error)))?;
@@ -41,9 +52,16 @@ pub fn ask(config: &Config, url: Option<&str>) -> Result<String, String> {
 impl HealthQuery {
     fn of(config: &Config, url: &str) -> Option<HealthQuery> {
         let Some(rest) = url.strip_prefix("http://") else {
-            let port = config.port;
-            let target = url.starts_with('/').then(|| url.to_owned())?;
-            return Some(HealthQuery { host: config.host.clone(), port, target });
+            let serving = config.listen.iter().find(|listen| !listen.status);
+            return url.starts_with('/').then(|| match serving {
+                Some(listen) => HealthQuery::of_listener(config, listen, url),
+                None => HealthQuery {
+                    host: config.host.clone(),
+                    port: config.port,
+                    target: url.to_owned(),
+                    ..HealthQuery::default()
+                },
+            });
         };
         let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
         let target = if path.is_empty() { "/".into() } else { path.to_owned() };
@@ -55,7 +73,26 @@ impl HealthQuery {
             host: Some(host.to_owned()),
             port,
             target,
+            ..HealthQuery::default()
         })
+    }
+
+    /// A question to one of the listeners of `config`; every address is asked at this machine's own.
+    fn of_listener(config: &Config, listen: &Listen, target: &str) -> HealthQuery {
+        let query = HealthQuery { proxy: listen.proxy, target: target.to_owned(), ..HealthQuery::default() };
+        match &listen.address {
+            Address::Port(port) => HealthQuery { host: config.host.clone(), port: *port, ..query },
+            Address::Name(host, port) => HealthQuery { host: Some(host.clone()), port: *port, ..query },
+            Address::Unix(path) => HealthQuery { socket: Some(path.clone()), ..query },
+            Address::Ip(address) => {
+                let is_one = !address.ip().is_unspecified();
+                let host = match address {
+                    SocketAddr::V6(v6) => format!("[{}]", v6.ip()),
+                    SocketAddr::V4(v4) => v4.ip().to_string(),
+                };
+                HealthQuery { host: is_one.then_some(host), port: address.port(), ..query }
+            }
+        }
     }
 
     fn host(&self) -> &str {
@@ -63,6 +100,9 @@ impl HealthQuery {
     }
 
     fn shown(&self) -> String {
+        if let Some(path) = &self.socket {
+            return format!("{} of {}", self.target, path.display());
+        }
         let port = if self.port == 80 { String::new() } else { format!(":{}", self.port) };
         format!("http://{}{port}{}", self.host(), self.target)
     }
@@ -77,9 +117,15 @@ impl HealthQuery {
 
     /// The status of the answer.
     fn put(&self) -> std::io::Result<u16> {
+        if let Some(path) = &self.socket {
+            let stream = UnixStream::connect(path)?;
+            stream.set_read_timeout(Some(PATIENCE))?;
+            stream.set_write_timeout(Some(PATIENCE))?;
+            return self.converse(stream);
+        }
         let mut last = std::io::Error::other("Name or service not known");
         for address in self.addresses() {
-            match TcpStream::connect_timeout(&address, PATIENCE).and_then(|stream| self.converse(stream)) {
+            match connect(&address).and_then(|stream| self.converse(stream)) {
                 Ok(status) => return Ok(status),
                 Err(error) => last = error,
             }
@@ -87,14 +133,13 @@ impl HealthQuery {
         Err(last)
     }
 
-    fn converse(&self, mut stream: TcpStream) -> std::io::Result<u16> {
-        stream.set_read_timeout(Some(PATIENCE))?;
-        stream.set_write_timeout(Some(PATIENCE))?;
+    fn converse(&self, mut stream: impl Read + Write) -> std::io::Result<u16> {
+        let before = if self.proxy { "PROXY UNKNOWN\r\n" } else { "" };
         let port = if self.port == 80 { String::new() } else { format!(":{}", self.port) };
         let (target, host) = (&self.target, self.host());
         let agent = crate::response::SERVER;
         let head = format!(
-            "GET {target} HTTP/1.1\r\nHost: {host}{port}\r\nUser-Agent: {agent} healthcheck\r\nConnection: close\r\n\r\n"
+            "{before}GET {target} HTTP/1.1\r\nHost: {host}{port}\r\nUser-Agent: {agent} healthcheck\r\nConnection: close\r\n\r\n"
         );
         stream.write_all(head.as_bytes())?;
         let mut line = [0; 12];
@@ -102,6 +147,13 @@ impl HealthQuery {
         let status = std::str::from_utf8(&line).ok().and_then(|line| line.strip_prefix("HTTP/1."));
         status.and_then(|rest| rest[2..].parse().ok()).ok_or_else(|| std::io::Error::other("no HTTP there"))
     }
+}
+
+fn connect(address: &SocketAddr) -> std::io::Result<TcpStream> {
+    let stream = TcpStream::connect_timeout(address, PATIENCE)?;
+    stream.set_read_timeout(Some(PATIENCE))?;
+    stream.set_write_timeout(Some(PATIENCE))?;
+    Ok(stream)
 }
 
 /// Nothing in it that would end a line or a word of the request.

@@ -1,9 +1,9 @@
 //! The command line's request → what is done about it. `main` calls [`run`] and turns its result into
 //! an exit status.
 
+use crate::net::listen_socket::ListenerAddress;
 use std::ffi::OsString;
 use std::io::{IsTerminal, Write};
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -98,7 +98,7 @@ fn serve(program: &str, arguments: &[OsString], invocation: Invocation) -> Resul
         let hears_terminal = nix::unistd::tcgetpgrp(std::io::stderr()) == Ok(nix::unistd::getpgrp());
         let pid = std::process::id();
         let end = if hears_terminal { "^C ends it".to_owned() } else { format!("kill {pid} ends it") };
-        let port = running.addresses.first().map_or(config.port, SocketAddr::port);
+        let port = running.addresses.iter().find_map(ListenerAddress::port).unwrap_or(config.port);
         let reach = if is_private {
             format!("this machine alone; -p {port} opens it to everyone; ")
         } else {

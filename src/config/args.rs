@@ -80,6 +80,9 @@ pub fn parse_in(dir: &Path, argv: &[OsString], program: &str) -> Result<Invocati
     let mut line = normalise(argv);
     let mut settings = Settings { dir: dir.to_owned(), ..Settings::default() };
     let mut action = Action::Serve;
+    if let Some(words) = std::env::var_os(file::VARIABLE) {
+        file::parse_variable(words.as_bytes(), &mut settings);
+    }
     match in_order(&line) {
         Ok(given) => {
             for given in given {

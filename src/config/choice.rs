@@ -76,6 +76,16 @@ choice! {
     }
 }
 
+choice! {
+    /// How lines of the access log are written (`log_format`).
+    LogFormat {
+        /// The Combined log format.
+        Combined = "combined",
+        /// One JSON object a line.
+        Json = "json",
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

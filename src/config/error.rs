@@ -26,7 +26,9 @@ impl ConfigError {
     pub fn new(origin: &Origin, written: &[u8], why: ConfigErrorKind) -> ConfigError {
         let place = match origin {
             Origin::File { name, line } => Some((Arc::clone(name), *line)),
-            Origin::Default | Origin::Flag(_) | Origin::Assignment | Origin::Operand => None,
+            Origin::Default | Origin::Flag(_) | Origin::Assignment | Origin::Operand | Origin::Variable => {
+                None
+            }
         };
         ConfigError { place, written: shortened(printable(written)), why }
     }

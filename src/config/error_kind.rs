@@ -56,6 +56,8 @@ pub enum ConfigErrorKind {
     NotMedia,
     /// A name of a file in a list of names that holds a slash.
     Slash,
+    /// Not in the form that the option has; the sentence says what is wrong.
+    Malformed(String),
     /// The file could not be read, with the system's reason.
     Unreadable(String),
 }
@@ -111,6 +113,7 @@ impl fmt::Display for ConfigErrorKind {
             ConfigErrorKind::Variable(text) => write!(f, "{text} is no variable; write $${{ for a plain ${{"),
             ConfigErrorKind::NotMedia => f.write_str("not a media type (type/subtype)"),
             ConfigErrorKind::Slash => f.write_str("a name in the list holds a slash"),
+            ConfigErrorKind::Malformed(reason) => f.write_str(reason),
             ConfigErrorKind::Unreadable(reason) => f.write_str(reason),
         }
     }

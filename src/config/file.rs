@@ -9,6 +9,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::origin::Origin;
+pub use super::origin::VARIABLE;
 use super::settings::Settings;
 use crate::sys::read_regular_file;
 
@@ -16,11 +17,22 @@ use crate::sys::read_regular_file;
 /// holds. Mistakes are added to `settings.problems`. Takes any bytes and never fails.
 pub fn parse(text: &[u8], name: &str, settings: &mut Settings) {
     let name: Arc<str> = name.into();
+    each_line(text, &mut |words, line| {
+        settings.line(words, &Origin::File { name: Arc::clone(&name), line });
+    });
+}
+
+/// Reads every option of `text`, the content of the variable [`VARIABLE`], by the same rules.
+pub fn parse_variable(text: &[u8], settings: &mut Settings) {
+    each_line(text, &mut |words, _| settings.line(words, &Origin::Variable));
+}
+
+/// Calls `each` with the words of each line of `text`, and its number.
+fn each_line(text: &[u8], each: &mut dyn FnMut(&[&[u8]], usize)) {
     for (index, line) in text.split(|&b| b == b'\n').enumerate() {
         let code = line.split(|&b| b == b'#').next().unwrap_or_default();
         let words = code.split(|b| matches!(b, b' ' | b'\t' | b'\r')).filter(|word| !word.is_empty());
-        let origin = Origin::File { name: Arc::clone(&name), line: index + 1 };
-        settings.line(&words.collect::<Vec<_>>(), &origin);
+        each(&words.collect::<Vec<_>>(), index + 1);
     }
 }
 

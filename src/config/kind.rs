@@ -54,6 +54,18 @@ pub enum Kind {
     Choice(fn(&mut Config) -> &mut dyn Choice),
     /// Lines of the rules file, one with each word.
     Lines(Field<Vec<String>>),
+    /// Text in a form of its own.
+    Parsed {
+        /// Reads the text into its field.
+        ///
+        /// # Errors
+        /// What is wrong with it, as a sentence without its subject or with the words it is about.
+        read: fn(&mut Config, &str) -> Result<(), String>,
+        /// The field as text; none where it was never set.
+        write: fn(&Config) -> Option<String>,
+        /// What the value is called in `--help`.
+        noun: &'static str,
+    },
     /// Not a setting: something the command line asks to be done. Has no config-file name.
     CliAction(CliAction),
 }
@@ -175,6 +187,7 @@ impl Kind {
             Kind::Path(_) | Kind::Log(_) => "path",
             Kind::Pattern(..) => "pattern",
             Kind::Choice(_) => "word",
+            Kind::Parsed { noun, .. } => noun,
         }
     }
 
@@ -201,6 +214,7 @@ impl Kind {
                     return Err(ConfigErrorKind::NotOneOf(field.words()));
                 }
             }
+            Kind::Parsed { read, .. } => read(config, text(value)?).map_err(ConfigErrorKind::Malformed)?,
         }
         Ok(())
     }
@@ -234,6 +248,7 @@ impl Kind {
             Kind::Names(field) => Some(field(config).join(",").into_bytes()).filter(|text| !text.is_empty()),
             Kind::Pattern(field, _) => field(config).as_ref().map(|pattern| pattern.as_bytes().into()),
             Kind::Choice(field) => Some(field(config).word().into()),
+            Kind::Parsed { write, .. } => write(config).map(String::into_bytes),
             Kind::CliAction(_) => None,
         }
     }

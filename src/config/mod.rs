@@ -35,11 +35,14 @@ pub mod options;
 pub mod origin;
 pub mod pattern;
 pub mod printable;
+pub mod proxies;
 pub mod settings;
 pub mod suggest;
 mod warnings;
 
-use choice::{EtagSource, ListingStyle, RedirectForm};
+use address_list::AddressList;
+use choice::{EtagSource, ListingStyle, LogFormat, RedirectForm};
+use listen::Listen;
 use pattern::Pattern;
 
 /// Where access-log lines go (`-l`, `logfile=`).
@@ -126,6 +129,8 @@ pub struct Timeouts {
     pub keepalive_total: Duration,
     /// Run time of a CGI script (`cgi_timeout`); then INT, and later KILL.
     pub cgi: Duration,
+    /// From TERM until the listeners close (`stop_delay`).
+    pub stop_delay: Duration,
     /// Time that TERM leaves to requests in flight (`stop_grace`).
     pub grace: Duration,
 }
@@ -141,8 +146,24 @@ impl Default for Timeouts {
             keepalive: s(20),
             keepalive_total: s(3600),
             cgi: s(30),
+            stop_delay: s(0),
             grace: s(5),
         }
+    }
+}
+
+/// How proxies tell of their clients. Its rules stand in `request::forwarded`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ProxyTrust {
+    /// Peers that are believed (`trusted_proxies`); empty = none.
+    pub trusted: AddressList,
+    /// The field by which they name the client, in lower case (`client_header`).
+    pub field: String,
+}
+
+impl Default for ProxyTrust {
+    fn default() -> ProxyTrust {
+        ProxyTrust { trusted: AddressList::default(), field: "x-forwarded-for".into() }
     }
 }
 
@@ -180,6 +201,8 @@ pub struct Config {
     pub symlink_check: bool,
     /// `-v`: a directory per host name.
     pub vhost: bool,
+    /// `vhost_default`: the directory of hosts that have none.
+    pub vhost_default: Option<String>,
     /// `-g`: the `.htpasswd` at the top decides for the whole tree.
     pub global_passwd: bool,
     /// `-u`, `user`: who to become when started as root.
@@ -196,6 +219,8 @@ pub struct Config {
     pub rules: Vec<String>,
     /// `-l`, `logfile`.
     pub log: LogTarget,
+    /// `log_format`: how its lines are written.
+    pub log_format: LogFormat,
     /// `-i`, `pidfile`.
     pub pid_file: Option<PathBuf>,
     /// `-T`, `charset`: charset of text types.
@@ -242,6 +267,10 @@ pub struct Config {
     pub stats_interval: Duration,
     /// `watchdog`: abort when the server has made no progress for this long; zero = never.
     pub watchdog: Duration,
+    /// `listen`: where to listen, and for what; empty = `host` and `port` say it.
+    pub listen: Vec<Listen>,
+    /// Who may speak for other clients, and how.
+    pub proxies: ProxyTrust,
     /// `landlock`/`nolandlock`: let the kernel confine the process to the files it serves.
     pub landlock: bool,
     /// `reload_on_hup`/`noreload_on_hup`: HUP reads the configuration again, beside the log.
@@ -267,6 +296,7 @@ impl Default for Config {
             data_dir: None,
             symlink_check: true,
             vhost: false,
+            vhost_default: None,
             global_passwd: false,
             user: "nobody".into(),
             cgi_pattern: None,
@@ -275,6 +305,7 @@ impl Default for Config {
             rules_file: None,
             rules: Vec::new(),
             log: LogTarget::Syslog,
+            log_format: LogFormat::Combined,
             pid_file: None,
             charset: "UTF-8".into(),
             mime_types: None,
@@ -298,6 +329,8 @@ impl Default for Config {
             hide_dotfiles: false,
             stats_interval: Duration::from_secs(3600),
             watchdog: Duration::from_secs(360),
+            listen: Vec::new(),
+            proxies: ProxyTrust::default(),
             landlock: true,
             reload_on_hup: false,
         }

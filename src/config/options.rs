@@ -6,8 +6,9 @@
 
 use super::kind::{CliAction, Kind, Number, Unit};
 use super::pattern::Pattern;
+use super::proxies;
 use super::{Config, Limits};
-use Group::{Access, Cgi, Command, Files, Logs, Responses, Server, Times};
+use Group::{Access, Cgi, Command, Files, Logs, Proxies, Responses, Server, Times};
 use Kind::{Host, Log, Name, Path, Switch, Text};
 
 /// One row: an option, its words, and the field it sets. Words that it does not have are empty.
@@ -77,6 +78,8 @@ pub enum Group {
     Access,
     /// Scripts.
     Cgi,
+    /// What stands between the server and its clients.
+    Proxies,
     /// Logs and signals.
     Logs,
     /// Bounds on size and number.
@@ -87,7 +90,8 @@ pub enum Group {
 
 impl Group {
     /// Every group, in the order of `--help`.
-    pub const ALL: [Group; 9] = [Command, Server, Files, Responses, Access, Cgi, Logs, Group::Limits, Times];
+    pub const ALL: [Group; 10] =
+        [Command, Server, Files, Responses, Access, Cgi, Proxies, Logs, Group::Limits, Times];
 
     /// The heading.
     pub fn title(self) -> &'static str {
@@ -98,6 +102,7 @@ impl Group {
             Responses => "Responses",
             Access => "Access",
             Cgi => "CGI scripts",
+            Proxies => "Behind proxies",
             Logs => "Logs and signals",
             Group::Limits => "Limits",
             Times => "Times, in seconds",
@@ -194,6 +199,8 @@ pub const OPTIONS: &[OptionSpec] = &[
         .once_called(&OLD_SYMLINK_NAMES),
     option("vhost", Files, Switch(|c| &mut c.vhost),
         "serve each host name from the directory of that name").flag("-v", "").off("novhost", "-nov"),
+    option("vhost_default", Files, proxies::VHOST_DEFAULT,
+        "the directory of hosts that have none").unset("none"),
     option("globalpasswd", Access, Switch(|c| &mut c.global_passwd),
         "the .htpasswd at the top protects the whole tree").flag("-g", "").off("noglobalpasswd", "-nog"),
     option("user", Server, Name(|c| &mut c.user),
@@ -278,10 +285,19 @@ pub const OPTIONS: &[OptionSpec] = &[
     option("cgi_output_limit", Cgi, bytes(|c| &mut c.limits.cgi_output, 0, i64::MAX),
         "output of a script; 0 is no bound"),
 
+    option("log_format", Logs, Kind::Choice(|c| &mut c.log_format),
+        "lines of the access log: combined or json"),
     option("stats_interval", Logs, seconds(|c| &mut c.stats_interval, 0),
         "seconds between statistics in syslog; 0 is only on USR2"),
     option("reload_on_hup", Logs, Switch(|c| &mut c.reload_on_hup),
         "HUP also reads the configuration again").off("noreload_on_hup", ""),
+
+    option("listen", Proxies, proxies::LISTEN,
+        "where to listen, instead of host and port, and for what").unset("host and port"),
+    option("trusted_proxies", Proxies, proxies::TRUSTED,
+        "peers that may name the clients they speak for").unset("none"),
+    option("client_header", Proxies, proxies::CLIENT_HEADER,
+        "the field by which they do"),
 
     option("max_connections", Group::Limits, count(|c| &mut c.limits.connections, 0, MANY),
         "connections at once; 0 goes by descriptors and memory"),
@@ -319,6 +335,8 @@ pub const OPTIONS: &[OptionSpec] = &[
         "between two requests of a connection"),
     option("keepalive_max_time", Times, seconds(|c| &mut c.timeouts.keepalive_total, 0),
         "a connection's life; 0 is no bound"),
+    option("stop_delay", Times, seconds(|c| &mut c.timeouts.stop_delay, 0),
+        "from TERM until the listeners close; /healthz is 503 meanwhile"),
     option("stop_grace", Times, seconds(|c| &mut c.timeouts.grace, 0),
         "for requests in flight after TERM"),
 ];

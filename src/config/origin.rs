@@ -6,6 +6,9 @@ use std::sync::Arc;
 use super::options::{OPTIONS, place_of};
 use super::printable::printable;
 
+/// The variable of the environment that holds words as a config file does; they come before all flags.
+pub const VARIABLE: &str = "THTTPD_CONFIG";
+
 /// The place where an option was written.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Origin {
@@ -17,6 +20,8 @@ pub enum Origin {
     Assignment,
     /// On the command line, by a directory without a flag.
     Operand,
+    /// In the environment, by the variable [`VARIABLE`].
+    Variable,
     /// In a config file.
     File {
         /// The file, as it was named.
@@ -34,6 +39,7 @@ impl fmt::Display for Origin {
             Origin::Flag(flag) => f.write_str(flag),
             Origin::Assignment => f.write_str("-o"),
             Origin::Operand => f.write_str("DIR"),
+            Origin::Variable => f.write_str(VARIABLE),
             Origin::File { name, line } => write!(f, "{}:{line}", printable(name.as_bytes())),
         }
     }

@@ -90,7 +90,11 @@ impl Settings {
     }
 
     fn refuse(&mut self, written: &[u8], origin: &Origin, why: ConfigErrorKind) {
-        let flag = if *origin == Origin::Assignment { &b"-o "[..] } else { b"" };
+        let flag: &[u8] = match origin {
+            Origin::Assignment => b"-o ",
+            Origin::Variable => b"THTTPD_CONFIG: ",
+            _ => b"",
+        };
         self.problems.push(ConfigError::new(origin, &[flag, written].concat(), why));
     }
 

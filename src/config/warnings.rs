@@ -1,9 +1,10 @@
 //! Settings that are allowed but, taken together, probably not meant.
 
-use super::Config;
+use super::address_list::AddressList;
 use super::options::OPTIONS;
 use super::origin::Origins;
 use super::pattern::Pattern;
+use super::{Config, ProxyTrust};
 
 /// One line for each, beginning with the place where the setting was written.
 pub fn of(config: &Config, origins: &Origins) -> Vec<String> {
@@ -31,6 +32,13 @@ pub fn of(config: &Config, origins: &Origins) -> Vec<String> {
             "reload_on_hup",
             "has no effect with chroot: the files to be read are not below the new root",
         ),
+        (
+            config.proxies.trusted == AddressList::default()
+                && config.proxies.field != ProxyTrust::default().field,
+            "client_header",
+            "has no effect without trusted_proxies",
+        ),
+        (config.vhost_default.is_some() && !config.vhost, "vhost_default", "has no effect without vhost"),
         (config.hide_dotfiles && !config.listing, "hide_dotfiles", "has no effect with nolisting"),
     ];
     let told = checks.into_iter().filter(|(holds, ..)| *holds).map(|(_, name, what)| (name, what));
@@ -81,6 +89,11 @@ mod tests {
                     .to_owned(),
             ),
             ("dir=\"/srv/www\"", "conf:1: dir is in quotes, which are part of the value".to_owned()),
+            (
+                "client_header=forwarded",
+                "conf:1: client_header has no effect without trusted_proxies".to_owned(),
+            ),
+            ("vhost_default=a", "conf:1: vhost_default has no effect without vhost".to_owned()),
             ("nolisting\nhide_dotfiles", "conf:2: hide_dotfiles has no effect with nolisting".to_owned()),
         ];
         for (text, want) in cases {

@@ -4,6 +4,7 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::cgi_request::{CgiRequest, memory_for};
 use super::discard_body::DiscardBody;
@@ -20,11 +21,12 @@ use crate::cgi::env::CgiContext;
 use crate::docroot::View;
 use crate::log;
 use crate::log::access::AccessEntry;
+use crate::request::client::Scheme;
 use crate::request::head;
 use crate::request::outline::outline;
 use crate::request::spool::Spool;
 use crate::request::{BodyLength, Method, Parsed, Rejection, Request, Version};
-use crate::resource::{AccessDenied, DenialNote, Resolution, ResolveRequest, Resource, Retry, Script, vhost};
+use crate::resource::{AccessDenied, DenialNote, Resolution, ResolveRequest, Resource, Retry, Script};
 use crate::response::head::{Frame, write as write_head};
 use crate::response::{Body, Policy, Response, error, refuse as refusal_page, respond};
 use crate::rules::Dressed;
@@ -99,6 +101,14 @@ pub fn answer(
     may_wait: MayWait<'_>,
     context: &mut WorkerContext,
 ) -> Outcome {
+    let proxies = &context.site.config.proxies;
+    if proxies.trusts_any() {
+        conn.set_client(proxies.client(&conn.sender, &request.fields));
+    }
+    let is_trusted = context.site.config.proxies.trusts(&conn.sender);
+    if let Some(details) = conn.begin_details(context) {
+        details.set_request(request, is_trusted);
+    }
     serve(conn, request, may_wait, None, context)
 }
 
@@ -130,13 +140,14 @@ fn serve(
     context: &mut WorkerContext,
 ) -> Outcome {
     let local = context.site.config.vhost.then(|| local_address(conn));
-    let vhost = local.map(|local| vhost::directory(request, local.ip()));
+    let block_in_place = &|| context.blocking.block_in_place();
+    let vhost = local.map(|local| context.site.resolver.host_directory(request, local.ip(), block_in_place));
     let decided = match decide(conn, request, vhost.as_deref(), may_wait, context) {
         Decision::Respond(decided) => decided,
         Decision::Later(retry) => return Outcome::Later(retry),
         Decision::Run(run) => return dispatch(conn, (request, vhost.as_deref()), (run, origin), context),
     };
-    let peer = Arc::clone(&conn.peer_text);
+    let peer = Arc::clone(&conn.client_text);
     let mut entry = match &origin {
         Some(origin) => origin.record.entry(&peer, 0),
         None => log_record::entry(request, &peer, vhost.as_deref()),
@@ -161,14 +172,16 @@ fn dispatch(
     let (record, redirects) = match origin {
         Some(Origin { record, redirects }) => (record, redirects),
         None => {
-            let entry = AccessEntry { user, ..log_record::entry(request, &conn.peer_text, vhost) };
+            let entry = AccessEntry { user, ..log_record::entry(request, &conn.client_text, vhost) };
             (LogRecord::of(&entry, request.method.as_str()), 0)
         }
     };
-    let (remote, local) = (conn.peer, local_address(conn));
+    let local = local_address(conn);
+    let is_spoken_for = site.config.proxies.trusts(&conn.sender);
     let query = run.script.query.as_ref();
     let request = &Request { query: query.map_or(request.query, Option::as_deref), ..request.clone() };
-    let cgi_context = CgiContext { request, script: &run.script, vhost, user, remote, local };
+    let cgi_context =
+        CgiContext { request, script: &run.script, vhost, user, client: conn.client, is_spoken_for, local };
     let cgi_request = CgiRequest::new(cgi, &cgi_context, record, run.pacer).redirected(redirects);
     let mut cgi_request = cgi_request.holding(run.memory).dressed(run.dressed);
     cgi_request.keep_alive &= conn.may_persist(context);
@@ -183,12 +196,14 @@ fn dispatch(
 
 /// Where the client connected to.
 fn local_address(conn: &Connection) -> SocketAddr {
-    conn.socket.local_address().unwrap_or_else(|| SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)))
+    // A Unix-domain socket has no port, but the URL that its proxy was asked for has one.
+    let port = if conn.client.scheme == Scheme::Https { 443 } else { 80 };
+    conn.socket.local_address().unwrap_or_else(|| SocketAddr::from((Ipv4Addr::UNSPECIFIED, port)))
 }
 
 /// resolve → respond. Nothing of the client is touched.
 fn decide(
-    conn: &Connection,
+    conn: &mut Connection,
     request: &Request<'_>,
     vhost: Option<&str>,
     may_wait: MayWait<'_>,
@@ -227,6 +242,9 @@ fn decide(
             return Decision::Respond(Decided { response, user: denied.user, pacer });
         }
     };
+    if let Some(details) = &mut conn.details {
+        details.set_file(&found.name);
+    }
     let user = found.user;
     match (admit(conn, &query, &found.name, context), found.resource) {
         (Err(refused), _) => {
@@ -256,14 +274,14 @@ fn admit(
     let (throttles, resolver) = (&context.site.throttles, &context.site.resolver);
     match throttles.is_empty() {
         true => Ok(None),
-        false => throttles.admit(&resolver.site_key(query).name(name), conn.peer),
+        false => throttles.admit(&resolver.site_key(query).name(name), conn.sender_key()),
     }
 }
 
 /// Tells the operator of a refusal worth knowing, at thttpd's levels.
 fn note(conn: &Connection, request: &Request<'_>, denied: &AccessDenied) {
     let Some((level, note)) = &denied.note else { return };
-    let peer = &conn.peer_text;
+    let peer = &conn.client_text;
     let said = match note {
         DenialNote::OfUrl(text) => format!("URL \"{}\" {text}", request.target.escape_ascii()),
         DenialNote::Whole(text) => text.clone(),
@@ -295,9 +313,12 @@ pub fn refuse(
     let site = Arc::clone(&context.site);
     let policy = site.policy(None, context.now.wall, &*context.blocking);
     let refused = outline(bytes);
+    // A head that is not understood names no client.
+    conn.set_client(conn.sender);
+    conn.begin_details(context);
     let dressed = site.resolver.dressed_as_nothing();
     let response = dress(dressed, &policy, |policy| error::page(rejection, refused.target, policy));
-    let peer = Arc::clone(&conn.peer_text);
+    let peer = Arc::clone(&conn.client_text);
     let host = site.resolver.own_name().filter(|_| site.config.vhost);
     let entry = log_record::entry_of_refused(&refused, host, &peer, response.status.0);
     let (version, method) = (refused.version, refused.answered_method());
@@ -314,7 +335,7 @@ pub fn fail(
 ) -> Step {
     let site = Arc::clone(&context.site);
     let policy = site.policy(None, context.now.wall, &*context.blocking);
-    let peer = Arc::clone(&conn.peer_text);
+    let peer = Arc::clone(&conn.client_text);
     let pacer = cgi_request.pacer.take();
     let entry = cgi_request.record.entry(&peer, 0);
     let policy = Policy { host_dir: entry.vhost, ..policy };
@@ -322,7 +343,7 @@ pub fn fail(
     let response = dress(dressed, &policy, |policy| error::page(rejection, entry.target, policy));
     let after = match () {
         () if response.close => After::Linger,
-        () if cgi_request.keep_alive && !context.stopping => After::NextRequest,
+        () if cgi_request.keep_alive && !context.ends() => After::NextRequest,
         () if cgi_request.has_content => After::Linger,
         () => After::Close,
     };
@@ -400,12 +421,12 @@ impl Reply {
                 Progress::Moved(n) => sent = n,
                 Progress::WouldBlock => {}
                 Progress::Ended | Progress::Broken(_) => {
-                    record_now(context, &AccessEntry { bytes: 0, ..*entry });
+                    record_now(conn, context, &AccessEntry { bytes: 0, ..*entry });
                     return Outcome::Go(Step::Close);
                 }
             }
             if sent == context.output.len() {
-                record_now(context, &AccessEntry { bytes: (sent - self.head) as u64, ..*entry });
+                record_now(conn, context, &AccessEntry { bytes: (sent - self.head) as u64, ..*entry });
                 return self.after.outcome(conn);
             }
         }
@@ -422,9 +443,11 @@ impl Reply {
 }
 
 /// One exchange is over.
-pub fn record_now(context: &WorkerContext, entry: &AccessEntry<'_>) {
-    context.site.stats.answered(entry.status, entry.bytes);
-    context.site.log.record(entry, context.now.wall);
+pub fn record_now(conn: &Connection, context: &WorkerContext, entry: &AccessEntry<'_>) {
+    let took = if context.site.is_timed { conn.began.elapsed() } else { Duration::ZERO };
+    context.site.stats.answered(entry.status, entry.bytes, took);
+    let details = conn.details.as_ref().map(|details| details.view(took)).unwrap_or_default();
+    context.site.log.record(entry, &details, context.now.wall);
 }
 
 impl Outcome {

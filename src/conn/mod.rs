@@ -7,13 +7,15 @@
 //! ```text
 //!             ┌──────────────────────── keep-alive ───────────────────────┐
 //!             ▼                                                           │
+//!  (accept ─► ReadProxyHead on a listener with `;proxy`)
 //!  accept ─► ReadRequest ─► exchange ─► SendResponse ─► DiscardBody (unwanted content)┘
 //!             │ │ malformed, too slow  │ close          │ too much
 //!             │ └──────────────────────┴─► Linger ◄──┘ ─► closed
 //!             └─► a script responds: ReadBody (its input) ─► RelayCgi (its output) ─► ReadRequest, closed
 //! ```
 
-use std::net::{IpAddr, SocketAddr, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr};
+use std::os::fd::OwnedFd;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -32,10 +34,12 @@ mod exchange;
 #[cfg(debug_assertions)]
 mod failpoint;
 mod linger;
+mod log_details;
 mod log_record;
 mod now;
 mod progress;
 mod read_body;
+mod read_proxy_head;
 mod read_request;
 mod receive_buffer;
 mod relay_cgi;
@@ -47,9 +51,11 @@ pub mod wait;
 
 use discard_body::DiscardBody;
 use linger::Linger;
+use log_details::LogDetails;
 use now::Now;
 use progress::{MinimumRate, SendLimits};
 use read_body::ReadBody;
+use read_proxy_head::ReadProxyHead;
 use read_request::ReadRequest;
 use receive_buffer::ReceiveBuffer;
 use relay_cgi::RelayCgi;
@@ -69,11 +75,12 @@ const TURN_REQUESTS: u32 = 64;
 #[derive(Debug)]
 pub struct Connection {
     socket: Socket,
-    peer: SocketAddr,
-    /// The client of the requests that come in here.
+    /// The other end: the socket's peer, or the client that a PROXY head named.
+    sender: Client,
+    /// The client of the request at hand.
     client: Client,
-    /// The peer's address as logged: IPv4 in IPv6 shown as IPv4.
-    peer_text: Arc<str>,
+    /// Its address as logged: IPv4 in IPv6 shown as IPv4.
+    client_text: Arc<str>,
     state: State,
     /// Bytes received and not yet understood; empty (and unallocated) between requests.
     pending: Vec<u8>,
@@ -86,6 +93,10 @@ pub struct Connection {
     /// comes since is noted.
     input_drained: bool,
     accepted: Instant,
+    /// When the first byte of the request at hand came.
+    began: Instant,
+    /// What the log tells of it beyond the Combined line, where it does.
+    details: Option<Box<LogDetails>>,
     /// Requests answered.
     served: u64,
     /// Said to the first request instead of an answer: this client has too many connections.
@@ -95,6 +106,7 @@ pub struct Connection {
 /// What a connection is doing; each variant owns only what it needs.
 #[derive(Debug)]
 enum State {
+    ReadProxyHead(ReadProxyHead),
     ReadRequest(ReadRequest),
     ReadBody(Box<ReadBody>),
     RelayCgi(Box<RelayCgi>),
@@ -126,6 +138,8 @@ pub struct WorkerContext {
     pub site: Arc<Site>,
     /// The server is ending: no connection persists.
     pub stopping: bool,
+    /// The end is announced: responses close their connections.
+    pub closing: bool,
     /// For a patient read.
     pub blocking_read: BlockingReadPolicy,
     /// Whether the kernel was asked for changes on disk since the requests at hand arrived.
@@ -151,6 +165,7 @@ impl WorkerContext {
         WorkerContext {
             site,
             stopping: false,
+            closing: false,
             blocking_read,
             freshness,
             now,
@@ -159,6 +174,11 @@ impl WorkerContext {
             receive_buffer,
             output,
         }
+    }
+
+    /// Does the server end, now or soon?
+    fn ends(&self) -> bool {
+        self.closing || self.stopping
     }
 
     /// Bytes have come, or may have: what was known of the time is out of date.
@@ -177,6 +197,7 @@ impl WorkerContext {
     pub fn reconfigure(&mut self, site: Arc<Site>) {
         *self = WorkerContext {
             stopping: self.stopping,
+            closing: self.closing,
             ..WorkerContext::new(site, self.blocking_read.most, Rc::clone(&self.blocking))
         };
     }
@@ -209,26 +230,34 @@ impl TurnBudget {
 
 impl Connection {
     /// A connection that has just been accepted.
-    pub fn new(stream: TcpStream, peer: SocketAddr) -> Connection {
+    pub fn new(stream: impl Into<OwnedFd>, peer: Option<SocketAddr>) -> Connection {
+        let (sender, now) = (Client::of_socket(peer), Instant::now());
         Connection {
             socket: Socket::new(stream),
-            peer,
-            client: Client::of_peer(peer),
-            peer_text: peer.ip().to_canonical().to_string().into(),
+            sender,
+            client: sender,
+            client_text: sender.address.to_string().into(),
             state: State::ReadRequest(ReadRequest::first()),
             pending: Vec::new(),
             pending_memory: None,
             has_lost_input: false,
             input_drained: false,
-            accepted: Instant::now(),
+            accepted: now,
+            began: now,
+            details: None,
             served: 0,
             refusal: None,
         }
     }
 
     /// The same, but its first request is answered with `refusal`.
-    pub fn refused(stream: TcpStream, peer: SocketAddr, refusal: Rejection) -> Connection {
-        Connection { refusal: Some(Box::new(refusal)), ..Connection::new(stream, peer) }
+    pub fn refused(self, refusal: Rejection) -> Connection {
+        Connection { refusal: Some(Box::new(refusal)), ..self }
+    }
+
+    /// The same, but a PROXY protocol head comes before its first request.
+    pub fn behind_proxy(self) -> Connection {
+        Connection { state: State::ReadProxyHead(ReadProxyHead), ..self }
     }
 
     /// The client of the request at hand.
@@ -236,9 +265,30 @@ impl Connection {
         &self.client
     }
 
-    /// The client's address.
-    pub fn peer(&self) -> IpAddr {
-        self.peer.ip()
+    /// Takes note of the client of the request at hand; most often that of the one before.
+    fn set_client(&mut self, client: Client) {
+        if client.address != self.client.address {
+            self.client_text = client.address.to_string().into();
+        }
+        self.client = client;
+    }
+
+    /// Begins to take notes on a request for a log that tells more than the Combined line.
+    fn begin_details(&mut self, context: &WorkerContext) -> Option<&mut LogDetails> {
+        if !context.site.log.has_details() {
+            return None;
+        }
+        let details = self.details.get_or_insert_default();
+        details.begin(&self.client);
+        Some(details)
+    }
+
+    /// The address and port by which rates tell senders apart. A client behind a proxy has the proxy's port:
+    /// two of its connections are two.
+    fn sender_key(&self) -> SocketAddr {
+        let address = self.client.address.known().unwrap_or(Ipv4Addr::UNSPECIFIED.into());
+        let number = self.client.peer.map(|peer| peer.port());
+        SocketAddr::new(address, number.unwrap_or(self.socket.raw_fd() as u16))
     }
 
     /// Has nothing been made of anything it sent?
@@ -263,6 +313,7 @@ impl Connection {
         loop {
             let step = match std::mem::replace(&mut self.state, State::Over) {
                 State::ReadRequest(_) | State::DiscardBody(_) if self.has_lost_input => Linger::enter(self),
+                State::ReadProxyHead(state) => state.advance(self, wake, context),
                 State::ReadRequest(read_request) => read_request.advance(self, wake, context, &mut budget),
                 State::ReadBody(read_body) => read_body.advance(self, wake, context, &mut budget),
                 State::RelayCgi(relay_cgi) => relay_cgi.advance(self, context, &mut budget),
@@ -339,7 +390,7 @@ impl Connection {
         let config = &context.site.config;
         let most = config.limits.keepalive_requests;
         let life = config.timeouts.keepalive_total;
-        !context.stopping
+        !context.ends()
             && (most == 0 || self.served + 1 < most)
             && (life.is_zero() || context.now.since(self.accepted) < life)
     }

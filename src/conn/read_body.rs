@@ -102,7 +102,7 @@ impl ReadBody {
     }
 
     fn too_slow(mut self: Box<Self>, conn: &mut Connection, context: &mut WorkerContext) -> Step {
-        crate::log::info!("{} connection timed out reading", conn.peer_text);
+        crate::log::info!("{} connection timed out reading", conn.client_text);
         let rejection = Rejection::fatal(408, "The request's content did not arrive in time.");
         exchange::fail(conn, &mut self.cgi_request, &rejection, context)
     }

@@ -54,6 +54,7 @@ impl ReadRequest {
         let mut is_news = wake == Wake::SpinRead || !buffer.is_empty();
         let step = loop {
             if !buffer.is_empty() {
+                conn.began = self.first_byte.or(self.waits_since).unwrap_or(context.now.monotonic);
                 match head::parse(buffer.bytes(), &context.site.config.limits) {
                     Ok(Parsed::Partial) => {}
                     Ok(Parsed::Complete(request, len)) => {
@@ -182,7 +183,9 @@ impl ReadRequest {
         if head::is_blank(&conn.pending) {
             return Step::Close;
         }
-        crate::log::info!("{} connection timed out reading", conn.peer_text);
+        conn.set_client(conn.sender);
+        conn.began = self.first_byte.unwrap_or(conn.accepted);
+        crate::log::info!("{} connection timed out reading", conn.client_text);
         let rejection = Rejection::fatal(408, "No complete request arrived in time.");
         let bytes = take(&mut conn.pending);
         exchange::refuse(conn, &bytes, &rejection, context)

@@ -150,7 +150,7 @@ impl RelayCgi {
                 match self.watch.wait(unacknowledged, send_limits(&context.site, false), Instant::now()) {
                     Some(until) => Move::Wait(Wait { on: On::Writable, until }),
                     None => {
-                        crate::log::info!("{} connection timed out sending", conn.peer_text);
+                        crate::log::info!("{} connection timed out sending", conn.client_text);
                         Move::End(Ending::ClientGone)
                     }
                 }
@@ -187,7 +187,7 @@ impl RelayCgi {
         if limit > 0 && self.written > limit {
             return Move::End(self.failure(KillReason::OutputLimit, 502, "it wrote too much"));
         }
-        let may_keep = self.cgi_request.keep_alive && !context.stopping;
+        let may_keep = self.cgi_request.keep_alive && !context.ends();
         let (version, head_only) =
             (self.cgi_request.response_plan.version, self.cgi_request.response_plan.head_only);
         let mut keeps = self.keeps;
@@ -328,9 +328,9 @@ impl RelayCgi {
 
     fn record(&self, conn: &Connection, context: &WorkerContext) {
         let status = self.translation.status().unwrap_or(0);
-        let mut entry = self.cgi_request.record.entry(&conn.peer_text, self.translation.content_sent());
+        let mut entry = self.cgi_request.record.entry(&conn.client_text, self.translation.content_sent());
         entry.status = status;
-        exchange::record_now(context, &entry);
+        exchange::record_now(conn, context, &entry);
     }
 }
 

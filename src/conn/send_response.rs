@@ -8,7 +8,7 @@ use super::read_request::ReadRequest;
 use super::send_queue::{SendQueue, UNPACED};
 use super::socket::Progress;
 use super::wait::{On, Wait};
-use super::{Connection, State, Step, TurnBudget, WorkerContext, send_limits};
+use super::{Connection, State, Step, TurnBudget, WorkerContext, exchange, send_limits};
 use crate::request::BodyLength;
 use crate::throttle::{Allowance, Pacer};
 
@@ -110,7 +110,7 @@ impl SendResponse {
                     return self.wait_for_room(conn, context);
                 }
                 Progress::Ended => {
-                    crate::log::error!("{} a file became shorter while it was sent", conn.peer_text);
+                    crate::log::error!("{} a file became shorter while it was sent", conn.client_text);
                     self.record(conn, context);
                     return Step::Close;
                 }
@@ -135,7 +135,7 @@ impl SendResponse {
         match self.watch.wait(conn.socket.unacknowledged(), limits, Instant::now()) {
             Some(until) => Step::Wait(State::SendResponse(self), Wait { on: On::Writable, until }),
             None => {
-                crate::log::info!("{} connection timed out sending", conn.peer_text);
+                crate::log::info!("{} connection timed out sending", conn.client_text);
                 self.record(conn, context);
                 Step::Close
             }
@@ -165,7 +165,7 @@ impl SendResponse {
         if Instant::now() < until {
             return Step::Wait(State::SendResponse(self), Wait { on: On::RemoteStorage, until });
         }
-        crate::log::error!("{} a file's storage did not answer in time", conn.peer_text);
+        crate::log::error!("{} a file's storage did not answer in time", conn.client_text);
         self.record(conn, context);
         Step::Close
     }
@@ -196,8 +196,7 @@ impl SendResponse {
 
     /// Writes the access log's line, with what was really sent.
     pub fn record(&self, conn: &Connection, context: &WorkerContext) {
-        let entry = self.record.entry(&conn.peer_text, self.content);
-        context.site.stats.answered(entry.status, entry.bytes);
-        context.site.log.record(&entry, context.now.wall);
+        let entry = self.record.entry(&conn.client_text, self.content);
+        exchange::record_now(conn, context, &entry);
     }
 }

@@ -5,15 +5,19 @@
 //! flag: the descriptor turns non-blocking before the first one, and back before a patient read.
 
 use std::fs::File;
-use std::io::{self, IoSlice};
-use std::net::{Shutdown, SocketAddr, TcpStream};
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
+use std::io::IoSlice;
+use std::net::SocketAddr;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 
 use nix::errno::Errno;
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::libc::POLLRDHUP;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::sendfile::sendfile64;
-use nix::sys::socket::{MsgFlags, SockaddrStorage, recv, send, sendmsg, setsockopt, sockopt};
+use nix::sys::socket::{
+    MsgFlags, Shutdown, SockaddrStorage, getsockname, recv, send, sendmsg, setsockopt, shutdown, sockopt,
+};
+use nix::sys::time::TimeVal;
 
 use super::spin::BlockingReadPolicy;
 use crate::sys::socket::unacknowledged;
@@ -51,15 +55,15 @@ pub enum PeerState {
 /// One accepted socket.
 #[derive(Debug)]
 pub struct Socket {
-    stream: TcpStream,
+    stream: OwnedFd,
     nonblocking: bool,
     patience_set: bool,
 }
 
 impl Socket {
     /// Takes an accepted socket, in blocking mode.
-    pub fn new(stream: TcpStream) -> Socket {
-        Socket { stream, nonblocking: false, patience_set: false }
+    pub fn new(stream: impl Into<OwnedFd>) -> Socket {
+        Socket { stream: stream.into(), nonblocking: false, patience_set: false }
     }
 
     /// Descriptor number, the connection's key in the parking lot.
@@ -72,9 +76,11 @@ impl Socket {
         self.stream.as_fd()
     }
 
-    /// The address the peer connected to.
+    /// The address the peer connected to; none on a Unix-domain socket.
     pub fn local_address(&self) -> Option<SocketAddr> {
-        self.stream.local_addr().ok()
+        let address: SockaddrStorage = getsockname(self.raw_fd()).ok()?;
+        let v4 = address.as_sockaddr_in().map(|v4| SocketAddr::V4((*v4).into()));
+        v4.or_else(|| address.as_sockaddr_in6().map(|v6| SocketAddr::V6((*v6).into())))
     }
 
     /// Whether the peer is still there, as far as it can be known without reading or sending.
@@ -121,7 +127,9 @@ impl Socket {
             return self.read(buffer);
         }
         if !self.patience_set {
-            self.patience_set = self.stream.set_read_timeout(Some(blocking_read.most)).is_ok();
+            let most =
+                TimeVal::new(blocking_read.most.as_secs() as i64, blocking_read.most.subsec_micros() as i64);
+            self.patience_set = setsockopt(&self.stream, sockopt::ReceiveTimeout, &most).is_ok();
             if !self.patience_set {
                 return self.read(buffer);
             }
@@ -147,8 +155,8 @@ impl Socket {
 
     /// Sends up to `count` bytes of `file` from `offset`.
     pub fn send_file(&mut self, file: &File, offset: u64, count: usize) -> Progress {
-        if let Err(error) = self.set_nonblocking(true) {
-            return Progress::Broken(Errno::from_raw(error.raw_os_error().unwrap_or_default()));
+        if let Err(errno) = self.set_nonblocking(true) {
+            return Progress::Broken(errno);
         }
         let Ok(mut offset) = i64::try_from(offset) else { return Progress::Ended };
         progress(sendfile64(&self.stream, file, Some(&mut offset), count))
@@ -161,12 +169,14 @@ impl Socket {
 
     /// Says that we send no more, and keeps reading possible.
     pub fn finish_sending(&self) {
-        let _ = self.stream.shutdown(Shutdown::Write);
+        let _ = shutdown(self.raw_fd(), Shutdown::Write);
     }
 
-    fn set_nonblocking(&mut self, on: bool) -> io::Result<()> {
+    fn set_nonblocking(&mut self, on: bool) -> nix::Result<()> {
         if self.nonblocking != on {
-            self.stream.set_nonblocking(on)?;
+            // An accepted socket has no other flag that could be lost.
+            let flags = if on { OFlag::O_NONBLOCK } else { OFlag::empty() };
+            fcntl(&self.stream, FcntlArg::F_SETFL(flags))?;
             self.nonblocking = on;
         }
         Ok(())

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 
-use crate::boot::{RunningServer, SignalAction};
+use crate::boot::{RunningServer, SignalAction, SocketFile};
 use crate::config::Config;
 use crate::log;
 use crate::log::syslog::Echo;
@@ -91,10 +91,19 @@ struct Shutdown {
     gone_at: Option<Instant>,
 }
 
+/// An end that is announced and has not begun (`stop_delay`).
+#[derive(Debug, Clone, Copy)]
+struct AnnouncedStop {
+    signal: Signal,
+    /// When it begins.
+    at: Instant,
+}
+
 struct Control<'a> {
     running: RunningServer,
     reread: ConfigReader<'a>,
     read: &'a ReadFiles,
+    announced: Option<AnnouncedStop>,
     shutdown: Option<Shutdown>,
     watchdog: Option<Watchdog>,
     beat: Option<Periodic>,
@@ -115,6 +124,7 @@ impl<'a> Control<'a> {
         let config = &running.site.config;
         let watchdog = Watchdog::new(config.watchdog);
         Control {
+            announced: None,
             shutdown: None,
             beat: watchdog.as_ref().and_then(|dog| Periodic::new(dog.every())),
             watchdog,
@@ -138,6 +148,8 @@ impl<'a> Control<'a> {
         let chores = [beat, alive, &self.throttles, &self.stats, &self.losses, &self.tidying, trimming];
         let next = chores.into_iter().flatten().map(|periodic| periodic.next).min();
         let pause = next.map_or(LOSS_TIME, |next| next.saturating_duration_since(Instant::now()));
+        let begins = self.announced.map(|stop| stop.at.saturating_duration_since(Instant::now()));
+        let pause = begins.map_or(pause, |begins| pause.min(begins));
         if self.shutdown.is_some() { pause.min(LAST_LOOKS) } else { pause }
     }
 
@@ -180,17 +192,30 @@ impl<'a> Control<'a> {
     /// USR1.
     fn drain(&mut self) {
         if self.shutdown.is_none() {
+            self.announced = None;
             self.running.notify.stopping();
             self.running.server.drain();
             if let Some(file) = self.running.pid_file.take() {
                 file.give_up();
             }
+            self.running.socket_files.iter().for_each(SocketFile::remove);
             self.shutdown = Some(Shutdown { signal: None, cut_at: None, gone_at: None });
         }
     }
 
-    /// TERM or INT: what is under way gets a grace, at the second one none.
+    /// TERM or INT: the end is announced, and begins after `stop_delay` or at the next signal.
     fn stop(&mut self, signal: Signal) {
+        let delay = self.running.site.config.timeouts.stop_delay;
+        if delay.is_zero() || self.announced.is_some() || self.shutdown.is_some() {
+            return self.begin_stop(signal);
+        }
+        self.running.notify.stopping();
+        self.running.server.announce_stop();
+        self.announced = Some(AnnouncedStop { signal, at: Instant::now() + delay });
+    }
+
+    /// What is under way gets a grace, at the second signal none.
+    fn begin_stop(&mut self, signal: Signal) {
         self.drain();
         let grace = self.running.site.config.timeouts.grace;
         if let Some(shutdown) = &mut self.shutdown {
@@ -208,6 +233,9 @@ impl<'a> Control<'a> {
     /// Does what is due.
     fn look_round(&mut self) {
         let now = Instant::now();
+        if let Some(stop) = self.announced.filter(|stop| now >= stop.at) {
+            self.begin_stop(stop.signal);
+        }
         self.cut_when_due(now);
         if Periodic::is_due(&mut self.throttles, now) {
             self.tick_throttles();

@@ -15,8 +15,14 @@ impl Control<'_> {
     pub(super) fn reload(&mut self) {
         self.running.notify.reloading();
         match self.try_reload() {
-            Ok(()) => log::notice!("configuration read again"),
-            Err(reason) => log::critical!("configuration not read again, the old one stays - {reason}"),
+            Ok(()) => {
+                self.running.site.stats.reloaded(true);
+                log::notice!("configuration read again");
+            }
+            Err(reason) => {
+                self.running.site.stats.reloaded(false);
+                log::critical!("configuration not read again, the old one stays - {reason}");
+            }
         }
         self.running.notify.ready(&self.running.summary);
     }
@@ -69,8 +75,8 @@ fn keep_fixed(new: &mut Config, old: &Config) -> Vec<&'static str> {
         )*};
     }
     keep!(
-        port as "port", host as "host", dir as "dir", chroot as "chroot", data_dir as "data_dir",
-        user as "user", log as "logfile", pid_file as "pidfile", foreground as "debug",
+        port as "port", host as "host", listen as "listen", dir as "dir", chroot as "chroot", data_dir as "data_dir",
+        user as "user", log as "logfile", log_format as "log_format", pid_file as "pidfile", foreground as "debug",
         workers as "workers", landlock as "landlock", watchdog as "watchdog",
         limits.connections as "max_connections",
     );

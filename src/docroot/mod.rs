@@ -68,6 +68,18 @@ impl DocRoot {
         Ok(DocRoot { dir, path, at: at.into(), is_local, has_openat2: AtomicBool::new(true) })
     }
 
+    /// Looks whether the directory is still there and may be opened.
+    ///
+    /// # Errors
+    ///
+    /// Why not.
+    pub fn check(&self) -> nix::Result<()> {
+        let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+        let dir = openat(&self.dir, ".", flags, Mode::empty())?;
+        // A directory that was removed can still be opened by whoever holds it.
+        if fstat(&dir)?.st_nlink == 0 { Err(Errno::ENOENT) } else { Ok(()) }
+    }
+
     /// Absolute path with a trailing slash.
     pub fn path(&self) -> &[u8] {
         &self.path

@@ -14,12 +14,15 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
 
 use super::file::LogFile;
+use super::json::{self, TimeText};
 use super::line::DateText;
 use super::queue::QueueState;
 use super::writer::{Sink, Writer};
 use crate::config::LogTarget;
+use crate::config::choice::LogFormat;
 use crate::sys::ids::User;
 
+pub use super::json::Details;
 pub use super::line::AccessEntry;
 pub use super::queue::CAPACITY;
 
@@ -27,6 +30,7 @@ pub use super::queue::CAPACITY;
 #[derive(Debug)]
 pub struct AccessLog {
     kind: SinkKind,
+    format: LogFormat,
     shared: Arc<QueueState>,
     /// Waits here for the writer thread, which takes it.
     sink: Mutex<Option<Sink>>,
@@ -39,9 +43,17 @@ enum SinkKind {
     Undated,
 }
 
+/// One line, and the texts of the current second.
+struct Draft {
+    line: Vec<u8>,
+    date: DateText,
+    json_time: TimeText,
+}
+
 thread_local! {
-    /// One line and the current second's date, per thread: formatting takes no lock.
-    static DRAFT: RefCell<(Vec<u8>, DateText)> = const { RefCell::new((Vec::new(), DateText::new())) };
+    /// One draft per thread: formatting takes no lock.
+    static DRAFT: RefCell<Draft> =
+        const { RefCell::new(Draft { line: Vec::new(), date: DateText::new(), json_time: TimeText::new() }) };
 }
 
 impl AccessLog {
@@ -58,7 +70,7 @@ impl AccessLog {
             LogTarget::Stdout => (SinkKind::Dated, Some(Sink::File(LogFile::stdout()?))),
             LogTarget::File(path) => (SinkKind::Dated, Some(Sink::File(LogFile::open(path, owner)?))),
         };
-        Ok(AccessLog { kind, shared: Arc::default(), sink: Mutex::new(sink) })
+        Ok(AccessLog { kind, format: LogFormat::Combined, shared: Arc::default(), sink: Mutex::new(sink) })
     }
 
     /// Starts the writer thread; call it after the last fork and change of user.
@@ -78,15 +90,30 @@ impl AccessLog {
 
     /// Records one exchange, over at `time`: no system call, no allocation, no wait but for another
     /// recorder.
-    pub fn record(&self, entry: &AccessEntry<'_>, time: SystemTime) {
+    pub fn record(&self, entry: &AccessEntry<'_>, details: &Details<'_>, time: SystemTime) {
         if self.kind == SinkKind::Off {
             return;
         }
-        DRAFT.with_borrow_mut(|(line, date)| {
+        DRAFT.with_borrow_mut(|Draft { line, date, json_time }| {
             line.clear();
-            entry.write(if self.kind == SinkKind::Dated { date.at(unix(time)) } else { b"" }, line);
+            match self.kind {
+                _ if self.format == LogFormat::Json => json::write(entry, details, json_time.at(time), line),
+                SinkKind::Dated => entry.write(date.at(unix(time)), line),
+                _ => entry.write(b"", line),
+            }
             self.shared.append(line);
         });
+    }
+
+    /// The same log with lines of another format.
+    pub fn in_format(mut self, format: LogFormat) -> AccessLog {
+        self.format = format;
+        self
+    }
+
+    /// Do lines tell what [`Details`] holds?
+    pub fn has_details(&self) -> bool {
+        self.format == LogFormat::Json && self.kind != SinkKind::Off
     }
 
     /// Asks for the file to be opened anew (HUP). Every line goes to the old file or the new one.

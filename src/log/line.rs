@@ -93,7 +93,7 @@ fn push_escaped(line: &mut Vec<u8>, text: &[u8], most: usize) {
 }
 
 /// Appends `number` in decimal, without the formatting machinery.
-fn push_decimal(line: &mut Vec<u8>, mut number: u64) {
+pub(super) fn push_decimal(line: &mut Vec<u8>, mut number: u64) {
     let mut digits = [0; 20];
     let mut start = digits.len();
     loop {

@@ -6,6 +6,7 @@
 
 pub mod access;
 mod file;
+pub mod json;
 mod line;
 mod queue;
 pub mod stats;

@@ -1,25 +1,67 @@
-//! Statistics: what was served since the last report, in thttpd's words.
+//! Statistics: what was served since the last report, in thttpd's words, and since the start, for
+//! metrics.
 //!
 //! `net/` and `conn/` count; `control/` logs the block hourly, on USR2 and at the end. Counters are
 //! relaxed: a report that is one request off is no worse for it.
 
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Mutex, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant, SystemTime};
 
-/// Counters of the whole server.
+/// Classes that responses are counted in: the first digit of the status, and 0 for anything else.
+pub const CLASSES: usize = 6;
+
+/// Upper bounds of the classes of duration, in microseconds, each a limit to be read "at most".
+pub const BOUNDS_MICROS: [u64; 10] =
+    [1_000, 5_000, 25_000, 100_000, 250_000, 1_000_000, 2_500_000, 10_000_000, 60_000_000, 600_000_000];
+
+/// One more than the bounds: what took longer than the last.
+const DURATIONS: usize = BOUNDS_MICROS.len() + 1;
+
+/// Counters of the whole server. None of them ever falls, but for the connections open now.
 #[derive(Debug)]
 pub struct Stats {
     started: Instant,
-    /// When the period that is being counted began.
-    since: Mutex<Instant>,
+    started_at: SystemTime,
+    /// What stood there when the period began that is being counted.
+    period: Mutex<Period>,
     connections: AtomicU64,
     open: AtomicU64,
     most_open: AtomicU64,
-    requests: AtomicU64,
     bytes: AtomicU64,
-    /// Responses by the first digit of their status, 1xx first; anything else counts as none.
-    classes: [AtomicU64; 5],
+    /// Time that all responses took, where it was measured.
+    micros: AtomicU64,
+    /// Responses by class and by duration. One counter for both, so that the sums always agree.
+    responses: [[AtomicU64; DURATIONS]; CLASSES],
+    reload_failed: AtomicBool,
+}
+
+/// The totals at the beginning of a period.
+#[derive(Debug)]
+struct Period {
+    since: Instant,
+    connections: u64,
+    bytes: u64,
+    classes: [u64; CLASSES],
+}
+
+/// The totals since the start, read at one time.
+#[derive(Debug, Clone)]
+pub struct Totals {
+    /// When the server started.
+    pub started_at: SystemTime,
+    /// Connections accepted.
+    pub connections: u64,
+    /// Bytes of content sent.
+    pub bytes: u64,
+    /// Responses by the first digit of their status.
+    pub classes: [u64; CLASSES],
+    /// Responses by duration: within each of [`BOUNDS_MICROS`] but not the one before, and the rest.
+    pub durations: [u64; DURATIONS],
+    /// Microseconds that all responses took.
+    pub micros: u64,
+    /// The configuration was last read without a mistake.
+    pub is_reloaded: bool,
 }
 
 impl Default for Stats {
@@ -27,13 +69,15 @@ impl Default for Stats {
         let now = Instant::now();
         Stats {
             started: now,
-            since: Mutex::new(now),
+            started_at: SystemTime::now(),
+            period: Mutex::new(Period { since: now, connections: 0, bytes: 0, classes: [0; CLASSES] }),
             connections: AtomicU64::new(0),
             open: AtomicU64::new(0),
             most_open: AtomicU64::new(0),
-            requests: AtomicU64::new(0),
             bytes: AtomicU64::new(0),
-            classes: Default::default(),
+            micros: AtomicU64::new(0),
+            responses: Default::default(),
+            reload_failed: AtomicBool::new(false),
         }
     }
 }
@@ -53,20 +97,46 @@ impl Stats {
         self.open.fetch_sub(1, Relaxed);
     }
 
-    /// A response with `status` is over, `bytes` of content having been sent.
-    pub fn answered(&self, status: u16, bytes: u64) {
-        self.requests.fetch_add(1, Relaxed);
+    /// A response with `status` is over, `bytes` of content having been sent. `took` is the time since
+    /// its request began; zero where nobody wants to know.
+    pub fn answered(&self, status: u16, bytes: u64, took: Duration) {
         self.bytes.fetch_add(bytes, Relaxed);
-        if let Some(class) =
-            usize::from(status / 100).checked_sub(1).and_then(|class| self.classes.get(class))
-        {
-            class.fetch_add(1, Relaxed);
+        let class = Some(usize::from(status / 100)).filter(|class| *class < CLASSES).unwrap_or(0);
+        let mut duration = 0;
+        if !took.is_zero() {
+            let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
+            self.micros.fetch_add(micros, Relaxed);
+            duration = BOUNDS_MICROS.partition_point(|bound| *bound < micros);
         }
+        self.responses[class][duration].fetch_add(1, Relaxed);
+    }
+
+    /// The configuration was read again, or could not be.
+    pub fn reloaded(&self, is_ok: bool) {
+        self.reload_failed.store(!is_ok, Relaxed);
     }
 
     /// Connections open now.
     pub fn open(&self) -> u64 {
         self.open.load(Relaxed)
+    }
+
+    /// What was counted since the start.
+    pub fn totals(&self) -> Totals {
+        let counted = self.responses.each_ref().map(|row| row.each_ref().map(|count| count.load(Relaxed)));
+        let mut durations = [0; DURATIONS];
+        for row in &counted {
+            durations.iter_mut().zip(row).for_each(|(sum, count)| *sum += count);
+        }
+        Totals {
+            started_at: self.started_at,
+            connections: self.connections.load(Relaxed),
+            bytes: self.bytes.load(Relaxed),
+            classes: counted.map(|row| row.iter().sum()),
+            durations,
+            micros: self.micros.load(Relaxed),
+            is_reloaded: !self.reload_failed.load(Relaxed),
+        }
     }
 
     /// Logs the block at NOTICE and begins a new period. `lost` is the access log's count.
@@ -80,14 +150,19 @@ impl Stats {
     /// "httpd_conns allocated" being the connections open now; the others describe what it had not.
     fn take(&self, lost: u64) -> [String; 3] {
         let now = Instant::now();
-        let since = std::mem::replace(&mut *self.since.lock().unwrap_or_else(PoisonError::into_inner), now);
+        let totals = self.totals();
+        let Totals { connections, bytes, classes, .. } = totals;
+        let new = Period { since: now, connections, bytes, classes };
+        let old = std::mem::replace(&mut *self.period.lock().unwrap_or_else(PoisonError::into_inner), new);
         let up = now.duration_since(self.started).as_secs();
-        let period = now.duration_since(since).as_secs().max(1);
+        let period = now.duration_since(old.since).as_secs().max(1);
         let rate = |count| rate(count, period);
         let open = self.open();
-        let (connections, most) = (self.connections.swap(0, Relaxed), self.most_open.swap(open, Relaxed));
-        let (requests, bytes) = (self.requests.swap(0, Relaxed), self.bytes.swap(0, Relaxed));
-        let [_, ok, moved, refused, failed] = self.classes.each_ref().map(|class| class.swap(0, Relaxed));
+        let most = self.most_open.swap(open, Relaxed);
+        let (connections, bytes) = (connections - old.connections, bytes - old.bytes);
+        let [_, _, ok, moved, refused, failed] =
+            std::array::from_fn(|class| classes[class] - old.classes[class]);
+        let requests: u64 = classes.iter().sum::<u64>() - old.classes.iter().sum::<u64>();
         [
             format!("up {up} seconds, stats for {period} seconds:"),
             format!(
@@ -180,9 +255,9 @@ mod tests {
         stats.connected();
         stats.connected();
         stats.disconnected();
-        stats.answered(200, 100);
-        stats.answered(404, 0);
-        stats.answered(999, 0);
+        stats.answered(200, 100, Duration::ZERO);
+        stats.answered(404, 0, Duration::ZERO);
+        stats.answered(999, 0, Duration::ZERO);
         assert_eq!(
             stats.take(7),
             [
@@ -196,5 +271,20 @@ mod tests {
             "  thttpd - 0 connections (0/sec), 1 max simultaneous, 0 bytes (0/sec), 1 httpd_conns allocated",
             "what is still open counts as simultaneous"
         );
+    }
+
+    #[test]
+    fn responses_are_counted_by_class_and_duration_and_the_sums_agree() {
+        let stats = Stats::default();
+        for (status, micros) in
+            [(200, 0), (200, 1_000), (206, 1_001), (404, 600_000_000), (503, 600_000_001), (0, 7)]
+        {
+            stats.answered(status, 10, Duration::from_micros(micros));
+        }
+        stats.take(0);
+        let totals = stats.totals();
+        assert_eq!(totals.classes, [1, 0, 3, 0, 1, 1]);
+        assert_eq!(totals.durations, [3, 1, 0, 0, 0, 0, 0, 0, 0, 1, 1], "a report takes nothing away");
+        assert_eq!((totals.bytes, totals.micros), (60, 1_200_002_009));
     }
 }

@@ -1,7 +1,6 @@
 //! The acceptor: one thread that takes new connections in and hands them over.
 
 use std::io;
-use std::net::TcpListener;
 use std::os::fd::AsFd;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -12,6 +11,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::eventfd::{EfdFlags, EventFd};
 
 use super::Shared;
+use super::listen_socket::Listener;
 use super::listener::{self, Accepted, Listeners, in_turn};
 use crate::conn::wait::Wake;
 
@@ -149,7 +149,7 @@ impl AcceptPacing {
 
 /// Accepts the rest of the kernel's backlog. These clients are connected and may have sent a request;
 /// closing the listener now would reset them.
-fn empty_backlog(listener: &TcpListener, shared: &Shared) {
+fn empty_backlog(listener: &Listener, shared: &Shared) {
     // There is no later try for what fails now.
     let _ = accept_ready(listener, shared, MOST_AT_THE_END, &|| true);
 }
@@ -176,7 +176,7 @@ fn wait_for_room(shared: &Shared, stop: &StopSignal) {
 
 /// Takes what waits on one listener, `most` connections or as long as `goes_on`.
 fn accept_ready(
-    listener: &TcpListener,
+    listener: &Listener,
     shared: &Shared,
     most: usize,
     goes_on: &dyn Fn() -> bool,

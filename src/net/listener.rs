@@ -1,13 +1,14 @@
 //! The listening sockets, and how one connection comes in by them.
 
 use std::io;
-use std::net::{SocketAddr, TcpListener, TcpStream};
+
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use nix::errno::Errno;
 
 use super::limiter::Reservation;
+use super::listen_socket::{AcceptedSocket, Listener};
 use super::{AdmittedConnection, Shared, poller};
 use crate::conn::Connection;
 use crate::request::Rejection;
@@ -16,7 +17,7 @@ use crate::throttle::Refused;
 /// Where connections come in: the acceptor's, and open to workers who help it.
 #[derive(Debug)]
 pub struct Listeners {
-    listeners: RwLock<Option<Arc<[TcpListener]>>>,
+    listeners: RwLock<Option<Arc<[Listener]>>>,
     /// Connections accepted so far, by the acceptor and by workers.
     accepted: AtomicU64,
 }
@@ -26,9 +27,9 @@ impl Listeners {
     ///
     /// # Errors
     /// As fcntl(2).
-    pub fn new(listeners: Vec<TcpListener>) -> io::Result<Listeners> {
+    pub fn new(listeners: Vec<Listener>) -> io::Result<Listeners> {
         for listener in &listeners {
-            listener.set_nonblocking(true)?;
+            listener.set_nonblocking()?;
         }
         let listeners = RwLock::new(Some(listeners.into()));
         Ok(Listeners { listeners, accepted: AtomicU64::new(0) })
@@ -45,7 +46,7 @@ impl Listeners {
     }
 
     /// Listening sockets; they stay open as long as the result lives.
-    pub fn sockets(&self) -> Option<Arc<[TcpListener]>> {
+    pub fn sockets(&self) -> Option<Arc<[Listener]>> {
         self.listeners.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
@@ -86,12 +87,12 @@ pub enum Accepted {
 ///
 /// # Errors
 /// The system is short of something. A client that has left again is no error.
-pub fn accept(listener: &TcpListener, shared: &Shared) -> io::Result<Accepted> {
+pub fn accept(listener: &Listener, shared: &Shared) -> io::Result<Accepted> {
     let Some(reservation) = shared.limiter.reserve() else { return Ok(Accepted::Empty) };
     let error = match listener.accept() {
-        Ok((stream, peer)) => {
+        Ok(socket) => {
             return Ok(
-                admit(stream, peer, reservation, shared).map_or(Accepted::Dropped, Accepted::Connection)
+                admit(socket, listener, reservation, shared).map_or(Accepted::Dropped, Accepted::Connection)
             );
         }
         Err(error) => error,
@@ -115,19 +116,33 @@ pub fn accept(listener: &TcpListener, shared: &Shared) -> io::Result<Accepted> {
 
 /// The connection with its permits; none when its client may not have one more, and is not told so.
 fn admit(
-    stream: TcpStream,
-    peer: SocketAddr,
+    socket: AcceptedSocket,
+    listener: &Listener,
     reservation: Reservation,
     shared: &Shared,
 ) -> Option<Box<AdmittedConnection>> {
-    let (connection, address) = match shared.site().throttles.connection(peer.ip()) {
+    let (stream, peer) = socket;
+    let site = shared.site();
+    let connection = Connection::new(stream, peer);
+    // A trusted proxy's connections are those of many clients.
+    let is_trusted = site.config.proxies.trusts(connection.client());
+    if listener.expects_proxy && !is_trusted {
+        crate::log::info!("{} is no trusted proxy; its connection is closed", connection.client().address);
+        return None;
+    }
+    let permit = match peer {
+        Some(peer) if !is_trusted => site.throttles.connection(peer.ip()),
+        _ => Ok(None),
+    };
+    let (connection, address) = match permit {
         Ok(Some(permit)) if permit.is_surplus() => {
             let refusal = Rejection { close: true, ..Refused.into() };
-            (Connection::refused(stream, peer, refusal), Some(permit))
+            (connection.refused(refusal), Some(permit))
         }
-        Ok(permit) => (Connection::new(stream, peer), permit),
+        Ok(permit) => (connection, permit),
         Err(Refused) => return None,
     };
+    let connection = if listener.expects_proxy { connection.behind_proxy() } else { connection };
     shared.listeners.count_accepted();
     let watched = poller::Registration::default();
     Some(Box::new(AdmittedConnection {

@@ -19,7 +19,6 @@
 //! are processors; the rest are on standby for turns that may block ([`active_workers`]).
 
 use std::io;
-use std::net::TcpListener;
 use std::num::NonZero;
 use std::panic;
 use std::sync::atomic::Ordering::Relaxed;
@@ -42,9 +41,13 @@ use crate::throttle::AddressPermit;
 mod acceptor;
 mod active_workers;
 mod generation;
+mod health;
 mod limiter;
+pub mod listen_socket;
 mod listener;
+mod metrics;
 mod poller;
+mod status;
 mod timers;
 mod worker;
 
@@ -52,6 +55,7 @@ use acceptor::Acceptor;
 use active_workers::ActiveWorkers;
 use generation::ConfigGeneration;
 use limiter::{ConnectionLimiter, ConnectionPermit};
+use listen_socket::ListenerSet;
 use listener::Listeners;
 use poller::Poller;
 
@@ -98,6 +102,8 @@ struct Shared {
     site: RwLock<Arc<Site>>,
     /// Counts configurations, so that a worker sees cheaply that its own is old.
     config_generation: ConfigGeneration,
+    /// The end is near: responses say that the connection closes, but it and the listeners stay.
+    closing: AtomicBool,
     stopping: AtomicBool,
     aborting: AtomicBool,
     ended: AtomicBool,
@@ -146,16 +152,16 @@ pub struct Server {
 }
 
 impl Server {
-    /// Starts to serve `site` on `listeners`.
+    /// Starts to serve `site` on `listeners`, and to tell of it on those for status.
     ///
     /// # Errors
     /// When the system has no threads or descriptors for us.
-    pub fn start(listeners: Vec<TcpListener>, site: Arc<Site>) -> io::Result<Server> {
+    pub fn start(listeners: ListenerSet, site: Arc<Site>) -> io::Result<Server> {
         let count = worker_count(&site);
         let (to_workers, ready) = unbounded();
         let bounds = limiter::ConnectionBounds::new(site.config.limits.connections, count);
         let shared = Arc::new(Shared {
-            listeners: Listeners::new(listeners)?,
+            listeners: Listeners::new(listeners.serving)?,
             poller: Poller::new()?,
             limiter: ConnectionLimiter::new(bounds, Arc::clone(&site.stats)),
             active_workers: ActiveWorkers::new(processors()),
@@ -165,6 +171,7 @@ impl Server {
             ready,
             site: RwLock::new(site),
             config_generation: ConfigGeneration::new(count),
+            closing: AtomicBool::new(false),
             stopping: AtomicBool::new(false),
             aborting: AtomicBool::new(false),
             ended: AtomicBool::new(false),
@@ -181,6 +188,7 @@ impl Server {
                 shared.poller.watch_deadlines(&|admitted| shared.enqueue(admitted, Wake::Expired))
             })?
         };
+        status::start(listeners.status, &shared)?;
         let acceptor = Acceptor::start(Arc::clone(&shared))?;
         Ok(Server { shared, acceptor, timer: Some(timer), workers })
     }
@@ -188,6 +196,12 @@ impl Server {
     /// Closes the listening sockets; returns when they are closed.
     pub fn stop_accepting(&self) {
         self.acceptor.stop();
+    }
+
+    /// Announces the end: `/healthz` turns 503, and responses close their connections. Nothing else
+    /// changes, so that whoever sends clients here has time to hear of it.
+    pub fn announce_stop(&self) {
+        self.shared.closing.store(true, Relaxed);
     }
 
     /// Stops accepting, ends idle persistent connections, and lets the rest end with their responses.

@@ -248,6 +248,15 @@ impl Poller {
         }
     }
 
+    /// Tells of every parked connection what it waits for.
+    pub fn each_wait(&self, each: &mut dyn FnMut(On)) {
+        for slot in self.slots.iter().filter_map(OnceLock::get).flatten() {
+            if let Some((_, wait)) = &lock(slot).parked {
+                each(wait.on);
+            }
+        }
+    }
+
     /// Wakes one waiting worker.
     pub fn notify(&self) {
         let _ = self.notifier.write(1);

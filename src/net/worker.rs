@@ -206,6 +206,7 @@ impl Worker {
             // However long we waited for this connection, it is served as things are now.
             self.take_over(shared.config_generation.begin_turn(self.number), context);
             context.stopping = shared.stopping.load(Relaxed);
+            context.closing = shared.closing.load(Relaxed);
             if shared.aborting.load(Relaxed) {
                 wake = Wake::Abort;
             }

@@ -1,5 +1,6 @@
 //! The client of a request: its address, the scheme it used, and the socket's other end.
 
+use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 
 use crate::config::address_list::AddressList;
@@ -46,6 +47,12 @@ impl Scheme {
 }
 
 impl Client {
+    /// The client at the other end of an accepted socket; `peer` is none on a Unix-domain socket.
+    pub fn of_socket(peer: Option<SocketAddr>) -> Client {
+        let unix = Client { address: ClientAddress::Unix, scheme: Scheme::Http, peer: None };
+        peer.map_or(unix, Client::of_peer)
+    }
+
     /// The client at the other end of a TCP connection.
     pub fn of_peer(peer: SocketAddr) -> Client {
         let address = ClientAddress::Ip(peer.ip().to_canonical());
@@ -54,6 +61,15 @@ impl Client {
 }
 
 impl ClientAddress {
+    /// The address as far as it is known: of a client that cannot be told the last one that was.
+    pub fn known(self) -> Option<IpAddr> {
+        match self {
+            ClientAddress::Ip(address) => Some(address),
+            ClientAddress::Unix => None,
+            ClientAddress::Unknown(last) => last,
+        }
+    }
+
     /// Is the client in the list `allowed`? A client that cannot be told is in none.
     pub fn is_allowed_by(self, allowed: &AddressList) -> bool {
         match self {
@@ -96,6 +112,16 @@ impl From<ClientAddress> for ClientNetwork {
         match client {
             ClientAddress::Ip(address) | ClientAddress::Unknown(Some(address)) => ClientNetwork::of(address),
             ClientAddress::Unix | ClientAddress::Unknown(None) => ClientNetwork::UNKNOWN,
+        }
+    }
+}
+
+impl fmt::Display for ClientAddress {
+    /// The known address, else a hyphen: as the logs have it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.known() {
+            Some(address) => write!(f, "{address}"),
+            None => f.write_str("-"),
         }
     }
 }

@@ -4,21 +4,15 @@
 //! Proxies append, so only the right end of a list is theirs. The walk begins at the peer and takes the
 //! next element from the right as long as the address at hand is a trusted proxy's. A client's own
 //! words stand further left, and are reached only where trusted proxies alone stand behind them.
+//!
+//! `conn` asks [`ProxyTrust::client`] once a request; the operator's choice is in `config`.
 
 use std::net::{IpAddr, Ipv6Addr};
 
 use super::Fields;
 use super::client::{Client, ClientAddress, Scheme};
+use crate::config::ProxyTrust;
 use crate::config::address_list::AddressList;
-
-/// How proxies tell of their clients: `trusted_proxies` and `client_header`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ProxyTrust {
-    /// Peers that are believed.
-    pub trusted: AddressList,
-    /// The field by which they name the client.
-    pub field: String,
-}
 
 /// One element of a list, as far as it can be understood.
 #[derive(Debug, Default)]
@@ -27,23 +21,21 @@ struct Element {
     scheme: Option<Scheme>,
 }
 
-impl Default for ProxyTrust {
-    /// No peer is believed.
-    fn default() -> ProxyTrust {
-        ProxyTrust { trusted: AddressList::default(), field: "x-forwarded-for".into() }
-    }
-}
-
 impl ProxyTrust {
     /// Tells whether any peer may speak for others.
-    pub fn is_empty(&self) -> bool {
-        self.trusted == AddressList::default()
+    pub fn trusts_any(&self) -> bool {
+        self.trusted != AddressList::default()
+    }
+
+    /// Tells whether `sender` may speak for others.
+    pub fn trusts(&self, sender: &Client) -> bool {
+        sender.address.is_allowed_by(&self.trusted)
     }
 
     /// The client of a request with `fields` that came from `sender`: the socket's peer, or the client
     /// that a PROXY protocol head named. `sender` itself where it is not trusted or names no other.
     pub fn client(&self, sender: &Client, fields: &Fields<'_>) -> Client {
-        if !sender.address.is_allowed_by(&self.trusted) {
+        if !self.trusts(sender) {
             return *sender;
         }
         let elements = self.elements(fields);

@@ -7,6 +7,7 @@
 
 use std::borrow::Cow;
 use std::fs::File;
+use std::net::IpAddr;
 use std::num::NonZero;
 use std::sync::Arc;
 
@@ -25,6 +26,8 @@ pub mod referrer;
 mod represent;
 pub mod ruled;
 pub mod vhost;
+
+use vhost::DefaultHost;
 
 use crate::auth::{Attempt, AuthOutcome, Authenticator, Realm};
 use crate::cache::watcher::Freshness;
@@ -236,6 +239,7 @@ pub struct Resolver {
     reported: precompressed::Reported,
     /// Name of the server where no virtual host decides.
     own_name: Option<String>,
+    default_host: Option<DefaultHost>,
 }
 
 impl Resolver {
@@ -246,6 +250,7 @@ impl Resolver {
         let hashing_at_once = (processors() / 2).max(1);
         let own_name = config.server_name();
         let tagger = Tagger::new(config.etag, hashing_at_once);
+        let default_host = config.vhost_default.as_deref().map(DefaultHost::new);
         Resolver {
             root,
             config,
@@ -256,6 +261,7 @@ impl Resolver {
             tagger,
             reported: Default::default(),
             own_name,
+            default_host,
         }
     }
 
@@ -267,6 +273,23 @@ impl Resolver {
     /// Name of the server where no virtual host decides: `host`, else the machine's name.
     pub fn own_name(&self) -> Option<&str> {
         self.own_name.as_deref()
+    }
+
+    /// The directory of the virtual host that `request` asks for; it came in on the address `local`.
+    /// `block_in_place` is called before the disk is asked.
+    pub fn host_directory(&self, request: &Request<'_>, local: IpAddr, block_in_place: &dyn Fn()) -> String {
+        let host = vhost::directory(request, local);
+        let Some(default) = &self.default_host else { return host };
+        let links = if self.config.symlink_check { Links::Within } else { Links::Follow };
+        default.or_default(host, &|host| {
+            block_in_place();
+            vhost::has_directory(&View::local(&self.root), links, host)
+        })
+    }
+
+    /// Bytes of small files' content held in memory now.
+    pub fn cached_bytes(&self) -> usize {
+        self.cache.bytes()
     }
 
     /// Closes cached files that were deleted; to be called now and then.

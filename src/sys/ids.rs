@@ -47,6 +47,12 @@ impl User {
     }
 }
 
+/// The number of the group called `name`, or `name` itself if it is a number.
+pub fn group(name: &str) -> Option<u32> {
+    let text = fs::read("/etc/group").map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
+    find_group(name, &text.unwrap_or_default())
+}
+
 /// Fields of one line of the user database.
 struct IdEntry<'a> {
     name: &'a str,

@@ -28,53 +28,48 @@ const FIRST: i32 = 3;
 const MOST: i32 = 256;
 
 /// The name under which systemd keeps our listening sockets from one process of the service to the next.
-const STORED: &str = "thttpd-listener";
+pub const STORED: &str = "thttpd-listener";
 /// How long systemd may take to answer a barrier, in milliseconds. A manager that is too old to know of them never does.
 const BARRIER_TIME: u16 = 5000;
 
-/// Listening sockets that were open before this process began.
-#[derive(Debug, Default)]
-pub struct HandedSockets {
-    /// Those of a socket unit, which are to be served whatever the configuration says.
-    pub activated: Vec<TcpListener>,
-    /// Those that an earlier process of the service put into the store of file descriptors.
-    pub stored: Vec<TcpListener>,
+/// A socket that was handed over.
+#[derive(Debug)]
+pub struct HandedSocket {
+    /// It listens.
+    pub fd: OwnedFd,
+    /// Its `FileDescriptorName=` in the socket unit, or [`STORED`]; empty where `LISTEN_FDNAMES` has none.
+    pub name: String,
 }
 
-/// The listening TCP sockets that were handed to this process; none when it was started without.
+/// The listening stream sockets that were handed to this process; empty when it was started without.
 ///
 /// Call it once: it owns the descriptors. It must come before the process forks, since `LISTEN_PID`
 /// names the process that was started, and before it opens anything.
 ///
 /// # Errors
 ///
-/// A descriptor is no listening TCP socket.
-pub fn listeners() -> io::Result<HandedSockets> {
+/// A descriptor is no listening stream socket.
+pub fn listeners() -> io::Result<Vec<HandedSocket>> {
     let number = |name: &str| env::var(name).ok()?.parse::<i32>().ok();
-    let mut handed = HandedSockets::default();
     if number("LISTEN_PID").map(|pid| pid.cast_unsigned()) != Some(std::process::id()) {
-        return Ok(handed);
+        return Ok(Vec::new());
     }
     let count = number("LISTEN_FDS").unwrap_or(0).clamp(0, MOST);
     let names = env::var("LISTEN_FDNAMES").unwrap_or_default();
-    let mut names = names.split(':');
-    for fd in FIRST..FIRST + count {
-        let listener = take(fd)?;
-        match names.next() {
-            Some(STORED) => handed.stored.push(listener),
-            _ => handed.activated.push(listener),
-        }
-    }
-    Ok(handed)
+    let names = names.split(':').map(str::to_owned).chain(std::iter::repeat(String::new()));
+    (FIRST..FIRST + count)
+        .zip(names)
+        .map(|(number, name)| Ok(HandedSocket { fd: take(number)?, name }))
+        .collect()
 }
 
-fn take(number: i32) -> io::Result<TcpListener> {
+fn take(number: i32) -> io::Result<OwnedFd> {
     // SAFETY: LISTEN_PID and LISTEN_FDS say that this descriptor was opened for us before we were
     // started; nothing of ours owns it, for `listeners` is called once and before anything is opened.
     // A wrong LISTEN_FDS is found by the checks below, which fail with EBADF.
     let fd = unsafe { OwnedFd::from_raw_fd(number) };
     match check(&fd) {
-        Ok(()) => Ok(TcpListener::from(fd)),
+        Ok(()) => Ok(fd),
         Err(error) => {
             // Not ours to close: it may not even be open.
             std::mem::forget(fd);
@@ -85,10 +80,10 @@ fn take(number: i32) -> io::Result<TcpListener> {
 
 fn check(fd: &impl AsFd) -> io::Result<()> {
     let family = getsockname::<SockaddrStorage>(std::os::fd::AsRawFd::as_raw_fd(&fd.as_fd()))?.family();
-    let internet = matches!(family, Some(AddressFamily::Inet | AddressFamily::Inet6));
+    let known = matches!(family, Some(AddressFamily::Inet | AddressFamily::Inet6 | AddressFamily::Unix));
     let stream = getsockopt(fd, SockType)? == nix::sys::socket::SockType::Stream;
-    if !internet || !stream || !getsockopt(fd, AcceptConn)? {
-        return Err(io::Error::other("not a listening TCP socket"));
+    if !known || !stream || !getsockopt(fd, AcceptConn)? {
+        return Err(io::Error::other("not a listening stream socket"));
     }
     fcntl(fd, FcntlArg::F_SETFD(FdFlag::FD_CLOEXEC))?;
     Ok(())

@@ -91,6 +91,17 @@ impl Tally {
     }
 }
 
+/// The use of one rule, for metrics.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rate<'a> {
+    /// The names it covers.
+    pub pattern: &'a [u8],
+    /// Rolling average in bytes a second.
+    pub now: u64,
+    /// Bytes a second at most.
+    pub most: u64,
+}
+
 /// Everything that changes while responses are sent.
 ///
 /// One lock guards it all: it is held for a microsecond, some ten times a second for each download,
@@ -165,6 +176,15 @@ impl Throttles {
     /// The rules, in file order.
     pub fn rules(&self) -> &[Rule] {
         &self.rules
+    }
+
+    /// What each rule allows and is used for, in file order.
+    pub fn rates(&self) -> Vec<Rate<'_>> {
+        let ledger = self.ledger();
+        let rules = self.rules.iter().zip(&ledger.tallies);
+        rules
+            .map(|(rule, tally)| Rate { pattern: rule.pattern.as_bytes(), now: tally.rate, most: rule.max })
+            .collect()
     }
 
     /// Starts a response to `peer`. `name` is the symlink-expanded name below the root without a

@@ -84,7 +84,7 @@ impl Running {
     }
 
     /// Sends `signal` and waits for the end.
-    fn end(&mut self, signal: Signal) -> ExitStatus {
+    pub fn end(&mut self, signal: Signal) -> ExitStatus {
         self.signal(signal);
         self.wait()
     }

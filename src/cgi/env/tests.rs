@@ -43,7 +43,8 @@ fn seen_with(bytes: &str, path_info: &str, adjust: impl FnOnce(&mut CgiContext<'
             script: &script,
             vhost: None,
             user: None,
-            remote: "[::ffff:192.0.2.7]:4711".parse().unwrap(),
+            client: Client::of_peer("[::ffff:192.0.2.7]:4711".parse().unwrap()),
+            is_spoken_for: false,
             local: "192.0.2.1:8080".parse().unwrap(),
         };
         adjust(&mut call);

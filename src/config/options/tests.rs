@@ -22,6 +22,12 @@ fn another_value(row: &OptionSpec) -> String {
         Kind::Choice(field) => {
             field(&mut Config::default()).words().last().copied().unwrap_or_default().to_owned()
         }
+        Kind::Parsed { .. } => match row.name {
+            "listen" => "8081;status,/run/sock;mode=600;proxy".to_owned(),
+            "trusted_proxies" => "10.0.0.0/8,unix".to_owned(),
+            "client_header" => "forwarded".to_owned(),
+            _ => "other".to_owned(),
+        },
         _ => "other".to_owned(),
     }
 }

@@ -53,7 +53,7 @@ fn record(log: &AccessLog, target: &str) {
         referer: b"",
         agent: b"",
     };
-    log.record(&entry, SystemTime::now());
+    log.record(&entry, &Details::default(), SystemTime::now());
 }
 
 /// The targets of all lines, each line checked to be whole.

@@ -1,0 +1,260 @@
+//! The listening sockets of a start: those that systemd hands over, those of `listen=`, or those of
+//! `host` and `port`.
+//!
+//! [`Sockets::prepare`] does what needs the first root directory and its user: it takes over handed
+//! sockets, resolves names, and binds paths. [`Sockets::open`] binds addresses, as thttpd does, when
+//! the root directory has been changed and the pid file is ours.
+
+use std::net::{Ipv6Addr, SocketAddr, TcpListener};
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::unix::net::UnixListener;
+
+use nix::sys::socket::{AddressFamily, SockaddrLike, SockaddrStorage, getsockname};
+
+use super::failure::Failure;
+use super::listen::Wanted;
+use super::privileges::Privileges;
+use super::unix_socket::{self, SocketFile};
+use super::{listen, names, wanted_addresses};
+use crate::config::Config;
+use crate::config::listen::{Address, Listen};
+use crate::net::listen_socket::{Listener, ListenerAddress, ListenerSet};
+use crate::sys::systemd::{self, HandedSocket, Notify};
+
+/// What a socket is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+struct Purpose {
+    proxy: bool,
+    status: bool,
+}
+
+/// Addresses of one entry that are yet to be bound.
+#[derive(Debug)]
+struct Unbound {
+    wanted: Wanted,
+    purpose: Purpose,
+}
+
+/// Listening sockets before the server is itself.
+#[derive(Debug, Default)]
+pub struct Sockets {
+    bound: Vec<(Listener, Purpose)>,
+    unbound: Vec<Unbound>,
+    /// Sockets that an earlier process of the service left open with systemd.
+    stored: Vec<TcpListener>,
+    files: Vec<SocketFile>,
+}
+
+/// Listening sockets, ready to serve.
+#[derive(Debug)]
+pub struct Opened {
+    /// The sockets.
+    pub listeners: ListenerSet,
+    /// Names in the file system, to be removed at the end.
+    pub files: Vec<SocketFile>,
+    /// Second handles on sockets that systemd shall keep for the next process of the service.
+    pub to_store: Vec<TcpListener>,
+}
+
+impl From<&Listen> for Purpose {
+    fn from(listen: &Listen) -> Purpose {
+        Purpose { proxy: listen.proxy, status: listen.status }
+    }
+}
+
+impl Sockets {
+    /// Takes over, resolves and binds what must be while the operator's root directory is in force.
+    ///
+    /// # Errors
+    ///
+    /// A socket cannot be had, or no listener would serve files.
+    pub fn prepare(
+        handed: Vec<HandedSocket>,
+        config: &Config,
+        privileges: &Privileges,
+    ) -> Result<Sockets, Failure> {
+        let (stored, handed): (Vec<_>, Vec<_>) =
+            handed.into_iter().partition(|socket| socket.name == systemd::STORED);
+        let stored = stored.into_iter().map(|socket| TcpListener::from(socket.fd)).collect();
+        let mut sockets = Sockets { stored, ..Sockets::default() };
+        let mut entries: Vec<&Listen> = config.listen.iter().collect();
+        let is_activated = !handed.is_empty();
+        for socket in handed {
+            sockets.take(socket, config, &mut entries)?;
+        }
+        for entry in entries {
+            sockets.add(entry, config, privileges)?;
+        }
+        if config.listen.is_empty() && !is_activated {
+            let addresses = wanted_addresses(config)?;
+            let wanted = Wanted { addresses, dual: false };
+            sockets.unbound.push(Unbound { wanted, purpose: Purpose::default() });
+        }
+        sockets.verify(config)
+    }
+
+    /// Takes a socket over with the options of the entry that has its address; that entry is done with.
+    fn take(
+        &mut self,
+        handed: HandedSocket,
+        config: &Config,
+        entries: &mut Vec<&Listen>,
+    ) -> Result<(), Failure> {
+        let listener = listener(handed.fd)?;
+        let address = listener.address();
+        let matching = |entry: &&Listen| is_at(entry, &address);
+        let purpose = match config.listen.iter().find(|entry| matching(entry)) {
+            Some(entry) => entry.into(),
+            None => Purpose { proxy: handed.name == "proxy", status: handed.name == "status" },
+        };
+        entries.retain(|entry| !matching(entry));
+        self.bound.push((listener, purpose));
+        Ok(())
+    }
+
+    fn add(&mut self, entry: &Listen, config: &Config, privileges: &Privileges) -> Result<(), Failure> {
+        let purpose = entry.into();
+        let mut dual = false;
+        let addresses = match &entry.address {
+            Address::Unix(path) => {
+                let (socket, file) = unix_socket::bind_path(path, entry, privileges)?;
+                self.bound.push((socket.into(), purpose));
+                self.files.push(file);
+                return Ok(());
+            }
+            Address::Port(port) => names::addresses(None, *port)?,
+            Address::Name(host, port) => names::addresses(Some(host), *port)?,
+            Address::Ip(address) => {
+                dual = address.ip() == Ipv6Addr::UNSPECIFIED && !names_ipv4(config, address.port());
+                vec![*address]
+            }
+        };
+        self.unbound.push(Unbound { wanted: Wanted { addresses, dual }, purpose });
+        Ok(())
+    }
+
+    fn verify(self, config: &Config) -> Result<Sockets, Failure> {
+        let purposes = || {
+            let bound = self.bound.iter().map(|(_, purpose)| *purpose);
+            bound.chain(self.unbound.iter().map(|unbound| unbound.purpose))
+        };
+        if purposes().any(|purpose| purpose.proxy) && !config.proxies.trusts_any() {
+            return Err(Failure::new(
+                "a listener with ;proxy, but no trusted_proxies",
+                "name the proxies that may connect there with trusted_proxies=",
+            ));
+        }
+        if purposes().all(|purpose| purpose.status) {
+            return Err(Failure::new(
+                "no listener serves files",
+                "give listen= an entry without ;status, or leave it out",
+            ));
+        }
+        Ok(self)
+    }
+
+    /// Binds what is left to be bound, but for sockets that an earlier process of the service has left. Ports
+    /// that are taken are waited for while `is_leaving` says that their holder may be about to close them.
+    ///
+    /// # Errors
+    ///
+    /// An address cannot be had.
+    pub fn open(self, notify: &Notify, is_leaving: &dyn Fn() -> bool) -> Result<Opened, Failure> {
+        let mut opened =
+            Opened { listeners: ListenerSet::default(), files: self.files, to_store: Vec::new() };
+        let mut stored = self.stored;
+        let is_wanted = |socket: &TcpListener| self.unbound.iter().any(|unbound| unbound.wanted.has(socket));
+        if !stored.iter().all(is_wanted) {
+            // The configuration names others than before; ours would be in the way.
+            stored.clear();
+            notify.close_stored();
+        }
+        let mut all = self.bound;
+        for Unbound { wanted, purpose } in &self.unbound {
+            for socket in listen::listen(wanted, &stored, is_leaving)? {
+                if notify.is_connected() {
+                    let second = socket.try_clone().map_err(|error| Failure::of("dup", error, ""))?;
+                    opened.to_store.push(second);
+                }
+                all.push((socket.into(), *purpose));
+            }
+        }
+        for (mut listener, purpose) in all {
+            listener.expects_proxy = purpose.proxy;
+            let ListenerSet { serving, status } = &mut opened.listeners;
+            if purpose.status { status } else { serving }.push(listener);
+        }
+        Ok(opened)
+    }
+}
+
+/// Does another entry take IPv4 on `port`?
+fn names_ipv4(config: &Config, port: u16) -> bool {
+    config
+        .listen
+        .iter()
+        .any(|entry| matches!(&entry.address, Address::Ip(SocketAddr::V4(v4)) if v4.port() == port))
+}
+
+/// A handed socket, tuned like our own.
+fn listener(fd: OwnedFd) -> Result<Listener, Failure> {
+    let failed = |errno| Failure::of("setsockopt", errno, "");
+    let family = getsockname::<SockaddrStorage>(fd.as_raw_fd()).map_err(failed)?.family();
+    if family == Some(AddressFamily::Unix) {
+        return Ok(UnixListener::from(fd).into());
+    }
+    listen::tune(&fd).map_err(failed)?;
+    Ok(TcpListener::from(fd).into())
+}
+
+/// Is the entry about the socket at `address`? A port alone is about every socket for all addresses.
+fn is_at(entry: &Listen, address: &ListenerAddress) -> bool {
+    match (&entry.address, address) {
+        (Address::Ip(entry), ListenerAddress::Ip(address)) => entry == address,
+        (Address::Port(port), ListenerAddress::Ip(address)) => {
+            address.ip().is_unspecified() && address.port() == *port
+        }
+        (Address::Name(host, port), ListenerAddress::Ip(address)) => {
+            names::addresses(Some(host), *port).is_ok_and(|known| known.contains(address))
+        }
+        (Address::Unix(path), ListenerAddress::Unix(address)) => path == address,
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::listen;
+
+    fn entry(text: &str) -> Listen {
+        listen::parse(text).unwrap().remove(0)
+    }
+
+    #[test]
+    fn a_handed_socket_belongs_to_the_entry_that_has_its_address() {
+        let ip = |text: &str| ListenerAddress::Ip(text.parse().unwrap());
+        for (text, address, holds) in [
+            ("80;proxy", ip("0.0.0.0:80"), true),
+            ("80;proxy", ip("[::]:80"), true),
+            ("80;proxy", ip("127.0.0.1:80"), false),
+            ("127.0.0.1:80", ip("127.0.0.1:80"), true),
+            ("127.0.0.1:80", ip("127.0.0.1:81"), false),
+            ("[::1]:80", ip("[::1]:80"), true),
+            ("localhost:80", ip("127.0.0.1:80"), true),
+            ("/run/a", ListenerAddress::Unix("/run/a".into()), true),
+            ("/run/a", ListenerAddress::Unix("/run/b".into()), false),
+            ("/run/a", ListenerAddress::Unnamed, false),
+        ] {
+            assert_eq!(is_at(&entry(text), &address), holds, "{text}");
+        }
+    }
+
+    #[test]
+    fn every_ipv4_address_belongs_to_ipv6_unless_the_list_names_one_with_the_port() {
+        let named = |text: &str| {
+            names_ipv4(&Config { listen: listen::parse(text).unwrap(), ..Config::default() }, 80)
+        };
+        assert!(named("[::]:80,127.0.0.1:80") && !named("[::]:80,127.0.0.1:81") && !named("[::]:80"));
+    }
+}

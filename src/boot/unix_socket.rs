@@ -1,0 +1,143 @@
+//! Listening sockets in the file system: bound before root and root directory are given up, and
+//! removed at the end.
+//!
+//! A socket whose server is gone is replaced. Anything else in its place is an error: it may be
+//! a file of somebody's, or another server's way in.
+
+use std::ffi::OsString;
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::unix::net::UnixListener;
+use std::path::Path;
+
+use nix::errno::Errno;
+use nix::fcntl::{AtFlags, OFlag, open, openat};
+use nix::sys::socket::{
+    AddressFamily, Backlog, SockFlag, SockType, UnixAddr, bind, connect, listen as start_listening, socket,
+};
+use nix::sys::stat::{FileStat, Mode, SFlag, fstat, fstatat, umask};
+use nix::unistd::{Gid, Uid, UnlinkatFlags, fchownat, unlinkat};
+
+use super::failure::Failure;
+use super::privileges::Privileges;
+use crate::config::listen::Listen;
+use crate::sys::ids;
+
+/// The name of a socket that we bound, to be removed at the end.
+#[derive(Debug)]
+pub struct SocketFile {
+    /// Its directory stays open: after chroot no path leads there.
+    dir: OwnedFd,
+    name: OsString,
+    device: u64,
+    inode: u64,
+}
+
+impl SocketFile {
+    /// The directory it is in; none when there is no descriptor left to name it.
+    pub fn directory(&self) -> Option<OwnedFd> {
+        self.dir.try_clone().ok()
+    }
+
+    /// Removes the name, unless another socket has taken it meanwhile.
+    pub fn remove(&self) {
+        let found = fstatat(&self.dir, self.name.as_os_str(), AtFlags::AT_SYMLINK_NOFOLLOW);
+        if found.is_ok_and(|found| (found.st_dev, found.st_ino) == (self.device, self.inode)) {
+            let _ = unlinkat(&self.dir, self.name.as_os_str(), UnlinkatFlags::NoRemoveDir);
+        }
+    }
+}
+
+/// Binds `path` as `listen` says, for the user that the server will be.
+///
+/// # Errors
+///
+/// The socket cannot be had, with what to do about it.
+pub fn bind_path(
+    path: &Path,
+    listen: &Listen,
+    privileges: &Privileges,
+) -> Result<(UnixListener, SocketFile), Failure> {
+    let failed = |what: &str, errno: Errno| {
+        let advice = match errno {
+            Errno::EADDRINUSE => "a server listens there: stop it, or give another path with listen=",
+            Errno::EEXIST => "something else has that name: remove it, or give another path with listen=",
+            _ => "give a path in a directory that can be written with listen=",
+        };
+        Failure::of(format_args!("{what} {}", path.display()), errno, advice)
+    };
+    let owner = owner(listen, privileges)?;
+    let name = path.file_name().ok_or_else(|| failed("bind", Errno::EISDIR))?.to_owned();
+    let parent = path.parent().unwrap_or(Path::new("/"));
+    let dir = open(parent, OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC, Mode::empty());
+    let dir = dir.map_err(|errno| failed("bind", errno))?;
+    let address = UnixAddr::new(path).map_err(|errno| failed("bind", errno))?;
+    remove_stale(&dir, &name, &address).map_err(|errno| failed("bind", errno))?;
+    let fd = stream().map_err(|errno| failed("socket", errno))?;
+    // No other thread runs yet that could create a file under this mask.
+    let before = umask(Mode::from_bits_truncate(!listen.mode & 0o777));
+    let bound = bind(fd.as_raw_fd(), &address);
+    umask(before);
+    bound.map_err(|errno| failed("bind", errno))?;
+    let meta = give(&dir, &name, owner).map_err(|errno| failed("chown", errno))?;
+    start_listening(&fd, Backlog::MAXCONN).map_err(|errno| failed("listen", errno))?;
+    Ok((fd.into(), SocketFile { dir, name, device: meta.st_dev, inode: meta.st_ino }))
+}
+
+fn stream() -> nix::Result<OwnedFd> {
+    socket(AddressFamily::Unix, SockType::Stream, SockFlag::SOCK_CLOEXEC, None)
+}
+
+/// Removes a socket that no process listens on.
+fn remove_stale(dir: &OwnedFd, name: &OsString, address: &UnixAddr) -> nix::Result<()> {
+    let found = match fstatat(dir, name.as_os_str(), AtFlags::AT_SYMLINK_NOFOLLOW) {
+        Err(Errno::ENOENT) => return Ok(()),
+        found => found?,
+    };
+    if !is_socket(&found) {
+        return Err(Errno::EEXIST);
+    }
+    match connect(stream()?.as_raw_fd(), address) {
+        Err(Errno::ECONNREFUSED) => unlinkat(dir, name.as_os_str(), UnlinkatFlags::NoRemoveDir),
+        _ => Err(Errno::EADDRINUSE),
+    }
+}
+
+/// Gives the socket to its owner. The name may be another file's by now, so what it leads to is looked
+/// at and changed by one descriptor.
+fn give(dir: &OwnedFd, name: &OsString, owner: Owner) -> nix::Result<FileStat> {
+    let flags = OFlag::O_PATH | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+    let file = openat(dir, name.as_os_str(), flags, Mode::empty())?;
+    let meta = fstat(&file)?;
+    if !is_socket(&meta) {
+        return Err(Errno::EEXIST);
+    }
+    if owner != Owner::default() {
+        fchownat(&file, "", owner.user, owner.group, AtFlags::AT_EMPTY_PATH)?;
+    }
+    Ok(meta)
+}
+
+fn is_socket(meta: &FileStat) -> bool {
+    SFlag::from_bits_truncate(meta.st_mode & SFlag::S_IFMT.bits()) == SFlag::S_IFSOCK
+}
+
+/// The user and group that a socket is given to; none = as it was created.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+struct Owner {
+    user: Option<Uid>,
+    group: Option<Gid>,
+}
+
+fn owner(listen: &Listen, privileges: &Privileges) -> Result<Owner, Failure> {
+    let user = privileges.user();
+    let group = match &listen.group {
+        None => user.map(|user| user.gid),
+        Some(name) => Some(ids::group(name).ok_or_else(|| {
+            Failure::new(
+                format!("unknown group - '{name}'"),
+                "name a group of /etc/group with ;group=, or give its number",
+            )
+        })?),
+    };
+    Ok(Owner { user: user.map(|user| Uid::from_raw(user.uid)), group: group.map(Gid::from_raw) })
+}

@@ -1,0 +1,143 @@
+//! `/healthz`: is the server able to serve? Decided from what was observed before, so that the answer
+//! waits for no disk and no worker.
+//!
+//! Two threads observe. The status thread looks every second whether workers go on. A thread of its
+//! own opens the directory now and then, and may be stuck in that as long as a dead disk likes.
+
+use std::io;
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use super::Shared;
+
+/// Workers that have ended no round for this long are stuck, as is a disk that has not answered.
+const BLOCKING_READ: Duration = Duration::from_secs(10);
+/// Time between two looks at the directory.
+const LOOK_INTERVAL: Duration = Duration::from_secs(5);
+
+/// What is known of the workers: kept by the thread that answers.
+#[derive(Debug)]
+pub struct Pulse {
+    heartbeat: u64,
+    moved_at: Instant,
+}
+
+impl Pulse {
+    /// They are well to begin with.
+    pub fn new() -> Pulse {
+        Pulse { heartbeat: 0, moved_at: Instant::now() }
+    }
+
+    /// Looks whether a worker has ended a round since the last look, and asks one to come round. The
+    /// question wakes an idle worker, so only a server whose workers are all stuck stands still.
+    pub fn look(&mut self, shared: &Shared) {
+        shared.poller.notify();
+        self.observe(shared.heartbeat.load(Relaxed), Instant::now());
+    }
+
+    fn observe(&mut self, heartbeat: u64, now: Instant) {
+        if heartbeat != self.heartbeat {
+            (self.heartbeat, self.moved_at) = (heartbeat, now);
+        }
+    }
+
+    fn is_stuck(&self, now: Instant) -> bool {
+        now.saturating_duration_since(self.moved_at) >= BLOCKING_READ
+    }
+}
+
+/// What is known of the directory.
+#[derive(Debug, Default)]
+pub struct DirectoryWatch(Mutex<Look>);
+
+#[derive(Debug, Default)]
+struct Look {
+    /// A look is under way since then.
+    since: Option<Instant>,
+    /// Why the last one failed.
+    failure: Option<String>,
+}
+
+impl DirectoryWatch {
+    /// Starts the thread that looks.
+    ///
+    /// # Errors
+    ///
+    /// The system has no thread for us.
+    pub fn start(shared: &Arc<Shared>) -> io::Result<Arc<DirectoryWatch>> {
+        let watch = Arc::new(DirectoryWatch::default());
+        let (shared, own) = (Arc::clone(shared), Arc::clone(&watch));
+        std::thread::Builder::new().name("dir-watch".into()).stack_size(64 * 1024).spawn(move || {
+            while !shared.ended.load(Relaxed) {
+                own.look(&|| shared.site().resolver.root().check());
+                std::thread::sleep(LOOK_INTERVAL);
+            }
+        })?;
+        Ok(watch)
+    }
+
+    fn look(&self, check: &dyn Fn() -> nix::Result<()>) {
+        self.set(|look| look.since = Some(Instant::now()));
+        let failure = check().err().map(|errno| crate::sys::reason(&errno.into()));
+        self.set(|look| *look = Look { since: None, failure });
+    }
+
+    fn set(&self, change: impl FnOnce(&mut Look)) {
+        change(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+
+    /// Why the directory cannot be served from.
+    fn fault(&self, now: Instant) -> Option<String> {
+        let look = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let hangs = look.since.is_some_and(|since| now.saturating_duration_since(since) >= BLOCKING_READ);
+        let hanging = hangs.then(|| "the disk does not answer".to_owned());
+        hanging
+            .or_else(|| look.failure.clone())
+            .map(|why| format!("the web directory cannot be opened: {why}"))
+    }
+}
+
+/// Why no more clients should be sent here; none = all is well.
+pub fn fault(shared: &Shared, pulse: &Pulse, directory: &DirectoryWatch) -> Option<String> {
+    let now = Instant::now();
+    if shared.closing.load(Relaxed) || shared.stopping.load(Relaxed) {
+        return Some("the server is stopping".into());
+    }
+    if pulse.is_stuck(now) {
+        return Some("no worker has ended a turn for ten seconds".into());
+    }
+    directory.fault(now)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn workers_are_stuck_when_their_count_stands_still() {
+        let mut pulse = Pulse::new();
+        let begin = Instant::now();
+        let at = |seconds| begin + Duration::from_secs(seconds);
+        pulse.observe(1, at(1));
+        assert!(!pulse.is_stuck(at(10)));
+        pulse.observe(1, at(10));
+        assert!(pulse.is_stuck(at(11)));
+        pulse.observe(2, at(12));
+        assert!(!pulse.is_stuck(at(13)));
+    }
+
+    #[test]
+    fn a_directory_that_fails_or_hangs_is_told_of() {
+        let watch = DirectoryWatch::default();
+        let now = Instant::now();
+        assert_eq!(watch.fault(now), None);
+        watch.look(&|| Err(nix::errno::Errno::ENOENT));
+        assert!(watch.fault(now).unwrap().ends_with("No such file or directory"));
+        watch.look(&|| Ok(()));
+        assert_eq!(watch.fault(now), None);
+        watch.set(|look| look.since = Some(now));
+        assert_eq!(watch.fault(now + Duration::from_secs(9)), None);
+        assert!(watch.fault(now + BLOCKING_READ).unwrap().ends_with("does not answer"));
+    }
+}

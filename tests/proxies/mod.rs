@@ -1,0 +1,8 @@
+//! The server behind proxies: the client it sees, its listeners, and what it tells of itself.
+
+mod clients;
+mod cluster;
+mod listeners;
+mod proxy_protocol;
+mod real;
+mod status;
