@@ -252,16 +252,18 @@ fn decide(
         }
         (Ok(pacer), Resource::Script(script)) if site.cgi.is_some() => match memory_for(request) {
             Some(memory) => Decision::Run(Run { script, memory, user, pacer, dressed }),
-            None => {
-                let full = Rejection::new(503, "");
-                dress(dressed, &policy, |policy| refusal_page(&full, request, policy)).into()
-            }
+            None => dress(dressed, &policy, |policy| refusal_page(&no_memory(), request, policy)).into(),
         },
         (Ok(pacer), resource) => {
             let response = dress(dressed, &policy, |policy| respond(request, resource, policy));
             Decision::Respond(Decided { response, user, pacer })
         }
     }
+}
+
+/// Refusal of a script for which the memory of all requests has no room.
+fn no_memory() -> Rejection {
+    Rejection::new(503, "")
 }
 
 /// Starts a response for the file called `name`, at the pace that its rates leave.
