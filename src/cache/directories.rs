@@ -9,7 +9,7 @@
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use nix::sys::stat::FileStat;
 
@@ -28,6 +28,10 @@ const SETTLED: Duration = Duration::from_millis(50);
 
 /// The same where times carry no fraction of a second.
 const SETTLED_COARSE: Duration = Duration::from_millis(2100);
+
+/// What was read is read again after this long: a store through a mapping of the file tells nobody, and may
+/// leave its times as they were.
+const READ_AGAIN_AFTER: Duration = Duration::from_secs(10);
 
 /// What identifies a version of a file or directory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -150,7 +154,7 @@ impl DirectoryCheck {
         let is_seen = is_direct && opened.st_nlink == 1 && is_no_link();
         let watched = self.watched.as_ref().filter(|_| is_seen).map(WatchedPath::again);
         let directory = Arc::clone(&self.directory);
-        Some(Snapshot { probe: probe.into(), links, file, directory, watched })
+        Some(Snapshot { probe: probe.into(), links, file, directory, watched, taken: Instant::now() })
     }
 }
 
@@ -163,6 +167,7 @@ pub struct Snapshot {
     file: Identity,
     directory: Arc<DirectoryVersion>,
     watched: Option<WatchedPath>,
+    taken: Instant,
 }
 
 /// The directories of one tree.
@@ -202,11 +207,24 @@ impl DirectoryCache {
         Some(DirectoryCheck { directory, watched })
     }
 
+    /// Watches the file of `snapshot` itself too; none if the file has changed meanwhile.
+    pub fn watch_file(&self, snapshot: Snapshot, view: &View<'_>) -> Option<Snapshot> {
+        let watch = |watched| self.watcher.watch_file(view, &snapshot.probe, watched);
+        match snapshot.watched.as_ref().and_then(watch) {
+            None => Some(snapshot),
+            Some(watched) => {
+                let is_same = snapshot.file.is_at(view, &snapshot.probe, snapshot.links);
+                is_same.then_some(Snapshot { watched: Some(watched), ..snapshot })
+            }
+        }
+    }
+
     /// Is the disk still as `snapshot` has it?
     pub fn hold(&self, snapshot: &Snapshot, view: &View<'_>, freshness: &Freshness) -> bool {
         let watcher = &self.watcher;
         let is_on_disk = || {
-            snapshot.file.is_at(view, &snapshot.probe, snapshot.links)
+            snapshot.taken.elapsed() < READ_AGAIN_AFTER
+                && snapshot.file.is_at(view, &snapshot.probe, snapshot.links)
                 && snapshot.directory.still_holds(view, watcher, freshness)
         };
         watcher.holds(snapshot.watched.as_ref(), freshness, is_on_disk)

@@ -165,6 +165,11 @@ impl Cache {
         None
     }
 
+    /// Watches the file of `snapshot` itself too; none if the file has changed meanwhile.
+    pub fn watch_file(&self, snapshot: Snapshot, view: &View<'_>) -> Option<Snapshot> {
+        self.directories.watch_file(snapshot, view)
+    }
+
     /// Remembers an outcome, forgetting others as the bounds ask.
     pub fn remember(&self, entry: CacheEntry) {
         if self.entries_per_shard == 0 || entry.bytes() > self.bytes_per_shard {

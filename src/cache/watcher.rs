@@ -8,7 +8,7 @@
 //! way — is not watched but looked up as before ([`Watcher::watch`] says no).
 
 use std::cell::Cell;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::os::fd::AsFd;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
@@ -45,6 +45,8 @@ const CHANGES: AddWatchFlags = AddWatchFlags::IN_CREATE
 /// One watched directory: how often something in it has changed.
 #[derive(Debug)]
 struct WatchedDirectory {
+    /// A file that is watched itself, for what reaches it by another name.
+    is_file: bool,
     changes: AtomicU64,
 }
 
@@ -56,15 +58,21 @@ struct WatchTable {
     by_descriptor: HashMap<WatchDescriptor, Arc<WatchedDirectory>>,
     /// Each directory behind those above it.
     by_name: HashMap<Box<[u8]>, Chain>,
+    /// Files that are watched no more, until the kernel has said so too.
+    retired: HashSet<WatchDescriptor>,
 }
 
 impl WatchTable {
     /// Is there room for one more watch? Those that no name and no outcome has a use for make some.
     fn has_room(&mut self, inotify: &Inotify) -> bool {
         if self.by_descriptor.len() >= MOST_WATCHES && self.by_name.len() < self.by_descriptor.len() {
+            let retired = &mut self.retired;
             self.by_descriptor.retain(|&descriptor, directory| {
-                let is_used = Arc::strong_count(directory) > 1;
-                is_used || inotify.rm_watch(descriptor).is_err()
+                let stays = Arc::strong_count(directory) > 1 || inotify.rm_watch(descriptor).is_err();
+                if !stays && directory.is_file {
+                    retired.insert(descriptor);
+                }
+                stays
             });
         }
         self.by_descriptor.len() < MOST_WATCHES
@@ -244,11 +252,29 @@ impl Watcher {
             }
             return None;
         }
-        let fresh = || Arc::new(WatchedDirectory { changes: AtomicU64::new(0) });
+        let fresh = || Arc::new(WatchedDirectory { is_file: false, changes: AtomicU64::new(0) });
         let directory = Arc::clone(table.by_descriptor.entry(descriptor).or_insert_with(fresh));
         let chain: Chain = above.iter().chain([&directory]).map(Arc::clone).collect();
         table.by_name.insert(name.into(), Arc::clone(&chain));
         Some(chain)
+    }
+
+    /// Watches the file `name` too, for what reaches it through another name of it: a second hard link that
+    /// is made later. Where that fails, only the next look shows such a change.
+    ///
+    /// Call it before the file is looked at for the last time.
+    pub fn watch_file(&self, view: &View<'_>, name: &[u8], watched: &WatchedPath) -> Option<WatchedPath> {
+        let inotify = self.inotify.as_ref()?;
+        if !self.table().has_room(inotify) {
+            return None;
+        }
+        let changes = AddWatchFlags::IN_ATTRIB | AddWatchFlags::IN_MODIFY | AddWatchFlags::IN_DONT_FOLLOW;
+        let descriptor = inotify.add_watch(&view.root().path_of(name), changes).ok()?;
+        let fresh = || Arc::new(WatchedDirectory { is_file: true, changes: AtomicU64::new(0) });
+        let file = Arc::clone(self.table().by_descriptor.entry(descriptor).or_insert_with(fresh));
+        let seen = watched.seen.load(SeqCst) + file.changes.load(SeqCst);
+        let chain = watched.chain.iter().chain([&file]).map(Arc::clone).collect();
+        Some(WatchedPath { chain, seen: seen.into(), ..watched.again() })
     }
 
     /// Has nothing changed since the outcome was last found to hold?
@@ -336,14 +362,19 @@ impl Watcher {
     /// at the disk is what remains, and nobody waits for the end of them.
     fn apply_events(&self, inotify: &Inotify, mut table: MutexGuard<'_, WatchTable>) {
         for event in inotify.read_events().unwrap_or_default() {
+            if table.retired.remove(&event.wd) {
+                continue;
+            }
             let is_lost = event.mask.contains(AddWatchFlags::IN_Q_OVERFLOW);
+            let is_file = table.by_descriptor.get(&event.wd).is_some_and(|known| known.is_file);
             if is_lost {
                 table.by_descriptor.values().for_each(|directory| changed(directory));
             } else if let Some(directory) = table.by_descriptor.get(&event.wd) {
                 changed(directory);
             }
             // Names are no longer what they were: those below a directory that moved, too.
-            if is_lost || event.mask.intersects(AddWatchFlags::IN_IGNORED | AddWatchFlags::IN_MOVE_SELF) {
+            let has_gone = event.mask.intersects(AddWatchFlags::IN_IGNORED | AddWatchFlags::IN_MOVE_SELF);
+            if is_lost || has_gone && !is_file {
                 table.by_name.clear();
                 self.rename_epoch.fetch_add(1, SeqCst);
             }

@@ -26,8 +26,9 @@ pub struct ReadRequest {
 /// How long a request waits until it is tried again that cannot be decided just now.
 const PAUSE: Duration = Duration::from_millis(20);
 
-/// How long a request waits for a worker that may look at storage which does not answer others.
-const REMOTE_WAIT: Duration = Duration::from_secs(5);
+/// How long a request waits for its list to be made, or for a worker that may look at storage which does
+/// not answer others.
+const SHORT_WAIT: Duration = Duration::from_secs(5);
 
 impl ReadRequest {
     /// Nothing has arrived yet.
@@ -126,7 +127,7 @@ impl ReadRequest {
         let may_wait = |retry| {
             let longest = match retry {
                 Retry::Soon => longest,
-                Retry::WhenRemoteIsFree => longest.min(REMOTE_WAIT),
+                Retry::AfterLists | Retry::WhenRemoteIsFree => longest.min(SHORT_WAIT),
             };
             since.is_none_or(|since| since.elapsed() < longest)
         };
@@ -139,7 +140,8 @@ impl ReadRequest {
         let since = *self.waits_since.get_or_insert(now);
         let wait = match retry {
             Retry::Soon => Wait { on: On::Time, until: now + PAUSE },
-            Retry::WhenRemoteIsFree => Wait { on: On::RemoteStorage, until: since + REMOTE_WAIT },
+            Retry::AfterLists => Wait { on: On::Time, until: now + 10 * PAUSE },
+            Retry::WhenRemoteIsFree => Wait { on: On::RemoteStorage, until: since + SHORT_WAIT },
         };
         Step::Wait(State::ReadRequest(self), wait)
     }

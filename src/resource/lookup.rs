@@ -12,8 +12,9 @@ use std::sync::Arc;
 use nix::sys::stat::{FileStat, Mode, SFlag, fstat};
 
 use super::denial::{io_denied, not_a_file, not_found, not_readable};
+use super::list_limiter::ListPermit;
 use super::ruled::Walk;
-use super::{AccessDenied, Directory, Explain, Resolution, Resolved, Resolver, Resource, Script};
+use super::{AccessDenied, Directory, Explain, Resolution, Resolved, Resolver, Resource, Retry, Script};
 use super::{ResolveRequest, index};
 use crate::cache::CacheEntry;
 use crate::cache::directories::{DirectoryCheck, Snapshot};
@@ -135,14 +136,23 @@ impl Resolver {
         let user = user.inspect_err(|denied| self.tell_of_passwords(lookup, dir, denied, say))?;
         let user = user.or_else(|| lookup.user());
         self.check_referrer(lookup.query, lookup.name)?;
+        // The workers in storage that may not answer are bounded already.
+        let permit = if lookup.query.view.is_local() { Some(self.list_permit()?) } else { None };
         let dir = lookup.query.view.open_read(dir, self.links()).map_err(io_denied)?;
         let readme = self.readme(lookup.query);
-        let directory = Directory { dir, url_path: lookup.query.request.path.to_vec(), readme };
+        let directory = Directory { dir, url_path: lookup.query.request.path.to_vec(), readme, permit };
         Ok(Resolved {
             resource: Resource::Directory(directory),
             user,
             name: Arc::clone(&lookup.throttle_name),
         })
+    }
+
+    /// Asked for before the work, which is refused otherwise.
+    fn list_permit(&self) -> Result<ListPermit, AccessDenied> {
+        let page = "This server is busy making lists of directories; please try again.";
+        let busy = || AccessDenied { retry: Some(Retry::AfterLists), ..Rejection::new(503, page).into() };
+        self.list_limiter.try_take().ok_or_else(busy)
     }
 
     fn file(
@@ -221,6 +231,7 @@ impl Resolver {
             && !siblings.volatile
             && let Some(snapshot) = self.snapshot(lookup, file, &meta)
             && representation.settled
+            && let Some(snapshot) = self.cache.watch_file(snapshot, lookup.query.view)
         {
             self.cache.remember(CacheEntry {
                 key: lookup.key().into(),

@@ -19,6 +19,7 @@ use crate::rules::{Dressed, Rules, Ruling};
 mod denial;
 mod guards;
 pub mod index;
+pub mod list_limiter;
 pub mod lookup;
 mod precompressed;
 mod readme;
@@ -37,6 +38,7 @@ use crate::docroot::{DocRoot, Links, View};
 use crate::representation::etag::Tagger;
 use crate::representation::mime::Types;
 use crate::representation::{Content, Representation};
+use list_limiter::{ListLimiter, ListPermit};
 
 /// A directory to list: open, permissions checked, no index file in it.
 #[derive(Debug)]
@@ -47,6 +49,8 @@ pub struct Directory {
     pub url_path: Vec<u8>,
     /// Text of its README.txt, where lists show that and the client may have it.
     pub readme: Option<Arc<[u8]>>,
+    /// Held while the list is made; none where something else bounds that.
+    pub permit: Option<ListPermit>,
 }
 
 /// A program to run (CGI/1.1, RFC 3875).
@@ -133,6 +137,8 @@ impl Resolution {
 pub enum Retry {
     /// In a moment: descriptors are short, or all who may compute password hashes are at it.
     Soon,
+    /// In a moment, but not for long: as many lists are being made as may be.
+    AfterLists,
     /// As soon as a worker has come back from a file system that may not answer.
     WhenRemoteIsFree,
 }
@@ -234,6 +240,7 @@ pub struct Resolver {
     rules: Arc<Rules>,
     auth: Authenticator,
     cache: Cache,
+    list_limiter: ListLimiter,
     types: Types,
     tagger: Tagger,
     reported: precompressed::Reported,
@@ -257,6 +264,7 @@ impl Resolver {
             rules,
             auth: Authenticator::new(hashing_at_once),
             cache,
+            list_limiter: ListLimiter::new(hashing_at_once),
             types,
             tagger,
             reported: Default::default(),

@@ -4,13 +4,14 @@
 //! relative (RFC 3986 §4.2), so that they hold behind a proxy that takes a prefix off the path.
 
 use nix::errno::Errno;
+use nix::sys::stat::fstat;
 
 use super::page::html_in;
 use super::{Policy, Response, escape};
 use crate::config::choice::ListingStyle;
 use crate::request::{Rejection, Request, accept};
 use crate::resource::Directory;
-use crate::sys::memory::LISTING_MEMORY;
+use crate::sys::memory::{LISTING_MEMORY, MemoryReservation};
 
 mod classic;
 mod entries;
@@ -90,6 +91,7 @@ fn prefers_json<'v>(values: impl Iterator<Item = &'v [u8]>) -> bool {
 /// when a file in it grows.
 pub fn page(request: &Request<'_>, directory: Directory, policy: &Policy<'_>) -> Result<Response, Rejection> {
     let view = View::of(request, policy);
+    let mut held = room_for(&directory)?;
     let mut entries = Entries::read(directory, policy).map_err(rejection)?;
     let html = || html_in(policy.charset);
     let response = match view.style {
@@ -103,13 +105,29 @@ pub fn page(request: &Request<'_>, directory: Directory, policy: &Policy<'_>) ->
     };
     let varies = policy.listing_style == ListingStyle::Modern;
     let response = if varies { response.with("Vary", &b"Accept"[..]) } else { response };
-    let held = match usize::try_from(response.body.len()) {
-        Ok(..=SMALL) => None,
-        len => Some(LISTING_MEMORY.reserve(len.unwrap_or(usize::MAX)).ok_or_else(|| {
-            Rejection::new(503, "Too many are reading long lists just now; please try again later.")
-        })?),
-    };
+    let len = usize::try_from(response.body.len()).unwrap_or(usize::MAX);
+    if len <= SMALL {
+        held = None;
+    } else if !held.as_mut().is_some_and(|held| held.resize(len)) {
+        // What was held goes first: where nothing is, there is room for one.
+        drop(held.take());
+        held = Some(LISTING_MEMORY.reserve(len).ok_or_else(too_many)?);
+    }
     Ok(Response { held, ..response })
+}
+
+/// Memory for a list that is likely to be long: refused before the work rather than after it. A
+/// directory's own size, on most file systems, grows with its names.
+fn room_for(directory: &Directory) -> Result<Option<MemoryReservation>, Rejection> {
+    let size = fstat(&directory.dir).map_or(0, |meta| meta.st_size);
+    match usize::try_from(size).unwrap_or_default().min(LARGEST_PAGE) {
+        ..=SMALL => Ok(None),
+        likely => LISTING_MEMORY.reserve(likely).map(Some).ok_or_else(too_many),
+    }
+}
+
+fn too_many() -> Rejection {
+    Rejection::new(503, "Too many are reading long lists just now; please try again later.")
 }
 
 fn rejection(errno: Errno) -> Rejection {

@@ -16,7 +16,7 @@ fn hello_file() -> Resource {
 }
 
 fn directory(dir: &TempTree) -> Resource {
-    Resource::Directory(Directory { dir: open(dir), url_path: b"sub/".to_vec(), readme: None })
+    Resource::Directory(Directory { dir: open(dir), url_path: b"sub/".to_vec(), readme: None, permit: None })
 }
 
 fn value<'r>(response: &'r Response, name: &str) -> Option<&'r [u8]> {

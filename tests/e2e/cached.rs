@@ -1,6 +1,7 @@
 //! Nothing is remembered that the disk no longer says: each change shows on the very next request.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
@@ -42,6 +43,22 @@ fn every_change_of_a_file_shows_at_once() {
     warm(&mut client, "/a.txt");
     fs::remove_file(&path).unwrap();
     assert_eq!(client.get("/a.txt").status, 404, "removed");
+}
+
+#[test]
+fn what_happens_to_a_file_by_a_name_made_later_shows_at_once() {
+    let tree = Tree::new();
+    let server = Server::start(&tree, &[]);
+    let mut client = server.connect();
+    let path = tree.file("a.txt", "one");
+    warm(&mut client, "/a.txt");
+    let other = tree.dir().join("other");
+    fs::hard_link(&path, &other).unwrap();
+    assert_eq!(client.get("/a.txt").text(), "one");
+    fs::write(&other, "two").unwrap();
+    assert_eq!(client.get("/a.txt").text(), "two");
+    fs::set_permissions(&other, fs::Permissions::from_mode(0o600)).unwrap();
+    assert_eq!(client.get("/a.txt").status, 403);
 }
 
 #[test]

@@ -166,3 +166,29 @@ fn a_name_in_a_deep_tree_costs_no_more_than_its_length() {
     }
     assert!(server.is_alive());
 }
+
+#[test]
+fn long_lists_for_many_keep_nobody_waiting_for_a_small_file() {
+    const CLIENTS: usize = 8;
+    let tree = tree();
+    let names = tree.dir_in("names");
+    for n in 0..20_000 {
+        fs::File::create(names.join(format!("name-{n}"))).unwrap();
+    }
+    let server = Server::start(&tree, &[]);
+    super::rest(&server, "/a");
+    std::thread::scope(|scope| {
+        let lists: Vec<_> =
+            (0..CLIENTS).map(|_| scope.spawn(|| server.connect().get("/names/").status)).collect();
+        let mut slowest = std::time::Duration::ZERO;
+        let mut client = server.connect();
+        while lists.iter().any(|list| !list.is_finished()) {
+            let began = std::time::Instant::now();
+            assert_eq!(client.get("/a").text(), "a");
+            slowest = slowest.max(began.elapsed());
+        }
+        assert!(slowest < std::time::Duration::from_millis(700), "{slowest:?}");
+        let answered = lists.into_iter().map(|list| list.join().unwrap());
+        assert!(answered.into_iter().all(|status| matches!(status, 200 | 503)));
+    });
+}

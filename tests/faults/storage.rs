@@ -64,8 +64,16 @@ fn local_files_are_served_while_names_of_another_file_system_hang() {
     }
     assert_eq!(server.connect().get("/protected/file").status, 401);
     let _hang = mount.hang();
-    let targets =
-        ["/far/small", "/far/large", "/far/unknown", "/far/", "/link-to-far", "/protected/file", "/far/x/y"];
+    let targets = [
+        "/far/small",
+        "/far/large",
+        "/far/unknown",
+        "/far/",
+        "/",
+        "/link-to-far",
+        "/protected/file",
+        "/far/x/y",
+    ];
     let hung: Vec<_> = targets.iter().map(|target| ask(&server, target, 30)).collect();
     assert_local_files_are_served(&server, &tree);
     drop(hung);

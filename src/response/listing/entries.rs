@@ -3,12 +3,14 @@
 use std::ffi::{CStr, CString, OsString};
 use std::sync::Arc;
 
-use nix::dir::Dir;
+use nix::dir::{Dir, Type};
 use nix::errno::Errno;
-use nix::fcntl::{AtFlags, OFlag, readlinkat};
-use nix::sys::stat::{FileStat, Mode, SFlag, fstatat};
+use nix::fcntl::{AtFlags, OFlag, OpenHow, ResolveFlag, openat2, readlinkat};
+use nix::sys::stat::{FileStat, Mode, SFlag, fstat, fstatat};
 
+use crate::docroot::blocking::Blocking;
 use crate::resource::Directory;
+use crate::resource::list_limiter::ListPermit;
 use crate::response::Policy;
 
 /// Entries after which a listing breaks off with a note: what one request may hold.
@@ -73,6 +75,8 @@ pub struct Entries {
     pub largest_page: usize,
     /// Text of a README.txt to show below the list.
     pub readme: Option<Arc<[u8]>>,
+    /// Held until the page is made.
+    _permit: Option<ListPermit>,
 }
 
 impl Entries {
@@ -101,12 +105,14 @@ impl Entries {
                 complete = false;
                 break;
             }
-            names.push(name.to_owned());
+            names.push((name.to_owned(), entry.file_type()));
         }
-        names.sort_unstable();
-        let list = names.into_iter().filter_map(|name| look(&dir, name)).collect();
-        let (url_path, readme) = (directory.url_path, directory.readme);
-        Ok(Entries { dir, url_path, list, complete, largest_page: super::LARGEST_PAGE, readme })
+        names.sort_unstable_by(|(one, _): &(CString, _), (other, _)| one.cmp(other));
+        let look = |(name, kind)| look(&dir, name, kind, policy.blocking);
+        let list = names.into_iter().filter_map(look).collect();
+        let Directory { url_path, readme, permit, .. } = directory;
+        let largest_page = super::LARGEST_PAGE;
+        Ok(Entries { dir, url_path, list, complete, largest_page, readme, _permit: permit })
     }
 
     /// Where a link leads; none if it is no link any more.
@@ -115,12 +121,16 @@ impl Entries {
     }
 }
 
-/// What the disk says of `name`; none if it is gone, or a link to nothing.
-fn look(dir: &Dir, name: CString) -> Option<Entry> {
-    let stat = |flags| -> Option<FileStat> { fstatat(dir, name.as_ref() as &CStr, flags).ok() };
-    let entry = stat(AtFlags::AT_SYMLINK_NOFOLLOW)?;
+/// What the disk says of `name`; none if it is gone, a link to nothing, or in storage that no worker may
+/// look at just now.
+fn look(dir: &Dir, name: CString, listed: Option<Type>, blocking: &dyn Blocking) -> Option<Entry> {
+    let entry = match listed {
+        // Nothing but a directory, as good as ever, has another file system mounted on it.
+        Some(Type::File | Type::Symlink) => fstatat(dir, &*name, AtFlags::AT_SYMLINK_NOFOLLOW).ok()?,
+        _ => stat_carefully(dir, &name, AtFlags::AT_SYMLINK_NOFOLLOW, blocking)?,
+    };
     let is_link = kind(entry.st_mode) == SFlag::S_IFLNK;
-    let target = if is_link { stat(AtFlags::empty())? } else { entry };
+    let target = if is_link { stat_carefully(dir, &name, AtFlags::empty(), blocking)? } else { entry };
     Some(Entry {
         mode: entry.st_mode,
         target_mode: target.st_mode,
@@ -130,6 +140,18 @@ fn look(dir: &Dir, name: CString) -> Option<Entry> {
         modified: entry.st_mtime,
         name,
     })
+}
+
+/// `stat` of a name that may lead to another file system, which is asked only if a worker may wait for it.
+fn stat_carefully(dir: &Dir, name: &CStr, flags: AtFlags, blocking: &dyn Blocking) -> Option<FileStat> {
+    let last = if flags.is_empty() { OFlag::empty() } else { OFlag::O_NOFOLLOW };
+    let how =
+        OpenHow::new().flags(OFlag::O_PATH | OFlag::O_CLOEXEC | last).resolve(ResolveFlag::RESOLVE_NO_XDEV);
+    match openat2(dir, name, how) {
+        Ok(file) => fstat(file).ok(),
+        Err(Errno::ENOENT | Errno::ELOOP | Errno::ENOTDIR) => None,
+        Err(_) => blocking.enter_remote().then(|| fstatat(dir, name, flags).ok())?,
+    }
 }
 
 /// Is an entry of this name listed?

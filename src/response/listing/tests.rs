@@ -17,7 +17,7 @@ use nix::sys::stat::Mode;
 const LONG_AGO: u64 = 1_000_000_000;
 
 fn directory(dir: &TempTree, url_path: &str) -> Directory {
-    Directory { dir: open(dir), url_path: url_path.into(), readme: None }
+    Directory { dir: open(dir), url_path: url_path.into(), readme: None, permit: None }
 }
 
 /// The whole page for `dir` as `/sub/`, or as `url_path`.
@@ -170,7 +170,7 @@ fn a_descriptor_for_paths_only_will_do() {
     let pages = ErrorPages::builtin();
     let response = page(
         &request("GET", "/", &[]),
-        Directory { dir: only_path, url_path: Vec::new(), readme: None },
+        Directory { dir: only_path, url_path: Vec::new(), readme: None, permit: None },
         &policy(&pages),
     )
     .unwrap();
@@ -185,7 +185,7 @@ fn what_is_no_directory_is_an_error() {
     let pages = ErrorPages::builtin();
     let rejected = page(
         &request("GET", "/", &[]),
-        Directory { dir: file, url_path: Vec::new(), readme: None },
+        Directory { dir: file, url_path: Vec::new(), readme: None, permit: None },
         &policy(&pages),
     )
     .unwrap_err();
