@@ -7,7 +7,8 @@ use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
 use super::{Content, FileFacts, Representation};
-use crate::request::accept;
+use crate::request::{Fields, accept};
+use crate::rules::Covering;
 
 /// The largest window that a decoder of the coding `zstd` must have (RFC 9659).
 const LARGEST_WINDOW: u64 = 8 * 1024 * 1024;
@@ -115,6 +116,8 @@ pub struct Variant {
     pub representation: Arc<Representation>,
     /// Bytes, or where they are.
     pub content: Content,
+    /// Guards of the rules that cover any of its names.
+    pub covering: Covering,
 }
 
 /// What a client accepts.
@@ -149,15 +152,16 @@ impl Accepted {
 
 /// The variant to send: of the highest weight the smallest; none for the file as it is.
 ///
-/// One whose tag is in `if_none_match` goes before the rest if it is accepted: the client has it. The file as
-/// it is comes after every accepted coding unless it is listed itself (RFC 9110 §12.5.3).
-pub fn select<'v, 'f>(
+/// One whose tag is in If-None-Match goes before the rest if it is accepted: the client has it. The file as
+/// it is comes after every accepted coding unless it is listed itself (RFC 9110 §12.5.3). Variants are taken
+/// only if `permitted` says so, which is asked of the best one first.
+pub fn select<'v>(
     variants: &'v [Variant],
     plain: &Representation,
-    accept_encoding: impl Iterator<Item = &'f [u8]>,
-    if_none_match: impl Iterator<Item = &'f [u8]>,
+    fields: &Fields,
+    mut permitted: impl FnMut(&Variant) -> bool,
 ) -> Option<&'v Variant> {
-    let accepted = Accepted::of(accept_encoding);
+    let accepted = Accepted::of(fields.all("Accept-Encoding"));
     let of = |variant: &'v Variant| (accepted.weight(variant.coding), &variant.representation, Some(variant));
     let mut choices: Vec<_> = variants
         .iter()
@@ -171,15 +175,17 @@ pub fn select<'v, 'f>(
     if !is_refused {
         choices.push((accepted.identity.unwrap_or(0), Reverse(plain.len), plain, None));
     }
-    choices.sort_by_key(|(weight, len, ..)| Reverse((*weight, *len)));
-    let had: Vec<&[u8]> = if_none_match.collect();
+    let had: Vec<&[u8]> = fields.all("If-None-Match").collect();
     let is_had = |representation: &Representation| {
         let tag = representation.etag.as_bytes();
         let opaque = tag.strip_prefix(b"W/").unwrap_or(tag);
         !opaque.is_empty() && had.iter().any(|value| value.windows(opaque.len()).any(|part| part == opaque))
     };
-    let chosen = choices.iter().find(|(.., representation, _)| is_had(representation)).or(choices.first());
-    chosen.and_then(|(.., variant)| *variant)
+    choices.sort_by_key(|(weight, len, representation, _)| Reverse((is_had(representation), *weight, *len)));
+    choices.iter().find_map(|(.., variant)| match variant {
+        Some(variant) => permitted(variant).then_some(Some(*variant)),
+        None => Some(None),
+    })?
 }
 
 #[cfg(test)]

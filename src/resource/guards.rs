@@ -5,6 +5,7 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 
 use super::denial::{errno_of, io_denied};
 use super::lookup::LookupContext;
+use super::precompressed::Sibling;
 use super::ruled::Walk;
 use super::{AccessDenied, DenialNote, Explain, ResolveRequest, Resolver, judged};
 use crate::auth::{AuthOutcome, NamedFile};
@@ -80,6 +81,31 @@ impl Resolver {
         walk.choose(&chosen);
         let real = self.without_any_link(walk, expanded)?;
         self.guard(Some(walk), &[&chosen, index, &real], say)
+    }
+
+    /// The guards that cover any name of a file beside the one chosen.
+    pub(super) fn cover_sibling(
+        &self,
+        walk: Option<&Walk<'_>>,
+        sibling: &Sibling<'_>,
+    ) -> Result<Covering, AccessDenied> {
+        let Some(walk) = walk else { return Ok(Covering::default()) };
+        let chosen = [&walk.dress_name()[..], sibling.coding.suffix()].concat();
+        let with_slash = [&chosen[..], b"/"].concat();
+        let real = self.without_any_link(walk, sibling.file)?;
+        let mut covering = walk.rules.cover(&[walk.site.name(&chosen), walk.site.name(&with_slash)]);
+        for name in [sibling.name, &real] {
+            covering.add(walk.rules.cover(&[walk.site.name(name)]));
+        }
+        Ok(covering)
+    }
+
+    /// May the client have what `covering` guards, where the guards in `held` hold?
+    pub(super) fn permits(&self, query: &ResolveRequest<'_>, held: &Covering, covering: &Covering) -> bool {
+        let new = held.beyond(covering);
+        new.is_empty()
+            || self.rules.admit(&new, query.client).is_ok()
+                && self.check_rule_files(&self.rules, &new, query).is_ok()
     }
 
     /// `name` with its links expanded also where the look-up leaves that to the kernel: a guard must see

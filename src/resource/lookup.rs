@@ -13,6 +13,7 @@ use nix::sys::stat::{FileStat, Mode, SFlag, fstat};
 
 use super::denial::{io_denied, not_a_file, not_found, not_readable};
 use super::list_limiter::ListPermit;
+use super::precompressed::Forms;
 use super::ruled::Walk;
 use super::{AccessDenied, Directory, Explain, Resolution, Resolved, Resolver, Resource, Retry, Script};
 use super::{ResolveRequest, index};
@@ -139,7 +140,7 @@ impl Resolver {
         // The workers in storage that may not answer are bounded already.
         let permit = if lookup.query.view.is_local() { Some(self.list_permit()?) } else { None };
         let dir = lookup.query.view.open_read(dir, self.links()).map_err(io_denied)?;
-        let readme = self.readme(lookup.query);
+        let readme = self.readme(lookup);
         let directory = Directory { dir, url_path: lookup.query.request.path.to_vec(), readme, permit };
         Ok(Resolved {
             resource: Resource::Directory(directory),
@@ -223,7 +224,10 @@ impl Resolver {
         let siblings = self.siblings(lookup, file, &facts)?;
         representation.vary = !siblings.variants.is_empty();
         let representation = Arc::new(representation);
-        let sent = self.negotiate(lookup.query, (&representation, &content), &siblings.variants);
+        let held = lookup.walk.map(Walk::held).unwrap_or_default();
+        let forms =
+            Forms { representation: &representation, content: &content, variants: &siblings.variants };
+        let sent = self.negotiate(lookup.query, &held, &forms);
         // What was chosen because a better name could not be seen is not to be remembered.
         if !lookup.query.view.has_crossed()
             && may_be_kept(&content, &siblings.variants)
@@ -251,7 +255,7 @@ impl Resolver {
 
     /// Does the pattern say that `name` is a script, whatever its permissions? In a directory of scripts
     /// (`/cgi-bin/*`) an index page is a page all the same.
-    fn names_a_script(&self, name: &[u8], is_index: bool) -> bool {
+    pub(super) fn names_a_script(&self, name: &[u8], is_index: bool) -> bool {
         let Some(pattern) = &self.config.cgi_pattern else { return false };
         let is_page = is_index && index::is_page(name) && !pattern.matches_by_file_name(name);
         !is_page && pattern.matches_by_name(name)
@@ -386,6 +390,11 @@ fn is_beyond(request: &Request<'_>, expanded: &Expanded) -> bool {
     path.strip_suffix(b"/").unwrap_or(path) == expanded.path_info
 }
 
+/// Is this the name of a file that is never served?
+pub(super) fn is_password_file(base: &[u8]) -> bool {
+    base.get(..3).is_some_and(|start| start.eq_ignore_ascii_case(b".ht"))
+}
+
 fn not_executable() -> AccessDenied {
     AccessDenied::noted(
         Rejection::new(403, "{url} is a program that may not be executed; its source is not shown."),
@@ -396,7 +405,7 @@ fn not_executable() -> AccessDenied {
 
 /// No `.ht*` file is served, whatever its permission bits.
 fn refuse_password_file(base: &[u8]) -> Result<(), AccessDenied> {
-    if base.get(..3).is_some_and(|start| start.eq_ignore_ascii_case(b".ht")) {
+    if is_password_file(base) {
         return Err(AccessDenied::noted(
             Rejection::new(403, "{url} is a password file; such files are not served."),
             Level::Notice,

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use crate::config::Config;
 use crate::log::Level;
 use crate::request::{Client, Method, Rejection, Request};
-use crate::rules::{Dressed, Rules, Ruling};
+use crate::rules::{Covering, Dressed, Rules, Ruling};
 
 mod denial;
 mod guards;
@@ -39,6 +39,7 @@ use crate::representation::etag::Tagger;
 use crate::representation::mime::Types;
 use crate::representation::{Content, Representation};
 use list_limiter::{ListLimiter, ListPermit};
+use precompressed::Forms;
 
 /// A directory to list: open, permissions checked, no index file in it.
 #[derive(Debug)]
@@ -371,7 +372,9 @@ impl Resolver {
             None
         };
         self.check_referrer(query, name)?;
-        let (representation, content) = self.negotiate_remembered(query, entry);
+        let none = Covering::default();
+        let held = ruling.map_or(&none, |ruling| &ruling.covering);
+        let (representation, content) = self.negotiate(query, held, &Forms::of(entry));
         let resource = Resource::File(representation, content);
         Ok(Resolved { resource, user: user.or(known), name: Arc::clone(&entry.throttle_name) })
     }

@@ -5,13 +5,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use nix::sys::stat::{FileStat, Mode, SFlag};
 
-use super::lookup::{Candidate, LookupContext, kind, world};
+use super::lookup::{Candidate, LookupContext, is_password_file, kind, world};
 use super::{AccessDenied, ResolveRequest, Resolver};
 use crate::cache::CacheEntry;
 use crate::cache::directories::Snapshot;
 use crate::docroot::path::split;
 use crate::representation::coding::{Coding, Variant, is_older, select};
 use crate::representation::{Content, FileFacts, Representation};
+use crate::rules::Covering;
 
 /// Versions of ignored files that were reported; when there are so many, all are forgotten.
 const MOST_REPORTED: usize = 4096;
@@ -77,6 +78,9 @@ impl Resolver {
             match self.variant(lookup, &sibling, (file, plain))? {
                 Ok(variant) => {
                     siblings.volatile |= !variant.representation.settled;
+                    if let Some(walk) = lookup.walk {
+                        walk.state.borrow_mut().has_restricted_form |= variant.covering.is_restricted();
+                    }
                     siblings.variants.push(variant);
                 }
                 Err(reason) => self.report(&name, &seen, reason),
@@ -98,6 +102,12 @@ impl Resolver {
         if !world(sibling.seen, Mode::S_IROTH) || world(sibling.seen, Mode::S_IXOTH) {
             return Ok(Err("not readable by everyone, or executable"));
         }
+        if is_password_file(split(sibling.file).1) || self.names_a_script(sibling.file, false) {
+            return Ok(Err("by its name a password file or a script"));
+        }
+        let Ok(covering) = self.cover_sibling(lookup.walk, sibling) else {
+            return Ok(Err("not readable"));
+        };
         let Ok((opened, meta)) = self.open_regular(lookup.query.view, sibling.file, sibling.seen) else {
             return Ok(Err("not readable"));
         };
@@ -120,7 +130,8 @@ impl Resolver {
         representation.encodings =
             format!("{}{comma}{}", representation.encodings, sibling.coding.name()).into();
         let (coding, name) = (sibling.coding, sibling.name.into());
-        Ok(Ok(Variant { coding, name, representation: Arc::new(representation), content }))
+        let representation = Arc::new(representation);
+        Ok(Ok(Variant { coding, name, representation, content, covering }))
     }
 
     /// Tells the operator once a version.
@@ -130,41 +141,49 @@ impl Resolver {
         }
     }
 
-    /// The form of a remembered file to answer with.
-    pub(super) fn negotiate_remembered(
-        &self,
-        query: &ResolveRequest<'_>,
-        entry: &CacheEntry,
-    ) -> (Arc<Representation>, Content) {
-        let plain = (&entry.representation, &entry.content);
-        match &entry.variants[..] {
-            [] => (Arc::clone(plain.0), plain.1.clone()),
-            variants => self.negotiate(query, plain, variants),
-        }
-    }
-
-    /// The form of a file to answer with: the one that the client likes best of those it may have.
+    /// The form of a file to answer with: the one that the client likes best of those it may have, where the
+    /// guards in `held` hold.
     pub(super) fn negotiate(
         &self,
         query: &ResolveRequest<'_>,
-        plain: (&Arc<Representation>, &Content),
-        variants: &[Variant],
+        held: &Covering,
+        forms: &Forms<'_>,
     ) -> (Arc<Representation>, Content) {
-        let fields = &query.request.fields;
-        let chosen = select(variants, plain.0, fields.all("Accept-Encoding"), fields.all("If-None-Match"));
-        match chosen.filter(|variant| self.check_referrer(query, &variant.name).is_ok()) {
+        let may_have = |variant: &Variant| {
+            self.check_referrer(query, &variant.name).is_ok() && self.permits(query, held, &variant.covering)
+        };
+        let chosen = match forms.variants {
+            [] => None,
+            variants => select(variants, forms.representation, &query.request.fields, may_have),
+        };
+        match chosen {
             Some(variant) => (Arc::clone(&variant.representation), variant.content.clone()),
-            None => (Arc::clone(plain.0), plain.1.clone()),
+            None => (Arc::clone(forms.representation), forms.content.clone()),
         }
     }
 }
 
+/// A plain file in every form that it has.
+pub(super) struct Forms<'f> {
+    pub(super) representation: &'f Arc<Representation>,
+    pub(super) content: &'f Content,
+    /// The other forms.
+    pub(super) variants: &'f [Variant],
+}
+
+impl<'f> Forms<'f> {
+    /// Those of a remembered file.
+    pub(super) fn of(entry: &'f CacheEntry) -> Forms<'f> {
+        Forms { representation: &entry.representation, content: &entry.content, variants: &entry.variants }
+    }
+}
+
 /// A file beside the one that is asked for.
-struct Sibling<'r> {
-    coding: Coding,
+pub(super) struct Sibling<'r> {
+    pub(super) coding: Coding,
     /// Its name, links not expanded.
-    name: &'r [u8],
+    pub(super) name: &'r [u8],
     /// The same, expanded.
-    file: &'r [u8],
+    pub(super) file: &'r [u8],
     seen: &'r FileStat,
 }

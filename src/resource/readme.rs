@@ -4,16 +4,23 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use super::lookup::LookupContext;
+use super::ruled::Walk;
 use super::{AccessDenied, Explain, ResolveRequest, Resolver, Resource};
 use crate::config::choice::ListingStyle;
 use crate::representation::Content;
 use crate::request::{Fields, Method, Request};
+use crate::rules::Listing;
 
 impl Resolver {
     /// The text of the README.txt of the directory that is asked for, if a GET of it would be answered with
     /// that: it is looked up as one.
-    pub(super) fn readme(&self, query: &ResolveRequest<'_>) -> Option<Arc<[u8]>> {
-        if self.config.listing_style != ListingStyle::Modern {
+    pub(super) fn readme(&self, lookup: &LookupContext<'_>) -> Option<Arc<[u8]>> {
+        let query = lookup.query;
+        let style = match lookup.walk.and_then(Walk::dressing).and_then(|dressing| dressing.listing) {
+            Some(Listing::Style(style)) => style,
+            _ => self.config.listing_style,
+        };
+        if style != ListingStyle::Modern {
             return None;
         }
         let mut fields = Fields::default();

@@ -14,6 +14,7 @@ use nix::sys::stat::SFlag;
 
 use super::denial::not_found;
 use super::lookup::{LookupContext, kind, shown};
+use super::precompressed::Forms;
 use super::{AccessDenied, Explain, Resolution, ResolveRequest, Resolved, Resolver, Resource, index};
 use crate::docroot::View;
 use crate::request::{Method, Request};
@@ -39,6 +40,8 @@ pub(super) struct State {
     pub(super) user: Option<Box<[u8]>>,
     /// The file chosen, links not expanded.
     chosen: Option<Vec<u8>>,
+    /// A form of the file is not for everybody, so that shared caches must not keep any.
+    pub(super) has_restricted_form: bool,
 }
 
 impl<'w> Walk<'w> {
@@ -52,6 +55,11 @@ impl<'w> Walk<'w> {
             true => [&key(name)[..], b"\0\xff"].concat(),
             false => key(&self.query.name()),
         }
+    }
+
+    /// The guards that hold.
+    pub(super) fn held(&self) -> Covering {
+        self.state.borrow().covering.clone()
     }
 
     /// Takes note of the file chosen.
@@ -72,12 +80,13 @@ impl<'w> Walk<'w> {
         let covering = if self.internal { &state.met } else { &state.covering };
         let is_rewritten = !self.internal && *name != *self.query.name();
         let rewritten = is_rewritten.then(|| name.into());
-        Box::new(Ruling { covering: covering.clone(), dressing: self.dressing(), rewritten })
+        let (covering, has_restricted_form) = (covering.clone(), state.has_restricted_form);
+        Box::new(Ruling { covering, dressing: self.dressing(), rewritten, has_restricted_form })
     }
 
     fn dressed(&self, covering_user: bool) -> Option<Dressed> {
         let state = self.state.borrow();
-        let private = covering_user || state.covering.restricts() || state.covering.asks_for_password();
+        let private = covering_user || state.covering.is_restricted() || state.has_restricted_form;
         let origin = self.query.request.fields.last("Origin");
         self.dressing().map(|dressing| Dressed::new(dressing, origin, private))
     }
@@ -268,7 +277,11 @@ impl Resolver {
         };
         walk.choose(&name);
         if let Some(ruling) = &entry.ruling {
-            let new = walk.state.borrow_mut().covering.add(ruling.covering.clone());
+            let new = {
+                let state = &mut *walk.state.borrow_mut();
+                state.has_restricted_form |= ruling.has_restricted_form;
+                state.covering.add(ruling.covering.clone())
+            };
             self.admit(walk, &new, say)?;
             self.authenticate(walk, &new)?;
         }
@@ -277,7 +290,7 @@ impl Resolver {
             false => None,
         };
         self.check_referrer(query, &name)?;
-        let (representation, content) = self.negotiate_remembered(query, &entry);
+        let (representation, content) = self.negotiate(query, &walk.held(), &Forms::of(&entry));
         let resource = Resource::File(representation, content);
         let user = user.or_else(|| walk.state.borrow().user.clone());
         Ok(Resolved { resource, user, name: Arc::clone(&entry.throttle_name) })
@@ -331,7 +344,7 @@ impl Walk<'_> {
         self.state.borrow().user.clone()
     }
 
-    fn dress_name(&self) -> Vec<u8> {
+    pub(super) fn dress_name(&self) -> Vec<u8> {
         let chosen = self.state.borrow().chosen.clone();
         chosen.unwrap_or_else(|| self.query.name().into_owned())
     }

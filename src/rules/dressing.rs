@@ -56,13 +56,15 @@ pub struct Ruling {
     pub dressing: Option<Arc<Dressing>>,
     /// The name that was looked up, where a rewrite has made another of the one asked.
     pub rewritten: Option<Box<[u8]>>,
+    /// A form of it, compressed beforehand, is not for everybody.
+    pub has_restricted_form: bool,
 }
 
 impl Ruling {
     /// The dress of a response to a request from `origin`; `user` when a password was asked for.
     pub fn dressed(&self, origin: Option<&[u8]>, user: bool) -> Option<Dressed> {
         let dressing = Arc::clone(self.dressing.as_ref()?);
-        let private = user || self.covering.restricts() || self.covering.asks_for_password();
+        let private = user || self.has_restricted_form || self.covering.is_restricted();
         Some(Dressed::new(dressing, origin, private))
     }
 }

@@ -118,9 +118,26 @@ impl Covering {
         other
     }
 
-    /// Does an allow or deny cover any of the names?
-    pub fn restricts(&self) -> bool {
-        !self.access.is_empty()
+    /// What `other` has beyond this.
+    pub fn beyond(&self, other: &Covering) -> Covering {
+        let new = |own: &[usize], other: &[usize]| -> Vec<usize> {
+            other.iter().filter(|place| !own.contains(place)).copied().collect()
+        };
+        Covering {
+            access: new(&self.access, &other.access),
+            requests: new(&self.requests, &other.requests),
+            auth: new(&self.auth, &other.auth),
+        }
+    }
+
+    /// Does no guard cover any of the names?
+    pub fn is_empty(&self) -> bool {
+        self.access.is_empty() && self.requests.is_empty() && self.auth.is_empty()
+    }
+
+    /// May not everybody have what is covered?
+    pub fn is_restricted(&self) -> bool {
+        !self.access.is_empty() || !self.auth.is_empty()
     }
 
     /// Is a password asked for?

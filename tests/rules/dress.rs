@@ -193,6 +193,20 @@ fn lists_are_switched_by_directory() {
 }
 
 #[test]
+fn lists_have_the_style_that_a_rule_says() {
+    let tree = pages();
+    tree.file("new/README.txt", "About this <folder>");
+    tree.dir_in("json");
+    let server = ruled(&tree, "new/ listing modern\njson/ listing json\n", &["-o", "nolisting"]);
+    let modern = get(&server, "/new/");
+    assert!(modern.text().contains("<table") && modern.text().contains("About this &lt;folder&gt;"));
+    assert_eq!(modern.field("Vary"), Some("Accept"));
+    let json = get(&server, "/json/");
+    assert!(json.field("Content-Type").unwrap().starts_with("application/json"), "{}", json.head);
+    assert_eq!(get(&server, "/assets/").status, 403);
+}
+
+#[test]
 fn a_script_s_own_field_stays_but_for_a_removal() {
     let tree = pages();
     tree.file(

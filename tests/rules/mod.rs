@@ -10,6 +10,7 @@ use crate::support::{Answer, Server, Tree, eventually};
 mod dress;
 mod guards;
 mod options;
+mod precompressed;
 mod routes;
 mod told;
 

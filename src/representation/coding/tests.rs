@@ -11,18 +11,26 @@ fn representation(len: u64, tag: &str) -> Arc<Representation> {
     Arc::new(Representation { etag: tag.into(), ..plain })
 }
 
-/// A file of 100 bytes, in gzip of 50, in brotli of 40 and in zstd of 45; what is selected for the fields.
 fn selected(accept_encoding: &[&str], if_none_match: &str) -> &'static str {
+    selected_of(accept_encoding, if_none_match, &Coding::ALL)
+}
+
+/// A file of 100 bytes, in gzip of 50, in brotli of 40 and in zstd of 45; what is selected for the fields by a
+/// client that may have `permitted`.
+fn selected_of(accept_encoding: &[&str], if_none_match: &str, permitted: &[Coding]) -> &'static str {
     let variant = |coding: Coding, len| Variant {
         coding,
         name: b"a.js"[..].into(),
         representation: representation(len, &format!("\"{}\"", coding.name())),
         content: Content::Memory(Arc::new([])),
+        covering: Covering::default(),
     };
     let variants = [variant(Coding::Gzip, 50), variant(Coding::Brotli, 40), variant(Coding::Zstd, 45)];
-    let accept = accept_encoding.iter().map(|value| value.as_bytes());
+    let mut fields = Fields::default();
+    accept_encoding.iter().for_each(|value| fields.push("Accept-Encoding", value.as_bytes()));
+    fields.push("If-None-Match", if_none_match.as_bytes());
     let plain = representation(100, "\"identity\"");
-    let chosen = select(&variants, &plain, accept, [if_none_match.as_bytes()].into_iter());
+    let chosen = select(&variants, &plain, &fields, |variant| permitted.contains(&variant.coding));
     chosen.map_or("identity", |variant| variant.coding.name())
 }
 
@@ -68,6 +76,16 @@ fn what_the_client_has_goes_first_if_it_accepts_that() {
     ] {
         assert_eq!(selected(&[accept], had), expected, "{accept} {had}");
     }
+}
+
+#[test]
+fn what_a_client_may_not_have_is_passed_over() {
+    for (permitted, expected) in
+        [(&[Coding::Gzip, Coding::Zstd][..], "zstd"), (&[Coding::Gzip], "gzip"), (&[], "identity")]
+    {
+        assert_eq!(selected_of(&["gzip, br, zstd"], "\"br\"", permitted), expected);
+    }
+    assert_eq!(selected_of(&["gzip, identity;q=0"], "", &[]), "identity", "never 406");
 }
 
 #[test]
