@@ -39,7 +39,7 @@ fn give_away(tree: &Tree) {
 fn after_term_the_server_says_so_and_serves_on_until_the_delay_is_over() {
     let tree = tree();
     let pid_file = tree.dir().join("pid");
-    let (mut server, status) = probed(&tree, &["-o", "stop_delay=3", "-i", pid_file.to_str().unwrap()]);
+    let (mut server, status) = probed(&tree, &["-o", "stop_delay=6", "-i", pid_file.to_str().unwrap()]);
     give_away(&tree);
     let mut idle = server.connect();
     assert_eq!(idle.get("/a.txt").field("Connection"), None);
@@ -55,7 +55,7 @@ fn after_term_the_server_says_so_and_serves_on_until_the_delay_is_over() {
     assert_eq!((last.status, last.field("Connection")), (200, Some("close")));
     assert!(idle.is_closed());
     assert_eq!(server.wait().code(), Some(0));
-    assert!(signalled.elapsed() >= Duration::from_secs(3), "{:?}", signalled.elapsed());
+    assert!(signalled.elapsed() >= Duration::from_secs(6), "{:?}", signalled.elapsed());
     assert!(!pid_file.exists());
 }
 
