@@ -165,7 +165,7 @@ fn rules(config: &Config) -> (Vec<String>, Vec<String>) {
         served: &served(config),
         start: Path::new("."),
         vhost: config.vhost,
-        has_proxies: false,
+        has_proxies: config.proxies.trusts_any(),
     };
     (Vec::new(), rules.warnings(&around))
 }

@@ -6,13 +6,13 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::Signal;
 
 use super::{Site, lay_script};
-use crate::support::SilentMount;
+use crate::support::fuse::FuseMount;
 
 const HEAD: &str = "printf 'Content-Type: text/plain\\n\\n'";
 const LIMIT: Duration = Duration::from_secs(3);
 
 /// A site whose script `hang` has its interpreter on silent storage.
-fn with_hanging_script(config: &str) -> Option<(Site, SilentMount)> {
+fn with_hanging_script(config: &str) -> Option<(Site, FuseMount)> {
     let scripts = [("ok", format!("{HEAD}; echo hi")), ("endless", "exec sleep 1000".to_owned())];
     let scripts: Vec<(&str, &str)> = scripts.iter().map(|(name, text)| (*name, text.as_str())).collect();
     let site = Site::new(&format!("cgi_timeout={}\n{config}", LIMIT.as_secs()), &scripts);
@@ -20,7 +20,8 @@ fn with_hanging_script(config: &str) -> Option<(Site, SilentMount)> {
     std::fs::create_dir(&storage).unwrap();
     let hang = site.tree.www().join("cgi-bin/hang");
     lay_script(&hang, &format!("#!{}/sh\n", storage.display()));
-    let mount = SilentMount::new(&storage)?;
+    let mount = FuseMount::new(&storage, &[])?;
+    mount.fall_silent();
     Some((site, mount))
 }
 

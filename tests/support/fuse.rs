@@ -96,6 +96,11 @@ impl FuseMount {
         Hang(self)
     }
 
+    /// From now on no request is answered, until the mount is dropped.
+    pub fn fall_silent(&self) {
+        self.set(Mood::Silent);
+    }
+
     /// From now on a name is looked up after `time`.
     pub fn slow_down(&self, time: Duration) {
         self.set(Mood::Slow(time));

@@ -2,13 +2,11 @@
 
 pub mod fuse;
 pub mod server;
-pub mod silent_mount;
 pub mod tree;
 pub mod wire;
 
 pub use fuse::FuseMount;
 pub use server::Server;
-pub use silent_mount::SilentMount;
 pub use tree::Tree;
 pub use wire::{Answer, Client};
 
