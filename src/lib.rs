@@ -31,7 +31,7 @@
 //! | decide | `conn/exchange.rs` | `decide` | `Decision` |
 //! | find the resource | `resource/mod.rs`, `resource/lookup.rs` | `Resolver::resolve`, `look_up` | `Resolved` |
 //! | make the response | `response/mod.rs` | `respond` | `Response` |
-//! | send and log it | `conn/exchange.rs`, `conn/send_response.rs` | `reply`, `SendResponse::advance` | `AccessEntry` |
+//! | send and log it | `conn/reply.rs`, `conn/send_response.rs` | `reply`, `SendResponse::advance` | `AccessEntry` |
 //! | wait for the next one | `net/poller.rs` | `Poller::park` | |
 pub mod auth;
 pub mod boot;

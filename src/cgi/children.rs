@@ -69,6 +69,8 @@ impl Children {
             job,
             scripts: bounds.scripts,
             due: (!bounds.time.is_zero()).then(|| Instant::now() + bounds.time),
+            room_until: Instant::now() + bounds.room,
+            lacks_room: false,
             output: written.into(),
             status_cell: Arc::clone(&status_cell),
             place,

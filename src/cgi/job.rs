@@ -27,6 +27,8 @@ pub struct ScriptBounds {
     pub scripts: usize,
     /// Run time of each (`cgi_timeout`), counted from the order; zero = no bound.
     pub time: Duration,
+    /// How long a start waits for a descriptor, memory or a process that the system lacks.
+    pub room: Duration,
 }
 
 /// KillReason a script does not run. The log has been told more.

@@ -17,6 +17,7 @@ use std::sync::Arc;
 use crate::config::Config;
 use crate::log;
 use crate::request::Rejection;
+use crate::sys::is_process_shortage;
 
 pub mod children;
 pub mod env;
@@ -51,7 +52,11 @@ impl Cgi {
     pub fn new(children: Arc<Children>, config: &Config, root: &[u8]) -> Cgi {
         Cgi {
             children,
-            bounds: ScriptBounds { scripts: config.cgi_limit, time: config.timeouts.cgi },
+            bounds: ScriptBounds {
+                scripts: config.cgi_limit,
+                time: config.timeouts.cgi,
+                room: config.timeouts.head,
+            },
             constants: CgiConstants::new(config, root),
             output_limit: config.limits.cgi_output,
         }
@@ -60,6 +65,12 @@ impl Cgi {
     /// The scripts that run, of this configuration and others.
     pub fn children(&self) -> Arc<Children> {
         Arc::clone(&self.children)
+    }
+
+    /// Is there no descriptor for a script's output now? What it needs beyond that is waited for when it is
+    /// started; this much is asked before its request is taken, which can then be put off.
+    pub fn lacks_descriptors(&self) -> bool {
+        io::pipe().is_err_and(|error| is_process_shortage(&error))
     }
 
     /// Has `job` started. Should that fail after all, its output ends, and its

@@ -5,10 +5,10 @@
 //! has been reaped, and the thread that signals is the one that reaps. A script that was ended by force
 //! takes its group with it; one that ended by itself leaves its background jobs alone, as thttpd did.
 
-use std::ffi::{CString, OsString};
+use std::ffi::CString;
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::ffi::OsStringExt;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::process::ExitStatusExt;
 use std::process::ExitStatus;
 use std::sync::Arc;
@@ -60,14 +60,19 @@ impl ScriptProcess {
     ///
     /// # Errors
     /// No room for another process, or an argument that cannot be one.
-    pub(super) fn start(job: Job, output: OwnedFd, due: Option<Instant>) -> io::Result<ScriptProcess> {
+    pub(super) fn start(
+        job: &Job,
+        output: BorrowedFd<'_>,
+        due: Option<Instant>,
+    ) -> io::Result<ScriptProcess> {
         let (stderr, error) = io::pipe()?;
         let stderr = OwnedFd::from(stderr);
         // The flag belongs to our end alone.
         fcntl(stderr.as_fd(), FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
         let name = printable(&job.name);
-        let (input, program) = (job.input.into(), program(&job.name, job.arguments, job.variables)?);
-        let forked = process::spawn(&program, Streams { input, output, error: error.into() })?;
+        let program = program(job)?;
+        let forked =
+            process::spawn(&program, Streams { input: job.input.as_fd(), output, error: error.as_fd() })?;
         Ok(ScriptProcess {
             pid: Pid::from_raw(forked.pid),
             name,
@@ -231,21 +236,17 @@ pub(super) fn status_of(pidfd: &OwnedFd) -> Option<ExitStatus> {
 }
 
 /// Arguments of execve(2) for the script `name`.
-fn program(
-    name: &[u8],
-    arguments: Vec<OsString>,
-    variables: Vec<(OsString, OsString)>,
-) -> io::Result<Program> {
-    let (directory, file) = split(name);
+fn program(job: &Job) -> io::Result<Program> {
+    let (directory, file) = split(&job.name);
     // The kernel hands the name on to a script's interpreter, which would take `-x.sh` for an option.
     let shown = if file.starts_with(b"-") { [b"./", file].concat() } else { file.to_vec() };
     let mut words = vec![CString::new(file)?];
-    for argument in arguments {
-        words.push(CString::new(argument.into_vec())?);
+    for argument in &job.arguments {
+        words.push(CString::new(argument.as_bytes())?);
     }
-    let mut environment = Vec::with_capacity(variables.len());
-    for (name, value) in variables {
-        environment.push(CString::new([name.into_vec(), value.into_vec()].join(&b'='))?);
+    let mut environment = Vec::with_capacity(job.variables.len());
+    for (name, value) in &job.variables {
+        environment.push(CString::new([name.as_bytes(), value.as_bytes()].join(&b'='))?);
     }
     Ok(Program {
         directory: CString::new(directory)?,

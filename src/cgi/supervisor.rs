@@ -37,6 +37,10 @@ pub(super) struct StartRequest {
     pub(super) scripts: usize,
     /// When it is to be ended; none without a limit. FdGuard from the order.
     pub(super) due: Option<Instant>,
+    /// Until when its start waits for what the system lacks.
+    pub(super) room_until: Instant,
+    /// The last try failed for that.
+    pub(super) lacks_room: bool,
     /// Its standard output.
     pub(super) output: OwnedFd,
     pub(super) status_cell: Arc<ScriptStatus>,

@@ -9,7 +9,7 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::SeqCst;
 use std::time::{Duration, Instant};
@@ -24,7 +24,7 @@ use super::job::StartError;
 use super::script::{KILL_AFTER, ScriptProcess};
 use super::stderr_lines::printable;
 use super::supervisor::{ScriptCommand, ScriptSlot, ScriptStatus, StartRequest, Supervisor};
-use crate::sys::reason;
+use crate::sys::{is_process_shortage, reason};
 
 /// How often scripts are looked at where the kernel cannot tell of their end (before Linux 5.3).
 const LOOK_EVERY: Duration = Duration::from_millis(100);
@@ -208,6 +208,7 @@ impl SupervisorThread {
                     let name = printable(&ordered.job.name);
                     let reason = match why {
                         StartError::Busy => "earlier starts of it hang",
+                        StartError::NoRoom => "the system lacked a process, memory or descriptors for it",
                         _ => "its time was over before it could be started",
                     };
                     let reason = reason.to_owned();
@@ -221,7 +222,8 @@ impl SupervisorThread {
 
     fn may_start(&self, ordered: &StartRequest) -> Start {
         if ordered.due.is_some_and(|due| due <= Instant::now()) {
-            return Start::Never(StartError::TooSlow);
+            let why = if ordered.lacks_room { StartError::NoRoom } else { StartError::TooSlow };
+            return Start::Never(why);
         }
         let most = match ordered.scripts {
             0 => STARTING,
@@ -239,19 +241,37 @@ impl SupervisorThread {
         }
     }
 
-    fn start(&mut self, ordered: StartRequest, notes: &mut Vec<ScriptEvent>) {
+    /// Starts a script. One for which the system lacks a process, memory or descriptors waits.
+    fn start(&mut self, mut ordered: StartRequest, notes: &mut Vec<ScriptEvent>) {
         if ordered.status_cell.unwanted.load(SeqCst) {
             return;
         }
-        let StartRequest { id, job, due, output, status_cell, place, .. } = ordered;
-        let name = printable(&job.name);
-        match ScriptProcess::start(job, output, due).and_then(|script| self.watch(id, script)) {
+        let started = ScriptProcess::start(&ordered.job, ordered.output.as_fd(), ordered.due);
+        let waits = Instant::now() < ordered.room_until;
+        match started {
+            Err(error) if waits && is_process_shortage(&error) => {
+                ordered.lacks_room = true;
+                self.waiting.push_front(ordered);
+                self.is_held_back = true;
+            }
+            started => self.started(ordered, started, notes),
+        }
+    }
+
+    fn started(
+        &mut self,
+        ordered: StartRequest,
+        started: io::Result<ScriptProcess>,
+        notes: &mut Vec<ScriptEvent>,
+    ) {
+        let StartRequest { id, job, status_cell, place, .. } = ordered;
+        match started.and_then(|script| self.watch(id, script)) {
             Ok(script) => {
                 _ = self.scripts.insert(id, SupervisedScript { script, status_cell, place: Some(place) })
             }
             Err(error) => {
                 drop(place);
-                self.not_started(&status_cell, name, &error, notes);
+                self.not_started(&status_cell, printable(&job.name), &error, notes);
             }
         }
     }
@@ -263,7 +283,7 @@ impl SupervisorThread {
         error: &io::Error,
         notes: &mut Vec<ScriptEvent>,
     ) {
-        let why = if is_shortage(error) { StartError::NoRoom } else { StartError::Unrunnable };
+        let why = if is_process_shortage(error) { StartError::NoRoom } else { StartError::Unrunnable };
         status_cell.decided.store(true, SeqCst);
         self.supervisor.settle(status_cell, Err(why));
         notes.push(ScriptEvent::NotStarted { name, reason: reason(error) });
@@ -409,10 +429,4 @@ impl SupervisedScript {
     fn may_end(&self) -> bool {
         self.script.killed().is_none_or(|at| at.elapsed() < GIVE_UP)
     }
-}
-
-/// True for an error of a shortage that may pass.
-fn is_shortage(error: &io::Error) -> bool {
-    const SHORTAGES: [Errno; 4] = [Errno::EAGAIN, Errno::ENOMEM, Errno::EMFILE, Errno::ENFILE];
-    error.raw_os_error().is_some_and(|code| SHORTAGES.contains(&Errno::from_raw(code)))
 }

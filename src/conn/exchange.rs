@@ -4,7 +4,6 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
-use std::time::Duration;
 
 use super::cgi_request::{CgiRequest, memory_for};
 use super::discard_body::DiscardBody;
@@ -13,10 +12,10 @@ use super::linger::Linger;
 use super::log_record::{self, LogRecord};
 use super::read_body::ReadBody;
 use super::read_request::ReadRequest;
-use super::send_queue::SendQueue;
-use super::send_response::{After, SendResponse};
-use super::socket::Progress;
+use super::reply::{ReplyContext, reply};
+use super::send_response::After;
 use super::{Connection, State, Step, WorkerContext};
+use crate::cgi::Cgi;
 use crate::cgi::env::CgiContext;
 use crate::docroot::View;
 use crate::log;
@@ -25,16 +24,13 @@ use crate::request::client::Scheme;
 use crate::request::head;
 use crate::request::outline::outline;
 use crate::request::spool::Spool;
-use crate::request::{BodyLength, Method, Parsed, Rejection, Request, Version};
+use crate::request::{BodyLength, Method, Parsed, Rejection, Request};
 use crate::resource::{AccessDenied, DenialNote, Resolution, ResolveRequest, Resource, Retry, Script};
-use crate::response::head::{Frame, write as write_head};
-use crate::response::{Body, Policy, Response, error, refuse as refusal_page, respond};
+use crate::response::{Policy, Response, error, refuse as refusal_page, respond};
 use crate::rules::Dressed;
+use crate::site::Site;
 use crate::sys::memory::MemoryReservation;
 use crate::throttle::{Pacer, Refused as Overloaded};
-
-/// Content up to this size is copied behind its head and leaves in the same plain `send`.
-const INLINE: usize = 16 * 1024;
 
 /// Content of a request nobody wants is read up to this size, to keep the connection; beyond it the
 /// connection is closed.
@@ -82,6 +78,18 @@ struct Origin {
     record: LogRecord,
     /// Redirects so far.
     redirects: u8,
+}
+
+impl Decision {
+    /// The same, but a response that may turn out better in a moment is put off, if it `may_wait`.
+    fn or_later(self, may_wait: bool) -> Decision {
+        match self {
+            Decision::Respond(decided) if decided.response.may_pass && may_wait => {
+                Decision::Later(Retry::Soon)
+            }
+            decided => decided,
+        }
+    }
 }
 
 impl From<Response> for Decision {
@@ -222,13 +230,16 @@ fn decide(
         blocking: &*context.blocking,
         may_wait: may_wait(Retry::Soon),
     };
+    let refuse_with = |rejection: &Rejection, dressed| -> Decision {
+        dress(dressed, &policy, |policy| refusal_page(rejection, request, policy)).into()
+    };
+    let respond_with =
+        |resource, dressed| dress(dressed, &policy, |policy| respond(request, resource, policy));
     if let Some(refusal) = &conn.refusal {
-        let dressed = site.resolver.dressed_as_asked(&query);
-        return dress(dressed, &policy, |policy| refusal_page(refusal, request, policy)).into();
+        return refuse_with(refusal, site.resolver.dressed_as_asked(&query));
     }
     if request.method == Method::Unknown {
-        let dressed = site.resolver.dressed_as_asked(&query);
-        return dress(dressed, &policy, |policy| respond(request, Resource::Server, policy)).into();
+        return respond_with(Resource::Server, site.resolver.dressed_as_asked(&query)).into();
     }
     let Resolution { outcome, dressed } = site.resolver.resolve(&query);
     let found = match outcome {
@@ -247,16 +258,15 @@ fn decide(
     }
     let user = found.user;
     match (admit(conn, &query, &found.name, context), found.resource) {
-        (Err(refused), _) => {
-            dress(dressed, &policy, |policy| refusal_page(&refused.into(), request, policy)).into()
-        }
+        (Err(refused), _) => refuse_with(&refused.into(), dressed),
+        (Ok(_), Resource::Script(_)) if waits_for_fds(&query, site) => Decision::Later(Retry::Soon),
         (Ok(pacer), Resource::Script(script)) if site.cgi.is_some() => match memory_for(request) {
             Some(memory) => Decision::Run(Run { script, memory, user, pacer, dressed }),
-            None => dress(dressed, &policy, |policy| refusal_page(&no_memory(), request, policy)).into(),
+            None => refuse_with(&no_memory(), dressed),
         },
         (Ok(pacer), resource) => {
-            let response = dress(dressed, &policy, |policy| respond(request, resource, policy));
-            Decision::Respond(Decided { response, user, pacer })
+            let response = respond_with(resource, dressed);
+            Decision::Respond(Decided { response, user, pacer }).or_later(query.may_wait)
         }
     }
 }
@@ -264,6 +274,11 @@ fn decide(
 /// Refusal of a script for which the memory of all requests has no room.
 fn no_memory() -> Rejection {
     Rejection::new(503, "")
+}
+
+/// Requests of scripts wait where there is no descriptor for a script's output now.
+fn waits_for_fds(query: &ResolveRequest<'_>, site: &Site) -> bool {
+    query.may_wait && site.cgi.as_ref().is_some_and(Cgi::lacks_descriptors)
 }
 
 /// Starts a response for the file called `name`, at the pace that its rates leave.
@@ -354,104 +369,6 @@ pub fn fail(
     reply(conn, response, entry, reply_context, context).into_step(conn)
 }
 
-/// How a response is sent.
-struct ReplyContext {
-    version: Version,
-    method: Method,
-    after: After,
-    pacer: Option<Pacer>,
-}
-
-/// Writes the head, and sends.
-fn reply(
-    conn: &mut Connection,
-    response: Response,
-    mut entry: AccessEntry<'_>,
-    reply_context: ReplyContext,
-    context: &mut WorkerContext,
-) -> Outcome {
-    let frame = Frame {
-        version: reply_context.version,
-        keep_alive: reply_context.after.keeps_alive(),
-        chunked: false,
-        clock: &context.clock,
-        policy: &context.site.head_policy,
-    };
-    entry.status = response.status.0;
-    context.output.clear();
-    write_head(&mut context.output, &response, &frame);
-    let body = if reply_context.method == Method::Head { Body::None } else { response.body };
-    let (head, pacer, after) = (context.output.len(), reply_context.pacer, reply_context.after);
-    let reply = Reply { head, body, held: response.held, pacer, after };
-    reply.transmit(conn, &entry, reply_context.method, context)
-}
-
-/// A response whose head stands in `desk.output`.
-struct Reply {
-    /// Bytes of head.
-    head: usize,
-    body: Body,
-    held: Option<MemoryReservation>,
-    pacer: Option<Pacer>,
-    after: After,
-}
-
-impl Reply {
-    /// Sends what can be sent at once; records the exchange if that was all.
-    fn transmit(
-        self,
-        conn: &mut Connection,
-        entry: &AccessEntry<'_>,
-        method: Method,
-        context: &mut WorkerContext,
-    ) -> Outcome {
-        let mut body = self.body;
-        match &body {
-            Body::Bytes(bytes, range) if range.len() <= INLINE => {
-                context.output.extend_from_slice(&bytes[range.clone()]);
-                body = Body::None;
-            }
-            Body::Page(page) if page.len() <= INLINE => {
-                context.output.extend_from_slice(page);
-                body = Body::None;
-            }
-            _ => {}
-        }
-        let mut sent = 0;
-        if self.pacer.is_none() && matches!(body, Body::None) {
-            match conn.socket.write(&context.output, false) {
-                Progress::Moved(n) => sent = n,
-                Progress::WouldBlock => {}
-                Progress::Ended | Progress::Broken(_) => {
-                    record_now(conn, context, &AccessEntry { bytes: 0, ..*entry });
-                    return Outcome::Go(Step::Close);
-                }
-            }
-            if sent == context.output.len() {
-                record_now(conn, context, &AccessEntry { bytes: (sent - self.head) as u64, ..*entry });
-                return self.after.outcome(conn);
-            }
-        }
-        let mut send_queue = SendQueue::new(context.output[sent..].to_vec());
-        send_queue.push_body(body);
-        send_queue.held = self.held;
-        let head_left = self.head.saturating_sub(sent) as u64;
-        let content = sent.saturating_sub(self.head) as u64;
-        let record = LogRecord::of(entry, method.as_str());
-        let send_response =
-            SendResponse::new(send_queue, record, self.pacer, self.after).part_sent(head_left, content);
-        Outcome::Go(Step::Enter(State::SendResponse(Box::new(send_response))))
-    }
-}
-
-/// One exchange is over.
-pub fn record_now(conn: &Connection, context: &WorkerContext, entry: &AccessEntry<'_>) {
-    let took = if context.site.is_timed { conn.began.elapsed() } else { Duration::ZERO };
-    context.site.stats.answered(entry.status, entry.bytes, took);
-    let details = conn.details.as_ref().map(|details| details.view(took)).unwrap_or_default();
-    context.site.log.record(entry, &details, context.now.wall);
-}
-
 impl Outcome {
     /// The same, for a phase that is not [`ReadRequest`].
     fn into_step(self, conn: &Connection) -> Step {
@@ -464,7 +381,8 @@ impl Outcome {
 }
 
 impl After {
-    fn outcome(self, conn: &Connection) -> Outcome {
+    /// Result of an exchange that is answered whole.
+    pub fn outcome(self, conn: &Connection) -> Outcome {
         match self {
             After::NextRequest => Outcome::NextRequest,
             // What has come behind the request is known without asking: see `reading`.

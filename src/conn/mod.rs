@@ -43,6 +43,7 @@ mod read_proxy_head;
 mod read_request;
 mod receive_buffer;
 mod relay_cgi;
+mod reply;
 mod send_queue;
 mod send_response;
 pub mod socket;

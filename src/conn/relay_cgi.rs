@@ -9,7 +9,7 @@ use super::progress::SendWatch;
 use super::send_response::After;
 use super::socket::{PeerState, Progress};
 use super::wait::{On, Wait};
-use super::{Connection, State, Step, TurnBudget, WorkerContext, exchange, send_limits};
+use super::{Connection, State, Step, TurnBudget, WorkerContext, exchange, reply, send_limits};
 use crate::cgi::event::KillReason;
 use crate::cgi::head::ScriptHead;
 use crate::cgi::output_parser::{OutputEnd, OutputFraming, OutputParser, ParseProgress};
@@ -330,7 +330,7 @@ impl RelayCgi {
         let status = self.translation.status().unwrap_or(0);
         let mut entry = self.cgi_request.record.entry(&conn.client_text, self.translation.content_sent());
         entry.status = status;
-        exchange::record_now(conn, context, &entry);
+        reply::record_now(conn, context, &entry);
     }
 }
 

@@ -8,7 +8,7 @@ use super::read_request::ReadRequest;
 use super::send_queue::{SendQueue, UNPACED};
 use super::socket::Progress;
 use super::wait::{On, Wait};
-use super::{Connection, State, Step, TurnBudget, WorkerContext, exchange, send_limits};
+use super::{Connection, State, Step, TurnBudget, WorkerContext, reply, send_limits};
 use crate::request::BodyLength;
 use crate::throttle::{Allowance, Pacer};
 
@@ -197,6 +197,6 @@ impl SendResponse {
     /// Writes the access log's line, with what was really sent.
     pub fn record(&self, conn: &Connection, context: &WorkerContext) {
         let entry = self.record.entry(&conn.client_text, self.content);
-        exchange::record_now(conn, context, &entry);
+        reply::record_now(conn, context, &entry);
     }
 }

@@ -7,7 +7,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use nix::errno::Errno;
 
-use super::limiter::Reservation;
+use super::admission::Reservation;
 use super::listen_socket::{AcceptedSocket, Listener};
 use super::{AdmittedConnection, Shared, poller};
 use crate::conn::Connection;

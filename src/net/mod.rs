@@ -40,9 +40,9 @@ use crate::throttle::AddressPermit;
 
 mod acceptor;
 mod active_workers;
+mod admission;
 mod generation;
 mod health;
-mod limiter;
 pub mod listen_socket;
 mod listener;
 mod metrics;
@@ -53,8 +53,8 @@ mod worker;
 
 use acceptor::Acceptor;
 use active_workers::ActiveWorkers;
+use admission::{ConnectionLimiter, ConnectionPermit};
 use generation::ConfigGeneration;
-use limiter::{ConnectionLimiter, ConnectionPermit};
 use listen_socket::ListenerSet;
 use listener::Listeners;
 use poller::Poller;
@@ -159,7 +159,7 @@ impl Server {
     pub fn start(listeners: ListenerSet, site: Arc<Site>) -> io::Result<Server> {
         let count = worker_count(&site);
         let (to_workers, ready) = unbounded();
-        let bounds = limiter::ConnectionBounds::new(site.config.limits.connections, count);
+        let bounds = admission::ConnectionBounds::new(site.config.limits.connections, count);
         let shared = Arc::new(Shared {
             listeners: Listeners::new(listeners.serving)?,
             poller: Poller::new()?,

@@ -149,17 +149,24 @@ pub struct Rejection {
     pub why: Cow<'static, str>,
     /// The connection cannot be trusted with another request (framing is in doubt): close it.
     pub close: bool,
+    /// The system lacks something that may be there in a moment: a request that may wait is answered then.
+    pub may_pass: bool,
 }
 
 impl Rejection {
     /// An error after which the connection may go on.
     pub fn new(status: u16, why: impl Into<Cow<'static, str>>) -> Rejection {
-        Rejection { status, why: why.into(), close: false }
+        Rejection { status, why: why.into(), close: false, may_pass: false }
     }
 
     /// An error that ends the connection.
     pub fn fatal(status: u16, why: impl Into<Cow<'static, str>>) -> Rejection {
-        Rejection { status, why: why.into(), close: true }
+        Rejection { close: true, ..Rejection::new(status, why) }
+    }
+
+    /// 503 because the system lacks a descriptor, memory or a process just now.
+    pub fn shortage() -> Rejection {
+        Rejection { may_pass: true, ..Rejection::new(503, "") }
     }
 
     /// 400 that ends the connection: the bytes are not HTTP as we understand it.

@@ -8,6 +8,7 @@ use super::{AccessDenied, Retry};
 use crate::log::Level;
 use crate::representation::etag::Untagged;
 use crate::request::Rejection;
+use crate::sys::is_shortage;
 
 /// The answer where a file's entity tag could not be made.
 pub fn untagged(why: Untagged) -> AccessDenied {
@@ -61,11 +62,6 @@ pub fn io_denied(errno: Errno) -> AccessDenied {
         _ => (Rejection::new(500, "{url} could not be read."), "could not be read"),
     };
     AccessDenied::noted(rejection, Level::Error, note)
-}
-
-/// The system has no more of something just now.
-pub fn is_shortage(errno: Errno) -> bool {
-    matches!(errno, Errno::EMFILE | Errno::ENFILE | Errno::ENOMEM)
 }
 
 /// The error number of a failed read; EIO where there is none.

@@ -104,7 +104,7 @@ impl Resolver {
         meta: &FileStat,
         say: Explain<'_>,
     ) -> Result<Resolved, AccessDenied> {
-        if let Some(index) = index::find(lookup.query.view, dir, &self.config.index) {
+        if let Some(index) = index::find(lookup.query.view, dir, &self.config.index).map_err(io_denied)? {
             let expanded = self.expanded(lookup.query.view, &index)?;
             say(format_args!("index file {} is {}", shown(&index), shown(&expanded.name)));
             self.guard_index(lookup, &index, &expanded.name, say)?;

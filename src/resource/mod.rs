@@ -38,6 +38,7 @@ use crate::docroot::{DocRoot, Links, View};
 use crate::representation::etag::Tagger;
 use crate::representation::mime::Types;
 use crate::representation::{Content, Representation};
+use crate::sys::is_shortage;
 use list_limiter::{ListLimiter, ListPermit};
 use precompressed::Forms;
 
@@ -433,7 +434,7 @@ fn judged(outcome: AuthOutcome) -> Result<Option<Box<[u8]>>, AccessDenied> {
             ..Rejection::new(503, "This server is busy checking passwords; please try again.").into()
         }),
         // Where descriptors are short, every directory would seem to have a password file.
-        AuthOutcome::Unreadable { reason, .. } if denial::is_shortage(denial::errno_of(&reason)) => {
+        AuthOutcome::Unreadable { reason, .. } if is_shortage(denial::errno_of(&reason)) => {
             Err(denial::io_denied(denial::errno_of(&reason)))
         }
         AuthOutcome::Unreadable { path, reason } => {

@@ -193,7 +193,7 @@ impl Resolver {
 
     /// Has the directory that the request names without its slash no index file?
     fn has_no_index(&self, query: &ResolveRequest<'_>) -> bool {
-        index::find(query.view, &query.name(), &self.config.index).is_none()
+        index::find(query.view, &query.name(), &self.config.index) == Ok(None)
     }
 
     /// The first of the names with a suffix that is a file; none if none is.

@@ -89,6 +89,7 @@ pub fn page(rejection: &Rejection, url: &[u8], policy: &Policy<'_>) -> Response 
         }
     };
     response.close = rejection.close;
+    response.may_pass = rejection.may_pass;
     if matches!(status, 429 | 503) {
         response.fields.push(("Retry-After", Cow::Borrowed(RETRY_AFTER)));
     }

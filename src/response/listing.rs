@@ -11,6 +11,7 @@ use super::{Policy, Response, escape};
 use crate::config::choice::ListingStyle;
 use crate::request::{Rejection, Request, accept};
 use crate::resource::Directory;
+use crate::sys::is_shortage;
 use crate::sys::memory::{LISTING_MEMORY, MemoryReservation};
 
 mod classic;
@@ -132,7 +133,7 @@ fn too_many() -> Rejection {
 
 fn rejection(errno: Errno) -> Rejection {
     match errno {
-        Errno::EMFILE | Errno::ENFILE | Errno::ENOMEM => Rejection::new(503, ""),
+        errno if is_shortage(errno) => Rejection::shortage(),
         _ => Rejection::new(500, ""),
     }
 }

@@ -67,6 +67,8 @@ pub struct Response {
     pub body: Body,
     /// The connection ends after this response whatever the request asked.
     pub close: bool,
+    /// A 503 for want of something that may be there in a moment.
+    pub may_pass: bool,
     /// The memory of a large page, held until it is sent.
     pub held: Option<MemoryReservation>,
     /// What rules say of it.
@@ -84,6 +86,7 @@ impl Response {
             fields: Vec::new(),
             body: Body::None,
             close: false,
+            may_pass: false,
             held: None,
             dressed: None,
         }

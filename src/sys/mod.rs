@@ -10,6 +10,7 @@ pub mod process;
 mod reason;
 mod regular_file;
 pub mod scheduling;
+mod shortage;
 pub mod signal;
 pub mod socket;
 #[cfg(all(target_env = "gnu", target_feature = "crt-static"))]
@@ -20,3 +21,4 @@ pub mod zone;
 
 pub use reason::reason;
 pub use regular_file::read_regular_file;
+pub use shortage::{is_process_shortage, is_shortage};

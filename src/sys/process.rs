@@ -4,7 +4,7 @@
 
 use std::ffi::CString;
 use std::io;
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::os::unix::process::ExitStatusExt;
 use std::process::ExitStatus;
 use std::time::Duration;
@@ -35,13 +35,13 @@ pub struct Program {
 
 /// Descriptors that become a child's 0, 1 and 2.
 #[derive(Debug)]
-pub struct Streams {
+pub struct Streams<'fd> {
     /// Standard input.
-    pub input: OwnedFd,
+    pub input: BorrowedFd<'fd>,
     /// Standard output.
-    pub output: OwnedFd,
+    pub output: BorrowedFd<'fd>,
     /// Standard error.
-    pub error: OwnedFd,
+    pub error: BorrowedFd<'fd>,
 }
 
 /// A child process that has been forked, and may not have executed its program yet.
@@ -64,7 +64,7 @@ pub struct Forked {
 ///
 /// # Errors
 /// No room for another process or descriptor.
-pub fn spawn(program: &Program, streams: Streams) -> io::Result<Forked> {
+pub fn spawn(program: &Program, streams: Streams<'_>) -> io::Result<Forked> {
     let (status, told) = nix::unistd::pipe2(OFlag::O_CLOEXEC | OFlag::O_NONBLOCK)?;
     let pointers = |texts: &[CString]| -> Vec<*const libc::c_char> {
         texts.iter().map(|text| text.as_ptr()).chain([std::ptr::null()]).collect()
@@ -89,7 +89,7 @@ pub fn spawn(program: &Program, streams: Streams) -> io::Result<Forked> {
 /// (async-signal-safe, signal-safety(7)).
 fn become_program(
     program: &Program,
-    streams: &Streams,
+    streams: &Streams<'_>,
     told: &OwnedFd,
     arguments: &[*const libc::c_char],
     variables: &[*const libc::c_char],

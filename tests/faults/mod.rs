@@ -14,6 +14,7 @@ mod log;
 mod memory;
 mod panics;
 mod resets;
+mod shortage;
 mod soak;
 mod storage;
 

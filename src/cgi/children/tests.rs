@@ -20,7 +20,7 @@ use crate::testing::TempTree;
 
 /// Longer than anything here takes on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(20);
-const UNBOUNDED: ScriptBounds = ScriptBounds { scripts: 0, time: Duration::ZERO };
+const UNBOUNDED: ScriptBounds = ScriptBounds { scripts: 0, time: Duration::ZERO, room: Duration::ZERO };
 
 /// A place for scripts, and what is told of them.
 struct Stage {
@@ -272,7 +272,7 @@ fn a_file_name_that_looks_like_an_option_is_none_to_its_interpreter() {
 #[test]
 fn the_time_limit_counts_from_the_order() {
     let stage = Stage::new();
-    let bounds = ScriptBounds { scripts: 0, time: Duration::from_nanos(1) };
+    let bounds = ScriptBounds { scripts: 0, time: Duration::from_nanos(1), room: Duration::ZERO };
     let running = stage.start("echo never", bounds).unwrap();
     assert_eq!(end(&running), Err(StartError::TooSlow));
     assert_eq!((output(&running).as_str(), stage.children.count()), ("", 0));
@@ -296,7 +296,7 @@ fn a_script_that_nobody_wants_is_interrupted_and_one_that_is_released_goes_on() 
 #[test]
 fn the_time_limit_interrupts_the_group_and_kill_follows() {
     let stage = Stage::new();
-    let bounds = ScriptBounds { scripts: 0, time: Duration::from_secs(2) };
+    let bounds = ScriptBounds { scripts: 0, time: Duration::from_secs(2), room: Duration::ZERO };
     let commands = "sh -c 'trap \"\" INT; while :; do sleep 0.05; done' & echo $!; wait";
     let running = stage.start(commands, bounds).unwrap();
     let grandchild: i32 = line(&running).parse().unwrap();
@@ -326,7 +326,7 @@ fn a_script_that_ignores_int_is_killed() {
 #[test]
 fn the_limit_on_scripts_is_exact_and_freed_by_their_end() {
     let stage = Stage::new();
-    let bounds = ScriptBounds { scripts: 2, time: Duration::ZERO };
+    let bounds = ScriptBounds { scripts: 2, time: Duration::ZERO, room: Duration::ZERO };
     let start = |commands| stage.start(commands, bounds);
     // exec, because a shell that is just starting a command may lose the signal.
     let first = start("read nothing; echo ready; exec sleep 1000").unwrap();

@@ -1,4 +1,24 @@
-//! How many connections there may be: a permit each, from accept to close.
+//! Admission: how many connections there may be, and what happens when something runs out.
+//!
+//! A connection holds a [`ConnectionPermit`] from accept to close. The [`ConnectionLimiter`] gives one while
+//! fewer than `max_connections` are open and the descriptors of connections, cached files, responses and
+//! scripts together leave room ([`crate::sys::fd`]). By default half of the memory that the process may
+//! have bounds them, too.
+//!
+//! | what runs out                       | where it shows                 | what happens                         |
+//! |-------------------------------------|--------------------------------|--------------------------------------|
+//! | connections, descriptors            | accept                         | clients wait in the kernel's backlog |
+//! | connections of one address          | accept                         | 503, then closed at once             |
+//! | descriptors, kernel memory          | a file, a directory, a script  | the request waits, then 503          |
+//! | processes                           | a script's start               | the request waits, then 503          |
+//! | workers for slow hashes             | passwords, entity tags         | the request waits, then 503          |
+//! | memory of requests, disk of content | a head, a body                 | 503                                  |
+//! | memory of lists                     | a list                         | 503                                  |
+//! | scripts (`cgilimit`)                | a script                       | 503                                  |
+//! | threads                             | the server's start             | it ends with a line that says so     |
+//!
+//! "Waits" is one rule: the connection is parked and holds no worker, for at most `head_timeout`; 503 has
+//! Retry-After. What counts as a shortage is one list ([`crate::sys::is_shortage`]).
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
