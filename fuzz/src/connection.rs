@@ -54,7 +54,7 @@ fn answers(input: &[u8], step: usize) -> Vec<u8> {
             TcpStream::from(OwnedFd::from(ours)),
             Some(SocketAddr::from(([127, 0, 0, 1], 1))),
         ),
-        context: WorkerContext::new(site(), Duration::ZERO, Rc::new(Patient)),
+        context: WorkerContext::new(site(), Duration::ZERO, Rc::new(Patient), Arc::default()),
         said: Vec::new(),
         over: false,
     };

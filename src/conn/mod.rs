@@ -48,6 +48,7 @@ mod send_queue;
 mod send_response;
 pub mod socket;
 pub mod spin;
+pub mod stop_phase;
 pub mod wait;
 
 use discard_body::DiscardBody;
@@ -63,6 +64,7 @@ use relay_cgi::RelayCgi;
 use send_response::SendResponse;
 use socket::Socket;
 use spin::BlockingReadPolicy;
+use stop_phase::StopPhase;
 use wait::{Next, On, Wait, Wake};
 
 /// Bytes a connection may move in one turn while others wait: more than the first piece of a file and its
@@ -141,6 +143,8 @@ pub struct WorkerContext {
     pub stopping: bool,
     /// The end is announced: responses close their connections.
     pub closing: bool,
+    /// The server's phase, of which the two flags above are the last reading.
+    stop_phase: Arc<StopPhase>,
     /// For a patient read.
     pub blocking_read: BlockingReadPolicy,
     /// Whether the kernel was asked for changes on disk since the requests at hand arrived.
@@ -156,7 +160,12 @@ pub struct WorkerContext {
 
 impl WorkerContext {
     /// A workplace under `site`; `blocking` is told before anything that may take long.
-    pub fn new(site: Arc<Site>, blocking_read: Duration, blocking: Rc<dyn Blocking>) -> WorkerContext {
+    pub fn new(
+        site: Arc<Site>,
+        blocking_read: Duration,
+        blocking: Rc<dyn Blocking>,
+        stop_phase: Arc<StopPhase>,
+    ) -> WorkerContext {
         let blocking_read = BlockingReadPolicy::new(blocking_read);
         let now = Now::read();
         let clock = Clock::new(now.wall, &site.head_policy);
@@ -167,6 +176,7 @@ impl WorkerContext {
             site,
             stopping: false,
             closing: false,
+            stop_phase,
             blocking_read,
             freshness,
             now,
@@ -175,6 +185,12 @@ impl WorkerContext {
             receive_buffer,
             output,
         }
+    }
+
+    /// Reads the server's phase for what this worker does next.
+    pub fn read_stop_phase(&mut self) {
+        self.stopping = self.stop_phase.is_stopping();
+        self.closing = self.stop_phase.is_announced();
     }
 
     /// Does the server end, now or soon?
@@ -188,8 +204,9 @@ impl WorkerContext {
         self.clock.advance(self.now.wall, &self.site.head_policy);
     }
 
-    /// Forgets the time and the state of the disk: bytes read from here on may be newer.
+    /// Forgets the time, the state of the disk and the server's phase: bytes read from here on may be newer.
     fn expire_readings(&mut self) {
+        self.read_stop_phase();
         self.freshness.expire();
         self.read_clock();
     }
@@ -199,7 +216,12 @@ impl WorkerContext {
         *self = WorkerContext {
             stopping: self.stopping,
             closing: self.closing,
-            ..WorkerContext::new(site, self.blocking_read.most, Rc::clone(&self.blocking))
+            ..WorkerContext::new(
+                site,
+                self.blocking_read.most,
+                Rc::clone(&self.blocking),
+                Arc::clone(&self.stop_phase),
+            )
         };
     }
 }

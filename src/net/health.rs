@@ -101,7 +101,7 @@ impl DirectoryWatch {
 /// Why no more clients should be sent here; none = all is well.
 pub fn fault(shared: &Shared, pulse: &Pulse, directory: &DirectoryWatch) -> Option<String> {
     let now = Instant::now();
-    if shared.closing.load(Relaxed) || shared.stopping.load(Relaxed) {
+    if shared.stop_phase.is_announced() {
         return Some("the server is stopping".into());
     }
     if pulse.is_stuck(now) {

@@ -33,6 +33,7 @@ use threadpool::ThreadPool;
 
 use crate::cache::watcher::Ticket;
 use crate::conn::Connection;
+use crate::conn::stop_phase::StopPhase;
 use crate::conn::wait::Wake;
 use crate::docroot::blocking::RemoteSlots;
 use crate::site::Site;
@@ -102,9 +103,7 @@ struct Shared {
     site: RwLock<Arc<Site>>,
     /// Counts configurations, so that a worker sees cheaply that its own is old.
     config_generation: ConfigGeneration,
-    /// The end is near: responses say that the connection closes, but it and the listeners stay.
-    closing: AtomicBool,
-    stopping: AtomicBool,
+    stop_phase: Arc<StopPhase>,
     aborting: AtomicBool,
     ended: AtomicBool,
     heartbeat: AtomicU64,
@@ -171,8 +170,7 @@ impl Server {
             ready,
             site: RwLock::new(site),
             config_generation: ConfigGeneration::new(count),
-            closing: AtomicBool::new(false),
-            stopping: AtomicBool::new(false),
+            stop_phase: Arc::default(),
             aborting: AtomicBool::new(false),
             ended: AtomicBool::new(false),
             heartbeat: AtomicU64::new(0),
@@ -201,12 +199,12 @@ impl Server {
     /// Announces the end: `/healthz` turns 503, and responses close their connections. Nothing else
     /// changes, so that whoever sends clients here has time to hear of it.
     pub fn announce_stop(&self) {
-        self.shared.closing.store(true, Relaxed);
+        self.shared.stop_phase.announce();
     }
 
     /// Stops accepting, ends idle persistent connections, and lets the rest end with their responses.
     pub fn drain(&self) {
-        self.shared.stopping.store(true, Relaxed);
+        self.shared.stop_phase.stop();
         self.stop_accepting();
         self.shared.wake_all_waiting();
     }

@@ -58,8 +58,12 @@ pub fn run(shared: &Arc<Shared>, number: usize) {
         generation: Cell::new(shared.config_generation.newest()),
         number,
     });
-    let mut context =
-        WorkerContext::new(shared.site(), BLOCKING_READ, Rc::clone(&worker) as Rc<dyn Blocking>);
+    let mut context = WorkerContext::new(
+        shared.site(),
+        BLOCKING_READ,
+        Rc::clone(&worker) as Rc<dyn Blocking>,
+        Arc::clone(&shared.stop_phase),
+    );
     shared.active_workers.acquire(&shared.ended, &mut || worker.reload_config(&mut context));
     let mut spin = SpinWait::default();
     while !shared.ended.load(Relaxed) {
@@ -205,8 +209,7 @@ impl Worker {
             turns += 1;
             // However long we waited for this connection, it is served as things are now.
             self.take_over(shared.config_generation.begin_turn(self.number), context);
-            context.stopping = shared.stopping.load(Relaxed);
-            context.closing = shared.closing.load(Relaxed);
+            context.read_stop_phase();
             if shared.aborting.load(Relaxed) {
                 wake = Wake::Abort;
             }
@@ -258,7 +261,7 @@ impl Worker {
     /// this connection was not in the poller.
     fn recheck_shutdown(&self, context: &WorkerContext) {
         let shared = &*self.shared;
-        if shared.aborting.load(Relaxed) || shared.stopping.load(Relaxed) && !context.stopping {
+        if shared.aborting.load(Relaxed) || shared.stop_phase.is_stopping() && !context.stopping {
             shared.wake_all_waiting();
         }
     }

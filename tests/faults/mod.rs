@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
+use crate::support::alone;
 use crate::support::{Client, Server, Tree, eventually};
-use crate::waiting::alone;
 
 mod clock;
 mod crash;

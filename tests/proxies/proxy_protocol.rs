@@ -3,9 +3,10 @@
 use std::net::TcpStream;
 use std::time::Duration;
 
+use crate::support::alone;
 use crate::support::server::free_port;
 use crate::support::{Client, Server, Tree, eventually};
-use crate::waiting::{affordable, alone};
+use crate::waiting::affordable;
 
 const REQUEST: &str = "GET /a.txt HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
 

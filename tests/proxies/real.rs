@@ -10,9 +10,9 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
 use nix::sys::signal::Signal;
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, SockaddrIn, bind, connect, socket};
 
+use crate::support::alone;
 use crate::support::server::free_port;
 use crate::support::{Client, Server, Tree, eventually};
-use crate::waiting::alone;
 
 /// A proxy that runs; ended with the test.
 struct Proxy {

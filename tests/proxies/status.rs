@@ -9,9 +9,10 @@ use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 
+use crate::support::alone;
 use crate::support::server::free_port;
 use crate::support::{Answer, Client, Server, Tree, eventually};
-use crate::waiting::{alone, idle_clients};
+use crate::waiting::idle_clients;
 
 /// A server with a listener for files and one for its status.
 struct Site {

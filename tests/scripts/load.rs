@@ -4,8 +4,8 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use super::Site;
+use crate::support::alone;
 use crate::support::eventually;
-use crate::waiting::alone;
 
 const BUSY: &str =
     "printf 'Content-Type: text/plain\\n\\nhi'; i=0; while [ $i -lt 2000 ]; do i=$((i + 1)); done";

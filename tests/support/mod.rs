@@ -1,10 +1,12 @@
 //! What every end-to-end test needs.
 
+pub mod exclusive;
 pub mod fuse;
 pub mod server;
 pub mod tree;
 pub mod wire;
 
+pub use exclusive::alone;
 pub use fuse::FuseMount;
 pub use server::Server;
 pub use tree::Tree;

@@ -6,9 +6,12 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, SystemTime};
 
+use super::exclusive::Share;
+
 /// Removed on drop, whatever modes a test has given its files.
 pub struct Tree {
     dir: PathBuf,
+    _share: Share,
 }
 
 impl Default for Tree {
@@ -19,6 +22,7 @@ impl Default for Tree {
 
 impl Tree {
     pub fn new() -> Tree {
+        let share = Share::take();
         static NEXT: AtomicUsize = AtomicUsize::new(0);
         let name = format!("thttpd-e2e-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
         let dir = std::env::temp_dir().join(name);
@@ -26,7 +30,7 @@ impl Tree {
         for made in [&dir, &dir.join("www")] {
             fs::set_permissions(made, fs::Permissions::from_mode(0o755)).unwrap();
         }
-        Tree { dir }
+        Tree { dir, _share: share }
     }
 
     /// Where logs and configuration of the test go.

@@ -16,7 +16,7 @@ use nix::sys::time::TimeSpec;
 
 use super::{seconds, serve_with};
 use crate::support::Server;
-use crate::waiting::alone;
+use crate::support::alone;
 
 const RATE: f64 = 40_000.0;
 const CLIENTS: usize = 200;

@@ -7,7 +7,7 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
 use super::{Download, patiently, seconds, serve, within};
 use crate::support::Server;
-use crate::waiting::alone;
+use crate::support::alone;
 
 const CROWD: usize = 2000;
 

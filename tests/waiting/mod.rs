@@ -6,12 +6,11 @@
 //! is made again.
 
 use std::net::TcpStream;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
-use crate::support::{Client, Server};
+use crate::support::{Client, Server, alone};
 
 mod deadlines;
 mod drain;
@@ -23,12 +22,6 @@ mod rates;
 pub mod slow_readers;
 mod stalled;
 mod trickled;
-
-/// Tests that hold thousands of connections, or measure, do so one at a time.
-pub fn alone() -> MutexGuard<'static, ()> {
-    static ALONE: Mutex<()> = Mutex::new(());
-    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
-}
 
 /// How many connections of `wanted` this process may hold; raises its own limit as far as it can.
 pub fn affordable(wanted: usize) -> usize {
