@@ -8,6 +8,7 @@ use nix::sys::signal::Signal;
 use crate::support::{Answer, Server, Tree, eventually};
 
 mod dress;
+mod examples;
 mod guards;
 mod options;
 mod precompressed;
