@@ -46,7 +46,7 @@ fn every_target_has_its_program_for_the_fuzzer() {
 /// Tries of each target in an ordinary run of the tests: a few seconds in all. A connection costs a
 /// hundred times what a parser does, and so does finding the option that a wrong word could mean.
 fn tries(target: &str) -> usize {
-    if matches!(target, "connection" | "config_file") { 4_000 } else { 50_000 }
+    if matches!(target, "connection" | "config_file" | "rules_file") { 4_000 } else { 50_000 }
 }
 
 /// The same tries in every run, so that what fails here fails everywhere. With `THTTPD_FUZZ_SECONDS`,

@@ -9,6 +9,7 @@ mod connection;
 mod content;
 mod request;
 mod response;
+mod rules;
 mod scripts;
 mod written;
 
@@ -16,7 +17,7 @@ mod written;
 pub type Target = (&'static str, fn(&[u8]));
 
 /// All of them.
-pub const TARGETS: [Target; 19] = [
+pub const TARGETS: [Target; 21] = [
     ("access_line", access::line),
     ("body", content::body),
     ("cgi_head", scripts::output),
@@ -34,6 +35,8 @@ pub const TARGETS: [Target; 19] = [
     ("pattern", written::pattern),
     ("proxy_head", request::proxy_head),
     ("range", response::range),
+    ("rule_target", rules::target),
+    ("rules_file", rules::file),
     ("target", request::target),
     ("throttle_file", written::throttle_file),
 ];

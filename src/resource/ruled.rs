@@ -115,8 +115,8 @@ impl Resolver {
 
     /// The site that the request is for, as rules name it.
     pub fn site_key(&self, query: &ResolveRequest<'_>) -> SiteKey {
-        let named = query.request.host.or(query.vhost).or(self.own_name());
-        SiteKey::new(query.client.scheme, named.unwrap_or_default(), query.vhost.is_some())
+        let named = query.request.host.or(self.own_name()).or(query.vhost);
+        SiteKey::new(query.client.scheme, named.unwrap_or_default(), query.vhost)
     }
 
     fn walk(&self, walk: &mut Walk<'_>, say: Explain<'_>) -> Result<Resolved, AccessDenied> {

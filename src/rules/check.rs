@@ -109,7 +109,7 @@ fn is_wider(wide: &Alternative, narrow: &Alternative) -> bool {
 fn leads_to_itself(line: &Line<Route>) -> bool {
     let Route::Redirect { target, .. } = &line.action else { return false };
     [Scheme::Http, Scheme::Https].into_iter().any(|scheme| {
-        let site = SiteKey::new(scheme, "host", false);
+        let site = SiteKey::new(scheme, "host", None);
         let captures = Captures::of("x", line.pattern.wildcards().0);
         let context = Context { captures: &captures, site: &site, path: b"x", query: None };
         let location = String::from_utf8_lossy(&target.location(&context)).into_owned();
@@ -126,7 +126,7 @@ fn leads_to_itself(line: &Line<Route>) -> bool {
             },
         };
         let path = path.split(['?', '#']).next().unwrap_or_default().trim_start_matches('/');
-        let site = SiteKey::new(scheme, "host", false);
+        let site = SiteKey::new(scheme, "host", None);
         line.pattern.matches(&site.name(path.as_bytes()))
     })
 }

@@ -256,7 +256,7 @@ impl Rules {
         if let Some(kind) = hosts.get(host) {
             return Arc::clone(kind);
         }
-        let site = SiteKey::new(Scheme::Http, host, false);
+        let site = SiteKey::new(Scheme::Http, host, None);
         let globs = self.patterns().flat_map(Pattern::alternatives).filter_map(|one| one.host.as_ref());
         let matched: Vec<bool> = globs.map(|glob| glob.matches(site.host.as_bytes())).collect();
         let byte = |bits: &[bool]| bits.iter().fold(0_u8, |byte, bit| byte << 1 | u8::from(*bit));

@@ -37,25 +37,29 @@ pub struct SiteKey {
     pub scheme: Scheme,
     /// The host asked for: lower case, without port, brackets and one dot at the end.
     pub host: String,
-    /// Names begin with the directory of their virtual host.
-    pub vhost: bool,
+    /// The directory of the virtual host, where names begin with such a one.
+    pub directory: Option<String>,
 }
 
 impl SiteKey {
     /// The site of `scheme` and `host` as a request or a configuration spells it.
-    pub fn new(scheme: Scheme, host: &str, vhost: bool) -> SiteKey {
-        SiteKey { scheme, host: plain_host(host), vhost }
+    /// Its names begin with `directory`, if there are virtual hosts.
+    pub fn new(scheme: Scheme, host: &str, directory: Option<&str>) -> SiteKey {
+        SiteKey { scheme, host: plain_host(host), directory: directory.map(str::to_owned) }
     }
 
     /// `full`, a name below the served directory, as asked of this site.
     pub fn name<'a>(&'a self, full: &'a [u8]) -> Name<'a> {
-        if !self.vhost {
-            return Name { scheme: self.scheme, host: self.host.as_bytes(), path: full, full };
-        }
-        // The directory tells whose file it is, also where a link led there from another host.
+        let (scheme, asked) = (self.scheme, self.host.as_bytes());
+        let Some(own) = &self.directory else {
+            return Name { scheme, asked, host: asked, path: full, full };
+        };
+        // The directory tells whose file it is, also where a link led there from another host. Hosts without
+        // one share the default's, and are told apart by what was asked.
         let slash = full.iter().position(|&b| b == b'/');
         let (dir, path) = slash.map_or((full, &b""[..]), |at| (&full[..at], &full[at + 1..]));
-        Name { scheme: self.scheme, host: dir.strip_suffix(b".").unwrap_or(dir), path, full }
+        let host = dir.strip_suffix(b".").unwrap_or(dir);
+        Name { scheme, asked: if dir == own.as_bytes() { asked } else { host }, host, path, full }
     }
 }
 
@@ -63,6 +67,9 @@ impl SiteKey {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Name<'a> {
     scheme: Scheme,
+    /// The host asked for, where the name lies in that host's tree.
+    asked: &'a [u8],
+    /// The host whose tree it lies in.
     host: &'a [u8],
     /// Below the host's tree.
     path: &'a [u8],
@@ -73,7 +80,7 @@ pub struct Name<'a> {
 impl<'a> Name<'a> {
     /// A name of no known host.
     pub fn plain(full: &'a [u8]) -> Name<'a> {
-        Name { scheme: Scheme::Http, host: b"", path: full, full }
+        Name { scheme: Scheme::Http, asked: b"", host: b"", path: full, full }
     }
 }
 
@@ -117,7 +124,8 @@ impl Pattern {
         let mut found = Captures::default();
         match &alternative.host {
             Some(host) => {
-                host.capture(name.host, &mut found)?;
+                let named = if host.matches(name.asked) { name.asked } else { name.host };
+                host.capture(named, &mut found)?;
                 alternative.name.capture(name.path, &mut found)?;
             }
             None => alternative.name.capture(name.full, &mut found)?,
@@ -202,7 +210,9 @@ impl Alternative {
             return false;
         }
         match &self.host {
-            Some(host) => host.matches(name.host) && self.name.matches(name.path),
+            Some(host) => {
+                (host.matches(name.asked) || host.matches(name.host)) && self.name.matches(name.path)
+            }
             None => self.name.matches(name.full),
         }
     }
@@ -231,7 +241,7 @@ mod tests {
         let (scheme, rest) = url.split_once("://").unwrap();
         let (host, path) = rest.split_once('/').unwrap();
         let scheme = if scheme == "https" { Scheme::Https } else { Scheme::Http };
-        let site = SiteKey::new(scheme, host, vhost);
+        let site = SiteKey::new(scheme, host, vhost.then_some(host));
         let full = if vhost { format!("{host}/{path}") } else { path.to_owned() };
         Pattern::parse(pattern).unwrap().matches(&site.name(full.as_bytes()))
     }
@@ -265,7 +275,7 @@ mod tests {
 
     #[test]
     fn a_name_reached_by_a_link_belongs_to_the_host_whose_directory_it_is_in() {
-        let site = SiteKey::new(Scheme::Http, "b.example", true);
+        let site = SiteKey::new(Scheme::Http, "b.example", Some("b.example"));
         let pattern = Pattern::parse("//a.example/private/**").unwrap();
         assert!(pattern.matches(&site.name(b"a.example/private/x")));
         assert!(!pattern.matches(&site.name(b"b.example/private/x")));
@@ -282,7 +292,7 @@ mod tests {
 
     #[test]
     fn wildcards_of_hosts_come_first() {
-        let site = SiteKey::new(Scheme::Http, "www.example.org", false);
+        let site = SiteKey::new(Scheme::Http, "www.example.org", None);
         let pattern = Pattern::parse("//*.example.*/a/**/?").unwrap();
         let captures = pattern.captures(&site.name(b"a/b/c/d")).unwrap();
         let texts: Vec<&[u8]> = (1..=4).filter_map(|number| captures.get(number)).collect();

@@ -116,9 +116,13 @@ impl Template {
             match piece {
                 Piece::Literal(text) => out.extend_from_slice(text),
                 Piece::Capture(number) => {
-                    encode(&mut out, context.captures.get(*number).unwrap_or_default(), PATH);
+                    let text = context.captures.get(*number).unwrap_or_default();
+                    match out.ends_with(b"://") {
+                        true => host(&mut out, text),
+                        false => encode(&mut out, text, PATH),
+                    }
                 }
-                Piece::Host => host(&mut out, &context.site.host),
+                Piece::Host => host(&mut out, context.site.host.as_bytes()),
                 Piece::Scheme => out.extend_from_slice(context.site.scheme.as_str().as_bytes()),
                 Piece::Uri => {
                     out.push(b'/');
@@ -178,7 +182,7 @@ impl Template {
                 Piece::Capture(number) => {
                     encode(&mut out, context.captures.get(*number).unwrap_or_default(), VALUE);
                 }
-                Piece::Host => host(&mut out, &context.site.host),
+                Piece::Host => host(&mut out, context.site.host.as_bytes()),
                 Piece::Scheme => out.extend_from_slice(context.site.scheme.as_str().as_bytes()),
                 Piece::Uri => {
                     out.push(b'/');
@@ -293,13 +297,13 @@ fn encode(out: &mut Vec<u8>, text: &[u8], kept: &[u8]) {
 }
 
 /// Appends a host as a URL has it.
-fn host(out: &mut Vec<u8>, host: &str) {
-    if host.contains(':') {
+fn host(out: &mut Vec<u8>, host: &[u8]) {
+    if host.contains(&b':') {
         out.push(b'[');
-        encode(out, host.as_bytes(), b":.");
+        encode(out, host, b":.");
         out.push(b']');
     } else {
-        encode(out, host.as_bytes(), b"-._~");
+        encode(out, host, b"-._~");
     }
 }
 
@@ -313,7 +317,7 @@ mod tests {
     fn location(pattern: &str, target: &str, path: &[u8], query: Option<&str>) -> String {
         let pattern = Pattern::parse(pattern).unwrap();
         let template = Template::redirect(target, &pattern).unwrap();
-        let site = SiteKey::new(Scheme::Http, "www.example.org", false);
+        let site = SiteKey::new(Scheme::Http, "www.example.org", None);
         let captures = pattern.captures(&site.name(path)).expect("a match");
         let query = query.map(str::as_bytes);
         let context = Context { captures: &captures, site: &site, path, query };
@@ -339,6 +343,18 @@ mod tests {
             ("old/*", "/$1", "old/a\r\nX: y", None, "/a%0D%0AX:%20y"),
         ] {
             assert_eq!(location(pattern, target, path.as_bytes(), query), want, "{pattern} {target} {path}");
+        }
+    }
+
+    #[test]
+    fn an_ipv6_address_in_the_place_of_a_host_has_brackets() {
+        for target in ["https://$1/$2", "https://$host/$2", "https://$host$uri"] {
+            let pattern = Pattern::parse("//*/**").unwrap();
+            let template = Template::redirect(target, &pattern).unwrap();
+            let site = SiteKey::new(Scheme::Http, "[0::1]", None);
+            let captures = pattern.captures(&site.name(b"a")).expect("a match");
+            let context = Context { captures: &captures, site: &site, path: b"a", query: None };
+            assert_eq!(template.location(&context), b"https://[::1]/a", "{target}");
         }
     }
 
@@ -370,7 +386,7 @@ mod tests {
 
     #[test]
     fn a_rewritten_path_names_something_or_nothing() {
-        let site = SiteKey::new(Scheme::Http, "h", false);
+        let site = SiteKey::new(Scheme::Http, "h", None);
         for (pattern, target, path, want) in [
             ("app/**", "/$1", "app/x", Some("x")),
             ("app/**", "/$1", "app/", Some("")),

@@ -11,7 +11,9 @@ fn example(kind: &str, tree: &Tree) -> String {
     let blocks = blocks();
     let found = blocks.iter().find(|block| block.starts_with(&format!("# rules of {kind}")));
     let users = tree.beside("users", USERS);
-    found.unwrap_or_else(|| panic!("no rules of {kind}")).replace("/etc/thttpd/users", users.to_str().unwrap())
+    found
+        .unwrap_or_else(|| panic!("no rules of {kind}"))
+        .replace("/etc/thttpd/users", users.to_str().unwrap())
 }
 
 /// Whole files of the page: the literal blocks behind its heading EXAMPLES.

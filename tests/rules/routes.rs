@@ -178,3 +178,43 @@ fn hosts_have_routes_of_their_own_with_and_without_virtual_hosts() {
         assert_eq!(warmed(&server, "/r", "Host: b.example\r\n").text(), body);
     }
 }
+
+#[test]
+fn a_rule_says_which_host_was_asked_for_also_where_the_default_directory_serves_it() {
+    let tree = Tree::new();
+    tree.file("example.org/x.txt", "x of the host");
+    tree.file("fallback/x.txt", "x of the default");
+    let rules = "//www.example.org/** redirect 301 http://example.org$uri\n//api.example/x.txt header X-Api: yes\n\
+                 //api.example/r rewrite /x.txt\n//shut.example/** deny 127.0.0.1\n//fallback/x.txt header X-Dir: yes\n\
+                 fallback/x.txt header X-Full: yes\n";
+    let server = ruled(&tree, rules, &["-v", "-o", "vhost_default=fallback"]);
+    let www = location(&server, "/x.txt", "Host: www.example.org\r\n");
+    assert_eq!(www, (301, "http://example.org/x.txt".to_owned()));
+    for _ in 0..2 {
+        let api = warmed(&server, "/x.txt", "Host: api.example\r\n");
+        assert_eq!(api.text(), "x of the default");
+        let fields = ["X-Api", "X-Dir", "X-Full"].map(|name| api.field(name).is_some());
+        assert_eq!(fields, [true, true, true]);
+        let other = warmed(&server, "/x.txt", "Host: other.example\r\n");
+        assert_eq!(["X-Api", "X-Dir"].map(|name| other.field(name).is_some()), [false, true]);
+        assert_eq!(warmed(&server, "/r", "Host: api.example\r\n").text(), "x of the default");
+        assert_eq!(warmed(&server, "/r", "Host: other.example\r\n").status, 404);
+        assert_eq!(warmed(&server, "/x.txt", "Host: shut.example\r\n").status, 403);
+        assert_eq!(warmed(&server, "/x.txt", "Host: example.org\r\n").field("X-Dir"), None);
+    }
+}
+
+#[test]
+fn the_host_of_a_request_that_names_none_is_the_servers_own() {
+    let tree = Tree::new();
+    tree.file("127.0.0.1/x.txt", "x");
+    let rules = "old redirect 301 https://$host/new\n*/old redirect 301 https://$host/new\n";
+    for flags in [&[][..], &["-v"], &["-v", "-o", "vhost_default=fallback"]] {
+        let server = ruled(&tree, rules, &[flags, &["-h", "localhost"]].concat());
+        let mut client = server.connect();
+        client.send("GET /old HTTP/1.0\r\n\r\n");
+        let answer = client.answer("GET");
+        let found = (answer.status, answer.field("Location"));
+        assert_eq!(found, (301, Some("https://localhost/new")), "{}", flags.join(" "));
+    }
+}
