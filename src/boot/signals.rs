@@ -5,6 +5,7 @@
 //! reload, and a TERM behind them is obeyed first.
 
 use std::io;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -88,6 +89,8 @@ pub struct Commands(Arc<Mailbox>);
 #[derive(Debug, Default)]
 struct Mailbox {
     pending: Mutex<PendingCommands>,
+    /// A wait is to end without a command.
+    woken: AtomicBool,
     arrived: Condvar,
 }
 
@@ -97,13 +100,24 @@ impl Commands {
         self.0.arrived.notify_one();
     }
 
-    /// The most urgent command; none when none arrives within `timeout`.
+    /// Ends the present wait for a command, or the next one.
+    pub fn wake(&self) {
+        let _pending = self.pending();
+        self.0.woken.store(true, Relaxed);
+        self.0.arrived.notify_one();
+    }
+
+    /// The most urgent command; none when none arrives within `timeout`, or after [`Commands::wake`].
     pub fn next(&self, timeout: Duration) -> Option<SignalAction> {
         let mut pending = self.pending();
         if let Some(command) = pending.take() {
             return Some(command);
         }
+        if self.0.woken.swap(false, Relaxed) {
+            return None;
+        }
         pending = self.0.arrived.wait_timeout(pending, timeout).unwrap_or_else(PoisonError::into_inner).0;
+        self.0.woken.store(false, Relaxed);
         pending.take()
     }
 

@@ -106,8 +106,9 @@ fn serve(program: &str, arguments: &[OsString], invocation: Invocation) -> Resul
         };
         let _ = stdio::error_line(&format!("{} ({reach}{end})", running.summary));
     }
-    let reread = || reread(&here, program, arguments);
-    crate::control::run(running, &reread, &read);
+    let (program, arguments) = (program.to_owned(), arguments.to_vec());
+    let reread = move || reread(&here, &program, &arguments);
+    crate::control::run(running, Arc::new(reread), read);
     Ok(())
 }
 

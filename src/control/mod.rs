@@ -3,6 +3,7 @@
 //! The main thread spends its life in [`run`]; everything here happens in it, one thing at a time.
 
 use std::io::IsTerminal;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
@@ -13,10 +14,13 @@ use crate::log;
 use crate::log::syslog::Echo;
 use crate::sys::memory;
 
+mod file_task;
 mod reload;
 mod unread;
 mod watchdog;
 
+use file_task::{FileTask, Progress};
+use reload::Reload;
 pub use unread::ReadFiles;
 use watchdog::Watchdog;
 
@@ -34,15 +38,17 @@ const CROWD: usize = 1000;
 const LAST_LOOKS: Duration = Duration::from_millis(20);
 /// Time that running scripts get between INT and KILL.
 const SCRIPT_TIME: Duration = Duration::from_millis(500);
+/// Time that the removal of the pid file and of sockets gets.
+const REMOVAL_TIME: Duration = Duration::from_secs(1);
 /// Time in which aborted connections are logged.
 const CUT_TIME: Duration = Duration::from_secs(1);
 
 /// Reads the configuration again, from where it was read at start.
-pub type ConfigReader<'a> = &'a dyn Fn() -> Result<Config, String>;
+pub type ConfigReader = Arc<dyn Fn() -> Result<Config, String> + Send + Sync>;
 
 /// Looks after `running` until it has ended.
 /// `read` are the files that its configuration was read from.
-pub fn run(running: RunningServer, reread: ConfigReader<'_>, read: &ReadFiles) {
+pub fn run(running: RunningServer, reread: ConfigReader, read: ReadFiles) {
     let commands = running.commands.clone();
     let mut control = Control::new(running, reread, read);
     while !control.is_over() {
@@ -99,10 +105,15 @@ struct AnnouncedStop {
     at: Instant,
 }
 
-struct Control<'a> {
+struct Control {
     running: RunningServer,
-    reread: ConfigReader<'a>,
-    read: &'a ReadFiles,
+    reread: ConfigReader,
+    reload: Reload,
+    read: Arc<ReadFiles>,
+    /// A look whether files have changed that are not read again.
+    unread_look: Option<FileTask<()>>,
+    /// The removal of the pid file and of sockets.
+    removal: Option<FileTask<()>>,
     announced: Option<AnnouncedStop>,
     shutdown: Option<Shutdown>,
     watchdog: Option<Watchdog>,
@@ -119,8 +130,8 @@ struct Control<'a> {
     crowd: usize,
 }
 
-impl<'a> Control<'a> {
-    fn new(running: RunningServer, reread: ConfigReader<'a>, read: &'a ReadFiles) -> Control<'a> {
+impl Control {
+    fn new(running: RunningServer, reread: ConfigReader, read: ReadFiles) -> Control {
         let config = &running.site.config;
         let watchdog = Watchdog::new(config.watchdog);
         Control {
@@ -138,7 +149,10 @@ impl<'a> Control<'a> {
             crowd: 0,
             running,
             reread,
-            read,
+            reload: Reload::default(),
+            read: Arc::new(read),
+            unread_look: None,
+            removal: None,
         }
     }
 
@@ -171,13 +185,20 @@ impl<'a> Control<'a> {
     }
 
     /// `systemctl reload` and the like are this HUP: who has changed a file expects it to be read.
-    fn tell_unread(&self) {
-        for path in self.read.changed() {
-            log::warning!(
-                "{} has changed and is not read: restart, or set reload_on_hup before the next change",
-                path.display()
-            );
+    fn tell_unread(&mut self) {
+        if self.unread_look.as_ref().is_some_and(|look| matches!(look.poll(), Progress::Pending)) {
+            return;
         }
+        let read = Arc::clone(&self.read);
+        let look = FileTask::start(&self.running.commands, move || {
+            for path in read.changed() {
+                log::warning!(
+                    "{} has changed and is not read: restart, or set reload_on_hup before the next change",
+                    path.display()
+                );
+            }
+        });
+        self.unread_look = look.ok();
     }
 
     /// Children of ours are scripts; others become ours when their parent dies, as happens to
@@ -195,12 +216,26 @@ impl<'a> Control<'a> {
             self.announced = None;
             self.running.notify.stopping();
             self.running.server.drain();
-            if let Some(file) = self.running.pid_file.take() {
-                file.give_up();
-            }
-            self.running.socket_files.iter().for_each(SocketFile::remove);
+            self.give_up_files();
             self.shutdown = Some(Shutdown { signal: None, cut_at: None, gone_at: None });
         }
+    }
+
+    /// Removes the pid file, and the sockets that are closed now.
+    fn give_up_files(&mut self) {
+        let pid_file = self.running.pid_file.take();
+        let sockets = std::mem::take(&mut self.running.socket_files);
+        if pid_file.is_none() && sockets.is_empty() {
+            return;
+        }
+        let remove = move || {
+            if let Some(file) = pid_file {
+                file.give_up();
+            }
+            sockets.iter().for_each(SocketFile::remove);
+        };
+        // Without a thread they stay; the next start replaces both.
+        self.removal = FileTask::start(&self.running.commands, remove).ok();
     }
 
     /// TERM or INT: the end is announced, and begins after `stop_delay` or at the next signal.
@@ -237,6 +272,7 @@ impl<'a> Control<'a> {
             self.begin_stop(stop.signal);
         }
         self.cut_when_due(now);
+        self.finish_reload();
         if Periodic::is_due(&mut self.throttles, now) {
             self.tick_throttles();
         }
@@ -305,7 +341,10 @@ impl<'a> Control<'a> {
     }
 
     /// The last words, in thttpd's order.
-    fn finish(self) {
+    fn finish(mut self) {
+        if let Some(removal) = self.removal.take() {
+            removal.wait(REMOVAL_TIME);
+        }
         if let Some(children) = &self.running.children {
             children.stop(SCRIPT_TIME);
         }

@@ -3,63 +3,131 @@
 
 use std::io;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
-use super::{Control, Periodic, THROTTLE_TIME};
+use super::file_task::{FileTask, Progress};
+use super::{ConfigReader, Control, Periodic, THROTTLE_TIME};
 use crate::boot::{build_site, load};
 use crate::cgi::{self, children::Children};
 use crate::config::Config;
 use crate::log;
+use crate::site::Site;
 
-impl Control<'_> {
-    /// Reads the configuration again. If anything is wrong with it, the old one stays.
+/// Time after which the log is told that a reload is not done yet.
+const LONG: Duration = Duration::from_secs(10);
+
+/// The reload that is under way, if one is.
+#[derive(Debug, Default)]
+pub(super) struct Reload {
+    task: Option<FileTask<Result<Reloaded, String>>>,
+    /// Another HUP came meanwhile.
+    again: bool,
+    /// When to log that the files take long to read.
+    told_at: Option<Instant>,
+}
+
+/// A configuration that was read, ready to be put in force.
+#[derive(Debug)]
+struct Reloaded {
+    site: Arc<Site>,
+    children: Option<Arc<Children>>,
+}
+
+impl Control {
+    /// Begins to read the configuration again, in a thread of its own: the disk may hang. Until that is
+    /// done, and if anything is wrong with it, the old one stays.
     pub(super) fn reload(&mut self) {
+        if self.reload.task.is_some() {
+            self.reload.again = true;
+            return;
+        }
         self.running.notify.reloading();
-        match self.try_reload() {
-            Ok(()) => {
-                self.running.site.stats.reloaded(true);
-                log::notice!("configuration read again");
+        let (reread, old) = (Arc::clone(&self.reread), Arc::clone(&self.running.site));
+        let children = self.running.children.clone();
+        match FileTask::start(&self.running.commands, move || read_again(&reread, &old, children)) {
+            Ok(task) => {
+                let told_at = Some(Instant::now() + LONG);
+                self.reload = Reload { task: Some(task), again: false, told_at };
             }
-            Err(reason) => {
-                self.running.site.stats.reloaded(false);
-                log::critical!("configuration not read again, the old one stays - {reason}");
-            }
+            Err(error) => self.end_reload(Err(error.to_string())),
+        }
+    }
+
+    /// Puts the configuration in force that has been read, if one has.
+    pub(super) fn finish_reload(&mut self) {
+        let Some(task) = &self.reload.task else { return };
+        let outcome = match task.poll() {
+            Progress::Done(outcome) => outcome,
+            Progress::Failed => Err("an internal error".into()),
+            Progress::Pending => return self.tell_long_reload(),
+        };
+        let again = std::mem::take(&mut self.reload).again;
+        if self.shutdown.is_some() {
+            return;
+        }
+        let outcome = outcome.map(|reloaded| self.put_in_force(reloaded));
+        self.end_reload(outcome);
+        if again {
+            self.reload();
+        }
+    }
+
+    fn tell_long_reload(&mut self) {
+        if self.reload.told_at.is_some_and(|at| Instant::now() >= at) {
+            self.reload.told_at = None;
+            log::warning!("reading the configuration again takes long; the old one stays in force meanwhile");
+        }
+    }
+
+    fn end_reload(&self, outcome: Result<(), String>) {
+        self.running.site.stats.reloaded(outcome.is_ok());
+        match outcome {
+            Ok(()) => log::notice!("configuration read again"),
+            Err(reason) => log::critical!("configuration not read again, the old one stays - {reason}"),
         }
         self.running.notify.ready(&self.running.summary);
     }
 
-    fn try_reload(&mut self) -> Result<(), String> {
-        let old = &self.running.site;
-        if old.config.chroot {
-            // Below the new root there may be files of the same names, but they are anybody's.
-            return Err("after chroot only a restart reads it".into());
-        }
-        let mut config = (self.reread)()?;
-        let kept = keep_fixed(&mut config, &old.config);
-        if !kept.is_empty() {
-            log::warning!("a restart is needed to change {}", kept.join(", "));
-        }
-        let config = Arc::new(config);
-        let mut loaded = load(&config).map_err(|failure| failure.to_string())?;
-        loaded.throttles.follow(&old.throttles);
-        loaded.rules.follow(&old.rules);
-        let children = self.children(&config).map_err(|error| error.to_string())?;
-        let records = (Arc::clone(&old.log), Arc::clone(&old.stats));
-        let site =
-            build_site(&config, loaded, records, children.clone()).map_err(|failure| failure.to_string())?;
+    fn put_in_force(&mut self, Reloaded { site, children }: Reloaded) {
         self.running.server.replace_site(Arc::clone(&site));
         self.throttles = Periodic::new(THROTTLE_TIME).filter(|_| !site.throttles.is_empty());
-        self.stats = Periodic::new(config.stats_interval);
+        self.stats = Periodic::new(site.config.stats_interval);
         self.running.site = site;
         self.running.children = children;
-        Ok(())
     }
+}
 
-    /// Where scripts run; if none could until now and some may from now on, it is made.
-    fn children(&self, config: &Config) -> io::Result<Option<Arc<Children>>> {
-        match &self.running.children {
-            None if config.cgi_pattern.is_some() => Ok(Some(Arc::new(cgi::children()?))),
-            present => Ok(present.clone()),
-        }
+/// Reads the configuration and the files that it names.
+fn read_again(
+    reread: &ConfigReader,
+    old: &Site,
+    children: Option<Arc<Children>>,
+) -> Result<Reloaded, String> {
+    if old.config.chroot {
+        // Below the new root there may be files of the same names, but they are anybody's.
+        return Err("after chroot only a restart reads it".into());
+    }
+    let mut config = reread()?;
+    let kept = keep_fixed(&mut config, &old.config);
+    if !kept.is_empty() {
+        log::warning!("a restart is needed to change {}", kept.join(", "));
+    }
+    let config = Arc::new(config);
+    let mut loaded = load(&config).map_err(|failure| failure.to_string())?;
+    loaded.throttles.follow(&old.throttles);
+    loaded.rules.follow(&old.rules);
+    let children = children_for(&config, children).map_err(|error| error.to_string())?;
+    let records = (Arc::clone(&old.log), Arc::clone(&old.stats));
+    let site =
+        build_site(&config, loaded, records, children.clone()).map_err(|failure| failure.to_string())?;
+    Ok(Reloaded { site, children })
+}
+
+/// Where scripts run; if none could until now and some may from now on, it is made.
+fn children_for(config: &Config, present: Option<Arc<Children>>) -> io::Result<Option<Arc<Children>>> {
+    match present {
+        None if config.cgi_pattern.is_some() => Ok(Some(Arc::new(cgi::children()?))),
+        present => Ok(present),
     }
 }
 

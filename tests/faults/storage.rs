@@ -195,3 +195,34 @@ fn signals_are_obeyed_while_storage_hangs_that_holds_known_files() {
     assert!(server.end(Signal::SIGTERM).success());
     assert!(began.elapsed() < Duration::from_secs(5));
 }
+
+#[test]
+fn signals_are_obeyed_while_the_storage_of_the_configuration_hangs() {
+    let tree = Tree::new();
+    tree.file("a", "a");
+    let far = tree.dir().join("far");
+    fs::create_dir(&far).unwrap();
+    let Some(mount) = FuseMount::new(&far, &[("conf", b"reload_on_hup\n")]) else { return };
+    let conf = far.join("conf");
+    let mut server = Server::start(&tree, &["-C", conf.to_str().unwrap()]);
+    let said = |text: &str| {
+        eventually(text, || fs::read_to_string(&server.stderr).unwrap().contains(text));
+    };
+    let hang = mount.hang();
+    for _ in 0..100 {
+        server.signal(Signal::SIGHUP);
+    }
+    server.signal(Signal::SIGUSR2);
+    said("up ");
+    assert_eq!(server.connect().get("/a").text(), "a");
+    drop(hang);
+    said("configuration read again");
+    // A thread that is in a call to the mount keeps the process, but neither its port nor its last words.
+    let hang = mount.hang();
+    server.signal(Signal::SIGHUP);
+    server.signal(Signal::SIGTERM);
+    said("exiting due to signal 15");
+    assert!(TcpStream::connect(server.address()).is_err());
+    drop(hang);
+    assert!(server.wait().success());
+}
