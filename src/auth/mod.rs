@@ -13,8 +13,6 @@ use std::os::unix::fs::MetadataExt;
 use std::time::{Duration, SystemTime};
 
 use nix::errno::Errno;
-use nix::fcntl::{OFlag, openat};
-use nix::sys::stat::Mode;
 use sha2::{Digest, Sha256};
 
 mod attempt_cache;
@@ -27,6 +25,7 @@ use crate::docroot::blocking::Blocking;
 use crate::docroot::path::join;
 use crate::docroot::{Links, View};
 use crate::request::client::ClientNetwork;
+use crate::sys::filesystem::OpenDirectory;
 use attempt_cache::{AttemptCache, AttemptKey};
 use credentials::Credentials;
 
@@ -60,7 +59,7 @@ pub struct Realm<'a> {
 #[derive(Debug, Clone, Copy)]
 pub struct NamedFile<'a> {
     /// The directory that holds it; none where that could not be opened.
-    pub dir: Option<&'a File>,
+    pub dir: Option<&'a OpenDirectory>,
     /// Its name there.
     pub base: &'a [u8],
     /// Told to a client that is asked for a password.
@@ -155,10 +154,10 @@ impl Authenticator {
 
     /// May a request with this Authorization field have what the file protects? A file that cannot be opened
     /// lets nobody in.
-    pub fn check_named(&self, file: &NamedFile<'_>, attempt: &Attempt<'_>) -> AuthOutcome {
-        let flags = OFlag::O_RDONLY | OFlag::O_NONBLOCK | OFlag::O_NOCTTY | OFlag::O_CLOEXEC;
+    /// The outcome does not count where `view` was left.
+    pub fn check_named(&self, view: &View<'_>, file: &NamedFile<'_>, attempt: &Attempt<'_>) -> AuthOutcome {
         let opened = match file.dir {
-            Some(dir) => openat(dir, file.base, flags, Mode::empty()).map(File::from),
+            Some(dir) => view.open_beside(dir, file.base),
             None => Err(Errno::ENOENT),
         };
         match opened.map_err(io::Error::from).and_then(|opened| self.judge(opened, attempt)) {

@@ -3,7 +3,6 @@
 //!
 //! Scripts would inherit it too, and their needs are unknown; with CGI neither is used.
 
-use std::fs::File;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -17,6 +16,7 @@ use nix::sys::resource::{Resource, getrlimit};
 
 use crate::config::Config;
 use crate::log;
+use crate::sys::filesystem::OpenDirectory;
 use crate::sys::reason;
 
 /// Newest Landlock interface that is used; older kernels enforce a part of it.
@@ -28,7 +28,7 @@ pub struct SandboxNeeds {
     /// Trees to read.
     pub read: Vec<PathBuf>,
     /// Directories to read that are open already.
-    pub dirs: Vec<Arc<File>>,
+    pub dirs: Vec<Arc<OpenDirectory>>,
     /// The log's directory, where HUP creates the file anew.
     pub log: Option<OwnedFd>,
     /// Directories of the pid file and of sockets, which are removed there.
@@ -74,7 +74,7 @@ fn enforce(needs: &SandboxNeeds) -> Result<RulesetStatus, RulesetError> {
         rules = allow_path(rules, path, AccessFs::ReadFile | AccessFs::ReadDir)?;
     }
     for dir in &needs.dirs {
-        rules = allow(rules, dir, AccessFs::ReadFile | AccessFs::ReadDir)?;
+        rules = allow(rules, &dir.file, AccessFs::ReadFile | AccessFs::ReadDir)?;
     }
     if let Some(dir) = core_directory() {
         rules = allow_path(rules, &dir, AccessFs::WriteFile | AccessFs::MakeReg)?;

@@ -19,8 +19,8 @@ use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify, WatchDescriptor};
 use nix::sys::stat::{fstat, stat};
 use nix::unistd::read;
 
-use crate::docroot::filesystem;
 use crate::docroot::{Links, View};
+use crate::sys::filesystem;
 
 /// Directories watched at once; what lies elsewhere is looked up each time.
 const MOST_WATCHES: usize = 4096;

@@ -25,7 +25,7 @@ use crate::request::client::ClientAddress;
 use crate::request::head;
 use crate::request::{Client, Parsed, Request};
 use crate::resource::{AccessDenied, ResolveRequest, Resolved, Resolver, Resource};
-use crate::rules::Name;
+use crate::rules::{Charged, Name};
 use crate::sys::reason;
 use crate::throttle::{Each, Throttles};
 
@@ -93,6 +93,7 @@ impl Scene {
             freshness: &freshness,
             view: &view,
             blocking: &Patient,
+            charged: &Charged::default(),
             may_wait: false,
         };
         let site = self.resolver.site_key(&query);

@@ -150,6 +150,8 @@ fn serve(
     let local = context.site.config.vhost.then(|| local_address(conn));
     let block_in_place = &|| context.blocking.block_in_place();
     let vhost = local.map(|local| context.site.resolver.host_directory(request, local.ip(), block_in_place));
+    #[cfg(debug_assertions)]
+    super::failpoint::panic_if_requested(request.target);
     let decided = match decide(conn, request, vhost.as_deref(), may_wait, context) {
         Decision::Respond(decided) => decided,
         Decision::Later(retry) => return Outcome::Later(retry),
@@ -217,8 +219,6 @@ fn decide(
     may_wait: MayWait<'_>,
     context: &WorkerContext,
 ) -> Decision {
-    #[cfg(debug_assertions)]
-    super::failpoint::panic_if_requested(request.target);
     let site = &*context.site;
     let policy = site.policy(vhost, context.now.wall, &*context.blocking);
     let query = ResolveRequest {
@@ -228,6 +228,7 @@ fn decide(
         freshness: &context.freshness,
         view: &View::local(site.resolver.root()),
         blocking: &*context.blocking,
+        charged: &conn.charged,
         may_wait: may_wait(Retry::Soon),
     };
     let refuse_with = |rejection: &Rejection, dressed| -> Decision {

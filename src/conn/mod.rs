@@ -24,6 +24,7 @@ use crate::cache::watcher::Freshness;
 use crate::docroot::blocking::Blocking;
 use crate::request::{Client, Rejection};
 use crate::response::head::Clock;
+use crate::rules::Charged;
 use crate::site::Site;
 use crate::sys::memory::{MemoryReservation, REQUEST_MEMORY};
 
@@ -104,6 +105,8 @@ pub struct Connection {
     served: u64,
     /// Said to the first request instead of an answer: this client has too many connections.
     refusal: Option<Box<Rejection>>,
+    /// Rules that have counted the request at hand.
+    charged: Charged,
 }
 
 /// What a connection is doing; each variant owns only what it needs.
@@ -270,6 +273,7 @@ impl Connection {
             details: None,
             served: 0,
             refusal: None,
+            charged: Charged::default(),
         }
     }
 

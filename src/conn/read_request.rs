@@ -101,6 +101,7 @@ impl ReadRequest {
     /// Counts an answered request and forgets its times.
     fn answered(&mut self, conn: &mut Connection, budget: &mut TurnBudget) {
         (self.first_byte, self.waits_since) = (None, None);
+        conn.charged.clear();
         conn.served += 1;
         budget.spend_request();
     }

@@ -18,9 +18,9 @@ use nix::fcntl::{AtFlags, OFlag, OpenHow, ResolveFlag, openat, openat2};
 use nix::sys::stat::{FileStat, Mode, fstat, fstatat};
 
 pub mod blocking;
-pub mod filesystem;
 pub mod path;
 
+use crate::sys::filesystem::{self, OpenDirectory};
 use path::without_links;
 
 /// How often `openat2` is asked again when a rename elsewhere got in its way (EAGAIN).
@@ -210,6 +210,28 @@ impl<'r> View<'r> {
         self.open_with(name, flags, links).map(File::from)
     }
 
+    /// Opens the file `name` of a directory outside the tree for reading, wherever links lead. Never blocks on
+    /// a FIFO, as [`View::open_read`].
+    ///
+    /// # Errors
+    /// As the system call; EXDEV in a local view for a file that may lie in another file system.
+    pub fn open_beside(&self, dir: &OpenDirectory, name: &[u8]) -> nix::Result<File> {
+        let flags = OFlag::O_RDONLY | OFlag::O_NONBLOCK | OFlag::O_NOCTTY | OFlag::O_CLOEXEC;
+        let opened = match (self.local, dir.is_local) {
+            (false, _) => openat(&dir.file, name, flags, Mode::empty()),
+            (true, false) => Err(Errno::EXDEV),
+            (true, true) => {
+                let answer = self.ask_openat2(
+                    dir.file.as_fd(),
+                    name,
+                    OpenHow::new().flags(flags).resolve(ResolveFlag::RESOLVE_NO_XDEV),
+                );
+                answer.unwrap_or(Err(Errno::EXDEV))
+            }
+        };
+        self.noted(opened).map(File::from)
+    }
+
     fn open_with(&self, name: &[u8], flags: OFlag, links: Links) -> nix::Result<OwnedFd> {
         let name = or_dot(name);
         match links {
@@ -236,7 +258,8 @@ impl<'r> View<'r> {
         if self.local {
             return self.open_here(name, flags, beneath);
         }
-        match self.ask_openat2(name, flags, beneath) {
+        let how = OpenHow::new().flags(flags).resolve(beneath);
+        match self.ask_openat2(self.root.dir.as_fd(), name, how) {
             Some(answer) => answer,
             None => open_by_components(self.root.dir.as_fd(), name, flags),
         }
@@ -248,18 +271,18 @@ impl<'r> View<'r> {
             return Err(Errno::EXDEV);
         }
         // Without `openat2` nothing tells what lies in another file system before it has been entered.
-        let answer = self.ask_openat2(name, flags, resolve | ResolveFlag::RESOLVE_NO_XDEV);
+        let how = OpenHow::new().flags(flags).resolve(resolve | ResolveFlag::RESOLVE_NO_XDEV);
+        let answer = self.ask_openat2(self.root.dir.as_fd(), name, how);
         answer.unwrap_or(Err(Errno::EXDEV))
     }
 
     /// None where the kernel does not know the call, or is kept from an answer by renames elsewhere.
-    fn ask_openat2(&self, name: &[u8], flags: OFlag, resolve: ResolveFlag) -> Option<nix::Result<OwnedFd>> {
-        let how = OpenHow::new().flags(flags).resolve(resolve);
+    fn ask_openat2(&self, dir: BorrowedFd<'_>, name: &[u8], how: OpenHow) -> Option<nix::Result<OwnedFd>> {
         for _ in 0..TRIES {
             if !self.root.has_openat2.load(Relaxed) {
                 break;
             }
-            match openat2(&self.root.dir, name, how) {
+            match openat2(dir, name, how) {
                 Err(Errno::EAGAIN | Errno::EINTR) => {}
                 Err(Errno::ENOSYS | Errno::EPERM) => self.root.has_openat2.store(false, Relaxed),
                 answer => return Some(answer),

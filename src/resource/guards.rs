@@ -104,7 +104,7 @@ impl Resolver {
     pub(super) fn permits(&self, query: &ResolveRequest<'_>, held: &Covering, covering: &Covering) -> bool {
         let new = held.beyond(covering);
         new.is_empty()
-            || self.rules.admit(&new, query.client).is_ok()
+            || self.rules.admit(&new, query.client, query.charged).is_ok()
                 && self.check_rule_files(&self.rules, &new, query).is_ok()
     }
 
@@ -132,7 +132,9 @@ impl Resolver {
         for line in walk.rules.covering_lines(covering) {
             say(format_args!("{line}"));
         }
-        let Err(refused) = walk.rules.admit(covering, walk.query.client) else { return Ok(()) };
+        let Err(refused) = walk.rules.admit(covering, walk.query.client, walk.query.charged) else {
+            return Ok(());
+        };
         Err(refusal(walk.query, &refused))
     }
 
@@ -155,7 +157,7 @@ impl Resolver {
         for (line, file) in rules.auth_files(covering) {
             query.blocking.block_in_place();
             let named = NamedFile { dir: file.dir.as_deref(), base: file.base(), realm: &file.realm };
-            let verdict = self.auth.check_named(&named, &query.attempt());
+            let verdict = self.auth.check_named(query.view, &named, &query.attempt());
             user = judged(match verdict {
                 AuthOutcome::Unreadable { reason, .. } => {
                     let path = format!("{} ({})", file.path.display(), line.place).into_bytes();
@@ -173,7 +175,7 @@ impl Resolver {
         ruling: &Ruling,
         query: &ResolveRequest<'_>,
     ) -> Result<Option<Box<[u8]>>, AccessDenied> {
-        if let Err(refused) = self.rules.admit(&ruling.covering, query.client) {
+        if let Err(refused) = self.rules.admit(&ruling.covering, query.client, query.charged) {
             return Err(refusal(query, &refused));
         }
         if !ruling.covering.asks_for_password() {

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use crate::config::Config;
 use crate::log::Level;
 use crate::request::{Client, Method, Rejection, Request};
-use crate::rules::{Covering, Dressed, Rules, Ruling};
+use crate::rules::{Charged, Covering, Dressed, Rules, Ruling};
 
 mod denial;
 mod guards;
@@ -202,6 +202,8 @@ pub struct ResolveRequest<'a> {
     pub view: &'a View<'a>,
     /// The worker that looks.
     pub blocking: &'a dyn Blocking,
+    /// Rules that have counted this request, in an earlier try too.
+    pub charged: &'a Charged,
     /// The request can be asked again in a moment, where something is short just now.
     pub may_wait: bool,
 }

@@ -11,10 +11,10 @@ use super::denial::{errno_of, io_denied, untagged};
 use super::lookup::LookupContext;
 use super::ruled::Walk;
 use super::{AccessDenied, Resolver};
-use crate::docroot::filesystem;
 use crate::representation::{Content, FileFacts, Representation};
 use crate::request::Rejection;
 use crate::sys::fd::OpenFile;
+use crate::sys::filesystem;
 
 /// Files up to this size are read whole and sent with their head in one call.
 const SMALL: u64 = 64 * 1024;

@@ -4,7 +4,7 @@
 //! Every allow, deny and requests line that covers any of the names must hold. Of auth lines, for each name
 //! separately the last that covers it counts, and every password file that results must be satisfied.
 
-use std::fs::File;
+use std::cell::RefCell;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -15,6 +15,7 @@ use super::pattern::{Name, Pattern};
 use super::{Line, Rules};
 use crate::config::address_list::AddressList;
 use crate::request::Client;
+use crate::sys::filesystem::OpenDirectory;
 
 /// What a guard line demands.
 #[derive(Debug)]
@@ -29,6 +30,26 @@ pub enum Guard {
     Requests(Requests),
 }
 
+/// Lines of `requests` that have counted one request already: a request that is tried again, while
+/// something is short or storage is slow, counts once.
+#[derive(Debug, Default)]
+pub struct Charged(RefCell<Vec<usize>>);
+
+impl Charged {
+    fn holds(&self, place: usize) -> bool {
+        self.0.borrow().contains(&place)
+    }
+
+    fn add(&self, place: usize) {
+        self.0.borrow_mut().push(place);
+    }
+
+    /// Begins with the next request.
+    pub fn clear(&self) {
+        self.0.borrow_mut().clear();
+    }
+}
+
 /// A password file that a line names.
 #[derive(Debug)]
 pub struct AuthFile {
@@ -37,7 +58,7 @@ pub struct AuthFile {
     /// Told to clients that are asked for a password.
     pub realm: String,
     /// The directory that holds the file, open since the start; none where it could not be opened.
-    pub dir: Option<Arc<File>>,
+    pub dir: Option<Arc<OpenDirectory>>,
 }
 
 impl AuthFile {
@@ -50,7 +71,7 @@ impl AuthFile {
     pub(super) fn open(&mut self, start: &Path) {
         let path = start.join(&self.path);
         let dir = path.parent().unwrap_or(Path::new("/"));
-        self.dir = File::open(dir).ok().map(Arc::new);
+        self.dir = OpenDirectory::open(dir).ok().map(Arc::new);
     }
 
     /// Would the server serve the file under its own name? One below the served directory `dir` must be
@@ -178,7 +199,7 @@ impl Rules {
     ///
     /// # Errors
     /// The first line that does not hold; addresses come first.
-    pub fn admit(&self, covering: &Covering, client: &Client) -> Result<(), Refused<'_>> {
+    pub fn admit(&self, covering: &Covering, client: &Client, charged: &Charged) -> Result<(), Refused<'_>> {
         for line in covering.access.iter().filter_map(|place| self.guards.get(*place)) {
             let holds = match &line.action {
                 Guard::Allow(list) => client.address.is_allowed_by(list),
@@ -189,11 +210,12 @@ impl Rules {
                 return Err(Refused { line, retry_after: None });
             }
         }
-        for line in covering.requests.iter().filter_map(|place| self.guards.get(*place)) {
-            if let Guard::Requests(requests) = &line.action
-                && let Err(wait) = requests.take(client.address)
-            {
-                return Err(Refused { line, retry_after: Some(wait) });
+        for place in covering.requests.iter().filter(|place| !charged.holds(**place)) {
+            let Some(line) = self.guards.get(*place) else { continue };
+            if let Guard::Requests(requests) = &line.action {
+                let taken = requests.take(client.address);
+                taken.map_err(|wait| Refused { line, retry_after: Some(wait) })?;
+                charged.add(*place);
             }
         }
         Ok(())

@@ -37,7 +37,7 @@ mod template;
 
 pub use dress::Listing;
 pub use dressing::{Dressed, Dressing, Ruling, is_freshness};
-pub use guard::{AuthFile, Covering, Guard, Refused};
+pub use guard::{AuthFile, Charged, Covering, Guard, Refused};
 pub use pattern::{Name, Pattern, SiteKey};
 pub use route::{Answer, Route, Routed};
 

@@ -2,6 +2,7 @@
 
 pub mod capability;
 pub mod fd;
+pub mod filesystem;
 pub mod fork;
 pub mod ids;
 pub mod memory;

@@ -226,3 +226,37 @@ fn signals_are_obeyed_while_the_storage_of_the_configuration_hangs() {
     drop(hang);
     assert!(server.wait().success());
 }
+
+#[test]
+fn password_files_of_rules_on_hung_storage_hold_no_worker_that_others_need() {
+    let tree = Tree::new();
+    tree.file("a", "a");
+    tree.file("private/file", "x");
+    let far = tree.dir().join("far");
+    fs::create_dir(&far).unwrap();
+    let Some(mount) = FuseMount::new(&far, &[("passwords", b"u:x\n")]) else { return };
+    let rules = tree.beside("rules", &format!("/private/** auth {}\n", far.join("passwords").display()));
+    let server = Server::start(&tree, &["-o", &format!("rules={}", rules.display())]);
+    assert_eq!(server.connect().get("/private/file").status, 401);
+    let _hang = mount.hang();
+    let waiting = ask(&server, "/private/file", 200);
+    assert_local_files_are_served(&server, &tree);
+    drop(waiting);
+}
+
+#[test]
+fn a_request_that_is_tried_again_counts_once() {
+    let tree = Tree::new();
+    tree.file("a", "a");
+    let far = tree.dir().join("far");
+    fs::create_dir(&far).unwrap();
+    let Some(_mount) = FuseMount::new(&far, &[("passwords", b"u:x\n")]) else { return };
+    // The request is counted before its password file turns out to be elsewhere.
+    let passwords = far.join("passwords");
+    let rules = format!("** requests per-address 3/h burst 3\n** auth {}\n", passwords.display());
+    let rules = tree.beside("rules", &rules);
+    let server = Server::start(&tree, &["-o", &format!("rules={}", rules.display())]);
+    let mut client = server.connect();
+    let statuses = [(); 4].map(|()| client.get("/a").status);
+    assert_eq!(statuses, [401, 401, 401, 429]);
+}
