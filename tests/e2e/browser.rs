@@ -1,25 +1,6 @@
 //! A headless browser: hostile names are text, pages fit a phone.
 
-use crate::support::{Server, Tree, run};
-
-fn dom_of(tree: &Tree, url: &str) -> Option<String> {
-    let profile = format!("--user-data-dir={}", tree.dir().join("profile").display());
-    let arguments = [
-        "--headless",
-        "--no-sandbox",
-        "--disable-gpu",
-        "--disable-quic",
-        "--no-first-run",
-        "--disable-background-networking",
-        "--disable-component-update",
-        "--disable-sync",
-        "--virtual-time-budget=2000",
-        &profile,
-        "--dump-dom",
-        url,
-    ];
-    run("chromium", &arguments).map(|output| String::from_utf8_lossy(&output.stdout).into_owned())
-}
+use crate::support::{Server, Tree, dom_of};
 
 #[test]
 fn a_hostile_file_name_in_a_listing_is_text_not_script() {

@@ -4,7 +4,7 @@ use std::fs;
 use std::process::{Child, Command, Stdio};
 
 use crate::support::server::free_port;
-use crate::support::{Client, Server, Tree, eventually, run};
+use crate::support::{Client, Server, Tree, dom_of, eventually, run};
 
 /// A proxy, ended with the test.
 struct Proxy {
@@ -113,11 +113,7 @@ fn a_browser_follows_a_relative_redirect_behind_the_proxy() {
     let server = Server::start(&tree, &["-o", "redirects=relative"]);
     let Some(proxy) = Proxy::start(&tree, &server) else { return };
     let url = format!("http://127.0.0.1:{}/prefix/sub", proxy.port);
-    let profile = format!("--user-data-dir={}", tree.dir().join("profile").display());
-    let flags =
-        ["--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--dump-dom", &profile, &url];
-    let Some(output) = run("chromium", &flags) else { return };
-    let dom = String::from_utf8_lossy(&output.stdout);
+    let Some(dom) = dom_of(&tree, &url) else { return };
     assert!(dom.contains("Index of /sub/") && dom.contains("href=\"file.txt\""), "{dom}");
 }
 

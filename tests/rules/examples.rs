@@ -27,7 +27,7 @@ fn blocks() -> Vec<String> {
 }
 
 /// A server by an example, and that `--check` finds nothing to say about it.
-fn by_example(kind: &str, tree: &Tree, flags: &[&str]) -> Server {
+pub fn by_example(kind: &str, tree: &Tree, flags: &[&str]) -> Server {
     let rules = tree.beside("rules", &example(kind, tree));
     let option = format!("rules={}", rules.display());
     let all: Vec<&str> = ["-o", &option].into_iter().chain(flags.iter().copied()).collect();

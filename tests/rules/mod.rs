@@ -7,6 +7,7 @@ use nix::sys::signal::Signal;
 
 use crate::support::{Answer, Server, Tree, eventually};
 
+mod application;
 mod dress;
 mod examples;
 mod guards;
