@@ -232,7 +232,7 @@ fn dress_foreign(out: &mut Vec<u8>, foreign: &CgiHead<'_>, dressed: &Dressed, cl
     if dressing.varies_by_origin() {
         out.extend_from_slice(b"Vary: Origin\r\n");
     }
-    if !has("Access-Control-Allow-Origin") {
+    if !has(ALLOW_ORIGIN) {
         allow_origin(out, dressed);
     }
     if foreign.status.is_of_file() && !has("Cache-Control") && !has("Expires") {
@@ -245,9 +245,12 @@ fn replaces(dressed: Option<&Dressed>, name: &str) -> bool {
     dressed.is_some_and(|dressed| dressed.dressing.replaces(name))
 }
 
+/// Tells which pages of other origins may read a response (Fetch §3.2).
+const ALLOW_ORIGIN: &str = "Access-Control-Allow-Origin";
+
 fn allow_origin(out: &mut Vec<u8>, dressed: &Dressed) {
-    if let Some(origin) = &dressed.origin {
-        field(out, "Access-Control-Allow-Origin", origin);
+    if let Some(origin) = dressed.origin.as_ref().filter(|_| !dressed.dressing.replaces(ALLOW_ORIGIN)) {
+        field(out, ALLOW_ORIGIN, origin);
     }
 }
 

@@ -76,10 +76,17 @@ impl Dressing {
         for line in lines {
             match line {
                 Dress::Header(change, name, value) => it.change(*change, name, value),
-                Dress::Cache(cache) => it.cache = Some(*cache),
+                Dress::Cache(cache) => {
+                    it.take_back("Cache-Control");
+                    it.take_back("Expires");
+                    it.cache = Some(*cache);
+                }
                 Dress::Type(media_type) => it.media_type = Some(media_type.clone()),
                 Dress::Charset(charset) => it.charset = Some(charset.clone()),
-                Dress::Cors(origins) => it.origins = origins.clone(),
+                Dress::Cors(origins) => {
+                    it.take_back("Access-Control-Allow-Origin");
+                    it.origins = origins.clone();
+                }
                 Dress::Listing(listing) => it.listing = Some(*listing),
             }
         }
@@ -113,6 +120,12 @@ impl Dressing {
             Change::Remove => self.removed.push(name.into()),
             Change::Set | Change::Add => self.fields.push((name.into(), value.into())),
         }
+    }
+
+    /// Forgets what lines above say of the field `name`, which another action says now.
+    fn take_back(&mut self, name: &str) {
+        self.fields.retain(|(known, _)| !known.eq_ignore_ascii_case(name));
+        self.replaced.retain(|known| !known.eq_ignore_ascii_case(name));
     }
 
     /// Is the server's own field `name` left out?
@@ -219,6 +232,19 @@ mod tests {
         assert!(it.replaces("X-A") && it.replaces("server") && !it.replaces("Vary"));
         assert!(it.removes("x-b") && !it.removes("X-A"));
         assert_eq!(it.signature.as_deref(), Some(""));
+    }
+
+    #[test]
+    fn of_a_field_that_two_actions_say_the_last_counts() {
+        let cached = dressing(&[("header", "Cache-Control: own"), ("header", "Expires: 0"), ("cache", "60")]);
+        assert_eq!((text(&cached.freshness), cached.replaces("Cache-Control")), ("", false));
+        let own = dressing(&[("cache", "60"), ("header", "Cache-Control: own")]);
+        assert_eq!((text(&own.freshness), own.replaces("Cache-Control")), ("Cache-Control: own\r\n", true));
+        let field = "Access-Control-Allow-Origin";
+        let listed = dressing(&[("header", "Access-Control-Allow-Origin: *"), ("cors", "https://a.example")]);
+        assert_eq!((text(&listed.lines), listed.replaces(field)), ("Vary: Origin\r\n", false));
+        let own = dressing(&[("cors", "https://a.example"), ("header", "-Access-Control-Allow-Origin")]);
+        assert!(own.replaces(field) && own.removes(field));
     }
 
     #[test]

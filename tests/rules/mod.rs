@@ -14,6 +14,7 @@ mod guards;
 mod options;
 mod precompressed;
 mod routes;
+mod table;
 mod told;
 
 /// `user:password`, and the line of a password file for it.

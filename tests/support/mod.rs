@@ -1,14 +1,14 @@
 //! What every end-to-end test needs.
 
-pub mod exclusive;
 pub mod browser;
+pub mod exclusive;
 pub mod fuse;
 pub mod server;
 pub mod tree;
 pub mod wire;
 
-pub use exclusive::alone;
 pub use browser::dom_of;
+pub use exclusive::alone;
 pub use fuse::FuseMount;
 pub use server::Server;
 pub use tree::Tree;
