@@ -8,6 +8,7 @@ use nix::sys::signal::Signal;
 use crate::support::{Answer, Server, Tree, eventually};
 
 mod application;
+mod bypass;
 mod dress;
 mod examples;
 mod guards;
