@@ -13,6 +13,7 @@ use crate::boot::{load_rules, load_types, names, try_where_it_would_serve, wante
 use crate::config::args::Invocation;
 use crate::config::listen::{Address, Listen};
 use crate::config::{Config, LogTarget};
+use crate::rules::Rules;
 use crate::rules::check::Surroundings;
 use crate::sys::{ids, reason};
 use crate::throttle::Throttles;
@@ -29,23 +30,28 @@ pub fn check(invocation: &Invocation) -> Result<String, String> {
     let user = Privileges::of_process(&config.user).err();
     found.extend(user.map(|failure| ("user", failure.to_string())));
     found.extend(directories(config));
-    let (rule_faults, rule_warnings) = rules(config);
+    let loaded = load_rules(config);
     let (unreadable, rules) = throttles(config);
     found.extend(unreadable);
     found.extend(load_types(config).err().map(|failure| ("mime_types", failure.message)));
     found.extend(log_file(config));
     found.extend(config.pid_file.as_deref().and_then(|path| pid_file(&served(config).join(path))));
     let is_readable = found.is_empty() && rules.is_empty();
-    let of_tree = if is_readable { survey::warnings(config, &tree(config)) } else { Vec::new() };
+    let mut of_tree = loaded.as_ref().map(|loaded| rule_warnings(config, loaded)).unwrap_or_default();
+    if let (true, Ok(loaded)) = (is_readable, &loaded) {
+        of_tree.extend(survey::warnings(config, &tree(config), loaded));
+    }
     if found.is_empty() {
         found.extend(serving(config));
     }
     let placed = |(option, text)| format!("{}: {text}", invocation.origins.of(option));
     let mut lines: Vec<String> = found.into_iter().map(placed).collect();
     lines.extend(rules);
-    lines.extend(rule_faults);
+    if let Err(failure) = &loaded {
+        lines.extend(failure.message.lines().map(str::to_owned));
+    }
     let is_sound = lines.is_empty();
-    let warnings = invocation.warnings.iter().chain(&rule_warnings).chain(&of_tree);
+    let warnings = invocation.warnings.iter().chain(&of_tree);
     lines.extend(warnings.map(|warning| format!("warning: {warning}")));
     match is_sound {
         true => Ok(lines.iter().map(|line| line.clone() + "\n").collect::<String>() + SOUND),
@@ -155,19 +161,14 @@ fn throttles(config: &Config) -> (Option<CheckError>, Vec<String>) {
     }
 }
 
-/// What is wrong with the rules, and what in them is probably not meant: those lines name their place.
-fn rules(config: &Config) -> (Vec<String>, Vec<String>) {
-    let rules = match load_rules(config) {
-        Ok(rules) => rules,
-        Err(failure) => return (failure.message.lines().map(str::to_owned).collect(), Vec::new()),
-    };
-    let around = Surroundings {
-        served: &served(config),
+/// What in the rules is probably not meant.
+fn rule_warnings(config: &Config, rules: &Rules) -> Vec<String> {
+    rules.warnings(&Surroundings {
+        served: &tree(config),
         start: Path::new("."),
         vhost: config.vhost,
         has_proxies: config.proxies.trusts_any(),
-    };
-    (Vec::new(), rules.warnings(&around))
+    })
 }
 
 fn log_file(config: &Config) -> Option<CheckError> {

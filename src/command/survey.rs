@@ -1,12 +1,14 @@
 //! The tree as `--check` finds it: files that the server would refuse, though something else may be meant.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::auth::{self, crypt, htpasswd};
 use crate::config::Config;
+use crate::rules::Rules;
 use crate::sys::read_regular_file;
 
 /// Names looked at in all: the check of a large archive must end.
@@ -17,9 +19,12 @@ const MOST_WARNINGS: usize = 10;
 const MOST_FILE_BYTES: u64 = 1024 * 1024;
 
 /// Warnings about what lies below `root`, the directory that is served: scripts that others may not
-/// execute, and passwords whose hashes the server does not understand. Links are not followed.
-pub fn warnings(config: &Config, root: &Path) -> Vec<String> {
+/// execute, passwords whose hashes the server does not understand, and pages that `rules` have caches keep for
+/// good. Links are not followed.
+pub fn warnings(config: &Config, root: &Path, rules: &Rules) -> Vec<String> {
     let (mut scripts, mut passwords) = (Vec::new(), Vec::new());
+    let mut kept = KeptPages { config, rules, first: BTreeMap::new() };
+    USUAL_PAGES.iter().for_each(|name| kept.look(Path::new(name)));
     let mut directories = vec![root.to_path_buf()];
     let mut seen = 0;
     while let Some(directory) = directories.pop() {
@@ -32,6 +37,9 @@ pub fn warnings(config: &Config, root: &Path) -> Vec<String> {
             }
             let Ok(kind) = entry.file_type() else { continue };
             let path = entry.path();
+            if kind.is_file() {
+                kept.look(path.strip_prefix(root).unwrap_or(&path));
+            }
             match () {
                 () if kind.is_dir() => directories.push(path),
                 () if entry.file_name().as_bytes() == auth::FILE_NAME => passwords.push(path),
@@ -47,7 +55,41 @@ pub fn warnings(config: &Config, root: &Path) -> Vec<String> {
     });
     let mut warnings = bounded(scripts.collect());
     warnings.extend(bounded(passwords.iter().flat_map(|path| hashes(path.as_path())).collect()));
+    warnings.extend(bounded(kept.warnings()));
     warnings
+}
+
+/// Names of pages that most sites have, by which a rule for all pages shows itself.
+const USUAL_PAGES: [&str; 3] = ["index.html", "page.html", "dir/page.html"];
+
+/// Pages that caches are told to keep for good.
+struct KeptPages<'a> {
+    config: &'a Config,
+    rules: &'a Rules,
+    /// Rules that say so, with the first of their pages.
+    first: BTreeMap<String, PathBuf>,
+}
+
+impl KeptPages<'_> {
+    /// Looks at the file called `name`.
+    fn look(&mut self, name: &Path) {
+        let is_page =
+            name.extension().is_some_and(|ext| ["html", "htm", "xhtml"].iter().any(|own| ext == *own));
+        let line = self.rules.keeps_for_good(name.as_os_str().as_bytes(), self.config.vhost);
+        if let Some(line) = line.filter(|_| is_page) {
+            let first = self.first.entry(line.to_string()).or_insert_with(|| name.into());
+            if *name < **first {
+                *first = name.into();
+            }
+        }
+    }
+
+    fn warnings(self) -> Vec<String> {
+        let told = |(line, page): (String, PathBuf)| {
+            format!("{line}: covers pages ({}), whose names do not change with their content", page.display())
+        };
+        self.first.into_iter().map(told).collect()
+    }
 }
 
 /// Does the pattern say that the file is a script, while its permissions say that it is none?

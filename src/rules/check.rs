@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use super::captures::Captures;
+use super::dress::{Cache, Dress};
 use super::pattern::{Alternative, Pattern, SiteKey};
 use super::route::Route;
 use super::template::Context;
@@ -41,6 +42,19 @@ impl Rules {
             told.extend(places.into_iter().map(|place| format!("{place}: {what}")));
         }
         told
+    }
+
+    /// The line that has caches keep the page `full`, a name below the served directory, for good: a page is
+    /// found by its name, which does not change with its content. `vhost`: it begins with the host's directory.
+    pub fn keeps_for_good(&self, full: &[u8], vhost: bool) -> Option<&dyn std::fmt::Display> {
+        let first = full.split(|&b| b == b'/').next().unwrap_or_default();
+        let host = str::from_utf8(first).ok().filter(|_| vhost);
+        let site = SiteKey::new(Scheme::Http, host.unwrap_or_default(), host);
+        let name = site.name(full);
+        let is_last =
+            |line: &&Line<Dress>| matches!(line.action, Dress::Cache(_)) && line.pattern.matches(&name);
+        let last = self.dress.iter().rfind(is_last)?;
+        (last.action == Dress::Cache(Cache::Immutable)).then_some(last as &dyn std::fmt::Display)
     }
 
     fn warn_of_routes(&self, around: &Surroundings<'_>, told: &mut Vec<String>) {

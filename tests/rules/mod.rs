@@ -14,6 +14,7 @@ mod examples;
 mod guards;
 mod options;
 mod precompressed;
+mod rates;
 mod routes;
 mod table;
 mod told;

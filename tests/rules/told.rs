@@ -63,6 +63,72 @@ fn a_check_warns_of_what_is_probably_not_meant() {
 }
 
 #[test]
+fn a_check_warns_of_pages_that_caches_would_keep_for_good() {
+    let tree = Tree::new();
+    tree.file("app/shell.htm", "x");
+    tree.file("app/a.js", "x");
+    let told = |rules: &str| {
+        let text = said(&run(&tree, rules, &["--check"]));
+        assert!(text.ends_with("the configuration is sound\n"), "{text}");
+        text.lines().filter(|line| line.contains("whose names do not change")).count()
+    };
+    for rules in [
+        "** cache immutable\n",
+        "**.html cache immutable\n",
+        "index.html cache immutable\n",
+        "app/** cache immutable\n",
+        "app/shell.* cache immutable\n",
+        "app/shell.htm cache 60\n**.js|app/** cache immutable\n",
+        "//*/** cache immutable\n",
+    ] {
+        assert_eq!(told(rules), 1, "{rules}");
+    }
+    for rules in [
+        "assets/** cache immutable\n",
+        "**.js cache immutable\n",
+        "app/*.js cache immutable\n",
+        "** cache immutable\n**.html|**.htm|**/ cache revalidate\n",
+        "app/** cache immutable\napp/shell.htm cache 0\n",
+        "** cache 31536000\n",
+    ] {
+        assert_eq!(told(rules), 0, "{rules}");
+    }
+    let text = said(&run(&tree, "# why\napp/** cache immutable\n", &["--check"]));
+    assert!(text.contains("rules:2: cache immutable: covers pages (app/shell.htm)"), "{text}");
+    let text = said(&run(&tree, "//h/shell.htm cache immutable\n", &["--check", "-v"]));
+    assert!(!text.contains("covers pages"), "{text}");
+    tree.file("h/shell.htm", "x");
+    let text = said(&run(&tree, "//h/shell.htm cache immutable\n", &["--check", "-v"]));
+    assert!(text.contains("covers pages (h/shell.htm)"), "{text}");
+}
+
+#[test]
+fn a_check_looks_for_a_fallback_where_it_would_be_served_from() {
+    let tree = Tree::new();
+    tree.file("sub/index.html", "x");
+    let told = |file: &str| said(&run(&tree, &format!("** fallback {file}\n"), &["--check", "-dd", "sub"]));
+    assert_eq!(told("/index.html"), "the configuration is sound\n");
+    assert!(told("/sub/index.html").contains("there is no such file"));
+}
+
+#[test]
+fn a_file_that_is_no_text_is_refused_with_each_of_its_lines() {
+    let tree = Tree::new();
+    tree.file("a.txt", "x");
+    let path = tree.dir().join("bytes");
+    std::fs::write(&path, b"a cache 60\n\xff\xfe cache 60\nb header X: \xe9\nc redirct 301 /\n").unwrap();
+    let option = format!("rules={}", path.display());
+    let mut command = Command::new(env!("CARGO_BIN_EXE_thttpd"));
+    let output = command.args(["-l", "-", "--check", "-o", &option, "-d"]).arg(tree.www()).output().unwrap();
+    let text = said(&output);
+    assert_eq!(output.status.code(), Some(1), "{text}");
+    for (line, part) in [(2, "not valid UTF-8"), (3, "not valid UTF-8"), (4, "did you mean redirect?")] {
+        assert!(text.contains(&format!("bytes:{line}: ")) && text.contains(part), "{line}: {text}");
+    }
+    assert_eq!(text.lines().count(), 3, "{text}");
+}
+
+#[test]
 fn sound_rules_are_not_warned_of() {
     let tree = Tree::new();
     tree.file("index.html", "x");
