@@ -1,11 +1,16 @@
 //! What the page for those who come from another server tells them to write is known to this one.
 
+use thttpd::config::args;
 use thttpd::config::options::OPTIONS;
+use thttpd::rules::Rules;
 
 use super::text;
 
 /// Flags that no option of the configuration file stands behind.
 const COMMAND_LINE_ONLY: [&str; 2] = ["-C", "-o"];
+
+/// Ends of words that stand for a name.
+const PLACEHOLDERS: [&str; 3] = ["=FILE", "=DIR", "=N"];
 
 /// The right column of the tables, with its heading.
 fn cells() -> Vec<(String, String)> {
@@ -31,7 +36,8 @@ fn is_flag(word: &str) -> bool {
 #[test]
 fn every_option_that_replaces_another_servers_is_known() {
     let mut seen = 0;
-    for (heading, cell) in cells().iter().filter(|(_, cell)| !cell.starts_with("none")) {
+    let of_options = |(heading, cell): &&(String, String)| heading != "RULES" && !cell.starts_with("none");
+    for (heading, cell) in cells().iter().filter(of_options) {
         let words: Vec<&str> = cell.split([' ', ',']).filter(|word| !word.is_empty()).collect();
         for (at, word) in words.iter().enumerate() {
             let name = word.split('=').next().unwrap();
@@ -40,6 +46,12 @@ fn every_option_that_replaces_another_servers_is_known() {
             let is_word = !name.is_empty() && name.bytes().all(|b| b.is_ascii_lowercase() || b == b'_');
             if is_name || (begins && is_word) {
                 assert!(is_option(name), "{cell}: {name}");
+                let is_taken = || args::parse(&["-o".into(), (*word).into()], "thttpd").is_ok();
+                let is_example = !word.contains('=')
+                    || word.ends_with("...")
+                    || PLACEHOLDERS.iter().any(|end| word.ends_with(end));
+                // A list with commas was taken apart.
+                assert!(is_example || cell.contains(',') || is_taken(), "{cell}: {word}");
                 seen += 1;
             }
         }
@@ -50,11 +62,24 @@ fn every_option_that_replaces_another_servers_is_known() {
 #[test]
 fn every_flag_that_replaces_another_servers_is_known() {
     let mut seen = 0;
-    for (_, cell) in cells().iter().filter(|(_, cell)| !cell.starts_with("thtpasswd")) {
+    let of_flags = |(heading, cell): &&(String, String)| heading != "RULES" && !cell.starts_with("thtpasswd");
+    for (_, cell) in cells().iter().filter(of_flags) {
         for word in cell.split([' ', ',']).filter(|word| word.starts_with('-') && word.len() > 1) {
             assert!(is_flag(word), "{cell}: {word}");
             seen += 1;
         }
     }
     assert!(seen > 15, "{seen}");
+}
+
+#[test]
+fn every_rule_that_replaces_another_servers_line_is_one() {
+    let rules: Vec<String> =
+        cells().into_iter().filter(|(heading, _)| heading == "RULES").map(|(_, cell)| cell).collect();
+    for rule in rules.iter().filter(|rule| !rule.starts_with("none")) {
+        let read = Rules::parse(rule.as_bytes(), "rules").map(|rules| rules.dump());
+        let dump = read.unwrap_or_else(|faults| panic!("{rule}: {}", faults[0]));
+        assert_eq!(dump.lines().count(), 1, "{rule}");
+    }
+    assert!(rules.len() > 40, "{}", rules.len());
 }

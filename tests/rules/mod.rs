@@ -12,6 +12,7 @@ mod bypass;
 mod dress;
 mod examples;
 mod guards;
+mod migration;
 mod options;
 mod precompressed;
 mod rates;
