@@ -112,6 +112,17 @@ pub struct DirectoryCheck {
 }
 
 impl DirectoryCheck {
+    /// The same check, for a second outcome that depends on it.
+    pub fn again(&self) -> DirectoryCheck {
+        let watched = self.watched.as_ref().map(WatchedPath::again);
+        DirectoryCheck { directory: Arc::clone(&self.directory), watched }
+    }
+
+    /// Does the kernel tell of changes in the directory?
+    pub fn is_watched(&self) -> bool {
+        self.watched.is_some()
+    }
+
     /// Is `dir`, which may be another directory, known to ask nobody for a password?
     pub fn shows_unprotected(&self, dir: &[u8]) -> bool {
         *self.directory.name == *dir && self.directory.unprotected.load(Relaxed)
@@ -156,6 +167,15 @@ impl DirectoryCheck {
         let directory = Arc::clone(&self.directory);
         Some(Snapshot { probe: probe.into(), links, file, directory, watched, taken: Instant::now() })
     }
+}
+
+/// The disk, as one request may look at it.
+#[derive(Debug, Clone, Copy)]
+pub struct DiskState<'a> {
+    /// The tree.
+    pub view: &'a View<'a>,
+    /// Whether the kernel was asked for changes.
+    pub freshness: &'a Freshness,
 }
 
 /// The state of the disk under which an outcome holds.
@@ -217,6 +237,14 @@ impl DirectoryCache {
                 is_same.then_some(Snapshot { watched: Some(watched), ..snapshot })
             }
         }
+    }
+
+    /// Has nothing at all happened in the directory since `check`, as far as the kernel tells? Unlike
+    /// [`DirectoryCache::hold`] this asks about every file in it.
+    pub fn is_untouched(&self, check: &DirectoryCheck, disk: &DiskState<'_>) -> bool {
+        let watched = check.watched.as_ref();
+        watched.is_some_and(|watched| self.watcher.is_untouched(watched, disk.freshness))
+            && check.directory.identity.is_at(disk.view, &check.directory.name, check.directory.links)
     }
 
     /// Is the disk still as `snapshot` has it?

@@ -17,10 +17,12 @@ use crate::representation::{Content, Representation};
 use crate::rules::Ruling;
 
 pub mod directories;
+pub mod lists;
 pub mod watcher;
 
 use crate::sys::memory_limit::memory_limit;
-use directories::{DirectoryCache, DirectoryCheck, Snapshot};
+use directories::{DirectoryCache, DirectoryCheck, DiskState, Snapshot};
+use lists::{KeepList, ListCache, ListKey, ListPage};
 use watcher::Freshness;
 
 /// Locks are per shard, so that workers seldom meet.
@@ -115,6 +117,7 @@ pub struct Cache {
     open_files: AtomicUsize,
     most_open_files: usize,
     directories: DirectoryCache,
+    lists: Arc<ListCache>,
 }
 
 impl Cache {
@@ -128,6 +131,7 @@ impl Cache {
             open_files: AtomicUsize::new(0),
             most_open_files: share_for_files(crate::sys::fd::limit()),
             directories: DirectoryCache::new(links),
+            lists: Arc::default(),
         }
     }
 
@@ -168,6 +172,17 @@ impl Cache {
     /// Watches the file of `snapshot` itself too; none if the file has changed meanwhile.
     pub fn watch_file(&self, snapshot: Snapshot, view: &View<'_>) -> Option<Snapshot> {
         self.directories.watch_file(snapshot, view)
+    }
+
+    /// The page that lists a directory, if one is kept and still holds.
+    pub fn list(&self, key: &ListKey, view: &View<'_>, freshness: &Freshness) -> Option<ListPage> {
+        self.lists.find(key, &self.directories, &DiskState { view, freshness })
+    }
+
+    /// The right to keep a page that is made from what is found after `check`; none where changes show in
+    /// no event.
+    pub fn keep_list(&self, key: ListKey, check: &DirectoryCheck) -> Option<KeepList> {
+        check.is_watched().then(|| KeepList { lists: Arc::clone(&self.lists), key, check: check.again() })
     }
 
     /// Remembers an outcome, forgetting others as the bounds ask.
@@ -224,6 +239,7 @@ impl Cache {
     /// Gives up files that have been deleted: nobody may ask for their names again, and the disk keeps
     /// their bytes as long as they are open.
     pub fn tidy(&self) {
+        self.lists.tidy();
         for shard in &self.shards {
             // The disk is asked with nothing locked.
             let open = |slot: &CacheSlot| slot.entry.is_open_file().then(|| Arc::clone(&slot.entry));

@@ -287,6 +287,13 @@ impl Watcher {
             && watched.changes() == watched.seen.load(SeqCst)
     }
 
+    /// Has no event come since? Where others have just been told of, the kernel is asked once more.
+    pub fn is_untouched(&self, watched: &WatchedPath, freshness: &Freshness) -> bool {
+        (self.is_quiet(freshness) || self.is_quiet(freshness))
+            && self.is_current(watched)
+            && watched.changes() == watched.seen.load(SeqCst)
+    }
+
     /// Are these still the directories that the names mean, as far as has been told?
     fn is_current(&self, watched: &WatchedPath) -> bool {
         watched.rename_epoch == self.rename_epoch.load(SeqCst)

@@ -1,5 +1,6 @@
 //! Responses on their way out: head, first send, and the one place that logs an exchange.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::exchange::Outcome;
@@ -59,7 +60,7 @@ struct Reply {
     /// Bytes of head.
     head: usize,
     body: Body,
-    held: Option<MemoryReservation>,
+    held: Option<Arc<MemoryReservation>>,
     pacer: Option<Pacer>,
     after: After,
 }

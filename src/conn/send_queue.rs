@@ -36,7 +36,7 @@ enum Segment {
 pub struct SendQueue {
     segments: VecDeque<Segment>,
     /// The memory of a large page among them.
-    pub held: Option<MemoryReservation>,
+    pub held: Option<Arc<MemoryReservation>>,
 }
 
 impl SendQueue {

@@ -14,6 +14,7 @@ pub mod fields;
 pub mod forwarded;
 pub mod framing;
 pub mod head;
+pub mod list_view;
 pub mod outline;
 pub mod proxy_protocol;
 pub mod spool;

@@ -137,16 +137,23 @@ impl Resolver {
         let user = user.inspect_err(|denied| self.tell_of_passwords(lookup, dir, denied, say))?;
         let user = user.or_else(|| lookup.user());
         self.check_referrer(lookup.query, lookup.name)?;
-        // The workers in storage that may not answer are bounded already.
-        let permit = if lookup.query.view.is_local() { Some(self.list_permit()?) } else { None };
-        let dir = lookup.query.view.open_read(dir, self.links()).map_err(io_denied)?;
+        let resource = Resource::Directory(self.list(lookup, dir)?);
+        Ok(Resolved { resource, user, name: Arc::clone(&lookup.throttle_name) })
+    }
+
+    /// The directory `dir`, whose list is kept already or may be made.
+    fn list(&self, lookup: &LookupContext<'_>, dir: &[u8]) -> Result<Directory, AccessDenied> {
+        let query = lookup.query;
+        let opened = query.view.open_read(dir, self.links()).map_err(io_denied)?;
         let readme = self.readme(lookup);
-        let directory = Directory { dir, url_path: lookup.query.request.path.to_vec(), readme, permit };
-        Ok(Resolved {
-            resource: Resource::Directory(directory),
-            user,
-            name: Arc::clone(&lookup.throttle_name),
-        })
+        let key = self.list_key(lookup, dir, readme.clone());
+        let kept = self.cache.list(&key, query.view, query.freshness);
+        // The workers in storage that may not answer are bounded already.
+        let is_bounded = kept.is_some() || !query.view.is_local();
+        let permit = if is_bounded { None } else { Some(self.list_permit()?) };
+        let check = lookup.directory_check.as_ref().filter(|_| kept.is_none());
+        let keep = check.and_then(|check| self.cache.keep_list(key, check));
+        Ok(Directory { dir: opened, url_path: query.request.path.to_vec(), readme, permit, kept, keep })
     }
 
     /// Asked for before the work, which is refused otherwise.

@@ -31,6 +31,7 @@ pub mod vhost;
 use vhost::DefaultHost;
 
 use crate::auth::{Attempt, AuthOutcome, Authenticator, Realm};
+use crate::cache::lists::{KeepList, ListPage};
 use crate::cache::watcher::Freshness;
 use crate::cache::{Cache, CacheEntry};
 use crate::docroot::blocking::Blocking;
@@ -53,6 +54,17 @@ pub struct Directory {
     pub readme: Option<Arc<[u8]>>,
     /// Held while the list is made; none where something else bounds that.
     pub permit: Option<ListPermit>,
+    /// The list itself, where it was made before and still holds.
+    pub kept: Option<ListPage>,
+    /// Keeps the list that is made.
+    pub keep: Option<KeepList>,
+}
+
+impl Directory {
+    /// The open directory `dir`, called `url_path` by clients.
+    pub fn new(dir: File, url_path: Vec<u8>) -> Directory {
+        Directory { dir, url_path, readme: None, permit: None, kept: None, keep: None }
+    }
 }
 
 /// A program to run (CGI/1.1, RFC 3875).

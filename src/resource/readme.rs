@@ -6,8 +6,10 @@ use std::sync::Arc;
 use super::lookup::LookupContext;
 use super::ruled::Walk;
 use super::{AccessDenied, Explain, ResolveRequest, Resolver, Resource};
+use crate::cache::lists::ListKey;
 use crate::config::choice::ListingStyle;
 use crate::representation::Content;
+use crate::request::list_view::ListView;
 use crate::request::{Fields, Method, Request};
 use crate::rules::Listing;
 
@@ -16,11 +18,7 @@ impl Resolver {
     /// that: it is looked up as one.
     pub(super) fn readme(&self, lookup: &LookupContext<'_>) -> Option<Arc<[u8]>> {
         let query = lookup.query;
-        let style = match lookup.walk.and_then(Walk::dressing).and_then(|dressing| dressing.listing) {
-            Some(Listing::Style(style)) => style,
-            _ => self.config.listing_style,
-        };
-        if style != ListingStyle::Modern {
+        if self.list_style(lookup) != ListingStyle::Modern {
             return None;
         }
         let mut fields = Fields::default();
@@ -33,6 +31,27 @@ impl Resolver {
             Resource::File(file, Content::Memory(text)) if file.encodings.is_empty() => Some(text),
             _ => None,
         }
+    }
+
+    /// What a list looks like here.
+    fn list_style(&self, lookup: &LookupContext<'_>) -> ListingStyle {
+        match lookup.walk.and_then(Walk::dressing).and_then(|dressing| dressing.listing) {
+            Some(Listing::Style(style)) => style,
+            _ => self.config.listing_style,
+        }
+    }
+
+    /// Everything that the list of `dir` depends on, for this request.
+    pub(super) fn list_key(
+        &self,
+        lookup: &LookupContext<'_>,
+        dir: &[u8],
+        readme: Option<Arc<[u8]>>,
+    ) -> ListKey {
+        let request = lookup.query.request;
+        let view = ListView::new(request, self.list_style(lookup));
+        let signature = lookup.walk.and_then(Walk::dressing).and_then(|dressing| dressing.signature.clone());
+        ListKey { dir: dir.into(), url_path: request.path[..].into(), view, signature, readme }
     }
 
     /// Names the password file that a refusal comes from, and what is wrong in it.

@@ -70,7 +70,7 @@ pub struct Response {
     /// A 503 for want of something that may be there in a moment.
     pub may_pass: bool,
     /// The memory of a large page, held until it is sent.
-    pub held: Option<MemoryReservation>,
+    pub held: Option<Arc<MemoryReservation>>,
     /// What rules say of it.
     pub dressed: Option<Dressed>,
 }

@@ -16,7 +16,7 @@ fn hello_file() -> Resource {
 }
 
 fn directory(dir: &TempTree) -> Resource {
-    Resource::Directory(Directory { dir: open(dir), url_path: b"sub/".to_vec(), readme: None, permit: None })
+    Resource::Directory(Directory::new(open(dir), b"sub/".to_vec()))
 }
 
 fn value<'r>(response: &'r Response, name: &str) -> Option<&'r [u8]> {

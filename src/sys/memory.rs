@@ -67,6 +67,11 @@ impl MemoryBudget {
         self.take(bytes, 0).then(|| MemoryReservation { budget: self, bytes })
     }
 
+    /// Bytes that may be held at most.
+    pub fn most(&self) -> usize {
+        self.most.load(Relaxed)
+    }
+
     /// More than half is held: what can go elsewhere should.
     pub fn is_tight(&self) -> bool {
         self.held.load(Relaxed) > self.most.load(Relaxed) / 2

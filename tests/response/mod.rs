@@ -1,6 +1,7 @@
 //! What a client is told of a resource, and in which form it gets it.
 
 mod downloads;
+mod kept_lists;
 mod links;
 mod listings;
 mod precompressed;

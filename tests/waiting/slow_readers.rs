@@ -46,6 +46,9 @@ fn long_lists_that_nobody_reads_do_not_fill_the_memory() {
     for n in 0..5000 {
         std::fs::write(tree.www().join(format!("{n}-{}", "x".repeat(240))), "").unwrap();
     }
+    // A list that shows where a link leads is not kept: each reader has its own.
+    tree.link("1", "link");
+    tree.file("1", "");
     let server = Server::start(&tree, &[]);
     let page = server.connect().get("/").body.len();
     assert!(page > 2_000_000, "{page}");
@@ -66,4 +69,26 @@ fn long_lists_that_nobody_reads_do_not_fill_the_memory() {
     assert!(grown < 100, "{grown} MiB");
     drop(crowd);
     crate::support::eventually("room for another", || server.connect().get("/").status == 200);
+}
+
+#[test]
+fn readers_of_one_kept_list_share_its_memory() {
+    let _alone = alone();
+    let tree = Tree::new();
+    for n in 0..5000 {
+        std::fs::write(tree.www().join(format!("{n}-{}", "x".repeat(240))), "").unwrap();
+    }
+    // A directory that has just changed is not kept.
+    std::thread::sleep(std::time::Duration::from_millis(100));
+    let server = Server::start(&tree, &[]);
+    assert!(server.connect().get("/").body.len() > 2_000_000);
+    let before = server.status_of_process("VmRSS");
+    let mut crowd: Vec<Client> = (0..60).map(|_| slow_reader(&server, "/")).collect();
+    for client in &mut crowd {
+        let mut start = [0; 12];
+        client.stream().read_exact(&mut start).unwrap();
+        assert_eq!(&start, b"HTTP/1.1 200", "{}", start.escape_ascii());
+    }
+    let grown = (server.status_of_process("VmRSS") - before) / 1024;
+    assert!(grown < 70, "{grown} MiB");
 }

@@ -8,6 +8,7 @@ use nix::errno::Errno;
 use nix::fcntl::{AtFlags, OFlag, OpenHow, ResolveFlag, openat2, readlinkat};
 use nix::sys::stat::{FileStat, Mode, SFlag, fstat, fstatat};
 
+use crate::cache::lists::{MOST_SUBDIRECTORIES, Subdirectory};
 use crate::docroot::blocking::Blocking;
 use crate::resource::Directory;
 use crate::resource::list_limiter::ListPermit;
@@ -35,6 +36,18 @@ pub struct Entry {
 }
 
 impl Entry {
+    fn new(name: CString, entry: &FileStat, target: &FileStat) -> Entry {
+        Entry {
+            mode: entry.st_mode,
+            target_mode: target.st_mode,
+            links: entry.st_nlink,
+            size: entry.st_size,
+            target_size: target.st_size,
+            modified: entry.st_mtime,
+            name,
+        }
+    }
+
     /// Its name.
     pub fn name(&self) -> &[u8] {
         self.name.to_bytes()
@@ -73,6 +86,9 @@ pub struct Entries {
     pub complete: bool,
     /// Bytes after which a page breaks off.
     pub largest_page: usize,
+    /// The subdirectories, where a change to anything else that is shown is an event in this directory: no
+    /// link is among the entries, no file with other names, nothing of another file system.
+    pub subdirectories: Option<Vec<Subdirectory>>,
     /// Text of a README.txt to show below the list.
     pub readme: Option<Arc<[u8]>>,
     /// Held until the page is made.
@@ -108,11 +124,17 @@ impl Entries {
             names.push((name.to_owned(), entry.file_type()));
         }
         names.sort_unstable_by(|(one, _): &(CString, _), (other, _)| one.cmp(other));
-        let look = |(name, kind)| look(&dir, name, kind, policy.blocking);
+        let mut watchable = Watchable::of(&dir);
+        let look = |(name, kind): (CString, _)| {
+            let seen = look(&dir, &name, kind, policy.blocking);
+            watchable.add(&name, seen.as_ref().map(|(entry, _)| entry));
+            seen.map(|(entry, target)| Entry::new(name, &entry, &target))
+        };
         let list = names.into_iter().filter_map(look).collect();
+        let subdirectories = watchable.subdirectories;
         let Directory { url_path, readme, permit, .. } = directory;
         let largest_page = super::LARGEST_PAGE;
-        Ok(Entries { dir, url_path, list, complete, largest_page, readme, _permit: permit })
+        Ok(Entries { dir, url_path, list, complete, largest_page, subdirectories, readme, _permit: permit })
     }
 
     /// Where a link leads; none if it is no link any more.
@@ -123,23 +145,48 @@ impl Entries {
 
 /// What the disk says of `name`; none if it is gone, a link to nothing, or in storage that no worker may
 /// look at just now.
-fn look(dir: &Dir, name: CString, listed: Option<Type>, blocking: &dyn Blocking) -> Option<Entry> {
+fn look(
+    dir: &Dir,
+    name: &CStr,
+    listed: Option<Type>,
+    blocking: &dyn Blocking,
+) -> Option<(FileStat, FileStat)> {
     let entry = match listed {
         // Nothing but a directory, as good as ever, has another file system mounted on it.
-        Some(Type::File | Type::Symlink) => fstatat(dir, &*name, AtFlags::AT_SYMLINK_NOFOLLOW).ok()?,
-        _ => stat_carefully(dir, &name, AtFlags::AT_SYMLINK_NOFOLLOW, blocking)?,
+        Some(Type::File | Type::Symlink) => fstatat(dir, name, AtFlags::AT_SYMLINK_NOFOLLOW).ok()?,
+        _ => stat_carefully(dir, name, AtFlags::AT_SYMLINK_NOFOLLOW, blocking)?,
     };
     let is_link = kind(entry.st_mode) == SFlag::S_IFLNK;
-    let target = if is_link { stat_carefully(dir, &name, AtFlags::empty(), blocking)? } else { entry };
-    Some(Entry {
-        mode: entry.st_mode,
-        target_mode: target.st_mode,
-        links: entry.st_nlink,
-        size: entry.st_size,
-        target_size: target.st_size,
-        modified: entry.st_mtime,
-        name,
-    })
+    let target = if is_link { stat_carefully(dir, name, AtFlags::empty(), blocking)? } else { entry };
+    Some((entry, target))
+}
+
+/// Collects what decides whether a list may be kept ([`Entries::subdirectories`]).
+struct Watchable {
+    device: Option<u64>,
+    subdirectories: Option<Vec<Subdirectory>>,
+}
+
+impl Watchable {
+    fn of(dir: &Dir) -> Watchable {
+        Watchable { device: fstat(dir).ok().map(|meta| meta.st_dev), subdirectories: Some(Vec::new()) }
+    }
+
+    fn add(&mut self, name: &CStr, seen: Option<&FileStat>) {
+        let here = seen.filter(|seen| Some(seen.st_dev) == self.device);
+        match here.map(|seen| (kind(seen.st_mode), seen)) {
+            Some((SFlag::S_IFREG, seen)) if seen.st_nlink == 1 => {}
+            Some((SFlag::S_IFDIR, seen)) => {
+                let others = self.subdirectories.as_mut();
+                if let Some(others) = others.filter(|others| others.len() < MOST_SUBDIRECTORIES) {
+                    others.push(Subdirectory { name: name.into(), seen: *seen });
+                } else {
+                    self.subdirectories = None;
+                }
+            }
+            _ => self.subdirectories = None,
+        }
+    }
 }
 
 /// `stat` of a name that may lead to another file system, which is asked only if a worker may wait for it.

@@ -6,7 +6,8 @@ use std::io::Write;
 use chrono::{Datelike, Local, TimeZone, Timelike};
 
 use super::entries::{Entries, Entry};
-use super::{SortKey, View, reference};
+use super::reference;
+use crate::request::list_view::{ListView, SortKey};
 use crate::response::page::Page;
 use crate::response::{Policy, escape};
 
@@ -29,7 +30,7 @@ pub const SECURITY_POLICY: &str = "default-src 'none'; style-src \
 'sha256-a8r0r7SJbgl8oQKwoJIq6GIHdGPo/dg348PvQASZ08c='; base-uri 'none'; form-action 'none'";
 
 /// The whole page; sorts the entries.
-pub fn render(entries: &mut Entries, view: View, policy: &Policy<'_>) -> Vec<u8> {
+pub fn render(entries: &mut Entries, view: ListView, policy: &Policy<'_>) -> Vec<u8> {
     entries.list.retain(|entry| !matches!(entry.name(), b"." | b".."));
     entries.list.sort_by(|one, other| order(one, other, view));
     let title = [b"Index of /", &entries.url_path[..]].concat();
@@ -38,7 +39,7 @@ pub fn render(entries: &mut Entries, view: View, policy: &Policy<'_>) -> Vec<u8>
 }
 
 /// Directories first, whatever the view.
-fn order(one: &Entry, other: &Entry, view: View) -> Ordering {
+fn order(one: &Entry, other: &Entry, view: ListView) -> Ordering {
     let by_name = || one.name().cmp(other.name());
     let by_key = match view.key {
         SortKey::Name => by_name(),
@@ -50,7 +51,7 @@ fn order(one: &Entry, other: &Entry, view: View) -> Ordering {
     other.is_directory().cmp(&one.is_directory()).then(by_key)
 }
 
-fn content(entries: &Entries, view: View) -> Vec<u8> {
+fn content(entries: &Entries, view: ListView) -> Vec<u8> {
     let mut out = Vec::new();
     breadcrumb(&mut out, &entries.url_path);
     out.extend_from_slice(b"<table>\n<thead><tr>");
@@ -120,7 +121,7 @@ fn breadcrumb(out: &mut Vec<u8>, url_path: &[u8]) {
 }
 
 /// The head of a column: a link that sorts by it, the other way round if that is how it is sorted.
-fn column(out: &mut Vec<u8>, view: View, (key, letter): (SortKey, char), title: &str) {
+fn column(out: &mut Vec<u8>, view: ListView, (key, letter): (SortKey, char), title: &str) {
     let is_sorted = view.key == key;
     let descending = is_sorted && !view.descending;
     let sorted = match (is_sorted, view.descending) {

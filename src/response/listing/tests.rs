@@ -17,7 +17,7 @@ use nix::sys::stat::Mode;
 const LONG_AGO: u64 = 1_000_000_000;
 
 fn directory(dir: &TempTree, url_path: &str) -> Directory {
-    Directory { dir: open(dir), url_path: url_path.into(), readme: None, permit: None }
+    Directory::new(open(dir), url_path.into())
 }
 
 /// The whole page for `dir` as `/sub/`, or as `url_path`.
@@ -168,12 +168,8 @@ fn a_descriptor_for_paths_only_will_do() {
     let flags = OFlag::O_PATH | OFlag::O_DIRECTORY;
     let only_path = File::from(nix::fcntl::open(dir.path(), flags, Mode::empty()).unwrap());
     let pages = ErrorPages::builtin();
-    let response = page(
-        &request("GET", "/", &[]),
-        Directory { dir: only_path, url_path: Vec::new(), readme: None, permit: None },
-        &policy(&pages),
-    )
-    .unwrap();
+    let response =
+        page(&request("GET", "/", &[]), Directory::new(only_path, Vec::new()), &policy(&pages)).unwrap();
     assert_eq!(links(&String::from_utf8(content(&response)).unwrap()), ["./", "file"]);
 }
 
@@ -183,12 +179,8 @@ fn what_is_no_directory_is_an_error() {
     dir.file("file", b"");
     let file = File::open(dir.path().join("file")).unwrap();
     let pages = ErrorPages::builtin();
-    let rejected = page(
-        &request("GET", "/", &[]),
-        Directory { dir: file, url_path: Vec::new(), readme: None, permit: None },
-        &policy(&pages),
-    )
-    .unwrap_err();
+    let rejected =
+        page(&request("GET", "/", &[]), Directory::new(file, Vec::new()), &policy(&pages)).unwrap_err();
     assert_eq!(rejected.status, 500);
     assert_eq!(rejection(Errno::EMFILE).status, 503);
 }
