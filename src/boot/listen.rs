@@ -28,6 +28,29 @@ const SUCCESSION_TIME: Duration = Duration::from_secs(3);
 /// How often it tries.
 const SUCCESSION_PAUSE: Duration = Duration::from_millis(10);
 
+/// A predecessor whose addresses are waited for, but not for long.
+pub struct Succession<'a> {
+    deadline: Instant,
+    /// The predecessor lives, and may be about to close them.
+    is_leaving: &'a dyn Fn() -> bool,
+}
+
+impl Succession<'_> {
+    /// From now on.
+    pub fn new(is_leaving: &dyn Fn() -> bool) -> Succession<'_> {
+        Succession { deadline: Instant::now() + SUCCESSION_TIME, is_leaving }
+    }
+
+    /// Waits a little. `false`: it is no use to wait any longer.
+    pub fn wait(&self) -> bool {
+        let may_wait = Instant::now() < self.deadline && (self.is_leaving)();
+        if may_wait {
+            std::thread::sleep(SUCCESSION_PAUSE);
+        }
+        may_wait
+    }
+}
+
 /// Addresses to listen on.
 #[derive(Debug)]
 pub struct Wanted {
@@ -62,16 +85,14 @@ pub fn listen(
     already: &[TcpListener],
     is_leaving: &dyn Fn() -> bool,
 ) -> Result<Vec<TcpListener>, Failure> {
-    let deadline = Instant::now() + SUCCESSION_TIME;
-    // A predecessor's own sockets have no holder to wait for.
-    let may_wait = || already.is_empty() && Instant::now() < deadline && is_leaving();
+    let succession = Succession::new(is_leaving);
     loop {
         let kept = already.iter().map(TcpListener::try_clone).collect::<Result<_, _>>();
         let kept = kept.map_err(|error| Failure::of("dup", error, ""))?;
         match try_listen(wanted, kept) {
-            Err(Refused::Bind { errno: Errno::EADDRINUSE, .. }) if may_wait() => {
-                std::thread::sleep(SUCCESSION_PAUSE);
-            }
+            // A predecessor's own sockets have no holder to wait for.
+            Err(Refused::Bind { errno: Errno::EADDRINUSE, .. })
+                if already.is_empty() && succession.wait() => {}
             outcome => return outcome.map_err(Refused::into_failure),
         }
     }

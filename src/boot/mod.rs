@@ -45,7 +45,7 @@ pub(crate) mod names;
 mod pid_file;
 pub(crate) mod privileges;
 mod signals;
-mod sockets;
+pub(crate) mod sockets;
 mod unix_socket;
 
 pub use failure::Failure;

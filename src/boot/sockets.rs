@@ -8,11 +8,13 @@
 use std::net::{Ipv6Addr, SocketAddr, TcpListener};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::net::UnixListener;
+use std::path::Path;
 
 use nix::sys::socket::{AddressFamily, SockaddrLike, SockaddrStorage, getsockname};
 
 use super::failure::Failure;
 use super::listen::Wanted;
+use super::pid_file::PidFilePlace;
 use super::privileges::Privileges;
 use super::unix_socket::{self, SocketFile};
 use super::{listen, names, wanted_addresses};
@@ -114,22 +116,14 @@ impl Sockets {
 
     fn add(&mut self, entry: &Listen, config: &Config, privileges: &Privileges) -> Result<(), Failure> {
         let purpose = entry.into();
-        let mut dual = false;
-        let addresses = match &entry.address {
-            Address::Unix(path) => {
-                let (socket, file) = unix_socket::bind_path(path, entry, privileges)?;
-                self.bound.push((socket.into(), purpose));
-                self.files.push(file);
-                return Ok(());
-            }
-            Address::Port(port) => names::addresses(None, *port)?,
-            Address::Name(host, port) => names::addresses(Some(host), *port)?,
-            Address::Ip(address) => {
-                dual = address.ip() == Ipv6Addr::UNSPECIFIED && !names_ipv4(config, address.port());
-                vec![*address]
-            }
-        };
-        self.unbound.push(Unbound { wanted: Wanted { addresses, dual }, purpose });
+        if let Some(wanted) = wanted(entry, config)? {
+            self.unbound.push(Unbound { wanted, purpose });
+        } else if let Address::Unix(path) = &entry.address {
+            let is_leaving = || names_predecessor(config);
+            let (socket, file) = unix_socket::bind_path(path, entry, privileges, &is_leaving)?;
+            self.bound.push((socket.into(), purpose));
+            self.files.push(file);
+        }
         Ok(())
     }
 
@@ -186,6 +180,31 @@ impl Sockets {
         }
         Ok(opened)
     }
+}
+
+/// Does the pid file name another process that lives?
+fn names_predecessor(config: &Config) -> bool {
+    let dir = config.dir.as_deref().unwrap_or(Path::new("."));
+    let path = config.pid_file.as_ref().map(|path| dir.join(path));
+    path.is_some_and(|path| PidFilePlace::find(&path).is_ok_and(|place| place.names_another()))
+}
+
+/// The internet addresses of `entry`; none for a name in the file system.
+///
+/// # Errors
+///
+/// Its host is not known.
+pub fn wanted(entry: &Listen, config: &Config) -> Result<Option<Wanted>, Failure> {
+    let (addresses, dual) = match &entry.address {
+        Address::Unix(_) => return Ok(None),
+        Address::Port(port) => (names::addresses(None, *port)?, false),
+        Address::Name(host, port) => (names::addresses(Some(host), *port)?, false),
+        Address::Ip(address) => {
+            let is_every = address.ip() == Ipv6Addr::UNSPECIFIED;
+            (vec![*address], is_every && !names_ipv4(config, address.port()))
+        }
+    };
+    Ok(Some(Wanted { addresses, dual }))
 }
 
 /// Does another entry take IPv4 on `port`?

@@ -18,6 +18,7 @@ use nix::sys::stat::{FileStat, Mode, SFlag, fstat, fstatat, umask};
 use nix::unistd::{Gid, Uid, UnlinkatFlags, fchownat, unlinkat};
 
 use super::failure::Failure;
+use super::listen::Succession;
 use super::privileges::Privileges;
 use crate::config::listen::Listen;
 use crate::sys::ids;
@@ -47,7 +48,8 @@ impl SocketFile {
     }
 }
 
-/// Binds `path` as `listen` says, for the user that the server will be.
+/// Binds `path` as `listen` says, for the user that the server will be. A server that listens there is
+/// waited for while `is_leaving` says that it may be about to end.
 ///
 /// # Errors
 ///
@@ -56,6 +58,7 @@ pub fn bind_path(
     path: &Path,
     listen: &Listen,
     privileges: &Privileges,
+    is_leaving: &dyn Fn() -> bool,
 ) -> Result<(UnixListener, SocketFile), Failure> {
     let failed = |what: &str, errno: Errno| {
         let advice = match errno {
@@ -71,7 +74,12 @@ pub fn bind_path(
     let dir = open(parent, OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC, Mode::empty());
     let dir = dir.map_err(|errno| failed("bind", errno))?;
     let address = UnixAddr::new(path).map_err(|errno| failed("bind", errno))?;
-    remove_stale(&dir, &name, &address).map_err(|errno| failed("bind", errno))?;
+    let succession = Succession::new(is_leaving);
+    while let Err(errno) = remove_stale(&dir, &name, &address) {
+        if errno != Errno::EADDRINUSE || !succession.wait() {
+            return Err(failed("bind", errno));
+        }
+    }
     let fd = stream().map_err(|errno| failed("socket", errno))?;
     // No other thread runs yet that could create a file under this mask.
     let before = umask(Mode::from_bits_truncate(!listen.mode & 0o777));

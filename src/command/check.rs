@@ -1,15 +1,15 @@
 //! `--check`: everything that a start would stumble over, found without starting anything.
 
 use std::fs;
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 use nix::unistd::{AccessFlags, access, geteuid};
 
 use super::survey;
-use crate::boot::listen::{self, Wanted};
+use crate::boot::listen::{Wanted, try_bind};
 use crate::boot::privileges::Privileges;
-use crate::boot::{load_rules, load_types, names, try_where_it_would_serve, wanted_addresses};
+use crate::boot::{load_rules, load_types, sockets, try_where_it_would_serve, wanted_addresses};
 use crate::config::args::Invocation;
 use crate::config::listen::{Address, Listen};
 use crate::config::{Config, LogTarget};
@@ -70,7 +70,7 @@ fn addresses(config: &Config) -> Option<CheckError> {
         Err(failure) => return Some(("host", failure.to_string())),
         Ok(addresses) => addresses,
     };
-    let failure = listen::try_bind(&Wanted { addresses, dual: false }).err()?.to_string();
+    let failure = try_bind(&Wanted { addresses, dual: false }).err()?.to_string();
     // What somebody may not have is a port, what the machine has not is an address.
     let option = if failure.contains("Permission denied") { "port" } else { "host" };
     Some((option, failure))
@@ -88,29 +88,35 @@ fn listeners(config: &Config) -> Vec<CheckError> {
     if config.listen.is_empty() {
         return addresses(config).into_iter().collect();
     }
-    let mut found: Vec<String> = config.listen.iter().filter_map(listener).collect();
+    let mut found: Vec<String> = config.listen.iter().filter_map(|entry| listener(entry, config)).collect();
     if config.listen.iter().any(|listen| listen.proxy) && !config.proxies.trusts_any() {
         found.push("a listener with ;proxy, but no trusted_proxies".into());
+    }
+    if config.listen.iter().all(|listen| listen.status) {
+        found.push("no listener serves files: give an entry without ;status".into());
     }
     found.into_iter().map(|text| ("listen", format!("listen: {text}"))).collect()
 }
 
-fn listener(listen: &Listen) -> Option<String> {
-    match &listen.address {
-        Address::Name(host, port) => {
-            names::addresses(Some(host), *port).err().map(|failure| failure.to_string())
-        }
-        Address::Port(_) | Address::Ip(_) => None,
-        Address::Unix(path) => {
-            let said = |why: &str| Some(format!("{} - {why}", path.display()));
-            if let Some(group) = listen.group.as_deref().filter(|group| ids::group(group).is_none()) {
-                return said(&format!("unknown group '{group}'"));
-            }
-            let parent = path.parent().unwrap_or(Path::new("/"));
-            let rights = AccessFlags::W_OK | AccessFlags::X_OK;
-            access(parent, rights).err().and_then(|errno| said(&reason(&errno.into())))
-        }
+/// Why the server cannot listen at `entry`. One that runs there is no problem.
+fn listener(entry: &Listen, config: &Config) -> Option<String> {
+    if let Address::Unix(path) = &entry.address {
+        let failure = socket_path(path, entry).err()?;
+        return Some(format!("{} - {failure}", path.display()));
     }
+    let bound = sockets::wanted(entry, config).and_then(|wanted| wanted.as_ref().map_or(Ok(()), try_bind));
+    bound.err().map(|failure| failure.to_string())
+}
+
+fn socket_path(path: &Path, entry: &Listen) -> Result<(), String> {
+    if let Some(group) = entry.group.as_deref().filter(|group| ids::group(group).is_none()) {
+        return Err(format!("unknown group '{group}'"));
+    }
+    if fs::symlink_metadata(path).is_ok_and(|meta| !meta.file_type().is_socket()) {
+        return Err("something else has that name: remove it, or give another path".into());
+    }
+    let parent = path.parent().unwrap_or(Path::new("/"));
+    access(parent, AccessFlags::W_OK | AccessFlags::X_OK).map_err(|errno| reason(&errno.into()))
 }
 
 /// The directory that `-d` leads to.

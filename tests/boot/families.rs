@@ -57,3 +57,39 @@ fn an_ipv4_address_written_as_ipv6_is_ipv4() {
     command.args(["-D", "-h", "::ffff:127.0.0.1", "-p", &port.to_string(), "-l", "/dev/null", "-d"]);
     let _server = Running::start(command.arg(tree.www()).stderr(Stdio::null()), port);
 }
+
+/// A library that answers as a kernel without IPv6 does.
+const WITHOUT_IPV6: &str = "#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <errno.h>
+#include <sys/socket.h>
+int socket(int family, int type, int protocol) {
+    if (family == AF_INET6) { errno = EAFNOSUPPORT; return -1; }
+    return ((int (*)(int, int, int))dlsym(RTLD_NEXT, \"socket\"))(family, type, protocol);
+}";
+
+#[test]
+fn where_ipv6_is_switched_off_two_colons_are_ipv4_and_the_server_says_so() {
+    let tree = Tree::new();
+    tree.file("a.txt", "hello");
+    let library = tree.dir().join("without_ipv6.so");
+    let source = tree.beside("without_ipv6.c", WITHOUT_IPV6);
+    let built =
+        Command::new("cc").args(["-shared", "-fPIC", "-o"]).arg(&library).arg(&source).arg("-ldl").status();
+    assert!(built.is_ok_and(|status| status.success()), "cc, which cargo needs too");
+    for host in ["::", "[::]"] {
+        let port = free_port();
+        let stderr = std::fs::File::create(tree.dir().join("stderr")).unwrap();
+        let mut command = thttpd();
+        command.args(["-D", "-h", host, "-p", &port.to_string(), "-l", "/dev/null", "-d"]).arg(tree.www());
+        let _server = Running::start(command.env("LD_PRELOAD", &library).stderr(stderr), port);
+        let mut client = Client::connect(SocketAddr::new(Ipv4Addr::LOCALHOST.into(), port));
+        assert_eq!(client.get("/a.txt").text(), "hello");
+        let said = std::fs::read_to_string(tree.dir().join("stderr")).unwrap();
+        assert!(said.contains("IPv6 is switched off on this machine: only IPv4 is served"), "{host}: {said}");
+    }
+    let mut command = thttpd();
+    command.args(["-D", "-h", "::1", "-p", "0", "-l", "/dev/null", "-d"]).arg(tree.www());
+    let output = command.env("LD_PRELOAD", &library).output().unwrap();
+    assert_eq!(output.status.code(), Some(1), "an address that was asked for alone");
+}

@@ -70,6 +70,29 @@ fn a_start_at_the_moment_of_the_signal_serves_while_the_old_server_finishes() {
 }
 
 #[test]
+fn a_socket_in_the_file_system_is_waited_for_as_ports_are() {
+    for signal in [Signal::SIGUSR1, Signal::SIGTERM] {
+        let site = Site::new();
+        let socket = site.tree.dir().join("sock");
+        let listen = format!("listen=127.0.0.1:{},{}", site.port, socket.display());
+        let options = ["-o", &listen, "-o", "stop_grace=60"];
+        let mut old = Running::start(site.command().args(options), site.port);
+        let mut client = site.in_the_middle();
+        old.signal(signal);
+        let new = Running(site.command().args(options).spawn().unwrap());
+        eventually("the new server's number is in the pid file", || site.pid() == format!("{}\n", new.pid()));
+        let mut stream = std::os::unix::net::UnixStream::connect(&socket).unwrap();
+        stream.write_all(b"GET /a.txt HTTP/1.0\r\n\r\n").unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        assert!(answer.ends_with("hello"), "{signal}: {answer}");
+        client.read_to_end(&mut Vec::new()).unwrap();
+        assert_eq!(old.wait().code(), Some(0));
+        assert!(socket.exists(), "the old one's end does not touch it");
+    }
+}
+
+#[test]
 fn the_pid_file_is_given_up_with_the_ports() {
     let site = Site::new();
     let old = Running::start(&mut site.command(), site.port);

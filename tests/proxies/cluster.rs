@@ -286,6 +286,9 @@ fn a_check_of_the_configuration_tells_what_is_wrong_with_listeners() {
         (&["listen=80;proxy"], "-o: listen: a listener with ;proxy, but no trusted_proxies"),
         (&["listen=/nonexistent/sock"], "-o: listen: /nonexistent/sock - No such file or directory"),
         (&["listen=/tmp/sock;group=no-such-group"], "unknown group 'no-such-group'"),
+        (&["listen=127.0.0.1:0;status"], "-o: listen: no listener serves files"),
+        (&["listen=192.0.2.1:8080"], "-o: listen: bind 192.0.2.1:8080 - Cannot assign requested address"),
+        (&["listen=/etc/hostname"], "-o: listen: /etc/hostname - something else has that name"),
         (&["listen=8080,[::1]:8081", "trusted_proxies=10.0.0.0/8"], "the configuration is sound"),
     ] {
         let said = check(options);

@@ -271,3 +271,20 @@ fn the_path_behind_a_script_keeps_its_slash_and_field_names_have_no_case() {
     assert_eq!(site.get("/cgi-bin/info/a/b/").text(), "/a/b/");
     assert_eq!((site.get("/cgi-bin/moved").status, site.get("/cgi-bin/gone").status), (302, 410));
 }
+
+#[test]
+fn field_names_of_scripts_are_understood_in_any_letter_case() {
+    let site = Site::new(
+        "",
+        &[
+            ("away", "printf 'location: http://example.com/x\\n\\n'"),
+            ("here", "printf 'LOCATION: /hello.txt\\n\\n'"),
+            ("status", "printf 'STATUS: 404 Gone Fishing\\ncontent-type: text/plain\\n\\nno'"),
+        ],
+    );
+    let away = site.get("/cgi-bin/away");
+    assert_eq!((away.status, away.field("Location")), (302, Some("http://example.com/x")));
+    assert_eq!(site.get("/cgi-bin/here").text(), "Hello, world!\n");
+    let missing = site.get("/cgi-bin/status");
+    assert_eq!((missing.status, missing.field("Content-Type")), (404, Some("text/plain")));
+}
