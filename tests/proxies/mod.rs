@@ -1,5 +1,6 @@
 //! The server behind proxies: the client it sees, its listeners, and what it tells of itself.
 
+mod access;
 mod clients;
 mod cluster;
 mod listeners;
