@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 mod completions;
 mod cookbook;
+mod kubernetes;
 mod manual;
 mod migration;
 mod old_configs;
