@@ -3,6 +3,7 @@
 mod access;
 mod clients;
 mod cluster;
+mod hosts;
 mod listeners;
 mod proxy_protocol;
 mod real;
