@@ -61,7 +61,8 @@ impl Site {
         client.answer("GET").status
     }
 
-    fn is_seen(&self, way: Way, fields: &str, seen: Seen, logged: &str, told: &str) {
+    fn is_seen(&self, sent: &Sent<'_>, seen: Seen, logged: &str) {
+        let Sent { way, fields, told } = *sent;
         let want = match seen {
             Seen::Listed => [200, 403, 200, 200],
             Seen::Other => [403, 200, 200, 200],
@@ -82,6 +83,13 @@ impl Site {
                 .is_some_and(|new| new.iter().any(|line| line.contains("?log") && line.contains(&client)))
         });
     }
+}
+
+/// How a request comes in, its fields, and what a failure says of it.
+struct Sent<'a> {
+    way: Way,
+    fields: &'a str,
+    told: &'a str,
 }
 
 /// How a request comes in.
@@ -168,9 +176,9 @@ fn what_a_trusted_proxy_says_decides_over_access() {
         let options = ["trusted_proxies=127.0.0.1,unix", &format!("client_header={field}")];
         let site = Site::new(&tree, &options);
         for (_, fields, seen, logged) in CASES.iter().filter(|(of, ..)| *of == field) {
-            site.is_seen(Way::Plain, fields, *seen, logged, field);
+            site.is_seen(&Sent { way: Way::Plain, fields, told: field }, *seen, logged);
             if *logged != "127.0.0.1" {
-                site.is_seen(Way::Unix, fields, *seen, logged, "by a socket");
+                site.is_seen(&Sent { way: Way::Unix, fields, told: "by a socket" }, *seen, logged);
             }
         }
     }
@@ -189,7 +197,11 @@ fn a_peer_that_is_not_trusted_decides_nothing_whatever_it_says() {
             let server = Server::start_on(plain, &tree, &flags);
             let site = Site { server, proxied: 0, socket: PathBuf::new() };
             for (_, fields, ..) in CASES {
-                site.is_seen(Way::Plain, fields, Seen::Other, "127.0.0.1", "not trusted");
+                site.is_seen(
+                    &Sent { way: Way::Plain, fields, told: "not trusted" },
+                    Seen::Other,
+                    "127.0.0.1",
+                );
             }
         }
     }
@@ -223,7 +235,8 @@ fn proxy_heads_decide_over_access_and_fields_go_on_from_there() {
         (LOCAL, listed, Seen::Listed, "203.0.113.9"),
         (LOCAL, "", Seen::Other, "127.0.0.1"),
     ] {
-        site.is_seen(Way::Head(head), fields, seen, logged, &head.escape_ascii().to_string());
+        let told = head.escape_ascii().to_string();
+        site.is_seen(&Sent { way: Way::Head(head), fields, told: &told }, seen, logged);
     }
 }
 
