@@ -10,7 +10,7 @@
 #
 # Needs root and, from Debian, mmdebstrap, qemu-system-x86, e2fsprogs and zstd. Software emulation
 # takes some twenty minutes, so CI does without. VM_MEMORY sets the machine's MiB (1024), VM_SECONDS the time
-# that a step may take (900).
+# that a step may take (1800).
 set -u
 # shellcheck source=packaging/test/scratch.sh
 . "$(dirname "$0")/scratch.sh"
@@ -22,7 +22,7 @@ need dpkg-deb dpkg
 need zstd zstd
 
 kept=${VM_DIRECTORY:-$TOP/target/test/vm}
-seconds=${VM_SECONDS:-900}
+seconds=${VM_SECONDS:-1800}
 memory=${VM_MEMORY:-1024}
 packages=systemd,systemd-sysv,dbus,apparmor,linux-image-cloud-amd64,init-system-helpers,logrotate,procps,iproute2,curl,kmod,rpm
 mapfile -t all < <(sed -n '/^# Steps/,$s/^\([a-z_]*\)() {$/\1/p' "$HERE/vm-guest")
