@@ -40,7 +40,9 @@ mentions() { dpkg-deb --ctrl-tarfile "$SCRATCH/tmp/thttpd.deb" | tar -xO "./$1" 
 maintainer_scripts() {
 	check "an upgrade leaves the socket alone" refused mentions preinst thttpd.socket
 	check "a removal closes it" mentions prerm thttpd.socket
+	check "an installation opens it where it is enabled" mentions postinst "start 'thttpd.socket'"
 	check "an upgrade restarts the instances" mentions postinst 'try-restart '"'thttpd@*.service'"
+	check "an installation starts those that are enabled" mentions postinst '/etc/systemd/system/*.wants/thttpd@*.service'
 	check "a purge unloads the AppArmor profile" mentions postrm .remove
 }
 

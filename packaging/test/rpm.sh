@@ -46,6 +46,20 @@ small() {
 	[ $((package * 2)) -lt "$programs" ]
 }
 
+# says SCRIPTLET WORDS: that of the package says so.
+says() { rpm --query --nosignature --package --queryformat "%{$1}" "$SCRATCH/tmp/thttpd.rpm" | grep -qF -- "$2"; }
+
+# What systemd does is packaging/test/vm.sh's; here is what would make it do so.
+scriptlets() {
+	check "an upgrade restarts the service and the instances" says POSTUN "try-restart thttpd.service 'thttpd@*.service'"
+	check "an upgrade leaves the socket alone" refused says POSTUN thttpd.socket
+	check "an erasure closes the socket, too" says PREUN "disable --now thttpd.socket thttpd.service"
+	check "and stops the instances" says PREUN "stop 'thttpd@*.service'"
+	check "and forgets that they were enabled" says PREUN '.wants/thttpd@*.service'
+}
+
+refused() { ! "$@"; }
+
 install() {
 	rm -rf "$SCRATCH/var/www"
 	differences >"$before"
@@ -107,6 +121,7 @@ nothing_left_but_accounts() {
 	differences | grep -vE '^\./etc/(\.pwd\.lock|(passwd|group|shadow|gshadow|subuid|subgid)-?)$' | diff "$before" -
 }
 
+scriptlets
 install
 rotation
 upgrade
