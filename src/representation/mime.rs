@@ -13,8 +13,9 @@ use crate::sys::{read_regular_file, reason};
 /// Extensions that name an encoding of the content, not its type (thttpd's three).
 const ENCODINGS: [(&str, &str); 3] = [("Z", "compress"), ("gz", "gzip"), ("uu", "x-uuencode")];
 
-/// `mime_guess`'s types, one `extension type` to a line, in the order of the extensions (`build.rs`).
-const TYPES: &str = include_str!(concat!(env!("OUT_DIR"), "/types.txt"));
+/// Usual beginnings of types, and `mime_guess`'s types in the order of their extensions: lines of an extension,
+/// a capital letter for one of the beginnings, and what follows that (`build.rs`).
+const TYPES: (&[&str], &str) = include!(concat!(env!("OUT_DIR"), "/types.rs"));
 
 /// thttpd's types that count before `mime_guess`'s: those that it does not know, without which an object file
 /// would be shown as text, and those that it takes for something else, so that a text would be saved.
@@ -99,20 +100,20 @@ impl Types {
     fn type_and_encodings(&self, file_name: &[u8]) -> (String, String) {
         let mut name = file_name.rsplit(|&byte| byte == b'/').next().unwrap_or_default();
         let mut encodings: Vec<&str> = Vec::new();
-        let mut media_type = &*self.default;
+        let mut media_type = None;
         while let Some((rest, extension)) = split_extension(name) {
             let own = self.own_type(extension);
             match find(&ENCODINGS, extension).filter(|_| own.is_none()) {
                 Some(encoding) => encodings.push(encoding),
                 None => {
-                    media_type = own.or_else(|| built_in(extension)).unwrap_or(&self.default);
+                    media_type = own.map(str::to_owned).or_else(|| built_in(extension));
                     break;
                 }
             }
             name = rest;
         }
         encodings.reverse();
-        (media_type.to_owned(), encodings.join(","))
+        (media_type.unwrap_or_else(|| self.default.clone()), encodings.join(","))
     }
 
     /// The same for a file with `dressing`: a type of a rule is the type and nothing else.
@@ -132,8 +133,8 @@ impl Types {
     pub fn names_other_than_html(&self, path: &[u8]) -> bool {
         let name = path.rsplit(|&byte| byte == b'/').next().unwrap_or_default();
         let Some((_, extension)) = split_extension(name) else { return false };
-        match self.own_type(extension).or_else(|| built_in(extension)) {
-            Some(media_type) => !matches!(media_type, "text/html" | "application/xhtml+xml"),
+        match self.own_type(extension).map(str::to_owned).or_else(|| built_in(extension)) {
+            Some(media_type) => !matches!(&*media_type, "text/html" | "application/xhtml+xml"),
             None => find(&ENCODINGS, extension).is_some(),
         }
     }
@@ -160,21 +161,25 @@ fn split_extension(name: &[u8]) -> Option<(&[u8], &[u8])> {
     Some((&name[..dot], &name[dot + 1..]))
 }
 
-fn built_in(extension: &[u8]) -> Option<&'static str> {
-    find(&THTTPDS, extension).or_else(|| look_up(TYPES, &extension.to_ascii_lowercase()))
+fn built_in(extension: &[u8]) -> Option<String> {
+    find(&THTTPDS, extension).map(str::to_owned).or_else(|| look_up(&extension.to_ascii_lowercase()))
 }
 
 /// The type that the line of `extension` has; found by halving the text, as a line says on which side of
 /// it another one is.
-fn look_up(mut lines: &'static str, extension: &[u8]) -> Option<&'static str> {
+fn look_up(extension: &[u8]) -> Option<String> {
+    let (beginnings, mut lines) = TYPES;
     while !lines.is_empty() {
         let before = &lines.as_bytes()[..lines.len() / 2];
         let start = before.iter().rposition(|&byte| byte == b'\n').map_or(0, |end| end + 1);
         let (line, rest) = lines[start..].split_once('\n')?;
-        let (known, media_type) = line.split_once(' ')?;
-        match extension.cmp(known.as_bytes()) {
+        let letter = line.bytes().position(|byte| byte.is_ascii_uppercase())?;
+        match extension.cmp(&line.as_bytes()[..letter]) {
             Ordering::Less => lines = &lines[..start],
-            Ordering::Equal => return Some(media_type),
+            Ordering::Equal => {
+                let beginning = beginnings[usize::from(line.as_bytes()[letter] - b'A')];
+                return Some([beginning, &line[letter + 1..]].concat());
+            }
             Ordering::Greater => lines = rest,
         }
     }
