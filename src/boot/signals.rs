@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use nix::sys::signal::{SigSet, Signal};
 
-use crate::sys::signal;
+use crate::sys::{signal, thread};
 
 /// Action that a signal asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -151,8 +151,7 @@ impl Signals {
     pub fn listen(self) -> io::Result<Commands> {
         let commands = Commands::default();
         let sender = commands.clone();
-        let thread = std::thread::Builder::new().name("signals".into()).stack_size(64 * 1024);
-        thread.spawn(move || pass_on(&self.0, &sender))?;
+        thread::start("signals", 64 * 1024, Box::new(move || pass_on(&self.0, &sender)))?;
         Ok(commands)
     }
 }

@@ -11,10 +11,9 @@ use std::io::{self, Read};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::SeqCst;
-use std::thread::{self, JoinHandle};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{bounded, unbounded};
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 
 use super::event::{KillReason, ScriptEvent};
@@ -24,7 +23,8 @@ use super::stderr_lines::printable;
 use super::supervisor::{EventSink, ScriptCommand, ScriptSlot, ScriptStatus, StartRequest, Supervisor};
 use super::supervisor_thread::SupervisorThread;
 use crate::sys::fd::FdGuard;
-use crate::sys::process;
+use crate::sys::latch::latch;
+use crate::sys::{process, thread};
 
 /// The watching thread's stack: what it needs at its deepest is the start of a script.
 const STACK: usize = 256 * 1024;
@@ -43,11 +43,9 @@ impl Children {
     /// No descriptors or no thread to be had.
     pub fn new(tell: EventSink) -> io::Result<Children> {
         process::keep_ended_children();
-        let (orders, taken) = unbounded();
-        let supervisor = Arc::new(Supervisor::new(orders, tell)?);
-        let watch = SupervisorThread::new(Arc::clone(&supervisor), taken)?;
-        let thread = thread::Builder::new().name("scripts".into()).stack_size(STACK);
-        let watcher = thread.spawn(move || watch.run())?;
+        let supervisor = Arc::new(Supervisor::new(tell)?);
+        let watch = SupervisorThread::new(Arc::clone(&supervisor))?;
+        let watcher = thread::start("scripts", STACK, Box::new(move || watch.run()))?;
         Ok(Children { supervisor, watcher: Some(watcher) })
     }
 
@@ -104,10 +102,10 @@ impl Children {
     /// been reaped.
     pub fn stop(&self, grace: Duration) {
         self.supervisor.close();
-        let (done, told) = bounded(1);
+        let (done, told) = latch();
         self.supervisor.give(ScriptCommand::Stop { grace, done });
         // Beyond the grace only what the kernel itself holds back can still be there.
-        _ = told.recv_timeout(grace + KILL_AFTER);
+        told.wait(grace + KILL_AFTER);
     }
 }
 

@@ -4,15 +4,15 @@
 use std::fs::File;
 use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::SeqCst};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::Sender;
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags};
 use nix::sys::eventfd::{EfdFlags, EventFd};
 
 use super::event::{KillReason, ScriptEvent};
 use super::job::{Job, ScriptExit, StartError};
+use crate::sys::latch::LatchSetter;
 
 /// Where [`ScriptEvent`]s go. Must not wait.
 pub type EventSink = Box<dyn Fn(&ScriptEvent) + Send + Sync>;
@@ -26,7 +26,7 @@ pub(super) enum ScriptCommand {
     /// Reap what has ended, strangers too.
     Reap,
     /// ScriptExit all, INT now and KILL after `grace`; say when it is done.
-    Stop { grace: Duration, done: Sender<()> },
+    Stop { grace: Duration, done: LatchSetter },
 }
 
 /// A script to start.
@@ -49,7 +49,7 @@ pub(super) struct StartRequest {
 
 /// Where orders to the watching thread are given, and what both sides count.
 pub(super) struct Supervisor {
-    orders: Sender<ScriptCommand>,
+    orders: Mutex<Vec<ScriptCommand>>,
     /// Wakes the watching thread.
     pub(super) notifier: EventFd,
     /// Readable for ever: put into a set of descriptors, it wakes those who wait for the set.
@@ -67,11 +67,11 @@ impl Supervisor {
     ///
     /// # Errors
     /// No descriptors to be had.
-    pub(super) fn new(orders: Sender<ScriptCommand>, tell: EventSink) -> nix::Result<Supervisor> {
+    pub(super) fn new(tell: EventSink) -> nix::Result<Supervisor> {
         let flags = EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK;
         let (notifier, readable) = (EventFd::from_flags(flags)?, EventFd::from_value_and_flags(1, flags)?);
         let (count, last_id, closed) = (AtomicUsize::new(0), AtomicU64::new(0), AtomicBool::new(false));
-        Ok(Supervisor { orders, notifier, readable, count, last_id, closed, tell })
+        Ok(Supervisor { orders: Mutex::default(), notifier, readable, count, last_id, closed, tell })
     }
 
     /// Settles a script's fate, and wakes its connection: background jobs may hold the pipe of its output
@@ -100,9 +100,14 @@ impl Supervisor {
 
     /// Gives the watching thread an order, and wakes it.
     pub(super) fn give(&self, order: ScriptCommand) {
-        // The thread goes only when the server does. The notifier is full only when it is signalled already.
-        _ = self.orders.send(order);
+        self.orders.lock().unwrap_or_else(PoisonError::into_inner).push(order);
+        // The notifier is full only when it is signalled already.
         _ = self.notifier.write(1);
+    }
+
+    /// Takes the orders that were given, the first one first.
+    pub(super) fn take_orders(&self) -> Vec<ScriptCommand> {
+        std::mem::take(&mut *self.orders.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Tells the log.

@@ -14,7 +14,6 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::SeqCst;
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, Sender};
 use nix::errno::Errno;
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 use nix::sys::wait::{Id, WaitPidFlag, waitid, waitpid};
@@ -24,6 +23,7 @@ use super::job::StartError;
 use super::script::{KILL_AFTER, ScriptProcess};
 use super::stderr_lines::printable;
 use super::supervisor::{ScriptCommand, ScriptSlot, ScriptStatus, StartRequest, Supervisor};
+use crate::sys::latch::LatchSetter;
 use crate::sys::{is_process_shortage, reason};
 
 /// How often scripts are looked at where the kernel cannot tell of their end (before Linux 5.3).
@@ -74,15 +74,14 @@ enum Start {
 /// The thread's possessions.
 pub(super) struct SupervisorThread {
     supervisor: Arc<Supervisor>,
-    orders: Receiver<ScriptCommand>,
     epoll: Epoll,
     scripts: HashMap<u64, SupervisedScript>,
     /// To be started, in order.
     waiting: VecDeque<StartRequest>,
     /// None of those can be started for now.
     is_held_back: bool,
-    /// Channels to notify when the last script is gone; the thread ends then.
-    stopping: Vec<Sender<()>>,
+    /// To be dropped when the last script is gone; the thread ends then.
+    stopping: Vec<LatchSetter>,
 }
 
 impl SupervisorThread {
@@ -90,16 +89,12 @@ impl SupervisorThread {
     ///
     /// # Errors
     /// No descriptors to be had.
-    pub(super) fn new(
-        supervisor: Arc<Supervisor>,
-        orders: Receiver<ScriptCommand>,
-    ) -> io::Result<SupervisorThread> {
+    pub(super) fn new(supervisor: Arc<Supervisor>) -> io::Result<SupervisorThread> {
         let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
         epoll.add(&supervisor.notifier, EpollEvent::new(EpollFlags::EPOLLIN, NOTIFIER))?;
         let (scripts, waiting) = (HashMap::new(), VecDeque::new());
         Ok(SupervisorThread {
             supervisor,
-            orders,
             epoll,
             scripts,
             waiting,
@@ -118,9 +113,6 @@ impl SupervisorThread {
                 // Nothing else can be wrong with arguments that were right before.
                 Err(_) => return,
             }
-        }
-        for done in self.stopping {
-            _ = done.send(());
         }
     }
 
@@ -155,7 +147,7 @@ impl SupervisorThread {
                 event => self.listen(event >> 2, &mut notes),
             }
         }
-        while let Ok(order) = self.orders.try_recv() {
+        for order in self.supervisor.take_orders() {
             self.obey(order, &mut notes);
         }
         let now = Instant::now();

@@ -21,6 +21,7 @@ use super::writer::{Sink, Writer};
 use crate::config::LogTarget;
 use crate::config::choice::LogFormat;
 use crate::sys::ids::User;
+use crate::sys::thread;
 
 pub use super::json::Details;
 pub use super::line::AccessEntry;
@@ -81,11 +82,7 @@ impl AccessLog {
     pub fn start(&self) -> io::Result<()> {
         let Some(sink) = self.take_sink() else { return Ok(()) };
         let mut writer = Writer::new(sink, Arc::clone(&self.shared));
-        std::thread::Builder::new()
-            .name("access-log".into())
-            .stack_size(256 * 1024)
-            .spawn(move || writer.run())
-            .map(drop)
+        thread::start("access-log", 256 * 1024, Box::new(move || writer.run())).map(drop)
     }
 
     /// Records one exchange, over at `time`: no system call, no allocation, no wait but for another

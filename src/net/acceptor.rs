@@ -14,6 +14,7 @@ use super::Shared;
 use super::listen_socket::Listener;
 use super::listener::{self, Accepted, Listeners, in_turn};
 use crate::conn::wait::Wake;
+use crate::sys::thread;
 
 /// First and longest pause when the system is out of descriptors or memory.
 const PAUSE: Duration = Duration::from_millis(50);
@@ -58,10 +59,7 @@ impl Acceptor {
         let stop = Arc::new(StopSignal { asked: AtomicBool::new(false), notifier });
         let thread = {
             let stop = Arc::clone(&stop);
-            std::thread::Builder::new()
-                .name("acceptor".into())
-                .stack_size(128 * 1024)
-                .spawn(move || accept_all(&shared, &stop))?
+            thread::start("acceptor", 128 * 1024, Box::new(move || accept_all(&shared, &stop)))?
         };
         Ok(Acceptor { stop, thread: Mutex::new(Some(thread)) })
     }

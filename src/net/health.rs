@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::Shared;
+use crate::sys::thread;
 
 /// Workers that have ended no round for this long are stuck, as is a disk that has not answered.
 const BLOCKING_READ: Duration = Duration::from_secs(10);
@@ -68,12 +69,13 @@ impl DirectoryWatch {
     pub fn start(shared: &Arc<Shared>) -> io::Result<Arc<DirectoryWatch>> {
         let watch = Arc::new(DirectoryWatch::default());
         let (shared, own) = (Arc::clone(shared), Arc::clone(&watch));
-        std::thread::Builder::new().name("dir-watch".into()).stack_size(64 * 1024).spawn(move || {
+        let work = move || {
             while !shared.ended.load(Relaxed) {
                 own.look(&|| shared.site().resolver.root().check());
                 std::thread::sleep(LOOK_INTERVAL);
             }
-        })?;
+        };
+        thread::start("dir-watch", 64 * 1024, Box::new(work))?;
         Ok(watch)
     }
 

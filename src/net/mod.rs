@@ -37,6 +37,7 @@ use crate::conn::stop_phase::StopPhase;
 use crate::conn::wait::Wake;
 use crate::docroot::blocking::RemoteSlots;
 use crate::site::Site;
+use crate::sys::thread;
 use crate::throttle::AddressPermit;
 
 mod acceptor;
@@ -182,9 +183,9 @@ impl Server {
         }
         let timer = {
             let shared = Arc::clone(&shared);
-            std::thread::Builder::new().name("timer".into()).stack_size(64 * 1024).spawn(move || {
-                shared.poller.watch_deadlines(&|admitted| shared.enqueue(admitted, Wake::Expired))
-            })?
+            let work =
+                move || shared.poller.watch_deadlines(&|admitted| shared.enqueue(admitted, Wake::Expired));
+            thread::start("timer", 64 * 1024, Box::new(work))?
         };
         status::start(listeners.status, &shared)?;
         let acceptor = Acceptor::start(Arc::clone(&shared))?;

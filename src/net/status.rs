@@ -22,7 +22,7 @@ use crate::config::Limits;
 use crate::request::{Method, Parsed, Request, Version, head};
 use crate::response::head::{Clock, Frame, HeadPolicy, write as write_head};
 use crate::response::{Body, Response, SERVER};
-use crate::sys::fd;
+use crate::sys::{fd, thread};
 
 /// Connections at once. One more takes the place of the oldest.
 const MOST_CONNECTIONS: usize = 8;
@@ -68,8 +68,7 @@ pub fn start(listeners: Vec<Listener>, shared: &Arc<Shared>) -> io::Result<()> {
         policy: HeadPolicy::new(SERVER, b"", None),
         exchanges: Vec::new(),
     };
-    let thread = std::thread::Builder::new().name("status".into()).stack_size(256 * 1024);
-    thread.spawn(move || status.run(&listeners)).map(drop)
+    thread::start("status", 256 * 1024, Box::new(move || status.run(&listeners))).map(drop)
 }
 
 struct Status {

@@ -2,11 +2,12 @@
 
 use std::fs::File;
 use std::os::fd::{BorrowedFd, RawFd};
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use std::sync::{Condvar, Mutex, OnceLock, PoisonError};
 
-use crossbeam_channel::{Sender, unbounded};
 use nix::sys::resource::{Resource, getrlimit};
+
+use super::thread;
 
 /// How many descriptors the process may have, as things stand: boot raises it before anybody asks.
 pub fn limit() -> usize {
@@ -92,17 +93,30 @@ impl Drop for OpenFile {
     }
 }
 
+/// Files for the thread that closes them.
+static TO_CLOSE: Mutex<Vec<Counting>> = Mutex::new(Vec::new());
+/// Wakes that thread.
+static HAS_FILES: Condvar = Condvar::new();
+
 /// Closes a file in a thread that nobody waits for; here only where the system has no thread for it.
 fn close_elsewhere(open: Counting) {
-    static CLOSER: OnceLock<Option<Sender<Counting>>> = OnceLock::new();
-    let closer = CLOSER.get_or_init(|| {
-        let (sender, files) = unbounded();
-        let thread = std::thread::Builder::new().name("closer".into()).stack_size(64 * 1024);
-        thread.spawn(move || files.iter().for_each(drop)).ok().map(|_| sender)
-    });
-    if let Some(closer) = closer {
-        // The thread lives as long as the process.
-        let _ = closer.send(open);
+    static HAS_THREAD: OnceLock<bool> = OnceLock::new();
+    let has_thread =
+        HAS_THREAD.get_or_init(|| thread::start("closer", 64 * 1024, Box::new(close_all)).is_ok());
+    if *has_thread {
+        TO_CLOSE.lock().unwrap_or_else(PoisonError::into_inner).push(open);
+        HAS_FILES.notify_one();
+    }
+}
+
+/// Closes what there is to close, for the life of the process.
+fn close_all() {
+    loop {
+        let files = TO_CLOSE.lock().unwrap_or_else(PoisonError::into_inner);
+        let files = HAS_FILES.wait_while(files, |files| files.is_empty());
+        let taken = std::mem::take(&mut *files.unwrap_or_else(PoisonError::into_inner));
+        // Closing may take long, so the lock is free meanwhile.
+        drop(taken);
     }
 }
 

@@ -5,6 +5,7 @@ pub mod fd;
 pub mod filesystem;
 pub mod fork;
 pub mod ids;
+pub mod latch;
 pub mod memory;
 pub mod memory_limit;
 pub mod process;
@@ -18,6 +19,7 @@ pub mod socket;
 mod static_glibc;
 pub mod stdio;
 pub mod systemd;
+pub mod thread;
 pub mod zone;
 
 pub use reason::reason;

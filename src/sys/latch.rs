@@ -1,0 +1,59 @@
+//! Something that happens once, and that a thread may wait for.
+
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::time::Duration;
+
+#[derive(Debug, Default)]
+struct State {
+    is_set: Mutex<bool>,
+    changed: Condvar,
+}
+
+/// The side that waits.
+#[derive(Debug)]
+pub struct Latch(Arc<State>);
+
+/// The side that is waited for: dropping it ends the wait, also where its thread ends by a panic.
+#[derive(Debug)]
+pub struct LatchSetter(Arc<State>);
+
+/// Both sides of a new latch.
+pub fn latch() -> (LatchSetter, Latch) {
+    let state = Arc::<State>::default();
+    (LatchSetter(Arc::clone(&state)), Latch(state))
+}
+
+impl Latch {
+    /// Returns when the other side is dropped, or after `limit`.
+    pub fn wait(&self, limit: Duration) {
+        let is_set = self.0.is_set.lock().unwrap_or_else(PoisonError::into_inner);
+        drop(self.0.changed.wait_timeout_while(is_set, limit, |is_set| !*is_set));
+    }
+}
+
+impl Drop for LatchSetter {
+    fn drop(&mut self) {
+        *self.0.is_set.lock().unwrap_or_else(PoisonError::into_inner) = true;
+        self.0.changed.notify_all();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dropping_the_setter_ends_the_wait() {
+        let (setter, latch) = latch();
+        let thread = std::thread::spawn(move || drop(setter));
+        latch.wait(Duration::from_secs(60));
+        thread.join().unwrap();
+        latch.wait(Duration::from_secs(60));
+    }
+
+    #[test]
+    fn the_wait_has_a_limit() {
+        let (_setter, latch) = latch();
+        latch.wait(Duration::from_millis(1));
+    }
+}
