@@ -3,7 +3,7 @@
 //!
 //! Scripts would inherit it too, and their needs are unknown; with CGI neither is used.
 
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -74,16 +74,16 @@ fn enforce(needs: &SandboxNeeds) -> Result<RulesetStatus, RulesetError> {
         rules = allow_path(rules, path, AccessFs::ReadFile | AccessFs::ReadDir)?;
     }
     for dir in &needs.dirs {
-        rules = allow(rules, &dir.file, AccessFs::ReadFile | AccessFs::ReadDir)?;
+        rules = allow(rules, dir.file.as_fd(), AccessFs::ReadFile | AccessFs::ReadDir)?;
     }
     if let Some(dir) = core_directory() {
         rules = allow_path(rules, &dir, AccessFs::WriteFile | AccessFs::MakeReg)?;
     }
     if let Some(dir) = &needs.log {
-        rules = allow(rules, dir, AccessFs::WriteFile | AccessFs::MakeReg)?;
+        rules = allow(rules, dir.as_fd(), AccessFs::WriteFile | AccessFs::MakeReg)?;
     }
     for dir in &needs.removal {
-        rules = allow(rules, dir, AccessFs::RemoveFile.into())?;
+        rules = allow(rules, dir.as_fd(), AccessFs::RemoveFile.into())?;
     }
     Ok(rules.restrict_self()?.ruleset)
 }
@@ -108,14 +108,14 @@ fn allow_path(
     access: BitFlags<AccessFs>,
 ) -> Result<RulesetCreated, RulesetError> {
     match PathFd::new(path) {
-        Ok(dir) => allow(rules, dir, access),
+        Ok(dir) => allow(rules, dir.as_fd(), access),
         Err(_) => Ok(rules),
     }
 }
 
 fn allow(
     rules: RulesetCreated,
-    dir: impl AsFd,
+    dir: BorrowedFd<'_>,
     access: BitFlags<AccessFs>,
 ) -> Result<RulesetCreated, RulesetError> {
     rules.add_rule(PathBeneath::new(dir, access))

@@ -83,11 +83,8 @@ fn wait(pipe: OwnedFd) -> Result<ForkSide, Failure> {
     let _ = File::from(pipe).read_to_end(&mut said);
     match said.as_slice() {
         READY => Ok(ForkSide::Starter),
-        [] => Err(Failure {
-            logged: true,
-            ..Failure::new("the server ended before it was ready", "see the system log")
-        }),
-        text => Err(Failure { logged: true, ..Failure::new(String::from_utf8_lossy(text), "") }),
+        [] => Err(Failure::logged("the server ended before it was ready", "see the system log")),
+        text => Err(Failure::logged(String::from_utf8_lossy(text), "")),
     }
 }
 

@@ -2,12 +2,17 @@
 
 use std::fmt;
 use std::io;
+use std::ops::Deref;
 
 use crate::sys::reason;
 
-/// A start that failed.
+/// A start that failed. Boxed, since each step of the start passes it on.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Failure {
+pub struct Failure(Box<FailureText>);
+
+/// Contents of [`Failure`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FailureText {
     /// Description of the failure, in the words thttpd logs.
     pub message: String,
     /// Advice for the operator; empty when there is nothing to add.
@@ -19,12 +24,37 @@ pub struct Failure {
 impl Failure {
     /// `message`, and what to do.
     pub fn new(message: impl Into<String>, advice: impl Into<String>) -> Failure {
-        Failure { message: message.into(), advice: advice.into(), logged: false }
+        let (message, advice) = (message.into(), advice.into());
+        Failure(Box::new(FailureText { message, advice, logged: false }))
+    }
+
+    /// `message` that another process of ours has logged, and what to do.
+    pub fn logged(message: impl Into<String>, advice: &str) -> Failure {
+        let mut failure = Failure::new(message, advice);
+        failure.0.logged = true;
+        failure
     }
 
     /// `CALL - REASON` as thttpd words what the system refused, and what to do.
     pub fn of(call: impl fmt::Display, error: impl Into<io::Error>, advice: impl Into<String>) -> Failure {
-        Failure::new(format!("{call} - {}", reason(&error.into())), advice)
+        Failure::new(refused(&call, &error.into()), advice)
+    }
+
+    /// The description alone.
+    pub fn into_message(self) -> String {
+        self.0.message
+    }
+}
+
+fn refused(call: &dyn fmt::Display, error: &io::Error) -> String {
+    format!("{call} - {}", reason(error))
+}
+
+impl Deref for Failure {
+    type Target = FailureText;
+
+    fn deref(&self) -> &FailureText {
+        &self.0
     }
 }
 

@@ -33,7 +33,7 @@ pub fn check(invocation: &Invocation) -> Result<String, String> {
     let loaded = load_rules(config);
     let (unreadable, rules) = throttles(config);
     found.extend(unreadable);
-    found.extend(load_types(config).err().map(|failure| ("mime_types", failure.message)));
+    found.extend(load_types(config).err().map(|failure| ("mime_types", failure.into_message())));
     found.extend(log_file(config));
     found.extend(config.pid_file.as_deref().and_then(|path| pid_file(&served(config).join(path))));
     let is_readable = found.is_empty() && rules.is_empty();

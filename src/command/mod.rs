@@ -54,7 +54,7 @@ pub fn run(program: &str, arguments: &[OsString]) -> Result<(), String> {
 fn dump(invocation: &Invocation) -> Result<(), String> {
     let config = &invocation.config;
     let mut text = dump::render(config, &invocation.origins);
-    let rules = load_rules(config).map_err(|failure| failure.message)?.dump();
+    let rules = load_rules(config).map_err(Failure::into_message)?.dump();
     if !rules.is_empty() {
         text.extend_from_slice(format!("\n# Rules\n{rules}").as_bytes());
     }

@@ -1,7 +1,5 @@
 //! Configuration files of other servers, known by their words: what is told beside the mistakes in them.
 
-use std::collections::HashSet;
-
 use super::error::ConfigError;
 
 /// Another server, and the words of its file that ours has not.
@@ -80,7 +78,9 @@ pub fn hint(problems: &[ConfigError]) -> Option<String> {
     let in_files: Vec<&ConfigError> = in_files.filter(is_word).collect();
     let lines = |is_counted: &dyn Fn(&ConfigError) -> bool| {
         let counted = in_files.iter().filter(|one| is_counted(one));
-        counted.map(|one| one.place.as_ref()).collect::<HashSet<_>>().len()
+        let mut places: Vec<_> = counted.map(|one| one.place.as_ref()).collect();
+        places.dedup();
+        places.len()
     };
     let count = |server: &Foreign| lines(&|one| (server.is_word)(&one.written));
     // Of equals the first: merecat has TLS words, too.

@@ -7,7 +7,7 @@ use super::printable::printable;
 
 /// The config-file name that `word` is probably a slip of.
 pub fn name(word: &str) -> Option<String> {
-    nearest(word, names()).map(str::to_owned)
+    nearest(word, &mut names()).map(str::to_owned)
 }
 
 /// Suggestion for the unknown flag `word`: another flag, a config-file name, or a
@@ -16,7 +16,7 @@ pub fn flag(word: &str) -> Option<String> {
     let bare = word.trim_start_matches('-');
     let (name, value) = bare.split_once('=').map_or((bare, None), |(name, value)| (name, Some(value)));
     let flags = OPTIONS.iter().flat_map(OptionSpec::flags).map(|(flag, _)| flag.trim_start_matches('-'));
-    if let Some(meant) = nearest(name, names().chain(flags)) {
+    if let Some(meant) = nearest(name, &mut names().chain(flags)) {
         return OPTIONS.iter().find_map(|row| in_place_of(meant, row, value));
     }
     let glued = OPTIONS.iter().filter(|row| row.flag.len() == 2 && row.kind.takes() == HasArg::Yes);
@@ -46,39 +46,47 @@ fn names() -> impl Iterator<Item = &'static str> {
 
 /// The candidate that `word` is most likely a slip of, if one is near: at most one slip in three
 /// characters, so that short words do not turn into anything.
-pub fn nearest<'a>(word: &str, candidates: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+pub fn nearest<'a>(word: &str, candidates: &mut dyn Iterator<Item = &'a str>) -> Option<&'a str> {
     const LONGEST: usize = 64;
     if word.len() > LONGEST {
         return None;
     }
     let most = word.chars().count() / 3;
-    candidates
-        .map(|candidate| (distance(word, candidate), candidate))
-        .filter(|(distance, _)| *distance <= most)
-        .min_by_key(|(distance, _)| *distance)
-        .map(|(_, candidate)| candidate)
+    let mut found = None;
+    let mut least = most + 1;
+    for candidate in candidates {
+        let distance = distance(word, candidate);
+        if distance < least {
+            (found, least) = (Some(candidate), distance);
+        }
+    }
+    found
 }
 
 /// Slips between two words: letters put in, left out, changed, or two neighbours swapped (the
 /// restricted Damerau-Levenshtein distance), letter case aside.
 fn distance(one: &str, other: &str) -> usize {
-    let one: Vec<char> = one.to_ascii_lowercase().chars().collect();
-    let other: Vec<char> = other.to_ascii_lowercase().chars().collect();
-    // rows[i][j] is the distance of the first i characters of `one` to the first j of `other`.
-    let mut rows = vec![(0..=other.len()).collect::<Vec<usize>>()];
+    let (one, other) = (folded(one), folded(other));
+    let width = other.len() + 1;
+    // rows[i * width + j] is the distance of the first i characters of `one` to the first j of `other`.
+    let mut rows: Vec<usize> = (0..width).collect();
     for i in 1..=one.len() {
-        let mut row = vec![i];
-        for j in 1..=other.len() {
-            let change = rows[i - 1][j - 1] + usize::from(one[i - 1] != other[j - 1]);
-            let mut least = change.min(rows[i - 1][j] + 1).min(row[j - 1] + 1);
+        rows.push(i);
+        for j in 1..width {
+            let at = i * width + j;
+            let change = rows[at - width - 1] + usize::from(one[i - 1] != other[j - 1]);
+            let mut least = change.min(rows[at - width] + 1).min(rows[at - 1] + 1);
             if i > 1 && j > 1 && one[i - 1] == other[j - 2] && one[i - 2] == other[j - 1] {
-                least = least.min(rows[i - 2][j - 2] + 1);
+                least = least.min(rows[at - 2 * width - 2] + 1);
             }
-            row.push(least);
+            rows.push(least);
         }
-        rows.push(row);
     }
-    rows[one.len()][other.len()]
+    rows.last().copied().unwrap_or_default()
+}
+
+fn folded(word: &str) -> Vec<char> {
+    word.chars().map(|letter| letter.to_ascii_lowercase()).collect()
 }
 
 #[cfg(test)]
@@ -96,9 +104,9 @@ mod tests {
     #[test]
     fn a_near_word_is_found_and_a_far_one_is_not() {
         let words = || ["port", "pidfile", "user"].into_iter();
-        assert_eq!(nearest("prot", words()), Some("port"));
-        assert_eq!(nearest("pidflie", words()), Some("pidfile"));
-        assert_eq!(nearest("group", words()), None);
-        assert_eq!(nearest("", words()), None);
+        assert_eq!(nearest("prot", &mut words()), Some("port"));
+        assert_eq!(nearest("pidflie", &mut words()), Some("pidfile"));
+        assert_eq!(nearest("group", &mut words()), None);
+        assert_eq!(nearest("", &mut words()), None);
     }
 }

@@ -13,15 +13,19 @@ pub fn dress(
     policy: &Policy<'_>,
     make: impl FnOnce(&Policy<'_>) -> Response,
 ) -> Response {
-    let signature = dressed.as_ref().and_then(|dressed| dressed.dressing.signature.as_deref());
-    let listing_style = match dressed.as_ref().and_then(|dressed| dressed.dressing.listing) {
+    let mut response = make(&policy_for(dressed.as_ref(), policy));
+    response.dressed = response.dressed.or(dressed);
+    response
+}
+
+/// The policy with what rules say instead of the configuration.
+fn policy_for<'p>(dressed: Option<&'p Dressed>, policy: &Policy<'p>) -> Policy<'p> {
+    let signature = dressed.and_then(|dressed| dressed.dressing.signature.as_deref());
+    let listing_style = match dressed.and_then(|dressed| dressed.dressing.listing) {
         Some(Listing::Style(style)) => style,
         _ => policy.listing_style,
     };
-    let signature = signature.unwrap_or(policy.signature);
-    let mut response = make(&Policy { signature, listing_style, ..*policy });
-    response.dressed = response.dressed.or_else(|| dressed.clone());
-    response
+    Policy { signature: signature.unwrap_or(policy.signature), listing_style, ..*policy }
 }
 
 /// The answer to a request that may not have what it names.

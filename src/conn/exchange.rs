@@ -245,13 +245,15 @@ fn decide(
     let Resolution { outcome, dressed } = site.resolver.resolve(&query);
     let found = match outcome {
         Ok(found) => found,
-        Err(AccessDenied { retry: Some(retry), .. }) if may_wait(retry) => return Decision::Later(retry),
         Err(denied) => {
+            if let Some(retry) = denied.retry.filter(|retry| may_wait(*retry)) {
+                return Decision::Later(retry);
+            }
             note(conn, request, &denied);
             let response = dress(dressed, &policy, |policy| refused(&denied, request, policy));
             // A rule that refuses one more response does not keep it from being told that there is nothing.
             let pacer = admit(conn, &query, &query.throttle_name(), context).unwrap_or_default();
-            return Decision::Respond(Decided { response, user: denied.user, pacer });
+            return Decision::Respond(Decided { response, user: denied.into_user(), pacer });
         }
     };
     if let Some(details) = &mut conn.details {

@@ -13,10 +13,10 @@ use crate::sys::is_shortage;
 /// The answer where a file's entity tag could not be made.
 pub fn untagged(why: Untagged) -> AccessDenied {
     match why {
-        Untagged::Busy => AccessDenied {
-            retry: Some(Retry::Soon),
-            ..Rejection::new(503, "This server is too busy to look at {url}; please try again.").into()
-        },
+        Untagged::Busy => {
+            let why = Rejection::new(503, "This server is too busy to look at {url}; please try again.");
+            AccessDenied::from(why).until(Retry::Soon)
+        }
         Untagged::Unreadable(error) => io_denied(errno_of(&error)),
     }
 }
@@ -56,8 +56,7 @@ pub fn io_denied(errno: Errno) -> AccessDenied {
         shortage if is_shortage(shortage) => {
             let page = "This server is out of descriptors just now; please try again.";
             let note = "could not be opened: out of descriptors or memory";
-            let denied = AccessDenied::noted(Rejection::new(503, page), Level::Error, note);
-            return AccessDenied { retry: Some(Retry::Soon), ..denied };
+            return AccessDenied::noted(Rejection::new(503, page), Level::Error, note).until(Retry::Soon);
         }
         _ => (Rejection::new(500, "{url} could not be read."), "could not be read"),
     };

@@ -195,12 +195,11 @@ fn close(name: &mut Vec<u8>) {
 /// The answer to a request that a guard refuses.
 fn refusal(query: &ResolveRequest<'_>, refused: &Refused<'_>) -> AccessDenied {
     if let Some(seconds) = refused.retry_after {
-        return AccessDenied {
-            retry_after: Some(u32::try_from(seconds).unwrap_or(u32::MAX)),
-            ..Rejection::new(429, "").into()
-        };
+        let mut denied = AccessDenied::from(Rejection::new(429, ""));
+        denied.0.retry_after = Some(u32::try_from(seconds).unwrap_or(u32::MAX));
+        return denied;
     }
     let url = query.request.target.escape_ascii();
     let said = format!("URL \"{url}\" is refused by {}", refused.line);
-    AccessDenied { note: Some((Level::Info, DenialNote::Whole(said))), ..Rejection::new(403, "").into() }
+    AccessDenied::from(Rejection::new(403, "")).with_note(Level::Info, DenialNote::Whole(said))
 }

@@ -159,7 +159,7 @@ impl Resolver {
     /// Asked for before the work, which is refused otherwise.
     fn list_permit(&self) -> Result<ListPermit, AccessDenied> {
         let page = "This server is busy making lists of directories; please try again.";
-        let busy = || AccessDenied { retry: Some(Retry::AfterLists), ..Rejection::new(503, page).into() };
+        let busy = || AccessDenied::from(Rejection::new(503, page)).until(Retry::AfterLists);
         self.list_limiter.try_take().ok_or_else(busy)
     }
 
@@ -179,7 +179,10 @@ impl Resolver {
         let user = user.or_else(|| lookup.user());
         match self.file_for_user(lookup, &candidate, say) {
             Ok(resource) => Ok(Resolved { resource, user, name: Arc::clone(&lookup.throttle_name) }),
-            Err(denied) => Err(AccessDenied { user, ..denied }),
+            Err(mut denied) => {
+                denied.0.user = user;
+                Err(denied)
+            }
         }
     }
 

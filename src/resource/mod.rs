@@ -9,6 +9,7 @@ use std::borrow::Cow;
 use std::fs::File;
 use std::net::IpAddr;
 use std::num::NonZero;
+use std::ops::Deref;
 use std::sync::Arc;
 
 use crate::config::Config;
@@ -166,9 +167,14 @@ pub enum DenialNote {
     Whole(String),
 }
 
-/// A request that may not have what it names.
+/// A request that may not have what it names. Boxed, since a result that a look-up passes on is moved at each
+/// step, and all but few are good ones.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct AccessDenied {
+pub struct AccessDenied(Box<Denial>);
+
+/// Contents of [`AccessDenied`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Denial {
     /// Response to send.
     pub rejection: Rejection,
     /// Message for the operator.
@@ -186,13 +192,43 @@ pub struct AccessDenied {
 impl AccessDenied {
     /// A refusal that the operator is told of.
     fn noted(rejection: Rejection, level: Level, note: &'static str) -> AccessDenied {
-        AccessDenied { note: Some((level, DenialNote::OfUrl(note))), ..AccessDenied::from(rejection) }
+        AccessDenied::from(rejection).with_note(level, DenialNote::OfUrl(note))
+    }
+
+    fn with_note(mut self, level: Level, note: DenialNote) -> AccessDenied {
+        self.0.note = Some((level, note));
+        self
+    }
+
+    fn with_challenge(mut self, challenge: String) -> AccessDenied {
+        self.0.challenge = Some(challenge);
+        self
+    }
+
+    /// May be asked again, at the time that `retry` tells.
+    fn until(mut self, retry: Retry) -> AccessDenied {
+        self.0.retry = Some(retry);
+        self
+    }
+
+    /// The user of the request; none where it needed no password.
+    pub fn into_user(self) -> Option<Box<[u8]>> {
+        self.0.user
+    }
+}
+
+impl Deref for AccessDenied {
+    type Target = Denial;
+
+    fn deref(&self) -> &Denial {
+        &self.0
     }
 }
 
 impl From<Rejection> for AccessDenied {
     fn from(rejection: Rejection) -> AccessDenied {
-        AccessDenied { rejection, note: None, challenge: None, user: None, retry: None, retry_after: None }
+        let (note, challenge, user, retry, retry_after) = (None, None, None, None, None);
+        AccessDenied(Box::new(Denial { rejection, note, challenge, user, retry, retry_after }))
     }
 }
 
@@ -336,7 +372,7 @@ impl Resolver {
             let page = "The storage behind {url} does not answer just now; please try again later.";
             let denied =
                 AccessDenied::noted(Rejection::new(503, page), Level::Error, "waits for storage in vain");
-            let outcome = Err(AccessDenied { retry: Some(Retry::WhenRemoteIsFree), ..denied });
+            let outcome = Err(denied.until(Retry::WhenRemoteIsFree));
             return Resolution { outcome, dressed: self.dressed_as_asked(query) };
         }
         self.resolve_in(&ResolveRequest { view: &View::anywhere(&self.root), ..*query })
@@ -424,8 +460,7 @@ impl Resolver {
         let (url, referrer) = (query.request.target.escape_ascii(), field.unwrap_or_default().escape_ascii());
         let said = format!("non-local referrer \"{}{url}\" \"{referrer}\"", own.unwrap_or_default());
         let page = "{url} may only be reached from this site's own pages.";
-        let note = Some((Level::Info, DenialNote::Whole(said)));
-        Err(AccessDenied { note, ..Rejection::new(403, page).into() })
+        Err(AccessDenied::from(Rejection::new(403, page)).with_note(Level::Info, DenialNote::Whole(said)))
     }
 }
 
@@ -436,17 +471,17 @@ fn judged(outcome: AuthOutcome) -> Result<Option<Box<[u8]>>, AccessDenied> {
         AuthOutcome::User(user) => Ok(Some(user)),
         AuthOutcome::Challenge(challenge) => {
             let why = Rejection::new(401, "You need a user name and a password to see {url}.");
-            Err(AccessDenied { challenge: Some(challenge), ..why.into() })
+            Err(AccessDenied::from(why).with_challenge(challenge))
         }
         AuthOutcome::Misunderstood { challenge, trouble } => {
             let why = Rejection::new(401, "You need a user name and a password to see {url}.");
-            let note = Some((Level::Error, DenialNote::Whole(trouble)));
-            Err(AccessDenied { challenge: Some(challenge), note, ..why.into() })
+            let denied = AccessDenied::from(why).with_challenge(challenge);
+            Err(denied.with_note(Level::Error, DenialNote::Whole(trouble)))
         }
-        AuthOutcome::Busy => Err(AccessDenied {
-            retry: Some(Retry::Soon),
-            ..Rejection::new(503, "This server is busy checking passwords; please try again.").into()
-        }),
+        AuthOutcome::Busy => {
+            let why = Rejection::new(503, "This server is busy checking passwords; please try again.");
+            Err(AccessDenied::from(why).until(Retry::Soon))
+        }
         // Where descriptors are short, every directory would seem to have a password file.
         AuthOutcome::Unreadable { reason, .. } if is_shortage(denial::errno_of(&reason)) => {
             Err(denial::io_denied(denial::errno_of(&reason)))
@@ -455,8 +490,8 @@ fn judged(outcome: AuthOutcome) -> Result<Option<Box<[u8]>>, AccessDenied> {
             let why = crate::sys::reason(&reason);
             let said = format!("auth file {} could not be opened - {why}", path.escape_ascii());
             let page = "{url} is protected by a password file that cannot be read.";
-            let note = Some((Level::Error, DenialNote::Whole(said)));
-            Err(AccessDenied { note, ..Rejection::new(403, page).into() })
+            let denied = AccessDenied::from(Rejection::new(403, page));
+            Err(denied.with_note(Level::Error, DenialNote::Whole(said)))
         }
     }
 }

@@ -128,7 +128,7 @@ impl Dress {
 }
 
 fn unknown(word: &str, known: &[&'static str]) -> String {
-    match suggest::nearest(word, known.iter().copied()) {
+    match suggest::nearest(word, &mut known.iter().copied()) {
         Some(meant) => format!("{word}: did you mean {meant}?"),
         None => format!("{word}: not one of {}", known.join(", ")),
     }

@@ -211,7 +211,7 @@ fn without_comment(line: &str) -> &str {
 
 /// Why a word that is no action is refused, with what may have been meant.
 fn stranger(word: &str) -> String {
-    match suggest::nearest(word, ACTIONS.into_iter()) {
+    match suggest::nearest(word, &mut ACTIONS.iter().copied()) {
         Some(meant) => format!("{word}: unknown action; did you mean {meant}?"),
         None => format!("{word}: unknown action"),
     }

@@ -238,8 +238,8 @@ fn variable(text: &str, pattern: &Pattern) -> Result<(Piece, usize), String> {
     match VARIABLES.iter().find(|(name, _)| *name == word) {
         Some((_, piece)) => Ok((piece.clone(), end)),
         None => {
-            let known = VARIABLES.iter().map(|(name, _)| *name);
-            let meant = crate::config::suggest::nearest(word, known).map_or_else(
+            let mut known = VARIABLES.iter().map(|(name, _)| *name);
+            let meant = crate::config::suggest::nearest(word, &mut known).map_or_else(
                 || "there are $1 to $9, $host, $scheme and $uri".into(),
                 |name| format!("did you mean ${name}?"),
             );
