@@ -11,20 +11,19 @@ use std::fmt::{self, Write as _};
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, OnceLock, PoisonError};
-use std::time::{Duration, Instant};
+use std::sync::{Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::{Duration, Instant, SystemTime};
 
-use chrono::{Datelike, Local, Timelike};
-use crossbeam_channel::{Receiver, Sender, bounded};
+use chrono::{Datelike, Timelike};
 use nix::fcntl::{OFlag, open};
 use nix::sys::stat::Mode;
 use syslog::{Facility, LogFormat, Logger, LoggerBackend, Severity};
 
 use super::line::MONTHS;
-use crate::sys::stdio;
+use crate::sys::{stdio, thread, zone};
 
 /// Messages that may wait for the log daemon.
-const QUEUE: usize = 1024;
+const QUEUE: u64 = 1024;
 /// Bytes of one message; URLs are long, and a datagram is not.
 const LONGEST: usize = 1024;
 /// How long a daemon that takes nothing holds up the one thread that talks to it.
@@ -63,16 +62,37 @@ pub enum Echo {
 
 struct DaemonLink {
     line: Mutex<SyslogLine>,
-    queue: OnceLock<Sender<QueuedMessage>>,
+    queue: Mutex<MessageQueue>,
+    /// Woken when a message comes to an empty queue, and after a delivery that is waited for.
+    changed: Condvar,
     dropped: AtomicU64,
 }
 
-enum QueuedMessage {
-    Message(u8, String),
-    /// A message that is for standard error too, where somebody watches that.
-    Shown(u8, String),
-    /// Answer when everything before is delivered.
-    Flush(Sender<()>),
+/// Messages for the thread that talks to the daemon.
+#[derive(Default)]
+struct MessageQueue {
+    /// That thread has been started; before, messages are delivered at once.
+    has_thread: bool,
+    waiting: Vec<QueuedMessage>,
+    /// Messages handed over so far.
+    handed_over: u64,
+    /// Messages delivered, or given up, so far.
+    delivered: u64,
+    /// Threads that wait for deliveries.
+    waiters: usize,
+}
+
+struct QueuedMessage {
+    level: u8,
+    text: String,
+    /// For standard error too, where somebody watches that.
+    is_shown: bool,
+}
+
+impl MessageQueue {
+    fn is_full(&self) -> bool {
+        self.handed_over - self.delivered >= QUEUE
+    }
 }
 
 /// The connection to the daemon, with all that is needed to make it again.
@@ -91,7 +111,8 @@ struct Ident(String);
 
 impl LogFormat<&str> for Ident {
     fn format<W: std::io::Write>(&self, to: &mut W, severity: Severity, message: &str) -> syslog::Result<()> {
-        let now = Local::now();
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        let now = zone::local(now.as_secs().cast_signed()).unwrap_or_default();
         write!(
             to,
             "<{}>{} {:2} {:02}:{:02}:{:02} {}[{}]: {message}",
@@ -111,7 +132,8 @@ impl LogFormat<&str> for Ident {
 /// Opens the system log, once in the life of the process; a missing daemon is no error.
 pub fn open_log(options: SyslogOptions) {
     let line = SyslogLine { options, logger: None, tried: None, outside: None };
-    let link = DaemonLink { line: Mutex::new(line), queue: OnceLock::new(), dropped: AtomicU64::new(0) };
+    let (queue, changed) = (Mutex::default(), Condvar::new());
+    let link = DaemonLink { line: Mutex::new(line), queue, changed, dropped: AtomicU64::new(0) };
     if LINK.set(link).is_ok()
         && let Some(link) = LINK.get()
     {
@@ -145,39 +167,34 @@ pub fn hold_socket_through_chroot() {
 /// The system has no thread for us.
 pub fn start_thread() -> std::io::Result<()> {
     let Some(link) = LINK.get() else { return Ok(()) };
-    let (sender, receiver) = bounded(QUEUE);
-    std::thread::Builder::new()
-        .name("syslog".into())
-        .stack_size(256 * 1024)
-        .spawn(move || link.serve(&receiver))?;
-    let _ = link.queue.set(sender);
+    thread::start("syslog", 256 * 1024, Box::new(|| link.serve()))?;
+    link.queue().has_thread = true;
     Ok(())
 }
 
 /// Hands one message over; the macros of [`log`](super) call this. Control characters are escaped, so
 /// a message is one line whatever a client put into it.
 pub fn send(severity: Severity, text: fmt::Arguments<'_>) {
-    hand_over(severity, text, QueuedMessage::Message);
+    hand_over(severity, text, false);
 }
 
 /// Hands over a message that is told on standard error as well where the server runs in the foreground,
 /// whether or not a daemon takes it: what scripts complain of.
 pub fn send_shown(severity: Severity, text: fmt::Arguments<'_>) {
-    hand_over(severity, text, QueuedMessage::Shown);
+    hand_over(severity, text, true);
 }
 
-fn hand_over(severity: Severity, text: fmt::Arguments<'_>, item: fn(u8, String) -> QueuedMessage) {
+fn hand_over(severity: Severity, text: fmt::Arguments<'_>, is_shown: bool) {
     let Some(link) = LINK.get() else { return };
-    let message = one_line(text);
-    match link.queue.get() {
-        Some(queue) => {
-            if queue.try_send(item(severity as u8, message)).is_err() {
-                link.dropped.fetch_add(1, Ordering::Relaxed);
-            }
-        }
-        None => {
-            link.line().deliver(severity, &message);
-        }
+    let text = one_line(text);
+    let queue = link.queue();
+    if !queue.has_thread {
+        drop(queue);
+        link.line().deliver(severity, &text);
+    } else if queue.is_full() {
+        link.dropped.fetch_add(1, Ordering::Relaxed);
+    } else {
+        link.push(queue, QueuedMessage { level: severity as u8, text, is_shown });
     }
 }
 
@@ -198,47 +215,87 @@ fn one_line(text: fmt::Arguments<'_>) -> String {
 /// `false`: no log daemon takes it.
 pub(super) fn deliver_access(line: &[u8]) -> bool {
     let (Some(link), Ok(line)) = (LINK.get(), std::str::from_utf8(line)) else { return false };
-    match link.queue.get() {
-        Some(queue) => queue
-            .send_timeout(QueuedMessage::Message(Severity::LOG_INFO as u8, line.into()), PATIENCE)
-            .is_ok(),
-        None => link.line().deliver(Severity::LOG_INFO, line),
+    let queue = link.queue();
+    if !queue.has_thread {
+        drop(queue);
+        return link.line().deliver(Severity::LOG_INFO, line);
     }
+    let queue = link.wait_while(queue, PATIENCE, &MessageQueue::is_full);
+    let has_room = !queue.is_full();
+    if has_room {
+        let level = Severity::LOG_INFO as u8;
+        link.push(queue, QueuedMessage { level, text: line.into(), is_shown: false });
+    }
+    has_room
 }
 
 /// Returns when every message handed over so far has been delivered, or after `limit`.
 pub fn flush(limit: Duration) {
-    let Some(queue) = LINK.get().and_then(|link| link.queue.get()) else { return };
-    let (done, wait) = bounded(1);
-    if queue.send_timeout(QueuedMessage::Flush(done), limit).is_ok() {
-        let _ = wait.recv_timeout(limit);
-    }
+    let Some(link) = LINK.get() else { return };
+    let queue = link.queue();
+    let last = queue.handed_over;
+    drop(link.wait_while(queue, limit, &|queue| queue.delivered < last));
 }
 
 impl DaemonLink {
-    fn line(&self) -> std::sync::MutexGuard<'_, SyslogLine> {
+    fn line(&self) -> MutexGuard<'_, SyslogLine> {
         self.line.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn serve(&self, items: &Receiver<QueuedMessage>) {
+    fn queue(&self) -> MutexGuard<'_, MessageQueue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn push(&self, mut queue: MutexGuard<'_, MessageQueue>, message: QueuedMessage) {
+        queue.waiting.push(message);
+        queue.handed_over += 1;
+        // Otherwise the thread is under way and looks again by itself.
+        if queue.waiting.len() == 1 {
+            self.changed.notify_all();
+        }
+    }
+
+    /// Waits for deliveries as long as `holds`, but not longer than `limit`.
+    fn wait_while<'q>(
+        &self,
+        mut queue: MutexGuard<'q, MessageQueue>,
+        limit: Duration,
+        holds: &dyn Fn(&MessageQueue) -> bool,
+    ) -> MutexGuard<'q, MessageQueue> {
+        queue.waiters += 1;
+        let waited = self.changed.wait_timeout_while(queue, limit, |queue| holds(queue));
+        let (mut queue, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        queue.waiters -= 1;
+        queue
+    }
+
+    /// Delivers messages for the life of the process.
+    fn serve(&self) {
         self.line().step_outside();
-        for item in items {
-            match item {
-                QueuedMessage::Message(severity, text) => {
-                    self.line().deliver(severity_of(severity), &text);
-                }
-                QueuedMessage::Shown(severity, text) => {
-                    self.line().deliver_shown(severity_of(severity), &text);
-                }
-                QueuedMessage::Flush(done) => {
-                    let _ = done.send(());
+        loop {
+            let queue = self.changed.wait_while(self.queue(), |queue| queue.waiting.is_empty());
+            let messages = std::mem::take(&mut queue.unwrap_or_else(PoisonError::into_inner).waiting);
+            for message in messages {
+                self.deliver(&message);
+                let mut queue = self.queue();
+                queue.delivered += 1;
+                if queue.waiters > 0 {
+                    self.changed.notify_all();
                 }
             }
-            let dropped = self.dropped.swap(0, Ordering::Relaxed);
-            if dropped > 0 {
-                let text = format!("{dropped} messages dropped: the log daemon is slow");
-                self.line().deliver(Severity::LOG_WARNING, &text);
-            }
+        }
+    }
+
+    fn deliver(&self, message: &QueuedMessage) {
+        let severity = severity_of(message.level);
+        match message.is_shown {
+            true => self.line().deliver_shown(severity, &message.text),
+            false => drop(self.line().deliver(severity, &message.text)),
+        }
+        let dropped = self.dropped.swap(0, Ordering::Relaxed);
+        if dropped > 0 {
+            let text = format!("{dropped} messages dropped: the log daemon is slow");
+            self.line().deliver(Severity::LOG_WARNING, &text);
         }
     }
 }
