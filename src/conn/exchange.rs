@@ -259,17 +259,16 @@ fn decide(
     if let Some(details) = &mut conn.details {
         details.set_file(&found.name);
     }
-    let user = found.user;
     match (admit(conn, &query, &found.name, context), found.resource) {
         (Err(refused), _) => refuse_with(&refused.into(), dressed),
         (Ok(_), Resource::Script(_)) if waits_for_fds(&query, site) => Decision::Later(Retry::Soon),
         (Ok(pacer), Resource::Script(script)) if site.cgi.is_some() => match memory_for(request) {
-            Some(memory) => Decision::Run(Run { script, memory, user, pacer, dressed }),
+            Some(memory) => Decision::Run(Run { script, memory, user: found.user, pacer, dressed }),
             None => refuse_with(&no_memory(), dressed),
         },
         (Ok(pacer), resource) => {
             let response = respond_with(resource, dressed);
-            Decision::Respond(Decided { response, user, pacer }).or_later(query.may_wait)
+            Decision::Respond(Decided { response, user: found.user, pacer }).or_later(query.may_wait)
         }
     }
 }

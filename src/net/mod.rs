@@ -19,7 +19,6 @@
 //! are processors; the rest are on standby for turns that may block ([`active_workers`]).
 
 use std::io;
-use std::num::NonZero;
 use std::panic;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::atomic::{AtomicBool, AtomicU64};
@@ -164,7 +163,7 @@ impl Server {
             listeners: Listeners::new(listeners.serving)?,
             poller: Poller::new()?,
             limiter: ConnectionLimiter::new(bounds, Arc::clone(&site.stats)),
-            active_workers: ActiveWorkers::new(processors()),
+            active_workers: ActiveWorkers::new(thread::processors()),
             remote: RemoteSlots::new(count),
             tidy_due: AtomicBool::new(false),
             to_workers,
@@ -282,11 +281,7 @@ fn start_pool(count: usize) -> io::Result<ThreadPool> {
 /// Enough that a few may wait for a disk while the processors stay busy.
 fn worker_count(site: &Site) -> usize {
     match site.config.workers {
-        0 => (2 * processors()).clamp(4, 64),
+        0 => (2 * thread::processors()).clamp(4, 64),
         n => n,
     }
-}
-
-fn processors() -> usize {
-    std::thread::available_parallelism().map_or(2, NonZero::get)
 }

@@ -8,7 +8,6 @@
 use std::borrow::Cow;
 use std::fs::File;
 use std::net::IpAddr;
-use std::num::NonZero;
 use std::ops::Deref;
 use std::sync::Arc;
 
@@ -40,7 +39,7 @@ use crate::docroot::{DocRoot, Links, View};
 use crate::representation::etag::Tagger;
 use crate::representation::mime::Types;
 use crate::representation::{Content, Representation};
-use crate::sys::is_shortage;
+use crate::sys::{is_shortage, thread};
 use list_limiter::{ListLimiter, ListPermit};
 use precompressed::Forms;
 
@@ -306,7 +305,7 @@ impl Resolver {
     pub fn new(root: Arc<DocRoot>, config: Arc<Config>, rules: Arc<Rules>, types: Types) -> Resolver {
         let links = if config.symlink_check { Links::Refuse } else { Links::Follow };
         let cache = Cache::new(config.cache, links);
-        let hashing_at_once = (processors() / 2).max(1);
+        let hashing_at_once = (thread::processors() / 2).max(1);
         let own_name = config.server_name();
         let tagger = Tagger::new(config.etag, hashing_at_once);
         let default_host = config.vhost_default.as_deref().map(DefaultHost::new);
@@ -494,8 +493,4 @@ fn judged(outcome: AuthOutcome) -> Result<Option<Box<[u8]>>, AccessDenied> {
             Err(denied.with_note(Level::Error, DenialNote::Whole(said)))
         }
     }
-}
-
-fn processors() -> usize {
-    std::thread::available_parallelism().map_or(2, NonZero::get)
 }

@@ -1,6 +1,7 @@
 //! Threads of the server, all started in one way.
 
 use std::io;
+use std::num::NonZero;
 use std::thread::{Builder, JoinHandle};
 
 /// Starts a thread called `name` with `stack` bytes of stack. The work comes in a box, since a generic
@@ -10,4 +11,9 @@ use std::thread::{Builder, JoinHandle};
 /// The system has no thread for us.
 pub fn start(name: &str, stack: usize, work: Box<dyn FnOnce() + Send>) -> io::Result<JoinHandle<()>> {
     Builder::new().name(name.to_owned()).stack_size(stack).spawn(work)
+}
+
+/// Processors that the process may use, two where that is unknown.
+pub fn processors() -> usize {
+    std::thread::available_parallelism().map_or(2, NonZero::get)
 }
