@@ -33,26 +33,37 @@
 //! | make the response | `response/mod.rs` | `respond` | `Response` |
 //! | send and log it | `conn/reply.rs`, `conn/send_response.rs` | `reply`, `SendResponse::advance` | `AccessEntry` |
 //! | wait for the next one | `net/poller.rs` | `Poller::park` | |
-pub mod auth;
-pub mod boot;
-pub mod cache;
-pub mod cgi;
+/// The server's modules, which the crate keeps to itself: what no code uses is then seen by the compiler. The
+/// feature `internals` opens them to `tests/` and `fuzz/`.
+#[path = ""]
+mod internals {
+    pub mod auth;
+    pub mod boot;
+    pub mod cache;
+    pub mod cgi;
+    pub mod config;
+    pub mod conn;
+    pub mod control;
+    pub mod docroot;
+    pub mod log;
+    pub mod net;
+    pub mod representation;
+    pub mod request;
+    pub mod resource;
+    pub mod response;
+    pub mod rules;
+    pub mod site;
+    #[allow(unsafe_code)]
+    pub mod sys;
+    pub mod throttle;
+}
+
+#[cfg(feature = "internals")]
+pub use internals::*;
+#[cfg(not(feature = "internals"))]
+use internals::*;
+
 pub mod command;
 pub mod companion;
-pub mod config;
-pub mod conn;
-pub mod control;
-pub mod docroot;
-pub mod log;
-pub mod net;
-pub mod representation;
-pub mod request;
-pub mod resource;
-pub mod response;
-pub mod rules;
-pub mod site;
-#[allow(unsafe_code)]
-pub mod sys;
 #[cfg(test)]
 mod testing;
-pub mod throttle;

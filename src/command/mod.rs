@@ -5,6 +5,7 @@ use crate::net::listen_socket::ListenerAddress;
 use std::ffi::OsString;
 use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 use std::sync::Arc;
 
 use ::syslog::Severity;
@@ -47,6 +48,18 @@ pub fn run(program: &str, arguments: &[OsString]) -> Result<(), String> {
         }
         Action::Explain(url) => explain::explain(invocation.config.clone(), url, invocation.from.as_deref())
             .and_then(|text| print(&text)),
+    }
+}
+
+/// The program's exit status; an error goes to standard error.
+pub fn exit(outcome: Result<(), String>) -> ExitCode {
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(text) => {
+            // Where standard error is closed, the status says it.
+            let _ = stdio::error_line(text.trim_end());
+            ExitCode::FAILURE
+        }
     }
 }
 

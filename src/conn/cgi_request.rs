@@ -115,7 +115,7 @@ impl CgiRequest {
         let Some(cgi) = &context.site.cgi else { return Err(Rejection::new(503, "")) };
         let mut variables = std::mem::take(&mut self.variables);
         if self.has_content {
-            variables.push(content_length(input.len()));
+            variables.push(content_length(input.bytes()));
         }
         let input = input.into_file().map_err(|_| Rejection::new(503, ""))?;
         let arguments = std::mem::take(&mut self.arguments);

@@ -25,7 +25,6 @@ use crate::sys::thread;
 
 pub use super::json::Details;
 pub use super::line::AccessEntry;
-pub use super::queue::CAPACITY;
 
 /// Where exchanges are recorded. QueueState by reference from every thread.
 #[derive(Debug)]

@@ -33,17 +33,6 @@ impl<'b> Fields<'b> {
         self.lines.iter().rev().find(|(n, _)| n.eq_ignore_ascii_case(name)).map(|&(_, v)| v)
     }
 
-    /// All values of a list field joined with `, ` (RFC 9110 §5.3); none when absent.
-    pub fn joined(&self, name: &str) -> Option<Vec<u8>> {
-        let mut all = self.all(name);
-        let mut whole = all.next()?.to_vec();
-        for value in all {
-            whole.extend_from_slice(b", ");
-            whole.extend_from_slice(value);
-        }
-        Some(whole)
-    }
-
     /// The members of the list field `name`, from all its lines; empty ones are none (RFC 9110 §5.6.1).
     pub fn members<'s>(&'s self, name: &'s str) -> impl Iterator<Item = &'b [u8]> + 's {
         let members = self.all(name).flat_map(|value| value.split(|&b| b == b',')).map(<[u8]>::trim_ascii);
@@ -53,15 +42,5 @@ impl<'b> Fields<'b> {
     /// Does the list field `name` hold `token`, compared without case?
     pub fn has_token(&self, name: &str, token: &str) -> bool {
         self.members(name).any(|member| member.eq_ignore_ascii_case(token.as_bytes()))
-    }
-
-    /// Number of lines.
-    pub fn len(&self) -> usize {
-        self.lines.len()
-    }
-
-    /// No field line at all.
-    pub fn is_empty(&self) -> bool {
-        self.lines.is_empty()
     }
 }

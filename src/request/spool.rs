@@ -86,13 +86,8 @@ impl Spool {
     }
 
     /// Bytes held.
-    pub fn len(&self) -> u64 {
+    pub fn bytes(&self) -> u64 {
         self.len
-    }
-
-    /// No byte held.
-    pub fn is_empty(&self) -> bool {
-        self.len == 0
     }
 
     /// Moves out the share of the budgets, to be kept as long as the file is in use.
@@ -221,7 +216,7 @@ mod tests {
         for len in [0, 1, IN_MEMORY - 1, IN_MEMORY, IN_MEMORY + 1, 300_000] {
             let content: Vec<u8> = (0..len).map(|i| (i % 251) as u8).collect();
             let spool = spooled(&content, 1000);
-            assert_eq!((spool.len(), spool.is_empty()), (len as u64, len == 0));
+            assert_eq!(spool.bytes(), len as u64);
             let mut got = Vec::new();
             spool.into_file().unwrap().read_to_end(&mut got).unwrap();
             assert!(got == content, "{len} bytes differ");

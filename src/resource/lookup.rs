@@ -153,7 +153,8 @@ impl Resolver {
         let permit = if is_bounded { None } else { Some(self.list_permit()?) };
         let check = lookup.directory_check.as_ref().filter(|_| kept.is_none());
         let keep = check.and_then(|check| self.cache.keep_list(key, check));
-        Ok(Directory { dir: opened, url_path: query.request.path.to_vec(), readme, permit, kept, keep })
+        let url_path = query.request.path.to_vec();
+        Ok(Directory { readme, permit, kept, keep, ..Directory::new(opened, url_path) })
     }
 
     /// Asked for before the work, which is refused otherwise.

@@ -31,6 +31,7 @@ pub struct ErrorPages {
 
 impl ErrorPages {
     /// No pages but the built-in ones.
+    #[cfg(test)]
     pub fn builtin() -> ErrorPages {
         ErrorPages { root: None, media_type: Vec::new() }
     }

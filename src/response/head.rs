@@ -106,6 +106,7 @@ impl Clock {
     }
 
     /// The Date value.
+    #[cfg(test)]
     pub fn date(&self) -> &[u8] {
         &self.date
     }
@@ -289,7 +290,7 @@ fn framing(out: &mut Vec<u8>, response: &Response, frame: &Frame<'_>) {
     if frame.chunked {
         out.extend_from_slice(b"Transfer-Encoding: chunked\r\n");
     } else if !matches!(response.body, Body::None) {
-        content_length(out, response.body.len());
+        content_length(out, response.body.bytes());
     }
 }
 

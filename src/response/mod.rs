@@ -129,7 +129,7 @@ pub enum Body {
 
 impl Body {
     /// Bytes of content; for HEAD, what GET would have sent.
-    pub fn len(&self) -> u64 {
+    pub fn bytes(&self) -> u64 {
         match self {
             Body::None => 0,
             Body::Bytes(_, range) => range.len() as u64,
@@ -140,11 +140,6 @@ impl Body {
                     + closing.len() as u64
             }
         }
-    }
-
-    /// No bytes of content.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
     }
 }
 

@@ -37,7 +37,7 @@ mod template;
 
 pub use dress::Listing;
 pub use dressing::{Dressed, Dressing, Ruling, is_freshness};
-pub use guard::{AuthFile, Charged, Covering, Guard, Refused};
+pub use guard::{Charged, Covering, Guard, Refused};
 pub use pattern::{Name, Pattern, SiteKey};
 pub use route::{Answer, Route, Routed};
 
@@ -105,10 +105,11 @@ pub struct Rules {
 }
 
 impl Rules {
-    /// Reads lines of a file called `name`; for what needs no files of its own.
+    /// Reads lines of a file called `name`, for tests.
     ///
     /// # Errors
     /// Every line that is not as it should be.
+    #[cfg(any(test, feature = "internals"))]
     pub fn parse(content: &[u8], name: &str) -> Result<Rules, Vec<Fault>> {
         let mut reader = line::Reader::default();
         reader.file(content, name);

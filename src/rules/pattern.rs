@@ -77,6 +77,7 @@ pub struct Name<'a> {
     full: &'a [u8],
 }
 
+#[cfg(test)]
 impl<'a> Name<'a> {
     /// A name of no known host.
     pub fn plain(full: &'a [u8]) -> Name<'a> {

@@ -192,15 +192,6 @@ impl Template {
         }
         Some(out)
     }
-
-    /// The path, where nothing is put in.
-    pub fn literal_path(&self) -> Option<&[u8]> {
-        match &*self.path {
-            [] => Some(b""),
-            [Piece::Literal(text)] => Some(text),
-            _ => None,
-        }
-    }
 }
 
 /// Splits `text` at its variables.
