@@ -8,6 +8,7 @@ use crate::load::head::Exchange;
 use crate::measure::{Manner, measure};
 use crate::options::Options;
 use crate::record::{Calls, Sample, Series, Start};
+use crate::relay;
 use crate::report;
 use crate::server::running::Running;
 use crate::server::{Server, known};
@@ -30,6 +31,8 @@ pub struct Results {
     pub workloads: Vec<(&'static Workload, Series<Sample>)>,
     /// Starts.
     pub starts: Series<Start>,
+    /// Processor time of the relay in microseconds a request, if it was measured.
+    pub relay: Option<f64>,
     /// System calls by workload; a single round.
     pub calls: Vec<(&'static Workload, Series<Calls>)>,
 }
@@ -49,7 +52,11 @@ pub fn run(options: &Options) -> Result<()> {
     }
     let results = Course { options, place: &place, interrupt: &interrupt }.measure(servers)?;
     report::print(&results, options);
-    report::write(&results, options)
+    report::write(&results, options)?;
+    if options.markdown {
+        report::print_markdown(&results, options.rounds);
+    }
+    Ok(())
 }
 
 /// Raises the limit for us and for the servers, which inherit it: as far as it goes, and as root to
@@ -124,9 +131,15 @@ impl Course<'_> {
         let mut results = Results {
             workloads: wanted.map(|workload| (workload, Series::of(count))).collect(),
             starts: Series::of(count),
+            relay: None,
             calls: Vec::new(),
             servers,
         };
+        let is_far = |(workload, _): &(&Workload, _)| workload.distance.is_some();
+        if self.options.wants("relay") || results.workloads.iter().any(is_far) {
+            eprintln!("The relay itself");
+            results.relay = Some(relay::cost::measure(&known::limit_loops()?, self.place)?);
+        }
         for number in 0..self.options.rounds {
             eprintln!("Round {} of {}", number + 1, self.options.rounds);
             match self.round(number, &mut results) {

@@ -62,6 +62,10 @@ const GOALS: &[Goal] = &[
     goal("1m", Figure::SystemCalls, Against::Nothing, 5.0),
 ];
 
+/// Goals of each workload at a distance.
+const FAR: [(Figure, Against, f64); 2] =
+    [(Figure::Cpu, Against::Named("lighttpd"), 1.0), (Figure::Cpu, Against::Named("limit-loops"), 1.2)];
+
 /// A goal's line in the report.
 pub struct Verdict {
     /// The workload.
@@ -76,8 +80,8 @@ pub struct Verdict {
     pub reached: bool,
 }
 
-/// Judges what was measured; goals whose figures are missing are left out. To the listed goals comes
-/// one a workload: no worse 99th percentile than the best peer's.
+/// Judges what was measured; goals whose figures are missing are left out. To the listed goals come
+/// those of every distance, and one a workload: no worse 99th percentile than the best peer's.
 pub fn judge(results: &Results) -> Vec<Verdict> {
     let Some(ours) = results.servers.iter().position(|server| server.role == Role::Ours) else {
         return Vec::new();
@@ -86,8 +90,12 @@ pub fn judge(results: &Results) -> Vec<Verdict> {
         .workloads
         .iter()
         .map(|(workload, _)| goal(workload.name, Figure::P99, Against::BestPeer, 1.0));
-    let p99: Vec<_> = p99.collect();
-    GOALS.iter().chain(&p99).filter_map(|goal| goal.judge(results, ours)).collect()
+    let far = results.workloads.iter().filter(|(workload, _)| workload.distance.is_some());
+    let far = far.flat_map(|(workload, _)| {
+        FAR.map(|(figure, against, bound)| goal(workload.name, figure, against, bound))
+    });
+    let more: Vec<_> = far.chain(p99).collect();
+    GOALS.iter().chain(&more).filter_map(|goal| goal.judge(results, ours)).collect()
 }
 
 /// The peer with the highest median rate; where the workload gives the rate, with the lowest latency.

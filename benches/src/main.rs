@@ -6,7 +6,7 @@
 //! - [`tree`]: the files that all servers serve; [`workload`]: what is asked of them;
 //!   [`held`]: connections that hang on meanwhile; [`workplace`]: the directory of a run.
 //! - [`server`]: the servers, their start, stop and use of the machine; [`limit`]: two of them,
-//!   which live in this program.
+//!   which live in this program, as does [`relay`], the distance between a server and its clients.
 //! - [`load`]: the load generator.
 //! - [`bench`]: rounds of measurements, interleaved; [`measure`], [`startup`] and [`syscalls`] take
 //!   one measurement each; [`interrupt`] ends a run early and cleanly.
@@ -22,6 +22,7 @@ mod load;
 mod measure;
 mod options;
 mod record;
+mod relay;
 mod report;
 mod server;
 mod startup;
@@ -54,6 +55,9 @@ fn main() -> ExitCode {
 fn run(arguments: &[String]) -> Result<()> {
     if arguments.first().is_some_and(|first| limit::KINDS.contains(&first.as_str())) {
         return limit::serve(arguments);
+    }
+    if arguments.first().is_some_and(|first| first == relay::KIND) {
+        return relay::serve(arguments);
     }
     match Options::parse(arguments)? {
         Task::Print(text) => print!("{text}"),

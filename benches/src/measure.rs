@@ -9,6 +9,7 @@ use crate::Result;
 use crate::held::Held;
 use crate::load::{self, Moment, Plan};
 use crate::record::Sample;
+use crate::relay;
 use crate::server::running::Running;
 use crate::server::{Server, usage};
 use crate::tree::Tree;
@@ -43,28 +44,32 @@ pub fn measure(server: &Server, workload: &Workload, place: &Workplace, manner: 
     let held = workload.held.fitting(descriptors);
     let setting = place.setting(workload.connections + held.count());
     let running = Running::start(server, setting)?;
-    let processes = running.processes()?;
-    let holding = held.begin(running.address, &place.tree)?;
+    let relay = workload.distance.map(|distance| start_relay(&running, distance, place)).transpose()?;
+    let address = relay.as_ref().map_or(running.address, |relay| relay.address);
+    let relays = relay.iter().map(Running::process).collect();
+    let used_by = UsedBy { server: running.processes()?, relay: relays };
+    let holding = held.begin(address, &place.tree)?;
     if held != Held::Nothing {
-        settle(&processes)?;
+        settle(&used_by.server)?;
     }
     let plan = Plan {
-        address: running.address,
+        address,
         exchanges: &exchanges,
         connections: workload.connections,
         threads: manner.threads,
         lifetime: workload.lifetime,
         rate: workload.rate,
-        warm_up: if workload.warm { manner.duration.mul_f64(WARM_UP) } else { Duration::ZERO },
+        sleeps: workload.distance.is_some(),
+        warm_up: warm_up(workload, manner.duration),
         duration: manner.duration,
         most_requests: MOST_REQUESTS,
     };
     let mut clocks = Clocks::default();
     let mut memory = usage::Memory::default();
     let tally = load::run(&plan, |moment| {
-        clocks = Clocks::read(&processes)?.since(&clocks);
+        clocks = Clocks::read(&used_by)?.since(&clocks);
         if moment == Moment::End {
-            memory = usage::memory(&processes)?;
+            memory = usage::memory(&used_by.server)?;
         }
         Ok(())
     })?;
@@ -76,34 +81,58 @@ pub fn measure(server: &Server, workload: &Workload, place: &Workplace, manner: 
         others: clocks.others(tally.cpu, manner.duration)?,
         held: held.count(),
         lost: holding.lost(),
-        // Whoever keeps a pace looks at the clock all the time.
-        client_busy: if workload.rate.is_some() { f64::NAN } else { sample.client_busy },
+        // A generator that polls until a request is due is always busy.
+        client_busy: if plan.rate.is_some() && !plan.sleeps { f64::NAN } else { sample.client_busy },
+        relay_busy: relay.map_or(f64::NAN, |_| clocks.relay.as_secs_f64() / tally.elapsed.as_secs_f64()),
         ..sample
     })
+}
+
+/// A relay in front of a running server.
+///
+/// # Errors
+/// It does not start.
+pub fn start_relay(running: &Running, distance: Duration, place: &Workplace) -> Result<Running> {
+    Running::start(&relay::program(running.address, distance)?, place.setting(0))
+}
+
+/// Caches fill within the first requests; at a distance these take a while to come at all.
+fn warm_up(workload: &Workload, duration: Duration) -> Duration {
+    let least = workload.distance.map_or(Duration::ZERO, |distance| 4 * distance);
+    if workload.warm { duration.mul_f64(WARM_UP).max(least) } else { Duration::ZERO }
+}
+
+/// The processes of a measurement.
+struct UsedBy {
+    server: Vec<i32>,
+    relay: Vec<i32>,
 }
 
 /// Processor time used so far, or between two readings.
 #[derive(Default)]
 struct Clocks {
     server: Duration,
+    relay: Duration,
     machine: Duration,
 }
 
 impl Clocks {
-    fn read(processes: &[i32]) -> Result<Self> {
-        Ok(Self { server: usage::cpu(processes)?, machine: usage::machine_cpu()? })
+    fn read(used_by: &UsedBy) -> Result<Self> {
+        let (server, relay) = (usage::cpu(&used_by.server)?, usage::cpu(&used_by.relay)?);
+        Ok(Self { server, relay, machine: usage::machine_cpu()? })
     }
 
     fn since(&self, earlier: &Self) -> Self {
         Self {
             server: self.server.saturating_sub(earlier.server),
+            relay: self.relay.saturating_sub(earlier.relay),
             machine: self.machine.saturating_sub(earlier.machine),
         }
     }
 
-    /// The part of all processors' time that was neither the server's nor the generator's.
+    /// The part of all processors' time that was neither the server's nor the benchmark's.
     fn others(&self, generator: Duration, elapsed: Duration) -> Result<f64> {
-        let ours = self.server + generator;
+        let ours = self.server + self.relay + generator;
         let all = elapsed.as_secs_f64() * thread::available_parallelism()?.get() as f64;
         Ok(self.machine.saturating_sub(ours).as_secs_f64() / all)
     }

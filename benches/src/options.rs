@@ -8,7 +8,11 @@ use crate::Result;
 use crate::workload::WORKLOADS;
 
 /// Measurements that are no workload but have a name for `--only` too.
-pub const EXTRAS: [(&str, &str); 2] = [
+pub const EXTRAS: [(&str, &str); 3] = [
+    (
+        "relay",
+        "what the relay of the far workloads costs, in front of limit-loops (always measured with them)",
+    ),
     ("startup", "time from exec to the first served request, and memory when idle"),
     ("syscalls", "system calls per request, counted by strace"),
 ];
@@ -38,11 +42,30 @@ pub struct Options {
     pub guests: Vec<String>,
     /// Threads of the load generator.
     pub threads: usize,
+    /// Whether a Markdown table ends the report.
+    pub markdown: bool,
 }
 
 const ROUNDS: usize = 7;
 const SECONDS: f64 = 2.0;
 const QUICK_SECONDS: f64 = 0.5;
+const SHORT_SECONDS: f64 = 0.6;
+
+/// What `--short` measures.
+const SHORT: [&str; 10] = [
+    "keep-1",
+    "keep-4",
+    "keep-64",
+    "close",
+    "files",
+    "not-modified",
+    "1m",
+    "slow-readers",
+    "far-1ms-64",
+    "far-20ms-4000",
+];
+/// With which servers.
+const SHORT_SERVERS: [&str; 3] = ["thttpd", "nginx", "lighttpd"];
 
 impl Options {
     /// Reads the arguments.
@@ -62,8 +85,16 @@ impl Options {
             return Ok(Task::Print(list()));
         }
         let quick = given.opt_present("quick");
-        let seconds = given.opt_get_default("seconds", if quick { QUICK_SECONDS } else { SECONDS })?;
-        let only = names(&given.opt_strs("only"));
+        let short = given.opt_present("short");
+        let usual = if quick {
+            QUICK_SECONDS
+        } else if short {
+            SHORT_SECONDS
+        } else {
+            SECONDS
+        };
+        let seconds = given.opt_get_default("seconds", usual)?;
+        let only = names_or(&given.opt_strs("only"), if short { &SHORT } else { &[] });
         if let Some(unknown) = only.iter().find(|&name| !is_known(name)) {
             return Err(format!("no workload is called {unknown}; --list shows them").into());
         }
@@ -71,10 +102,11 @@ impl Options {
             rounds: given.opt_get_default("rounds", if quick { 1 } else { ROUNDS })?,
             duration: Duration::try_from_secs_f64(seconds)?,
             only,
-            servers: names(&given.opt_strs("servers")),
+            servers: names_or(&given.opt_strs("servers"), if short { &SHORT_SERVERS } else { &[] }),
             program: given.opt_str("server").map(PathBuf::from),
             guests: given.opt_strs("peer"),
             threads: given.opt_get_default("threads", 1)?,
+            markdown: short,
         }))
     }
 
@@ -90,6 +122,11 @@ fn accepted() -> getopts::Options {
         .optopt("", "rounds", &format!("rounds to take medians over ({ROUNDS})"), "N")
         .optopt("", "seconds", &format!("measured time per server, workload and round ({SECONDS})"), "S")
         .optflag("", "quick", &format!("one round of {QUICK_SECONDS} s: to see that all works"))
+        .optflag(
+            "",
+            "short",
+            &format!("{ROUNDS} rounds of {SHORT_SECONDS} s of what matters most, and a Markdown table"),
+        )
         .optmulti("", "only", "measure these workloads, by name and comma", "NAMES")
         .optmulti("", "servers", "measure these servers, by name and comma", "NAMES")
         .optopt("", "server", "our server's program (built from this repository if not given)", "PATH")
@@ -100,7 +137,10 @@ fn accepted() -> getopts::Options {
     accepted
 }
 
-fn names(given: &[String]) -> Vec<String> {
+fn names_or(given: &[String], usual: &[&str]) -> Vec<String> {
+    if given.is_empty() {
+        return usual.iter().map(|&name| name.to_owned()).collect();
+    }
     given.iter().flat_map(|list| list.split(',')).map(str::to_owned).collect()
 }
 
@@ -133,6 +173,17 @@ mod tests {
         assert_eq!(options.only, ["close", "files", "startup"]);
         assert_eq!(options.rounds, 1);
         assert!(options.wants("files") && !options.wants("keep-1"));
+    }
+
+    #[test]
+    fn the_short_form_has_workloads_and_servers_of_its_own_that_others_replace() {
+        let Ok(Task::Measure(options)) = parse("--short") else { panic!("not understood") };
+        assert_eq!((options.only.len(), options.servers.len()), (SHORT.len(), SHORT_SERVERS.len()));
+        assert!(options.markdown && options.only.iter().all(|name| is_known(name)));
+        let Ok(Task::Measure(options)) = parse("--short --only keep-64 --servers nginx") else {
+            panic!("not understood")
+        };
+        assert_eq!((options.only, options.servers), (vec!["keep-64".to_owned()], vec!["nginx".to_owned()]));
     }
 
     #[test]

@@ -26,6 +26,8 @@ pub struct Sample {
     pub client_cpu: f64,
     /// Which part of its threads' time the load generator was busy, 0 to 1.
     pub client_busy: f64,
+    /// Which part of its processor's time the relay was busy, 0 to 1; no number without a relay.
+    pub relay_busy: f64,
     /// Which part of the machine's processor time others took, 0 to 1.
     pub others: f64,
     /// The server's memory at the end of the window, all connections open.
@@ -58,6 +60,7 @@ impl Sample {
             server_cpu: each(server_cpu),
             client_cpu: each(tally.cpu),
             client_busy: tally.cpu.as_secs_f64() / elapsed / threads as f64,
+            relay_busy: f64::NAN,
             others: f64::NAN,
             memory: Memory::default(),
             faults: tally.faults,
@@ -79,6 +82,7 @@ impl Sample {
             "server_cpu_ms_per_1000": self.server_cpu,
             "client_cpu_ms_per_1000": self.client_cpu,
             "client_busy": self.client_busy,
+            "relay_busy": self.relay_busy,
             "others_busy": self.others,
             "rss_kib": self.memory.resident,
             "pss_kib": self.memory.proportional,

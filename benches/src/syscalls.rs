@@ -58,6 +58,7 @@ fn plan<'a>(running: &Running, workload: &Workload, exchanges: &'a [Exchange]) -
         threads: 1,
         lifetime: workload.lifetime,
         rate: workload.rate,
+        sleeps: workload.distance.is_some(),
         warm_up: WARM_UP,
         duration: WARM_UP,
         most_requests: MOST_REQUESTS,

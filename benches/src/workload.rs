@@ -1,5 +1,7 @@
 //! The list of workloads: what is asked for, over how many connections, with what hanging on.
 
+use std::time::Duration;
+
 use crate::held::Held;
 use crate::load::Lifetime;
 use crate::load::head::Exchange;
@@ -23,6 +25,8 @@ pub struct Workload {
     pub conditional: bool,
     /// Connections that hang on meanwhile.
     pub held: Held,
+    /// How far the clients are: the time that each chunk takes in each direction.
+    pub distance: Option<Duration>,
     /// Whether requests go before the measured ones, to fill caches.
     pub warm: bool,
 }
@@ -37,8 +41,16 @@ const PLAIN: Workload = Workload {
     rate: None,
     conditional: false,
     held: Held::Nothing,
+    distance: None,
     warm: true,
 };
+
+/// 1 KiB over persistent connections of clients that are a network away. The rate keeps the relay below
+/// half of what it carries, and random moments keep connections from asking all at the same time, as a
+/// closed loop through a constant delay would have it.
+const fn far(name: &'static str, meaning: &'static str, distance: Duration) -> Workload {
+    Workload { name, meaning, distance: Some(distance), ..PLAIN }
+}
 
 /// All workloads, in the order of the table.
 pub const WORKLOADS: &[Workload] = &[
@@ -117,6 +129,60 @@ pub const WORKLOADS: &[Workload] = &[
         held: Held::SlowReaders(500),
         ..PLAIN
     },
+    Workload {
+        connections: 64,
+        rate: Some(20_000.0),
+        ..far(
+            "far-0.2ms-64",
+            "1 KiB, 20 000 requests a second over 64 keep-alive connections, 0.2 ms away each way",
+            Duration::from_micros(200),
+        )
+    },
+    Workload {
+        connections: 64,
+        rate: Some(20_000.0),
+        ..far(
+            "far-1ms-64",
+            "1 KiB, 20 000 requests a second over 64 keep-alive connections, 1 ms away each way",
+            Duration::from_millis(1),
+        )
+    },
+    Workload {
+        connections: 200,
+        rate: Some(14_000.0),
+        ..far(
+            "far-5ms-200",
+            "1 KiB, 14 000 requests a second over 200 keep-alive connections, 5 ms away each way",
+            Duration::from_millis(5),
+        )
+    },
+    Workload {
+        connections: 500,
+        rate: Some(9_000.0),
+        ..far(
+            "far-20ms-500",
+            "1 KiB, 9 000 requests a second over 500 keep-alive connections, 20 ms away each way",
+            Duration::from_millis(20),
+        )
+    },
+    Workload {
+        connections: 4_000,
+        rate: Some(25_000.0),
+        ..far(
+            "far-20ms-4000",
+            "1 KiB, 25 000 requests a second over 4000 keep-alive connections, 20 ms away each way",
+            Duration::from_millis(20),
+        )
+    },
+    Workload {
+        connections: 10_000,
+        rate: Some(25_000.0),
+        ..far(
+            "far-100ms-10000",
+            "1 KiB, 25 000 requests a second over 10 000 keep-alive connections, 100 ms away each way",
+            Duration::from_millis(100),
+        )
+    },
 ];
 
 impl Workload {
@@ -153,5 +219,15 @@ mod tests {
         let names: HashSet<_> = WORKLOADS.iter().map(|workload| workload.name).collect();
         assert_eq!(names.len(), WORKLOADS.len());
         assert!(!names.contains(""));
+    }
+
+    /// Otherwise requests wait for a connection, and what is measured is the closed loop.
+    #[test]
+    fn far_connections_suffice_for_their_rate() {
+        for workload in WORKLOADS {
+            let (Some(distance), Some(rate)) = (workload.distance, workload.rate) else { continue };
+            let under_way = rate * 2.0 * distance.as_secs_f64();
+            assert!(under_way < 0.8 * workload.connections as f64, "{}: {under_way}", workload.name);
+        }
     }
 }

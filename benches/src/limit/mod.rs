@@ -21,7 +21,9 @@ use nix::sys::socket::{
 use crate::Result;
 
 /// The first argument with which this program is a limit server.
-pub const KINDS: [&str; 2] = ["limit-threads", "limit-loops"];
+pub const KINDS: [&str; 2] = ["limit-threads", LOOPS];
+/// The one with two epoll loops.
+pub const LOOPS: &str = "limit-loops";
 
 /// Holds a head back until the file's first bytes follow; nix has no name for it.
 const MORE: MsgFlags = MsgFlags::from_bits_retain(libc::MSG_MORE);
@@ -38,7 +40,10 @@ pub fn serve(arguments: &[String]) -> Result<()> {
 }
 
 /// A listening socket; several may share the address, and the kernel deals connections out evenly.
-fn listener(address: SocketAddrV4) -> Result<TcpListener> {
+///
+/// # Errors
+/// The port is taken.
+pub fn listener(address: SocketAddrV4) -> Result<TcpListener> {
     let socket = socket::socket(AddressFamily::Inet, SockType::Stream, SockFlag::SOCK_CLOEXEC, None)?;
     setsockopt(&socket, sockopt::ReuseAddr, &true)?;
     setsockopt(&socket, sockopt::ReusePort, &true)?;

@@ -5,6 +5,7 @@ use std::os::fd::{AsRawFd, OwnedFd};
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::sys::socket::{self, AddressFamily, MsgFlags, SockFlag, SockType, SockaddrIn, setsockopt, sockopt};
 use nix::sys::time::TimeVal;
 
@@ -72,6 +73,19 @@ impl Connection {
             Err(errno) => return Err(errno),
         }
         Ok(Self { socket, blocking, exchange: 0, begun, stage: Stage::Send, served: 0, partial: Vec::new() })
+    }
+
+    /// Connects and returns once that is done, with a non-blocking socket. Thousands that begin to connect
+    /// together would overrun the server's queue, and wait a second to try again.
+    ///
+    /// # Errors
+    /// As [`Connection::open`].
+    pub fn open_and_wait(address: SocketAddrV4) -> nix::Result<Self> {
+        let mut connection = Self::open(address, true)?;
+        let flags = OFlag::from_bits_retain(fcntl(&connection.socket, FcntlArg::F_GETFL)?);
+        fcntl(&connection.socket, FcntlArg::F_SETFL(flags | OFlag::O_NONBLOCK))?;
+        connection.blocking = false;
+        Ok(connection)
     }
 
     /// The socket, to watch it.

@@ -1,11 +1,15 @@
 //! One thread of the load generator: waits for its connections and moves each one on.
 
+use std::collections::VecDeque;
+use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, ppoll};
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
+use nix::sys::prctl;
 use nix::sys::resource::{UsageWho, getrusage};
-use nix::sys::time::TimeValLike;
+use nix::sys::time::{TimeSpec, TimeValLike};
 
 use super::connection::{Connection, Received, Stage};
 use super::head::{Fault, Shape};
@@ -18,8 +22,10 @@ use crate::Result;
 const BUFFER: usize = 256 * 1024;
 /// Events taken at a time.
 const EVENTS: usize = 256;
-/// How often a thread without events looks at the clock, in milliseconds.
-const TICK: u8 = 20;
+/// How often a thread without events looks at the clock.
+const TICK: Duration = Duration::from_millis(20);
+/// How late the kernel may wake a thread that sleeps until a request is due, in nanoseconds.
+const TIMER_SLACK: u64 = 1;
 /// After so many faults a run means nothing, and going on would only burn the machine.
 const MOST_FAULTS: u64 = 10_000;
 
@@ -33,9 +39,9 @@ pub struct Driver<'a> {
     shapes: Vec<Shape>,
     buffer: Vec<u8>,
     tally: Tally,
-    /// When requests are due, and the connections that have none under way.
+    /// When requests are due, and the connections that have none under way, the longest idle first.
     pace: Option<Pace>,
-    free: Vec<usize>,
+    free: VecDeque<usize>,
     random: u64,
     requests_left: u64,
 }
@@ -51,7 +57,7 @@ impl<'a> Driver<'a> {
         let mut driver = Self {
             plan,
             pace: plan.rate.map(|rate| Pace::new(rate * share, random)),
-            free: Vec::new(),
+            free: VecDeque::new(),
             epoll: Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?,
             connections: Vec::with_capacity(connections),
             shapes: vec![Shape::default(); plan.exchanges.len()],
@@ -63,9 +69,10 @@ impl<'a> Driver<'a> {
         for _ in 0..connections {
             driver.connections.push(match plan.lifetime {
                 Lifetime::OneRequest => None,
-                Lifetime::KeepAlive => {
-                    Some(Connection::open(plan.address, connections == 1 && plan.rate.is_none())?)
+                Lifetime::KeepAlive if connections == 1 && plan.rate.is_none() => {
+                    Some(Connection::open(plan.address, true)?)
                 }
+                Lifetime::KeepAlive => Some(Connection::open_and_wait(plan.address)?),
             });
         }
         Ok(driver)
@@ -76,6 +83,9 @@ impl<'a> Driver<'a> {
     /// # Errors
     /// Waiting for events failed; faults of the server are counted instead.
     pub fn run(&mut self, window: Window) -> Result<()> {
+        if self.plan.sleeps {
+            prctl::set_timerslack(TIMER_SLACK)?;
+        }
         for index in 0..self.connections.len() {
             self.begin(index);
         }
@@ -104,7 +114,7 @@ impl<'a> Driver<'a> {
                 continue;
             }
             self.send_due();
-            let count = match self.epoll.wait(&mut events, self.timeout()) {
+            let count = match self.wait(&mut events) {
                 Ok(count) => count,
                 Err(Errno::EINTR) => 0,
                 Err(errno) => return Err(errno.into()),
@@ -116,17 +126,30 @@ impl<'a> Driver<'a> {
         thread_cpu()
     }
 
-    /// A thread with a pace looks again and again: the next moment is nearer than the system's clock ticks.
-    fn timeout(&self) -> EpollTimeout {
-        if self.pace.is_some() { EpollTimeout::ZERO } else { EpollTimeout::from(TICK) }
+    /// Waits for events. A thread with a pace polls all the time, or sleeps until the next request is due:
+    /// in ppoll(2), which knows shorter times than epoll_wait(2).
+    fn wait(&self, events: &mut [EpollEvent]) -> nix::Result<usize> {
+        let Some(pace) = &self.pace else {
+            return self.epoll.wait(events, EpollTimeout::try_from(TICK).unwrap_or(EpollTimeout::ZERO));
+        };
+        if self.plan.sleeps {
+            let until_due = pace.next().saturating_duration_since(Instant::now());
+            // Without a free connection nothing can be sent, whatever is due.
+            let timeout = if self.free.is_empty() { TICK } else { until_due.min(TICK) };
+            let mut set = [PollFd::new(self.epoll.0.as_fd(), PollFlags::POLLIN)];
+            if ppoll(&mut set, Some(TimeSpec::from_duration(timeout)), None)? == 0 {
+                return Ok(0);
+            }
+        }
+        self.epoll.wait(events, EpollTimeout::ZERO)
     }
 
     /// Sends the requests whose moment has come, as long as there are free connections.
     fn send_due(&mut self) {
         let Some(mut pace) = self.pace.take() else { return };
-        while let Some(index) = self.free.pop() {
+        while let Some(index) = self.free.pop_front() {
             let Some(due) = pace.due(Instant::now()) else {
-                self.free.push(index);
+                self.free.push_front(index);
                 break;
             };
             let Some(mut connection) = self.connections[index].take() else { continue };
@@ -149,7 +172,7 @@ impl<'a> Driver<'a> {
             Ok(Outcome::Waits) => self.connections[index] = Some(connection),
             Ok(Outcome::Pauses) => {
                 self.connections[index] = Some(connection);
-                self.free.push(index);
+                self.free.push_back(index);
             }
             Ok(Outcome::Ended) => {
                 drop(connection);
@@ -187,7 +210,7 @@ impl<'a> Driver<'a> {
         };
         if self.pace.is_some() {
             connection.stage = Stage::Pause;
-            self.free.push(index);
+            self.free.push_back(index);
         } else {
             self.send(&mut connection)?;
         }

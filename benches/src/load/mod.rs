@@ -48,6 +48,9 @@ pub struct Plan<'a> {
     pub lifetime: Lifetime,
     /// Requests a second, at random moments; without it each answer brings the next request.
     pub rate: Option<f64>,
+    /// Whether a thread with a rate sleeps until the next request is due. Otherwise it polls all the
+    /// time, which is more precise and takes a whole processor.
+    pub sleeps: bool,
     /// Time before counting starts.
     pub warm_up: Duration,
     /// Time that counts.

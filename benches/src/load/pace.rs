@@ -26,6 +26,11 @@ impl Pace {
         })
     }
 
+    /// The next moment.
+    pub fn next(&self) -> Instant {
+        self.next
+    }
+
     fn go_on(&mut self) {
         self.random = super::xorshift(self.random);
         // Evenly between 0 and 1, neither of them.

@@ -2,7 +2,6 @@
 
 use std::fs;
 use std::path::Path;
-use std::thread;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde_json::{Value, json};
@@ -12,6 +11,7 @@ use crate::bench::Results;
 use crate::goals;
 use crate::options::Options;
 use crate::record::{Calls, Start};
+use crate::report::machine::Machine;
 
 /// Writes the results to `benches/out/` under the second the run ended, and says so.
 ///
@@ -28,9 +28,16 @@ pub fn write(results: &Results, options: &Options) -> Result<()> {
 }
 
 fn document(results: &Results, options: &Options, seconds: u64) -> Value {
+    let machine = Machine::read();
     json!({
         "ended_at_unix": seconds,
-        "machine": machine(),
+        "machine": json!({
+            "kernel": machine.version,
+            "processor": machine.processor,
+            "processors": machine.processors,
+            "congestion_control": machine.congestion_control,
+            "load_at_end": machine.load,
+        }),
         "rounds": options.rounds,
         "seconds": options.duration.as_secs_f64(),
         "generator_threads": options.threads,
@@ -45,6 +52,7 @@ fn document(results: &Results, options: &Options, seconds: u64) -> Value {
             "best_peer": goals::best_peer(results, workload, series).map(|best| &results.servers[best].name),
             "rounds_by_server": by_server(results, &series.values, |sample| sample.to_json()),
         })).collect::<Vec<_>>(),
+        "relay_cpu_us_per_request": results.relay,
         "startup": by_server(results, &results.starts.values, start),
         "system_calls_per_request": results.calls.iter().map(|(workload, series)| json!({
             "name": workload.name,
@@ -81,17 +89,4 @@ fn start(start: &Start) -> Value {
 fn calls(calls: &Calls) -> Value {
     let by_name = calls.by_name.iter().map(|(name, each)| (name.clone(), json!(each)));
     json!({ "total": calls.total, "by_name": Value::Object(by_name.collect()) })
-}
-
-fn machine() -> Value {
-    let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
-    let info = read("/proc/cpuinfo");
-    let model = info.lines().find_map(|line| line.strip_prefix("model name"));
-    json!({
-        "kernel": read("/proc/version").trim(),
-        "processor": model.map(|rest| rest.trim_start_matches([' ', '\t', ':'])),
-        "processors": thread::available_parallelism().map(usize::from).unwrap_or_default(),
-        "congestion_control": read("/proc/sys/net/ipv4/tcp_congestion_control").trim(),
-        "load_at_end": read("/proc/loadavg").trim(),
-    })
 }

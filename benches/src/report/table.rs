@@ -6,6 +6,7 @@ use crate::bench::Results;
 use crate::goals::{self, Verdict};
 use crate::options::Options;
 use crate::record::{Sample, Series};
+use crate::report::show;
 use crate::statistics::{median, paired_ratio};
 use crate::workload::Workload;
 
@@ -14,6 +15,9 @@ const BOUND: f64 = 0.95;
 
 /// A machine on which others are this busy is no place to measure rates.
 const BUSY: f64 = 0.1;
+
+/// A relay that is this busy holds requests back longer than it should.
+const HALF: f64 = 0.5;
 
 /// Prints everything that was measured.
 pub fn print(results: &Results, options: &Options) {
@@ -25,6 +29,7 @@ pub fn print(results: &Results, options: &Options) {
     for server in results.servers.iter().filter(|server| !server.version.is_empty()) {
         println!("  {:<14} {}", server.name, server.version);
     }
+    print_relay(results);
     for (workload, series) in &results.workloads {
         println!("\n{} — {}", workload.name, workload.meaning);
         print_circumstances(workload, series);
@@ -35,12 +40,30 @@ pub fn print(results: &Results, options: &Options) {
     print_verdicts(&goals::judge(results));
 }
 
+/// What the relay costs, and so how many requests a second would keep it busy all the time.
+fn print_relay(results: &Results) {
+    let Some(cost) = results.relay else { return };
+    let rates = results.workloads.iter().filter(|(workload, _)| workload.distance.is_some());
+    let most = rates.filter_map(|(workload, _)| workload.rate).fold(0.0, f64::max);
+    println!(
+        "\nrelay — {cost:.1} µs of processor time a request, in front of limit-loops: it carries {:.0} requests \
+         a second, and the workloads ask for {most:.0} at most",
+        1e6 / cost
+    );
+}
+
 /// What a reader must know before believing the rows.
 fn print_circumstances(workload: &Workload, series: &Series<Sample>) {
     let samples = || series.values.iter().flatten().flatten();
     let held = samples().map(|sample| sample.held).min();
     if let Some(held) = held.filter(|held| *held < workload.held.count()) {
         println!("  (the descriptor limit allowed {held} of the held connections)");
+    }
+    let relay = samples().map(|sample| sample.relay_busy).filter(|busy| busy.is_finite());
+    if let Some(relay) = relay.max_by(f64::total_cmp) {
+        let verdict =
+            if relay > HALF { "more than half of what it carries: rows mean little" } else { "at most" };
+        println!("  (the relay was busy {:.0} % of its time, {verdict})", relay * 100.0);
     }
     let others = median(samples().map(|sample| sample.others));
     if let Some(others) = others.filter(|others| *others > BUSY) {
@@ -182,8 +205,4 @@ fn print_verdicts(verdicts: &[Verdict]) {
         let range = if low < high { format!("  ({low:.2} to {high:.2})") } else { String::new() };
         println!("  {mark} {:<15} {:<36} {:>7.2}{range}", verdict.workload, verdict.text, verdict.measured);
     }
-}
-
-fn show(value: Option<f64>, digits: usize) -> String {
-    value.map_or_else(|| "–".to_owned(), |value| format!("{value:.digits$}"))
 }

@@ -112,16 +112,26 @@ pub fn peers() -> Vec<Server> {
 /// # Errors
 /// The system does not say where this program lies.
 pub fn limits() -> Result<Vec<Server>> {
-    let program = env::current_exe()?;
-    let server = |kind: &str| Server {
+    limit::KINDS.iter().map(|kind| limit_server(kind)).collect()
+}
+
+/// The cheapest server there is.
+///
+/// # Errors
+/// As [`limits`].
+pub fn limit_loops() -> Result<Server> {
+    limit_server(limit::LOOPS)
+}
+
+fn limit_server(kind: &str) -> Result<Server> {
+    Ok(Server {
         name: kind.to_owned(),
         role: Role::Limit,
-        command: command(&program, &[kind, "{port}", "{root}"]),
+        command: command(&env::current_exe()?, &[kind, "{port}", "{root}"]),
         configuration: None,
         places: Vec::new(),
         version: String::new(),
-    };
-    Ok(limit::KINDS.iter().map(|kind| server(kind)).collect())
+    })
 }
 
 /// A server from `NAME=COMMAND`.

@@ -76,7 +76,12 @@ impl Running {
     /// # Errors
     /// `/proc` cannot be read.
     pub fn processes(&self) -> Result<Vec<i32>> {
-        usage::family(self.child.id().cast_signed())
+        usage::family(self.process())
+    }
+
+    /// The process that was started.
+    pub fn process(&self) -> i32 {
+        self.child.id().cast_signed()
     }
 
     /// Asks for something over a new connection and returns the body.
@@ -114,7 +119,7 @@ impl Running {
     /// Asks the server to end, and ends what has not by the deadline.
     fn stop(&mut self) -> Result<()> {
         let family = self.processes()?;
-        let parent = Pid::from_raw(self.child.id().cast_signed());
+        let parent = Pid::from_raw(self.process());
         if self.child.try_wait()?.is_none() {
             kill(parent, Signal::SIGTERM)?;
         }

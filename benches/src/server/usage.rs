@@ -3,7 +3,8 @@
 use std::fs;
 use std::time::Duration;
 
-use nix::unistd::{SysconfVar, sysconf};
+use nix::time::{clock_getcpuclockid, clock_gettime};
+use nix::unistd::{Pid, SysconfVar, sysconf};
 
 use crate::Result;
 
@@ -40,20 +41,16 @@ pub fn family(ancestor: i32) -> Result<Vec<i32>> {
     Ok(family)
 }
 
-/// Processor time, user and system, that the processes have used so far.
+/// Processor time, user and system, that the processes have used so far, to the nanosecond.
 ///
 /// # Errors
-/// One of them has ended, or the system has no clock tick.
+/// One of them has ended.
 pub fn cpu(processes: &[i32]) -> Result<Duration> {
-    let mut ticks = 0;
-    for process in processes {
-        let stat = fs::read_to_string(format!("/proc/{process}/stat"))
-            .map_err(|error| format!("process {process}: {error}"))?;
-        for number in [14, 15] {
-            ticks += field(&stat, number).ok_or("cannot read /proc/PID/stat")?;
-        }
-    }
-    seconds(ticks)
+    let used = processes.iter().map(|&process| {
+        let clock = clock_getcpuclockid(Pid::from_raw(process)).and_then(clock_gettime);
+        clock.map(Duration::from).map_err(|errno| format!("process {process}: {errno}").into())
+    });
+    used.sum()
 }
 
 /// Processor time that all programs on this machine have used so far, and time stolen from it by its
@@ -131,7 +128,15 @@ mod tests {
         let stat = "12 (a (b) c) S 7 12 12 0 -1 4194304 1 2 3 4 50 60 0 0";
         assert_eq!(field(stat, 4), Some(7));
         assert_eq!(field(stat, 14), Some(50));
-        assert_eq!(field(stat, 15), Some(60));
+    }
+
+    #[test]
+    fn processor_time_is_counted_while_a_process_runs() {
+        let ourselves = [std::process::id().cast_signed()];
+        let before = cpu(&ourselves).unwrap();
+        while cpu(&ourselves).unwrap() == before {}
+        // Beyond the largest number that a process may have.
+        assert!(cpu(&[1 << 23]).is_err());
     }
 
     #[test]

@@ -1,0 +1,290 @@
+//! The relay: loopback made as slow as a real distance.
+//!
+//! A process between the load generator and a server that holds each chunk back for a set time in each
+//! direction. Both ends are ordinary sockets of this machine, so a server meets what a distance changes
+//! for it: connections that are busy less of the time, smaller batches and more wake-ups. Loss,
+//! congestion and the length of a packet are not imitated, and opening a connection is not delayed.
+//!
+//! One thread and one epoll set. Every chunk is held for the same time, so those held back lie in a
+//! queue in the order in which they are due, and no heap of timers is needed. Nothing bounds the
+//! queue: relayed bodies are small.
+
+pub mod cost;
+mod stream;
+
+use std::collections::VecDeque;
+use std::env;
+use std::net::{Ipv4Addr, SocketAddrV4, TcpListener, TcpStream};
+use std::os::fd::{AsFd, AsRawFd};
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, ppoll};
+use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
+use nix::sys::prctl;
+use nix::sys::time::TimeSpec;
+
+use crate::Result;
+use crate::limit::listener;
+use crate::server::{Role, Server};
+use stream::{Chunk, Received, Stream};
+
+/// The first argument with which this program is a relay.
+pub const KIND: &str = "relay";
+
+const EVENTS: usize = 256;
+/// Bytes received at a time.
+const BUFFER: usize = 64 * 1024;
+/// The listening socket's event; descriptors are never that large.
+const LISTENER: u64 = u64::MAX;
+/// How late the kernel may wake the relay, in nanoseconds; the usual 50 µs would be half of a short delay.
+const TIMER_SLACK: u64 = 1;
+
+/// The relay to `target` as a program to start.
+///
+/// # Errors
+/// The system does not say where this program lies.
+pub fn program(target: SocketAddrV4, delay: Duration) -> Result<Server> {
+    let program = env::current_exe()?.to_string_lossy().into_owned();
+    let (target, delay) = (target.port().to_string(), delay.as_nanos().to_string());
+    Ok(Server {
+        name: KIND.to_owned(),
+        role: Role::Limit,
+        command: vec![program, KIND.to_owned(), "{port}".to_owned(), target, delay],
+        configuration: None,
+        places: Vec::new(),
+        version: String::new(),
+    })
+}
+
+/// Relays until a signal ends the process.
+///
+/// # Errors
+/// The arguments are not `relay PORT TARGET-PORT NANOSECONDS`, or the port is taken.
+pub fn serve(arguments: &[String]) -> Result<()> {
+    let [_, port, target, delay] = arguments else {
+        return Err("a relay wants PORT TARGET-PORT NANOSECONDS".into());
+    };
+    let address =
+        |port: &str| -> Result<SocketAddrV4> { Ok(SocketAddrV4::new(Ipv4Addr::LOCALHOST, port.parse()?)) };
+    let delay = Duration::from_nanos(delay.parse()?);
+    Relay::new(listener(address(port)?)?, address(target)?, delay)?.run()
+}
+
+struct Relay {
+    listener: TcpListener,
+    target: SocketAddrV4,
+    delay: Duration,
+    epoll: Epoll,
+    /// By descriptor; `None` once the end of its input has come.
+    ends: Vec<Option<End>>,
+    /// Chunks on their way, the next due first.
+    held_back: VecDeque<HeldBack>,
+    buffer: Vec<u8>,
+}
+
+/// A socket that is read, and the one that its bytes go to.
+struct End {
+    from: Rc<Stream>,
+    to: Rc<Stream>,
+}
+
+struct HeldBack {
+    due: Instant,
+    to: Rc<Stream>,
+    chunk: Chunk,
+}
+
+impl Relay {
+    fn new(listener: TcpListener, target: SocketAddrV4, delay: Duration) -> Result<Self> {
+        prctl::set_timerslack(TIMER_SLACK)?;
+        listener.set_nonblocking(true)?;
+        let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
+        epoll.add(&listener, EpollEvent::new(EpollFlags::EPOLLIN, LISTENER))?;
+        let (ends, held_back, buffer) = (Vec::new(), VecDeque::new(), vec![0; BUFFER]);
+        Ok(Self { listener, target, delay, epoll, ends, held_back, buffer })
+    }
+
+    fn run(&mut self) -> Result<()> {
+        let mut events = [EpollEvent::empty(); EVENTS];
+        loop {
+            let next = self.deliver_due(Instant::now());
+            let count = self.wait(next, &mut events)?;
+            let now = Instant::now();
+            for event in &events[..count] {
+                if event.data() == LISTENER {
+                    self.accept()?;
+                } else {
+                    self.ready(event.data() as usize, event.events(), now);
+                }
+            }
+        }
+    }
+
+    /// Sends what is due and returns the moment of the next chunk.
+    fn deliver_due(&mut self, now: Instant) -> Option<Instant> {
+        while let Some(next) = self.held_back.front() {
+            if next.due > now {
+                return Some(next.due);
+            }
+            if let Some(HeldBack { to, chunk, .. }) = self.held_back.pop_front() {
+                to.send(chunk);
+            }
+        }
+        None
+    }
+
+    /// Waits for events until `next`. ppoll(2) knows shorter times than epoll_wait(2), for one call more.
+    fn wait(&self, next: Option<Instant>, events: &mut [EpollEvent]) -> Result<usize> {
+        let mut timeout = EpollTimeout::NONE;
+        if let Some(next) = next {
+            let left = next.saturating_duration_since(Instant::now());
+            let mut set = [PollFd::new(self.epoll.0.as_fd(), PollFlags::POLLIN)];
+            if ppoll(&mut set, Some(TimeSpec::from_duration(left)), None)? == 0 {
+                return Ok(0);
+            }
+            timeout = EpollTimeout::ZERO;
+        }
+        match self.epoll.wait(events, timeout) {
+            Err(Errno::EINTR) => Ok(0),
+            count => Ok(count?),
+        }
+    }
+
+    /// Connects to the target for each new connection. On this machine that is done at once.
+    fn accept(&mut self) -> Result<()> {
+        let Ok((near, _)) = self.listener.accept() else { return Ok(()) };
+        // A refusal ends the accepted connection: that is what its client would have met.
+        let Ok(far) = TcpStream::connect(self.target) else { return Ok(()) };
+        let (near, far) = (Rc::new(Stream::new(near)?), Rc::new(Stream::new(far)?));
+        self.watch(&near, &far)?;
+        self.watch(&far, &near)
+    }
+
+    fn watch(&mut self, from: &Rc<Stream>, to: &Rc<Stream>) -> Result<()> {
+        let key = from.socket().as_raw_fd().unsigned_abs() as usize;
+        if self.ends.len() <= key {
+            self.ends.resize_with(key + 1, || None);
+        }
+        self.ends[key] = Some(End { from: Rc::clone(from), to: Rc::clone(to) });
+        let interest =
+            EpollFlags::EPOLLIN | EpollFlags::EPOLLRDHUP | EpollFlags::EPOLLOUT | EpollFlags::EPOLLET;
+        self.epoll.add(from.socket(), EpollEvent::new(interest, key as u64))?;
+        Ok(())
+    }
+
+    /// Holds back what has come, the end of the input included.
+    fn ready(&mut self, key: usize, flags: EpollFlags, now: Instant) {
+        let Some(Some(end)) = self.ends.get(key) else { return };
+        end.from.flush();
+        let due = now + self.delay;
+        let ends = flags.intersects(EpollFlags::EPOLLRDHUP | EpollFlags::EPOLLHUP | EpollFlags::EPOLLERR);
+        loop {
+            let (chunk, drained) = match end.from.receive(&mut self.buffer) {
+                Received::Nothing => return,
+                // A short receive has drained the socket, but does not tell whether its end has come.
+                Received::Bytes(bytes) => {
+                    (Chunk::Bytes(self.buffer[..bytes].into()), bytes < BUFFER && !ends)
+                }
+                Received::End => (Chunk::End, true),
+            };
+            let is_end = matches!(chunk, Chunk::End);
+            self.held_back.push_back(HeldBack { due, to: Rc::clone(&end.to), chunk });
+            if is_end {
+                self.ends[key] = None;
+                return;
+            }
+            if drained {
+                return;
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read, Write};
+    use std::net::{Shutdown, SocketAddr};
+    use std::thread;
+
+    use super::*;
+
+    const DELAY: Duration = Duration::from_millis(20);
+
+    fn address(listener: &TcpListener) -> SocketAddrV4 {
+        let SocketAddr::V4(address) = listener.local_addr().unwrap() else { panic!("not IPv4") };
+        address
+    }
+
+    fn relay_to(target: SocketAddrV4) -> SocketAddrV4 {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let relay = address(&listener);
+        thread::spawn(move || Relay::new(listener, target, DELAY).unwrap().run().unwrap());
+        relay
+    }
+
+    /// A server that sends back what it gets, and its end after the end.
+    fn echo() -> SocketAddrV4 {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let echo = address(&listener);
+        thread::spawn(move || {
+            for stream in listener.incoming() {
+                let mut stream = stream.unwrap();
+                thread::spawn(move || std::io::copy(&mut stream.try_clone().unwrap(), &mut stream));
+            }
+        });
+        echo
+    }
+
+    fn connect(relay: SocketAddrV4) -> TcpStream {
+        let stream = TcpStream::connect(relay).unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+        stream
+    }
+
+    #[test]
+    fn each_direction_takes_the_delay() {
+        let mut stream = connect(relay_to(echo()));
+        for _ in 0..3 {
+            let begun = Instant::now();
+            stream.write_all(b"ping").unwrap();
+            stream.read_exact(&mut [0; 4]).unwrap();
+            assert!(begun.elapsed() >= 2 * DELAY, "{:?}", begun.elapsed());
+        }
+    }
+
+    #[test]
+    fn chunks_are_held_back_side_by_side() {
+        let relay = relay_to(echo());
+        let mut streams: Vec<_> = (0..50).map(|_| connect(relay)).collect();
+        let begun = Instant::now();
+        streams.iter_mut().for_each(|stream| stream.write_all(b"ping").unwrap());
+        streams.iter_mut().for_each(|stream| stream.read_exact(&mut [0; 4]).unwrap());
+        let one_after_the_other = 2 * DELAY * 50;
+        assert!(begun.elapsed() < one_after_the_other / 2, "{:?}", begun.elapsed());
+    }
+
+    #[test]
+    fn bytes_come_whole_and_in_order_and_the_end_after_them() {
+        let mut stream = connect(relay_to(echo()));
+        let sent: Vec<u8> = (0..8 << 20).map(|index: u32| (index / 7) as u8).collect();
+        let mut writer = stream.try_clone().unwrap();
+        let expected = sent.clone();
+        thread::spawn(move || {
+            writer.write_all(&sent).unwrap();
+            writer.shutdown(Shutdown::Write).unwrap();
+        });
+        let mut received = Vec::new();
+        stream.read_to_end(&mut received).unwrap();
+        assert!(received == expected, "{} of {} bytes", received.len(), expected.len());
+    }
+
+    #[test]
+    fn a_target_that_refuses_ends_the_connection() {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let nobody = address(&listener);
+        drop(listener);
+        assert!(!matches!(connect(relay_to(nobody)).read(&mut [0]), Ok(1..)));
+    }
+}
