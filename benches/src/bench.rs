@@ -159,7 +159,8 @@ impl Course<'_> {
     }
 
     fn round(&self, number: usize, results: &mut Results) -> Result<()> {
-        let manner = Manner { duration: self.options.duration, threads: self.options.threads };
+        let Options { duration, threads, pace, .. } = *self.options;
+        let manner = Manner { duration, threads, pace };
         let round = Round { number, servers: &results.servers, interrupt: self.interrupt };
         for (workload, series) in &mut results.workloads {
             round.each(workload.name, series, |server| measure(server, workload, self.place, manner))?;

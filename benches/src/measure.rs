@@ -32,6 +32,8 @@ pub struct Manner {
     pub duration: Duration,
     /// Threads of the load generator.
     pub threads: usize,
+    /// Factor for the workload's rate.
+    pub pace: f64,
 }
 
 /// Starts the server, puts it under the workload and stops it.
@@ -58,7 +60,7 @@ pub fn measure(server: &Server, workload: &Workload, place: &Workplace, manner: 
         connections: workload.connections,
         threads: manner.threads,
         lifetime: workload.lifetime,
-        rate: workload.rate,
+        rate: workload.rate.map(|rate| rate * manner.pace),
         sleeps: workload.distance.is_some(),
         warm_up: warm_up(workload, manner.duration),
         duration: manner.duration,

@@ -42,6 +42,8 @@ pub struct Options {
     pub guests: Vec<String>,
     /// Threads of the load generator.
     pub threads: usize,
+    /// Factor for the rates of workloads that have one, for a machine slower or faster than usual.
+    pub pace: f64,
     /// Whether a Markdown table ends the report.
     pub markdown: bool,
 }
@@ -106,6 +108,7 @@ impl Options {
             program: given.opt_str("server").map(PathBuf::from),
             guests: given.opt_strs("peer"),
             threads: given.opt_get_default("threads", 1)?,
+            pace: given.opt_get_default("pace", 1.0)?,
             markdown: short,
         }))
     }
@@ -132,6 +135,7 @@ fn accepted() -> getopts::Options {
         .optopt("", "server", "our server's program (built from this repository if not given)", "PATH")
         .optmulti("", "peer", "a further server; {port}, {root} and {work} are filled in", "NAME=COMMAND")
         .optopt("", "threads", "threads of the load generator (1)", "N")
+        .optopt("", "pace", "factor for the rates of paced and far workloads (1)", "F")
         .optflag("", "list", "name the workloads")
         .optflag("", "help", "this text");
     accepted

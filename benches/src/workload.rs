@@ -167,19 +167,19 @@ pub const WORKLOADS: &[Workload] = &[
     },
     Workload {
         connections: 4_000,
-        rate: Some(25_000.0),
+        rate: Some(20_000.0),
         ..far(
             "far-20ms-4000",
-            "1 KiB, 25 000 requests a second over 4000 keep-alive connections, 20 ms away each way",
+            "1 KiB, 20 000 requests a second over 4000 keep-alive connections, 20 ms away each way",
             Duration::from_millis(20),
         )
     },
     Workload {
         connections: 10_000,
-        rate: Some(25_000.0),
+        rate: Some(20_000.0),
         ..far(
             "far-100ms-10000",
-            "1 KiB, 25 000 requests a second over 10 000 keep-alive connections, 100 ms away each way",
+            "1 KiB, 20 000 requests a second over 10 000 keep-alive connections, 100 ms away each way",
             Duration::from_millis(100),
         )
     },
