@@ -26,13 +26,25 @@
 //! | accept a connection | `net/listener.rs` | `accept` | `AdmittedConnection` |
 //! | hand it to a worker | `net/mod.rs` | `Shared::enqueue` | `ReadyConnection` |
 //! | give it a turn | `net/worker.rs` | `Worker::run_turns` | `Next` |
-//! | run its state | `conn/mod.rs` | `Connection::turn` | `Step` |
-//! | read and parse a head | `conn/read_request.rs`, `request/head.rs` | `ReadRequest::advance`, `parse` | `Request` |
+//! | run its state | `conn/mod.rs` | `Connection::turn`, `State::advance` | `Advance` |
+//! | read and parse a head | `conn/state/read_request.rs`, `request/head.rs` | `ReadRequest::advance`, `parse` | `Request` |
 //! | decide | `conn/exchange.rs` | `decide` | `Decision` |
 //! | find the resource | `resource/mod.rs`, `resource/lookup.rs` | `Resolver::resolve`, `look_up` | `Resolved` |
 //! | make the response | `response/mod.rs` | `respond` | `Response` |
-//! | send and log it | `conn/reply.rs`, `conn/send_response.rs` | `reply`, `SendResponse::advance` | `AccessEntry` |
+//! | send and log it | `conn/reply.rs`, `conn/state/send_response.rs` | `send`, `SendResponse::advance` | `AccessEntry` |
+//! | lead to the next state | `conn/mod.rs` | `enter` | `State`, `CloseReason` |
 //! | wait for the next one | `net/poller.rs` | `Poller::park` | |
+//!
+//! # Questions of a newcomer
+//!
+//! | Question | Files |
+//! |---|---|
+//! | where is 404 decided? | `resource/lookup.rs` by the file system, `resource/ruled.rs` by a rule; `resource/denial.rs` makes it |
+//! | where does a timeout end a connection? | `conn/timeouts.rs`: each deadline, and how it ends; `net/poller.rs` wakes the connection for it |
+//! | which code may touch a connection? | `conn/session.rs`: its fields are private; `conn/mod.rs` alone makes states |
+//! | what happens when descriptors, memory or processes run out? | `net/admission.rs` |
+//! | how is an option added? | `config/mod.rs`, `config/options.rs`, and the code that reads it |
+//! | how is a response field added? | `response/head.rs`, or the response's own file in `response/` |
 /// The server's modules, which the crate keeps to itself: what no code uses is then seen by the compiler. The
 /// feature `internals` opens them to `tests/` and `fuzz/`.
 #[path = ""]

@@ -36,19 +36,19 @@ const ORDER: [&str; 20] = [
 ];
 
 /// One source file.
-struct Source {
+pub struct Source {
     path: PathBuf,
     text: String,
 }
 
 impl Source {
     /// Its path from the top of the project.
-    fn name(&self) -> String {
+    pub fn name(&self) -> String {
         self.path.strip_prefix(env!("CARGO_MANIFEST_DIR")).unwrap().display().to_string()
     }
 
     /// Numbered lines without comments, and without the tests at its end.
-    fn code(&self) -> impl Iterator<Item = (usize, &str)> {
+    pub fn code(&self) -> impl Iterator<Item = (usize, &str)> {
         let tests = self.text.find("#[cfg(test)]\nmod tests {").unwrap_or(self.text.len());
         let lines = self.text[..tests].lines().enumerate().map(|(at, line)| (at + 1, line));
         lines.filter(|(_, line)| !line.trim_start().starts_with("//"))
@@ -82,12 +82,12 @@ fn sources(dirs: &[&str]) -> Vec<Source> {
 }
 
 /// What the server is made of: the companions' front doors speak to people, and are not in it.
-fn of_the_server() -> Vec<Source> {
+pub fn of_the_server() -> Vec<Source> {
     let is_of_it = |source: &Source| !source.is_test() && !source.name().starts_with("src/bin/");
     sources(&["src"]).into_iter().filter(is_of_it).collect()
 }
 
-fn assert_none(faults: Vec<String>) {
+pub fn assert_none(faults: Vec<String>) {
     assert!(faults.is_empty(), "\n{}", faults.join("\n"));
 }
 

@@ -21,5 +21,6 @@ mod response;
 mod rules;
 mod scripts;
 mod security;
+mod structure;
 mod throttle;
 mod waiting;

@@ -95,7 +95,7 @@ impl Talk {
                 Next::Park(wait) if wait.on == On::Writable => {}
                 Next::Park(wait) | Next::Idle(wait) if wait.on == On::Readable => break,
                 Next::Park(wait) | Next::Idle(wait) => panic!("it waits for {:?}", wait.on),
-                Next::Close => {
+                Next::Close(_) => {
                     self.connection.socket().finish_sending();
                     self.over = true;
                 }

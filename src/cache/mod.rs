@@ -16,14 +16,16 @@ use crate::representation::coding::Variant;
 use crate::representation::{Content, Representation};
 use crate::rules::Ruling;
 
-pub mod directories;
-pub mod lists;
-pub mod watcher;
+mod directories;
+mod lists;
+mod watcher;
 
 use crate::sys::memory_limit::memory_limit;
-use directories::{DirectoryCache, DirectoryCheck, DiskState, Snapshot};
-use lists::{KeepList, ListCache, ListKey, ListPage};
-use watcher::Freshness;
+use directories::{DirectoryCache, DiskState};
+pub use directories::{DirectoryCheck, Snapshot};
+use lists::ListCache;
+pub use lists::{KeepList, ListKey, ListPage, MOST_SUBDIRECTORIES, Subdirectory};
+pub use watcher::{Freshness, Ticket};
 
 /// Locks are per shard, so that workers seldom meet.
 const SHARDS: usize = 16;
@@ -149,8 +151,8 @@ impl Cache {
         self.directories.look(view, dir, freshness)
     }
 
-    /// The outcome for `name`, if one is remembered and the disk still agrees with it.
-    pub fn valid(&self, name: &[u8], view: &View<'_>, freshness: &Freshness) -> Option<Arc<CacheEntry>> {
+    /// Outcome for `name`, if one is remembered and the disk still agrees with it.
+    pub fn lookup(&self, name: &[u8], view: &View<'_>, freshness: &Freshness) -> Option<Arc<CacheEntry>> {
         let entry = {
             let shard = self.shard(name);
             let slot = shard.map.get(name)?;
@@ -169,11 +171,6 @@ impl Cache {
         None
     }
 
-    /// Watches the file of `snapshot` itself too; none if the file has changed meanwhile.
-    pub fn watch_file(&self, snapshot: Snapshot, view: &View<'_>) -> Option<Snapshot> {
-        self.directories.watch_file(snapshot, view)
-    }
-
     /// The page that lists a directory, if one is kept and still holds.
     pub fn list(&self, key: &ListKey, view: &View<'_>, freshness: &Freshness) -> Option<ListPage> {
         self.lists.find(key, &self.directories, &DiskState { view, freshness })
@@ -185,11 +182,14 @@ impl Cache {
         check.is_watched().then(|| KeepList { lists: Arc::clone(&self.lists), key, check: check.again() })
     }
 
-    /// Remembers an outcome, forgetting others as the bounds ask.
-    pub fn remember(&self, entry: CacheEntry) {
+    /// Remembers an outcome, forgetting others as the bounds ask. One that the disk does not agree with any
+    /// more is not remembered.
+    pub fn insert(&self, entry: CacheEntry, view: &View<'_>) {
         if self.entries_per_shard == 0 || entry.bytes() > self.bytes_per_shard {
             return;
         }
+        let Some(snapshot) = self.directories.watch_file(entry.snapshot, view) else { return };
+        let entry = CacheEntry { snapshot, ..entry };
         let mut shard = self.shard(&entry.key);
         self.forget(&mut shard, &entry.key);
         // Another shard's open files are left for it to give up, and for [`Cache::tidy`].

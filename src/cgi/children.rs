@@ -49,19 +49,26 @@ impl Children {
         Ok(Children { supervisor, watcher: Some(watcher) })
     }
 
-    /// Has `job` started, in its own directory and its own process group, if `bounds` allow. Whether
-    /// that went well is known when its output ends: see [`RunningScript::end`].
+    /// Takes a slot and descriptors for a script, so that its start lacks none of them later.
     ///
     /// # Errors
-    /// It will not be started.
-    pub fn run(&self, job: Job, bounds: ScriptBounds) -> Result<RunningScript, StartError> {
+    /// As many scripts run as may, or the system lacks descriptors.
+    pub fn reserve(&self, bounds: ScriptBounds) -> Result<ScriptReservation, StartError> {
         let place = ScriptSlot::take(&self.supervisor, bounds.scripts).ok_or(StartError::Busy)?;
         let (output, written) = io::pipe().map_err(|_| StartError::NoRoom)?;
         let output = OwnedFd::from(output);
         // The flag belongs to our end alone.
         fcntl(output.as_fd(), FcntlArg::F_SETFL(OFlag::O_NONBLOCK)).map_err(|_| StartError::NoRoom)?;
-        let (id, name, output) = (self.supervisor.next_id(), printable(&job.name), File::from(output));
+        let output = File::from(output);
         let status_cell = Arc::new(ScriptStatus::of(&output).map_err(|_| StartError::NoRoom)?);
+        Ok(ScriptReservation { bounds, place, output, written: written.into(), status_cell })
+    }
+
+    /// Has `job` started, in its own directory and its own process group. Whether that went well is known
+    /// when its output ends: see [`RunningScript::end`].
+    pub fn run(&self, job: Job, reservation: ScriptReservation) -> RunningScript {
+        let ScriptReservation { bounds, place, output, written, status_cell } = reservation;
+        let (id, name) = (self.supervisor.next_id(), printable(&job.name));
         let ordered = StartRequest {
             id,
             job,
@@ -69,13 +76,13 @@ impl Children {
             due: (!bounds.time.is_zero()).then(|| Instant::now() + bounds.time),
             room_until: Instant::now() + bounds.room,
             lacks_room: false,
-            output: written.into(),
+            output: written,
             status_cell: Arc::clone(&status_cell),
             place,
         };
         self.supervisor.give(ScriptCommand::Start(Box::new(ordered)));
         let supervisor = Arc::clone(&self.supervisor);
-        Ok(RunningScript {
+        RunningScript {
             id,
             name,
             output,
@@ -83,7 +90,7 @@ impl Children {
             supervisor,
             unwanted: Some(KillReason::Unwanted),
             _descriptors: FdGuard::new(5),
-        })
+        }
     }
 
     /// Scripts that run now: ordered and not yet reaped.
@@ -122,6 +129,15 @@ impl Drop for Children {
             _ = watcher.join();
         }
     }
+}
+
+/// A slot and descriptors for one script that is to be started.
+pub struct ScriptReservation {
+    bounds: ScriptBounds,
+    place: ScriptSlot,
+    output: File,
+    written: OwnedFd,
+    status_cell: Arc<ScriptStatus>,
 }
 
 /// One script, as its connection sees it. Dropping it ends the script, unless it was

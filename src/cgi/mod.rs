@@ -17,7 +17,6 @@ use std::sync::Arc;
 use crate::config::Config;
 use crate::log;
 use crate::request::Rejection;
-use crate::sys::is_process_shortage;
 
 pub mod children;
 pub mod env;
@@ -30,7 +29,7 @@ mod stderr_lines;
 mod supervisor;
 mod supervisor_thread;
 
-use children::{Children, RunningScript};
+use children::{Children, RunningScript, ScriptReservation};
 use env::CgiConstants;
 use event::ScriptEvent;
 use job::{Job, ScriptBounds, StartError};
@@ -67,19 +66,18 @@ impl Cgi {
         Arc::clone(&self.children)
     }
 
-    /// Is there no descriptor for a script's output now? What it needs beyond that is waited for when it is
-    /// started; this much is asked before its request is taken, which can then be put off.
-    pub fn lacks_descriptors(&self) -> bool {
-        io::pipe().is_err_and(|error| is_process_shortage(&error))
+    /// Takes a slot and descriptors for a script.
+    ///
+    /// # Errors
+    /// 503: there is none; one that [may pass](Rejection::may_pass) where the system lacks descriptors.
+    pub fn reserve(&self) -> Result<ScriptReservation, Rejection> {
+        self.children.reserve(self.bounds).map_err(rejection)
     }
 
     /// Has `job` started. Should that fail after all, its output ends, and its
     /// [end](RunningScript::end) tells.
-    ///
-    /// # Errors
-    /// It will not be.
-    pub fn start(&self, job: Job) -> Result<RunningScript, Rejection> {
-        self.children.run(job, self.bounds).map_err(rejection)
+    pub fn start(&self, job: Job, reservation: ScriptReservation) -> RunningScript {
+        self.children.run(job, reservation)
     }
 }
 
@@ -88,7 +86,10 @@ impl Cgi {
 pub fn rejection(not: StartError) -> Rejection {
     match not {
         StartError::Busy => Rejection::new(503, "Too many programs are running for other requests."),
-        StartError::NoRoom => Rejection::new(503, "The server has no room to run the program of {url}."),
+        StartError::NoRoom => Rejection {
+            may_pass: true,
+            ..Rejection::new(503, "The server has no room to run the program of {url}.")
+        },
         StartError::TooSlow => Rejection::new(504, "The program of {url} could not be started in time."),
         StartError::Unrunnable => Rejection::new(500, "The program of {url} could not be run."),
     }

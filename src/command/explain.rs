@@ -15,7 +15,7 @@ use nix::sys::stat::SFlag;
 use super::check::tree;
 use crate::auth::FILE_NAME as PASSWORD_FILE;
 use crate::boot::{go_where_it_would_serve, load};
-use crate::cache::watcher::Freshness;
+use crate::cache::Freshness;
 use crate::config::Config;
 use crate::config::printable::printable;
 use crate::docroot::blocking::Patient;

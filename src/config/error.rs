@@ -6,7 +6,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::error_kind::ConfigErrorKind;
-use super::foreign;
+use super::foreign::{self, Refused};
 use super::origin::Origin;
 use super::printable::printable;
 
@@ -77,7 +77,11 @@ impl fmt::Display for ConfigErrors {
         if let Some(more @ 1..) = self.list.len().checked_sub(Self::MOST_SHOWN) {
             lines.push(format!("... and {more} more"));
         }
-        lines.extend(foreign::hint(&self.list));
+        let in_files = self
+            .list
+            .iter()
+            .filter_map(|error| error.place.as_ref().map(|place| Refused { written: &error.written, place }));
+        lines.extend(foreign::hint(in_files));
         f.write_str(&lines.join("\n"))
     }
 }

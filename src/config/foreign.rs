@@ -1,6 +1,6 @@
 //! Configuration files of other servers, known by their words: what is told beside the mistakes in them.
 
-use super::error::ConfigError;
+use std::sync::Arc;
 
 /// Another server, and the words of its file that ours has not.
 struct Foreign {
@@ -71,21 +71,29 @@ fn is_busybox(word: &str) -> bool {
     }
 }
 
-/// Hint about the file that `problems` are in, where most of their lines have another server's words.
-pub fn hint(problems: &[ConfigError]) -> Option<String> {
-    let is_word = |problem: &&ConfigError| problem.written.contains(|c: char| c.is_ascii_alphanumeric());
-    let in_files = problems.iter().filter(|problem| problem.place.is_some());
-    let in_files: Vec<&ConfigError> = in_files.filter(is_word).collect();
-    let lines = |is_counted: &dyn Fn(&ConfigError) -> bool| {
+/// A refused option of a file.
+pub struct Refused<'a> {
+    /// Its words as written.
+    pub written: &'a str,
+    /// The file and line.
+    pub place: &'a (Arc<str>, usize),
+}
+
+/// Hint about the file that the `refused` options are in, where most of their lines have another server's
+/// words.
+pub fn hint<'a>(refused: impl Iterator<Item = Refused<'a>>) -> Option<String> {
+    let is_word = |one: &Refused<'_>| one.written.contains(|c: char| c.is_ascii_alphanumeric());
+    let in_files: Vec<Refused<'_>> = refused.filter(is_word).collect();
+    let lines = |is_counted: &dyn Fn(&Refused<'_>) -> bool| {
         let counted = in_files.iter().filter(|one| is_counted(one));
-        let mut places: Vec<_> = counted.map(|one| one.place.as_ref()).collect();
+        let mut places: Vec<_> = counted.map(|one| one.place).collect();
         places.dedup();
         places.len()
     };
-    let count = |server: &Foreign| lines(&|one| (server.is_word)(&one.written));
+    let count = |server: &Foreign| lines(&|one| (server.is_word)(one.written));
     // Of equals the first: merecat has TLS words, too.
     let best = SERVERS.iter().rev().max_by_key(|server| count(server))?;
-    let (file, _) = in_files.first()?.place.as_ref()?;
+    let (file, _) = in_files.first()?.place;
     let is_likely = count(best) > 0 && count(best) * 2 >= lines(&|_| true);
     is_likely.then(|| {
         format!(

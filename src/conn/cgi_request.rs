@@ -1,11 +1,8 @@
-//! An errand: a request that a script answers, with all that is needed of it once the bytes it was
-//! read from are gone.
+//! Request that a script answers: owned, since the bytes that it was read from are gone by then.
 
 use std::ffi::OsString;
 
 use super::log_record::LogRecord;
-use super::relay_cgi::RelayCgi;
-use super::{Connection, State, Step, WorkerContext, exchange};
 use crate::cgi::Cgi;
 use crate::cgi::children::RunningScript;
 use crate::cgi::env::{CgiContext, arguments, content_length};
@@ -20,7 +17,7 @@ use crate::throttle::Pacer;
 /// Redirects within the server on behalf of one request; a circle has no end.
 const MOST_REDIRECTS: u8 = 10;
 
-/// Memory of an errand that does not depend on its request.
+/// Memory of a script's request that does not depend on it.
 const FIXED_MEMORY: usize = 4096;
 
 /// Memory of one field beside its bytes: two names, two values, and what the allocator adds to each.
@@ -30,7 +27,16 @@ const FIELD_OVERHEAD: usize = 160;
 /// read (RFC 3875 §6.2.2 is silent; the redirected request is a GET), and its host is written anew.
 const NOT_REDIRECTED: [&str; 5] = ["Content-Length", "Content-Type", "Expect", "Host", "Transfer-Encoding"];
 
-/// See the module.
+/// Client's request behind a script's run: the line for the log, and redirects so far.
+#[derive(Debug)]
+pub struct RedirectOrigin {
+    /// Line for the access log.
+    pub record: LogRecord,
+    /// Redirects within the server that led here.
+    pub redirects: u8,
+}
+
+/// A request that a script answers.
 #[derive(Debug)]
 pub struct CgiRequest {
     /// For the access log.
@@ -45,7 +51,7 @@ pub struct CgiRequest {
     pub has_content: bool,
     /// Sets the response's pace.
     pub pacer: Option<Pacer>,
-    /// What rules say of the response.
+    /// Rules for the response.
     pub dressed: Option<Dressed>,
     /// Field lines for a redirect.
     fields: Box<[u8]>,
@@ -54,24 +60,24 @@ pub struct CgiRequest {
     name: Vec<u8>,
     arguments: Vec<OsString>,
     variables: Vec<(OsString, OsString)>,
-    /// What this holds of the memory for all requests.
+    /// Its part of the memory for all requests.
     _memory: Option<MemoryReservation>,
-    /// The same of its content.
-    _space: Space,
+    /// Budgets that its content holds.
+    space: Space,
 }
 
 impl CgiRequest {
-    /// An errand for `call`.
+    /// A request of `cgi_context`, on behalf of `origin`.
     pub fn new(
         cgi: &Cgi,
         cgi_context: &CgiContext<'_>,
-        record: LogRecord,
+        origin: RedirectOrigin,
         pacer: Option<Pacer>,
     ) -> CgiRequest {
-        let request = cgi_context.request;
+        let (request, RedirectOrigin { record, redirects }) = (cgi_context.request, origin);
         CgiRequest {
             _memory: None,
-            _space: Space::default(),
+            space: Space::default(),
             record,
             response_plan: ResponsePlan::new(request, &cgi_context.script.name),
             method: request.method,
@@ -79,7 +85,7 @@ impl CgiRequest {
             has_content: request.body != BodyLength::None || request.fields.last("Content-Length").is_some(),
             pacer,
             fields: redirected_fields(request).into(),
-            redirects: 0,
+            redirects,
             dressed: None,
             name: cgi_context.script.name.clone(),
             arguments: arguments(request),
@@ -87,56 +93,54 @@ impl CgiRequest {
         }
     }
 
-    /// The same, at the end of `redirects` redirects.
-    pub fn redirected(self, redirects: u8) -> CgiRequest {
-        CgiRequest { redirects, ..self }
-    }
-
-    /// The same, with its part of the memory for all requests: see [`memory_for`].
+    /// Adds its part of the memory for all requests: see [`memory_for`].
     pub fn holding(self, memory: MemoryReservation) -> CgiRequest {
         CgiRequest { _memory: Some(memory), ..self }
     }
 
-    /// The same with what rules say of the response.
+    /// Adds what rules say of the response.
     pub fn dressed(self, dressed: Option<Dressed>) -> CgiRequest {
         CgiRequest { dressed, ..self }
     }
 
     /// Starts the script with `input`; its content is whole.
-    pub fn start(mut self, input: Spool, conn: &mut Connection, context: &mut WorkerContext) -> Step {
-        match self.try_start(input, context) {
-            Ok(running) => Step::Enter(State::RelayCgi(Box::new(RelayCgi::new(self, running)))),
-            Err(rejection) => exchange::fail(conn, &mut self, &rejection, context),
-        }
-    }
-
-    fn try_start(&mut self, mut input: Spool, context: &WorkerContext) -> Result<RunningScript, Rejection> {
-        self._space = input.take_space();
-        let Some(cgi) = &context.site.cgi else { return Err(Rejection::new(503, "")) };
+    ///
+    /// # Errors
+    /// The response to send instead. After one that [may pass](Rejection::may_pass) nothing is lost, and the
+    /// start can be tried again.
+    pub fn start(&mut self, input: &mut Spool, cgi: &Cgi) -> Result<RunningScript, Rejection> {
+        let reservation = cgi.reserve()?;
+        let length = input.bytes();
+        let file = input.take_file().map_err(|_| Rejection::shortage())?;
+        self.space = input.take_space();
         let mut variables = std::mem::take(&mut self.variables);
         if self.has_content {
-            variables.push(content_length(input.bytes()));
+            variables.push(content_length(length));
         }
-        let input = input.into_file().map_err(|_| Rejection::new(503, ""))?;
         let arguments = std::mem::take(&mut self.arguments);
-        cgi.start(Job { name: self.name.clone(), arguments, variables, input })
+        Ok(cgi.start(Job { name: self.name.clone(), arguments, variables, input: file }, reservation))
     }
 
-    /// The head of the request that this one becomes when its script redirects it to `target`, and
-    /// how many redirects that makes; none if they are too many.
-    pub fn head_of_redirect(&self, target: &[u8]) -> Option<(Vec<u8>, u8)> {
-        let redirects = self.redirects + 1;
-        if redirects > MOST_REDIRECTS {
+    /// The client's request, for another one in its place.
+    pub fn into_origin(self) -> RedirectOrigin {
+        RedirectOrigin { record: self.record, redirects: self.redirects }
+    }
+
+    /// The head of the request that this one becomes when its script redirects it to `target`; none after
+    /// too many redirects.
+    pub fn head_of_redirect(&mut self, target: &[u8]) -> Option<Vec<u8>> {
+        self.redirects += 1;
+        if self.redirects > MOST_REDIRECTS {
             return None;
         }
         let method: &[u8] = if self.method == Method::Head { b"HEAD " } else { b"GET " };
         let version: &[u8] =
             if self.response_plan.version == Version::Http11 { b" HTTP/1.1\r\n" } else { b" HTTP/1.0\r\n" };
-        Some(([method, target, version, &self.fields].concat(), redirects))
+        Some([method, target, version, &self.fields].concat())
     }
 }
 
-/// Takes the memory of an errand for `request`: its fields as variables and as lines for a redirect, and the
+/// Takes the memory of a script's request: its fields as variables and as lines for a redirect, and the
 /// variables that every script gets. None where requests hold all that they may.
 pub fn memory_for(request: &Request<'_>) -> Option<MemoryReservation> {
     let field = |(name, value): (&str, &[u8])| 2 * (name.len() + value.len()) + FIELD_OVERHEAD;

@@ -5,6 +5,9 @@
 
 use std::time::{Duration, Instant};
 
+use super::close_reason::CloseReason;
+use crate::config::Config;
+
 /// The least that a client must send or take: `bytes_per_second`, averaged over each `window` of waiting.
 #[derive(Debug, Clone, Copy)]
 pub struct MinimumRate {
@@ -83,6 +86,18 @@ pub struct SendLimits {
     pub rate: MinimumRate,
 }
 
+impl SendLimits {
+    /// Limits of `config`. A response that `holds` memory which others need may not even be still for longer
+    /// than the rate is averaged over.
+    pub fn from_config(config: &Config, holds: bool) -> SendLimits {
+        let (limits, timeouts) = (&config.limits, &config.timeouts);
+        let rate = MinimumRate { bytes_per_second: limits.send_rate, window: timeouts.rate_window };
+        let is_strict = holds && limits.send_rate > 0;
+        let still = if is_strict { timeouts.send.min(timeouts.rate_window) } else { timeouts.send };
+        SendLimits { still, rate }
+    }
+}
+
 impl SendWatch {
     /// The kernel took `n` bytes.
     pub fn sent(&mut self, n: u64) {
@@ -99,9 +114,16 @@ impl SendWatch {
         self.progress = None;
     }
 
-    /// The kernel's buffer is full, with `unacknowledged` bytes. Answers until when to wait for room at
-    /// most; none when the client is too slow already.
-    pub fn wait(&mut self, unacknowledged: usize, limits: SendLimits, now: Instant) -> Option<Instant> {
+    /// Begins a wait for room in the kernel's full buffer, with `unacknowledged` bytes; answers its deadline.
+    ///
+    /// # Errors
+    /// The client is too slow already.
+    pub fn wait(
+        &mut self,
+        unacknowledged: usize,
+        limits: SendLimits,
+        now: Instant,
+    ) -> Result<Instant, CloseReason> {
         let acknowledged = self.sent - i64::try_from(unacknowledged).unwrap_or_default();
         let since = match self.progress {
             Some((before, since)) if acknowledged <= before => since,
@@ -111,8 +133,11 @@ impl SendWatch {
             }
         };
         let still_until = since + limits.still;
-        let until = self.rate.wait(acknowledged, limits.rate, now)?.min(still_until);
-        (now < still_until).then_some(until)
+        if now >= still_until {
+            return Err(CloseReason::SendTimeout);
+        }
+        let until = self.rate.wait(acknowledged, limits.rate, now).ok_or(CloseReason::MinimumRate)?;
+        Ok(until.min(still_until))
     }
 }
 
@@ -162,21 +187,22 @@ mod tests {
     fn progress_is_what_is_acknowledged_and_not_what_is_sent() {
         let (mut watch, begin) = (SendWatch::default(), Instant::now());
         watch.sent(5000);
-        assert_eq!(watch.wait(5000, LIMITS, begin), Some(begin + 5 * SECOND));
+        assert_eq!(watch.wait(5000, LIMITS, begin), Ok(begin + 5 * SECOND));
         watch.sent(100);
-        assert_eq!(watch.wait(5100, LIMITS, begin + 5 * SECOND), None, "nothing was acknowledged");
+        let ended = watch.wait(5100, LIMITS, begin + 5 * SECOND);
+        assert_eq!(ended, Err(CloseReason::SendTimeout), "nothing was acknowledged");
         let (mut watch, at) = (SendWatch::default(), |n: u32| begin + n * SECOND);
         watch.sent(10_000);
-        assert!((0..60_u32).all(|n| watch.wait(10_000 - 150 * n as usize, LIMITS, at(n)).is_some()));
+        assert!((0..60_u32).all(|n| watch.wait(10_000 - 150 * n as usize, LIMITS, at(n)).is_ok()));
     }
 
     #[test]
     fn a_throttles_pause_is_not_the_clients() {
         let (mut watch, begin) = (SendWatch::default(), Instant::now());
-        assert!(watch.wait(10, LIMITS, begin).is_some());
+        assert!(watch.wait(10, LIMITS, begin).is_ok());
         watch.resume(begin + SECOND);
         watch.pause();
-        assert!(watch.wait(10, LIMITS, begin + 100 * SECOND).is_some());
+        assert!(watch.wait(10, LIMITS, begin + 100 * SECOND).is_ok());
     }
 
     #[test]

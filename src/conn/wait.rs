@@ -1,9 +1,11 @@
-//! Why a connection waits, and why it came back.
+//! Waits of a connection, and the events that end them.
 
 use std::os::fd::RawFd;
 use std::time::Instant;
 
-/// What a waiting connection waits for.
+use super::close_reason::CloseReason;
+
+/// Event that a waiting connection waits for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum On {
     /// Bytes from the client, or its end.
@@ -21,18 +23,18 @@ pub enum On {
 /// A wait and its end: at the deadline the connection comes back with [`Wake::Expired`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Wait {
-    /// What for.
+    /// Event that ends it.
     pub on: On,
-    /// How long at most.
+    /// Deadline.
     pub until: Instant,
 }
 
-/// Why a connection is in a worker's hands.
+/// Reason for which a worker has the connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Wake {
-    /// Just accepted, or what it waited for is there.
+    /// The connection was just accepted, or the event that it waited for has come.
     Ready,
-    /// The same, and the peer has ended its side: what is read next may be the end.
+    /// The event has come, and the peer has shut down its side: the next read may find the end.
     Hangup,
     /// The worker that just served it has time to wait for more in the read itself.
     SpinRead,
@@ -40,20 +42,20 @@ pub enum Wake {
     Expired,
     /// The server ends: an idle connection closes now, a busy one with its response.
     Drain,
-    /// The server's grace is over: close and say so in the log.
+    /// The server's grace is over: close, and log what is cut off.
     Abort,
 }
 
-/// What becomes of a connection after a turn: the only result of one.
+/// Result of a turn: where the connection goes.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Next {
-    /// Into the parking lot.
+    /// Into the poller.
     Park(Wait),
-    /// The same, between two requests of a persistent connection: a worker with nothing else to do
+    /// Into the poller between two requests of a persistent connection: a worker with nothing else to do
     /// may wait for the next request itself.
     Idle(Wait),
-    /// It could go on, but others have waited long enough.
+    /// To the end of the queue: it could go on, but others have waited long enough.
     Yield,
-    /// It is over.
-    Close,
+    /// Nowhere: it is over.
+    Close(CloseReason),
 }

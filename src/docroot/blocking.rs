@@ -34,11 +34,11 @@ impl Blocking for Patient {
 #[derive(Debug)]
 pub struct RemoteSlots {
     most: usize,
-    state: Mutex<State>,
+    state: Mutex<SlotQueue>,
 }
 
 #[derive(Debug, Default)]
-struct State {
+struct SlotQueue {
     taken: usize,
     /// Keys of connections, each at most once, in the order in which they came.
     queue: VecDeque<usize>,
@@ -82,7 +82,7 @@ impl RemoteSlots {
         self.state().queue.pop_front()
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, SlotQueue> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

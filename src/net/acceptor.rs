@@ -10,9 +10,10 @@ use std::time::{Duration, Instant};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::eventfd::{EfdFlags, EventFd};
 
-use super::Shared;
+use super::accept::{AcceptOutcome, accept};
 use super::listen_socket::Listener;
-use super::listener::{self, Accepted, Listeners, in_turn};
+use super::listener::{Listeners, in_turn};
+use super::shared::Shared;
 use crate::conn::wait::Wake;
 use crate::sys::thread;
 
@@ -183,10 +184,10 @@ fn accept_ready(
         if !goes_on() {
             break;
         }
-        match listener::accept(listener, shared)? {
-            Accepted::Connection(admitted) => shared.enqueue(admitted, Wake::Ready),
-            Accepted::Dropped => {}
-            Accepted::Empty => break,
+        match accept(listener, shared)? {
+            AcceptOutcome::Connection(admitted) => shared.enqueue(admitted, Wake::Ready),
+            AcceptOutcome::Dropped => {}
+            AcceptOutcome::Empty => break,
         }
     }
     Ok(())

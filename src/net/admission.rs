@@ -24,11 +24,13 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::poller::MOST_DESCRIPTORS;
 use crate::cache::share_for_files;
 use crate::log::stats::Stats;
 use crate::sys::fd;
 use crate::sys::memory_limit::memory_limit;
+
+/// Descriptor numbers that the poller has slots for.
+pub const MOST_DESCRIPTORS: usize = 1024 * 1024;
 
 /// Descriptors kept back for logs, listeners, the readiness set and the like. (thttpd's SPARE_FDS is
 /// 10; we hold a dozen before the first connection comes.)

@@ -14,13 +14,13 @@ const NO_TURN: u64 = 0;
 /// One worker's slot, on a cache line of its own: it is written twice a turn.
 #[derive(Debug, Default)]
 #[repr(align(64))]
-struct PollSlot(AtomicU64);
+struct TurnSlot(AtomicU64);
 
 /// The newest generation, and what each worker serves by.
 #[derive(Debug)]
 pub struct ConfigGeneration {
     newest: AtomicU64,
-    slots: Box<[PollSlot]>,
+    slots: Box<[TurnSlot]>,
     lock: Mutex<()>,
     /// A worker that served by an old generation has ended its turn.
     left: Condvar,
@@ -29,7 +29,7 @@ pub struct ConfigGeneration {
 impl ConfigGeneration {
     /// The first generation, for `workers` workers.
     pub fn new(workers: usize) -> ConfigGeneration {
-        let slots = (0..workers).map(|_| PollSlot::default()).collect();
+        let slots = (0..workers).map(|_| TurnSlot::default()).collect();
         ConfigGeneration { newest: AtomicU64::new(1), slots, lock: Mutex::new(()), left: Condvar::new() }
     }
 

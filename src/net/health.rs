@@ -9,7 +9,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::Shared;
+use super::shared::Shared;
 use crate::sys::thread;
 
 /// Workers that have ended no round for this long are stuck, as is a disk that has not answered.
@@ -69,13 +69,12 @@ impl DirectoryWatch {
     pub fn start(shared: &Arc<Shared>) -> io::Result<Arc<DirectoryWatch>> {
         let watch = Arc::new(DirectoryWatch::default());
         let (shared, own) = (Arc::clone(shared), Arc::clone(&watch));
-        let work = move || {
+        std::thread::Builder::new().name("dir-watch".into()).stack_size(64 * 1024).spawn(move || {
             while !shared.ended.load(Relaxed) {
                 own.look(&|| shared.site().resolver.root().check());
                 std::thread::sleep(LOOK_INTERVAL);
             }
-        };
-        thread::start("dir-watch", 64 * 1024, Box::new(work))?;
+        })?;
         Ok(watch)
     }
 

@@ -5,7 +5,7 @@
 use std::fmt::Write;
 use std::time::{Duration, UNIX_EPOCH};
 
-use super::Shared;
+use super::shared::Shared;
 use crate::cgi::Cgi;
 use crate::conn::wait::On;
 use crate::log::stats::{BOUNDS_MICROS, CLASSES, Totals};
@@ -18,9 +18,9 @@ pub const MEDIA_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 const CLASS_NAMES: [&str; CLASSES] = ["other", "1xx", "2xx", "3xx", "4xx", "5xx"];
 
 /// Text under construction.
-struct Page(String);
+struct MetricsPage(String);
 
-impl Page {
+impl MetricsPage {
     /// Begins a metric: what it is, and whether it only grows.
     fn begin(&mut self, name: &str, kind: &str, help: &str) {
         let _ = write!(self.0, "# HELP thttpd_{name} {help}\n# TYPE thttpd_{name} {kind}\n");
@@ -42,7 +42,7 @@ impl Page {
 pub fn page(shared: &Shared) -> String {
     let site = shared.site();
     let totals = site.stats.totals();
-    let mut page = Page(String::with_capacity(4096));
+    let mut page = MetricsPage(String::with_capacity(4096));
     page.begin("build_info", "gauge", "The version that runs, in a label.");
     page.value("build_info", concat!("{version=\"", env!("CARGO_PKG_VERSION"), "\"}"), 1);
     let started = totals.started_at.duration_since(UNIX_EPOCH).unwrap_or_default();
@@ -62,7 +62,7 @@ pub fn page(shared: &Shared) -> String {
     page.0
 }
 
-fn connections(page: &mut Page, shared: &Shared, totals: &Totals) {
+fn connections(page: &mut MetricsPage, shared: &Shared, totals: &Totals) {
     let (mut reading, mut writing, mut script, mut storage, mut paused) = (0, 0, 0, 0, 0);
     shared.poller.each_wait(&mut |on| match on {
         On::Readable => reading += 1,
@@ -85,9 +85,13 @@ fn connections(page: &mut Page, shared: &Shared, totals: &Totals) {
         page.value("connections", &format!("{{state=\"{state}\"}}"), count);
     }
     page.single("connections_total", "counter", "Connections accepted.", totals.connections);
+    page.begin("connections_closed_total", "counter", "Connections closed, by the reason.");
+    for (reason, count) in shared.closes.iter() {
+        page.value("connections_closed_total", &format!("{{reason=\"{}\"}}", reason.label()), count);
+    }
 }
 
-fn requests(page: &mut Page, totals: &Totals) {
+fn requests(page: &mut MetricsPage, totals: &Totals) {
     page.begin("requests_total", "counter", "Responses that are over, by the class of their status.");
     for (class, count) in CLASS_NAMES.iter().zip(totals.classes) {
         page.value("requests_total", &format!("{{class=\"{class}\"}}"), count);
@@ -106,7 +110,7 @@ fn requests(page: &mut Page, totals: &Totals) {
     page.value("request_seconds_count", "", sum);
 }
 
-fn throttles(page: &mut Page, site: &Site) {
+fn throttles(page: &mut MetricsPage, site: &Site) {
     let rates = site.throttles.rates();
     if rates.is_empty() {
         return;

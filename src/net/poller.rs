@@ -19,16 +19,18 @@ use nix::errno::Errno;
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 use nix::sys::eventfd::{EfdFlags, EventFd};
 
+use super::admission::MOST_DESCRIPTORS;
+use super::admitted::{AdmittedConnection, ReadyConnection};
 use super::timers::{Deadlines, Due, TimerEvent};
-use super::{AdmittedConnection, ReadyConnection};
-use crate::cache::watcher::Ticket;
-use crate::conn::spin::SpinWait;
+
+use crate::cache::Ticket;
+use crate::conn::io::spin::SpinWait;
 use crate::conn::wait::{On, Wait, Wake};
 
-/// Descriptor numbers that a slot can be had for.
-pub const MOST_DESCRIPTORS: usize = CHUNKS * CHUNK;
+/// Slots that are made at once.
 const CHUNK: usize = 1024;
-const CHUNKS: usize = 1024;
+/// Chunks, enough for a slot of each descriptor number.
+const CHUNKS: usize = MOST_DESCRIPTORS / CHUNK;
 
 /// Events taken from the set at once. The connections behind them are served one after another, so
 /// many would make the last of them wait; few cost a system call each.
@@ -42,12 +44,6 @@ const PIPE: u64 = 1 << 32;
 
 /// Events watched on every registered socket.
 const INPUT: EpollFlags = EpollFlags::EPOLLIN.union(EpollFlags::EPOLLRDHUP).union(EpollFlags::EPOLLET);
-
-/// Events registered with epoll for one connection.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Registration {
-    socket: Option<EpollFlags>,
-}
 
 /// One descriptor number's place.
 #[derive(Debug, Default)]

@@ -1,4 +1,4 @@
-//! Status listeners (`;status`): `/healthz` and `/metrics`, and nothing else.
+//! StatusServer listeners (`;status`): `/healthz` and `/metrics`, and nothing else.
 //!
 //! One thread of its own accepts, reads and answers, so that it does so also when every worker is
 //! busy, no more connections are taken, or the server is ending. Its descriptors are set aside at
@@ -14,10 +14,10 @@ use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::{MsgFlags, Shutdown, recv, send, shutdown};
 
-use super::Shared;
 use super::health::{self, DirectoryWatch, Pulse};
 use super::listen_socket::Listener;
 use super::metrics;
+use super::shared::Shared;
 use crate::config::Limits;
 use crate::request::{Method, Parsed, Request, Version, head};
 use crate::response::head::{Clock, Frame, HeadPolicy, write as write_head};
@@ -45,7 +45,7 @@ struct Exchange {
 
 /// What became of a connection.
 #[derive(Debug, PartialEq, Eq)]
-enum Progress {
+enum ExchangeProgress {
     Waits,
     Over,
 }
@@ -61,7 +61,7 @@ pub fn start(listeners: Vec<Listener>, shared: &Arc<Shared>) -> io::Result<()> {
     }
     listeners.iter().try_for_each(Listener::set_nonblocking)?;
     let directory = DirectoryWatch::start(shared)?;
-    let status = Status {
+    let status = StatusServer {
         shared: Arc::clone(shared),
         directory,
         pulse: Pulse::new(),
@@ -71,7 +71,7 @@ pub fn start(listeners: Vec<Listener>, shared: &Arc<Shared>) -> io::Result<()> {
     thread::start("status", 256 * 1024, Box::new(move || status.run(&listeners))).map(drop)
 }
 
-struct Status {
+struct StatusServer {
     shared: Arc<Shared>,
     directory: Arc<DirectoryWatch>,
     pulse: Pulse,
@@ -79,7 +79,7 @@ struct Status {
     exchanges: Vec<Exchange>,
 }
 
-impl Status {
+impl StatusServer {
     fn run(mut self, listeners: &[Listener]) {
         let _reserved = fd::FdGuard::new(MOST_CONNECTIONS);
         while !self.shared.ended.load(Relaxed) {
@@ -131,10 +131,10 @@ impl Status {
     /// Does what can be done without waiting; the exchange if it is not over.
     fn advance(&self, mut exchange: Exchange) -> Option<Exchange> {
         let is_late = Instant::now() >= exchange.until;
-        (!is_late && self.try_advance(&mut exchange) == Progress::Waits).then_some(exchange)
+        (!is_late && self.try_advance(&mut exchange) == ExchangeProgress::Waits).then_some(exchange)
     }
 
-    fn try_advance(&self, exchange: &mut Exchange) -> Progress {
+    fn try_advance(&self, exchange: &mut Exchange) -> ExchangeProgress {
         let fd = exchange.stream.as_raw_fd();
         loop {
             if let Some((bytes, sent)) = &mut exchange.response
@@ -151,7 +151,7 @@ impl Status {
             }
             let mut piece = [0; 2048];
             match recv(fd, &mut piece, MsgFlags::MSG_DONTWAIT) {
-                Ok(0) => return Progress::Over,
+                Ok(0) => return ExchangeProgress::Over,
                 // What comes behind the request is read so that closing does not reset the connection.
                 Ok(_) if exchange.response.is_some() => {}
                 Ok(n) => {
@@ -210,8 +210,12 @@ impl Status {
     }
 }
 
-fn waiting(errno: Errno) -> Progress {
-    if matches!(errno, Errno::EAGAIN | Errno::EINTR) { Progress::Waits } else { Progress::Over }
+fn waiting(errno: Errno) -> ExchangeProgress {
+    if matches!(errno, Errno::EAGAIN | Errno::EINTR) {
+        ExchangeProgress::Waits
+    } else {
+        ExchangeProgress::Over
+    }
 }
 
 /// A line of text.

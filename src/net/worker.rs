@@ -8,16 +8,19 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
-use super::{AdmittedConnection, ReadyConnection, Shared, poller};
-use crate::cache::watcher::Ticket;
-use crate::conn::WorkerContext;
-use crate::conn::spin::SpinWait;
+use super::accept::try_accept;
+use super::admitted::{AdmittedConnection, ReadyConnection};
+use super::poller;
+use super::shared::Shared;
+use crate::cache::Ticket;
+use crate::conn::io::spin::SpinWait;
 use crate::conn::wait::{Next, On, Wake};
+use crate::conn::{CloseReason, WorkerContext};
 use crate::docroot::blocking::Blocking;
 use crate::sys::scheduling;
 
 /// How long a worker with nothing else to do waits in a connection's own read.
-pub(super) const BLOCKING_READ: Duration = Duration::from_millis(5);
+const BLOCKING_READ: Duration = Duration::from_millis(5);
 
 /// Scheduler slice of a worker: how long it runs while another thread waits for its processor. Short, so
 /// that it soon runs again too: in the usual 3 ms, hundreds of other requests are answered.
@@ -132,7 +135,7 @@ impl Worker {
             self.expects_new.set(ready.admitted.connection.is_new());
             return Some(ready);
         }
-        let helped = if self.expects_new.get() { shared.listeners.try_accept(shared) } else { None };
+        let helped = if self.expects_new.get() { try_accept(shared) } else { None };
         self.expects_new.set(helped.is_some());
         helped.map(|admitted| ReadyConnection { admitted, wake: Wake::Ready, ticket: None })
     }
@@ -222,11 +225,11 @@ impl Worker {
             let Ok((back, next)) = turn else {
                 crate::log::error!("a request made a worker panic; its connection is closed");
                 context.reconfigure(shared.site());
-                return;
+                return shared.closes.count(CloseReason::Panic);
             };
             admitted = back;
             let wait = match next {
-                Next::Close => return,
+                Next::Close(reason) => return shared.closes.count(reason),
                 Next::Yield => return shared.enqueue(admitted, Wake::Ready),
                 Next::Idle(_) if self.is_idle() => {
                     shared.poller.unwatch(&mut admitted);

@@ -102,6 +102,15 @@ impl BodyReader {
         Ok((at, self.state == BodyState::Done))
     }
 
+    /// Bytes of content still to come, where the framing tells: none while chunks may follow.
+    pub fn remaining_hint(&self) -> Option<u64> {
+        match self.state {
+            BodyState::Length(left) => Some(left),
+            BodyState::Done => Some(0),
+            _ => None,
+        }
+    }
+
     /// The state after one byte of framing.
     fn framing(&mut self, byte: u8) -> Result<BodyState, Rejection> {
         match self.state {
@@ -330,5 +339,14 @@ mod tests {
             let refusal = BodyReader::new(length).read(input, &mut |_| Err(Rejection::fatal(413, "big")));
             assert_eq!(refusal.unwrap_err().status, 413);
         }
+    }
+
+    #[test]
+    fn the_hint_counts_down_where_the_length_is_known() {
+        let mut reader = BodyReader::new(BodyLength::Length(5));
+        reader.read(b"he", &mut |_| Ok(())).unwrap();
+        assert_eq!(reader.remaining_hint(), Some(3));
+        assert_eq!(BodyReader::new(BodyLength::Chunked).remaining_hint(), None);
+        assert_eq!(BodyReader::new(BodyLength::None).remaining_hint(), Some(0));
     }
 }

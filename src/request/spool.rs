@@ -16,6 +16,7 @@ use nix::sys::stat::Mode;
 
 use super::{BodyLength, Rejection};
 use crate::sys::fd::FdGuard;
+use crate::sys::is_shortage;
 use crate::sys::memory::{MemoryReservation, REQUEST_MEMORY, SPOOL_MEMORY, SPOOL_SPACE};
 
 /// Content up to this size stays in memory, while there is enough; most forms are smaller than this.
@@ -72,9 +73,27 @@ impl Spool {
         if len > self.limit {
             return Err(too_large());
         }
-        self.append(content).map_err(|_| no_room())?;
+        self.append(content).map_err(|error| no_room(&error))?;
         self.len = len;
         Ok(())
+    }
+
+    /// Makes room for `n` bytes more, in memory or by opening a file: after it, a write of them needs no
+    /// descriptor.
+    ///
+    /// # Errors
+    /// 503; one that [may pass](Rejection::may_pass) where the system lacks descriptors or memory.
+    pub fn make_room(&mut self, n: usize) -> Result<(), Rejection> {
+        let Store::Memory(bytes) = &mut self.store else { return Ok(()) };
+        let len = bytes.len() + n;
+        if len as u64 > self.limit {
+            // A write will say so.
+            return Ok(());
+        }
+        if stays_in_memory(len) && self.space.grow(bytes, len) {
+            return Ok(());
+        }
+        self.move_to_file(len).map_err(|error| no_room(&error))
     }
 
     /// Does one more write of `n` bytes go to a disk, which may take its time?
@@ -95,21 +114,20 @@ impl Spool {
         std::mem::take(&mut self.space)
     }
 
-    /// The content as a file without a name, positioned at its start.
+    /// The content as a file without a name, positioned at its start. An empty spool remains.
     ///
     /// # Errors
-    /// No descriptor or no memory left.
-    pub fn into_file(self) -> io::Result<File> {
-        let mut file = match self.store {
-            Store::File { file, .. } => file,
-            Store::Memory(bytes) => {
-                let mut file = memory_file()?;
-                file.write_all(&bytes)?;
-                file
-            }
-        };
-        file.rewind()?;
-        Ok(file)
+    /// No descriptor or no memory left; the content is still there.
+    pub fn take_file(&mut self) -> io::Result<File> {
+        if let Store::Memory(bytes) = &self.store {
+            let mut file = memory_file()?;
+            file.write_all(bytes)?;
+            self.store = Store::File { file, _guard: FdGuard::new(1) };
+        }
+        match std::mem::replace(&mut self.store, Store::Memory(Vec::new())) {
+            Store::File { mut file, .. } => file.rewind().map(|()| file),
+            Store::Memory(_) => Err(Errno::EBADF.into()),
+        }
     }
 
     fn append(&mut self, content: &[u8]) -> io::Result<()> {
@@ -119,20 +137,27 @@ impl Spool {
                 bytes.extend_from_slice(content);
                 return Ok(());
             }
-            let (mut file, is_memory) = match disk_file() {
-                Ok(file) => (file, false),
-                Err(_) => (memory_file()?, true),
-            };
-            self.space.move_to_file(len, is_memory)?;
-            file.write_all(bytes)?;
-            self.store = Store::File { file, _guard: FdGuard::new(1) };
-            self.space.memory = None;
+            self.move_to_file(len)?;
         }
         let len = usize::try_from(self.len).unwrap_or(usize::MAX).saturating_add(content.len());
         match &mut self.store {
             Store::File { file, .. } if self.space.lengthen(len) => file.write_all(content),
             _ => Err(Errno::ENOSPC.into()),
         }
+    }
+
+    /// Moves content that is in memory to a file with room for `len` bytes.
+    fn move_to_file(&mut self, len: usize) -> io::Result<()> {
+        let Store::Memory(bytes) = &self.store else { return Ok(()) };
+        let (mut file, is_memory) = match disk_file() {
+            Ok(file) => (file, false),
+            Err(_) => (memory_file()?, true),
+        };
+        self.space.move_to_file(len, is_memory)?;
+        file.write_all(bytes)?;
+        self.store = Store::File { file, _guard: FdGuard::new(1) };
+        self.space.memory = None;
+        Ok(())
     }
 }
 
@@ -176,8 +201,10 @@ fn stays_in_memory(len: usize) -> bool {
     len <= IN_MEMORY && !REQUEST_MEMORY.is_tight()
 }
 
-fn no_room() -> Rejection {
-    Rejection::fatal(503, "The server has no room for the request's content now. Please try again later.")
+fn no_room(error: &io::Error) -> Rejection {
+    let why = "The server has no room for the request's content now. Please try again later.";
+    let may_pass = error.raw_os_error().is_some_and(|code| is_shortage(Errno::from_raw(code)));
+    Rejection { may_pass, ..Rejection::fatal(503, why) }
 }
 
 fn too_large() -> Rejection {
@@ -215,10 +242,10 @@ mod tests {
     fn content_of_any_size_comes_back_whole_from_the_start_of_the_file() {
         for len in [0, 1, IN_MEMORY - 1, IN_MEMORY, IN_MEMORY + 1, 300_000] {
             let content: Vec<u8> = (0..len).map(|i| (i % 251) as u8).collect();
-            let spool = spooled(&content, 1000);
+            let mut spool = spooled(&content, 1000);
             assert_eq!(spool.bytes(), len as u64);
             let mut got = Vec::new();
-            spool.into_file().unwrap().read_to_end(&mut got).unwrap();
+            spool.take_file().unwrap().read_to_end(&mut got).unwrap();
             assert!(got == content, "{len} bytes differ");
         }
     }
@@ -226,11 +253,11 @@ mod tests {
     #[test]
     fn small_content_stays_in_memory_and_the_file_has_no_name() {
         assert!(matches!(spooled(&[0; IN_MEMORY], 999).store, Store::Memory(_)));
-        let large = spooled(&[0; IN_MEMORY + 1], 999);
+        let mut large = spooled(&[0; IN_MEMORY + 1], 999);
         assert!(matches!(large.store, Store::File { .. }));
         assert!(large.goes_to_disk(0) && !spooled(&[0; 9], 999).goes_to_disk(9));
         assert!(spooled(&[0; IN_MEMORY], 999).goes_to_disk(1));
-        assert_eq!(large.into_file().unwrap().metadata().unwrap().nlink(), 0);
+        assert_eq!(large.take_file().unwrap().metadata().unwrap().nlink(), 0);
     }
 
     #[test]

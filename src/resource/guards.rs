@@ -4,9 +4,9 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 
 use super::denial::{errno_of, io_denied};
-use super::lookup::LookupContext;
+use super::lookup_context::LookupContext;
 use super::precompressed::Sibling;
-use super::ruled::Walk;
+use super::walk::Walk;
 use super::{AccessDenied, DenialNote, Explain, ResolveRequest, Resolver, judged};
 use crate::auth::{AuthOutcome, NamedFile};
 use crate::docroot::path::{Expanded, split};

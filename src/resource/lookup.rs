@@ -13,12 +13,13 @@ use nix::sys::stat::{FileStat, Mode, SFlag, fstat};
 
 use super::denial::{io_denied, not_a_file, not_found, not_readable};
 use super::list_limiter::ListPermit;
+use super::lookup_context::{Candidate, LookupContext, is_password_file, kind, shown, world};
 use super::precompressed::Forms;
-use super::ruled::Walk;
+use super::walk::Walk;
 use super::{AccessDenied, Directory, Explain, Resolution, Resolved, Resolver, Resource, Retry, Script};
 use super::{ResolveRequest, index};
 use crate::cache::CacheEntry;
-use crate::cache::directories::{DirectoryCheck, Snapshot};
+use crate::cache::Snapshot;
 use crate::config::printable::printable;
 use crate::docroot::path::{Expanded, Unexpandable, expand, join, split};
 use crate::docroot::{Links, View};
@@ -246,9 +247,8 @@ impl Resolver {
             && !siblings.volatile
             && let Some(snapshot) = self.snapshot(lookup, file, &meta)
             && representation.settled
-            && let Some(snapshot) = self.cache.watch_file(snapshot, lookup.query.view)
         {
-            self.cache.remember(CacheEntry {
+            let entry = CacheEntry {
                 key: lookup.key().into(),
                 ruling: lookup.walk.map(|walk| walk.ruling(lookup.name)),
                 snapshot,
@@ -259,7 +259,8 @@ impl Resolver {
                 content,
                 variants: siblings.variants.into(),
                 siblings: siblings.snapshots.into(),
-            });
+            };
+            self.cache.insert(entry, lookup.query.view);
         }
         Ok(Resource::File(sent.0, sent.1))
     }
@@ -358,52 +359,10 @@ fn may_be_kept(content: &Content, variants: &[Variant]) -> bool {
     !contents.any(|content| matches!(content, Content::File(open) if open.is_remote()))
 }
 
-/// State that a look-up carries from check to check.
-pub(super) struct LookupContext<'r> {
-    pub(super) query: &'r ResolveRequest<'r>,
-    /// The mapped name, links not yet expanded.
-    pub(super) name: &'r [u8],
-    pub(super) throttle_name: Arc<[u8]>,
-    /// The directory that has a say, as it was before anything in it was looked at.
-    pub(super) directory_check: Option<DirectoryCheck>,
-    /// What the rules have to say, if there are any.
-    pub(super) walk: Option<&'r Walk<'r>>,
-}
-
-impl LookupContext<'_> {
-    /// The user that a rule's password file knows.
-    fn user(&self) -> Option<Box<[u8]>> {
-        self.walk.and_then(Walk::user)
-    }
-
-    /// The key under which the outcome is remembered.
-    fn key(&self) -> Vec<u8> {
-        self.walk.map_or_else(|| self.name.to_vec(), |walk| walk.key(self.name))
-    }
-}
-
-/// The file that is to be served, if it may be.
-pub(super) struct Candidate<'r> {
-    /// Its name before links were expanded: as asked, or the directory's index file.
-    pub(super) chosen: &'r [u8],
-    pub(super) expanded: &'r Expanded,
-    /// Result of `stat` for the name.
-    seen: &'r FileStat,
-    /// Candidate for its directory.
-    is_index: bool,
-    /// Credentials were needed.
-    protected: bool,
-}
-
 /// Is all of the request's path beyond the file that was found? Then that lies where hosts do.
 fn is_beyond(request: &Request<'_>, expanded: &Expanded) -> bool {
     let path = &request.path[..];
     path.strip_suffix(b"/").unwrap_or(path) == expanded.path_info
-}
-
-/// Is this the name of a file that is never served?
-pub(super) fn is_password_file(base: &[u8]) -> bool {
-    base.get(..3).is_some_and(|start| start.eq_ignore_ascii_case(b".ht"))
 }
 
 fn not_executable() -> AccessDenied {
@@ -470,17 +429,4 @@ fn with_slash(request: &Request<'_>) -> Vec<u8> {
         to.extend_from_slice(query);
     }
     to
-}
-
-pub(super) fn kind(meta: &FileStat) -> SFlag {
-    SFlag::from_bits_truncate(meta.st_mode & SFlag::S_IFMT.bits())
-}
-
-/// Any of these permission bits set (thttpd looks at the world's bits, not at `access`).
-pub(super) fn world(meta: &FileStat, bits: Mode) -> bool {
-    Mode::from_bits_truncate(meta.st_mode).intersects(bits)
-}
-
-pub(super) fn shown(name: &[u8]) -> String {
-    if name.is_empty() { "(the top)".to_owned() } else { String::from_utf8_lossy(name).into_owned() }
 }

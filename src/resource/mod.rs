@@ -21,19 +21,20 @@ mod guards;
 pub mod index;
 pub mod list_limiter;
 pub mod lookup;
+mod lookup_context;
 mod precompressed;
 mod readme;
 pub mod referrer;
 mod represent;
 pub mod ruled;
 pub mod vhost;
+mod walk;
 
 use vhost::DefaultHost;
 
 use crate::auth::{Attempt, AuthOutcome, Authenticator, Realm};
-use crate::cache::lists::{KeepList, ListPage};
-use crate::cache::watcher::Freshness;
 use crate::cache::{Cache, CacheEntry};
+use crate::cache::{Freshness, KeepList, ListPage};
 use crate::docroot::blocking::Blocking;
 use crate::docroot::{DocRoot, Links, View};
 use crate::representation::etag::Tagger;
@@ -380,7 +381,7 @@ impl Resolver {
     fn resolve_in(&self, query: &ResolveRequest<'_>) -> Resolution {
         let name = query.name();
         let key = self.rules.cache_key(&name, query.client.scheme, query.request.host);
-        let Some(entry) = self.cache.valid(&key, query.view, query.freshness) else {
+        let Some(entry) = self.cache.lookup(&key, query.view, query.freshness) else {
             if query.view.has_crossed() {
                 return Resolution::none();
             }

@@ -5,10 +5,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use nix::sys::stat::{FileStat, Mode, SFlag};
 
-use super::lookup::{Candidate, LookupContext, is_password_file, kind, world};
+use super::lookup_context::{Candidate, LookupContext, is_password_file, kind, world};
 use super::{AccessDenied, ResolveRequest, Resolver};
 use crate::cache::CacheEntry;
-use crate::cache::directories::Snapshot;
+use crate::cache::Snapshot;
 use crate::docroot::path::split;
 use crate::representation::coding::{Coding, Variant, is_older, select};
 use crate::representation::{Content, FileFacts, Representation};

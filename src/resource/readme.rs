@@ -3,10 +3,10 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use super::lookup::LookupContext;
-use super::ruled::Walk;
+use super::lookup_context::LookupContext;
+use super::walk::Walk;
 use super::{AccessDenied, Explain, ResolveRequest, Resolver, Resource};
-use crate::cache::lists::ListKey;
+use crate::cache::ListKey;
 use crate::config::choice::ListingStyle;
 use crate::representation::Content;
 use crate::request::list_view::ListView;

@@ -8,8 +8,8 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use super::denial::{errno_of, io_denied, untagged};
-use super::lookup::LookupContext;
-use super::ruled::Walk;
+use super::lookup_context::LookupContext;
+use super::walk::Walk;
 use super::{AccessDenied, Resolver};
 use crate::representation::{Content, FileFacts, Representation};
 use crate::request::Rejection;

@@ -10,7 +10,7 @@ use nix::sys::stat::fstat;
 
 use super::page::html_in;
 use super::{Body, Policy, Response, escape};
-use crate::cache::lists::ListPage;
+use crate::cache::ListPage;
 use crate::config::choice::ListingStyle;
 use crate::request::list_view::ListView;
 use crate::request::{Rejection, Request};

@@ -3,7 +3,7 @@
 //! All lines that cover the file apply, in order; of the same field the last counts. What they come to is
 //! made once for each set of lines, as the very bytes that a head takes.
 
-use super::line::{Words, expanded};
+use super::words::{Words, expanded};
 use crate::config::choice::ListingStyle;
 use crate::config::kind::media;
 use crate::config::suggest;

@@ -1,7 +1,7 @@
 //! Values of the environment as a script or as JSON: what configures a page in an image without a shell.
 
-use super::line::Words;
 use super::pattern::Pattern;
+use super::words::Words;
 use crate::config::expand::is_name;
 
 /// The content of one env line, made at start.

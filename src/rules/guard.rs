@@ -10,8 +10,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::bucket::Requests;
-use super::line::Words;
 use super::pattern::{Name, Pattern};
+use super::words::Words;
 use super::{Line, Rules};
 use crate::config::address_list::AddressList;
 use crate::request::Client;

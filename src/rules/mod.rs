@@ -34,6 +34,7 @@ mod pattern;
 pub mod rate;
 mod route;
 mod template;
+mod words;
 
 pub use dress::Listing;
 pub use dressing::{Dressed, Dressing, Ruling, is_freshness};

@@ -5,9 +5,9 @@
 //! first fallback are noted for the look-up.
 
 use super::env::Environment;
-use super::line::Words;
 use super::pattern::{Pattern, SiteKey};
 use super::template::{Context, Template};
+use super::words::Words;
 use super::{Line, Rules};
 
 /// What a route line does.

@@ -4,22 +4,22 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
 #[derive(Debug, Default)]
-struct State {
+struct LatchState {
     is_set: Mutex<bool>,
     changed: Condvar,
 }
 
 /// The side that waits.
 #[derive(Debug)]
-pub struct Latch(Arc<State>);
+pub struct Latch(Arc<LatchState>);
 
 /// The side that is waited for: dropping it ends the wait, also where its thread ends by a panic.
 #[derive(Debug)]
-pub struct LatchSetter(Arc<State>);
+pub struct LatchSetter(Arc<LatchState>);
 
 /// Both sides of a new latch.
 pub fn latch() -> (LatchSetter, Latch) {
-    let state = Arc::<State>::default();
+    let state = Arc::<LatchState>::default();
     (LatchSetter(Arc::clone(&state)), Latch(state))
 }
 

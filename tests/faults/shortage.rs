@@ -91,3 +91,62 @@ fn requests_that_have_waited_long_enough_for_descriptors_are_503() {
     }
     assert!(begun.elapsed() >= Duration::from_secs(1));
 }
+
+/// A script that counts its content.
+fn tree_with_counter() -> Tree {
+    let tree = tree();
+    tree.file("count.cgi", "#!/bin/sh\necho Content-Type: text/plain\necho\nwc -c | tr -d ' \\n'\n");
+    tree.mode("count.cgi", 0o755);
+    tree
+}
+
+/// A client that has begun to send content of `length` bytes: the server has its head and `part`.
+fn uploading(server: &Server, length: usize, part: &str) -> Client {
+    let mut client = server.connect();
+    client.send(format!("POST /count.cgi HTTP/1.1\r\nHost: x\r\nContent-Length: {length}\r\n\r\n{part}"));
+    assert!(is_silent(&client));
+    client
+}
+
+/// So much content needs a file, and any content needs one when its script starts.
+const UPLOADS: [usize; 2] = [200_000, 10];
+
+#[test]
+fn content_that_comes_while_descriptors_are_short_waits_for_them() {
+    let _alone = alone();
+    let tree = tree_with_counter();
+    let server = Server::start(&tree, &["-u", "root", "-c", "**.cgi"]);
+    let mut clients = UPLOADS.map(|length| uploading(&server, length, "part"));
+    limit(&server, "nofile", FEW);
+    for (client, length) in clients.iter_mut().zip(UPLOADS) {
+        client.send("x".repeat(length - 4));
+    }
+    for client in &clients {
+        assert!(is_silent(client));
+    }
+    limit(&server, "nofile", 1000);
+    for (client, length) in clients.iter_mut().zip(UPLOADS) {
+        let answer = client.answer("GET");
+        assert_eq!((answer.status, answer.text()), (200, length.to_string()));
+    }
+}
+
+#[test]
+fn content_that_has_waited_long_enough_for_descriptors_is_503() {
+    let _alone = alone();
+    let tree = tree_with_counter();
+    let server = Server::start(&tree, &["-u", "root", "-c", "**.cgi", "-o", "head_timeout=1"]);
+    let mut clients = UPLOADS.map(|length| uploading(&server, length, "part"));
+    limit(&server, "nofile", FEW);
+    let begun = Instant::now();
+    for (client, length) in clients.iter_mut().zip(UPLOADS) {
+        client.send("x".repeat(length - 4));
+    }
+    for client in &mut clients {
+        client.stream().set_read_timeout(Some(Duration::from_secs(30))).unwrap();
+        let answer = client.answer("POST");
+        assert_eq!(answer.status, 503);
+        assert!(answer.field("Retry-After").is_some(), "{}", answer.head);
+    }
+    assert!(begun.elapsed() >= Duration::from_secs(1));
+}

@@ -339,3 +339,28 @@ fn a_prometheus_scrapes_it() {
     let _ = prometheus.wait();
     assert!(found.is_ok());
 }
+
+#[test]
+fn each_connection_is_counted_by_the_reason_of_its_end() {
+    let tree = tree();
+    let site = Site::new(&tree, &["-o", "keepalive_timeout=1"]);
+    let reasons = ["client_end", "idle_timeout", "not_kept_alive", "protocol_error"];
+    let closed = || {
+        let metrics = site.metrics();
+        reasons.map(|one| metrics.get(&format!("thttpd_connections_closed_total{{reason=\"{one}\"}}")))
+    };
+    // The first connection asks whether the server is up.
+    eventually("the first is counted", || site.metrics().sum("thttpd_connections_closed_total") == 1.0);
+    let before = closed();
+    let mut idle = site.server.connect();
+    assert_eq!(idle.get("/a.txt").status, 200);
+    let mut last = site.server.connect();
+    last.send("GET /a.txt HTTP/1.0\r\n\r\n");
+    assert_eq!(last.answer("GET").status, 200);
+    let mut wrong = site.server.connect();
+    wrong.send("nonsense\r\n\r\n");
+    assert_eq!(wrong.answer("GET").status, 400);
+    drop((site.server.connect(), wrong));
+    eventually("each is counted", || closed() == before.map(|count| count + 1.0));
+    assert_eq!(site.metrics().sum("thttpd_connections_closed_total"), 5.0);
+}

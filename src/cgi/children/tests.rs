@@ -44,7 +44,11 @@ impl Stage {
     fn start(&self, commands: &str, bounds: ScriptBounds) -> Result<RunningScript, StartError> {
         let mut job = job(Path::new("/bin/sh"), b"");
         job.arguments = vec!["-c".into(), commands.into()];
-        self.children.run(job, bounds)
+        self.run_job(job, bounds)
+    }
+
+    fn run_job(&self, job: Job, bounds: ScriptBounds) -> Result<RunningScript, StartError> {
+        self.children.reserve(bounds).map(|reservation| self.children.run(job, reservation))
     }
 
     /// Lays a script; gives its path.
@@ -75,7 +79,7 @@ fn job(path: &Path, input: &[u8]) -> Job {
         name: path.as_os_str().as_encoded_bytes().to_vec(),
         arguments: vec!["one".into(), "t w o".into()],
         variables: vec![("PATH".into(), "/bin:/usr/bin".into()), ("GREETING".into(), "hello".into())],
-        input: spool.into_file().unwrap(),
+        input: spool.take_file().unwrap(),
     }
 }
 
@@ -144,7 +148,7 @@ fn a_script_runs_in_its_directory_with_its_arguments_environment_and_input() {
     until("its output", || {
         // A test beside this one may have forked while the script was open for writing; then it is
         // busy for a moment.
-        let running = stage.children.run(job(&path, b"input"), UNBOUNDED).unwrap();
+        let running = stage.run_job(job(&path, b"input"), UNBOUNDED).unwrap();
         let got = output(&running);
         let end = end(&running);
         assert!(end == Err(StartError::Unrunnable) || end.unwrap().status.success());
@@ -181,7 +185,7 @@ fn a_script_starts_with_no_signal_blocked_or_ignored() {
     // As the server's threads do.
     let before = SigSet::thread_get_mask().unwrap();
     SigSet::all().thread_block().unwrap();
-    let running = stage.children.run(grep, UNBOUNDED).unwrap();
+    let running = stage.run_job(grep, UNBOUNDED).unwrap();
     before.thread_set_mask().unwrap();
     let got = output(&running);
     for line in got.lines() {
@@ -266,7 +270,7 @@ fn a_file_name_that_looks_like_an_option_is_none_to_its_interpreter() {
     let path = stage.lay("#!/bin/sh\necho \"$0\"\n");
     let strange = path.with_file_name("-c");
     std::fs::rename(&path, &strange).unwrap();
-    until("its output", || output(&stage.children.run(job(&strange, b""), UNBOUNDED).unwrap()) == "./-c\n");
+    until("its output", || output(&stage.run_job(job(&strange, b""), UNBOUNDED).unwrap()) == "./-c\n");
 }
 
 #[test]
@@ -346,7 +350,7 @@ fn the_limit_on_scripts_is_exact_and_freed_by_their_end() {
 fn what_cannot_be_run_is_told_and_takes_no_place() {
     let stage = Stage::new();
     let path = stage.lay("#!/no/such/interpreter\n");
-    let running = stage.children.run(job(&path, b""), UNBOUNDED).unwrap();
+    let running = stage.run_job(job(&path, b""), UNBOUNDED).unwrap();
     assert_eq!(output(&running), "");
     assert_eq!(end(&running), Err(StartError::Unrunnable));
     let reason = stage.event(|event| match event {

@@ -8,7 +8,7 @@ use nix::errno::Errno;
 use nix::fcntl::{AtFlags, OFlag, OpenHow, ResolveFlag, openat2, readlinkat};
 use nix::sys::stat::{FileStat, Mode, SFlag, fstat, fstatat};
 
-use crate::cache::lists::{MOST_SUBDIRECTORIES, Subdirectory};
+use crate::cache::{MOST_SUBDIRECTORIES, Subdirectory};
 use crate::docroot::blocking::Blocking;
 use crate::resource::Directory;
 use crate::resource::list_limiter::ListPermit;

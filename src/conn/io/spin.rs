@@ -66,7 +66,8 @@ impl SpinWait {
 pub struct BlockingReadPolicy {
     /// How long at most, for the first byte.
     pub most: Duration,
-    pub(super) spin: SpinWait,
+    /// Waits of this worker in reads so far.
+    pub spin: SpinWait,
 }
 
 impl BlockingReadPolicy {

@@ -1,7 +1,7 @@
 //! A worker's receive buffer: holds one connection's unread bytes for the length of a turn.
 
-use super::socket::{Progress, Socket};
-use super::spin::BlockingReadPolicy;
+use crate::conn::io::socket::{Progress, Socket};
+use crate::conn::io::spin::BlockingReadPolicy;
 
 /// Room beyond the largest head, so that a read seldom splits what a client sent at once.
 const SPARE: usize = 16 * 1024;

@@ -5,7 +5,7 @@ use std::io::IoSlice;
 use std::ops::Range;
 use std::sync::Arc;
 
-use super::socket::{Progress, Socket};
+use crate::conn::io::socket::{Progress, Socket};
 use crate::representation::Content;
 use crate::response::Body;
 use crate::sys::fd::OpenFile;

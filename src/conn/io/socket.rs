@@ -19,7 +19,8 @@ use nix::sys::socket::{
 };
 use nix::sys::time::TimeVal;
 
-use super::spin::BlockingReadPolicy;
+use crate::conn::close_reason::CloseReason;
+use crate::conn::io::spin::BlockingReadPolicy;
 use crate::sys::socket::unacknowledged;
 
 /// "More follows": nix has no name for it.
@@ -39,6 +40,16 @@ pub enum Progress {
     Ended,
     /// The connection is broken.
     Broken(Errno),
+}
+
+impl Progress {
+    /// Reason to close a connection on which no more can be moved.
+    pub fn close_reason(self) -> CloseReason {
+        match self {
+            Progress::Broken(errno) => CloseReason::from_errno(errno),
+            _ => CloseReason::ClientEnd,
+        }
+    }
 }
 
 /// What is known of the peer.

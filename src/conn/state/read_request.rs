@@ -1,0 +1,185 @@
+//! ReadRequest: bytes → requests, each answered as soon as its head is complete.
+
+use std::mem::{replace, take};
+use std::time::{Duration, Instant};
+
+use crate::conn::answer::{self, refuse};
+use crate::conn::close_reason::CloseReason;
+use crate::conn::context::Turn;
+use crate::conn::io::receive_buffer::ReceiveBuffer;
+use crate::conn::io::socket::Progress;
+use crate::conn::timeouts;
+use crate::conn::transition::{Advance, Pause, Transition};
+use crate::conn::wait::{On, Wait, Wake};
+use crate::request::{Parsed, Rejection, Request, head};
+use crate::resource::Retry;
+
+/// Pause of a request that cannot be decided just now, until it is tried again.
+const PAUSE: Duration = Duration::from_millis(20);
+
+/// Longest wait of a request for its list to be made, or for a worker that may look at storage which does
+/// not answer others.
+const SHORT_WAIT: Duration = Duration::from_secs(5);
+
+/// Waiting for a request, or in the middle of its head.
+#[derive(Debug, Default)]
+pub struct ReadRequest {
+    /// Time of the first byte of the unfinished head; its deadline counts from here, so that a trickle of
+    /// bytes does not move it (thttpd counts from the last byte).
+    first_byte: Option<Instant>,
+    /// The request at hand is whole and waits to be decided.
+    paused: bool,
+    /// Time since which it does.
+    waits_since: Option<Instant>,
+    /// The socket is known to hold nothing: the first read is skipped.
+    is_drained: bool,
+}
+
+impl ReadRequest {
+    /// A request of which nothing has come; `is_drained`: nor is anything in the socket.
+    pub fn new(is_drained: bool) -> ReadRequest {
+        ReadRequest { is_drained, ..ReadRequest::default() }
+    }
+
+    /// Reads and answers until the client has nothing more to say.
+    pub fn advance(mut self, turn: &mut Turn<'_>) -> Advance<ReadRequest> {
+        if take(&mut self.is_drained) {
+            return self.idle(turn);
+        }
+        if turn.wake == Wake::Expired && !self.paused {
+            return Advance::Go(timeouts::end_of_head(turn, self.first_byte));
+        }
+        self.paused = false;
+        let mut buffer = take(&mut turn.worker.receive_buffer);
+        turn.session.load_pending(&mut buffer);
+        let advance = self.read(turn, &mut buffer);
+        turn.session.keep_pending(&mut buffer);
+        turn.worker.receive_buffer = buffer;
+        advance
+    }
+
+    fn read(mut self, turn: &mut Turn<'_>, buffer: &mut ReceiveBuffer) -> Advance<ReadRequest> {
+        let mut may_block = turn.wake == Wake::SpinRead;
+        // The first read returns data that epoll already reported; later reads may be newer.
+        let mut is_news = may_block || !buffer.is_empty();
+        loop {
+            if !buffer.is_empty() {
+                let began = self.first_byte.or(self.waits_since);
+                turn.session.set_began(began.unwrap_or(turn.worker.now.monotonic));
+                match head::parse(buffer.bytes(), &turn.worker.site.config.limits) {
+                    Ok(Parsed::Partial) => {}
+                    Ok(Parsed::Complete(request, len)) => {
+                        let is_drained = turn.wake != Wake::Hangup && buffer.is_drained_after(len);
+                        turn.session.set_input_drained(is_drained);
+                        let transition = match self.answer(turn, &request) {
+                            Ok(transition) => transition,
+                            Err(retry) => return self.pause(retry),
+                        };
+                        buffer.consume(len);
+                        self.count_answered(turn);
+                        match transition {
+                            Transition::NextRequest => {}
+                            // To close on what has come behind the last request would reset the connection.
+                            Transition::Close(reason) if !buffer.is_drained() => {
+                                return Advance::Go(Transition::Linger(reason));
+                            }
+                            other => return Advance::Go(other),
+                        }
+                        if turn.budget.is_spent() && !buffer.is_empty() {
+                            return Advance::Stay(self, Pause::Yield);
+                        }
+                        if is_drained && !turn.worker.stopping {
+                            return self.idle(turn);
+                        }
+                        continue;
+                    }
+                    Err(rejection) => {
+                        let reason = CloseReason::ProtocolError;
+                        return Advance::Go(refuse(turn, buffer.bytes(), &rejection, reason));
+                    }
+                }
+            }
+            let wait = take(&mut may_block).then_some(&mut turn.worker.blocking_read);
+            let progress = buffer.fill(turn.session.socket_mut(), wait);
+            if replace(&mut is_news, true) {
+                turn.worker.expire_readings();
+            }
+            if !matches!(progress, Progress::Moved(_)) {
+                return self.without_input(turn, progress, buffer.bytes());
+            }
+        }
+    }
+
+    /// Counts an answered request and forgets its times.
+    fn count_answered(&mut self, turn: &mut Turn<'_>) {
+        (self.first_byte, self.waits_since) = (None, None);
+        turn.session.count_served();
+        turn.budget.spend_request();
+    }
+
+    /// Ends the turn of a read that brought no bytes behind `bytes`.
+    fn without_input(self, turn: &mut Turn<'_>, progress: Progress, bytes: &[u8]) -> Advance<ReadRequest> {
+        let is_blank = head::is_blank(bytes);
+        match progress {
+            Progress::Moved(_) | Progress::WouldBlock => self.wait(turn, is_blank),
+            Progress::Ended if !is_blank => {
+                let rejection = Rejection::malformed("The request ended before its head was complete.");
+                Advance::Go(refuse(turn, bytes, &rejection, CloseReason::ProtocolError))
+            }
+            ended => Advance::close(ended.close_reason()),
+        }
+    }
+
+    /// Answers the request at hand, or puts it off.
+    fn answer(&self, turn: &mut Turn<'_>, request: &Request<'_>) -> Result<Transition, Retry> {
+        let (since, longest) = (self.waits_since, turn.worker.site.config.timeouts.head);
+        let may_wait = |retry| {
+            let longest = match retry {
+                Retry::Soon => longest,
+                Retry::AfterLists | Retry::WhenRemoteIsFree => longest.min(SHORT_WAIT),
+            };
+            since.is_none_or(|since| since.elapsed() < longest)
+        };
+        answer::answer(turn, request, &may_wait)
+    }
+
+    fn pause(mut self, retry: Retry) -> Advance<ReadRequest> {
+        let now = Instant::now();
+        self.paused = true;
+        let since = *self.waits_since.get_or_insert(now);
+        let wait = match retry {
+            Retry::Soon => Wait { on: On::Time, until: now + PAUSE },
+            Retry::AfterLists => Wait { on: On::Time, until: now + 10 * PAUSE },
+            Retry::WhenRemoteIsFree => Wait { on: On::RemoteStorage, until: since + SHORT_WAIT },
+        };
+        Advance::Stay(self, Pause::Wait(wait))
+    }
+
+    /// Nothing more to read for now.
+    fn wait(mut self, turn: &Turn<'_>, nothing_begun: bool) -> Advance<ReadRequest> {
+        if nothing_begun && turn.session.served() > 0 {
+            // The last read returned EAGAIN: park instead of spinning again.
+            return match self.idle(turn) {
+                Advance::Stay(state, Pause::Idle(wait)) => Advance::Stay(state, Pause::Wait(wait)),
+                other => other,
+            };
+        }
+        if nothing_begun && turn.worker.stopping {
+            return Advance::close(CloseReason::Shutdown);
+        }
+        let since = if nothing_begun {
+            turn.session.accepted()
+        } else {
+            *self.first_byte.get_or_insert(turn.worker.now.monotonic)
+        };
+        Advance::Stay(self, Pause::Wait(timeouts::head_since(turn, since)))
+    }
+
+    /// Waits between two requests of a persistent connection.
+    fn idle(self, turn: &Turn<'_>) -> Advance<ReadRequest> {
+        if turn.worker.stopping {
+            return Advance::close(CloseReason::Shutdown);
+        }
+        Advance::Stay(self, Pause::Idle(timeouts::next_request(turn)))
+    }
+}
