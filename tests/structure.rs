@@ -28,7 +28,7 @@ const SHARING: [&str; 10] = [
 ];
 
 /// Type names that two modules may have, each with what tells them apart.
-const REPEATED: [(&str, &str); 19] = [
+const REPEATED: [(&str, &str); 18] = [
     ("Action", "of a companion's and of the server's command line"),
     ("Alternative", "of thttpd's patterns and of the rules'"),
     ("Cache", "of files, and the rules' action"),
@@ -47,7 +47,6 @@ const REPEATED: [(&str, &str); 19] = [
     ("Site", "of a companion and of the server"),
     ("Variables", "of scripts, as made and as read"),
     ("Version", "of a file and of HTTP"),
-    ("View", "of the tree, and a list's"),
 ];
 
 /// Modules of the server and their code, without comments, tests, `main.rs` and `lib.rs`.
