@@ -3,8 +3,8 @@
 //! The file is looked at before ports are bound, and written when they are: a server that cannot have its
 //! ports leaves it alone. It is given up when the ports are closed, so that a successor may start while
 //! the last requests are answered, and only while our own number stands in it: a successor, or another
-//! server with the same file, may have written theirs. Whoever changes the file locks it for that moment.
-//! No symbolic link is followed: root writes here, in a directory that may be somebody else's.
+//! server with the same file, may have written theirs. Each change is made under a lock of the file.
+//! No symbolic link is followed: root writes here, in a directory that may be another user's.
 
 use std::ffi::OsString;
 use std::fs::{File, TryLockError};
@@ -112,7 +112,7 @@ impl PidFilePlace {
         let meta = file.metadata()?;
         match () {
             () if !meta.is_file() => Err(Errno::EEXIST.into()),
-            // Another name for somebody's file.
+            // Another name for a file of another purpose.
             () if meta.nlink() > 1 => Err(Errno::EMLINK.into()),
             // Its owner could write another process's number into it, and who ends the server would end that.
             () if meta.uid() != geteuid().as_raw() && meta.uid() != ROOT => Err(Errno::EPERM.into()),

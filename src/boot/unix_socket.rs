@@ -2,7 +2,7 @@
 //! removed at the end.
 //!
 //! A socket whose server is gone is replaced. Anything else in its place is an error: it may be
-//! a file of somebody's, or another server's way in.
+//! another program's file, or the socket of another server.
 
 use std::ffi::OsString;
 use std::os::fd::{AsRawFd, OwnedFd};

@@ -26,14 +26,14 @@ const MOST_DIRECTORIES: usize = 4096;
 /// files have their own rule, [`Representation::is_settled`](super::Representation::is_settled).)
 const SETTLED: Duration = Duration::from_millis(50);
 
-/// The same where times carry no fraction of a second.
+/// Age at which a change shows where times carry no fraction of a second.
 const SETTLED_COARSE: Duration = Duration::from_millis(2100);
 
-/// What was read is read again after this long: a store through a mapping of the file tells nobody, and may
-/// leave its times as they were.
+/// Longest use of content that was read: a store through a mapping of the file is no event, and may leave
+/// its times as they were.
 const READ_AGAIN_AFTER: Duration = Duration::from_secs(10);
 
-/// What identifies a version of a file or directory.
+/// Identity of one version of a file or directory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Identity {
     device: u64,
@@ -73,11 +73,11 @@ impl Identity {
 #[derive(Debug)]
 struct DirectoryVersion {
     name: Box<[u8]>,
-    /// What links may be on the way to it and to what is in it.
+    /// Links allowed on the way to the directory and to its files.
     links: Links,
     identity: Identity,
     watched: Option<WatchedPath>,
-    /// It was seen to hold no password file, nor a link that could become one.
+    /// The directory was seen to hold no password file, nor a link that could become one.
     unprotected: AtomicBool,
 }
 
@@ -107,12 +107,12 @@ impl DirectoryVersion {
 #[derive(Debug)]
 pub struct DirectoryCheck {
     directory: Arc<DirectoryVersion>,
-    /// What is watched, as it was then.
+    /// Watched directories, as they were then.
     watched: Option<WatchedPath>,
 }
 
 impl DirectoryCheck {
-    /// The same check, for a second outcome that depends on it.
+    /// Copies the check, for a second outcome that depends on it.
     pub fn again(&self) -> DirectoryCheck {
         let watched = self.watched.as_ref().map(WatchedPath::again);
         DirectoryCheck { directory: Arc::clone(&self.directory), watched }
@@ -123,7 +123,7 @@ impl DirectoryCheck {
         self.watched.is_some()
     }
 
-    /// Is `dir`, which may be another directory, known to ask nobody for a password?
+    /// True if `dir`, which may be another directory, is known to ask for no password.
     pub fn shows_unprotected(&self, dir: &[u8]) -> bool {
         *self.directory.name == *dir && self.directory.unprotected.load(Relaxed)
     }
@@ -182,7 +182,7 @@ pub struct DiskState<'a> {
 #[derive(Debug)]
 pub struct Snapshot {
     probe: Box<[u8]>,
-    /// What links may be on its way.
+    /// Links allowed on its way.
     links: Links,
     file: Identity,
     directory: Arc<DirectoryVersion>,
@@ -196,7 +196,7 @@ pub struct DirectoryCache {
     /// [`Links::Refuse`] where names are expanded before they are looked up; [`Links::Follow`] with `-nos`.
     links: Links,
     watcher: Watcher,
-    /// Those that are watched: the others have to be looked at each time.
+    /// Directories that are watched: the others have to be looked at each time.
     known: Mutex<HashMap<Box<[u8]>, Arc<DirectoryVersion>>>,
 }
 
@@ -247,7 +247,7 @@ impl DirectoryCache {
             && check.directory.identity.is_at(disk.view, &check.directory.name, check.directory.links)
     }
 
-    /// Is the disk still as `snapshot` has it?
+    /// True if the disk is still as `snapshot` has it.
     pub fn hold(&self, snapshot: &Snapshot, view: &View<'_>, freshness: &Freshness) -> bool {
         let watcher = &self.watcher;
         let is_on_disk = || {
@@ -267,7 +267,7 @@ mod tests {
     use std::fs;
     use std::os::unix::fs::symlink;
 
-    /// A tree whose directory `d` has rested, and the footing of a look-up in it.
+    /// A tree with a directory `d` that has not changed lately, and the check of a look-up in it.
     fn settled() -> (TempTree, DocRoot, DirectoryCache, DirectoryCheck) {
         let tree = TempTree::new();
         tree.file("d/a.txt", "a");

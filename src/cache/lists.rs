@@ -1,4 +1,4 @@
-//! Pages that list a directory, kept for those who ask again while nothing in it has changed.
+//! Pages that list a directory, kept for further requests while nothing in it has changed.
 //!
 //! A list shows what `stat` says of every name, so the directory's own times do not tell whether it still
 //! holds. The kernel does ([`watcher`](super::watcher)): a list is kept only where each change to what it

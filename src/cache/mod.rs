@@ -1,8 +1,11 @@
-//! What was found for a name, remembered: the outcome of a look-up, and small files' content.
+//! Cache of look-ups: the outcome for a name, and small files' content.
 //!
-//! An entry is used as long as the disk is as its [`Snapshot`] has it, which is asked each time
-//! ([`directories`]). A file replaced, cut, deleted, chmod-ed or given a password file
-//! therefore answers rightly on the very next request.
+//! An entry is used as long as the disk is as its [`Snapshot`] has it, which is checked each time
+//! ([`directories`]). A file replaced, cut, deleted, chmod-ed or given a password file therefore answers
+//! rightly on the very next request.
+//!
+//! How that is checked is known here alone. The surface is [`Cache::lookup`] and [`Cache::insert`] with a
+//! [`Freshness`], which a worker expires when other requests are at hand.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
@@ -43,11 +46,11 @@ pub fn share_for_files(descriptors: usize) -> usize {
 pub struct CacheEntry {
     /// The mapped name, as asked, and what of its site rules tell apart.
     pub key: Box<[u8]>,
-    /// What the rules come to, if there are any.
+    /// Result of the rules, if there are any.
     pub ruling: Option<Box<Ruling>>,
     /// When this holds.
     pub snapshot: Snapshot,
-    /// Directory whose `.htpasswd` protects the file.
+    /// Directory of the `.htpasswd` that protects the file.
     pub auth_dir: Box<[u8]>,
     /// A password file was there: credentials are checked on every request.
     pub protected: bool,
@@ -236,7 +239,7 @@ impl Cache {
         self.shards.iter().map(|shard| locked(shard).bytes).sum()
     }
 
-    /// Gives up files that have been deleted: nobody may ask for their names again, and the disk keeps
+    /// Gives up files that have been deleted: no request may come for their names again, and the disk keeps
     /// their bytes as long as they are open.
     pub fn tidy(&self) {
         self.lists.tidy();
@@ -267,7 +270,7 @@ impl Cache {
     }
 
     fn shard(&self, name: &[u8]) -> MutexGuard<'_, Shard> {
-        // Whoever could pile names up in one shard could do no more than push out what else is in it.
+        // A client that piles names up in one shard can do no more than push out its other entries.
         let sum = name.iter().fold(name.len(), |sum, &byte| sum.wrapping_mul(31).wrapping_add(byte.into()));
         let at = (sum ^ sum >> 7) % SHARDS;
         locked(&self.shards[at])

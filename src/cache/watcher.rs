@@ -1,11 +1,10 @@
-//! Being told by the kernel: directories watched by inotify, so that a remembered outcome needs no
-//! `stat` while nothing in its directories has changed.
+//! Directories watched by inotify: a remembered outcome needs no `stat` while nothing in them has changed.
 //!
-//! The kernel queues an event before the call that made a change returns. So whoever asks after that
-//! call, and finds the queue empty and nobody else in the middle of emptying it, knows that nothing
-//! happened: one cheap read in place of looking names up again. What inotify cannot see — other
-//! machines' changes on network file systems, writes through a second hard link, a link on the
-//! way — is not watched but looked up as before ([`Watcher::watch`] says no).
+//! The kernel queues an event before the call that made a change returns. So a thread that reads the queue
+//! after that call, and finds it empty while no other thread is emptying it, knows that nothing happened:
+//! one cheap read in place of looking names up again. Changes that inotify does not see — those of other
+//! machines on network file systems, writes through a second hard link, a link on the way — are looked up
+//! as before ([`Watcher::watch`] is none for them).
 
 use std::cell::Cell;
 use std::collections::{HashMap, HashSet};
@@ -32,7 +31,7 @@ const DEEPEST: usize = 64;
 /// file system mounted over a directory.
 const TRUSTED_FOR: Duration = Duration::from_secs(1);
 
-/// What is watched of a directory.
+/// Events watched in a directory.
 const CHANGES: AddWatchFlags = AddWatchFlags::IN_CREATE
     .union(AddWatchFlags::IN_DELETE)
     .union(AddWatchFlags::IN_MODIFY)
@@ -109,20 +108,19 @@ pub struct WatchedPath {
 /// Questions put to the kernel so far, by all threads and for all trees.
 static NEXT_TICKET: AtomicU64 = AtomicU64::new(0);
 
-/// A moment, as the questions put to the kernel count it. What arrived before it is answered rightly
-/// with the answer to any later question, whoever asked.
+/// Moment, counted in reads of the queue. A request that arrived before it is served rightly by the result of
+/// any later read, by any thread.
 #[derive(Debug, Clone, Copy)]
 pub struct Ticket(u64);
 
 impl Ticket {
-    /// This moment.
+    /// The present moment.
     pub fn latest() -> Ticket {
         Ticket(NEXT_TICKET.load(SeqCst))
     }
 }
 
-/// Whether the kernel has been asked since the requests at hand arrived: one question serves all that
-/// came before it.
+/// Knowledge of the disk since the requests at hand arrived: one check serves all that came before it.
 #[derive(Debug)]
 pub struct Freshness {
     /// The requests were here by then.
@@ -161,7 +159,7 @@ impl Freshness {
 }
 
 impl WatchedPath {
-    /// The same directories, for an outcome that holds as of the same moment.
+    /// Copies the path, for an outcome that holds as of the same moment.
     pub fn again(&self) -> WatchedPath {
         self.as_of(self.seen.load(SeqCst), self.checked.load(SeqCst))
     }
@@ -220,7 +218,8 @@ impl Watcher {
         Some(chain)
     }
 
-    /// The disk is asked with nothing locked: one that is slow, or far away, holds up nobody else.
+    /// Watches one directory. The disk is asked with nothing locked, so that a slow or remote one holds up no
+    /// other thread.
     fn watch_one(&self, view: &View<'_>, name: &[u8], above: &[Arc<WatchedDirectory>]) -> Option<Chain> {
         let inotify = self.inotify.as_ref()?;
         let rename_epoch = {
@@ -299,9 +298,9 @@ impl Watcher {
         watched.rename_epoch == self.rename_epoch.load(SeqCst)
     }
 
-    /// The same directories as of now, if nothing has changed.
+    /// Copies the path as of now, if nothing has changed.
     pub fn unchanged(&self, watched: &WatchedPath, freshness: &Freshness) -> Option<WatchedPath> {
-        // What others confirm from here on must not count for us.
+        // Confirmations by other threads from here on must not count.
         let now = watched.again();
         self.is_unchanged(&now, freshness).then_some(now)
     }
@@ -329,7 +328,7 @@ impl Watcher {
         holds
     }
 
-    /// Is everything told of that changed before the requests at hand arrived?
+    /// True if nothing changed before the requests at hand arrived that is not applied yet.
     fn is_quiet(&self, freshness: &Freshness) -> bool {
         if !freshness.quiet.get() {
             freshness
@@ -339,21 +338,20 @@ impl Watcher {
         freshness.quiet.get()
     }
 
-    /// Tells of every event in the queue. True when there was nothing to tell, and nobody else is about
-    /// to tell of something.
+    /// Applies the events in the queue. True when there were none, and no other thread is applying some.
     fn poll_queue(&self) -> bool {
         let Some(inotify) = &self.inotify else { return false };
         let number = NEXT_TICKET.fetch_add(1, SeqCst) + 1;
         // A buffer too small for any event takes none out: EAGAIN = the queue is empty, EINVAL = it is not.
         if read(inotify.as_fd(), &mut [0]) == Err(Errno::EAGAIN) {
-            // What was taken out before is told of, unless somebody is at it now.
+            // Events taken out before are applied, unless another thread is at it now.
             let is_quiet = self.drainers.load(SeqCst) == 0;
             if is_quiet {
                 self.last_clean_ticket.fetch_max(number, SeqCst);
             }
             return is_quiet;
         }
-        // Whoever is at it already tells for all, and whoever asks knows enough: it is not quiet.
+        // Another thread is draining the queue: report "changed" and let the caller stat.
         let table = match self.table.try_lock() {
             Ok(table) => table,
             Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
@@ -365,8 +363,8 @@ impl Watcher {
         false
     }
 
-    /// Tells of the events that one read takes out of the queue. If they come faster than that, looking
-    /// at the disk is what remains, and nobody waits for the end of them.
+    /// Applies the events that one read takes out of the queue. If they come faster than that, callers look at
+    /// the disk, and none waits for the end of them.
     fn apply_events(&self, inotify: &Inotify, mut table: MutexGuard<'_, WatchTable>) {
         for event in inotify.read_events().unwrap_or_default() {
             if table.retired.remove(&event.wd) {

@@ -71,7 +71,7 @@ fn addresses(config: &Config) -> Option<CheckError> {
         Ok(addresses) => addresses,
     };
     let failure = try_bind(&Wanted { addresses, dual: false }).err()?.to_string();
-    // What somebody may not have is a port, what the machine has not is an address.
+    // Permission is refused for a port; an address is one that the machine does not have.
     let option = if failure.contains("Permission denied") { "port" } else { "host" };
     Some((option, failure))
 }

@@ -1,4 +1,4 @@
-//! What the JSON log tells of an exchange beyond the Combined line, kept while the exchange lasts.
+//! Facts of an exchange that the JSON log has beyond the Combined line, kept while the exchange lasts.
 
 use std::time::Duration;
 

@@ -1,11 +1,11 @@
-//! What the access log will say of an exchange that is not over yet.
+//! Line of the access log for an exchange that is not over yet.
 
 use crate::log::access::AccessEntry;
 use crate::request::Request;
 use crate::request::outline::Outline;
 
-/// The log's view of a request whose response can be sent at once. The path stands alone, also where the
-/// target names a host (thttpd).
+/// Entry for a request, before its response. The path stands alone, also where the target names a host
+/// (thttpd).
 pub fn entry<'a>(request: &'a Request<'a>, peer: &'a str, vhost: Option<&'a str>) -> AccessEntry<'a> {
     let referer = request.fields.last("Referer").or_else(|| request.fields.last("Referrer"));
     AccessEntry {
@@ -22,8 +22,8 @@ pub fn entry<'a>(request: &'a Request<'a>, peer: &'a str, vhost: Option<&'a str>
     }
 }
 
-/// The log's view of a head that was refused. `host` is the server's name where the log has hosts, as it
-/// is not known whose the request would be (thttpd).
+/// Entry for a head that was refused. `host` is the server's name where the log has hosts, as the host of
+/// the request is not known (thttpd).
 pub fn entry_of_refused<'a>(
     refused: &'a Outline<'a>,
     host: Option<&'a str>,
@@ -45,7 +45,7 @@ pub fn entry_of_refused<'a>(
     }
 }
 
-/// The same facts, owned: for a response that takes more than one call to send.
+/// Facts of an entry, owned: for a response that takes more than one call to send.
 #[derive(Debug)]
 pub struct LogRecord {
     user: Option<Box<[u8]>>,

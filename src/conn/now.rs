@@ -1,4 +1,4 @@
-//! What time it is: asked once when bytes have come, for all that is done about them.
+//! Time of a turn: read once when bytes have come, for all that is done about them.
 
 use std::time::{Duration, Instant, SystemTime};
 
@@ -14,7 +14,7 @@ pub struct Now {
 }
 
 impl Now {
-    /// This one.
+    /// Reads both clocks.
     pub fn read() -> Now {
         Now { monotonic: Instant::now(), wall: coarse().unwrap_or_else(SystemTime::now) }
     }

@@ -20,12 +20,12 @@ pub const MOST_DISCARDED: u64 = 256 * 1024;
 pub enum AfterResponse {
     /// The connection takes another request.
     NextRequest,
-    /// It does, once this request's content, which no response needed, is read past.
+    /// The connection takes another request once this one's content, which has no use, is read past.
     DiscardBody(BodyLength),
-    /// It ends, but the client may still be sending: read on a moment, so that a reset does not destroy the
-    /// response (RFC 9112 §9.6).
+    /// The connection ends, but the client may still be sending: read on a moment, so that a reset does not
+    /// destroy the response (RFC 9112 §9.6).
     Linger(CloseReason),
-    /// It ends.
+    /// The connection ends.
     Close(CloseReason),
 }
 

@@ -1,4 +1,4 @@
-//! Whether a client makes progress: bytes in the time in which the server waits for the client alone.
+//! Progress of a client: bytes in the time in which the server waits for the client alone.
 //!
 //! A client that sends or takes a byte now and then would otherwise hold its request, and the memory of
 //! a long response, for ever. Time in which a throttle, a script or a disk is waited for does not count.
@@ -77,7 +77,7 @@ pub struct SendWatch {
     progress: Option<(i64, Instant)>,
 }
 
-/// What a client must take of a response.
+/// Limits under which a client must take a response.
 #[derive(Debug, Clone, Copy)]
 pub struct SendLimits {
     /// Waiting time in which the client acknowledges nothing (`send_timeout`).

@@ -1,4 +1,4 @@
-//! How far the server is on its way to the end, as its control thread tells the workers.
+//! Phase of the server's end, as its control thread tells the workers.
 
 use std::sync::atomic::AtomicU8;
 use std::sync::atomic::Ordering::Relaxed;

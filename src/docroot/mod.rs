@@ -76,7 +76,7 @@ impl DocRoot {
     pub fn check(&self) -> nix::Result<()> {
         let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
         let dir = openat(&self.dir, ".", flags, Mode::empty())?;
-        // A directory that was removed can still be opened by whoever holds it.
+        // A directory that was removed can still be opened through a descriptor of it.
         if fstat(&dir)?.st_nlink == 0 { Err(Errno::ENOENT) } else { Ok(()) }
     }
 

@@ -85,7 +85,7 @@ struct MessageQueue {
 struct QueuedMessage {
     level: u8,
     text: String,
-    /// For standard error too, where somebody watches that.
+    /// The message goes to standard error too, in the foreground.
     is_shown: bool,
 }
 
@@ -334,7 +334,7 @@ impl SyslogLine {
         taken | (echo && self.echo(text))
     }
 
-    /// The same, for what somebody who watches the foreground wants to see in any case.
+    /// Delivers a message, which the foreground shows in any case.
     fn deliver_shown(&mut self, severity: Severity, text: &str) {
         let is_watched =
             self.options.echo == Echo::Foreground && severity as u8 <= Severity::LOG_NOTICE as u8;

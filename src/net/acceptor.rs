@@ -27,7 +27,7 @@ const PACING_PAUSE: Duration = Duration::from_micros(100);
 /// Rounds at most until the acceptor measures again whether the listeners are busy.
 const MOST_ROUNDS: u32 = 32;
 
-/// Connections taken from one listener in a row: who comes by another must not wait for all of them.
+/// Connections taken from one listener in a row: clients of another must not wait for all of them.
 const MOST_IN_A_ROW: usize = 64;
 
 /// Connections taken from one listener's backlog at the end, at most.
@@ -153,7 +153,7 @@ fn empty_backlog(listener: &Listener, shared: &Shared) {
     let _ = accept_ready(listener, shared, MOST_AT_THE_END, &|| true);
 }
 
-/// Something to complain of, and when it was last.
+/// Warning that is logged at most once in a while.
 #[derive(Default)]
 struct RateLimitedWarning(Option<Instant>);
 
@@ -166,7 +166,7 @@ impl RateLimitedWarning {
     }
 }
 
-/// The rest of the world waits in the kernel's backlog meanwhile.
+/// Waits for a connection to close; new clients wait in the kernel's backlog meanwhile.
 fn wait_for_room(shared: &Shared, stop: &StopSignal) {
     while !shared.limiter.has_room() && !stop.asked.load(Relaxed) {
         shared.limiter.wait_for_room(PAUSE);

@@ -9,7 +9,7 @@
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
-/// Posts at the front, and who waits for one.
+/// Slots of active workers, and the workers that wait for one.
 #[derive(Debug)]
 pub struct ActiveWorkers {
     limit: usize,
@@ -48,7 +48,7 @@ impl ActiveWorkers {
         self.standby.fetch_sub(1, SeqCst);
     }
 
-    /// Is the front full, with more `waiting` than it can take at once?
+    /// True if all slots are taken, with more connections `waiting` than workers can take at once.
     pub fn is_overloaded(&self, waiting: usize) -> bool {
         waiting > self.limit && self.active.load(SeqCst) >= self.limit
     }

@@ -64,7 +64,7 @@ pub struct ConnectionLimiter {
 #[derive(Debug)]
 pub struct Reservation(Arc<ConnectionLimiter>);
 
-/// A connection's place; given back when dropped.
+/// Slot of a connection; given back when dropped.
 #[derive(Debug)]
 pub struct ConnectionPermit(Reservation);
 
@@ -87,7 +87,7 @@ impl ConnectionBounds {
 }
 
 impl ConnectionLimiter {
-    /// A gate that lets so many connections in.
+    /// A limiter under `bounds`.
     pub fn new(bounds: ConnectionBounds, stats: Arc<Stats>) -> Arc<ConnectionLimiter> {
         Arc::new(ConnectionLimiter {
             bounds,
@@ -99,13 +99,13 @@ impl ConnectionLimiter {
         })
     }
 
-    /// Keeps a place for one more connection, if there is one.
+    /// Reserves a slot for one more connection, if there is one.
     pub fn reserve(self: &Arc<ConnectionLimiter>) -> Option<Reservation> {
         let one_more = |open| self.bounds.have_room(open).then_some(open + 1);
         self.open.fetch_update(SeqCst, SeqCst, one_more).is_ok().then(|| Reservation(Arc::clone(self)))
     }
 
-    /// Is there room for one more?
+    /// True if there is room for one more.
     pub fn has_room(&self) -> bool {
         self.bounds.have_room(self.open())
     }
@@ -148,7 +148,7 @@ impl ConnectionLimiter {
 }
 
 impl Reservation {
-    /// The connection has come.
+    /// Turns the reservation into a permit: its connection was accepted.
     pub fn into_permit(self) -> ConnectionPermit {
         self.0.stats.connected();
         ConnectionPermit(self)

@@ -17,7 +17,7 @@ const BLOCKING_READ: Duration = Duration::from_secs(10);
 /// Time between two looks at the directory.
 const LOOK_INTERVAL: Duration = Duration::from_secs(5);
 
-/// What is known of the workers: kept by the thread that answers.
+/// Progress of the workers, as the answering thread has seen it.
 #[derive(Debug)]
 pub struct Pulse {
     heartbeat: u64,
@@ -25,13 +25,13 @@ pub struct Pulse {
 }
 
 impl Pulse {
-    /// They are well to begin with.
+    /// A pulse that begins now.
     pub fn new() -> Pulse {
         Pulse { heartbeat: 0, moved_at: Instant::now() }
     }
 
-    /// Looks whether a worker has ended a round since the last look, and asks one to come round. The
-    /// question wakes an idle worker, so only a server whose workers are all stuck stands still.
+    /// Looks whether a worker has ended a round since the last look, and wakes an idle one for the next. So the
+    /// count stands still only if all workers are stuck.
     pub fn look(&mut self, shared: &Shared) {
         shared.poller.notify();
         self.observe(shared.heartbeat.load(Relaxed), Instant::now());
@@ -48,7 +48,7 @@ impl Pulse {
     }
 }
 
-/// What is known of the directory.
+/// State of the directory, as its thread has seen it.
 #[derive(Debug, Default)]
 pub struct DirectoryWatch(Mutex<Look>);
 
@@ -69,12 +69,13 @@ impl DirectoryWatch {
     pub fn start(shared: &Arc<Shared>) -> io::Result<Arc<DirectoryWatch>> {
         let watch = Arc::new(DirectoryWatch::default());
         let (shared, own) = (Arc::clone(shared), Arc::clone(&watch));
-        std::thread::Builder::new().name("dir-watch".into()).stack_size(64 * 1024).spawn(move || {
+        let work = move || {
             while !shared.ended.load(Relaxed) {
                 own.look(&|| shared.site().resolver.root().check());
                 std::thread::sleep(LOOK_INTERVAL);
             }
-        })?;
+        };
+        thread::start("dir-watch", 64 * 1024, Box::new(work))?;
         Ok(watch)
     }
 

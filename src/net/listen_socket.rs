@@ -16,9 +16,9 @@ pub struct Listener {
 /// The listeners of a server, by what they are for.
 #[derive(Debug, Default)]
 pub struct ListenerSet {
-    /// Those that serve files.
+    /// Listeners that serve files.
     pub serving: Vec<Listener>,
-    /// Those that answer `/healthz` and `/metrics`.
+    /// Listeners that answer `/healthz` and `/metrics`.
     pub status: Vec<Listener>,
 }
 

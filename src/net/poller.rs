@@ -45,7 +45,7 @@ const PIPE: u64 = 1 << 32;
 /// Events watched on every registered socket.
 const INPUT: EpollFlags = EpollFlags::EPOLLIN.union(EpollFlags::EPOLLRDHUP).union(EpollFlags::EPOLLET);
 
-/// One descriptor number's place.
+/// Slot of one descriptor number.
 #[derive(Debug, Default)]
 struct PollSlot {
     parked: Option<(Box<AdmittedConnection>, Wait)>,
@@ -60,7 +60,7 @@ struct PollSlot {
 /// Neighbouring slots.
 type Chunk = Box<[Mutex<PollSlot>]>;
 
-/// See the module.
+/// Epoll set, slots and deadlines: see the module.
 #[derive(Debug)]
 pub struct Poller {
     set: Epoll,
@@ -110,8 +110,8 @@ impl Poller {
         None
     }
 
-    /// Stops watching a connection whose worker will wait for it in a read: its next request would
-    /// wake a second worker for nothing.
+    /// Stops watching a connection whose worker is about to wait in a read of it. Otherwise the next request
+    /// would wake a second worker for nothing.
     pub fn unwatch(&self, admitted: &mut AdmittedConnection) {
         if admitted.watched.socket.is_some_and(|flags| flags != EpollFlags::EPOLLET)
             && self.modify(admitted, EpollFlags::EPOLLET).is_ok()
@@ -150,7 +150,7 @@ impl Poller {
             .modify(admitted.connection.socket().fd(), &mut EpollEvent::new(flags, key_of(admitted) as u64))
     }
 
-    /// Always anew: the number may be that of another pipe by now.
+    /// Watches a script's pipe, anew at each wait: the number may be that of another pipe by now.
     fn watch_pipe(&self, key: usize, fd: RawFd) -> nix::Result<()> {
         let mut event = EpollEvent::new(EpollFlags::EPOLLIN | EpollFlags::EPOLLET, key as u64 | PIPE);
         let pipe = crate::sys::fd::borrow(fd);
@@ -244,7 +244,7 @@ impl Poller {
         }
     }
 
-    /// Tells of every parked connection what it waits for.
+    /// Calls `each` with the event that each parked connection waits for.
     pub fn each_wait(&self, each: &mut dyn FnMut(On)) {
         for slot in self.slots.iter().filter_map(OnceLock::get).flatten() {
             if let Some((_, wait)) = &lock(slot).parked {
@@ -271,7 +271,7 @@ impl Poller {
         self.idle.load(SeqCst)
     }
 
-    /// The timer thread: hands out every connection whose wait has ended, until the server ends.
+    /// Hands out every connection at the end of its wait, until the server ends: the timer thread runs here.
     pub fn watch_deadlines(&self, expired: &dyn Fn(Box<AdmittedConnection>)) {
         loop {
             match self.deadlines.next() {
@@ -304,7 +304,7 @@ impl Poller {
         None
     }
 
-    /// Lets the timer thread end, and wakes a worker to see that it is over.
+    /// Ends the timer thread, and wakes a worker to see the end.
     pub fn end(&self) {
         self.deadlines.end();
         self.notify();

@@ -63,8 +63,8 @@ impl Server {
         self.acceptor.stop();
     }
 
-    /// Announces the end: `/healthz` turns 503, and responses close their connections. Nothing else
-    /// changes, so that whoever sends clients here has time to hear of it.
+    /// Announces the end: `/healthz` turns 503, and responses close their connections. Nothing else changes, so
+    /// that a load balancer has time to notice.
     pub fn announce_stop(&self) {
         self.shared.stop_phase.announce();
     }
@@ -92,15 +92,13 @@ impl Server {
         self.shared.limiter.open()
     }
 
-    /// A count that goes on as long as workers run: asks one to come round, so that a caller who
-    /// asks again later sees a higher number.
+    /// Count of workers' rounds, which grows as long as they run: an idle one is woken for the next.
     pub fn heartbeat(&self) -> u64 {
         self.shared.poller.notify();
         self.shared.heartbeat.load(Relaxed)
     }
 
-    /// Has a worker let go of what nobody can ask for any more. Nothing is looked at here: the caller is
-    /// not to wait for a disk.
+    /// Has a worker give up cached files that were deleted. The caller does not wait for a disk.
     pub fn tidy(&self) {
         self.shared.tidy_due.store(true, Relaxed);
         self.shared.poller.notify();

@@ -43,7 +43,7 @@ struct Exchange {
     until: Instant,
 }
 
-/// What became of a connection.
+/// Progress of a connection.
 #[derive(Debug, PartialEq, Eq)]
 enum ExchangeProgress {
     Waits,
@@ -118,7 +118,7 @@ impl StatusServer {
                 }
                 let until = Instant::now() + TIME_LIMIT;
                 let exchange = Exchange { stream, request: Vec::new(), response: None, until };
-                // What a prober asks comes with its connection, or soon.
+                // A prober's request comes with its connection, or soon.
                 let going_on = self.advance(exchange);
                 self.exchanges.extend(going_on);
             }
@@ -152,7 +152,7 @@ impl StatusServer {
             let mut piece = [0; 2048];
             match recv(fd, &mut piece, MsgFlags::MSG_DONTWAIT) {
                 Ok(0) => return ExchangeProgress::Over,
-                // What comes behind the request is read so that closing does not reset the connection.
+                // Bytes behind the request are read so that closing does not reset the connection.
                 Ok(_) if exchange.response.is_some() => {}
                 Ok(n) => {
                     exchange.request.extend_from_slice(&piece[..n]);

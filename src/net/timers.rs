@@ -1,9 +1,8 @@
 //! Deadlines of waits: a heap of times, and one thread that sleeps until the earliest.
 //!
-//! A connection has at most one entry that counts, the one its slot names as its deadline. A wait whose
-//! deadline lies beyond that entry adds nothing: when the entry comes up, the slot is asked for its
-//! real deadline. So a busy keep-alive connection costs an entry every twenty seconds, not one a
-//! request.
+//! A connection has at most one entry that counts: that of its slot. A wait with a later deadline adds
+//! nothing: when the entry is due, the slot is asked for the real deadline. So a busy keep-alive connection
+//! costs an entry every twenty seconds, not one a request.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -33,9 +32,9 @@ pub struct Deadlines {
 /// Event for the timer thread.
 #[derive(Debug)]
 pub enum TimerEvent {
-    /// This key's moment has come.
+    /// The deadline of this key has come.
     Due(usize, Instant),
-    /// Too many entries: here they all are; give back those that still count.
+    /// All entries, of which there are too many: give back those that still count.
     Sweep(Vec<Due>),
     /// The server ended.
     Ended,

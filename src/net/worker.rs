@@ -1,4 +1,4 @@
-//! A worker: takes a connection that can go on, gives it its turn, and puts it where it belongs.
+//! Worker: takes a connection that can go on, gives it its turn, and parks, queues or closes it.
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -29,19 +29,19 @@ const SLICE: Duration = Duration::from_micros(100);
 /// Connections taken from the channel before the readiness set is looked at again.
 const QUEUED_AT_ONCE: usize = 32;
 
-/// Turns in a row for a client whose next request is there each time its turn ends.
+/// Turns in a row for a client with its next request there each time a turn ends.
 const TURNS_AT_ONCE: u32 = 2;
 
-/// One worker, at the front or standing by.
+/// One worker, active or on standby.
 struct Worker {
     shared: Arc<Shared>,
     /// Taken from the readiness set, and not yet served.
     batch: RefCell<VecDeque<ReadyConnection>>,
     /// The slot among active workers is released until the end of the turn.
     is_blocking: Cell<bool>,
-    /// It may look at storage that may not answer, until the end of the turn.
+    /// The worker has a slot for storage that may not answer, until the end of the turn.
     remote: Cell<bool>,
-    /// The last connection served was a new one: there may be more where it came from.
+    /// The last connection served was a new one: more may be waiting to be accepted.
     expects_new: Cell<bool>,
     /// Generation of the configuration that the worker serves by.
     generation: Cell<u64>,
@@ -76,7 +76,7 @@ pub fn run(shared: &Arc<Shared>, number: usize) {
         }
         shared.heartbeat.fetch_add(1, Relaxed);
     }
-    // The next worker should see it too.
+    // The next worker sees the end too.
     shared.poller.notify();
 }
 
@@ -85,7 +85,7 @@ impl Blocking for Worker {
         if self.is_blocking.get() {
             return;
         }
-        // Somebody at the front has nothing to do: nobody need come forward.
+        // While an active worker is idle, no standby worker is needed.
         if self.shared.poller.idle() == 0 { self.block_in_place() } else { self.hand_batch_on() }
     }
 
@@ -95,7 +95,7 @@ impl Blocking for Worker {
         }
         self.remote.set(self.shared.remote.try_take());
         if self.remote.get() {
-            // The post may not come back for long, whoever is idle now.
+            // This worker may not come back for long, so another takes its slot, whichever is idle now.
             self.block_in_place();
         }
         self.remote.get()
@@ -140,7 +140,7 @@ impl Worker {
         helped.map(|admitted| ReadyConnection { admitted, wake: Wake::Ready, ticket: None })
     }
 
-    /// Gives up what is waiting behind this turn, and the post.
+    /// Requeues the connections behind this turn, and releases the slot among active workers.
     fn block_in_place(&self) {
         self.hand_batch_on();
         if !self.is_blocking.replace(true) {
@@ -154,7 +154,7 @@ impl Worker {
         }
     }
 
-    /// The turn is over, and with it every look at storage.
+    /// Gives back the slot for storage at the end of a turn.
     fn leave_remote(&self) {
         if self.remote.replace(false) {
             self.shared.remote.give_back();
@@ -162,7 +162,7 @@ impl Worker {
         }
     }
 
-    /// Lets go of deleted files that are kept open. Their disk is asked, so nobody is to wait meanwhile.
+    /// Gives up deleted files that are kept open. Their disk is asked, so no connection waits behind that.
     fn tidy(&self, context: &mut WorkerContext) {
         self.block_in_place();
         context.site.resolver.tidy();
@@ -187,7 +187,7 @@ impl Worker {
         self.is_blocking.set(false);
     }
 
-    /// Takes over a new configuration, if there is one.
+    /// Changes to a new configuration, if there is one.
     fn reload_config(&self, context: &mut WorkerContext) {
         self.take_over(self.shared.config_generation.newest(), context);
     }
@@ -210,13 +210,13 @@ impl Worker {
         let mut turns = 0;
         loop {
             turns += 1;
-            // However long we waited for this connection, it is served as things are now.
+            // A connection that waited is served by the configuration of now.
             self.take_over(shared.config_generation.begin_turn(self.number), context);
             context.read_stop_phase();
             if shared.aborting.load(Relaxed) {
                 wake = Wake::Abort;
             }
-            // A panic costs the connection it happened in, and no other: it is dropped on the way out.
+            // A panic costs its own connection, which is dropped on the way out, and no other.
             let turn = catch_unwind(AssertUnwindSafe(|| {
                 let next = admitted.connection.turn(wake, context);
                 (admitted, next)
@@ -269,7 +269,7 @@ impl Worker {
         }
     }
 
-    /// Is there so little to do that a worker may wait for one connection alone?
+    /// True if there is so little to do that a worker may wait for one connection alone.
     fn is_idle(&self) -> bool {
         let shared = &*self.shared;
         shared.limiter.open() <= 2

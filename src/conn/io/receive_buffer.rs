@@ -12,7 +12,7 @@ pub struct ReceiveBuffer {
     buffer: Vec<u8>,
     start: usize,
     end: usize,
-    /// The last read took all there was: more would have been announced.
+    /// The last read emptied the socket: epoll reports anything newer.
     drained: bool,
 }
 
@@ -32,7 +32,7 @@ impl ReceiveBuffer {
         (self.start, self.end, self.drained) = (0, pending.len(), false);
     }
 
-    /// What is not yet consumed.
+    /// Bytes not yet consumed.
     pub fn bytes(&self) -> &[u8] {
         &self.buffer[self.start..self.end]
     }
@@ -60,7 +60,7 @@ impl ReceiveBuffer {
         }
     }
 
-    /// Reads more; with `patience`, waits for the first byte.
+    /// Reads more; with `blocking_read`, waits for the first byte.
     pub fn fill(&mut self, socket: &mut Socket, blocking_read: Option<&mut BlockingReadPolicy>) -> Progress {
         if self.start > 0 {
             self.buffer.copy_within(self.start..self.end, 0);
@@ -79,7 +79,7 @@ impl ReceiveBuffer {
         progress
     }
 
-    /// Ends the turn: what is left, for the next one.
+    /// Ends the turn; gives the rest for the next one.
     pub fn finish(&mut self) -> Vec<u8> {
         let rest = self.bytes().to_vec();
         (self.start, self.end) = (0, 0);

@@ -1,8 +1,8 @@
-//! A connection's socket: "try, never wait" for everything but the patient read.
+//! Socket of a connection: no call waits, but for the blocking read.
 //!
-//! The socket stays in blocking mode, so that a worker with nothing else to do may wait for the
-//! next request in `recv` itself; every other call carries MSG_DONTWAIT. `sendfile` has no such
-//! flag: the descriptor turns non-blocking before the first one, and back before a patient read.
+//! The socket stays in blocking mode, so that a worker with nothing else to do may wait for the next request
+//! in `recv` itself; every other call carries MSG_DONTWAIT. `sendfile` has no such flag: the descriptor
+//! turns non-blocking before the first one, and back before a blocking read.
 
 use std::fs::File;
 use std::io::IoSlice;
@@ -29,7 +29,7 @@ const MSG_MORE: MsgFlags = MsgFlags::from_bits_retain(nix::libc::MSG_MORE);
 /// Seconds between two questions to a silent peer whether it is still there.
 const PROBE_EVERY: u32 = 15;
 
-/// What an attempt came to. Waiting and the peer's end are no errors.
+/// Result of an attempt to read or send. Waiting and the peer's end are no errors.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Progress {
     /// This many bytes, at least one.
@@ -52,12 +52,12 @@ impl Progress {
     }
 }
 
-/// What is known of the peer.
+/// State of the peer, as far as it is known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PeerState {
-    /// It may send and read.
+    /// The peer may send and read.
     Open,
-    /// It sends no more. Whether it still reads, only sending would show.
+    /// The peer sends no more. Whether it still reads, only sending would show.
     HalfClosed,
     /// The connection is broken.
     Gone,
@@ -77,7 +77,7 @@ impl Socket {
         Socket { stream: stream.into(), nonblocking: false, patience_set: false }
     }
 
-    /// Descriptor number, the connection's key in the parking lot.
+    /// Descriptor number, the connection's key in the poller.
     pub fn raw_fd(&self) -> RawFd {
         self.stream.as_raw_fd()
     }
@@ -126,7 +126,7 @@ impl Socket {
         progress(recv(self.raw_fd(), buffer, MsgFlags::MSG_DONTWAIT))
     }
 
-    /// Has the client sent what we have not read? To close now would reset the connection.
+    /// True if the client has sent bytes that were not read: to close now would reset the connection.
     pub fn has_unread(&self) -> bool {
         let peek = MsgFlags::MSG_PEEK | MsgFlags::MSG_DONTWAIT;
         recv(self.raw_fd(), &mut [0], peek).is_ok_and(|n| n > 0)
@@ -178,7 +178,7 @@ impl Socket {
         unacknowledged(&self.stream)
     }
 
-    /// Says that we send no more, and keeps reading possible.
+    /// Ends the sending side; reading stays possible.
     pub fn finish_sending(&self) {
         let _ = shutdown(self.raw_fd(), Shutdown::Write);
     }
@@ -203,7 +203,7 @@ fn progress(result: nix::Result<usize>) -> Progress {
     match result {
         Ok(0) => Progress::Ended,
         Ok(n) => Progress::Moved(n),
-        // A signal that ends a patient read is no different from its patience ending.
+        // A signal may end a blocking read as its time limit does.
         Err(Errno::EAGAIN | Errno::EINTR) => Progress::WouldBlock,
         Err(errno) => Progress::Broken(errno),
     }

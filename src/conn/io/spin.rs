@@ -1,37 +1,37 @@
-//! Waiting awake, where that is cheaper than to sleep.
+//! Spinning before a wait, where that is cheaper than to sleep.
 
 use std::time::{Duration, Instant};
 
-/// How long to stay awake. To be put to sleep and woken again makes a thread some 50 µs late where the
-/// machine is virtual, and costs more processor time than to look meanwhile (`benches/SCHEDULING.md`).
+/// Longest spin. A thread that sleeps and is woken is some 50 µs late on a virtual machine, and costs more
+/// processor time than one that polls meanwhile (`benches/SCHEDULING.md`).
 const SPIN_LIMIT: Duration = Duration::from_micros(50);
 
-/// Who is longer about a look has let somebody else run meanwhile: the processor is wanted, and sleep
-/// costs nothing.
+/// Longest poll that no other thread interrupted. After a longer one the processor is wanted elsewhere: stop
+/// spinning and block.
 const UNDISTURBED_POLL: Duration = Duration::from_micros(4);
 
-/// Whoever slept longer, falling asleep and waking up included, does not try to stay awake the next time.
+/// Longest block, with falling asleep and waking up, after which the next wait may begin with a spin.
 const SHORT_BLOCK: Duration = Duration::from_micros(100);
 
-/// Whoever has found something so many times in a row without sleeping keeps its processor from others.
+/// Waits in a row without a block after which the thread yields, so as not to keep its processor from others.
 const YIELD_AFTER: u32 = 2;
 
-/// One wait after the other of the same kind, each of which may begin awake.
+/// Waits of one kind in a row, each of which may begin with a spin.
 #[derive(Debug, Default)]
 pub struct SpinWait {
     began: Option<Instant>,
-    /// Waits in a row that ended before there was any sleep.
+    /// Waits in a row that ended without a block.
     hits: u32,
-    /// Was the last sleep a short one?
+    /// The last block was a short one.
     was_short: bool,
     predictor: SpinPredictor,
 }
 
 impl SpinWait {
-    /// What `look` finds at once, or in the moment that is spent awake if it should pay. Other threads may
-    /// have the processor before each look but the first, and before that one while there is much to do:
-    /// whoever is about to bring what we wait for may need this very one. When nothing is found, go to
-    /// [`SpinWait::block`].
+    /// Result of `look` at once, or within a spin where that should pay; none: go to [`SpinWait::block`].
+    ///
+    /// The thread yields before each look but the first, and before that one while there is much to do: the
+    /// thread that brings the result may need this very processor.
     pub fn poll<T>(&mut self, mut look: impl FnMut() -> Option<T>) -> Option<T> {
         let began = *self.began.insert(Instant::now());
         if self.hits >= YIELD_AFTER {
@@ -53,7 +53,7 @@ impl SpinWait {
         found
     }
 
-    /// Ends the wait in `sleep`.
+    /// Ends the wait in `sleep`, which blocks.
     pub fn block<T>(&mut self, sleep: impl FnOnce() -> T) -> T {
         let found = sleep();
         self.was_short = self.began.take().is_some_and(|began| began.elapsed() < SHORT_BLOCK);
@@ -61,7 +61,7 @@ impl SpinWait {
     }
 }
 
-/// A worker's readiness to wait in a connection's own read.
+/// Policy by which a worker waits in a connection's own read.
 #[derive(Debug)]
 pub struct BlockingReadPolicy {
     /// How long at most, for the first byte.
@@ -77,22 +77,23 @@ impl BlockingReadPolicy {
     }
 }
 
-/// Whether to stay awake: where nearly always what was waited for has come in time, as from clients that
-/// send their next request when they have their answer. Requests that come when they like would cost
-/// half as much again and more.
+/// Predictor of whether a spin pays.
+///
+/// A spin pays for clients that send their next request when they have their response. Requests at random
+/// times would cost half as much again and more.
 #[derive(Debug, Default)]
 struct SpinPredictor {
-    /// Waits to go until the next one that may be spent awake.
+    /// Waits to go until the next one that may begin with a spin.
     remaining: u32,
-    /// What `left` begins with.
+    /// Value that `remaining` starts from.
     skip: u32,
 }
 
-/// The longest rest. Rare enough to cost little, not so rare that it takes long to find out.
+/// Most waits without a spin: rare enough to cost little, not so rare that a change is noticed late.
 const MAX_SKIP: u32 = 127;
 
 impl SpinPredictor {
-    /// To be asked once a wait.
+    /// Tells whether to spin; to be called once in each wait.
     fn should_spin(&mut self) -> bool {
         let remaining = self.remaining.checked_sub(1);
         self.remaining = remaining.unwrap_or(0);
@@ -154,7 +155,7 @@ mod tests {
                 (looks == 2).then_some(looks)
             })
         };
-        // A busy machine may take the processor away for all of the time awake, but not each time.
+        // A busy machine may take the processor away for a whole spin, but not each time.
         assert!((0..100).any(|_| second_look() == Some(2)));
     }
 
@@ -175,7 +176,7 @@ mod tests {
         assert_eq!(looks(&mut spin), 1);
     }
 
-    /// Of a thousand waits, those spent awake, where every `nth` of these is in vain.
+    /// Spins in a thousand waits, of which every `nth` finds nothing.
     fn awake(nth: usize) -> usize {
         let mut predictor = SpinPredictor::default();
         let mut tried = 0;

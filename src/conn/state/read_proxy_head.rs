@@ -16,7 +16,7 @@ use crate::conn::wait::Wake;
 use crate::request::Parsed;
 use crate::request::proxy_protocol;
 
-/// The state of a connection whose client is not known yet.
+/// A connection before its client is known.
 #[derive(Debug)]
 pub struct ReadProxyHead;
 

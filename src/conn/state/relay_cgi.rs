@@ -222,7 +222,7 @@ impl RelayCgi {
         match session.socket().peer_state() {
             PeerState::Open => {}
             PeerState::Gone => return Err(ResponseEnd::ClientGone(CloseReason::Reset)),
-            // It may still read: only its own system can tell.
+            // The client may still read: only its own system can tell.
             PeerState::HalfClosed if !self.is_probed => {
                 session.socket().probe_peer();
                 self.is_probed = true;
