@@ -3,11 +3,10 @@
 //! Called once for each file opened, by [`super::Representation::new`].
 
 use std::cmp::Ordering;
-use std::collections::HashMap;
 use std::path::Path;
 
 use crate::config::kind::media;
-use crate::rules::Dressing;
+use crate::rules::{Dressing, SortedMap};
 use crate::sys::{read_regular_file, reason};
 
 /// Extensions that name an encoding of the content, not its type (thttpd's three).
@@ -36,7 +35,7 @@ const THTTPDS: [(&str, &str); 10] = [
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Types {
     /// Types by lower-case extension; they count before the built-in ones.
-    own: HashMap<Box<[u8]>, Box<str>>,
+    own: SortedMap<Box<[u8]>, Box<str>>,
     /// Type of files with an unknown extension.
     default: String,
     /// The charset of types that carry characters.
@@ -46,7 +45,7 @@ pub struct Types {
 impl Types {
     /// The built-in types; text is in `charset`, and so is what tells no type, as in thttpd.
     pub fn new(charset: &[u8]) -> Types {
-        Types { own: HashMap::new(), default: "text/plain".to_owned(), charset: charset.to_owned() }
+        Types { own: SortedMap::default(), default: "text/plain".to_owned(), charset: charset.to_owned() }
     }
 
     /// Replaces the type of files with an unknown extension.

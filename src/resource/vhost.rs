@@ -1,6 +1,5 @@
 //! Host → directory of the virtual host [thttpd's `vhost_map`].
 
-use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -10,6 +9,7 @@ use nix::sys::stat::SFlag;
 
 use crate::docroot::{Links, View};
 use crate::request::Request;
+use crate::rules::SortedMap;
 
 /// Time for which the answer is kept whether a host has a directory.
 const KEPT_FOR: Duration = Duration::from_secs(1);
@@ -21,7 +21,7 @@ const MOST_KEPT: usize = 1024;
 pub struct DefaultHost {
     directory: String,
     /// Whether a host has a directory, and when that was looked up.
-    known: Mutex<HashMap<Box<str>, (Instant, bool)>>,
+    known: Mutex<SortedMap<Box<str>, (Instant, bool)>>,
 }
 
 impl DefaultHost {
@@ -51,10 +51,7 @@ impl DefaultHost {
 
     fn note(&self, host: &str, now: Instant, has: bool) {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        if known.len() >= MOST_KEPT {
-            known.clear();
-        }
-        known.insert(host.into(), (now, has));
+        known.insert_within(MOST_KEPT, host.into(), (now, has));
     }
 }
 

@@ -12,7 +12,6 @@
 //! looked up and not when it is served again.
 
 use std::borrow::Cow;
-use std::collections::HashMap;
 use std::fmt;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -33,6 +32,7 @@ mod line;
 mod pattern;
 pub mod rate;
 mod route;
+mod sorted_map;
 mod template;
 mod words;
 
@@ -41,6 +41,7 @@ pub use dressing::{Dressed, Dressing, Ruling, is_freshness};
 pub use guard::{Charged, Covering, Guard, Refused};
 pub use pattern::{Name, Pattern, SiteKey};
 pub use route::{Answer, Route, Routed};
+pub use sorted_map::SortedMap;
 
 use dress::Dress;
 use rate::Rate;
@@ -100,9 +101,9 @@ pub struct Rules {
     connections_per_address: Option<usize>,
     /// Lines of each kind by whether they ask for hosts or schemes.
     asks_for_site: bool,
-    dressings: Mutex<HashMap<Box<[usize]>, Arc<Dressing>>>,
+    dressings: Mutex<SortedMap<Box<[usize]>, Arc<Dressing>>>,
     /// What the hosts seen last are to the patterns.
-    hosts: Mutex<HashMap<Box<str>, Arc<[u8]>>>,
+    hosts: Mutex<SortedMap<Box<str>, Arc<[u8]>>>,
 }
 
 impl Rules {
@@ -223,15 +224,12 @@ impl Rules {
             return None;
         }
         let mut kept = self.dressings.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(dressing) = kept.get(&places) {
+        if let Some(dressing) = kept.get(&*places) {
             return Some(Arc::clone(dressing));
         }
         let lines = places.iter().filter_map(|place| self.dress.get(*place));
         let dressing = Arc::new(Dressing::of(lines.map(|line| &line.action)));
-        if kept.len() >= MOST_KEPT {
-            kept.clear();
-        }
-        kept.insert(places, Arc::clone(&dressing));
+        kept.insert_within(MOST_KEPT, places, Arc::clone(&dressing));
         Some(dressing)
     }
 
@@ -263,10 +261,7 @@ impl Rules {
         let matched: Vec<bool> = globs.map(|glob| glob.matches(site.host.as_bytes())).collect();
         let byte = |bits: &[bool]| bits.iter().fold(0_u8, |byte, bit| byte << 1 | u8::from(*bit));
         let kind: Arc<[u8]> = matched.chunks(8).map(byte).collect();
-        if hosts.len() >= MOST_KEPT {
-            hosts.clear();
-        }
-        hosts.insert(host.into(), Arc::clone(&kind));
+        hosts.insert_within(MOST_KEPT, host.into(), Arc::clone(&kind));
         kind
     }
 
