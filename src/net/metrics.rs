@@ -2,7 +2,7 @@
 //!
 //! Everything here is in memory: a scrape waits for no disk and no client.
 
-use std::fmt::Write;
+use std::fmt::{Display, Write};
 use std::time::{Duration, UNIX_EPOCH};
 
 use super::shared::Shared;
@@ -27,12 +27,12 @@ impl MetricsPage {
     }
 
     /// One value; `labels` is empty or stands in braces.
-    fn value(&mut self, name: &str, labels: &str, value: impl std::fmt::Display) {
+    fn value(&mut self, name: &str, labels: &str, value: &dyn Display) {
         let _ = writeln!(self.0, "thttpd_{name}{labels} {value}");
     }
 
     /// A metric with one value.
-    fn single(&mut self, name: &str, kind: &str, help: &str, value: impl std::fmt::Display) {
+    fn single(&mut self, name: &str, kind: &str, help: &str, value: &dyn Display) {
         self.begin(name, kind, help);
         self.value(name, "", value);
     }
@@ -44,21 +44,21 @@ pub fn page(shared: &Shared) -> String {
     let totals = site.stats.totals();
     let mut page = MetricsPage(String::with_capacity(4096));
     page.begin("build_info", "gauge", "The version that runs, in a label.");
-    page.value("build_info", concat!("{version=\"", env!("CARGO_PKG_VERSION"), "\"}"), 1);
+    page.value("build_info", concat!("{version=\"", env!("CARGO_PKG_VERSION"), "\"}"), &1);
     let started = totals.started_at.duration_since(UNIX_EPOCH).unwrap_or_default();
     let help = "When the server started, in seconds since 1970.";
-    page.single("process_start_time_seconds", "gauge", help, seconds(started));
+    page.single("process_start_time_seconds", "gauge", help, &seconds(started));
     connections(&mut page, shared, &totals);
     requests(&mut page, &totals);
     throttles(&mut page, &site);
     let running = site.cgi.as_ref().map_or(0, |cgi| Cgi::children(cgi).count());
-    page.single("cgi_running", "gauge", "Scripts that run.", running);
+    page.single("cgi_running", "gauge", "Scripts that run.", &running);
     let help = "Lines that the access log could not take.";
-    page.single("log_lines_lost_total", "counter", help, site.log.lost());
+    page.single("log_lines_lost_total", "counter", help, &site.log.lost());
     let help = "Content of small files that is admitted in memory.";
-    page.single("cache_bytes", "gauge", help, site.resolver.cached_bytes());
+    page.single("cache_bytes", "gauge", help, &site.resolver.cached_bytes());
     let help = "Whether the configuration was read without a mistake the last time.";
-    page.single("reload_success", "gauge", help, u8::from(totals.is_reloaded));
+    page.single("reload_success", "gauge", help, &u8::from(totals.is_reloaded));
     page.0
 }
 
@@ -82,21 +82,21 @@ fn connections(page: &mut MetricsPage, shared: &Shared, totals: &Totals) {
         ("paused", paused),
     ];
     for (state, count) in states {
-        page.value("connections", &format!("{{state=\"{state}\"}}"), count);
+        page.value("connections", &format!("{{state=\"{state}\"}}"), &count);
     }
-    page.single("connections_total", "counter", "Connections accepted.", totals.connections);
+    page.single("connections_total", "counter", "Connections accepted.", &totals.connections);
     page.begin("connections_closed_total", "counter", "Connections closed, by the reason.");
     for (reason, count) in shared.closes.iter() {
-        page.value("connections_closed_total", &format!("{{reason=\"{}\"}}", reason.label()), count);
+        page.value("connections_closed_total", &format!("{{reason=\"{}\"}}", reason.label()), &count);
     }
 }
 
 fn requests(page: &mut MetricsPage, totals: &Totals) {
     page.begin("requests_total", "counter", "Responses that are over, by the class of their status.");
     for (class, count) in CLASS_NAMES.iter().zip(totals.classes) {
-        page.value("requests_total", &format!("{{class=\"{class}\"}}"), count);
+        page.value("requests_total", &format!("{{class=\"{class}\"}}"), &count);
     }
-    page.single("response_bytes_total", "counter", "Content sent.", totals.bytes);
+    page.single("response_bytes_total", "counter", "Content sent.", &totals.bytes);
     let help = "Time from a request's first byte to the last byte of its response.";
     page.begin("request_seconds", "histogram", help);
     let mut sum = 0;
@@ -104,10 +104,10 @@ fn requests(page: &mut MetricsPage, totals: &Totals) {
         sum += count;
         let bound =
             BOUNDS_MICROS.get(at).map_or("+Inf".to_owned(), |&bound| seconds(Duration::from_micros(bound)));
-        page.value("request_seconds_bucket", &format!("{{le=\"{bound}\"}}"), sum);
+        page.value("request_seconds_bucket", &format!("{{le=\"{bound}\"}}"), &sum);
     }
-    page.value("request_seconds_sum", "", seconds(Duration::from_micros(totals.micros)));
-    page.value("request_seconds_count", "", sum);
+    page.value("request_seconds_sum", "", &seconds(Duration::from_micros(totals.micros)));
+    page.value("request_seconds_count", "", &sum);
 }
 
 fn throttles(page: &mut MetricsPage, site: &Site) {
@@ -119,11 +119,11 @@ fn throttles(page: &mut MetricsPage, site: &Site) {
         |number: usize, pattern: &[u8]| format!("{{number=\"{number}\",rule=\"{}\"}}", label(pattern));
     page.begin("throttle_rate_bytes", "gauge", "Bytes a second sent under a rule, averaged.");
     for (number, rate) in rates.iter().enumerate() {
-        page.value("throttle_rate_bytes", &labels(number, rate.pattern), rate.now);
+        page.value("throttle_rate_bytes", &labels(number, rate.pattern), &rate.now);
     }
     page.begin("throttle_limit_bytes", "gauge", "Bytes a second that a rule allows.");
     for (number, rate) in rates.iter().enumerate() {
-        page.value("throttle_limit_bytes", &labels(number, rate.pattern), rate.most);
+        page.value("throttle_limit_bytes", &labels(number, rate.pattern), &rate.most);
     }
 }
 
