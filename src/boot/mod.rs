@@ -103,7 +103,7 @@ struct Prepared {
 ///
 /// The first step that fails; the process must end.
 pub fn start(config: &Arc<Config>, reread: &[PathBuf]) -> Result<Option<RunningServer>, Failure> {
-    zone::load();
+    zone::fix();
     // Asked before chroot and Landlock hide the answer.
     memory_limit();
     let prepared = prepare(config)?;

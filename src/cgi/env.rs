@@ -86,7 +86,7 @@ impl CgiConstants {
                 .as_ref()
                 .map(|pattern| pattern.as_bytes().to_vec())
                 .unwrap_or_default(),
-            time_zone: std::env::var_os("TZ"),
+            time_zone: crate::sys::zone::inherited(),
             proxies: config.proxies.clone(),
             vhost_default: config.vhost_default.clone(),
         }

@@ -3,9 +3,7 @@
 //! Pure: [`access`](super::access) calls it for every exchange, so it allocates nothing once its
 //! buffer has grown, and works the date out once a second.
 
-use chrono::{Datelike, Timelike};
-
-use crate::sys::zone;
+use chrono::{Datelike, Local, Offset, TimeZone, Timelike};
 
 /// Longest run kept of the address, user name and protocol, in bytes as received (thttpd's limits).
 const SHORT: usize = 80;
@@ -138,11 +136,11 @@ pub const MONTHS: [&str; 12] =
     ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
 
 fn push_date(text: &mut Vec<u8>, unix: i64) {
-    let Some(time) = zone::local(unix) else {
+    let Some(time) = Local.timestamp_opt(unix, 0).single() else {
         text.extend_from_slice(b"[-] ");
         return;
     };
-    let zone = time.offset().local_minus_utc() / 60;
+    let zone = time.offset().fix().local_minus_utc() / 60;
     text.push(b'[');
     push_two(text, time.day());
     text.push(b'/');
@@ -165,8 +163,6 @@ fn push_two(text: &mut Vec<u8>, number: u32) {
 
 #[cfg(test)]
 mod tests {
-    use chrono::{Local, TimeZone};
-
     use super::*;
 
     const ENTRY: AccessEntry<'static> = AccessEntry {

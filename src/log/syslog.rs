@@ -12,15 +12,15 @@ use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
-use chrono::{Datelike, Timelike};
+use chrono::{Datelike, Local, Timelike};
 use nix::fcntl::{OFlag, open};
 use nix::sys::stat::Mode;
 use syslog::{Facility, LogFormat, Logger, LoggerBackend, Severity};
 
 use super::line::MONTHS;
-use crate::sys::{stdio, thread, zone};
+use crate::sys::{stdio, thread};
 
 /// Messages that may wait for the log daemon.
 const QUEUE: u64 = 1024;
@@ -111,8 +111,7 @@ struct Ident(String);
 
 impl LogFormat<&str> for Ident {
     fn format<W: std::io::Write>(&self, to: &mut W, severity: Severity, message: &str) -> syslog::Result<()> {
-        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-        let now = zone::local(now.as_secs().cast_signed()).unwrap_or_default();
+        let now = Local::now();
         write!(
             to,
             "<{}>{} {:2} {:02}:{:02}:{:02} {}[{}]: {message}",

@@ -9,6 +9,7 @@ use nix::unistd::ForkResult;
 /// No room for another process.
 pub fn fork_alone() -> nix::Result<ForkResult> {
     // SAFETY: in a process with one thread the child has everything the parent had: no lock is held
-    // by a thread that is not there. The boot sequence starts threads after this call only.
+    // by a thread that is not there. The boot sequence starts threads after this call only, and
+    // has joined the short-lived one of `zone::fix`.
     unsafe { nix::unistd::fork() }
 }

@@ -3,14 +3,13 @@
 use std::cmp::Ordering;
 use std::io::Write;
 
-use chrono::{Datelike, Timelike};
+use chrono::{Datelike, Local, TimeZone, Timelike};
 
 use super::entries::{Entries, Entry};
 use super::reference;
 use crate::request::list_view::{ListView, SortKey};
 use crate::response::page::Page;
 use crate::response::{Policy, escape};
-use crate::sys::zone;
 
 /// Beside what all pages have. Dark and light follow `color-scheme`; on a phone the dates go, and names wrap.
 const STYLE: &str = "body{max-width:60rem}nav ol{display:flex;flex-wrap:wrap;list-style:none;padding:0;margin:0}\
@@ -147,7 +146,7 @@ fn row(out: &mut Vec<u8>, entry: &Entry) {
         }
         false => write!(out, ">&ndash;</td><td>"),
     };
-    if let Some(time) = zone::local(entry.modified) {
+    if let Some(time) = Local.timestamp_opt(entry.modified, 0).single() {
         let (year, month, day) = (time.year(), time.month(), time.day());
         let _ = write!(out, "{year:04}-{month:02}-{day:02} {:02}:{:02}", time.hour(), time.minute());
     }
