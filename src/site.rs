@@ -30,6 +30,15 @@ pub struct Loaded {
     pub rules: Rules,
 }
 
+/// Records of what the server does, which outlive a configuration.
+#[derive(Debug, Clone)]
+pub struct Records {
+    /// Where exchanges are recorded.
+    pub log: Arc<AccessLog>,
+    /// Counters.
+    pub stats: Arc<Stats>,
+}
+
 /// One configuration, in force. A reload makes a new one; connections finish with the old.
 #[derive(Debug)]
 pub struct Site {
@@ -60,13 +69,8 @@ impl Site {
     ///
     /// # Errors
     /// When the current directory cannot be opened.
-    pub fn new(
-        config: Arc<Config>,
-        webroot: &[u8],
-        loaded: Loaded,
-        log: Arc<AccessLog>,
-        stats: Arc<Stats>,
-    ) -> io::Result<Site> {
+    pub fn new(config: Arc<Config>, webroot: &[u8], loaded: Loaded, records: Records) -> io::Result<Site> {
+        let Records { log, stats } = records;
         let root = Arc::new(DocRoot::open(Path::new("."), webroot)?);
         let pages = ErrorPages::below(Arc::clone(&root), &config.charset);
         let rules = Arc::new(loaded.rules);

@@ -15,7 +15,7 @@ use thttpd::docroot::blocking::Patient;
 use thttpd::log::access::AccessLog;
 use thttpd::representation::mime::Types;
 use thttpd::rules::Rules;
-use thttpd::site::{Loaded, Site};
+use thttpd::site::{Loaded, Records, Site};
 use thttpd::throttle::Throttles;
 
 /// More than socket buffers hold would have to be sent from a second thread.
@@ -40,7 +40,7 @@ fn site() -> Arc<Site> {
         let loaded =
             Loaded { throttles: Throttles::none(), types: Types::new(b"UTF-8"), rules: Rules::default() };
         let root = std::os::unix::ffi::OsStrExt::as_bytes(here.as_os_str());
-        Arc::new(Site::new(config, root, loaded, log, Arc::default()).expect("a site"))
+        Arc::new(Site::new(config, root, loaded, Records { log, stats: Arc::default() }).expect("a site"))
     };
     Arc::clone(SITE.get_or_init(make))
 }

@@ -21,13 +21,12 @@ use crate::config::{Config, LogTarget};
 use crate::docroot::DocRoot;
 use crate::log;
 use crate::log::access::AccessLog;
-use crate::log::stats::Stats;
 use crate::log::syslog::{self, Echo};
 use crate::net::Server;
 use crate::net::listen_socket::{Listener, ListenerAddress, ListenerSet};
 use crate::representation::mime::Types;
 use crate::rules::Rules;
-use crate::site::{Loaded, Site};
+use crate::site::{Loaded, Records, Site};
 use crate::sys::ids::User;
 use crate::sys::memory;
 use crate::sys::memory_limit::memory_limit;
@@ -94,6 +93,13 @@ struct Prepared {
     privileges: Privileges,
     log: AccessLog,
     notify: Notify,
+}
+
+/// Resources that the threads take over.
+struct OpenedResources {
+    listeners: ListenerSet,
+    loaded: Loaded,
+    log: AccessLog,
 }
 
 /// Starts the server. `None`: this is the process that was started, and the server, in the background,
@@ -311,7 +317,7 @@ fn launch(config: &Arc<Config>, prepared: Prepared, reread: &[PathBuf]) -> Resul
     needs.removal.extend(pid_directory);
     needs.removal.extend(socket_files.iter().filter_map(SocketFile::directory));
     confine::confine(config, &needs);
-    let (server, site) = start_threads(unprivileged, config, listeners, loaded, log)?;
+    let (server, site) = start_threads(unprivileged, config, OpenedResources { listeners, loaded, log })?;
     let commands = signals.listen().map_err(no_thread)?;
     if config.foreground {
         // The journal has what the log daemon has.
@@ -378,15 +384,15 @@ fn raise_descriptor_limit() -> Result<(), Failure> {
 fn start_threads(
     _: Unprivileged,
     config: &Arc<Config>,
-    listeners: ListenerSet,
-    loaded: Loaded,
-    log: AccessLog,
+    opened: OpenedResources,
 ) -> Result<(Server, Arc<Site>), Failure> {
+    let OpenedResources { listeners, loaded, log } = opened;
     syslog::start_thread().map_err(no_thread)?;
     log.start().map_err(no_thread)?;
     let children = config.cgi_pattern.as_ref().map(|_| crate::cgi::children().map(Arc::new));
     let children = children.transpose().map_err(no_thread)?;
-    let site = build_site(config, loaded, (Arc::new(log), Arc::default()), children)?;
+    let records = Records { log: Arc::new(log), stats: Arc::default() };
+    let site = build_site(config, loaded, records, children)?;
     let server = Server::start(listeners, Arc::clone(&site)).map_err(no_thread)?;
     Ok((server, site))
 }
@@ -400,13 +406,13 @@ fn no_thread(error: std::io::Error) -> Failure {
 pub(crate) fn build_site(
     config: &Arc<Config>,
     loaded: Loaded,
-    (log, stats): (Arc<AccessLog>, Arc<Stats>),
+    records: Records,
     children: Option<Arc<Children>>,
 ) -> Result<Arc<Site>, Failure> {
     memory::set_budgets(config.limits.request_memory, config.limits.request_spool, memory_limit());
     let failed = |error| no_web_directory(config, error);
     let here = std::env::current_dir().map_err(failed)?;
-    let site = Site::new(Arc::clone(config), here.as_os_str().as_bytes(), loaded, log, stats);
+    let site = Site::new(Arc::clone(config), here.as_os_str().as_bytes(), loaded, records);
     site.map(|site| Arc::new(site.with_scripts(children))).map_err(failed)
 }
 

@@ -11,7 +11,7 @@ use crate::boot::{build_site, load};
 use crate::cgi::{self, children::Children};
 use crate::config::Config;
 use crate::log;
-use crate::site::Site;
+use crate::site::{Records, Site};
 
 /// Time after which the log is told that a reload is not done yet.
 const LONG: Duration = Duration::from_secs(10);
@@ -117,7 +117,7 @@ fn read_again(
     loaded.throttles.follow(&old.throttles);
     loaded.rules.follow(&old.rules);
     let children = children_for(&config, children).map_err(|error| error.to_string())?;
-    let records = (Arc::clone(&old.log), Arc::clone(&old.stats));
+    let records = Records { log: Arc::clone(&old.log), stats: Arc::clone(&old.stats) };
     let site =
         build_site(&config, loaded, records, children.clone()).map_err(|failure| failure.to_string())?;
     Ok(Reloaded { site, children })

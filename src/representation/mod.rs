@@ -40,6 +40,9 @@ pub enum Content {
     File(Arc<OpenFile>),
 }
 
+/// Seconds and nanoseconds since the epoch, as `stat` has them.
+pub type FileTime = (i64, u32);
+
 /// Facts about an open file from which the validators are made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct FileFacts {
@@ -50,9 +53,9 @@ pub struct FileFacts {
     /// Bytes.
     pub len: u64,
     /// Content changed: seconds since the epoch, nanoseconds. Anyone may set it to anything.
-    pub modified: (i64, u32),
+    pub modified: FileTime,
     /// Content or attributes changed: the same units. Only the kernel sets it.
-    pub changed: (i64, u32),
+    pub changed: FileTime,
 }
 
 impl From<&FileStat> for FileFacts {
@@ -135,7 +138,8 @@ fn whole_seconds(time: SystemTime) -> SystemTime {
 }
 
 /// A file time as the standard library's; times before the epoch become the epoch.
-fn since_epoch((seconds, nanoseconds): (i64, u32)) -> SystemTime {
+fn since_epoch(time: FileTime) -> SystemTime {
+    let (seconds, nanoseconds) = time;
     let seconds = u64::try_from(seconds).unwrap_or(0).min(LAST_SECOND);
     UNIX_EPOCH + Duration::new(seconds, nanoseconds.min(999_999_999))
 }

@@ -69,13 +69,14 @@ pub fn spawn(program: &Program, streams: Streams<'_>) -> io::Result<Forked> {
     let pointers = |texts: &[CString]| -> Vec<*const libc::c_char> {
         texts.iter().map(|text| text.as_ptr()).chain([std::ptr::null()]).collect()
     };
-    let (arguments, variables) = (pointers(&program.arguments), pointers(&program.variables));
+    let arrays =
+        ExecArrays { arguments: pointers(&program.arguments), variables: pointers(&program.variables) };
     // SAFETY: the child calls `become_program` alone, which neither allocates nor takes a lock that another
     // thread may have held; all that it reads was made above and lives in its copy of our memory.
     let pid = unsafe { libc::fork() };
     match pid {
         -1 => Err(io::Error::last_os_error()),
-        0 => become_program(program, &streams, &told, &arguments, &variables),
+        0 => become_program(program, &streams, &told, &arrays),
         pid => {
             // SAFETY: setpgid takes two numbers. The child does the same; whichever is first, the group is
             // there before anybody signals it. It fails once the child has executed, which is fine.
@@ -85,15 +86,15 @@ pub fn spawn(program: &Program, streams: Streams<'_>) -> io::Result<Forked> {
     }
 }
 
+/// Arrays for execve(2), each with a null pointer at its end.
+struct ExecArrays {
+    arguments: Vec<*const libc::c_char>,
+    variables: Vec<*const libc::c_char>,
+}
+
 /// Life of the child between fork and exec. Only system calls through the C library's thinnest wrappers
 /// (async-signal-safe, signal-safety(7)).
-fn become_program(
-    program: &Program,
-    streams: &Streams<'_>,
-    told: &OwnedFd,
-    arguments: &[*const libc::c_char],
-    variables: &[*const libc::c_char],
-) -> ! {
+fn become_program(program: &Program, streams: &Streams<'_>, told: &OwnedFd, arrays: &ExecArrays) -> ! {
     // SAFETY: the descriptors are open and above 2, since the runtime opens 0 to 2 at the start; the texts
     // end in NUL and the arrays in a null pointer; _exit runs nothing of the server's.
     unsafe {
@@ -108,7 +109,7 @@ fn become_program(
         libc::nice(program.nice);
         ask_for_slice(Duration::ZERO);
         if libc::chdir(program.directory.as_ptr()) == 0 {
-            libc::execve(program.file.as_ptr(), arguments.as_ptr(), variables.as_ptr());
+            libc::execve(program.file.as_ptr(), arrays.arguments.as_ptr(), arrays.variables.as_ptr());
         }
         let errno = Errno::last_raw().to_ne_bytes();
         libc::write(STATUS, errno.as_ptr().cast(), errno.len());

@@ -43,6 +43,12 @@ struct DirectivePlace<'p> {
     depth: usize,
 }
 
+/// An attribute of a directive: `tag="value"`.
+struct Attribute<'t> {
+    tag: &'t [u8],
+    value: &'t [u8],
+}
+
 impl<'s> Filler<'s> {
     /// Writes to `out`; `variables` are those of CGI.
     pub fn new(site: &'s Site, variables: Variables<'s>, out: &'s mut dyn Write) -> Filler<'s> {
@@ -83,7 +89,9 @@ impl<'s> Filler<'s> {
             match name {
                 b"config" => self.config(tag, value)?,
                 b"echo" => self.echo(tag, value)?,
-                b"include" | b"fsize" | b"flastmod" => self.of_file(name, (tag, value), place)?,
+                b"include" | b"fsize" | b"flastmod" => {
+                    self.of_file(name, &Attribute { tag, value }, place)?
+                }
                 _ => return self.complain("Unknown Directive", "directive", name),
             }
         }
@@ -131,9 +139,10 @@ impl<'s> Filler<'s> {
     fn of_file(
         &mut self,
         directive: &[u8],
-        (tag, value): (&[u8], &[u8]),
+        attribute: &Attribute<'_>,
         place: &DirectivePlace<'_>,
     ) -> io::Result<()> {
+        let Attribute { tag, value } = *attribute;
         let name = match tag {
             b"virtual" | b"file" => file_name(tag, value, place.dir),
             _ => return self.complain("Unknown Tag", "tag", tag),

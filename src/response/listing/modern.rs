@@ -51,16 +51,26 @@ fn order(one: &Entry, other: &Entry, view: ListView) -> Ordering {
     other.is_directory().cmp(&one.is_directory()).then(by_key)
 }
 
+/// A column of the table.
+struct Column {
+    key: SortKey,
+    /// Value of `C=` in its link.
+    letter: char,
+    title: &'static str,
+}
+
+const COLUMNS: [Column; 3] = [
+    Column { key: SortKey::Name, letter: 'N', title: "Name" },
+    Column { key: SortKey::Size, letter: 'S', title: "Size" },
+    Column { key: SortKey::Modified, letter: 'M', title: "Last modified" },
+];
+
 fn content(entries: &Entries, view: ListView) -> Vec<u8> {
     let mut out = Vec::new();
     breadcrumb(&mut out, &entries.url_path);
     out.extend_from_slice(b"<table>\n<thead><tr>");
-    for (key, letter, title) in [
-        (SortKey::Name, 'N', "Name"),
-        (SortKey::Size, 'S', "Size"),
-        (SortKey::Modified, 'M', "Last modified"),
-    ] {
-        column(&mut out, view, (key, letter), title);
+    for column in &COLUMNS {
+        column_head(&mut out, view, column);
     }
     out.extend_from_slice(b"</tr></thead>\n<tbody>\n");
     if !entries.url_path.is_empty() {
@@ -121,8 +131,9 @@ fn breadcrumb(out: &mut Vec<u8>, url_path: &[u8]) {
 }
 
 /// The head of a column: a link that sorts by it, the other way round if that is how it is sorted.
-fn column(out: &mut Vec<u8>, view: ListView, (key, letter): (SortKey, char), title: &str) {
-    let is_sorted = view.key == key;
+fn column_head(out: &mut Vec<u8>, view: ListView, column: &Column) {
+    let Column { key, letter, title } = column;
+    let is_sorted = view.key == *key;
     let descending = is_sorted && !view.descending;
     let sorted = match (is_sorted, view.descending) {
         (false, _) => "",
