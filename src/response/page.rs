@@ -42,8 +42,20 @@ impl Page<'_> {
             out.extend_from_slice(b"</footer>\n");
         }
         out.extend_from_slice(b"</body>\n</html>\n");
-        out
+        if self.charset.eq_ignore_ascii_case(b"UTF-8") { valid_utf8(out) } else { out }
     }
+}
+
+/// `page` with U+FFFD for what HTML forbids, as browsers show it: a name may hold any bytes.
+fn valid_utf8(page: Vec<u8>) -> Vec<u8> {
+    let page = String::from_utf8(page)
+        .unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned());
+    // Control characters beyond ASCII, and code points that are no characters (HTML §13.1.4).
+    let is_forbidden = |c: char| {
+        matches!(c, '\u{80}'..='\u{9f}' | '\u{fdd0}'..='\u{fdef}') || u32::from(c) & 0xfffe == 0xfffe
+    };
+    let page = if page.contains(is_forbidden) { page.replace(is_forbidden, "\u{fffd}") } else { page };
+    page.into_bytes()
 }
 
 /// The media type of a page in `charset`.

@@ -1,41 +1,9 @@
 //! Lists of directories: valid pages, README.txt for those who may have it, and bounds.
 
 use std::fs;
-use std::io::Write;
-use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use crate::support::{Server, Tree, run};
-
-/// What an HTML validator finds wrong with a page.
-fn faults(page: &[u8]) -> Option<String> {
-    run("tidy", &["-v"])?;
-    // The attribute is newer than the validator.
-    let arguments = ["-e", "-q", "--warn-proprietary-attributes", "no"];
-    let mut tidy = Command::new("tidy");
-    tidy.args(arguments).stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped());
-    let mut tidy = tidy.spawn().unwrap();
-    tidy.stdin.take().unwrap().write_all(page).unwrap();
-    Some(String::from_utf8_lossy(&tidy.wait_with_output().unwrap().stderr).into_owned())
-}
-
-#[test]
-fn every_page_is_valid_html() {
-    let tree = Tree::new();
-    for name in ["s/a&b <i>.txt", "s/d/x", "s/README.txt", "s/x:y"] {
-        tree.file(name, "text <b> & more\n");
-    }
-    tree.dir_in("empty");
-    for style in ["classic", "modern"] {
-        let server = Server::start(&tree, &["-o", &format!("listing_style={style}")]);
-        let mut client = server.connect();
-        for target in ["/", "/s/", "/empty/", "/s/?C=S;O=D", "/s/none?<b>&", "/s", "/s/d/none/"] {
-            let page = client.get(target).body;
-            let Some(found) = faults(&page) else { return };
-            assert_eq!(found, "", "{style} {target}: {}", String::from_utf8_lossy(&page));
-        }
-    }
-}
+use crate::support::{Server, Tree};
 
 #[test]
 fn a_readme_is_shown_to_who_would_get_it() {

@@ -4,5 +4,6 @@ mod downloads;
 mod kept_lists;
 mod links;
 mod listings;
+mod pages;
 mod precompressed;
 mod validators;
