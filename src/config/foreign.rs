@@ -9,11 +9,13 @@ struct Foreign {
 }
 
 /// Servers that thttpd-migration(7) has a section for.
-const SERVERS: [Foreign; 4] = [
+const SERVERS: [Foreign; 6] = [
     Foreign { name: "merecat", is_word: |word| MERECAT.contains(&bare(word)) },
     Foreign { name: "mini_httpd", is_word: |word| MINI_HTTPD.contains(&bare(word)) },
     Foreign { name: "busybox httpd", is_word: is_busybox },
     Foreign { name: "lighttpd", is_word: |word| LIGHTTPD.iter().any(|prefix| word.starts_with(prefix)) },
+    Foreign { name: "nginx", is_word: |word| NGINX.contains(&bare(word)) },
+    Foreign { name: "static-web-server", is_word: is_static_web_server },
 ];
 
 const MERECAT: [&str; 21] = [
@@ -52,6 +54,41 @@ const LIGHTTPD: [&str; 8] = [
     "cgi.assign",
     "auth.backend",
 ];
+
+const NGINX: [&str; 16] = [
+    "http",
+    "events",
+    "server",
+    "server_name",
+    "location",
+    "worker_processes",
+    "sendfile",
+    "include",
+    "root",
+    "try_files",
+    "return",
+    "rewrite",
+    "add_header",
+    "access_log",
+    "error_log",
+    "proxy_pass",
+];
+
+const STATIC_WEB_SERVER: [&str; 7] = [
+    "page404",
+    "page-fallback",
+    "security-headers",
+    "cache-control-headers",
+    "directory-listing",
+    "compression",
+    "root",
+];
+
+/// A table of TOML, or an option.
+fn is_static_web_server(word: &str) -> bool {
+    let is_table = ["[general]", "[advanced]", "[[advanced."].iter().any(|table| word.starts_with(table));
+    is_table || STATIC_WEB_SERVER.contains(&bare(word))
+}
 
 /// The word before a blank, a sign of equality, or a brace.
 fn bare(word: &str) -> &str {
@@ -126,6 +163,27 @@ mod tests {
             ("mini_httpd", "port=443\nssl\ncertfile=/etc/mini_httpd.pem\ncipher=ALL\n"),
             ("busybox httpd", "H:/srv/www\nA:192.168.\nD:*\n*.php:/usr/bin/php-cgi\n"),
             ("busybox httpd", "/private:ada:s3cret\n.tgz:application/gzip\nE404:/404.html\n"),
+            (
+                "merecat",
+                "server default {\n    port = 80\n    redirect \"/**\" {\n        code = 301\n    }\n}\n\
+                 server secure {\n    ssl {\n    }\n    location \"/i/\" {\n    }\n}\n",
+            ),
+            ("mini_httpd", "port=443\nuser=www-data\nssl\ncertfile=x.pem\n"),
+            ("busybox httpd", "A:172.20.\nA:10.0.0.0/25\nD:172.20.1.1\n/adm:admin:setup\n.au:audio/basic\n"),
+            (
+                "lighttpd",
+                "server.modules = (\n  \"mod_access\",\n)\nserver.errorlog = \"/l\"\nurl.rewrite = ( )\n",
+            ),
+            (
+                "nginx",
+                "user www;\nevents { worker_connections 768; }\nhttp {\n    sendfile on;\n    server {\n        \
+                 listen 80;\n        server_name _;\n        location / { try_files $uri =404; }\n    }\n}\n",
+            ),
+            ("nginx", "server {\n    root /srv;\n    location /a { return 301 /b; }\n}\n"),
+            (
+                "static-web-server",
+                "[general]\nhost = \"::\"\nport = 87\nroot = \"./public\"\npage404 = \"./404.html\"\n",
+            ),
             ("lighttpd", "server.port = 80\nserver.document-root = \"/srv\"\n"),
         ] {
             let told = told(text);

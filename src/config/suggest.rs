@@ -5,9 +5,31 @@ use getopts::HasArg;
 use super::options::{OPTIONS, OptionSpec};
 use super::printable::printable;
 
-/// The config-file name that `word` is probably a slip of.
+/// Names that other servers, and other versions of this one, have for our options.
+const SYNONYMS: [(&str, &str); 14] = [
+    ("hostname", "host"),
+    ("root", "dir"),
+    ("docroot", "dir"),
+    ("directory", "dir"),
+    ("data-directory", "data_dir"),
+    ("username", "user"),
+    ("log", "logfile"),
+    ("pid", "pidfile"),
+    ("virtual-host", "vhost"),
+    ("check-symlinks", "symlinkcheck"),
+    ("check-referer", "noemptyreferrers"),
+    ("local-pattern", "localpat"),
+    ("url-pattern", "urlpat"),
+    ("list-dotfiles", "hide_dotfiles"),
+];
+
+/// The config-file name that `word` is probably a slip of, or another name for.
 pub fn name(word: &str) -> Option<String> {
-    nearest(word, &mut names()).map(str::to_owned)
+    synonym(word).or_else(|| nearest(word, &mut names())).map(str::to_owned)
+}
+
+fn synonym(word: &str) -> Option<&'static str> {
+    SYNONYMS.iter().find(|(other, _)| *other == word).map(|(_, ours)| *ours)
 }
 
 /// Suggestion for the unknown flag `word`: another flag, a config-file name, or a
@@ -16,7 +38,7 @@ pub fn flag(word: &str) -> Option<String> {
     let bare = word.trim_start_matches('-');
     let (name, value) = bare.split_once('=').map_or((bare, None), |(name, value)| (name, Some(value)));
     let flags = OPTIONS.iter().flat_map(OptionSpec::flags).map(|(flag, _)| flag.trim_start_matches('-'));
-    if let Some(meant) = nearest(name, &mut names().chain(flags)) {
+    if let Some(meant) = synonym(name).or_else(|| nearest(name, &mut names().chain(flags))) {
         return OPTIONS.iter().find_map(|row| in_place_of(meant, row, value));
     }
     let glued = OPTIONS.iter().filter(|row| row.flag.len() == 2 && row.kind.takes() == HasArg::Yes);
@@ -45,22 +67,26 @@ fn names() -> impl Iterator<Item = &'static str> {
 }
 
 /// The candidate that `word` is most likely a slip of, if one is near: at most one slip in three
-/// characters, so that short words do not turn into anything.
+/// characters, so that short words do not turn into anything. Else the only one that begins with `word`.
 pub fn nearest<'a>(word: &str, candidates: &mut dyn Iterator<Item = &'a str>) -> Option<&'a str> {
     const LONGEST: usize = 64;
     if word.len() > LONGEST {
         return None;
     }
     let most = word.chars().count() / 3;
-    let mut found = None;
-    let mut least = most + 1;
+    let (mut found, mut least) = (None, most + 1);
+    let (mut longer, mut is_alone) = (None, word.len() > 2);
     for candidate in candidates {
         let distance = distance(word, candidate);
         if distance < least {
             (found, least) = (Some(candidate), distance);
         }
+        if candidate.starts_with(word) {
+            is_alone &= longer.is_none_or(|other| other == candidate);
+            longer = Some(candidate);
+        }
     }
-    found
+    found.or(longer.filter(|_| is_alone))
 }
 
 /// Slips between two words: letters put in, left out, changed, or two neighbours swapped (the
@@ -102,11 +128,26 @@ mod tests {
     }
 
     #[test]
+    fn other_names_for_an_option_lead_to_an_option() {
+        for (other, ours) in SYNONYMS {
+            assert_eq!(name(other).as_deref(), Some(ours));
+            assert!(names().any(|known| known == ours), "{ours}");
+            assert!(flag(&format!("--{other}")).is_some(), "{other}");
+        }
+        assert_eq!(flag("--expl").as_deref(), Some("--explain url"));
+        assert_eq!(flag("--dump").as_deref(), Some("--dump-config"));
+        assert_eq!(flag("--root").as_deref(), Some("-d dir"));
+    }
+
+    #[test]
     fn a_near_word_is_found_and_a_far_one_is_not() {
         let words = || ["port", "pidfile", "user"].into_iter();
         assert_eq!(nearest("prot", &mut words()), Some("port"));
         assert_eq!(nearest("pidflie", &mut words()), Some("pidfile"));
         assert_eq!(nearest("group", &mut words()), None);
+        let short = (nearest("pid", &mut words()), nearest("us", &mut words()));
+        assert_eq!(short, (Some("pidfile"), None));
+        assert_eq!(nearest("pid", &mut ["pidfile", "pidname"].into_iter()), None);
         assert_eq!(nearest("", &mut words()), None);
     }
 }
