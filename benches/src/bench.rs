@@ -1,5 +1,7 @@
 //! The course of a run: servers found and proved, rounds measured, results reported.
 
+use std::path::Path;
+
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
 use crate::Result;
@@ -75,10 +77,16 @@ fn servers(options: &Options) -> Result<Vec<Server>> {
     let wants =
         |name: &str| options.servers.is_empty() || options.servers.iter().any(|wanted| wanted == name);
     let mut servers = Vec::new();
-    if wants(known::OURS) {
-        match options.program.clone().map_or_else(known::build, Ok).and_then(|program| known::ours(&program))
+    let has_variant =
+        known::RULES.iter().any(|(name, _)| options.servers.iter().any(|wanted| wanted == name));
+    if wants(known::OURS) || has_variant {
+        match options
+            .program
+            .clone()
+            .map_or_else(known::build, Ok)
+            .and_then(|program| own(&program, has_variant))
         {
-            Ok(server) => servers.push(server),
+            Ok(own) => servers.extend(own),
             Err(error) => eprintln!("{} is left out: {error}", known::OURS),
         }
     }
@@ -91,6 +99,15 @@ fn servers(options: &Options) -> Result<Vec<Server>> {
     let first_guest = servers.len() - guests;
     let mut index = 0..;
     servers.retain(|server| index.next().is_some_and(|index| index >= first_guest) || wants(&server.name));
+    Ok(servers)
+}
+
+/// Our server, and with `has_variant` also with rules, which a run measures only where they are named.
+fn own(program: &Path, has_variant: bool) -> Result<Vec<Server>> {
+    let mut servers = vec![known::ours(program)?];
+    if has_variant {
+        servers.extend(known::variants(program)?);
+    }
     Ok(servers)
 }
 

@@ -2,9 +2,12 @@
 
 use crate::bench::Results;
 use crate::record::{Sample, Series};
-use crate::server::Role;
+use crate::server::{Role, known};
 use crate::statistics::{median, ratios};
 use crate::workload::Workload;
+
+/// Processor time that a request for a remembered file may cost with rules, in that of one without.
+const COST_OF_RULES: f64 = 1.02;
 
 /// A figure of ours, the yardstick, and the bound.
 struct Goal {
@@ -95,7 +98,15 @@ pub fn judge(results: &Results) -> Vec<Verdict> {
         FAR.map(|(figure, against, bound)| goal(workload.name, figure, against, bound))
     });
     let more: Vec<_> = far.chain(p99).collect();
-    GOALS.iter().chain(&more).filter_map(|goal| goal.judge(results, ours)).collect()
+    let mut verdicts: Vec<Verdict> =
+        GOALS.iter().chain(&more).filter_map(|goal| goal.judge(results, ours)).collect();
+    let cost = goal("keep-64", Figure::Cpu, Against::Named(known::OURS), COST_OF_RULES);
+    for (at, server) in results.servers.iter().enumerate().filter(|(_, server)| server.role == Role::Variant)
+    {
+        let verdict = cost.judge(results, at);
+        verdicts.extend(verdict.map(|it| Verdict { text: format!("{} of {}", it.text, server.name), ..it }));
+    }
+    verdicts
 }
 
 /// The peer with the highest median rate; where the workload gives the rate, with the lowest latency.

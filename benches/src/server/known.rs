@@ -54,6 +54,9 @@ const PACKAGED: &[Packaged] = &[
 /// The name of this repository's server.
 pub const OURS: &str = "thttpd";
 
+/// Names of our server with rules, and the files that hold these.
+pub const RULES: [(&str, &str); 2] = [("thttpd-rules-10", "rules-10"), ("thttpd-rules-200", "rules-200")];
+
 /// Builds this repository's server as it is released.
 ///
 /// # Errors
@@ -89,6 +92,21 @@ pub fn ours(program: &Path) -> Result<Server> {
         places: Vec::new(),
         version: version_of(&program, "-V"),
     })
+}
+
+/// This repository's server with a rules file, once for each of [`RULES`].
+///
+/// # Errors
+/// There is no such program.
+pub fn variants(program: &Path) -> Result<Vec<Server>> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("peers");
+    let variant = |(name, file): &(&str, &str)| {
+        let mut server = ours(program)?;
+        server.command.extend(["-o".to_owned(), "rules={conf}".to_owned()]);
+        let configuration = Some(folder.join(file));
+        Ok(Server { name: (*name).to_owned(), role: Role::Variant, configuration, ..server })
+    };
+    RULES.iter().map(variant).collect()
 }
 
 /// nginx and lighttpd where they are installed; prints which packages would bring the others.

@@ -15,6 +15,8 @@ pub enum Role {
     Peer,
     /// A program of this benchmark that does as little as a server can.
     Limit,
+    /// Ours, set up otherwise; shown where it is named, and compared with ours.
+    Variant,
     /// Given on the command line; shown, but no yardstick.
     Guest,
 }
