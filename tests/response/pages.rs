@@ -97,6 +97,12 @@ fn pages() -> Pages {
         pages.ask(&server, "GET", "/a.txt", "Expect: a miracle\r\n");
         pages.ask(&server, "GET", "/a.txt", &format!("X: {}\r\n", "y".repeat(20_000)));
     }
+    ask_for_statuses(&mut pages);
+    pages
+}
+
+/// Pages of each status that rules can ask for, of redirects, and of guards.
+fn ask_for_statuses(pages: &mut Pages) {
     let tree = tree();
     let mut rules = String::new();
     for status in (400..600).filter(|status| ![401, 405, 407, 416, 426].contains(status)) {
@@ -122,7 +128,6 @@ fn pages() -> Pages {
     pages.ask(&server, "GET", "/secret/a.txt", "");
     let _ = server.connect().get("/busy");
     pages.ask(&server, "GET", "/busy", "");
-    pages
 }
 
 #[test]
