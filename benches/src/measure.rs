@@ -80,6 +80,7 @@ pub fn measure(server: &Server, workload: &Workload, place: &Workplace, manner: 
     let sample = Sample::new(&tally, requests, threads, clocks.server);
     Ok(Sample {
         memory,
+        sleeps: clocks.sleeps as f64 / requests,
         others: clocks.others(tally.cpu, manner.duration)?,
         held: held.count(),
         lost: holding.lost(),
@@ -114,6 +115,7 @@ struct UsedBy {
 #[derive(Default)]
 struct Clocks {
     server: Duration,
+    sleeps: u64,
     relay: Duration,
     machine: Duration,
 }
@@ -121,12 +123,14 @@ struct Clocks {
 impl Clocks {
     fn read(used_by: &UsedBy) -> Result<Self> {
         let (server, relay) = (usage::cpu(&used_by.server)?, usage::cpu(&used_by.relay)?);
-        Ok(Self { server, relay, machine: usage::machine_cpu()? })
+        let sleeps = usage::sleeps(&used_by.server)?;
+        Ok(Self { server, sleeps, relay, machine: usage::machine_cpu()? })
     }
 
     fn since(&self, earlier: &Self) -> Self {
         Self {
             server: self.server.saturating_sub(earlier.server),
+            sleeps: self.sleeps.saturating_sub(earlier.sleeps),
             relay: self.relay.saturating_sub(earlier.relay),
             machine: self.machine.saturating_sub(earlier.machine),
         }

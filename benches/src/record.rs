@@ -22,7 +22,9 @@ pub struct Sample {
     pub longest: f64,
     /// Processor time of the server's processes in microseconds a request (milliseconds a thousand).
     pub server_cpu: f64,
-    /// The same of the load generator.
+    /// How often one of the server's threads went to sleep, a request.
+    pub sleeps: f64,
+    /// Processor time of the load generator in microseconds a request.
     pub client_cpu: f64,
     /// Which part of its threads' time the load generator was busy, 0 to 1.
     pub client_busy: f64,
@@ -58,6 +60,7 @@ impl Sample {
             p99: milliseconds(tally.latency.percentile(0.99)),
             longest: milliseconds(tally.latency.longest()),
             server_cpu: each(server_cpu),
+            sleeps: f64::NAN,
             client_cpu: each(tally.cpu),
             client_busy: tally.cpu.as_secs_f64() / elapsed / threads as f64,
             relay_busy: f64::NAN,
@@ -80,6 +83,7 @@ impl Sample {
             "p99_ms": self.p99,
             "max_ms": self.longest,
             "server_cpu_ms_per_1000": self.server_cpu,
+            "server_sleeps_per_request": self.sleeps,
             "client_cpu_ms_per_1000": self.client_cpu,
             "client_busy": self.client_busy,
             "relay_busy": self.relay_busy,

@@ -71,7 +71,8 @@ pub fn run(shared: &Arc<Shared>, number: usize) {
     let mut spin = SpinWait::default();
     while !shared.ended.load(Relaxed) {
         worker.round(&mut context, &mut spin);
-        if shared.tidy_due.swap(false, Relaxed) {
+        // Read first: a write in each round would take the flag's cache line from the other workers.
+        if shared.tidy_due.load(Relaxed) && shared.tidy_due.swap(false, Relaxed) {
             worker.tidy(&mut context);
         }
         shared.heartbeat.fetch_add(1, Relaxed);

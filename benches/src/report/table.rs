@@ -74,7 +74,7 @@ fn print_circumstances(workload: &Workload, series: &Series<Sample>) {
 fn print_workload(results: &Results, workload: &Workload, series: &Series<Sample>) {
     let rate_title = if workload.is_bulk() { "MB/s" } else { "req/s" };
     println!(
-        "  {:<14} {rate_title:>9} {:>7} {:>7} {:>8} {:>8} {:>8} {:>9} {:>7} {:>8} {:>8} {:>8}",
+        "  {:<14} {rate_title:>9} {:>7} {:>7} {:>8} {:>8} {:>8} {:>9} {:>7} {:>7} {:>8} {:>8} {:>8}",
         "server",
         "/nginx",
         "/best",
@@ -83,6 +83,7 @@ fn print_workload(results: &Results, workload: &Workload, series: &Series<Sample
         "max ms",
         "CPU ms/k",
         "/nginx",
+        "sleeps",
         "RSS MiB",
         "PSS MiB",
         "client"
@@ -119,6 +120,7 @@ impl Row<'_> {
             (8, show(self.median(|sample| sample.longest), 1)),
             (9, show(self.median(|sample| sample.server_cpu), if self.bulk { 0 } else { 2 })),
             (7, show(self.ratio(nginx, |sample| sample.server_cpu), 2)),
+            (7, show(self.median(|sample| sample.sleeps), 2)),
             (8, show(self.median(|sample| sample.memory.resident as f64 / 1024.0), 1)),
             (8, show(self.median(|sample| sample.memory.proportional as f64 / 1024.0), 1)),
             (8, format!("{} %{}", show(busy.map(|busy| busy * 100.0), 0), bound_mark(busy))),

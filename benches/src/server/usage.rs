@@ -53,6 +53,22 @@ pub fn cpu(processes: &[i32]) -> Result<Duration> {
     used.sum()
 }
 
+/// How often the processes' threads have gone to sleep so far (voluntary context switches).
+///
+/// # Errors
+/// One of them has ended.
+pub fn sleeps(processes: &[i32]) -> Result<u64> {
+    let mut sleeps = 0;
+    for process in processes {
+        for thread in fs::read_dir(format!("/proc/{process}/task"))? {
+            // A thread may end while we look.
+            let status = fs::read_to_string(thread?.path().join("status")).unwrap_or_default();
+            sleeps += number_after(&status, "voluntary_ctxt_switches:");
+        }
+    }
+    Ok(sleeps)
+}
+
 /// Processor time that all programs on this machine have used so far, and time stolen from it by its
 /// host.
 ///
@@ -72,8 +88,8 @@ pub fn memory(processes: &[i32]) -> Result<Memory> {
     for process in processes {
         let text = fs::read_to_string(format!("/proc/{process}/smaps_rollup"))
             .map_err(|error| format!("process {process}: {error}"))?;
-        memory.resident += kibibytes(&text, "Rss:");
-        memory.proportional += kibibytes(&text, "Pss:");
+        memory.resident += number_after(&text, "Rss:");
+        memory.proportional += number_after(&text, "Pss:");
     }
     Ok(memory)
 }
@@ -114,7 +130,8 @@ fn field(stat: &str, number: usize) -> Option<i64> {
     after_name.split_whitespace().nth(number - 3)?.parse().ok()
 }
 
-fn kibibytes(text: &str, label: &str) -> u64 {
+/// The number behind the label at the beginning of a line, or zero.
+fn number_after(text: &str, label: &str) -> u64 {
     let line = text.lines().find_map(|line| line.strip_prefix(label));
     line.and_then(|rest| rest.split_whitespace().next()?.parse().ok()).unwrap_or_default()
 }
@@ -131,10 +148,13 @@ mod tests {
     }
 
     #[test]
-    fn processor_time_is_counted_while_a_process_runs() {
+    fn processor_time_and_sleeps_are_counted() {
         let ourselves = [std::process::id().cast_signed()];
         let before = cpu(&ourselves).unwrap();
         while cpu(&ourselves).unwrap() == before {}
+        // Threads of other tests end meanwhile and take their counts along.
+        std::thread::sleep(Duration::from_millis(1));
+        assert!(sleeps(&ourselves).unwrap() > 0);
         // Beyond the largest number that a process may have.
         assert!(cpu(&[1 << 23]).is_err());
     }
@@ -146,8 +166,14 @@ mod tests {
     }
 
     #[test]
+    fn sleeps_are_told_from_preemptions() {
+        let status = "Threads:\t3\nvoluntary_ctxt_switches:\t40\nnonvoluntary_ctxt_switches:\t7\n";
+        assert_eq!(number_after(status, "voluntary_ctxt_switches:"), 40);
+    }
+
+    #[test]
     fn memory_is_read_from_its_label() {
         let text = "55-56 rollup\nRss:            1412 kB\nPss:             612 kB\nPss_Dirty: 9 kB\n";
-        assert_eq!((kibibytes(text, "Rss:"), kibibytes(text, "Pss:")), (1412, 612));
+        assert_eq!((number_after(text, "Rss:"), number_after(text, "Pss:")), (1412, 612));
     }
 }
