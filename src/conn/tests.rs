@@ -23,7 +23,7 @@ use crate::log::access::AccessLog;
 use crate::representation::mime::Types;
 use crate::request::Rejection;
 use crate::rules::Rules;
-use crate::site::{Loaded, Site};
+use crate::site::{Loaded, Records, Site};
 use crate::throttle::Throttles;
 
 const GET: &str = "GET /README.md HTTP/1.1\r\nHost: x\r\n\r\n";
@@ -55,7 +55,8 @@ fn worker(config: Config, stop_phase: Arc<StopPhase>) -> WorkerContext {
     let log = Arc::new(AccessLog::open(&LogTarget::Off, None).unwrap());
     let loaded =
         Loaded { throttles: Throttles::none(), types: Types::new(b"UTF-8"), rules: Rules::default() };
-    let site = Site::new(Arc::new(config), here.as_os_str().as_bytes(), loaded, log, Arc::default()).unwrap();
+    let records = Records { log, stats: Arc::default() };
+    let site = Site::new(Arc::new(config), here.as_os_str().as_bytes(), loaded, records).unwrap();
     let site = site.with_scripts(Some(Arc::new(cgi::children().unwrap())));
     WorkerContext::new(Arc::new(site), Duration::ZERO, Rc::new(Patient), stop_phase)
 }
