@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
 # Runs the container image in empty roots, and with podman: packaging/test/container.sh
 #
-# Builds the image twice, with musl where Debian and PyPI have it, and once with glibc; holds the two against each other and the sizes against their limits, unpacks
-# it, and runs it with its own entry point as container engines do: chroot into a directory with
-# nothing else, namespaces of its own, as root and not, with a read-only root, without capabilities, and as
-# the Kubernetes manifest says. Then podman loads its archives and runs it.
+# Builds the image twice, with musl where Debian and PyPI have it, and once for arm64 and with glibc; holds the
+# two against each other and the sizes against their limits. Unpacks it, and runs it with its own entry point as
+# container engines do: chroot into a directory with nothing else, namespaces of its own, as root and not, with a
+# read-only root, without capabilities, and as the Kubernetes manifest says. Then podman loads its archives and
+# runs it. The program for arm64 runs under qemu (packaging/test/arm64.sh).
 # Needs root and what packaging/test/install-tools installs.
 # shellcheck source=packaging/test/scratch.sh
 . "$(dirname "$0")/scratch.sh"
@@ -42,10 +43,15 @@ position_independent() { readelf --file-header "$1" | grep -q 'Type: *DYN'; }
 	check "the image is within its limits" "$TOP/packaging/container/build" "$image" --libc musl
 	wait $glibc
 	check "so is the one with glibc" built "$image-glibc" $?
+	"$TOP/packaging/container/build" "$image-arm64" --platform linux/arm64 >"$image-arm64.log" 2>&1 &
+	arm64=$!
 	check "it is built again" again "$image-again"
 	check "is the same, byte for byte" diff -r "$image" "$image-again"
 	check "its program is position-independent" position_independent "$(program_of "$(uname -m)")"
-	rm -rf "$image-again" "$image-glibc"
+	wait $arm64
+	check "the one for arm64 is within its limits" built "$image-arm64" $?
+	check "the program for arm64 does all that it should" "$HERE/arm64.sh" "$(program_of aarch64)"
+	rm -rf "$image-again" "$image-glibc" "$image-arm64"
 	set -- "$image/thttpd-image.tar" "$PASSED" "$FAILED"
 }
 scratch "$@"
