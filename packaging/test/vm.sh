@@ -46,7 +46,7 @@ StandardError=inherit
 WantedBy=multi-user.target'
 # shellcheck disable=SC2016 # the machine is to expand them
 jobs='last=none
-read_disk() { dd if=/dev/vdb iflag=direct bs=4096 status=none "$@"; }
+read_disk() { dd if=/dev/vdb iflag=direct bs=4096 status=none "$@" 2>/dev/null; }
 while sleep 1; do
 	job=$(read_disk count=1 | tr -d "\0")
 	[ "$job" != "$last" ] || continue
