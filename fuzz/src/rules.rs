@@ -78,8 +78,8 @@ fn answer(rules: &Rules, asked: &Asked<'_>) -> Option<Vec<u8>> {
     let name = site.name(&full);
     let covering = rules.cover(&[name]);
     assert_eq!(covering, rules.cover(&[name, name]));
-    if let Some(dressing) = rules.dressing(&name) {
-        for lines in [&dressing.lines, &dressing.freshness] {
+    if let Some(response_rules) = rules.response_rules(&name) {
+        for lines in [&response_rules.lines, &response_rules.freshness] {
             assert!(lines.is_empty() || lines.ends_with(b"\r\n"));
             for line in lines.split(|&byte| byte == b'\n').filter(|line| !line.is_empty()) {
                 let line = line.strip_suffix(b"\r").expect("the end of a line");

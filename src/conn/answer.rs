@@ -3,10 +3,10 @@
 use std::rc::Rc;
 use std::sync::Arc;
 
+use super::apply_rules::apply_rules;
 use super::cgi_request::{CgiRequest, RedirectOrigin};
 use super::close_reason::CloseReason;
 use super::context::{Turn, WorkerContext};
-use super::dress::dress;
 use super::exchange::{Decided, Decision, RequestContext, Run, decide};
 use super::log_record::{self, LogRecord};
 use super::outgoing::{AfterResponse, MOST_DISCARDED};
@@ -133,7 +133,7 @@ fn dispatch(
         local: turn.session.local_address(),
     };
     let cgi_request = CgiRequest::new(cgi, &context, origin, run.pacer);
-    let mut cgi_request = Box::new(cgi_request.holding(run.memory).dressed(run.dressed));
+    let mut cgi_request = Box::new(cgi_request.holding(run.memory).applied_rules(run.applied_rules));
     cgi_request.keep_alive &= turn.worker.end_of_keepalive(turn.session).is_none();
     // With its content the next request may come.
     turn.session.set_input_drained(false);
@@ -160,8 +160,9 @@ pub fn refuse(turn: &mut Turn<'_>, bytes: &[u8], rejection: &Rejection, reason: 
     // A head that is not understood names no client.
     turn.session.set_client_to_sender();
     turn.session.begin_details(site.log.has_details());
-    let dressed = site.resolver.dressed_as_nothing();
-    let response = dress(dressed, &policy, |policy| error::page(rejection, refused.target, policy));
+    let applied_rules = site.resolver.rules_for_malformed();
+    let response =
+        apply_rules(applied_rules, &policy, |policy| error::page(rejection, refused.target, policy));
     let client = Arc::clone(turn.session.client_text());
     let host = site.resolver.own_name().filter(|_| site.config.vhost);
     let entry = log_record::entry_of_refused(&refused, host, &client, response.status.0);
@@ -184,8 +185,8 @@ pub fn fail(
     let pacer = cgi_request.pacer.take();
     let entry = cgi_request.record.entry(&client, 0);
     let policy = Policy { host_dir: entry.vhost, ..policy };
-    let dressed = cgi_request.dressed.clone();
-    let response = dress(dressed, &policy, |policy| error::page(rejection, entry.target, policy));
+    let applied_rules = cgi_request.applied_rules.clone();
+    let response = apply_rules(applied_rules, &policy, |policy| error::page(rejection, entry.target, policy));
     let after = match () {
         () if response.close => AfterResponse::Linger(reason),
         () if cgi_request.keep_alive && !turn.worker.ends() => AfterResponse::NextRequest,

@@ -10,7 +10,7 @@ use crate::cgi::job::Job;
 use crate::cgi::output_parser::ResponsePlan;
 use crate::request::spool::{Space, Spool};
 use crate::request::{BodyLength, Method, Rejection, Request, Version};
-use crate::rules::Dressed;
+use crate::rules::AppliedRules;
 use crate::sys::memory::{MemoryReservation, REQUEST_MEMORY};
 use crate::throttle::Pacer;
 
@@ -52,7 +52,7 @@ pub struct CgiRequest {
     /// Sets the response's pace.
     pub pacer: Option<Pacer>,
     /// Rules for the response.
-    pub dressed: Option<Dressed>,
+    pub applied_rules: Option<AppliedRules>,
     /// Field lines for a redirect.
     fields: Box<[u8]>,
     /// Redirects that led here.
@@ -86,7 +86,7 @@ impl CgiRequest {
             pacer,
             fields: redirected_fields(request).into(),
             redirects,
-            dressed: None,
+            applied_rules: None,
             name: cgi_context.script.name.clone(),
             arguments: arguments(request),
             variables: cgi.constants.variables(cgi_context),
@@ -99,8 +99,8 @@ impl CgiRequest {
     }
 
     /// Adds what rules say of the response.
-    pub fn dressed(self, dressed: Option<Dressed>) -> CgiRequest {
-        CgiRequest { dressed, ..self }
+    pub fn applied_rules(self, applied_rules: Option<AppliedRules>) -> CgiRequest {
+        CgiRequest { applied_rules, ..self }
     }
 
     /// Starts the script with `input`; its content is whole.

@@ -6,8 +6,8 @@
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use super::apply_rules::{apply_rules, refused};
 use super::cgi_request::memory_for;
-use super::dress::{dress, refused};
 use super::session::Session;
 use crate::cache::Freshness;
 use crate::docroot::View;
@@ -16,7 +16,7 @@ use crate::log::Level;
 use crate::request::{Method, Rejection, Request};
 use crate::resource::{DenialNote, Resolution, ResolveRequest, Resource, Retry, Script};
 use crate::response::{Policy, Response, refuse as refusal_page, respond};
-use crate::rules::Dressed;
+use crate::rules::AppliedRules;
 use crate::site::Site;
 use crate::sys::memory::MemoryReservation;
 use crate::throttle::{Pacer, Refused as Overloaded};
@@ -74,7 +74,7 @@ pub struct Run {
     /// Pace, where throttles cover it.
     pub pacer: Option<Pacer>,
     /// Rules for its response.
-    pub dressed: Option<Dressed>,
+    pub applied_rules: Option<AppliedRules>,
 }
 
 impl Decision {
@@ -107,21 +107,22 @@ pub fn decide(request: &Request<'_>, site: &Site, context: &RequestContext<'_>) 
         may_wait: (context.may_wait)(Retry::Soon),
     };
     if let Some(refusal) = context.session.refusal() {
-        return refuse(refusal, request, &policy, site.resolver.dressed_as_asked(&query));
+        return refuse(refusal, request, &policy, site.resolver.rules_for_request(&query));
     }
     if request.method == Method::Unknown {
-        let dressed = site.resolver.dressed_as_asked(&query);
-        let response = dress(dressed, &policy, |policy| respond(request, Resource::Server, policy));
+        let applied_rules = site.resolver.rules_for_request(&query);
+        let response =
+            apply_rules(applied_rules, &policy, |policy| respond(request, Resource::Server, policy));
         return Decision::Respond(Decided::new(response));
     }
-    let Resolution { outcome, dressed } = site.resolver.resolve(&query);
+    let Resolution { outcome, applied_rules } = site.resolver.resolve(&query);
     let found = match outcome {
         Ok(found) => found,
         Err(denied) => {
             if let Some(retry) = denied.retry.filter(|retry| (context.may_wait)(*retry)) {
                 return Decision::Later(retry);
             }
-            let response = dress(dressed, &policy, |policy| refused(&denied, request, policy));
+            let response = apply_rules(applied_rules, &policy, |policy| refused(&denied, request, policy));
             // A rule that refuses one more response does not keep it from being told that there is nothing.
             let pacer = admit(&query.throttle_name(), &query, site, context).unwrap_or_default();
             let (note, user) = (denied.note.clone(), denied.into_user());
@@ -131,19 +132,19 @@ pub fn decide(request: &Request<'_>, site: &Site, context: &RequestContext<'_>) 
     let pacer = match admit(&found.name, &query, site, context) {
         Ok(pacer) => pacer,
         Err(overloaded) => {
-            return refuse(&overloaded.into(), request, &policy, dressed).about(found.name);
+            return refuse(&overloaded.into(), request, &policy, applied_rules).about(found.name);
         }
     };
     match found.resource {
         Resource::Script(script) if site.cgi.is_some() => match memory_for(request) {
             Some(memory) => {
                 let (name, user) = (found.name, found.user);
-                Decision::Run(Run { script, name, memory, user, pacer, dressed })
+                Decision::Run(Run { script, name, memory, user, pacer, applied_rules })
             }
-            None => refuse(&Rejection::new(503, ""), request, &policy, dressed).about(found.name),
+            None => refuse(&Rejection::new(503, ""), request, &policy, applied_rules).about(found.name),
         },
         resource => {
-            let response = dress(dressed, &policy, |policy| respond(request, resource, policy));
+            let response = apply_rules(applied_rules, &policy, |policy| respond(request, resource, policy));
             if response.may_pass && query.may_wait {
                 return Decision::Later(Retry::Soon);
             }
@@ -157,9 +158,9 @@ fn refuse(
     rejection: &Rejection,
     request: &Request<'_>,
     policy: &Policy<'_>,
-    dressed: Option<Dressed>,
+    applied_rules: Option<AppliedRules>,
 ) -> Decision {
-    let response = dress(dressed, policy, |policy| refusal_page(rejection, request, policy));
+    let response = apply_rules(applied_rules, policy, |policy| refusal_page(rejection, request, policy));
     Decision::Respond(Decided::new(response))
 }
 

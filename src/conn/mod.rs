@@ -35,10 +35,10 @@ use std::time::Instant;
 use crate::request::{Client, Rejection};
 
 mod answer;
+mod apply_rules;
 mod cgi_request;
 pub mod close_reason;
 pub mod context;
-mod dress;
 mod exchange;
 #[cfg(debug_assertions)]
 mod failpoint;

@@ -6,7 +6,7 @@ use std::cmp::Ordering;
 use std::path::Path;
 
 use crate::config::kind::media;
-use crate::rules::{Dressing, SortedMap};
+use crate::rules::{ResponseRules, SortedMap};
 use crate::sys::{read_regular_file, reason};
 
 /// Extensions that name an encoding of the content, not its type (thttpd's three).
@@ -115,13 +115,13 @@ impl Types {
         (media_type.unwrap_or_else(|| self.default.clone()), encodings.join(","))
     }
 
-    /// The same for a file with `dressing`: a type of a rule is the type and nothing else.
-    pub fn dressed(&self, file_name: &[u8], dressing: &Dressing) -> (Box<[u8]>, Box<str>) {
-        let charset = match &dressing.charset {
+    /// The same for a file with `response_rules`: a type of a rule is the type and nothing else.
+    pub fn applied_rules(&self, file_name: &[u8], response_rules: &ResponseRules) -> (Box<[u8]>, Box<str>) {
+        let charset = match &response_rules.charset {
             Some(charset) => charset.as_deref().map(str::as_bytes),
             None => Some(&*self.charset),
         };
-        let (media_type, encodings) = match &dressing.media_type {
+        let (media_type, encodings) = match &response_rules.media_type {
             Some(media_type) => (media_type.to_string(), String::new()),
             None => self.type_and_encodings(file_name),
         };

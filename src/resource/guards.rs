@@ -90,7 +90,7 @@ impl Resolver {
         sibling: &Sibling<'_>,
     ) -> Result<Covering, AccessDenied> {
         let Some(walk) = walk else { return Ok(Covering::default()) };
-        let chosen = [&walk.dress_name()[..], sibling.coding.suffix()].concat();
+        let chosen = [&walk.served_name()[..], sibling.coding.suffix()].concat();
         let with_slash = [&chosen[..], b"/"].concat();
         let real = self.without_any_link(walk, sibling.file)?;
         let mut covering = walk.rules.cover(&[walk.site.name(&chosen), walk.site.name(&with_slash)]);

@@ -32,7 +32,7 @@ impl Resolver {
     /// Resolves from the disk, without the cache, and remembers plain files.
     pub fn look_up(&self, query: &ResolveRequest<'_>, say: Explain<'_>) -> Resolution {
         match self.rules.is_empty() {
-            true => Resolution { outcome: self.find(query, None, say), dressed: None },
+            true => Resolution { outcome: self.find(query, None, say), applied_rules: None },
             // Rules count requests: what leads to other storage is not to be counted twice.
             false if query.view.is_local() && leads_elsewhere(query) => Resolution::none(),
             false => self.look_up_by_rules(query, say),

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use crate::config::Config;
 use crate::log::Level;
 use crate::request::{Client, Method, Rejection, Request};
-use crate::rules::{Charged, Covering, Dressed, Rules, Ruling};
+use crate::rules::{AppliedRules, Charged, Covering, Rules, Ruling};
 
 mod denial;
 mod guards;
@@ -137,13 +137,13 @@ pub struct Resolution {
     /// The resource that it names, or why it may not have that.
     pub outcome: Result<Resolved, AccessDenied>,
     /// What rules say of the response, either way.
-    pub dressed: Option<Dressed>,
+    pub applied_rules: Option<AppliedRules>,
 }
 
 impl Resolution {
     /// Nothing came of it: a name leads out of the view.
     fn none() -> Resolution {
-        Resolution { outcome: Err(Rejection::new(503, "").into()), dressed: None }
+        Resolution { outcome: Err(Rejection::new(503, "").into()), applied_rules: None }
     }
 }
 
@@ -361,7 +361,7 @@ impl Resolver {
     pub fn resolve(&self, query: &ResolveRequest<'_>) -> Resolution {
         if query.request.asterisk {
             let found = Resolved { resource: Resource::Server, user: None, name: Arc::from(&b"*"[..]) };
-            return Resolution { outcome: Ok(found), dressed: self.dressed_as_nothing() };
+            return Resolution { outcome: Ok(found), applied_rules: self.rules_for_malformed() };
         }
         // Local storage answers at once. What lies elsewhere is looked at by few workers at a time.
         let answer = self.resolve_in(query);
@@ -373,7 +373,7 @@ impl Resolver {
             let denied =
                 AccessDenied::noted(Rejection::new(503, page), Level::Error, "waits for storage in vain");
             let outcome = Err(denied.until(Retry::WhenRemoteIsFree));
-            return Resolution { outcome, dressed: self.dressed_as_asked(query) };
+            return Resolution { outcome, applied_rules: self.rules_for_request(query) };
         }
         self.resolve_in(&ResolveRequest { view: &View::anywhere(&self.root), ..*query })
     }
@@ -389,17 +389,19 @@ impl Resolver {
             return self.look_up(query, &mut |_| {});
         };
         match entry.ruling.as_deref() {
-            None => Resolution { outcome: self.remembered(query, &name, &entry), dressed: None },
+            None => Resolution { outcome: self.remembered(query, &name, &entry), applied_rules: None },
             // A preflight is answered before the file has a say.
             Some(_) if query.request.method == Method::Options => self.look_up(query, &mut |_| {}),
             Some(ruling) => {
                 let outcome = self.remembered(query, &name, &entry);
-                let dressed = match &outcome {
-                    Ok(found) => ruling.dressed(query.request.fields.last("Origin"), found.user.is_some()),
+                let applied_rules = match &outcome {
+                    Ok(found) => {
+                        ruling.applied_rules(query.request.fields.last("Origin"), found.user.is_some())
+                    }
                     // As where it was refused before it was looked up.
-                    Err(_) => self.dressed_as_asked(query),
+                    Err(_) => self.rules_for_request(query),
                 };
-                Resolution { outcome, dressed }
+                Resolution { outcome, applied_rules }
             }
         }
     }

@@ -35,7 +35,7 @@ impl Resolver {
 
     /// What a list looks like here.
     fn list_style(&self, lookup: &LookupContext<'_>) -> ListingStyle {
-        match lookup.walk.and_then(Walk::dressing).and_then(|dressing| dressing.listing) {
+        match lookup.walk.and_then(Walk::response_rules).and_then(|response_rules| response_rules.listing) {
             Some(Listing::Style(style)) => style,
             _ => self.config.listing_style,
         }
@@ -50,7 +50,10 @@ impl Resolver {
     ) -> ListKey {
         let request = lookup.query.request;
         let view = ListView::new(request, self.list_style(lookup));
-        let signature = lookup.walk.and_then(Walk::dressing).and_then(|dressing| dressing.signature.clone());
+        let signature = lookup
+            .walk
+            .and_then(Walk::response_rules)
+            .and_then(|response_rules| response_rules.signature.clone());
         ListKey { dir: dir.into(), url_path: request.path[..].into(), view, signature, readme }
     }
 

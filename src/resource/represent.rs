@@ -29,7 +29,7 @@ impl Resolver {
         facts: &FileFacts,
     ) -> Result<(Representation, Content), AccessDenied> {
         let mut representation = Representation::new(name, facts, &self.types, SystemTime::now());
-        self.dress_type(lookup, name, &mut representation);
+        self.apply_type_rules(lookup, name, &mut representation);
         let is_local = lookup.query.view.is_local() || filesystem::is_local(opened.as_fd());
         let content = content(opened, &representation, is_local)?;
         let tag = self.tagger.tag(&content, facts, representation.settled, lookup.query.may_wait);
@@ -38,9 +38,10 @@ impl Resolver {
     }
 
     /// Gives the file called `name` the type and charset that a rule says.
-    fn dress_type(&self, lookup: &LookupContext<'_>, name: &[u8], representation: &mut Representation) {
-        if let Some(dressing) = lookup.walk.and_then(Walk::dressing) {
-            (representation.media_type, representation.encodings) = self.types.dressed(name, &dressing);
+    fn apply_type_rules(&self, lookup: &LookupContext<'_>, name: &[u8], representation: &mut Representation) {
+        if let Some(response_rules) = lookup.walk.and_then(Walk::response_rules) {
+            (representation.media_type, representation.encodings) =
+                self.types.applied_rules(name, &response_rules);
         }
     }
 }

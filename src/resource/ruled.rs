@@ -19,7 +19,7 @@ use super::walk::Walk;
 use super::{AccessDenied, Explain, Resolution, ResolveRequest, Resolved, Resolver, Resource, index};
 use crate::docroot::View;
 use crate::request::{Method, Request};
-use crate::rules::{Answer, Covering, Dressed, Listing, Routed, SiteKey};
+use crate::rules::{Answer, AppliedRules, Covering, Listing, Routed, SiteKey};
 
 impl Resolver {
     /// Looks up what the request names, round which the rules have their say.
@@ -36,10 +36,10 @@ impl Resolver {
             Ok(found) => found.user.is_some(),
             Err(denied) => denied.user.is_some(),
         };
-        for line in walk.rules.dress_lines(&walk.site.name(&walk.dress_name())) {
+        for line in walk.rules.response_lines(&walk.site.name(&walk.served_name())) {
             say(format_args!("{line}"));
         }
-        Resolution { dressed: walk.dressed(user), outcome }
+        Resolution { applied_rules: walk.applied_rules(user), outcome }
     }
 
     /// The site that the request is for, as rules name it.
@@ -227,8 +227,8 @@ impl Resolver {
 
     /// Is a directory without an index file listed?
     pub(super) fn lists(&self, asked: &LookupContext<'_>) -> bool {
-        let dressing = asked.walk.and_then(Walk::dressing);
-        match dressing.and_then(|dressing| dressing.listing) {
+        let response_rules = asked.walk.and_then(Walk::response_rules);
+        match response_rules.and_then(|response_rules| response_rules.listing) {
             Some(Listing::Off) => false,
             Some(Listing::Style(_)) => true,
             None => self.config.listing,
@@ -236,17 +236,19 @@ impl Resolver {
     }
 
     /// The dress of a request that is answered without being looked up: that of the name it asks for.
-    pub fn dressed_as_asked(&self, query: &ResolveRequest<'_>) -> Option<Dressed> {
+    pub fn rules_for_request(&self, query: &ResolveRequest<'_>) -> Option<AppliedRules> {
         if self.rules.is_empty() {
             return None;
         }
-        let dressing = self.rules.dressing(&self.site_key(query).name(&query.name()))?;
-        Some(Dressed::new(dressing, query.request.fields.last("Origin"), true))
+        let response_rules = self.rules.response_rules(&self.site_key(query).name(&query.name()))?;
+        Some(AppliedRules::new(response_rules, query.request.fields.last("Origin"), true))
     }
 
     /// The dress of a request whose target was not understood.
-    pub fn dressed_as_nothing(&self) -> Option<Dressed> {
-        self.rules.dressing_of_nothing().map(|dressing| Dressed::new(dressing, None, true))
+    pub fn rules_for_malformed(&self) -> Option<AppliedRules> {
+        self.rules
+            .universal_response_rules()
+            .map(|response_rules| AppliedRules::new(response_rules, None, true))
     }
 
     /// The answer to a page of another origin that asks what it may send (Fetch §4.8).
@@ -256,8 +258,8 @@ impl Resolver {
         let is_preflight = request.method == Method::Options
             && fields.last("Origin").is_some()
             && fields.last("Access-Control-Request-Method").is_some();
-        let dressing = walk.rules.dressing(&walk.site.name(&asked)).filter(|_| is_preflight)?;
-        if !dressing.has_origins() {
+        let response_rules = walk.rules.response_rules(&walk.site.name(&asked)).filter(|_| is_preflight)?;
+        if !response_rules.has_origins() {
             return None;
         }
         let pattern = self.config.cgi_pattern.as_ref();

@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::sync::Arc;
 
 use super::{ResolveRequest, Resolved, Resource};
-use crate::rules::{Covering, Dressed, Dressing, Rules, Ruling, SiteKey};
+use crate::rules::{AppliedRules, Covering, ResponseRules, Rules, Ruling, SiteKey};
 
 /// A request on its way through the rules.
 pub(super) struct Walk<'w> {
@@ -54,10 +54,10 @@ impl<'w> Walk<'w> {
     }
 
     /// The dress of the file chosen, else of the name asked.
-    pub(super) fn dressing(&self) -> Option<Arc<Dressing>> {
+    pub(super) fn response_rules(&self) -> Option<Arc<ResponseRules>> {
         let chosen = self.state.borrow().chosen.clone();
         let name = chosen.unwrap_or_else(|| self.query.name().into_owned());
-        self.rules.dressing(&self.site.name(&name))
+        self.rules.response_rules(&self.site.name(&name))
     }
 
     /// What is to be remembered with the file that was looked up as `name`.
@@ -67,15 +67,15 @@ impl<'w> Walk<'w> {
         let is_rewritten = !self.internal && *name != *self.query.name();
         let rewritten = is_rewritten.then(|| name.into());
         let (covering, has_restricted_form) = (covering.clone(), state.has_restricted_form);
-        Box::new(Ruling { covering, dressing: self.dressing(), rewritten, has_restricted_form })
+        Box::new(Ruling { covering, response_rules: self.response_rules(), rewritten, has_restricted_form })
     }
 
     /// The dress of the response; `covering_user`: credentials were needed.
-    pub(super) fn dressed(&self, covering_user: bool) -> Option<Dressed> {
+    pub(super) fn applied_rules(&self, covering_user: bool) -> Option<AppliedRules> {
         let state = self.state.borrow();
         let private = covering_user || state.covering.is_restricted() || state.has_restricted_form;
         let origin = self.query.request.fields.last("Origin");
-        self.dressing().map(|dressing| Dressed::new(dressing, origin, private))
+        self.response_rules().map(|response_rules| AppliedRules::new(response_rules, origin, private))
     }
 }
 
@@ -85,7 +85,7 @@ impl Walk<'_> {
         self.state.borrow().user.clone()
     }
 
-    pub(super) fn dress_name(&self) -> Vec<u8> {
+    pub(super) fn served_name(&self) -> Vec<u8> {
         let chosen = self.state.borrow().chosen.clone();
         chosen.unwrap_or_else(|| self.query.name().into_owned())
     }

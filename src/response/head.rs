@@ -11,7 +11,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use super::{Body, Response, Status};
 use crate::representation::imf_fixdate;
 use crate::request::Version;
-use crate::rules::{Dressed, Dressing, is_freshness};
+use crate::rules::{AppliedRules, ResponseRules, is_freshness};
 
 /// The interim response to `Expect: 100-continue` (RFC 9110 §10.1.1), whole.
 pub const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
@@ -133,8 +133,8 @@ pub fn write(out: &mut Vec<u8>, response: &Response, frame: &Frame<'_>) {
         return;
     }
     status_line(out, response.status, response.status.reason());
-    let dressed = response.dressed.as_ref();
-    if !replaces(dressed, "Server") {
+    let applied_rules = response.applied_rules.as_ref();
+    if !replaces(applied_rules, "Server") {
         out.extend_from_slice(&frame.policy.server);
     }
     let representation = response.representation.as_deref();
@@ -168,13 +168,13 @@ pub fn write(out: &mut Vec<u8>, response: &Response, frame: &Frame<'_>) {
     framing(out, response, frame);
     freshness(out, response, frame);
     for (name, value) in &response.fields {
-        if !replaces(dressed, name) && !is_freshness(name) {
+        if !replaces(applied_rules, name) && !is_freshness(name) {
             field(out, name, value);
         }
     }
-    if let Some(dressed) = dressed {
-        out.extend_from_slice(&dressed.dressing.lines);
-        allow_origin(out, dressed);
+    if let Some(applied_rules) = applied_rules {
+        out.extend_from_slice(&applied_rules.response_rules.lines);
+        allow_origin(out, applied_rules);
     }
     out.extend_from_slice(b"\r\n");
 }
@@ -191,13 +191,13 @@ pub struct CgiHead<'a> {
     /// Its fields in order, without any that says how the message is framed or the connection used.
     pub fields: &'a [(String, Vec<u8>)],
     /// What rules say of it.
-    pub dressed: Option<&'a Dressed>,
+    pub applied_rules: Option<&'a AppliedRules>,
 }
 
 /// Appends the head of a `foreign` response, empty line included, to `out`.
 pub fn write_cgi_head(out: &mut Vec<u8>, foreign: &CgiHead<'_>, frame: &Frame<'_>) {
     status_line(out, foreign.status, foreign.reason.unwrap_or(foreign.status.reason()));
-    if !replaces(foreign.dressed, "Server") {
+    if !replaces(foreign.applied_rules, "Server") {
         out.extend_from_slice(&frame.policy.server);
     }
     own_field(out, "Date", &frame.clock.date);
@@ -207,61 +207,65 @@ pub fn write_cgi_head(out: &mut Vec<u8>, foreign: &CgiHead<'_>, frame: &Frame<'_
     } else if let Some(length) = foreign.length {
         content_length(out, length);
     }
-    let is_sent = |name: &str| foreign.dressed.is_none_or(|dressed| !dressed.dressing.removes(name));
+    let is_sent = |name: &str| {
+        foreign.applied_rules.is_none_or(|applied_rules| !applied_rules.response_rules.removes(name))
+    };
     for (name, value) in foreign.fields.iter().filter(|(name, _)| is_sent(name)) {
         field(out, name, value);
     }
-    if let Some(dressed) = foreign.dressed {
-        dress_foreign(out, foreign, dressed, frame.clock);
+    if let Some(applied_rules) = foreign.applied_rules {
+        apply_to_foreign(out, foreign, applied_rules, frame.clock);
     }
     out.extend_from_slice(b"\r\n");
 }
 
 /// Appends what rules add to the response of a script; its own fields stay.
-fn dress_foreign(out: &mut Vec<u8>, foreign: &CgiHead<'_>, dressed: &Dressed, clock: &Clock) {
-    let dressing = &*dressed.dressing;
+fn apply_to_foreign(out: &mut Vec<u8>, foreign: &CgiHead<'_>, applied_rules: &AppliedRules, clock: &Clock) {
+    let response_rules = &*applied_rules.response_rules;
     let has = |name: &str| {
         let own = foreign.fields.iter().any(|(own, _)| own.eq_ignore_ascii_case(name));
-        own && !dressing.removes(name)
+        own && !response_rules.removes(name)
     };
-    for (name, value) in dressing.fields() {
+    for (name, value) in response_rules.fields() {
         let is_kept = !(is_freshness(name) && foreign.status.is_error());
-        if is_kept && !(dressing.replaces(name) && has(name)) {
+        if is_kept && !(response_rules.replaces(name) && has(name)) {
             field(out, name, value.as_bytes());
         }
     }
-    if dressing.varies_by_origin() {
+    if response_rules.varies_by_origin() {
         out.extend_from_slice(b"Vary: Origin\r\n");
     }
     if !has(ALLOW_ORIGIN) {
-        allow_origin(out, dressed);
+        allow_origin(out, applied_rules);
     }
     if foreign.status.is_of_file() && !has("Cache-Control") && !has("Expires") {
-        cache(out, dressed, clock);
+        cache(out, applied_rules, clock);
     }
 }
 
 /// Is the server's own field `name` left out?
-fn replaces(dressed: Option<&Dressed>, name: &str) -> bool {
-    dressed.is_some_and(|dressed| dressed.dressing.replaces(name))
+fn replaces(applied_rules: Option<&AppliedRules>, name: &str) -> bool {
+    applied_rules.is_some_and(|applied_rules| applied_rules.response_rules.replaces(name))
 }
 
 /// Tells which pages of other origins may read a response (Fetch §3.2).
 const ALLOW_ORIGIN: &str = "Access-Control-Allow-Origin";
 
-fn allow_origin(out: &mut Vec<u8>, dressed: &Dressed) {
-    if let Some(origin) = dressed.origin.as_ref().filter(|_| !dressed.dressing.replaces(ALLOW_ORIGIN)) {
+fn allow_origin(out: &mut Vec<u8>, applied_rules: &AppliedRules) {
+    if let Some(origin) =
+        applied_rules.origin.as_ref().filter(|_| !applied_rules.response_rules.replaces(ALLOW_ORIGIN))
+    {
         field(out, ALLOW_ORIGIN, origin);
     }
 }
 
 /// What a cache line says, where no header line says the same field; false where there is none.
-fn cache(out: &mut Vec<u8>, dressed: &Dressed, clock: &Clock) -> bool {
-    let Some((line, expires)) = dressed.cache() else { return false };
-    if !dressed.dressing.replaces("Cache-Control") {
+fn cache(out: &mut Vec<u8>, applied_rules: &AppliedRules, clock: &Clock) -> bool {
+    let Some((line, expires)) = applied_rules.cache() else { return false };
+    if !applied_rules.response_rules.replaces("Cache-Control") {
         out.extend_from_slice(line);
     }
-    if let Some(seconds) = expires.filter(|_| !dressed.dressing.replaces("Expires")) {
+    if let Some(seconds) = expires.filter(|_| !applied_rules.response_rules.replaces("Expires")) {
         own_field(out, "Expires", &clock.in_seconds(seconds));
     }
     true
@@ -303,18 +307,19 @@ fn content_length(out: &mut Vec<u8>, length: u64) {
 /// P3P on everything; the configured freshness on all but errors, whose Cache-Control says the
 /// opposite already (thttpd sent both).
 fn freshness(out: &mut Vec<u8>, response: &Response, frame: &Frame<'_>) {
-    let dressed = response.dressed.as_ref();
-    if !replaces(dressed, "P3P") {
+    let applied_rules = response.applied_rules.as_ref();
+    if !replaces(applied_rules, "P3P") {
         out.extend_from_slice(&frame.policy.p3p);
     }
     if response.status.is_error() {
         return;
     }
-    let dressing: Option<&Dressing> = dressed.map(|dressed| &*dressed.dressing);
-    out.extend_from_slice(dressing.map_or(&[], |dressing| &dressing.freshness));
+    let response_rules: Option<&ResponseRules> =
+        applied_rules.map(|applied_rules| &*applied_rules.response_rules);
+    out.extend_from_slice(response_rules.map_or(&[], |response_rules| &response_rules.freshness));
     let is_said = response.status.is_of_file()
-        && dressed.is_some_and(|dressed| cache(out, dressed, frame.clock))
-        || replaces(dressed, "Cache-Control");
+        && applied_rules.is_some_and(|applied_rules| cache(out, applied_rules, frame.clock))
+        || replaces(applied_rules, "Cache-Control");
     if is_said {
         return;
     }

@@ -23,7 +23,7 @@ use crate::docroot::blocking::Blocking;
 use crate::representation::{Content, Representation};
 use crate::request::{Method, Rejection, Request};
 use crate::resource::Resource;
-use crate::rules::Dressed;
+use crate::rules::AppliedRules;
 use crate::sys::fd::OpenFile;
 use crate::sys::memory::MemoryReservation;
 
@@ -72,7 +72,7 @@ pub struct Response {
     /// The memory of a large page, held until it is sent.
     pub held: Option<Arc<MemoryReservation>>,
     /// What rules say of it.
-    pub dressed: Option<Dressed>,
+    pub applied_rules: Option<AppliedRules>,
 }
 
 impl Response {
@@ -88,7 +88,7 @@ impl Response {
             close: false,
             may_pass: false,
             held: None,
-            dressed: None,
+            applied_rules: None,
         }
     }
 

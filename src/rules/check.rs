@@ -3,8 +3,8 @@
 use std::path::Path;
 
 use super::captures::Captures;
-use super::dress::{Cache, Dress};
 use super::pattern::{Alternative, Pattern, SiteKey};
+use super::response_rule::{Cache, ResponseRule};
 use super::route::Route;
 use super::template::Context;
 use super::{Line, Rules};
@@ -51,10 +51,11 @@ impl Rules {
         let host = str::from_utf8(first).ok().filter(|_| vhost);
         let site = SiteKey::new(Scheme::Http, host.unwrap_or_default(), host);
         let name = site.name(full);
-        let is_last =
-            |line: &&Line<Dress>| matches!(line.action, Dress::Cache(_)) && line.pattern.matches(&name);
-        let last = self.dress.iter().rfind(is_last)?;
-        (last.action == Dress::Cache(Cache::Immutable)).then_some(last as &dyn std::fmt::Display)
+        let is_last = |line: &&Line<ResponseRule>| {
+            matches!(line.action, ResponseRule::Cache(_)) && line.pattern.matches(&name)
+        };
+        let last = self.response.iter().rfind(is_last)?;
+        (last.action == ResponseRule::Cache(Cache::Immutable)).then_some(last as &dyn std::fmt::Display)
     }
 
     fn warn_of_routes(&self, around: &Surroundings<'_>, told: &mut Vec<String>) {
@@ -81,7 +82,7 @@ impl Rules {
             lines.iter().filter(move |line| line.pattern.asks_for(scheme)).map(|line| line.place.to_string())
         }
         let routes = asking(&self.routes, scheme).chain(asking(&self.guards, scheme));
-        let mut places: Vec<String> = routes.chain(asking(&self.dress, scheme)).collect();
+        let mut places: Vec<String> = routes.chain(asking(&self.response, scheme)).collect();
         places.dedup();
         places
     }

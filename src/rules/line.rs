@@ -7,10 +7,10 @@
 
 use std::sync::Arc;
 
-use super::dress::Dress;
 use super::guard::Guard;
 use super::pattern::Pattern;
 use super::rate::{BLANKS, CONNECTIONS, Each, Limit};
+use super::response_rule::ResponseRule;
 use super::route::Route;
 use super::words::{Words, expanded};
 use super::{Fault, Line, Rules};
@@ -125,8 +125,8 @@ impl Reader {
                 rules.guards.push(Line::new(pattern, action, place, text));
             }
             "header" | "cache" | "type" | "charset" | "cors" | "listing" => {
-                let action = Dress::parse(&word, rest)?;
-                rules.dress.push(Line::new(pattern, action, place, text));
+                let action = ResponseRule::parse(&word, rest)?;
+                rules.response.push(Line::new(pattern, action, place, text));
             }
             "per-address" | "per-connection" => return self.rate(&pattern, &word, rest, place),
             number if number.starts_with(|c: char| c.is_ascii_digit()) => {

@@ -3,7 +3,7 @@
 //! ```text
 //! PATTERN ACTION ──line──► Line<Route>   what becomes of a name before the look-up
 //!                          Line<Guard>   who may have what, by every name of the file
-//!                          Line<Dress>   fields of the response, by the file served
+//!                          Line<ResponseRule>   fields of the response, by the file served
 //!                          Line<Rate>    bytes a second, for `throttle`
 //! ```
 //!
@@ -24,27 +24,27 @@ use crate::sys::reason;
 mod bucket;
 mod captures;
 pub mod check;
-mod dress;
-mod dressing;
 pub mod env;
 mod guard;
 mod line;
 mod pattern;
 pub mod rate;
+mod response_rule;
+mod response_rules;
 mod route;
 mod sorted_map;
 mod template;
 mod words;
 
-pub use dress::Listing;
-pub use dressing::{Dressed, Dressing, Ruling, is_freshness};
 pub use guard::{Charged, Covering, Guard, Refused};
 pub use pattern::{Name, Pattern, SiteKey};
+pub use response_rule::Listing;
+pub use response_rules::{AppliedRules, ResponseRules, Ruling, is_freshness};
 pub use route::{Answer, Route, Routed};
 pub use sorted_map::SortedMap;
 
-use dress::Dress;
 use rate::Rate;
+use response_rule::ResponseRule;
 
 /// Sets of dress lines whose bytes are kept, and hosts whose kind is known, at most: both are made anew
 /// when they are full.
@@ -96,12 +96,12 @@ impl fmt::Display for Fault {
 pub struct Rules {
     routes: Vec<Line<Route>>,
     guards: Vec<Line<Guard>>,
-    dress: Vec<Line<Dress>>,
+    response: Vec<Line<ResponseRule>>,
     rates: Vec<Line<Rate>>,
     connections_per_address: Option<usize>,
     /// Lines of each kind by whether they ask for hosts or schemes.
     asks_for_site: bool,
-    dressings: Mutex<SortedMap<Box<[usize]>, Arc<Dressing>>>,
+    combined: Mutex<SortedMap<Box<[usize]>, Arc<ResponseRules>>>,
     /// What the hosts seen last are to the patterns.
     hosts: Mutex<SortedMap<Box<str>, Arc<[u8]>>>,
 }
@@ -182,7 +182,7 @@ impl Rules {
 
     /// Is there nothing to ask on the way of a request?
     pub fn is_empty(&self) -> bool {
-        self.routes.is_empty() && self.guards.is_empty() && self.dress.is_empty()
+        self.routes.is_empty() && self.guards.is_empty() && self.response.is_empty()
     }
 
     /// Is there any guard?
@@ -204,38 +204,41 @@ impl Rules {
     fn patterns(&self) -> impl Iterator<Item = &Pattern> {
         let routes = self.routes.iter().map(|line| &*line.pattern);
         let guards = self.guards.iter().map(|line| &*line.pattern);
-        routes.chain(guards).chain(self.dress.iter().map(|line| &*line.pattern))
+        routes.chain(guards).chain(self.response.iter().map(|line| &*line.pattern))
     }
 
     /// What the dress lines that cover `name` come to; none where there is none.
-    pub fn dressing(&self, name: &Name<'_>) -> Option<Arc<Dressing>> {
-        self.dressing_where(&|line| line.pattern.matches(name))
+    pub fn response_rules(&self, name: &Name<'_>) -> Option<Arc<ResponseRules>> {
+        self.response_rules_where(&|line| line.pattern.matches(name))
     }
 
     /// The same for a request whose target was not understood: lines that cover everything.
-    pub fn dressing_of_nothing(&self) -> Option<Arc<Dressing>> {
-        self.dressing_where(&|line| line.pattern.is_everything())
+    pub fn universal_response_rules(&self) -> Option<Arc<ResponseRules>> {
+        self.response_rules_where(&|line| line.pattern.is_everything())
     }
 
-    fn dressing_where(&self, covers: &dyn Fn(&Line<Dress>) -> bool) -> Option<Arc<Dressing>> {
-        let all = self.dress.iter().enumerate();
+    fn response_rules_where(
+        &self,
+        covers: &dyn Fn(&Line<ResponseRule>) -> bool,
+    ) -> Option<Arc<ResponseRules>> {
+        let all = self.response.iter().enumerate();
         let places: Box<[usize]> = all.filter(|(_, line)| covers(line)).map(|(place, _)| place).collect();
         if places.is_empty() {
             return None;
         }
-        let mut kept = self.dressings.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(dressing) = kept.get(&*places) {
-            return Some(Arc::clone(dressing));
+        let mut kept = self.combined.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(response_rules) = kept.get(&*places) {
+            return Some(Arc::clone(response_rules));
         }
-        let lines = places.iter().filter_map(|place| self.dress.get(*place));
-        let dressing = Arc::new(Dressing::of(lines.map(|line| &line.action)));
-        kept.insert_within(MOST_KEPT, places, Arc::clone(&dressing));
-        Some(dressing)
+        let lines = places.iter().filter_map(|place| self.response.get(*place));
+        let response_rules = Arc::new(ResponseRules::of(lines.map(|line| &line.action)));
+        kept.insert_within(MOST_KEPT, places, Arc::clone(&response_rules));
+        Some(response_rules)
     }
 
     /// The dress lines that cover `name`, for whom it is explained.
-    pub fn dress_lines(&self, name: &Name<'_>) -> impl Iterator<Item = String> {
-        self.dress.iter().filter(|line| line.pattern.matches(name)).map(ToString::to_string)
+    pub fn response_lines(&self, name: &Name<'_>) -> impl Iterator<Item = String> {
+        self.response.iter().filter(|line| line.pattern.matches(name)).map(ToString::to_string)
     }
 
     /// The key under which the outcome for `name` is kept: what the rules may tell apart is in it.
@@ -274,7 +277,7 @@ impl Rules {
         };
         self.routes.iter().for_each(|line| add(&line.place, &line.pattern, &line.text));
         self.guards.iter().for_each(|line| add(&line.place, &line.pattern, &line.text));
-        self.dress.iter().for_each(|line| add(&line.place, &line.pattern, &line.text));
+        self.response.iter().for_each(|line| add(&line.place, &line.pattern, &line.text));
         self.rates.iter().for_each(|line| add(&line.place, &line.pattern, &line.text));
         lines.sort_by_key(|(number, _)| *number);
         let mut text: String = lines.into_iter().map(|(_, line)| line).collect();

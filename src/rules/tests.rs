@@ -28,7 +28,7 @@ fn comments_begin_at_a_line_or_behind_a_blank_and_nowhere_else() {
 #[test]
 fn an_indented_line_goes_on_with_the_pattern_above() {
     let rules = parsed("a cache 1\n cache 2\n\n\t deny unix\nb cache 3\n");
-    assert_eq!(rules.dress.iter().map(|line| line.pattern.as_str()).collect::<Vec<_>>(), ["a", "a", "b"]);
+    assert_eq!(rules.response.iter().map(|line| line.pattern.as_str()).collect::<Vec<_>>(), ["a", "a", "b"]);
     assert_eq!(rules.guards[0].pattern.as_str(), "a");
     assert_eq!(faults(" cache 1\n"), ["rules:1: begins with a blank, but there is no pattern above it"]);
     assert_eq!(faults("//h cache 1\n cache x\n").len(), 1, "of a pattern at fault one word is enough");
@@ -69,7 +69,7 @@ fn every_action_is_read() {
                 a per-address 5\na per-connection 5\nconnections per-address 9\n";
     let rules = parsed(&text.replace("a re", "* re"));
     assert_eq!((rules.routes.len(), rules.guards.len()), (7, 5));
-    assert_eq!((rules.dress.len(), rules.rates.len()), (6, 4));
+    assert_eq!((rules.response.len(), rules.rates.len()), (6, 4));
     assert_eq!(rules.connections_per_address(), Some(9));
     assert_eq!(rules.dump().lines().count(), 7 + 5 + 6 + 4 + 1);
 }

@@ -184,7 +184,7 @@ impl RelayCgi {
         let (version, head_only) =
             (self.cgi_request.response_plan.version, self.cgi_request.response_plan.head_only);
         let mut keeps = self.keeps;
-        let dressed = self.cgi_request.dressed.take();
+        let applied_rules = self.cgi_request.applied_rules.take();
         let mut write_head = |out: &mut Vec<u8>, head: &ScriptHead, framing: OutputFraming| {
             keeps = may_keep && framing != OutputFraming::UntilClose;
             let frame = Frame {
@@ -199,13 +199,13 @@ impl RelayCgi {
                 reason: head.reason.as_deref(),
                 length: said_length(head, framing, head_only),
                 fields: &head.fields,
-                dressed: dressed.as_ref(),
+                applied_rules: applied_rules.as_ref(),
             };
             write_cgi_head(out, &foreign, &frame);
         };
         let taken = self.parser.take(output, &mut write_head);
         self.keeps = keeps;
-        self.cgi_request.dressed = dressed;
+        self.cgi_request.applied_rules = applied_rules;
         match taken {
             Ok(ParseProgress::More) => Ok(None),
             Ok(ParseProgress::Enough) => {

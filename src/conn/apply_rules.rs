@@ -5,23 +5,23 @@ use std::borrow::Cow;
 use crate::request::Request;
 use crate::resource::AccessDenied;
 use crate::response::{Policy, Response, refuse as refusal_page};
-use crate::rules::{Dressed, Listing};
+use crate::rules::{AppliedRules, Listing};
 
 /// The response that `make` makes, with its dress.
-pub fn dress(
-    dressed: Option<Dressed>,
+pub fn apply_rules(
+    applied_rules: Option<AppliedRules>,
     policy: &Policy<'_>,
     make: impl FnOnce(&Policy<'_>) -> Response,
 ) -> Response {
-    let mut response = make(&policy_for(dressed.as_ref(), policy));
-    response.dressed = response.dressed.or(dressed);
+    let mut response = make(&policy_for(applied_rules.as_ref(), policy));
+    response.applied_rules = response.applied_rules.or(applied_rules);
     response
 }
 
 /// The policy with what rules say instead of the configuration.
-fn policy_for<'p>(dressed: Option<&'p Dressed>, policy: &Policy<'p>) -> Policy<'p> {
-    let signature = dressed.and_then(|dressed| dressed.dressing.signature.as_deref());
-    let listing_style = match dressed.and_then(|dressed| dressed.dressing.listing) {
+fn policy_for<'p>(applied_rules: Option<&'p AppliedRules>, policy: &Policy<'p>) -> Policy<'p> {
+    let signature = applied_rules.and_then(|applied_rules| applied_rules.response_rules.signature.as_deref());
+    let listing_style = match applied_rules.and_then(|applied_rules| applied_rules.response_rules.listing) {
         Some(Listing::Style(style)) => style,
         _ => policy.listing_style,
     };

@@ -10,7 +10,7 @@ use crate::config::suggest;
 
 /// What a dress line does.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Dress {
+pub enum ResponseRule {
     /// Sets, adds or removes a field.
     Header(Change, Box<str>, Box<str>),
     /// How long caches may keep it.
@@ -83,12 +83,12 @@ const RESERVED: [(&str, &str); 19] = [
     ("WWW-Authenticate", "auth"),
 ];
 
-impl Dress {
+impl ResponseRule {
     /// Reads the dress action `word`; `rest` is what follows it.
     ///
     /// # Errors
     /// A sentence for the operator.
-    pub(super) fn parse(word: &str, rest: &str) -> Result<Dress, String> {
+    pub(super) fn parse(word: &str, rest: &str) -> Result<ResponseRule, String> {
         if word == "header" {
             return header(rest);
         }
@@ -96,19 +96,19 @@ impl Dress {
         match word {
             "cache" => {
                 let [word] = words.exactly("cache SECONDS|immutable|revalidate|never|-")?;
-                cache(word).map(Dress::Cache)
+                cache(word).map(ResponseRule::Cache)
             }
             "type" => {
                 let text = words.joined();
                 media(&text).map_err(|why| format!("{text}: {why}"))?;
-                Ok(Dress::Type(text.into()))
+                Ok(ResponseRule::Type(text.into()))
             }
             "charset" => {
                 let [word] = words.exactly("charset NAME|-")?;
                 let is_token = word.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.:+".contains(&b));
                 match word {
-                    "-" => Ok(Dress::Charset(None)),
-                    name if is_token => Ok(Dress::Charset(Some(name.into()))),
+                    "-" => Ok(ResponseRule::Charset(None)),
+                    name if is_token => Ok(ResponseRule::Charset(Some(name.into()))),
                     _ => Err(format!("{word}: not the name of a charset")),
                 }
             }
@@ -116,10 +116,10 @@ impl Dress {
             _ => {
                 let [word] = words.exactly("listing off|classic|modern|json")?;
                 match word {
-                    "off" => Ok(Dress::Listing(Listing::Off)),
-                    "classic" => Ok(Dress::Listing(Listing::Style(ListingStyle::Classic))),
-                    "modern" => Ok(Dress::Listing(Listing::Style(ListingStyle::Modern))),
-                    "json" => Ok(Dress::Listing(Listing::Style(ListingStyle::Json))),
+                    "off" => Ok(ResponseRule::Listing(Listing::Off)),
+                    "classic" => Ok(ResponseRule::Listing(Listing::Style(ListingStyle::Classic))),
+                    "modern" => Ok(ResponseRule::Listing(Listing::Style(ListingStyle::Modern))),
+                    "json" => Ok(ResponseRule::Listing(Listing::Style(ListingStyle::Json))),
                     _ => Err(unknown(word, &["off", "classic", "modern", "json"])),
                 }
             }
@@ -149,7 +149,7 @@ fn cache(word: &str) -> Result<Cache, String> {
     }
 }
 
-fn cors(words: &Words) -> Result<Dress, String> {
+fn cors(words: &Words) -> Result<ResponseRule, String> {
     if words.is_empty() {
         return Err("write: cors ORIGIN...".into());
     }
@@ -165,11 +165,11 @@ fn cors(words: &Words) -> Result<Dress, String> {
             ));
         }
     }
-    Ok(Dress::Cors(words.iter().map(str::to_owned).collect()))
+    Ok(ResponseRule::Cors(words.iter().map(str::to_owned).collect()))
 }
 
 /// `NAME: VALUE`, `+NAME: VALUE` or `-NAME`.
-fn header(text: &str) -> Result<Dress, String> {
+fn header(text: &str) -> Result<ResponseRule, String> {
     let (change, rest) = match text.as_bytes().first() {
         Some(b'+') => (Change::Add, &text[1..]),
         Some(b'-') => (Change::Remove, &text[1..]),
@@ -196,7 +196,7 @@ fn header(text: &str) -> Result<Dress, String> {
     if value.is_empty() && change != Change::Remove {
         return Err(format!("{name} has no value"));
     }
-    Ok(Dress::Header(change, name.into(), value.into()))
+    Ok(ResponseRule::Header(change, name.into(), value.into()))
 }
 
 #[cfg(test)]
@@ -206,17 +206,17 @@ mod tests {
     #[test]
     fn actions_are_read() {
         for (word, rest, want) in [
-            ("header", "X-A: b c", Dress::Header(Change::Set, "X-A".into(), "b c".into())),
-            ("header", "+Link: <a>; b", Dress::Header(Change::Add, "Link".into(), "<a>; b".into())),
-            ("header", "-Server", Dress::Header(Change::Remove, "Server".into(), "".into())),
-            ("cache", "3600", Dress::Cache(Cache::Seconds(3600))),
-            ("cache", "-", Dress::Cache(Cache::Silent)),
-            ("type", "application/gzip", Dress::Type("application/gzip".into())),
-            ("type", "text/plain; charset=x", Dress::Type("text/plain; charset=x".into())),
-            ("charset", "-", Dress::Charset(None)),
-            ("listing", "off", Dress::Listing(Listing::Off)),
+            ("header", "X-A: b c", ResponseRule::Header(Change::Set, "X-A".into(), "b c".into())),
+            ("header", "+Link: <a>; b", ResponseRule::Header(Change::Add, "Link".into(), "<a>; b".into())),
+            ("header", "-Server", ResponseRule::Header(Change::Remove, "Server".into(), "".into())),
+            ("cache", "3600", ResponseRule::Cache(Cache::Seconds(3600))),
+            ("cache", "-", ResponseRule::Cache(Cache::Silent)),
+            ("type", "application/gzip", ResponseRule::Type("application/gzip".into())),
+            ("type", "text/plain; charset=x", ResponseRule::Type("text/plain; charset=x".into())),
+            ("charset", "-", ResponseRule::Charset(None)),
+            ("listing", "off", ResponseRule::Listing(Listing::Off)),
         ] {
-            assert_eq!(Dress::parse(word, rest), Ok(want), "{word} {rest}");
+            assert_eq!(ResponseRule::parse(word, rest), Ok(want), "{word} {rest}");
         }
     }
 
@@ -243,7 +243,7 @@ mod tests {
             ("cors", "https://A", "an origin is"),
             ("listing", "clasic", "did you mean classic?"),
         ] {
-            let said = Dress::parse(word, rest).unwrap_err();
+            let said = ResponseRule::parse(word, rest).unwrap_err();
             assert!(said.contains(part), "{word} {rest}: {said}");
         }
     }

@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use super::dress::{Cache, Change, Dress, Listing};
 use super::guard::Covering;
+use super::response_rule::{Cache, Change, Listing, ResponseRule};
 
 /// What the dress lines of one file come to.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub struct Dressing {
+pub struct ResponseRules {
     /// Field lines for every response, line ends included.
     pub lines: Box<[u8]>,
     /// Cache-Control and Expires lines of header actions, for what is no error: what went wrong is never kept.
@@ -38,9 +38,9 @@ pub struct Dressing {
 
 /// A response's dress.
 #[derive(Debug, Clone)]
-pub struct Dressed {
+pub struct AppliedRules {
     /// What its lines come to.
-    pub dressing: Arc<Dressing>,
+    pub response_rules: Arc<ResponseRules>,
     /// Not everybody may have it: shared caches must not keep it.
     pub private: bool,
     /// The origin that may read it, for Access-Control-Allow-Origin.
@@ -53,7 +53,7 @@ pub struct Ruling {
     /// Guards that cover any of its names.
     pub covering: Covering,
     /// Its dress.
-    pub dressing: Option<Arc<Dressing>>,
+    pub response_rules: Option<Arc<ResponseRules>>,
     /// The name that was looked up, where a rewrite has made another of the one asked.
     pub rewritten: Option<Box<[u8]>>,
     /// A form of it, compressed beforehand, is not for everybody.
@@ -62,32 +62,32 @@ pub struct Ruling {
 
 impl Ruling {
     /// The dress of a response to a request from `origin`; `user` when a password was asked for.
-    pub fn dressed(&self, origin: Option<&[u8]>, user: bool) -> Option<Dressed> {
-        let dressing = Arc::clone(self.dressing.as_ref()?);
+    pub fn applied_rules(&self, origin: Option<&[u8]>, user: bool) -> Option<AppliedRules> {
+        let response_rules = Arc::clone(self.response_rules.as_ref()?);
         let private = user || self.has_restricted_form || self.covering.is_restricted();
-        Some(Dressed::new(dressing, origin, private))
+        Some(AppliedRules::new(response_rules, origin, private))
     }
 }
 
-impl Dressing {
+impl ResponseRules {
     /// Applies `lines` in order.
-    pub(super) fn of<'d>(lines: impl Iterator<Item = &'d Dress>) -> Dressing {
-        let mut it = Dressing::default();
+    pub(super) fn of<'d>(lines: impl Iterator<Item = &'d ResponseRule>) -> ResponseRules {
+        let mut it = ResponseRules::default();
         for line in lines {
             match line {
-                Dress::Header(change, name, value) => it.change(*change, name, value),
-                Dress::Cache(cache) => {
+                ResponseRule::Header(change, name, value) => it.change(*change, name, value),
+                ResponseRule::Cache(cache) => {
                     it.take_back("Cache-Control");
                     it.take_back("Expires");
                     it.cache = Some(*cache);
                 }
-                Dress::Type(media_type) => it.media_type = Some(media_type.clone()),
-                Dress::Charset(charset) => it.charset = Some(charset.clone()),
-                Dress::Cors(origins) => {
+                ResponseRule::Type(media_type) => it.media_type = Some(media_type.clone()),
+                ResponseRule::Charset(charset) => it.charset = Some(charset.clone()),
+                ResponseRule::Cors(origins) => {
                     it.take_back("Access-Control-Allow-Origin");
                     it.origins = origins.clone();
                 }
-                Dress::Listing(listing) => it.listing = Some(*listing),
+                ResponseRule::Listing(listing) => it.listing = Some(*listing),
             }
         }
         let (mut lines, mut freshness) = (Vec::new(), Vec::new());
@@ -167,20 +167,20 @@ impl Dressing {
     }
 }
 
-impl Dressed {
+impl AppliedRules {
     /// The dress of a response to a request from `origin`; `private` as there.
-    pub fn new(dressing: Arc<Dressing>, origin: Option<&[u8]>, private: bool) -> Dressed {
-        let origin = if dressing.has_origins() { dressing.allowed(origin) } else { None };
-        Dressed { dressing, private, origin }
+    pub fn new(response_rules: Arc<ResponseRules>, origin: Option<&[u8]>, private: bool) -> AppliedRules {
+        let origin = if response_rules.has_origins() { response_rules.allowed(origin) } else { None };
+        AppliedRules { response_rules, private, origin }
     }
 
     /// The Cache-Control line of a file, and the seconds for Expires; none where no line says anything.
     pub fn cache(&self) -> Option<(&[u8], Option<u32>)> {
-        let expires = match self.dressing.cache? {
+        let expires = match self.response_rules.cache? {
             Cache::Seconds(seconds) => Some(seconds),
             _ => None,
         };
-        Some((if self.private { &self.dressing.private } else { &self.dressing.public }, expires))
+        Some((if self.private { &self.response_rules.private } else { &self.response_rules.public }, expires))
     }
 }
 
@@ -208,9 +208,10 @@ pub fn is_freshness(name: &str) -> bool {
 mod tests {
     use super::*;
 
-    fn dressing(lines: &[(&str, &str)]) -> Dressing {
-        let lines: Vec<Dress> = lines.iter().map(|(word, rest)| Dress::parse(word, rest).unwrap()).collect();
-        Dressing::of(lines.iter())
+    fn response_rules(lines: &[(&str, &str)]) -> ResponseRules {
+        let lines: Vec<ResponseRule> =
+            lines.iter().map(|(word, rest)| ResponseRule::parse(word, rest).unwrap()).collect();
+        ResponseRules::of(lines.iter())
     }
 
     fn text(bytes: &[u8]) -> &str {
@@ -219,7 +220,7 @@ mod tests {
 
     #[test]
     fn fields_are_set_added_and_removed_in_order() {
-        let it = dressing(&[
+        let it = response_rules(&[
             ("header", "X-A: 1"),
             ("header", "x-a: 2"),
             ("header", "+X-A: 3"),
@@ -236,33 +237,36 @@ mod tests {
 
     #[test]
     fn of_a_field_that_two_actions_say_the_last_counts() {
-        let cached = dressing(&[("header", "Cache-Control: own"), ("header", "Expires: 0"), ("cache", "60")]);
+        let cached =
+            response_rules(&[("header", "Cache-Control: own"), ("header", "Expires: 0"), ("cache", "60")]);
         assert_eq!((text(&cached.freshness), cached.replaces("Cache-Control")), ("", false));
-        let own = dressing(&[("cache", "60"), ("header", "Cache-Control: own")]);
+        let own = response_rules(&[("cache", "60"), ("header", "Cache-Control: own")]);
         assert_eq!((text(&own.freshness), own.replaces("Cache-Control")), ("Cache-Control: own\r\n", true));
         let field = "Access-Control-Allow-Origin";
-        let listed = dressing(&[("header", "Access-Control-Allow-Origin: *"), ("cors", "https://a.example")]);
+        let listed =
+            response_rules(&[("header", "Access-Control-Allow-Origin: *"), ("cors", "https://a.example")]);
         assert_eq!((text(&listed.lines), listed.replaces(field)), ("Vary: Origin\r\n", false));
-        let own = dressing(&[("cors", "https://a.example"), ("header", "-Access-Control-Allow-Origin")]);
+        let own =
+            response_rules(&[("cors", "https://a.example"), ("header", "-Access-Control-Allow-Origin")]);
         assert!(own.replaces(field) && own.removes(field));
     }
 
     #[test]
     fn an_origin_that_is_listed_is_reflected_and_another_is_not() {
-        let it = Arc::new(dressing(&[("cors", "https://a.example https://b.example:8443")]));
+        let it = Arc::new(response_rules(&[("cors", "https://a.example https://b.example:8443")]));
         assert_eq!(text(&it.lines), "Vary: Origin\r\n");
         let allowed = |origin: Option<&str>| {
-            let dressed = Dressed::new(Arc::clone(&it), origin.map(str::as_bytes), false);
-            dressed.origin.map(|origin| text(&origin).to_owned())
+            let applied_rules = AppliedRules::new(Arc::clone(&it), origin.map(str::as_bytes), false);
+            applied_rules.origin.map(|origin| text(&origin).to_owned())
         };
         assert_eq!(allowed(Some("https://a.example")).as_deref(), Some("https://a.example"));
         assert_eq!(allowed(Some("https://b.example:8443")).as_deref(), Some("https://b.example:8443"));
         for other in [None, Some("null"), Some("https://a.example.evil"), Some("https://b.example")] {
             assert_eq!(allowed(other), None);
         }
-        let any = Arc::new(dressing(&[("cors", "*")]));
+        let any = Arc::new(response_rules(&[("cors", "*")]));
         assert_eq!(text(&any.lines), "");
-        assert_eq!(Dressed::new(any, None, false).origin.as_deref(), Some(&b"*"[..]));
+        assert_eq!(AppliedRules::new(any, None, false).origin.as_deref(), Some(&b"*"[..]));
     }
 
     #[test]
@@ -274,10 +278,10 @@ mod tests {
             ("never", "no-store", "no-store"),
             ("-", "", ""),
         ] {
-            let it = Arc::new(dressing(&[("cache", "5"), ("cache", word)]));
+            let it = Arc::new(response_rules(&[("cache", "5"), ("cache", word)]));
             let value = |private| {
-                let dressed = Dressed::new(Arc::clone(&it), None, private);
-                let line = text(dressed.cache().unwrap().0).to_owned();
+                let applied_rules = AppliedRules::new(Arc::clone(&it), None, private);
+                let line = text(applied_rules.cache().unwrap().0).to_owned();
                 line.trim_end().trim_start_matches("Cache-Control: ").to_owned()
             };
             assert_eq!((value(false).as_str(), value(true).as_str()), (public, private));
