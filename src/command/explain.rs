@@ -46,16 +46,16 @@ pub fn explain(config: Config, urls: &[String], from: Option<&str>) -> Result<St
     let config = Arc::new(config);
     let resolver = Resolver::new(Arc::new(root), Arc::clone(&config), Arc::new(loaded.rules), loaded.types);
     let scene = Scene { config, resolver, throttles: loaded.throttles, address };
-    let mut told = String::new();
-    say(&mut told, format_args!("the tree is {}", shown.display()));
+    let mut out = String::new();
+    write_line(&mut out, format_args!("the tree is {}", shown.display()));
     for url in urls {
         if urls.len() > 1 {
-            say(&mut told, format_args!(""));
-            say(&mut told, format_args!("{url}:"));
+            write_line(&mut out, format_args!(""));
+            write_line(&mut out, format_args!("{url}:"));
         }
-        scene.explain_one(&mut told, url)?;
+        scene.explain_one(&mut out, url)?;
     }
-    Ok(told)
+    Ok(out)
 }
 
 /// What a server of this configuration would look at.
@@ -67,21 +67,21 @@ struct Scene {
 }
 
 impl Scene {
-    fn explain_one(&self, told: &mut String, url: &str) -> Result<(), String> {
+    fn explain_one(&self, out: &mut String, url: &str) -> Result<(), String> {
         let bytes = head_for(url);
         let request = match head::parse(&bytes, &self.config.limits) {
             Ok(Parsed::Complete(request, _)) => request,
             Ok(Parsed::Partial) => return Err(format!("{url}: not a URL")),
             Err(rejection) => {
-                say(told, format_args!("no request can name this: {rejection}"));
+                write_line(out, format_args!("no request can name this: {rejection}"));
                 return Ok(());
             }
         };
-        say(told, format_args!("the path is /{}", request.path.escape_ascii()));
+        write_line(out, format_args!("the path is /{}", request.path.escape_ascii()));
         let local = IpAddr::V4(Ipv4Addr::LOCALHOST);
         let host = self.config.vhost.then(|| self.resolver.host_directory(&request, local, &|| {}));
         if let Some(host) = &host {
-            say(told, format_args!("virtual hosts are on: looked up in {host}/"));
+            write_line(out, format_args!("virtual hosts are on: looked up in {host}/"));
         }
         let client = Client { address: self.address, ..Client::of_peer((Ipv4Addr::LOCALHOST, 0).into()) };
         let freshness = Freshness::default();
@@ -97,25 +97,25 @@ impl Scene {
             may_wait: false,
         };
         let site = self.resolver.site_key(&query);
-        match self.resolver.look_up(&query, &mut |step| say(told, step)).outcome {
-            Ok(found) if throttle(told, &self.throttles, &site.name(&found.name)) => {
-                conclude(told, &request, &found)
+        match self.resolver.look_up(&query, &mut |step| write_line(out, step)).outcome {
+            Ok(found) if throttle(out, &self.throttles, &site.name(&found.name)) => {
+                conclude(out, &request, &found)
             }
-            Ok(_) => say(told, format_args!("503: the throttle lets nothing through")),
+            Ok(_) => write_line(out, format_args!("503: the throttle lets nothing through")),
             Err(denied) => {
-                self.say_what_is_behind(told, &query, &denied);
-                refuse(told, url, &denied);
+                self.explain_cause(out, &query, &denied);
+                refuse(out, url, &denied);
             }
         }
         Ok(())
     }
 
     /// The reason for a refusal that the page for the client does not tell.
-    fn say_what_is_behind(&self, told: &mut String, query: &ResolveRequest<'_>, denied: &AccessDenied) {
+    fn explain_cause(&self, out: &mut String, query: &ResolveRequest<'_>, denied: &AccessDenied) {
         let view = View::anywhere(self.resolver.root());
         if let Some(host) = query.vhost.filter(|host| view.stat(host.as_bytes(), Links::Follow).is_err()) {
-            return say(
-                told,
+            return write_line(
+                out,
                 format_args!("there is no directory {host}/ in the tree: no such host is served"),
             );
         }
@@ -123,13 +123,13 @@ impl Scene {
         let name = name.strip_prefix(b"/").unwrap_or(&name);
         if denied.rejection.status == 401 {
             if let Some(file) = self.password_file(name, query.vhost) {
-                say(told, format_args!("the password file is {}", printable(&file)));
+                write_line(out, format_args!("the password file is {}", printable(&file)));
             }
         } else if let Some((dir, mode)) = self.shut_directory(name) {
             let dir = printable(dir);
             let bits = mode & 0o7777;
-            say(
-                told,
+            write_line(
+                out,
                 format_args!(
                     "the reason is the directory {dir}/ (permission bits {bits:04o}): the server's user may not enter it"
                 ),
@@ -173,7 +173,7 @@ fn client_address(from: Option<&str>) -> Result<ClientAddress, String> {
 }
 
 /// Tells of the throttle's rules for what was found; false where one lets nothing be sent.
-fn throttle(told: &mut String, throttles: &Throttles, name: &Name<'_>) -> bool {
+fn throttle(out: &mut String, throttles: &Throttles, name: &Name<'_>) -> bool {
     let mut is_open = true;
     for rule in throttles.rules().iter().filter(|rule| rule.pattern.matches(name)) {
         let each = match rule.each {
@@ -182,15 +182,15 @@ fn throttle(told: &mut String, throttles: &Throttles, name: &Name<'_>) -> bool {
             Each::Connection => " for each connection",
         };
         let (max, pattern) = (rule.max, &rule.pattern);
-        say(told, format_args!("throttled to {max} bytes a second{each} by {pattern}"));
+        write_line(out, format_args!("throttled to {max} bytes a second{each} by {pattern}"));
         is_open &= max > 0;
     }
     is_open
 }
 
-fn say(told: &mut String, line: std::fmt::Arguments<'_>) {
+fn write_line(out: &mut String, line: std::fmt::Arguments<'_>) {
     // A file's name may hold a line end, which must not begin a line of ours. A String takes everything.
-    let _ = writeln!(told, "{}", line.to_string().replace('\n', "\\n"));
+    let _ = writeln!(out, "{}", line.to_string().replace('\n', "\\n"));
 }
 
 /// A request for `url` as a client would send it.
@@ -199,34 +199,36 @@ fn head_for(url: &str) -> Vec<u8> {
     format!("GET {target} HTTP/1.1\r\nHost: localhost\r\n\r\n").into_bytes()
 }
 
-fn conclude(told: &mut String, request: &Request<'_>, found: &Resolved) {
+fn conclude(out: &mut String, request: &Request<'_>, found: &Resolved) {
     match &found.resource {
         Resource::File(file, _) => {
-            say(told, format_args!("200: {} bytes of {}", file.len, printable(&file.media_type)));
+            write_line(out, format_args!("200: {} bytes of {}", file.len, printable(&file.media_type)));
         }
-        Resource::Directory(_) => say(told, format_args!("200: a listing of the directory")),
+        Resource::Directory(_) => write_line(out, format_args!("200: a listing of the directory")),
         Resource::Script(script) => {
             let name = Path::new(std::ffi::OsStr::from_bytes(&script.name)).display();
             let query = request.query.unwrap_or_default().escape_ascii();
-            say(told, format_args!("the script {name} answers; its query is \"{query}\""));
+            write_line(out, format_args!("the script {name} answers; its query is \"{query}\""));
         }
-        Resource::Moved(to) => say(told, format_args!("302: to {}", to.escape_ascii())),
+        Resource::Moved(to) => write_line(out, format_args!("302: to {}", to.escape_ascii())),
         Resource::Redirect { status, location } => {
-            say(told, format_args!("{status}: to {}", location.escape_ascii()));
+            write_line(out, format_args!("{status}: to {}", location.escape_ascii()));
         }
-        Resource::Status(status) => say(told, format_args!("{status}: by a rule")),
+        Resource::Status(status) => write_line(out, format_args!("{status}: by a rule")),
         Resource::Text { media_type, content } => {
-            say(told, format_args!("200: {} bytes of {media_type} by a rule", content.len()));
+            write_line(out, format_args!("200: {} bytes of {media_type} by a rule", content.len()));
         }
-        Resource::Preflight { .. } => say(told, format_args!("204: what pages of other origins may send")),
-        Resource::Server => say(told, format_args!("204: what the server can do")),
+        Resource::Preflight { .. } => {
+            write_line(out, format_args!("204: what pages of other origins may send"))
+        }
+        Resource::Server => write_line(out, format_args!("204: what the server can do")),
     }
 }
 
-fn refuse(told: &mut String, url: &str, denied: &AccessDenied) {
+fn refuse(out: &mut String, url: &str, denied: &AccessDenied) {
     let why = denied.rejection.why.replace("{url}", url);
-    say(told, format_args!("{}: {why}", denied.rejection.status));
+    write_line(out, format_args!("{}: {why}", denied.rejection.status));
     if let Some(challenge) = &denied.challenge {
-        say(told, format_args!("the client is asked for {challenge}"));
+        write_line(out, format_args!("the client is asked for {challenge}"));
     }
 }

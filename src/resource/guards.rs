@@ -6,7 +6,7 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use super::denial::{errno_of, io_denied};
 use super::lookup_context::LookupContext;
 use super::precompressed::Sibling;
-use super::walk::Walk;
+use super::rule_context::RuleContext;
 use super::{AccessDenied, DenialNote, Explain, ResolveRequest, Resolver, judged};
 use crate::auth::{AuthOutcome, NamedFile};
 use crate::docroot::path::{Expanded, split};
@@ -18,20 +18,20 @@ impl Resolver {
     /// Do all guards hold that cover any of `names`, which a look-up has come to?
     pub(super) fn guard(
         &self,
-        walk: Option<&Walk<'_>>,
+        rule_context: Option<&RuleContext<'_>>,
         names: &[&[u8]],
-        say: Explain<'_>,
+        explain: Explain<'_>,
     ) -> Result<(), AccessDenied> {
-        let Some(walk) = walk else { return Ok(()) };
+        let Some(rule_context) = rule_context else { return Ok(()) };
         for name in names {
-            let covering = walk.rules.cover(&[walk.site.name(name)]);
+            let covering = rule_context.rules.cover(&[rule_context.site.name(name)]);
             let new = {
-                let state = &mut *walk.state.borrow_mut();
-                state.met.add(covering.clone());
+                let state = &mut *rule_context.state.borrow_mut();
+                state.lookup_covering.add(covering.clone());
                 state.covering.add(covering)
             };
-            self.admit(walk, &new, say)?;
-            self.authenticate(walk, &new)?;
+            self.admit(rule_context, &new, explain)?;
+            self.authenticate(rule_context, &new)?;
         }
         Ok(())
     }
@@ -40,30 +40,30 @@ impl Resolver {
     /// expanded, with what is beyond it.
     pub(super) fn guard_expanded(
         &self,
-        walk: Option<&Walk<'_>>,
+        rule_context: Option<&RuleContext<'_>>,
         name: &[u8],
         found: (&Expanded, bool),
-        say: Explain<'_>,
+        explain: Explain<'_>,
     ) -> Result<(), AccessDenied> {
-        let Some(walk) = walk else { return Ok(()) };
+        let Some(rule_context) = rule_context else { return Ok(()) };
         let (expanded, is_dir) = found;
         let mut chosen = name.strip_suffix(b"/").unwrap_or(name).to_vec();
         if !expanded.path_info.is_empty() && chosen.ends_with(&expanded.path_info) {
             chosen.truncate(chosen.len() - expanded.path_info.len());
             chosen.pop();
         }
-        let mut real = self.without_any_link(walk, &expanded.name)?;
+        let mut real = self.without_any_link(rule_context, &expanded.name)?;
         if is_dir {
-            close(&mut chosen);
-            close(&mut real);
+            append_slash(&mut chosen);
+            append_slash(&mut real);
         }
-        walk.choose(&chosen);
+        rule_context.choose(&chosen);
         let mut beyond = real.clone();
         if !expanded.path_info.is_empty() {
-            close(&mut beyond);
+            append_slash(&mut beyond);
             beyond.extend_from_slice(&expanded.path_info);
         }
-        self.guard(Some(walk), &[&chosen, &real, &beyond], say)
+        self.guard(Some(rule_context), &[&chosen, &real, &beyond], explain)
     }
 
     /// The guards of the index file `index` of the directory asked for, which is `expanded`.
@@ -72,37 +72,43 @@ impl Resolver {
         asked: &LookupContext<'_>,
         index: &[u8],
         expanded: &[u8],
-        say: Explain<'_>,
+        explain: Explain<'_>,
     ) -> Result<(), AccessDenied> {
-        let Some(walk) = asked.walk else { return Ok(()) };
+        let Some(rule_context) = asked.rule_context else { return Ok(()) };
         let mut chosen = asked.name.to_vec();
-        close(&mut chosen);
+        append_slash(&mut chosen);
         chosen.extend_from_slice(split(index).1);
-        walk.choose(&chosen);
-        let real = self.without_any_link(walk, expanded)?;
-        self.guard(Some(walk), &[&chosen, index, &real], say)
+        rule_context.choose(&chosen);
+        let real = self.without_any_link(rule_context, expanded)?;
+        self.guard(Some(rule_context), &[&chosen, index, &real], explain)
     }
 
     /// The guards that cover any name of a file beside the one chosen.
     pub(super) fn cover_sibling(
         &self,
-        walk: Option<&Walk<'_>>,
+        rule_context: Option<&RuleContext<'_>>,
         sibling: &Sibling<'_>,
     ) -> Result<Covering, AccessDenied> {
-        let Some(walk) = walk else { return Ok(Covering::default()) };
-        let chosen = [&walk.served_name()[..], sibling.coding.suffix()].concat();
+        let Some(rule_context) = rule_context else { return Ok(Covering::default()) };
+        let chosen = [&rule_context.served_name()[..], sibling.coding.suffix()].concat();
         let with_slash = [&chosen[..], b"/"].concat();
-        let real = self.without_any_link(walk, sibling.file)?;
-        let mut covering = walk.rules.cover(&[walk.site.name(&chosen), walk.site.name(&with_slash)]);
+        let real = self.without_any_link(rule_context, sibling.file)?;
+        let mut covering =
+            rule_context.rules.cover(&[rule_context.site.name(&chosen), rule_context.site.name(&with_slash)]);
         for name in [sibling.name, &real] {
-            covering.add(walk.rules.cover(&[walk.site.name(name)]));
+            covering.add(rule_context.rules.cover(&[rule_context.site.name(name)]));
         }
         Ok(covering)
     }
 
-    /// May the client have what `covering` guards, where the guards in `held` hold?
-    pub(super) fn permits(&self, query: &ResolveRequest<'_>, held: &Covering, covering: &Covering) -> bool {
-        let new = held.beyond(covering);
+    /// May the client have what `covering` guards, where the guards in `satisfied` hold?
+    pub(super) fn permits(
+        &self,
+        query: &ResolveRequest<'_>,
+        satisfied: &Covering,
+        covering: &Covering,
+    ) -> bool {
+        let new = satisfied.beyond(covering);
         new.is_empty()
             || self.rules.admit(&new, query.client, query.charged).is_ok()
                 && self.check_rule_files(&self.rules, &new, query).is_ok()
@@ -110,8 +116,8 @@ impl Resolver {
 
     /// `name` with its links expanded also where the look-up leaves that to the kernel: a guard must see
     /// where they lead. Beyond the tree there are no names that rules could cover.
-    fn without_any_link(&self, walk: &Walk<'_>, name: &[u8]) -> Result<Vec<u8>, AccessDenied> {
-        if self.config.symlink_check || !walk.rules.has_guards() {
+    fn without_any_link(&self, rule_context: &RuleContext<'_>, name: &[u8]) -> Result<Vec<u8>, AccessDenied> {
+        if self.config.symlink_check || !rule_context.rules.has_guards() {
             return Ok(name.to_vec());
         }
         let top = self.root.path();
@@ -125,23 +131,29 @@ impl Resolver {
     /// Addresses and numbers of requests.
     pub(super) fn admit(
         &self,
-        walk: &Walk<'_>,
+        rule_context: &RuleContext<'_>,
         covering: &Covering,
-        say: Explain<'_>,
+        explain: Explain<'_>,
     ) -> Result<(), AccessDenied> {
-        for line in walk.rules.covering_lines(covering) {
-            say(format_args!("{line}"));
+        for line in rule_context.rules.covering_lines(covering) {
+            explain(format_args!("{line}"));
         }
-        let Err(refused) = walk.rules.admit(covering, walk.query.client, walk.query.charged) else {
+        let Err(refused) =
+            rule_context.rules.admit(covering, rule_context.query.client, rule_context.query.charged)
+        else {
             return Ok(());
         };
-        Err(refusal(walk.query, &refused))
+        Err(refusal(rule_context.query, &refused))
     }
 
     /// Passwords.
-    pub(super) fn authenticate(&self, walk: &Walk<'_>, covering: &Covering) -> Result<(), AccessDenied> {
-        let user = self.check_rule_files(walk.rules, covering, walk.query)?;
-        let state = &mut *walk.state.borrow_mut();
+    pub(super) fn authenticate(
+        &self,
+        rule_context: &RuleContext<'_>,
+        covering: &Covering,
+    ) -> Result<(), AccessDenied> {
+        let user = self.check_rule_files(rule_context.rules, covering, rule_context.query)?;
+        let state = &mut *rule_context.state.borrow_mut();
         state.user = user.or(state.user.take());
         Ok(())
     }
@@ -186,7 +198,7 @@ impl Resolver {
 }
 
 /// Puts a slash behind the name of a directory; the top is the empty name.
-fn close(name: &mut Vec<u8>) {
+fn append_slash(name: &mut Vec<u8>) {
     if !name.is_empty() && !name.ends_with(b"/") {
         name.push(b'/');
     }

@@ -15,7 +15,7 @@ use super::denial::{io_denied, not_a_file, not_found, not_readable};
 use super::list_limiter::ListPermit;
 use super::lookup_context::{Candidate, LookupContext, is_password_file, kind, shown, world};
 use super::precompressed::Forms;
-use super::walk::Walk;
+use super::rule_context::RuleContext;
 use super::{AccessDenied, Directory, Explain, Resolution, Resolved, Resolver, Resource, Retry, Script};
 use super::{ResolveRequest, index};
 use crate::cache::CacheEntry;
@@ -30,21 +30,21 @@ use crate::request::{Rejection, Request};
 
 impl Resolver {
     /// Resolves from the disk, without the cache, and remembers plain files.
-    pub fn look_up(&self, query: &ResolveRequest<'_>, say: Explain<'_>) -> Resolution {
+    pub fn look_up(&self, query: &ResolveRequest<'_>, explain: Explain<'_>) -> Resolution {
         match self.rules.is_empty() {
-            true => Resolution { outcome: self.find(query, None, say), applied_rules: None },
+            true => Resolution { outcome: self.find(query, None, explain), applied_rules: None },
             // Rules count requests: what leads to other storage is not to be counted twice.
-            false if query.view.is_local() && leads_elsewhere(query) => Resolution::none(),
-            false => self.look_up_by_rules(query, say),
+            false if query.view.is_local() && leaves_local_view(query) => Resolution::none(),
+            false => self.look_up_by_rules(query, explain),
         }
     }
 
-    /// The same for one name; `walk` asks the rules of every name that it comes to.
+    /// The same for one name; `rule_context` asks the rules of every name that it comes to.
     pub(super) fn find(
         &self,
         query: &ResolveRequest<'_>,
-        walk: Option<&Walk<'_>>,
-        say: Explain<'_>,
+        rule_context: Option<&RuleContext<'_>>,
+        explain: Explain<'_>,
     ) -> Result<Resolved, AccessDenied> {
         let name = query.name();
         let (expanded, meta) = match plain(query.view, &name) {
@@ -55,27 +55,27 @@ impl Resolver {
                 (expanded, meta)
             }
         };
-        say(format_args!("name {} is {}", shown(&name), shown(&expanded.name)));
+        explain(format_args!("name {} is {}", shown(&name), shown(&expanded.name)));
         if !expanded.path_info.is_empty() {
-            say(format_args!("beyond it: {} (PATH_INFO)", shown(&expanded.path_info)));
+            explain(format_args!("beyond it: {} (PATH_INFO)", shown(&expanded.path_info)));
         }
         let is_dir = kind(&meta) == SFlag::S_IFDIR;
-        self.guard_expanded(walk, &name, (&expanded, is_dir), say)?;
+        self.guard_expanded(rule_context, &name, (&expanded, is_dir), explain)?;
         let bits = meta.st_mode & 0o7777;
-        say(format_args!("permission bits {bits:04o}: the last digit counts, what others may do"));
+        explain(format_args!("permission bits {bits:04o}: the last digit counts, what others may do"));
         if !world(&meta, Mode::S_IROTH | Mode::S_IXOTH) {
             return Err(not_readable("resolves to a non world-readable file"));
         }
         let throttle_name: Arc<[u8]> =
             if expanded.name.is_empty() { Arc::from(&b"."[..]) } else { Arc::from(&expanded.name[..]) };
         if !is_dir && query.vhost.is_some() && is_beyond(query.request, &expanded) {
-            say(format_args!("the host's name is that of a file, not of its directory"));
+            explain(format_args!("the host's name is that of a file, not of its directory"));
             return Err(not_found());
         }
         // Looked at before anything in it: what changes from here on makes the outcome not be kept.
         let dir = if is_dir { &expanded.name } else { split(&expanded.name).0 };
         let directory_check = self.cache.check_directory(query.view, dir, query.freshness);
-        let lookup = LookupContext { query, name: &name, throttle_name, directory_check, walk };
+        let lookup = LookupContext { query, name: &name, throttle_name, directory_check, rule_context };
         if !is_dir {
             let candidate = Candidate {
                 chosen: &name,
@@ -84,18 +84,18 @@ impl Resolver {
                 is_index: false,
                 protected: false,
             };
-            return self.file(&lookup, candidate, say);
+            return self.file(&lookup, candidate, explain);
         }
         if !expanded.path_info.is_empty() {
-            say(format_args!("a directory, and no such name in it"));
+            explain(format_args!("a directory, and no such name in it"));
             return Err(not_found());
         }
         if !(name.is_empty() || name.ends_with(b"/")) {
-            say(format_args!("a directory named without its slash: redirect"));
+            explain(format_args!("a directory named without its slash: redirect"));
             let resource = Resource::Moved(with_slash(query.request));
             return Ok(Resolved { resource, user: None, name: lookup.throttle_name });
         }
-        self.directory(&lookup, &expanded.name, &meta, say)
+        self.directory(&lookup, &expanded.name, &meta, explain)
     }
 
     fn directory(
@@ -103,12 +103,12 @@ impl Resolver {
         lookup: &LookupContext<'_>,
         dir: &[u8],
         meta: &FileStat,
-        say: Explain<'_>,
+        explain: Explain<'_>,
     ) -> Result<Resolved, AccessDenied> {
         if let Some(index) = index::find(lookup.query.view, dir, &self.config.index).map_err(io_denied)? {
             let expanded = self.expanded(lookup.query.view, &index)?;
-            say(format_args!("index file {} is {}", shown(&index), shown(&expanded.name)));
-            self.guard_index(lookup, &index, &expanded.name, say)?;
+            explain(format_args!("index file {} is {}", shown(&index), shown(&expanded.name)));
+            self.guard_index(lookup, &index, &expanded.name, explain)?;
             if !expanded.path_info.is_empty() {
                 // The index file existed a moment ago.
                 return Err(not_found());
@@ -124,9 +124,9 @@ impl Resolver {
                 is_index: true,
                 protected: false,
             };
-            return self.file(lookup, candidate, say);
+            return self.file(lookup, candidate, explain);
         }
-        say(format_args!("no index file"));
+        explain(format_args!("no index file"));
         if !world(meta, Mode::S_IROTH) || !self.lists(lookup) {
             return Err(AccessDenied::noted(
                 Rejection::new(403, "{url} is a directory whose contents are not listed."),
@@ -135,7 +135,7 @@ impl Resolver {
             ));
         }
         let user = self.authorize(lookup.query, dir);
-        let user = user.inspect_err(|denied| self.tell_of_passwords(lookup, dir, denied, say))?;
+        let user = user.inspect_err(|denied| self.tell_of_passwords(lookup, dir, denied, explain))?;
         let user = user.or_else(|| lookup.user());
         self.check_referrer(lookup.query, lookup.name)?;
         let resource = Resource::Directory(self.list(lookup, dir)?);
@@ -169,17 +169,17 @@ impl Resolver {
         &self,
         lookup: &LookupContext<'_>,
         candidate: Candidate<'_>,
-        say: Explain<'_>,
+        explain: Explain<'_>,
     ) -> Result<Resolved, AccessDenied> {
         let (dir, _) = split(&candidate.expanded.name);
         let user = self.authorize_in(lookup, dir);
-        let user = user.inspect_err(|denied| self.tell_of_passwords(lookup, dir, denied, say))?;
+        let user = user.inspect_err(|denied| self.tell_of_passwords(lookup, dir, denied, explain))?;
         if let Some(user) = &user {
-            say(format_args!("password file in {}: user {}", shown(dir), shown(user)));
+            explain(format_args!("password file in {}: user {}", shown(dir), shown(user)));
         }
         let candidate = Candidate { protected: user.is_some(), ..candidate };
         let user = user.or_else(|| lookup.user());
-        match self.file_for_user(lookup, &candidate, say) {
+        match self.file_for_user(lookup, &candidate, explain) {
             Ok(resource) => Ok(Resolved { resource, user, name: Arc::clone(&lookup.throttle_name) }),
             Err(mut denied) => {
                 denied.0.user = user;
@@ -210,7 +210,7 @@ impl Resolver {
         &self,
         lookup: &LookupContext<'_>,
         file: &Candidate<'_>,
-        say: Explain<'_>,
+        explain: Explain<'_>,
     ) -> Result<Resource, AccessDenied> {
         let name = &file.expanded.name;
         let (dir, base) = split(name);
@@ -221,25 +221,27 @@ impl Resolver {
         let (opened, meta) = self.open_regular(lookup.query.view, name, file.seen)?;
         let executable = world(&meta, Mode::S_IXOTH);
         if executable && self.config.cgi_pattern.as_ref().is_some_and(|p| p.matches(name)) {
-            say(format_args!("matches the CGI pattern and is executable: a script"));
+            explain(format_args!("matches the CGI pattern and is executable: a script"));
             return Ok(Resource::Script(script(lookup.query.request, file.expanded, file.is_index)));
         }
         if !executable && self.names_a_script(name, file.is_index) {
-            say(format_args!("matches the CGI pattern, but others may not execute it (chmod o+x): refused"));
+            explain(format_args!(
+                "matches the CGI pattern, but others may not execute it (chmod o+x): refused"
+            ));
             return Err(not_executable());
         }
         refuse_misplaced(executable, &file.expanded.path_info)?;
         let facts = FileFacts::from(&meta);
         let (mut representation, content) = self.represent(lookup, name, opened, &facts)?;
         let media_type = printable(&representation.media_type);
-        say(format_args!("a file of {} bytes, {media_type}", representation.len));
+        explain(format_args!("a file of {} bytes, {media_type}", representation.len));
         let siblings = self.siblings(lookup, file, &facts)?;
         representation.vary = !siblings.variants.is_empty();
         let representation = Arc::new(representation);
-        let held = lookup.walk.map(Walk::held).unwrap_or_default();
+        let satisfied = lookup.rule_context.map(RuleContext::satisfied_guards).unwrap_or_default();
         let forms =
             Forms { representation: &representation, content: &content, variants: &siblings.variants };
-        let sent = self.negotiate(lookup.query, &held, &forms);
+        let sent = self.negotiate(lookup.query, &satisfied, &forms);
         // What was chosen because a better name could not be seen is not to be remembered.
         if !lookup.query.view.has_crossed()
             && may_be_kept(&content, &siblings.variants)
@@ -250,7 +252,7 @@ impl Resolver {
         {
             let entry = CacheEntry {
                 key: lookup.key().into(),
-                ruling: lookup.walk.map(|walk| walk.ruling(lookup.name)),
+                ruling: lookup.rule_context.map(|rule_context| rule_context.ruling(lookup.name)),
                 snapshot,
                 auth_dir: dir.into(),
                 protected: file.protected,
@@ -348,7 +350,7 @@ fn plain(view: &View<'_>, name: &[u8]) -> Option<(Expanded, FileStat)> {
 }
 
 /// Does the name lead out of a local view?
-fn leads_elsewhere(query: &ResolveRequest<'_>) -> bool {
+fn leaves_local_view(query: &ResolveRequest<'_>) -> bool {
     let _ = plain(query.view, &query.name());
     query.view.has_crossed()
 }

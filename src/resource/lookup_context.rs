@@ -5,7 +5,7 @@ use std::sync::Arc;
 use nix::sys::stat::{FileStat, Mode, SFlag};
 
 use super::ResolveRequest;
-use super::walk::Walk;
+use super::rule_context::RuleContext;
 use crate::cache::DirectoryCheck;
 use crate::docroot::path::Expanded;
 
@@ -18,18 +18,18 @@ pub(super) struct LookupContext<'r> {
     /// The directory that has a say, as it was before anything in it was looked at.
     pub(super) directory_check: Option<DirectoryCheck>,
     /// The request's way through the rules, if there are any.
-    pub(super) walk: Option<&'r Walk<'r>>,
+    pub(super) rule_context: Option<&'r RuleContext<'r>>,
 }
 
 impl LookupContext<'_> {
     /// The user that a rule's password file knows.
     pub(super) fn user(&self) -> Option<Box<[u8]>> {
-        self.walk.and_then(Walk::user)
+        self.rule_context.and_then(RuleContext::user)
     }
 
     /// The key under which the outcome is remembered.
     pub(super) fn key(&self) -> Vec<u8> {
-        self.walk.map_or_else(|| self.name.to_vec(), |walk| walk.key(self.name))
+        self.rule_context.map_or_else(|| self.name.to_vec(), |rule_context| rule_context.key(self.name))
     }
 }
 

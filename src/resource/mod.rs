@@ -16,6 +16,7 @@ use crate::log::Level;
 use crate::request::{Client, Method, Rejection, Request};
 use crate::rules::{AppliedRules, Charged, Covering, Rules, Ruling};
 
+pub mod by_rules;
 mod denial;
 mod guards;
 pub mod index;
@@ -26,9 +27,8 @@ mod precompressed;
 mod readme;
 pub mod referrer;
 mod represent;
-pub mod ruled;
+mod rule_context;
 pub mod vhost;
-mod walk;
 
 use vhost::DefaultHost;
 
@@ -426,8 +426,8 @@ impl Resolver {
         };
         self.check_referrer(query, name)?;
         let none = Covering::default();
-        let held = ruling.map_or(&none, |ruling| &ruling.covering);
-        let (representation, content) = self.negotiate(query, held, &Forms::of(entry));
+        let satisfied = ruling.map_or(&none, |ruling| &ruling.covering);
+        let (representation, content) = self.negotiate(query, satisfied, &Forms::of(entry));
         let resource = Resource::File(representation, content);
         Ok(Resolved { resource, user: user.or(known), name: Arc::clone(&entry.throttle_name) })
     }

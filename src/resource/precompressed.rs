@@ -78,8 +78,9 @@ impl Resolver {
             match self.variant(lookup, &sibling, (file, plain))? {
                 Ok(variant) => {
                     siblings.volatile |= !variant.representation.settled;
-                    if let Some(walk) = lookup.walk {
-                        walk.state.borrow_mut().has_restricted_form |= variant.covering.is_restricted();
+                    if let Some(rule_context) = lookup.rule_context {
+                        rule_context.state.borrow_mut().has_restricted_form |=
+                            variant.covering.is_restricted();
                     }
                     siblings.variants.push(variant);
                 }
@@ -105,7 +106,7 @@ impl Resolver {
         if is_password_file(split(sibling.file).1) || self.names_a_script(sibling.file, false) {
             return Ok(Err("by its name a password file or a script"));
         }
-        let Ok(covering) = self.cover_sibling(lookup.walk, sibling) else {
+        let Ok(covering) = self.cover_sibling(lookup.rule_context, sibling) else {
             return Ok(Err("not readable"));
         };
         let Ok((opened, meta)) = self.open_regular(lookup.query.view, sibling.file, sibling.seen) else {
@@ -142,15 +143,16 @@ impl Resolver {
     }
 
     /// The form of a file to answer with: the one that the client likes best of those it may have, where the
-    /// guards in `held` hold.
+    /// guards in `satisfied` hold.
     pub(super) fn negotiate(
         &self,
         query: &ResolveRequest<'_>,
-        held: &Covering,
+        satisfied: &Covering,
         forms: &Forms<'_>,
     ) -> (Arc<Representation>, Content) {
         let may_have = |variant: &Variant| {
-            self.check_referrer(query, &variant.name).is_ok() && self.permits(query, held, &variant.covering)
+            self.check_referrer(query, &variant.name).is_ok()
+                && self.permits(query, satisfied, &variant.covering)
         };
         let chosen = match forms.variants {
             [] => None,

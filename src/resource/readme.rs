@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use super::lookup_context::LookupContext;
-use super::walk::Walk;
+use super::rule_context::RuleContext;
 use super::{AccessDenied, Explain, ResolveRequest, Resolver, Resource};
 use crate::cache::ListKey;
 use crate::config::choice::ListingStyle;
@@ -35,7 +35,11 @@ impl Resolver {
 
     /// What a list looks like here.
     fn list_style(&self, lookup: &LookupContext<'_>) -> ListingStyle {
-        match lookup.walk.and_then(Walk::response_rules).and_then(|response_rules| response_rules.listing) {
+        match lookup
+            .rule_context
+            .and_then(RuleContext::response_rules)
+            .and_then(|response_rules| response_rules.listing)
+        {
             Some(Listing::Style(style)) => style,
             _ => self.config.listing_style,
         }
@@ -51,8 +55,8 @@ impl Resolver {
         let request = lookup.query.request;
         let view = ListView::new(request, self.list_style(lookup));
         let signature = lookup
-            .walk
-            .and_then(Walk::response_rules)
+            .rule_context
+            .and_then(RuleContext::response_rules)
             .and_then(|response_rules| response_rules.signature.clone());
         ListKey { dir: dir.into(), url_path: request.path[..].into(), view, signature, readme }
     }
@@ -63,10 +67,10 @@ impl Resolver {
         lookup: &LookupContext<'_>,
         dir: &[u8],
         denied: &AccessDenied,
-        say: Explain<'_>,
+        explain: Explain<'_>,
     ) {
         if denied.challenge.is_some() {
-            say(format_args!("{}", self.auth.described(&self.realm(lookup.query, dir))));
+            explain(format_args!("{}", self.auth.described(&self.realm(lookup.query, dir))));
         }
     }
 }

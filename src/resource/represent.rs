@@ -9,7 +9,7 @@ use std::time::SystemTime;
 
 use super::denial::{errno_of, io_denied, untagged};
 use super::lookup_context::LookupContext;
-use super::walk::Walk;
+use super::rule_context::RuleContext;
 use super::{AccessDenied, Resolver};
 use crate::representation::{Content, FileFacts, Representation};
 use crate::request::Rejection;
@@ -39,7 +39,7 @@ impl Resolver {
 
     /// Gives the file called `name` the type and charset that a rule says.
     fn apply_type_rules(&self, lookup: &LookupContext<'_>, name: &[u8], representation: &mut Representation) {
-        if let Some(response_rules) = lookup.walk.and_then(Walk::response_rules) {
+        if let Some(response_rules) = lookup.rule_context.and_then(RuleContext::response_rules) {
             (representation.media_type, representation.encodings) =
                 self.types.applied_rules(name, &response_rules);
         }

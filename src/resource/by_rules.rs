@@ -15,7 +15,7 @@ use nix::sys::stat::SFlag;
 use super::denial::not_found;
 use super::lookup_context::{LookupContext, kind, shown};
 use super::precompressed::Forms;
-use super::walk::Walk;
+use super::rule_context::RuleContext;
 use super::{AccessDenied, Explain, Resolution, ResolveRequest, Resolved, Resolver, Resource, index};
 use crate::docroot::View;
 use crate::request::{Method, Request};
@@ -23,23 +23,23 @@ use crate::rules::{Answer, AppliedRules, Covering, Listing, Routed, SiteKey};
 
 impl Resolver {
     /// Looks up what the request names, round which the rules have their say.
-    pub(super) fn look_up_by_rules(&self, query: &ResolveRequest<'_>, say: Explain<'_>) -> Resolution {
-        let mut walk = Walk {
+    pub(super) fn look_up_by_rules(&self, query: &ResolveRequest<'_>, explain: Explain<'_>) -> Resolution {
+        let mut rule_context = RuleContext {
             rules: &self.rules,
             site: self.site_key(query),
             query,
             internal: false,
             state: RefCell::default(),
         };
-        let outcome = self.walk(&mut walk, say);
+        let outcome = self.resolve_by_rules(&mut rule_context, explain);
         let user = match &outcome {
             Ok(found) => found.user.is_some(),
             Err(denied) => denied.user.is_some(),
         };
-        for line in walk.rules.response_lines(&walk.site.name(&walk.served_name())) {
-            say(format_args!("{line}"));
+        for line in rule_context.rules.response_lines(&rule_context.site.name(&rule_context.served_name())) {
+            explain(format_args!("{line}"));
         }
-        Resolution { applied_rules: walk.applied_rules(user), outcome }
+        Resolution { applied_rules: rule_context.applied_rules(user), outcome }
     }
 
     /// The site that the request is for, as rules name it.
@@ -48,50 +48,55 @@ impl Resolver {
         SiteKey::new(query.client.scheme, named.unwrap_or_default(), query.vhost)
     }
 
-    fn walk(&self, walk: &mut Walk<'_>, say: Explain<'_>) -> Result<Resolved, AccessDenied> {
-        let query = walk.query;
+    fn resolve_by_rules(
+        &self,
+        rule_context: &mut RuleContext<'_>,
+        explain: Explain<'_>,
+    ) -> Result<Resolved, AccessDenied> {
+        let query = rule_context.query;
         let request = query.request;
         let asked = query.name();
         // Whether it is a directory is not known yet: it is compared in both forms.
         let with_slash = [&asked[..], b"/"].concat();
-        let covering = walk.rules.cover(&[walk.site.name(&asked), walk.site.name(&with_slash)]);
-        let new = walk.state.borrow_mut().covering.add(covering);
-        self.admit(walk, &new, say)?;
+        let covering =
+            rule_context.rules.cover(&[rule_context.site.name(&asked), rule_context.site.name(&with_slash)]);
+        let new = rule_context.state.borrow_mut().covering.add(covering);
+        self.admit(rule_context, &new, explain)?;
         let prefix = query.vhost.map(|host| [host.as_bytes(), b"/"].concat()).unwrap_or_default();
-        let routed = walk.rules.route(&walk.site, &request.path, &prefix, request.query);
+        let routed = rule_context.rules.route(&rule_context.site, &request.path, &prefix, request.query);
         for line in &routed.lines {
-            say(format_args!("{line}"));
+            explain(format_args!("{line}"));
         }
-        if let Some(preflight) = self.preflight(walk) {
-            return Ok(walk.found(preflight));
+        if let Some(preflight) = self.preflight(rule_context) {
+            return Ok(rule_context.found(preflight));
         }
         if let Some(Answer::Redirect(status, location)) = routed.answer {
-            return Ok(walk.found(Resource::Redirect { status, location }));
+            return Ok(rule_context.found(Resource::Redirect { status, location }));
         }
-        self.authenticate(walk, &new)?;
+        self.authenticate(rule_context, &new)?;
         match routed.answer {
-            Some(Answer::Status(status)) => return Ok(walk.found(Resource::Status(status))),
+            Some(Answer::Status(status)) => return Ok(rule_context.found(Resource::Status(status))),
             Some(Answer::Env(environment)) => {
                 let (media_type, content) = (environment.media_type, environment.content.to_vec());
-                return Ok(walk.found(Resource::Text { media_type, content }));
+                return Ok(rule_context.found(Resource::Text { media_type, content }));
             }
             Some(Answer::Nothing) => return Err(not_found()),
             _ => {}
         }
-        self.look_up_routed(walk, &routed, &prefix, say)
+        self.look_up_routed(rule_context, &routed, &prefix, explain)
     }
 
     fn look_up_routed(
         &self,
-        walk: &mut Walk<'_>,
+        rule_context: &mut RuleContext<'_>,
         routed: &Routed<'_>,
         prefix: &[u8],
-        say: Explain<'_>,
+        explain: Explain<'_>,
     ) -> Result<Resolved, AccessDenied> {
-        let request = walk.query.request;
+        let request = rule_context.query.request;
         for path in &routed.rewritten {
             let full = [prefix, path].concat();
-            self.guard(Some(walk), &[&full, &[&full[..], b"/"].concat()], say)?;
+            self.guard(Some(rule_context), &[&full, &[&full[..], b"/"].concat()], explain)?;
         }
         let rewritten = routed.rewritten.last().map(|path| Request {
             path: Cow::Borrowed(path),
@@ -99,19 +104,21 @@ impl Resolver {
             ..request.clone()
         });
         let request = rewritten.as_ref().unwrap_or(request);
-        let query = ResolveRequest { request, ..*walk.query };
-        let found = self.find(&query, Some(walk), say);
+        let query = ResolveRequest { request, ..*rule_context.query };
+        let found = self.find(&query, Some(rule_context), explain);
         let is_absent = match &found {
             Err(denied) => denied.rejection.status == 404,
             Ok(Resolved { resource: Resource::Moved(_), .. }) => self.has_no_index(&query),
             Ok(_) => false,
         };
         let found = match is_absent {
-            true => self.tried(walk, &query, routed.suffixes, say).unwrap_or(found),
+            true => self.tried(rule_context, &query, routed.suffixes, explain).unwrap_or(found),
             false => found,
         };
         match found {
-            Err(denied) if denied.rejection.status == 404 => self.fall_back(walk, routed, denied, say),
+            Err(denied) if denied.rejection.status == 404 => {
+                self.fall_back(rule_context, routed, denied, explain)
+            }
             Ok(Resolved { resource: Resource::Script(mut script), user, name }) => {
                 script.query = routed.query.clone();
                 Ok(Resolved { resource: Resource::Script(script), user, name })
@@ -128,10 +135,10 @@ impl Resolver {
     /// The first of the names with a suffix that is a file; none if none is.
     fn tried(
         &self,
-        walk: &mut Walk<'_>,
+        rule_context: &mut RuleContext<'_>,
         query: &ResolveRequest<'_>,
         suffixes: &[String],
-        say: Explain<'_>,
+        explain: Explain<'_>,
     ) -> Option<Result<Resolved, AccessDenied>> {
         let path = &query.request.path;
         if path.is_empty() || path.ends_with(b"/") {
@@ -144,13 +151,13 @@ impl Resolver {
             if !self.is_file(candidate.view, &candidate.name()) {
                 continue;
             }
-            say(format_args!("tried: {}", shown(&candidate.name())));
-            match self.find_internal(walk, &candidate, say) {
+            explain(format_args!("tried: {}", shown(&candidate.name())));
+            match self.find_internal(rule_context, &candidate, explain) {
                 Ok(Resolved { resource: Resource::File(file, content), user, name }) => {
                     return Some(Ok(Resolved { resource: Resource::File(file, content), user, name }));
                 }
                 Err(denied) if denied.rejection.status != 404 => return Some(Err(denied)),
-                _ => walk.state.borrow_mut().chosen = None,
+                _ => rule_context.state.borrow_mut().chosen = None,
             }
         }
         None
@@ -165,27 +172,27 @@ impl Resolver {
     /// The file that a fallback names, where it may stand for the name asked; else `absent`.
     fn fall_back(
         &self,
-        walk: &mut Walk<'_>,
+        rule_context: &mut RuleContext<'_>,
         routed: &Routed<'_>,
         absent: AccessDenied,
-        say: Explain<'_>,
+        explain: Explain<'_>,
     ) -> Result<Resolved, AccessDenied> {
-        let request = walk.query.request;
+        let request = rule_context.query.request;
         let Some((file, any)) = routed.fallback else { return Err(absent) };
         let looks_like_a_page = any || !self.types.names_other_than_html(&request.path);
         if !matches!(request.method, Method::Get | Method::Head) || !looks_like_a_page {
             return Err(absent);
         }
-        say(format_args!("fallback: {file}"));
+        explain(format_args!("fallback: {file}"));
         let request = Request { path: Cow::Borrowed(file.as_bytes()), ..request.clone() };
-        let query = ResolveRequest { request: &request, ..*walk.query };
-        match self.find_internal(walk, &query, say) {
+        let query = ResolveRequest { request: &request, ..*rule_context.query };
+        match self.find_internal(rule_context, &query, explain) {
             Ok(Resolved { resource: Resource::File(file, content), user, name }) => {
                 Ok(Resolved { resource: Resource::File(file, content), user, name })
             }
             Err(denied) if !matches!(denied.rejection.status, 403 | 404) => Err(denied),
             _ => {
-                walk.state.borrow_mut().chosen = None;
+                rule_context.state.borrow_mut().chosen = None;
                 Err(absent)
             }
         }
@@ -194,40 +201,41 @@ impl Resolver {
     /// Looks up a file that a rule has named, in the cache first.
     fn find_internal(
         &self,
-        walk: &mut Walk<'_>,
+        rule_context: &mut RuleContext<'_>,
         query: &ResolveRequest<'_>,
-        say: Explain<'_>,
+        explain: Explain<'_>,
     ) -> Result<Resolved, AccessDenied> {
-        walk.internal = true;
-        walk.state.borrow_mut().met = Covering::default();
+        rule_context.internal = true;
+        rule_context.state.borrow_mut().lookup_covering = Covering::default();
         let name = query.name();
-        let Some(entry) = self.cache.lookup(&walk.key(&name), query.view, query.freshness) else {
-            return self.find(query, Some(walk), say);
+        let Some(entry) = self.cache.lookup(&rule_context.key(&name), query.view, query.freshness) else {
+            return self.find(query, Some(rule_context), explain);
         };
-        walk.choose(&name);
+        rule_context.choose(&name);
         if let Some(ruling) = &entry.ruling {
             let new = {
-                let state = &mut *walk.state.borrow_mut();
+                let state = &mut *rule_context.state.borrow_mut();
                 state.has_restricted_form |= ruling.has_restricted_form;
                 state.covering.add(ruling.covering.clone())
             };
-            self.admit(walk, &new, say)?;
-            self.authenticate(walk, &new)?;
+            self.admit(rule_context, &new, explain)?;
+            self.authenticate(rule_context, &new)?;
         }
         let user = match entry.protected || self.config.global_passwd {
             true => self.authorize(query, &entry.auth_dir)?,
             false => None,
         };
         self.check_referrer(query, &name)?;
-        let (representation, content) = self.negotiate(query, &walk.held(), &Forms::of(&entry));
+        let (representation, content) =
+            self.negotiate(query, &rule_context.satisfied_guards(), &Forms::of(&entry));
         let resource = Resource::File(representation, content);
-        let user = user.or_else(|| walk.state.borrow().user.clone());
+        let user = user.or_else(|| rule_context.state.borrow().user.clone());
         Ok(Resolved { resource, user, name: Arc::clone(&entry.throttle_name) })
     }
 
     /// Is a directory without an index file listed?
     pub(super) fn lists(&self, asked: &LookupContext<'_>) -> bool {
-        let response_rules = asked.walk.and_then(Walk::response_rules);
+        let response_rules = asked.rule_context.and_then(RuleContext::response_rules);
         match response_rules.and_then(|response_rules| response_rules.listing) {
             Some(Listing::Off) => false,
             Some(Listing::Style(_)) => true,
@@ -252,13 +260,14 @@ impl Resolver {
     }
 
     /// The answer to a page of another origin that asks what it may send (Fetch §4.8).
-    fn preflight(&self, walk: &Walk<'_>) -> Option<Resource> {
-        let (request, asked) = (walk.query.request, walk.query.name());
+    fn preflight(&self, rule_context: &RuleContext<'_>) -> Option<Resource> {
+        let (request, asked) = (rule_context.query.request, rule_context.query.name());
         let fields = &request.fields;
         let is_preflight = request.method == Method::Options
             && fields.last("Origin").is_some()
             && fields.last("Access-Control-Request-Method").is_some();
-        let response_rules = walk.rules.response_rules(&walk.site.name(&asked)).filter(|_| is_preflight)?;
+        let response_rules =
+            rule_context.rules.response_rules(&rule_context.site.name(&asked)).filter(|_| is_preflight)?;
         if !response_rules.has_origins() {
             return None;
         }

@@ -7,7 +7,7 @@ use super::{ResolveRequest, Resolved, Resource};
 use crate::rules::{AppliedRules, Covering, ResponseRules, Rules, Ruling, SiteKey};
 
 /// A request on its way through the rules.
-pub(super) struct Walk<'w> {
+pub(super) struct RuleContext<'w> {
     pub(super) rules: &'w Rules,
     pub(super) site: SiteKey,
     pub(super) query: &'w ResolveRequest<'w>,
@@ -22,7 +22,7 @@ pub(super) struct WalkState {
     /// The guards that hold.
     pub(super) covering: Covering,
     /// Those of them that the look-up under way has met.
-    pub(super) met: Covering,
+    pub(super) lookup_covering: Covering,
     pub(super) user: Option<Box<[u8]>>,
     /// The file chosen, links not expanded.
     pub(super) chosen: Option<Vec<u8>>,
@@ -30,7 +30,7 @@ pub(super) struct WalkState {
     pub(super) has_restricted_form: bool,
 }
 
-impl<'w> Walk<'w> {
+impl<'w> RuleContext<'w> {
     /// The key under which the outcome of looking `name` up is remembered: the name asked, whatever a rewrite
     /// has made of it, unless a rule has named the file.
     pub(super) fn key(&self, name: &[u8]) -> Vec<u8> {
@@ -44,7 +44,7 @@ impl<'w> Walk<'w> {
     }
 
     /// The guards that hold.
-    pub(super) fn held(&self) -> Covering {
+    pub(super) fn satisfied_guards(&self) -> Covering {
         self.state.borrow().covering.clone()
     }
 
@@ -63,7 +63,7 @@ impl<'w> Walk<'w> {
     /// What is to be remembered with the file that was looked up as `name`.
     pub(super) fn ruling(&self, name: &[u8]) -> Box<Ruling> {
         let state = self.state.borrow();
-        let covering = if self.internal { &state.met } else { &state.covering };
+        let covering = if self.internal { &state.lookup_covering } else { &state.covering };
         let is_rewritten = !self.internal && *name != *self.query.name();
         let rewritten = is_rewritten.then(|| name.into());
         let (covering, has_restricted_form) = (covering.clone(), state.has_restricted_form);
@@ -79,7 +79,7 @@ impl<'w> Walk<'w> {
     }
 }
 
-impl Walk<'_> {
+impl RuleContext<'_> {
     /// The user that a rule's password file knows.
     pub(super) fn user(&self) -> Option<Box<[u8]>> {
         self.state.borrow().user.clone()
