@@ -199,7 +199,7 @@ impl Authenticator {
 
     /// Compares the credentials with the open password file.
     fn judge(&self, file: File, attempt: &Attempt<'_>) -> io::Result<PasswordCheck> {
-        let version = FileVersion::of(&file)?;
+        let version = FileVersion::from_file(&file)?;
         let Some(credentials) = attempt.authorization.and_then(Credentials::parse) else {
             return Ok(PasswordCheck::Wrong);
         };
@@ -208,7 +208,7 @@ impl Authenticator {
             Some(known) => Some(known),
             None => {
                 let text = read(file)?;
-                let lookup = HashLookup::of(&text, &credentials);
+                let lookup = HashLookup::find(&text, &credentials);
                 if let Some(trouble) = lookup.hash.filter(|_| lookup.known).and_then(crypt::trouble) {
                     let user = credentials.user().escape_ascii();
                     return Ok(PasswordCheck::Misunderstood(format!("{user}: {trouble}")));
@@ -252,7 +252,7 @@ impl std::fmt::Display for Described<'_> {
         for path in files {
             let Ok(file) = place.view.open_read(&path, place.links) else { continue };
             write!(f, "password file {}", path.escape_ascii())?;
-            let is_readable = FileVersion::of(&file).is_ok();
+            let is_readable = FileVersion::from_file(&file).is_ok();
             let text = if is_readable { read(file).unwrap_or_default() } else { Vec::new() };
             for (user, hash) in htpasswd::users(&text) {
                 if let Some(trouble) = crypt::trouble(hash) {
@@ -282,7 +282,7 @@ struct HashLookup<'f> {
 }
 
 impl<'f> HashLookup<'f> {
-    fn of(file: &'f [u8], credentials: &Credentials) -> HashLookup<'f> {
+    fn find(file: &'f [u8], credentials: &Credentials) -> HashLookup<'f> {
         match htpasswd::hash_of(file, credentials.user()) {
             Some(hash) => HashLookup { hash: Some(hash), known: true },
             None => HashLookup { hash: htpasswd::first_hash(file), known: false },
@@ -304,7 +304,7 @@ struct FileVersion {
 impl FileVersion {
     /// # Errors
     /// As fstat(2), or `file` is not a regular file of a bearable size.
-    fn of(file: &File) -> io::Result<FileVersion> {
+    fn from_file(file: &File) -> io::Result<FileVersion> {
         let meta = file.metadata()?;
         if !meta.is_file() {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file"));

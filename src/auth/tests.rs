@@ -271,7 +271,7 @@ fn a_realm_cannot_break_out_of_its_quotes() {
 fn a_mark_is_another_in_another_process() {
     let site = Site::new("marks");
     site.write("private", b"");
-    let version = FileVersion::of(&File::open(site.path.join("private/.htpasswd")).unwrap()).unwrap();
+    let version = FileVersion::from_file(&File::open(site.path.join("private/.htpasswd")).unwrap()).unwrap();
     let credentials = Credentials::parse(&authorization("alice:wonder")).unwrap();
     assert_ne!(
         site.authenticator.mark(&version, &credentials),
@@ -283,7 +283,7 @@ fn a_mark_is_another_in_another_process() {
 fn user_and_password_do_not_run_together_in_a_mark() {
     let site = Site::new("apart");
     site.write("private", b"");
-    let version = FileVersion::of(&File::open(site.path.join("private/.htpasswd")).unwrap()).unwrap();
+    let version = FileVersion::from_file(&File::open(site.path.join("private/.htpasswd")).unwrap()).unwrap();
     let mark =
         |pair: &str| site.authenticator.mark(&version, &Credentials::parse(&authorization(pair)).unwrap());
     assert_ne!(mark("alic:ewonder"), mark("alice:wonder"));

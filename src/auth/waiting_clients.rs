@@ -50,7 +50,7 @@ mod tests {
     use super::*;
 
     fn client(number: u8) -> ClientNetwork {
-        ClientNetwork::of([192, 0, 2, number].into())
+        ClientNetwork::from_address([192, 0, 2, number].into())
     }
 
     #[test]
@@ -90,7 +90,11 @@ mod tests {
     fn the_queue_is_bounded() {
         let (mut waiting, now) = (WaitingClients::default(), Instant::now());
         for number in 0..10 * MOST_CLIENTS as u32 {
-            assert!(!waiting.admit(ClientNetwork::of(std::net::Ipv4Addr::from_bits(number).into()), 0, now));
+            assert!(!waiting.admit(
+                ClientNetwork::from_address(std::net::Ipv4Addr::from_bits(number).into()),
+                0,
+                now
+            ));
         }
         assert_eq!(waiting.queue.len(), MOST_CLIENTS);
     }

@@ -38,7 +38,7 @@ pub struct SandboxNeeds {
 impl SandboxNeeds {
     /// Files that `config` makes necessary, seen from the final root and working directory. Where symbolic
     /// links may lead anywhere, everything may be read.
-    pub fn of(config: &Config) -> SandboxNeeds {
+    pub fn from_config(config: &Config) -> SandboxNeeds {
         let read = vec![PathBuf::from(if config.chroot || !config.symlink_check { "/" } else { "." })];
         SandboxNeeds { read, dirs: Vec::new(), log: None, removal: Vec::new() }
     }

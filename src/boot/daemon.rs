@@ -57,7 +57,7 @@ impl StartOutcome {
 ///
 /// In the process that was started: the server failed, with its own words.
 pub fn detach() -> Result<ForkSide, Failure> {
-    let failed = |errno| Failure::of("daemon", errno, advice(errno));
+    let failed = |errno| Failure::from_call("daemon", errno, advice(errno));
     let (read, write) = pipe2(OFlag::O_CLOEXEC).map_err(failed)?;
     match fork_alone().map_err(failed)? {
         ForkResult::Parent { .. } => {
@@ -97,11 +97,12 @@ pub fn leave_job_control() {
 
 /// Descriptors 0–2 stay taken, so that no socket ever is one of them.
 fn leave_terminal() -> Result<(), Failure> {
-    let failed = |errno| Failure::of("daemon", errno, advice(errno));
+    let failed = |errno| Failure::from_call("daemon", errno, advice(errno));
     setsid().map_err(failed)?;
     let null = File::options().read(true).write(true).open("/dev/null");
-    let null = null
-        .map_err(|error| Failure::of("/dev/null", error, "a background server needs it; use -D without"))?;
+    let null = null.map_err(|error| {
+        Failure::from_call("/dev/null", error, "a background server needs it; use -D without")
+    })?;
     dup2_stdin(&null).and_then(|()| dup2_stdout(&null)).and_then(|()| dup2_stderr(&null)).map_err(failed)
 }
 

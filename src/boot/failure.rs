@@ -36,7 +36,11 @@ impl Failure {
     }
 
     /// `CALL - REASON` as thttpd words what the system refused, and what to do.
-    pub fn of(call: impl fmt::Display, error: impl Into<io::Error>, advice: impl Into<String>) -> Failure {
+    pub fn from_call(
+        call: impl fmt::Display,
+        error: impl Into<io::Error>,
+        advice: impl Into<String>,
+    ) -> Failure {
         Failure::new(refused(&call, &error.into()), advice)
     }
 

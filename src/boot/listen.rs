@@ -88,7 +88,7 @@ pub fn listen(
     let succession = Succession::new(is_leaving);
     loop {
         let kept = already.iter().map(TcpListener::try_clone).collect::<Result<_, _>>();
-        let kept = kept.map_err(|error| Failure::of("dup", error, ""))?;
+        let kept = kept.map_err(|error| Failure::from_call("dup", error, ""))?;
         match try_listen(wanted, kept) {
             // A predecessor's own sockets have no holder to wait for.
             Err(Refused::Bind { errno: Errno::EADDRINUSE, .. })
@@ -176,7 +176,7 @@ fn refusal(call: &str, address: SocketAddr, errno: Errno) -> Failure {
         _ => "",
     };
     let place = if address.port() == 0 { address.ip().to_string() } else { address.to_string() };
-    Failure::of(format_args!("{call} {place}"), errno, advice)
+    Failure::from_call(format_args!("{call} {place}"), errno, advice)
 }
 
 fn open(address: SocketAddr, dual: bool) -> Result<TcpListener, (&'static str, Errno)> {

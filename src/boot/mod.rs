@@ -173,13 +173,13 @@ fn no_web_directory(config: &Config, error: std::io::Error) -> Failure {
     let name = if is_user { &config.user } else { "this user" };
     let here = std::env::current_dir().unwrap_or_default();
     let advice = format!("{name} may not enter {}: chmod o+x it, or see -d and -u", here.display());
-    Failure::of("web directory", error, advice)
+    Failure::from_call("web directory", error, advice)
 }
 
 /// Opens what needs the operator's directory, root and user.
 fn prepare(config: &Config) -> Result<Prepared, Failure> {
     let handed = systemd::listeners().map_err(|error| {
-        Failure::of(
+        Failure::from_call(
             "LISTEN_FDS",
             error,
             "hand over stream sockets that listen (ListenStream= in the socket unit)",
@@ -228,8 +228,9 @@ pub(crate) fn load_types(config: &Config) -> Result<Types, Failure> {
 pub(crate) fn load_throttles(config: &Config, rules: &Rules) -> Result<Throttles, Failure> {
     let (mut throttles, problems) = match &config.throttle_file {
         None => (Throttles::none(), Vec::new()),
-        Some(path) => Throttles::load(path)
-            .map_err(|error| Failure::of(path.display(), error, "give a readable throttle file with -t"))?,
+        Some(path) => Throttles::load(path).map_err(|error| {
+            Failure::from_call(path.display(), error, "give a readable throttle file with -t")
+        })?,
     };
     for problem in problems {
         match problem.skipped {
@@ -253,7 +254,9 @@ fn open_log(config: &Config, privileges: &Privileges) -> Result<AccessLog, Failu
     }
     let opened = AccessLog::open(&config.log, privileges.user());
     opened.map(|log| log.in_format(config.log_format)).map_err(|error| {
-        let LogTarget::File(path) = &config.log else { return Failure::of("logfile", error, "see -l") };
+        let LogTarget::File(path) = &config.log else {
+            return Failure::from_call("logfile", error, "see -l");
+        };
         let advice = match error.raw_os_error().map(nix::errno::Errno::from_raw) {
             Some(nix::errno::Errno::ELOOP) => {
                 "root follows no symbolic link to its log: give the file itself with -l"
@@ -263,7 +266,7 @@ fn open_log(config: &Config, privileges: &Privileges) -> Result<AccessLog, Failu
             }
             _ => "give a file that can be written with -l, or - for standard output",
         };
-        Failure::of(path.display(), error, advice)
+        Failure::from_call(path.display(), error, advice)
     })
 }
 
@@ -274,7 +277,7 @@ fn enter(call: &str, dir: &Path, flag: &str) -> Result<(), Failure> {
             Some(closed) => format!("this user may not enter {}: see chmod", closed.display()),
             None => format!("give an existing directory with {flag}, not {}", dir.display()),
         };
-        Failure::of(call, error, advice)
+        Failure::from_call(call, error, advice)
     })
 }
 
@@ -310,7 +313,7 @@ fn launch(config: &Arc<Config>, prepared: Prepared, reread: &[PathBuf]) -> Resul
         syslog::send_to_daemon(Severity::LOG_WARNING, text);
     }
     let unprivileged = privileges.give_up()?;
-    let mut needs = SandboxNeeds::of(config);
+    let mut needs = SandboxNeeds::from_config(config);
     needs.dirs = loaded.rules.all_auth_files().filter_map(|(_, file)| file.dir.clone()).collect();
     needs.read.extend(reread.iter().filter_map(|file| file.parent()).map(Path::to_owned));
     needs.log = log.directory();
@@ -361,13 +364,13 @@ fn enter_root(config: &Config) -> Result<(), Failure> {
 
 fn change_root() -> Result<(), Failure> {
     syslog::hold_socket_through_chroot();
-    nix::unistd::chroot(".").map_err(|errno| Failure::of("chroot", errno, "-r needs root"))?;
-    std::env::set_current_dir("/").map_err(|error| Failure::of("chroot chdir", error, ""))
+    nix::unistd::chroot(".").map_err(|errno| Failure::from_call("chroot", errno, "-r needs root"))?;
+    std::env::set_current_dir("/").map_err(|error| Failure::from_call("chroot chdir", error, ""))
 }
 
 /// Raises the soft limit to the hard one; how many connections are possible depends on it.
 fn raise_descriptor_limit() -> Result<(), Failure> {
-    let failed = |errno| Failure::of("fdwatch initialization failure", errno, "see ulimit -n");
+    let failed = |errno| Failure::from_call("fdwatch initialization failure", errno, "see ulimit -n");
     let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE).map_err(failed)?;
     let wanted = hard.min(MOST_DESCRIPTORS).max(soft);
     if wanted < FEWEST_DESCRIPTORS {
@@ -398,7 +401,7 @@ fn start_threads(
 }
 
 fn no_thread(error: std::io::Error) -> Failure {
-    Failure::of("starting threads", error, "the system has no room for more: see ulimit -u")
+    Failure::from_call("starting threads", error, "the system has no room for more: see ulimit -u")
 }
 
 /// Builds what serves the current directory; also for a configuration that is read again. `records`

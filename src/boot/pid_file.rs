@@ -152,7 +152,7 @@ fn failure(shown: &str, error: &io::Error) -> Failure {
         Errno::EPERM => "a pid file of another user is not taken over: remove it, or see -i",
         _ => "give a file that can be written with -i",
     };
-    Failure::of(shown, errno, advice)
+    Failure::from_call(shown, errno, advice)
 }
 
 /// Locks `file`, or goes on without when another process holds the lock for longer than a change takes.

@@ -80,7 +80,7 @@ fn refusal(call: &str, errno: Errno, user: &User) -> Failure {
         Errno::EPERM | Errno::EINVAL => how_to_become(user),
         _ => format!("root cannot become {}", user.name),
     };
-    Failure::of(call, errno, advice)
+    Failure::from_call(call, errno, advice)
 }
 
 fn how_to_become(user: &User) -> String {
@@ -94,7 +94,7 @@ fn how_to_become(user: &User) -> String {
 /// Every id is the user's, and root does not come back. A user who *is* root keeps what was asked for.
 fn verify(user: &User) -> Result<(), Failure> {
     let lasting = || Failure::new("root could not be given up", "this should not happen; nothing was served");
-    let refused = |errno: Errno| Failure::of("getresuid", errno, "");
+    let refused = |errno: Errno| Failure::from_call("getresuid", errno, "");
     let (uids, gids) = (getresuid().map_err(refused)?, getresgid().map_err(refused)?);
     let (uid, gid) = (Uid::from_raw(user.uid), Gid::from_raw(user.gid));
     let mut groups: Vec<u32> = getgroups().map_err(refused)?.into_iter().map(Gid::as_raw).collect();

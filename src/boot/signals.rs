@@ -29,7 +29,7 @@ pub enum SignalAction {
 }
 
 impl SignalAction {
-    fn of(signal: Signal) -> Option<SignalAction> {
+    fn from_signal(signal: Signal) -> Option<SignalAction> {
         match signal {
             Signal::SIGTERM | Signal::SIGINT => Some(SignalAction::Stop(signal)),
             Signal::SIGUSR1 => Some(SignalAction::Drain),
@@ -158,7 +158,7 @@ impl Signals {
 
 fn pass_on(signals: &SigSet, commands: &Commands) -> ! {
     loop {
-        if let Some(command) = signal::wait(signals).and_then(SignalAction::of) {
+        if let Some(command) = signal::wait(signals).and_then(SignalAction::from_signal) {
             commands.add(command);
         }
     }

@@ -167,7 +167,7 @@ impl Sockets {
         for Unbound { wanted, purpose } in &self.unbound {
             for socket in listen::listen(wanted, &stored, is_leaving)? {
                 if notify.is_connected() {
-                    let second = socket.try_clone().map_err(|error| Failure::of("dup", error, ""))?;
+                    let second = socket.try_clone().map_err(|error| Failure::from_call("dup", error, ""))?;
                     opened.to_store.push(second);
                 }
                 all.push((socket.into(), *purpose));
@@ -217,7 +217,7 @@ fn names_ipv4(config: &Config, port: u16) -> bool {
 
 /// A handed socket, tuned like our own.
 fn listener(fd: OwnedFd) -> Result<Listener, Failure> {
-    let failed = |errno| Failure::of("setsockopt", errno, "");
+    let failed = |errno| Failure::from_call("setsockopt", errno, "");
     let family = getsockname::<SockaddrStorage>(fd.as_raw_fd()).map_err(failed)?.family();
     if family == Some(AddressFamily::Unix) {
         return Ok(UnixListener::from(fd).into());

@@ -66,7 +66,7 @@ pub fn bind_path(
             Errno::EEXIST => "something else has that name: remove it, or give another path with listen=",
             _ => "give a path in a directory that can be written with listen=",
         };
-        Failure::of(format_args!("{what} {}", path.display()), errno, advice)
+        Failure::from_call(format_args!("{what} {}", path.display()), errno, advice)
     };
     let owner = owner(listen, privileges)?;
     let name = path.file_name().ok_or_else(|| failed("bind", Errno::EISDIR))?.to_owned();

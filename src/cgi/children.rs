@@ -60,7 +60,7 @@ impl Children {
         // The flag belongs to our end alone.
         fcntl(output.as_fd(), FcntlArg::F_SETFL(OFlag::O_NONBLOCK)).map_err(|_| StartError::NoRoom)?;
         let output = File::from(output);
-        let status_cell = Arc::new(ScriptStatus::of(&output).map_err(|_| StartError::NoRoom)?);
+        let status_cell = Arc::new(ScriptStatus::from_output(&output).map_err(|_| StartError::NoRoom)?);
         Ok(ScriptReservation { bounds, place, output, written: written.into(), status_cell })
     }
 

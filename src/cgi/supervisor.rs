@@ -138,7 +138,7 @@ impl ScriptStatus {
     ///
     /// # Errors
     /// No descriptors to be had.
-    pub(super) fn of(output: &File) -> nix::Result<ScriptStatus> {
+    pub(super) fn from_output(output: &File) -> nix::Result<ScriptStatus> {
         let news = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
         news.add(output, EpollEvent::new(EpollFlags::EPOLLIN, 0))?;
         Ok(ScriptStatus {

@@ -44,7 +44,7 @@ pub fn check(invocation: &Invocation) -> Result<String, String> {
     if found.is_empty() {
         found.extend(serving(config));
     }
-    let placed = |(option, text)| format!("{}: {text}", invocation.origins.of(option));
+    let placed = |(option, text)| format!("{}: {text}", invocation.origins.get(option));
     let mut lines: Vec<String> = found.into_iter().map(placed).collect();
     lines.extend(rules);
     if let Err(failure) = &loaded {

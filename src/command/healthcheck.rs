@@ -37,7 +37,7 @@ pub fn ask(config: &Config, url: Option<&str>) -> Result<String, String> {
     let status = config.listen.iter().find(|listen| listen.status);
     let question = match (url, status) {
         (None, Some(listen)) => Some(HealthQuery::of_listener(config, listen, "/healthz")),
-        _ => HealthQuery::of(config, url.unwrap_or("/")),
+        _ => HealthQuery::from_url(config, url.unwrap_or("/")),
     };
     let question = question.ok_or_else(|| format!("unhealthy: {} is no http:// URL", url.unwrap_or("")))?;
     let shown = question.shown();
@@ -50,7 +50,7 @@ pub fn ask(config: &Config, url: Option<&str>) -> Result<String, String> {
 }
 
 impl HealthQuery {
-    fn of(config: &Config, url: &str) -> Option<HealthQuery> {
+    fn from_url(config: &Config, url: &str) -> Option<HealthQuery> {
         let Some(rest) = url.strip_prefix("http://") else {
             let serving = config.listen.iter().find(|listen| !listen.status);
             return url.starts_with('/').then(|| match serving {
@@ -167,7 +167,7 @@ mod tests {
 
     fn question(url: &str) -> Option<(String, u16, String)> {
         let config = Config { port: 8080, ..Config::default() };
-        HealthQuery::of(&config, url).map(|it| (it.host().to_owned(), it.port, it.target))
+        HealthQuery::from_url(&config, url).map(|it| (it.host().to_owned(), it.port, it.target))
     }
 
     #[test]

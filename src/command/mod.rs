@@ -93,7 +93,7 @@ fn serve(program: &str, arguments: &[OsString], invocation: Invocation) -> Resul
     for warning in &invocation.warnings {
         log::warning!("{warning}");
     }
-    let is_private = *invocation.origins.of("host") == Origin::Operand;
+    let is_private = *invocation.origins.get("host") == Origin::Operand;
     let config = Arc::new(invocation.config);
     // Names on the command line begin here, wherever the server goes.
     let here = std::env::current_dir().unwrap_or_default();

@@ -33,7 +33,7 @@ impl TargetDirectory {
     ///
     /// # Errors
     /// `path` names no file, or its directory cannot be opened.
-    pub fn of(path: &Path) -> io::Result<(TargetDirectory, OsString)> {
+    pub fn containing(path: &Path) -> io::Result<(TargetDirectory, OsString)> {
         let name = path.file_name().ok_or(Errno::EISDIR)?;
         let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
         let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;

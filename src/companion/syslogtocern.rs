@@ -36,7 +36,8 @@ pub fn run(arguments: &[OsString]) -> Result<(), Refusal> {
     }
     let now = Local::now();
     let today = Today { year: now.year(), month: now.month(), day: now.day() };
-    let (place, _) = TargetDirectory::of("access_log".as_ref()).map_err(|error| failed(".", &error))?;
+    let (place, _) =
+        TargetDirectory::containing("access_log".as_ref()).map_err(|error| failed(".", &error))?;
     let mut access = open_new(&place, "access_log")?;
     let mut errors = open_new(&place, "error_log")?;
     for path in arguments {

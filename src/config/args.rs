@@ -98,7 +98,7 @@ pub fn parse_in(dir: &Path, argv: &[OsString], program: &str) -> Result<Invocati
     settings.problems.extend(line.fault);
     if settings.problems.is_empty() {
         let Settings { config, origins, from, .. } = settings;
-        let warnings = warnings::of(&config, &origins);
+        let warnings = warnings::collect(&config, &origins);
         return Ok(Invocation { action, config, origins, from, warnings });
     }
     Err(ConfigErrors { program: program.to_owned(), list: settings.problems })

@@ -33,7 +33,7 @@ fn line(row: &OptionSpec, config: &Config, origins: &Origins) -> Vec<u8> {
     if let (Kind::Lines(_), false) = (&row.kind, config.rules.is_empty()) {
         return config.rules.iter().flat_map(|rule| rule_line(name, rule, origins)).collect();
     }
-    let origin = origins.of(name);
+    let origin = origins.get(name);
     let (word, note) = match (&row.kind, row.kind.read(config)) {
         (Kind::Switch(_), Some(_)) => (name.to_owned(), String::new()),
         (Kind::Switch(_), None) if row.off_name.is_empty() => (format!("#{name}"), ": off".to_owned()),
@@ -56,7 +56,7 @@ fn line(row: &OptionSpec, config: &Config, origins: &Origins) -> Vec<u8> {
 /// The line of one rule; its variables are expanded where it is read.
 fn rule_line(name: &str, rule: &str, origins: &Origins) -> Vec<u8> {
     let word = format!("{name}={}", printable(rule.as_bytes()));
-    let origin = origins.of(name);
+    let origin = origins.get(name);
     let line = match is_one_word(rule.as_bytes()) {
         true => format!("{word:COMMENT$} # {origin}\n"),
         false => format!("#{word} # {origin} (a config file cannot hold this value)\n"),

@@ -29,11 +29,11 @@ pub fn is_assignment(argument: &str) -> bool {
 pub fn serve(dir: &OsStr, settings: &mut Settings) {
     let origin = Origin::Operand;
     let refused = |why| ConfigError::new(&origin, dir.as_bytes(), why);
-    if matches!(settings.origins.of("dir"), Origin::Flag(_) | Origin::Assignment) {
+    if matches!(settings.origins.get("dir"), Origin::Flag(_) | Origin::Assignment) {
         settings.problems.push(refused(ConfigErrorKind::Stray));
         return;
     }
-    let is_unset = |name| *settings.origins.of(name) == Origin::Default;
+    let is_unset = |name| *settings.origins.get(name) == Origin::Default;
     let no_port = is_unset("port") && is_unset("listen");
     let defaults = [
         ("dir", Some(dir), true),

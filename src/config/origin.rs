@@ -57,7 +57,7 @@ impl Origins {
 
     /// Where the option of config-file name `name` (or an alias of it) got its value;
     /// [`Origin::Default`] also for a name that no option has.
-    pub fn of(&self, name: &str) -> &Origin {
+    pub fn get(&self, name: &str) -> &Origin {
         place_of(name).map_or(&Origin::Default, |place| &self.0[place])
     }
 

@@ -7,7 +7,7 @@ use super::pattern::Pattern;
 use super::{Config, ProxyTrust};
 
 /// One line for each, beginning with the place where the setting was written.
-pub fn of(config: &Config, origins: &Origins) -> Vec<String> {
+pub fn collect(config: &Config, origins: &Origins) -> Vec<String> {
     let (limits, timeouts) = (&config.limits, &config.timeouts);
     let url_pattern = config.url_pattern.as_ref().map(Pattern::as_bytes);
     let slash = url_pattern.is_some_and(|text| text.split(|&b| b == b'|').any(|one| one.starts_with(b"/")));
@@ -44,7 +44,7 @@ pub fn of(config: &Config, origins: &Origins) -> Vec<String> {
     let told = checks.into_iter().filter(|(holds, ..)| *holds).map(|(_, name, what)| (name, what));
     let quoted = OPTIONS.iter().filter(|row| row.kind.read(config).is_some_and(|value| is_quoted(&value)));
     let told = told.chain(quoted.map(|row| (row.name, "is in quotes, which are part of the value")));
-    told.map(|(name, what)| format!("{}: {name} {what}", origins.of(name))).collect()
+    told.map(|(name, what)| format!("{}: {name} {what}", origins.get(name))).collect()
 }
 
 fn is_quoted(value: &[u8]) -> bool {
@@ -61,7 +61,7 @@ mod tests {
         let mut settings = Settings::default();
         file::parse(text.as_bytes(), "conf", &mut settings);
         assert_eq!(settings.problems, [], "{text}");
-        of(&settings.config, &settings.origins)
+        collect(&settings.config, &settings.origins)
     }
 
     #[test]

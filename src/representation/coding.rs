@@ -129,7 +129,7 @@ struct Accepted {
 }
 
 impl Accepted {
-    fn of<'v>(values: impl Iterator<Item = &'v [u8]>) -> Accepted {
+    fn parse<'v>(values: impl Iterator<Item = &'v [u8]>) -> Accepted {
         let mut accepted = Accepted::default();
         for (name, weight) in accept::members(values) {
             let is = |known: &str| name.eq_ignore_ascii_case(known.as_bytes());
@@ -161,7 +161,7 @@ pub fn select<'v>(
     fields: &Fields,
     mut permitted: impl FnMut(&Variant) -> bool,
 ) -> Option<&'v Variant> {
-    let accepted = Accepted::of(fields.all("Accept-Encoding"));
+    let accepted = Accepted::parse(fields.all("Accept-Encoding"));
     let of = |variant: &'v Variant| (accepted.weight(variant.coding), &variant.representation, Some(variant));
     let mut choices: Vec<_> = variants
         .iter()

@@ -99,7 +99,7 @@ impl ClientNetwork {
     pub const UNKNOWN: ClientNetwork = ClientNetwork(0);
 
     /// The network of `address`; an IPv4 address mapped into IPv6 is the plain one.
-    pub fn of(address: IpAddr) -> ClientNetwork {
+    pub fn from_address(address: IpAddr) -> ClientNetwork {
         match address.to_canonical() {
             IpAddr::V4(v4) => ClientNetwork(v4.to_ipv6_mapped().to_bits()),
             IpAddr::V6(v6) => ClientNetwork(v6.to_bits() & ClientNetwork::SITE),
@@ -110,7 +110,9 @@ impl ClientNetwork {
 impl From<ClientAddress> for ClientNetwork {
     fn from(client: ClientAddress) -> ClientNetwork {
         match client {
-            ClientAddress::Ip(address) | ClientAddress::Unknown(Some(address)) => ClientNetwork::of(address),
+            ClientAddress::Ip(address) | ClientAddress::Unknown(Some(address)) => {
+                ClientNetwork::from_address(address)
+            }
             ClientAddress::Unix | ClientAddress::Unknown(None) => ClientNetwork::UNKNOWN,
         }
     }

@@ -227,7 +227,7 @@ impl Resolver {
         };
         self.check_referrer(query, &name)?;
         let (representation, content) =
-            self.negotiate(query, &rule_context.satisfied_guards(), &Forms::of(&entry));
+            self.negotiate(query, &rule_context.satisfied_guards(), &Forms::from_entry(&entry));
         let resource = Resource::File(representation, content);
         let user = user.or_else(|| rule_context.state.borrow().user.clone());
         Ok(Resolved { resource, user, name: Arc::clone(&entry.throttle_name) })

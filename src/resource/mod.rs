@@ -427,7 +427,7 @@ impl Resolver {
         self.check_referrer(query, name)?;
         let none = Covering::default();
         let satisfied = ruling.map_or(&none, |ruling| &ruling.covering);
-        let (representation, content) = self.negotiate(query, satisfied, &Forms::of(entry));
+        let (representation, content) = self.negotiate(query, satisfied, &Forms::from_entry(entry));
         let resource = Resource::File(representation, content);
         Ok(Resolved { resource, user: user.or(known), name: Arc::clone(&entry.throttle_name) })
     }

@@ -175,7 +175,7 @@ pub(super) struct Forms<'f> {
 
 impl<'f> Forms<'f> {
     /// Those of a remembered file.
-    pub(super) fn of(entry: &'f CacheEntry) -> Forms<'f> {
+    pub(super) fn from_entry(entry: &'f CacheEntry) -> Forms<'f> {
         Forms { representation: &entry.representation, content: &entry.content, variants: &entry.variants }
     }
 }

@@ -30,7 +30,7 @@ pub struct Captures<'a>(Vec<&'a [u8]>);
 
 impl<'a> Captures<'a> {
     /// `count` wildcards that all stand for `text`.
-    pub(super) fn of(text: &'a str, count: usize) -> Captures<'a> {
+    pub(super) fn repeat(text: &'a str, count: usize) -> Captures<'a> {
         Captures(vec![text.as_bytes(); count])
     }
 

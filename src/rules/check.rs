@@ -125,7 +125,7 @@ fn leads_to_itself(line: &Line<Route>) -> bool {
     let Route::Redirect { target, .. } = &line.action else { return false };
     [Scheme::Http, Scheme::Https].into_iter().any(|scheme| {
         let site = SiteKey::new(scheme, "host", None);
-        let captures = Captures::of("x", line.pattern.wildcards().0);
+        let captures = Captures::repeat("x", line.pattern.wildcards().0);
         let context = Context { captures: &captures, site: &site, path: b"x", query: None };
         let location = String::from_utf8_lossy(&target.location(&context)).into_owned();
         let (scheme, path) = match location.split_once("://") {

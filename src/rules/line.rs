@@ -149,7 +149,7 @@ impl Reader {
             *cap = most.min(*cap);
             return Ok(());
         }
-        let rate = limit.of(Pattern::clone(pattern));
+        let rate = limit.with_pattern(Pattern::clone(pattern));
         self.rules.rates.push(Line::new(Arc::clone(pattern), rate, place, text.trim_end()));
         Ok(())
     }

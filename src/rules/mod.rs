@@ -231,7 +231,7 @@ impl Rules {
             return Some(Arc::clone(response_rules));
         }
         let lines = places.iter().filter_map(|place| self.response.get(*place));
-        let response_rules = Arc::new(ResponseRules::of(lines.map(|line| &line.action)));
+        let response_rules = Arc::new(ResponseRules::combine(lines.map(|line| &line.action)));
         kept.insert_within(MOST_KEPT, places, Arc::clone(&response_rules));
         Some(response_rules)
     }

@@ -91,7 +91,7 @@ impl Limit {
     }
 
     /// The rate of the names that `pattern` covers.
-    pub fn of(self, pattern: Pattern) -> Rate {
+    pub fn with_pattern(self, pattern: Pattern) -> Rate {
         Rate { pattern, each: self.each, min: self.min, max: self.max }
     }
 }

@@ -71,7 +71,7 @@ impl Ruling {
 
 impl ResponseRules {
     /// Applies `lines` in order.
-    pub(super) fn of<'d>(lines: impl Iterator<Item = &'d ResponseRule>) -> ResponseRules {
+    pub(super) fn combine<'d>(lines: impl Iterator<Item = &'d ResponseRule>) -> ResponseRules {
         let mut it = ResponseRules::default();
         for line in lines {
             match line {
@@ -211,7 +211,7 @@ mod tests {
     fn response_rules(lines: &[(&str, &str)]) -> ResponseRules {
         let lines: Vec<ResponseRule> =
             lines.iter().map(|(word, rest)| ResponseRule::parse(word, rest).unwrap()).collect();
-        ResponseRules::of(lines.iter())
+        ResponseRules::combine(lines.iter())
     }
 
     fn text(bytes: &[u8]) -> &str {

@@ -33,7 +33,7 @@ impl Addresses {
 
     pub(super) fn admit(&self, peer: IpAddr) -> Result<Option<AddressPermit>, Refused> {
         let Some(most) = self.most else { return Ok(None) };
-        let network = ClientNetwork::of(peer);
+        let network = ClientNetwork::from_address(peer);
         let mut counts = lock(&self.counts);
         let count = counts.get(&network).copied().unwrap_or(0);
         if count >= most.saturating_mul(2) {

@@ -309,7 +309,7 @@ mod tests {
 
     fn scope(site: u64) -> Scope {
         let address = Ipv6Addr::from_bits(u128::from(site) << 64);
-        Scope { rule: 0, payer: Payer::Network(ClientNetwork::of(address.into())) }
+        Scope { rule: 0, payer: Payer::Network(ClientNetwork::from_address(address.into())) }
     }
 
     #[test]

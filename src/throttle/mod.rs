@@ -55,7 +55,7 @@ impl Rule {
     fn scope(&self, index: usize, peer: SocketAddr) -> Scope {
         let payer = match self.each {
             Each::Rule => Payer::Everyone,
-            Each::Address => Payer::Network(ClientNetwork::of(peer.ip())),
+            Each::Address => Payer::Network(ClientNetwork::from_address(peer.ip())),
             Each::Connection => Payer::Connection(peer),
         };
         Scope { rule: index, payer }

@@ -53,7 +53,7 @@ fn an_answer_being_worked_out_is_waited_for_without_a_worker() {
 #[test]
 fn the_slots_are_given_to_clients_in_turn() {
     let attempt_cache = AttemptCache::new(1);
-    let other = ClientNetwork::of([192, 0, 2, 2].into());
+    let other = ClientNetwork::from_address([192, 0, 2, 2].into());
     attempt_cache.ask(CLIENT, &mark(1), true, || {
         for guess in 2..20 {
             assert_eq!(attempt_cache.ask(CLIENT, &mark(guess), true, || unreachable!("no slot")), None);

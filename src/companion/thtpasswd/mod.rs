@@ -119,7 +119,7 @@ fn change(
             reason(&error)
         ))
     };
-    let (place, name) = TargetDirectory::of(path).map_err(unwritable)?;
+    let (place, name) = TargetDirectory::containing(path).map_err(unwritable)?;
     let waiting = || drop(stdio::error_line("Waiting for another program that has locked the directory."));
     let _lock = place.lock(&waiting).map_err(|error| match error.raw_os_error() {
         Some(ETIMEDOUT) => Refusal::new(format!(
@@ -141,7 +141,7 @@ fn change(
 
 /// The text of a file that must be there.
 fn existing(path: &Path) -> Result<Vec<u8>, Refusal> {
-    let opened = TargetDirectory::of(path).and_then(|(place, name)| place.open(&name)).and_then(read);
+    let opened = TargetDirectory::containing(path).and_then(|(place, name)| place.open(&name)).and_then(read);
     opened.map(|(text, _)| text).map_err(|error| match error.kind() {
         io::ErrorKind::NotFound => missing(path),
         _ => unreadable(path, &error),

@@ -222,7 +222,7 @@ fn an_assignment_sets_any_option_by_its_config_file_name() {
 fn each_value_remembers_who_wrote_it_last() {
     let file = ConfigFile::new("origins", "\nport=90\nvhost user=www\nnoemptyreferers");
     let invocation = run(&["-r", "-p", "81", "-C", &file.path(), "-u", "me", "-o", "nolisting"]).unwrap();
-    let origin = |name: &str| invocation.origins.of(name).to_string();
+    let origin = |name: &str| invocation.origins.get(name).to_string();
     assert_eq!(origin("port"), format!("{}:2", file.path()));
     assert_eq!(origin("vhost"), format!("{}:3", file.path()));
     assert_eq!(origin("noemptyreferrers"), format!("{}:4", file.path()));

@@ -77,7 +77,7 @@ fn each_option_changes_its_own_field_and_no_other() {
             let follows = row.name == "chroot" && other.name == "symlinkcheck";
             let same = other.kind.read(&settings.config) == other.kind.read(&before);
             assert!(same || follows, "{} changes {}", row.name, other.name);
-            let untouched = *settings.origins.of(other.name) == Origin::Default;
+            let untouched = *settings.origins.get(other.name) == Origin::Default;
             assert!(untouched || follows, "{} writes the origin of {}", row.name, other.name);
         }
     }

@@ -124,7 +124,7 @@ impl Entries {
             names.push((name.to_owned(), entry.file_type()));
         }
         names.sort_unstable_by(|(one, _): &(CString, _), (other, _)| one.cmp(other));
-        let mut watchable = Watchable::of(&dir);
+        let mut watchable = Watchable::from_dir(&dir);
         let look = |(name, kind): (CString, _)| {
             let seen = look(&dir, &name, kind, policy.blocking);
             watchable.add(&name, seen.as_ref().map(|(entry, _)| entry));
@@ -168,7 +168,7 @@ struct Watchable {
 }
 
 impl Watchable {
-    fn of(dir: &Dir) -> Watchable {
+    fn from_dir(dir: &Dir) -> Watchable {
         Watchable { device: fstat(dir).ok().map(|meta| meta.st_dev), subdirectories: Some(Vec::new()) }
     }
 
