@@ -1,4 +1,4 @@
-//! Everything a stage may read: one configuration and what was built from it. No globals.
+//! Site: one configuration and everything built from it, shared by all stages. No globals.
 
 use std::io;
 use std::path::Path;
@@ -19,7 +19,7 @@ use crate::response::{ErrorPages, Policy, SERVER};
 use crate::rules::Rules;
 use crate::throttle::Throttles;
 
-/// Contents of the files that the configuration names.
+/// Contents of the files named by the configuration.
 #[derive(Debug)]
 pub struct Loaded {
     /// Bandwidth rules.
@@ -44,28 +44,30 @@ pub struct Records {
 pub struct Site {
     /// Configuration in force.
     pub config: Arc<Config>,
-    /// Names → resources.
+    /// Resolver of names to resources.
     pub resolver: Resolver,
     /// Bandwidth rules.
     pub throttles: Arc<Throttles>,
-    /// Where exchanges are recorded.
+    /// Access log.
     pub log: Arc<AccessLog>,
-    /// Counters.
+    /// Statistics.
     pub stats: Arc<Stats>,
-    /// Script runner; none where scripts are off.
+    /// Script runner; `None` without CGI.
     pub cgi: Option<Cgi>,
-    /// Fields that every head carries.
+    /// Fields of every response head.
     pub head_policy: HeadPolicy,
-    /// Rules, for a reload to go on with.
+    /// Rules, whose counts a reload takes over.
     pub rules: Arc<Rules>,
-    /// How long exchanges take is of interest.
+    /// Set if the duration of exchanges is measured.
     pub is_timed: bool,
     pages: ErrorPages,
 }
 
 impl Site {
-    /// Builds a site that serves the current directory; call it after chroot and chdir. `webroot` is
-    /// that directory's absolute path as symbolic links below it name it (thttpd's webroot string).
+    /// Site that serves the current directory; call this after chroot and chdir.
+    ///
+    /// `webroot` is the directory's absolute path as seen in symbolic links below it (thttpd's webroot
+    /// string).
     ///
     /// # Errors
     /// When the current directory cannot be opened.
@@ -88,14 +90,14 @@ impl Site {
         })
     }
 
-    /// Adds script running by `children` if the configuration has a script pattern.
+    /// Enables scripts run by `children`, if the configuration has a CGI pattern.
     pub fn with_scripts(mut self, children: Option<Arc<Children>>) -> Site {
         let wanted = children.filter(|_| self.config.cgi_pattern.is_some());
         self.cgi = wanted.map(|children| Cgi::new(children, &self.config, self.resolver.root().path()));
         self
     }
 
-    /// Settings that the response to one request depends on.
+    /// Policy for the response to one request.
     pub fn policy<'a>(
         &'a self,
         vhost: Option<&'a str>,

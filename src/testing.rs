@@ -1,4 +1,4 @@
-//! Temporary trees for unit tests; gone when the test ends.
+//! Temporary directory trees for unit tests, removed when the test ends.
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 pub struct TempTree(PathBuf);
 
 impl TempTree {
-    /// A fresh, empty, world-searchable directory.
+    /// Makes an empty, world-searchable directory.
     pub fn new() -> TempTree {
         static NEXT: AtomicUsize = AtomicUsize::new(0);
         let name = format!("thttpd-test-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
@@ -16,12 +16,12 @@ impl TempTree {
         TempTree(path)
     }
 
-    /// Where it is.
+    /// Path of the directory.
     pub fn path(&self) -> &Path {
         &self.0
     }
 
-    /// Writes a file, and the directories above it.
+    /// Writes a file, with its parent directories.
     pub fn file(&self, name: &str, content: impl AsRef<[u8]>) {
         let path = self.0.join(name);
         if let Some(dir) = path.parent() {

@@ -1,5 +1,4 @@
-//! The house rules of CONTRIBUTING.md that a compiler does not check: sizes, the direction of imports,
-//! and what may not be written where.
+//! Rules of CONTRIBUTING.md that a compiler does not check: sizes, imports, and forbidden constructs.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
@@ -81,7 +80,7 @@ fn sources(dirs: &[&str]) -> Vec<Source> {
     found
 }
 
-/// What the server is made of: the companions' front doors speak to people, and are not in it.
+/// Sources of the server, without those of the companions, which write to users.
 pub fn of_the_server() -> Vec<Source> {
     let is_of_it = |source: &Source| !source.is_test() && !source.name().starts_with("src/bin/");
     sources(&["src"]).into_iter().filter(is_of_it).collect()
@@ -151,7 +150,7 @@ fn imports_point_from_later_stages_to_earlier_ones() {
     assert_none(faults);
 }
 
-/// Lines of the server's own code that hold one of `words`, but for files whose name holds `except`.
+/// Lines of the server's own code with one of `words`, except in files with `except` in their name.
 fn lines_with(words: &[&str], except: &str) -> Vec<String> {
     let mut found = Vec::new();
     for source in of_the_server().iter().filter(|source| except.is_empty() || !source.name().contains(except))
@@ -189,7 +188,7 @@ fn nothing_in_the_server_panics_on_purpose() {
     assert_none(lines_with(&words, ""));
 }
 
-/// Whether a line formats something by `{:?}`, `{value:#?}` and the like.
+/// Tells whether a line uses `{:?}`, `{value:#?}` and the like.
 fn uses_debug(line: &str) -> bool {
     let braces = line.split('{').skip(1).filter_map(|rest| rest.split('}').next());
     let mut formats = braces.filter_map(|inside| inside.split_once(':'));

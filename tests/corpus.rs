@@ -1,5 +1,4 @@
-//! The fuzzer's corpus, replayed, and changed a little here and there: what was found interesting once
-//! holds for good, and so do its neighbours. `fuzz/run` looks further.
+//! Replay of the fuzzer's corpus, with small random changes. `fuzz/run` searches further.
 
 use std::fs;
 use std::panic::catch_unwind;
@@ -13,7 +12,7 @@ fn corpus(target: &str) -> Vec<(PathBuf, Vec<u8>)> {
     let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus").join(target);
     let entries = fs::read_dir(&dir).unwrap_or_else(|error| panic!("{}: {error}", dir.display()));
     let mut paths: Vec<PathBuf> = entries.map(|entry| entry.unwrap().path()).collect();
-    // The order of a directory is any; ours is the same everywhere.
+    // The order of directory entries varies; sorting makes it equal everywhere.
     paths.sort();
     paths.into_iter().map(|path| (path.clone(), fs::read(path).unwrap())).collect()
 }
@@ -49,8 +48,10 @@ fn tries(target: &str) -> usize {
     if matches!(target, "connection" | "config_file" | "rules_file") { 4_000 } else { 50_000 }
 }
 
-/// The same tries in every run, so that what fails here fails everywhere. With `THTTPD_FUZZ_SECONDS`,
-/// as many as fit, others in each run, for `THTTPD_FUZZ_TARGET` or all.
+/// Every run tries equal inputs, so that failures are reproducible.
+///
+/// With `THTTPD_FUZZ_SECONDS`, the number of tries depends on time, and inputs differ, for
+/// `THTTPD_FUZZ_TARGET` or all.
 #[test]
 fn mutated_inputs_of_every_target_hold() {
     let seconds = std::env::var("THTTPD_FUZZ_SECONDS").ok().map(|text| text.parse().expect("seconds"));
@@ -102,7 +103,7 @@ impl Mutator {
         Mutator { target, inputs, state: seed | 1 }
     }
 
-    /// One more try; says which bytes broke the target.
+    /// Runs one more input; reports the bytes that broke the target.
     fn attempt(mut self) -> Mutator {
         let mut input = self.input().to_vec();
         for _ in 0..=self.below(4) {

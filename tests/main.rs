@@ -1,7 +1,7 @@
-//! One integration binary: the real server on a free port, with real files and real clients.
+//! Integration tests of the real server on a free port, with real files and real clients.
 //!
-//! `support` starts servers, speaks raw bytes and lays trees; each other module holds the promises of
-//! one part of the server.
+//! `support` starts servers, sends raw bytes and makes trees; each other module tests one part of the
+//! server.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
@@ -24,3 +24,4 @@ mod security;
 mod structure;
 mod throttle;
 mod waiting;
+mod wording;

@@ -1,10 +1,9 @@
-//! Remembers which credentials were right and which were wrong, and keeps slow hashes from piling up.
+//! Cache of password checks, and a limit on concurrent slow hashes.
 //!
-//! Each answer is kept under an [`AttemptKey`], a keyed digest of file version, user and password: no
-//! password is stored, and a changed file asks anew because its marks differ. One answer is worked
-//! out by one worker at a time, and all answers together by at most a set number of workers. A request
-//! that finds none free, or its own answer being worked out, is told so at once: it is parked and asks
-//! again, in its client's turn.
+//! Each result is stored under an [`AttemptKey`], a keyed digest of file version, user and password. No
+//! password is stored, and a changed file gets new keys. One worker computes a result at a time, and a
+//! limited number of workers compute results at once. A request that must wait for either is told so at
+//! once; it is parked, and asks again in its client's turn.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
@@ -12,13 +11,13 @@ use std::time::Instant;
 use super::waiting_clients::WaitingClients;
 use crate::request::client::ClientNetwork;
 
-/// Stands for one version of a file with one user and one password.
+/// Key of one file version, user and password.
 pub type AttemptKey = [u8; 16];
 
-/// Answers known, answers being worked out, and the clients that wait for a slot.
+/// Known results, results being computed, and clients that wait for a slot.
 pub struct AttemptCache {
     state: Mutex<AttemptTable>,
-    /// Slots: workers that may work out an answer at once.
+    /// Maximum number of workers that compute results at once.
     most: usize,
 }
 
@@ -30,7 +29,7 @@ struct AttemptTable {
 }
 
 impl AttemptCache {
-    /// Lets at most `most` workers, but at least one, work on answers at once.
+    /// Cache that lets at most `most` workers, but at least one, compute results at once.
     pub fn new(most: usize) -> AttemptCache {
         let state = AttemptTable {
             right: RecentAttempts::new(256),
@@ -41,13 +40,15 @@ impl AttemptCache {
         AttemptCache { state: Mutex::new(state), most: most.max(1) }
     }
 
-    /// The answer, if it is known.
+    /// Known result for a key.
     pub fn recall(&self, mark: &AttemptKey) -> Option<bool> {
         self.lock().recall(mark)
     }
 
-    /// The answer for `mark`: known, or worked out here. None, at once, while another worker works it
-    /// out, and while no slot is free for `client`. `keep` tells whether the answer holds beyond this call.
+    /// Result for `mark`, known or computed here.
+    ///
+    /// `None`, at once, while another worker computes the result or no slot is free for `client`. `keep`
+    /// tells whether to store the result.
     pub fn ask(
         &self,
         client: ClientNetwork,
@@ -73,7 +74,7 @@ impl AttemptCache {
         Some(answer)
     }
 
-    /// A panic while the lock was held cannot have left anything half done.
+    /// Locks the table. A panic under the lock cannot have left a partial change.
     fn lock(&self) -> MutexGuard<'_, AttemptTable> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -93,7 +94,7 @@ impl AttemptTable {
     }
 }
 
-/// An answer being worked out: its end frees the slot, even when it ends by a panic.
+/// Guard of a result being computed; frees the slot on drop, also after a panic.
 struct InFlightGuard<'v> {
     attempt_cache: &'v AttemptCache,
     mark: &'v AttemptKey,
@@ -105,14 +106,15 @@ impl Drop for InFlightGuard<'_> {
     }
 }
 
-/// Keys seen last, in rows of four: a new key replaces the oldest of its row. The size is bounded
-/// without bookkeeping, and no client can aim at a row, since keys are keyed hashes.
+/// Most recent results, in rows of four: a new key replaces the oldest of its row.
+///
+/// The size is bounded without bookkeeping. Keys are keyed hashes, so clients cannot choose a row.
 struct RecentAttempts {
     rows: Box<[[Option<AttemptKey>; 4]]>,
 }
 
 impl RecentAttempts {
-    /// Room for four times `rows` marks.
+    /// Table for four times `rows` keys.
     fn new(rows: usize) -> RecentAttempts {
         RecentAttempts { rows: vec![[None; 4]; rows].into_boxed_slice() }
     }

@@ -1,22 +1,24 @@
-//! `Authorization: Basic` → user and password (RFC 7617 §2).
+//! Basic credentials: user and password from `Authorization: Basic` (RFC 7617 §2).
 
-/// User name and password that a client sent: bounded, and free of control characters.
+/// User name and password from a client: bounded, and free of control characters.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Credentials {
-    /// `user:password`.
+    /// Text `user:password`.
     bytes: Vec<u8>,
-    /// Where the first colon is.
+    /// Position of the first colon.
     colon: usize,
 }
 
 impl Credentials {
-    /// Most bytes of user, colon and password together. thttpd takes 499; a bound is needed because
-    /// the work of a SHA hash grows with the password.
+    /// Maximum length of user, colon and password together.
+    ///
+    /// thttpd takes 499. The work of a SHA hash grows with the password, so a limit is needed.
     pub const MOST_BYTES: usize = 512;
 
-    /// From the value of an Authorization field. None when it is of another scheme, is not base64,
-    /// is too long, has no colon, or holds control characters, which RFC 7617 forbids (and a NUL
-    /// would end the password early for crypt(3)).
+    /// Parses the value of an Authorization field.
+    ///
+    /// `None` for another scheme, bad base64, excessive length, a missing colon, or control characters. RFC
+    /// 7617 forbids the latter, and a NUL would end the password early in crypt(3).
     pub fn parse(authorization: &[u8]) -> Option<Credentials> {
         let (scheme, token) = authorization.split_at_checked(b"Basic ".len())?;
         if !scheme.eq_ignore_ascii_case(b"Basic ") {
@@ -32,19 +34,21 @@ impl Credentials {
         well_formed.then_some(Credentials { bytes, colon })
     }
 
-    /// Before the first colon.
+    /// User name: the text before the first colon.
     pub fn user(&self) -> &[u8] {
         &self.bytes[..self.colon]
     }
 
-    /// Everything after the first colon, further colons included.
+    /// Password: the text after the first colon, further colons included.
     pub fn password(&self) -> &[u8] {
         &self.bytes[self.colon + 1..]
     }
 }
 
-/// Base64 (RFC 4648 §4); the padding may be missing, anything else foreign is refused. Twenty lines
-/// cost less than a crate, and thttpd skipped foreign bytes, so two spellings could mean one user.
+/// Decodes base64 (RFC 4648 §4). Padding is optional; other characters are refused.
+///
+/// thttpd skips other characters, so that two spellings can mean one user. A crate for this would be
+/// larger.
 fn decode_base64(text: &[u8]) -> Option<Vec<u8>> {
     let padding = text.iter().rev().take(2).take_while(|&&b| b == b'=').count();
     let letters = &text[..text.len() - padding];
@@ -169,7 +173,7 @@ mod tests {
         }
 
         #[test]
-        fn what_was_encoded_is_what_is_read(user in "[^:\\x00-\\x1f\\x7f]{0,20}", password in "[^\\x00-\\x1f\\x7f]{0,60}") {
+        fn encoded_credentials_are_read_back(user in "[^:\\x00-\\x1f\\x7f]{0,20}", password in "[^\\x00-\\x1f\\x7f]{0,60}") {
             let value = [b"Basic ".to_vec(), encode(format!("{user}:{password}").as_bytes())].concat();
             prop_assert_eq!(parsed(&value), pair(&user, &password));
         }

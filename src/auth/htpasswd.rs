@@ -1,27 +1,28 @@
-//! The text of a `.htpasswd` file: one `user:hash` a line.
+//! Parser of `.htpasswd` files: one `user:hash` per line.
 //!
-//! thttpd's rules: a line without a colon is skipped, nothing is a comment (`# x:y` is a user named
-//! `# x`), and the first line for a user decides. Beyond them, a carriage return, blanks at the end,
-//! and fields after a second colon do not spoil a line.
+//! As in thttpd, lines without a colon are skipped, comments do not exist (`# x:y` is a user named `# x`),
+//! and the first line of a user decides. In addition, a carriage return, trailing blanks and fields after a
+//! second colon are ignored.
 
-/// The hash of `user`: the first line for them decides, whatever it holds.
+/// Hash of `user` in the first line with that name, in whatever form.
 pub fn hash_of<'f>(file: &'f [u8], user: &[u8]) -> Option<&'f [u8]> {
     lines(file).find(|&(name, _)| name == user).map(|(_, hash)| hash)
 }
 
-/// Hash of the file's first user.
+/// Hash of the first user in the file.
 pub fn first_hash(file: &[u8]) -> Option<&[u8]> {
     lines(file).map(|(_, hash)| hash).find(|hash| !hash.is_empty())
 }
 
-/// Every user with the hash that decides for them, in the file's order. A line that begins with `#` is meant
-/// for a comment, though its user could log in.
+/// Users with their hashes in file order, without repetitions.
+///
+/// Lines that begin with `#` are omitted as probable comments, though such a user could log in.
 pub fn users(file: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
     let decides = |user: &[u8], hash| hash_of(file, user).is_some_and(|first| std::ptr::eq(first, hash));
     lines(file).filter(move |&(user, hash)| !user.starts_with(b"#") && decides(user, hash))
 }
 
-/// Every line's user and hash.
+/// User and hash of every line.
 fn lines(file: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
     file.split(|&b| b == b'\n').filter_map(|line| {
         let mut fields = line.splitn(3, |&b| b == b':');

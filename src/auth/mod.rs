@@ -1,10 +1,9 @@
-//! Basic authentication (RFC 7617) by `.htpasswd` files: may this request see this directory?
+//! Basic authentication (RFC 7617) by `.htpasswd` files.
 //!
-//! Enters the directory of the symlink-expanded file, and the Authorization field; leaves a
-//! [`AuthOutcome`]. The resolver asks, for every method, before it opens what the directory holds.
-//! thttpd's rules: a `.htpasswd` protects its own directory only, and the one at the top, with `-g`,
-//! decides alone where it exists. Unlike thttpd, a name that cannot be looked up for any reason but that
-//! the directory has no such entry shuts the directory.
+//! Input: the directory of the file with its links expanded, and the Authorization field. Output: an
+//! [`AuthOutcome`]. The resolver asks for every method, before opening a file. As in thttpd, a `.htpasswd`
+//! protects its own directory only; with `-g`, the one at the top decides alone if it exists. Unlike
+//! thttpd, access is refused if the look-up of `.htpasswd` fails for any reason but a missing entry.
 
 use std::fs::File;
 use std::hash::{BuildHasher, RandomState};
@@ -32,98 +31,103 @@ use credentials::Credentials;
 /// Name of the file that protects a directory.
 pub const FILE_NAME: &[u8] = b".htpasswd";
 
-/// A larger file is refused: it is read whole for each answer that is not remembered.
+/// Maximum size of a password file in bytes; it is read whole for each result that is not cached.
 const MOST_FILE_BYTES: u64 = 1024 * 1024;
 
-/// A file changed this recently may change again within the same tick of its clock, unseen:
-/// nothing is remembered about it yet. Two seconds suit the coarsest file systems.
+/// Minimum age of a file's last change before results are cached.
+///
+/// A younger file may change again within the same tick of the file system's clock. Two seconds suit the
+/// coarsest file systems.
 const SETTLED_AFTER: Duration = Duration::from_secs(2);
 
-/// Directory that a request wants to see, and the password files that may protect it.
+/// Directory to check, with the password files that may protect it.
 #[derive(Debug, Clone, Copy)]
 pub struct Realm<'a> {
-    /// The open document root (never a virtual host's directory, so that realms name that).
+    /// View of the document root, never of a virtual host's directory: realms include the host's directory.
     pub view: &'a View<'a>,
-    /// Directory of the file, relative to its root, symlinks expanded: `private`, `one.example/docs`;
-    /// empty for the top.
+    /// Directory of the file relative to the root, with links expanded; empty for the top.
+    ///
+    /// Examples: `private`, `one.example/docs`.
     pub dir: &'a [u8],
-    /// With `-g`: the directory whose file decides for everything below it, relative to its root,
-    /// symlinks expanded: empty, or the virtual host's.
+    /// With `-g`: directory of the password file for everything below: the top, or the virtual host's
+    /// directory.
     pub global: Option<&'a [u8]>,
-    /// [`Links::Within`] where names are expanded; [`Links::Follow`] with `-nos`, where `dir` may hold
-    /// links that the operator wants followed.
+    /// Treatment of links: [`Links::Within`] for expanded names, [`Links::Follow`] with `-nos`.
     pub links: Links,
 }
 
-/// A password file that a rule names.
+/// Password file named by a rule.
 #[derive(Debug, Clone, Copy)]
 pub struct NamedFile<'a> {
-    /// The directory that holds it; none where that could not be opened.
+    /// Directory that holds the file; `None` if it could not be opened.
     pub dir: Option<&'a OpenDirectory>,
-    /// Its name there.
+    /// Name of the file in its directory.
     pub base: &'a [u8],
-    /// Told to a client that is asked for a password.
+    /// Realm sent to clients in WWW-Authenticate.
     pub realm: &'a str,
 }
 
-/// What a request brings to be let in.
+/// Login attempt of a request.
 #[derive(Clone, Copy)]
 pub struct Attempt<'a> {
-    /// The Authorization field.
+    /// Value of the Authorization field.
     pub authorization: Option<&'a [u8]>,
-    /// The client, which takes turns with others where hashes are slow.
+    /// Client, for the fair queue of slow hashes.
     pub client: ClientNetwork,
-    /// The worker, which is told once before a hash that takes milliseconds.
+    /// Worker, which is told before a hash that takes milliseconds.
     pub blocking: &'a dyn Blocking,
 }
 
-/// The answer.
+/// Result of an authentication.
 #[derive(Debug)]
 pub enum AuthOutcome {
-    /// The directory has no entry called `.htpasswd`: anyone may.
+    /// The directory has no `.htpasswd`: access is granted.
     Open,
-    /// The credentials of this user are right. For the log and REMOTE_USER.
+    /// The credentials of this user are right. The name is for the log and REMOTE_USER.
     User(Box<[u8]>),
-    /// Answer 401 with this value of WWW-Authenticate.
+    /// Credentials are missing or wrong: 401 with this value of WWW-Authenticate.
     Challenge(String),
-    /// A challenge for a user whose hash is of no known form, with a message for the operator.
+    /// The hash of the user is of an unknown form: 401, and a message for the operator.
     Misunderstood {
         /// Value of WWW-Authenticate.
         challenge: String,
-        /// For the log: file, user, and what is wrong with the hash.
+        /// Message for the log: file, user, and the fault of the hash.
         trouble: String,
     },
-    /// Slow hashes are being computed, and other clients come first. Park the connection for some 20 ms
-    /// and ask again, or answer 503 with Retry-After.
+    /// The limit on slow hashes is reached, or other clients come first.
+    ///
+    /// Park the connection for some 20 ms and try again, or answer 503 with Retry-After.
     Busy,
-    /// The name is there, or may be, but cannot be used as a password file: 403, and thttpd's log line
-    /// `ADDR auth file PATH could not be opened - REASON`.
+    /// The password file exists, or may exist, but is not usable: 403.
+    ///
+    /// The log line is thttpd's: `ADDR auth file PATH could not be opened - REASON`.
     Unreadable {
-        /// Relative to the root.
+        /// Path relative to the root.
         path: Vec<u8>,
-        /// Why.
+        /// Error of the failed call.
         reason: io::Error,
     },
 }
 
-/// Checks credentials; one for the server, shared by all workers.
+/// Authenticator of the server, shared by all workers.
 pub struct Authenticator {
     attempt_cache: AttemptCache,
-    /// Keys the marks, so that neither a reader of memory nor a client can tell one from a password.
+    /// Key of the [`AttemptKey`]s, so that they reveal no password.
     key: [u8; 32],
     settled_after: Duration,
 }
 
 impl std::fmt::Debug for Authenticator {
-    /// Says nothing of keys and credentials.
+    /// Formats without keys and credentials.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Authenticator").finish_non_exhaustive()
     }
 }
 
 impl Authenticator {
-    /// `most` is how many workers may be held by hashing at once: half of the pool leaves the other
-    /// half to everyone else.
+    /// Authenticator with at most `most` workers that hash at once.
+    ///
+    /// Half of the pool leaves the other half to other requests.
     pub fn new(most: usize) -> Authenticator {
         Authenticator {
             attempt_cache: AttemptCache::new(most),
@@ -132,9 +136,9 @@ impl Authenticator {
         }
     }
 
-    /// May a request with this attempt see what lies in `place.dir`?
+    /// Checks access to the files in `place.dir`.
     ///
-    /// Without a `.htpasswd` this is a failed open, and one look at the directory.
+    /// Without a `.htpasswd` this takes one failed open and one look at the directory.
     pub fn check(&self, place: &Realm<'_>, attempt: &Attempt<'_>) -> AuthOutcome {
         if let Some(dir) = place.global {
             match self.check_in(place, dir, attempt) {
@@ -146,15 +150,16 @@ impl Authenticator {
         self.check_in(place, place.dir, attempt)
     }
 
-    /// The password file that decides about `place`, and its users whose hashes are not understood, in words
-    /// for the operator. Reads the disk when it is shown.
+    /// Description of the password file for `place`, with users whose hashes are not supported.
+    ///
+    /// The disk is read when the description is formatted.
     pub fn described<'a>(&self, place: &'a Realm<'a>) -> impl std::fmt::Display + 'a {
         Described(*place)
     }
 
-    /// May a request with this Authorization field have what the file protects? A file that cannot be opened
-    /// lets nobody in.
-    /// The outcome does not count where `view` was left.
+    /// Checks the request against a password file named by a rule. An unreadable file refuses all clients.
+    ///
+    /// The result is not valid if the look-up left `view`.
     pub fn check_named(&self, view: &View<'_>, file: &NamedFile<'_>, attempt: &Attempt<'_>) -> AuthOutcome {
         let opened = match file.dir {
             Some(dir) => view.open_beside(dir, file.base),
@@ -172,11 +177,12 @@ impl Authenticator {
         }
     }
 
-    /// By the file in `dir` alone.
+    /// Checks access by the file in `dir` alone.
     fn check_in(&self, place: &Realm<'_>, dir: &[u8], attempt: &Attempt<'_>) -> AuthOutcome {
         let path = join(dir, FILE_NAME);
         let judged = match place.view.open_read(&path, place.links) {
-            // A dangling link is ENOENT too: its target may be back, or mounted, in a moment.
+            // A dangling link gives ENOENT too, but its target may be mounted later: the entry itself is
+            // checked.
             Err(Errno::ENOENT) => match place.view.has_entry(dir, FILE_NAME, place.links) {
                 Ok(false) => return AuthOutcome::Open,
                 Ok(true) => Err(Errno::ENOENT.into()),
@@ -197,7 +203,7 @@ impl Authenticator {
         }
     }
 
-    /// Compares the credentials with the open password file.
+    /// Checks the credentials against the open password file.
     fn judge(&self, file: File, attempt: &Attempt<'_>) -> io::Result<PasswordCheck> {
         let version = FileVersion::from_file(&file)?;
         let Some(credentials) = attempt.authorization.and_then(Credentials::parse) else {
@@ -227,7 +233,7 @@ impl Authenticator {
         })
     }
 
-    /// The digest under which the answer is remembered.
+    /// Key under which the result is cached.
     fn mark(&self, version: &FileVersion, credentials: &Credentials) -> AttemptKey {
         let mut digest = Sha256::new();
         digest.update(self.key);
@@ -242,7 +248,7 @@ impl Authenticator {
     }
 }
 
-/// See [`Authenticator::described`].
+/// Lazy text of [`Authenticator::described`].
 struct Described<'a>(Realm<'a>);
 
 impl std::fmt::Display for Described<'_> {
@@ -268,16 +274,17 @@ impl std::fmt::Display for Described<'_> {
 enum PasswordCheck {
     Right(Box<[u8]>),
     Wrong,
-    /// The user is known, but their hash is of no known form: says so.
+    /// The user exists, but the hash is of an unknown form; the text describes the fault.
     Misunderstood(String),
     Busy,
 }
 
-/// Hash that the file has for the user of the credentials.
+/// Hash in the file for the user of the credentials.
 struct HashLookup<'f> {
     hash: Option<&'f [u8]>,
-    /// The user has a line; otherwise `hash` is someone else's, checked all the same so that the time
-    /// taken does not tell which users there are.
+    /// Set if the user has a line.
+    ///
+    /// Otherwise `hash` is another user's, checked so that the time does not reveal which users exist.
     known: bool,
 }
 
@@ -294,16 +301,18 @@ impl<'f> HashLookup<'f> {
     }
 }
 
-/// Which file, and which version of it.
+/// Identity and version of a file.
 struct FileVersion {
-    /// Device, inode, size, and both times down to the nanosecond.
+    /// Device, inode, size, and both times in nanoseconds.
     numbers: [u64; 7],
     changed: SystemTime,
 }
 
 impl FileVersion {
+    /// Version of an open file.
+    ///
     /// # Errors
-    /// As fstat(2), or `file` is not a regular file of a bearable size.
+    /// Those of fstat(2), or the file is not regular or too large.
     fn from_file(file: &File) -> io::Result<FileVersion> {
         let meta = file.metadata()?;
         if !meta.is_file() {
@@ -321,21 +330,22 @@ impl FileVersion {
         })
     }
 
-    /// Was the last change so long ago that another would show in the times?
+    /// Tells whether the last change is so old that another change would alter the times.
     fn is_settled(&self, after: Duration) -> bool {
         self.changed.elapsed().is_ok_and(|age| age >= after)
     }
 }
 
-/// The whole file; it may have grown since it was measured, but not beyond the bound.
+/// Reads the whole file, up to the size limit, even if it has grown after `fstat`.
 fn read(file: File) -> io::Result<Vec<u8>> {
     let mut text = Vec::new();
     file.take(MOST_FILE_BYTES).read_to_end(&mut text)?;
     Ok(text)
 }
 
-/// WWW-Authenticate for `dir`: the realm is the directory as thttpd names it, `.` for the top, as a
-/// quoted-string (RFC 9110 §5.6.4). Control characters are left out; a name is no place for them.
+/// WWW-Authenticate for `dir`: the realm is the directory as in thttpd, `.` for the top.
+///
+/// The realm is a quoted-string (RFC 9110 §5.6.4) without control characters.
 fn challenge(dir: &[u8]) -> String {
     let dir = if dir.is_empty() { ".".into() } else { String::from_utf8_lossy(dir) };
     let mut value = String::from("Basic realm=\"");
@@ -349,8 +359,10 @@ fn challenge(dir: &[u8]) -> String {
     value
 }
 
-/// 256 bits that only this process knows: the standard library keys its hash maps from the kernel's
-/// random numbers, also where the root directory has been changed and holds no `/dev/urandom`.
+/// Random key of 256 bits, secret to this process.
+///
+/// The standard library seeds its hash maps from the kernel's random numbers. This works also in a changed
+/// root without `/dev/urandom`.
 fn random_key() -> [u8; 32] {
     let mut key = [0; 32];
     for (at, word) in key.chunks_mut(8).enumerate() {

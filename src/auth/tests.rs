@@ -8,7 +8,7 @@ use super::crypt::Scheme;
 use super::*;
 use crate::docroot::DocRoot;
 
-/// A document root of the test's own, and an authenticator that remembers at once.
+/// Document root of one test, and an authenticator.
 struct Site {
     path: PathBuf,
     view: View<'static>,
@@ -37,7 +37,7 @@ impl Site {
         }
     }
 
-    /// The verdict in one word, and whether it took a slow hash.
+    /// Outcome in one word, and whether a slow hash was announced.
     fn ask(&self, place: &Realm<'_>, credentials: Option<&str>) -> (String, bool) {
         let slow = Slow::default();
         let field = credentials.map(authorization);
@@ -52,7 +52,7 @@ impl Site {
     }
 }
 
-/// Notes that a call was announced as one that takes long.
+/// Records whether a blocking call was announced.
 #[derive(Default)]
 struct Slow(Cell<bool>);
 
@@ -146,7 +146,7 @@ fn a_global_file_decides_alone_and_without_one_the_local_does() {
 }
 
 #[test]
-fn what_is_no_readable_file_shuts_the_directory() {
+fn unreadable_password_files_shut_the_directory() {
     let site = Site::new("unreadable");
     let htpasswd = site.path.join("private/.htpasswd");
     let shut = |reason: &str| {
@@ -225,7 +225,7 @@ fn a_changed_file_asks_anew() {
     let site = Site::new("changed");
     site.write("private", &line("alice", SLOW, "wonder"));
     assert_eq!(site.check("private", Some("alice:wonder")), "user alice");
-    // Same size, another inode: as thtpasswd writes it.
+    // The new file has equal size and another inode, as when thtpasswd writes it.
     let next = site.path.join("next");
     fs::write(&next, line("alice", SLOW, "plunder")).unwrap();
     fs::rename(next, site.path.join("private/.htpasswd")).unwrap();
@@ -240,12 +240,12 @@ fn nothing_is_remembered_of_a_file_that_may_still_change_unseen() {
     site.write("private", &line("alice", SLOW, "wonder"));
     let start = Instant::now();
     let again = [(); 2].map(|()| site.ask(&site.place("private", None), Some("alice:wonder")).1);
-    // Only a machine that stalls for seconds gets past the time it takes to settle.
+    // Only a machine that stalls for seconds exceeds the settling time here.
     assert!(again == [true, true] || start.elapsed() >= SETTLED_AFTER);
 }
 
 #[test]
-fn who_finds_all_places_taken_is_told_so() {
+fn attempts_without_a_free_slot_are_busy() {
     let mut site = Site::new("busy");
     site.authenticator.attempt_cache = AttemptCache::new(1);
     site.write("private", &line("alice", Scheme::Des, "wonder"));

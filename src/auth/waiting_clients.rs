@@ -1,21 +1,21 @@
-//! The queue for slow hashes: clients take turns, however many requests each of them has.
+//! Fair queue for slow hashes: clients take turns, however many requests each has.
 //!
-//! A request that finds no slot is parked and asks again every few milliseconds, so the queue holds no
-//! worker and no request, only the networks of clients. Each network has one entry: after an attempt of
-//! one client, its next one comes behind one of every other client that waits.
+//! A request without a slot is parked and asks again after some milliseconds. The queue holds no worker and
+//! no request, only client networks, each once. After an attempt of one client, its next attempt comes
+//! behind one of every other waiting client.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use crate::request::client::ClientNetwork;
 
-/// Networks in the queue at most. Clients beyond that ask again until there is room for them.
+/// Maximum number of networks in the queue. Further clients ask again until there is space.
 const MOST_CLIENTS: usize = 1024;
 
-/// A client that has not asked for this long has left, and keeps no slot from the others.
+/// Time without a request after which a client is removed, so that it does not block the others.
 const ABANDONED_AFTER: Duration = Duration::from_millis(500);
 
-/// Clients that wait for a slot, the next one first.
+/// Clients that wait for a slot, in queue order.
 #[derive(Debug, Default)]
 pub struct WaitingClients {
     queue: VecDeque<Waiting>,
@@ -28,7 +28,7 @@ struct Waiting {
 }
 
 impl WaitingClients {
-    /// Takes one of `free` slots for `client`, if it is among the next; queues the client otherwise.
+    /// Takes one of `free` slots for `client` if its turn has come; queues the client otherwise.
     pub fn admit(&mut self, client: ClientNetwork, free: usize, now: Instant) -> bool {
         self.queue.retain(|one| now.saturating_duration_since(one.asked) < ABANDONED_AFTER);
         let found = self.queue.iter().position(|one| one.client == client);

@@ -1,4 +1,4 @@
-//! The log's notice of a start, in thttpd's words.
+//! Log notice of a start, in thttpd's words.
 
 use std::net::SocketAddr;
 
@@ -6,7 +6,7 @@ use crate::config::Config;
 use crate::net::listen_socket::ListenerAddress;
 use crate::response::SERVER;
 
-/// thttpd's notice that all is well.
+/// Text of thttpd's notice that the server has started.
 pub fn notice(config: &Config, addresses: &[ListenerAddress]) -> String {
     let ip: Vec<&SocketAddr> = addresses.iter().filter_map(ip).collect();
     let address = ip.iter().find(|address| address.is_ipv4()).or(ip.first());

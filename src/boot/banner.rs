@@ -1,4 +1,4 @@
-//! What a terminal and systemd are told of a server that is ready: its directory, and every address.
+//! Summary of a started server for terminals and systemd: its directory and addresses.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -8,10 +8,10 @@ use nix::net::if_::InterfaceFlags;
 use crate::net::listen_socket::ListenerAddress;
 use crate::response::SERVER;
 
-/// Addresses of one summary; a router may have hundreds.
+/// Maximum number of addresses in a summary; a router may have hundreds.
 const MOST_URLS: usize = 8;
 
-/// One line for an operator who started the server by hand; `place` is the directory.
+/// Line for an operator who has started the server by hand; `place` is the directory.
 pub fn summary(place: &str, listeners: &[ListenerAddress]) -> String {
     let ip = |listener: &ListenerAddress| match listener {
         ListenerAddress::Ip(address) => Some(*address),
@@ -30,7 +30,7 @@ pub fn summary(place: &str, listeners: &[ListenerAddress]) -> String {
     format!("{SERVER} serves {place} on {text}")
 }
 
-/// The name of a listener that has no address.
+/// Path of a listener on a Unix socket.
 fn path(listener: &ListenerAddress) -> Option<String> {
     match listener {
         ListenerAddress::Ip(_) => None,
@@ -39,7 +39,7 @@ fn path(listener: &ListenerAddress) -> Option<String> {
     }
 }
 
-/// A URL for each address; "every address" is this machine by name, and then `interfaces`.
+/// URLs of `addresses`; for an unspecified address, those of localhost and `interfaces`.
 fn urls(addresses: &[SocketAddr], interfaces: &[IpAddr]) -> Vec<String> {
     let mut urls: Vec<String> = Vec::new();
     let mut push = |url: String| {
@@ -62,7 +62,7 @@ fn urls(addresses: &[SocketAddr], interfaces: &[IpAddr]) -> Vec<String> {
     urls
 }
 
-/// Addresses of this machine by which others reach it.
+/// Addresses of this machine that other machines can reach.
 fn of_interfaces() -> Vec<IpAddr> {
     let Ok(all) = getifaddrs() else { return Vec::new() };
     let up = all.filter(|one| one.flags.contains(InterfaceFlags::IFF_UP));
@@ -74,7 +74,7 @@ fn of_interfaces() -> Vec<IpAddr> {
     ips.filter(is_reachable).collect()
 }
 
-/// Neither this machine's own nor one that needs an interface's name beside it.
+/// Tells whether `ip` is neither loopback nor link-local, which would need an interface name.
 fn is_reachable(ip: &IpAddr) -> bool {
     let is_link_local = matches!(ip, IpAddr::V6(v6) if v6.is_unicast_link_local());
     !ip.is_loopback() && !is_link_local

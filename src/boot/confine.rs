@@ -1,7 +1,7 @@
-//! Confinement by the kernel: Landlock (which files may be opened, and no outgoing connection) and
-//! no_new_privs. Called when root is given up and before threads are started, which inherit it.
+//! Confinement of the process by Landlock (files to open, no outgoing connections) and no_new_privs.
 //!
-//! Scripts would inherit it too, and their needs are unknown; with CGI neither is used.
+//! Applied after dropping root and before starting threads, which inherit the confinement. Scripts would
+//! inherit it too, and their needs are unknown, so with CGI neither is used.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
@@ -19,32 +19,33 @@ use crate::log;
 use crate::sys::filesystem::OpenDirectory;
 use crate::sys::reason;
 
-/// Newest Landlock interface that is used; older kernels enforce a part of it.
+/// Newest Landlock version in use; older kernels enforce a part of it.
 const KNOWN: ABI = ABI::V5;
 
-/// The files a server still needs to open once it serves.
+/// Files that the server must open while serving.
 #[derive(Debug, Default)]
 pub struct SandboxNeeds {
     /// Trees to read.
     pub read: Vec<PathBuf>,
-    /// Directories to read that are open already.
+    /// Open directories to read files from.
     pub dirs: Vec<Arc<OpenDirectory>>,
-    /// The log's directory, where HUP creates the file anew.
+    /// Directory of the log, where HUP creates a new file.
     pub log: Option<OwnedFd>,
-    /// Directories of the pid file and of sockets, which are removed there.
+    /// Directories of the pid file and of Unix sockets, for their removal.
     pub removal: Vec<OwnedFd>,
 }
 
 impl SandboxNeeds {
-    /// Files that `config` makes necessary, seen from the final root and working directory. Where symbolic
-    /// links may lead anywhere, everything may be read.
+    /// Files that `config` requires, seen from the final root and working directory.
+    ///
+    /// If symbolic links may lead anywhere, all files may be read.
     pub fn from_config(config: &Config) -> SandboxNeeds {
         let read = vec![PathBuf::from(if config.chroot || !config.symlink_check { "/" } else { "." })];
         SandboxNeeds { read, dirs: Vec::new(), log: None, removal: Vec::new() }
     }
 }
 
-/// Confines the process, if it is wanted and can be done, and logs which.
+/// Confines the process if configured and supported, and logs the result.
 pub fn confine(config: &Config, needs: &SandboxNeeds) {
     if !config.landlock {
         return log::info!("landlock is switched off");
@@ -88,8 +89,9 @@ fn enforce(needs: &SandboxNeeds) -> Result<RulesetStatus, RulesetError> {
     Ok(rules.restrict_self()?.ruleset)
 }
 
-/// Where the kernel would write the core of a stuck server (see `control`), if it would at all: it does
-/// so with our rights, unless it feeds the core to a program.
+/// Directory where the kernel would write a core file of a hung server (see `control`).
+///
+/// The kernel writes with the process's rights, unless it pipes the core to a program.
 fn core_directory() -> Option<PathBuf> {
     let (limit, _) = getrlimit(Resource::RLIMIT_CORE).ok()?;
     let pattern = std::fs::read_to_string("/proc/sys/kernel/core_pattern").ok()?;
@@ -101,7 +103,7 @@ fn core_directory() -> Option<PathBuf> {
     }
 }
 
-/// Allows `path`; a missing file needs no permission.
+/// Allows access to `path`; a missing file needs no permission.
 fn allow_path(
     rules: RulesetCreated,
     path: &Path,

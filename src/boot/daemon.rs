@@ -1,5 +1,6 @@
-//! Into the background, without losing what happens there: the process that was started stays until
-//! the server serves or has failed, and ends with its outcome. (thttpd's ends at once, with status 0.)
+//! Background start: the started process waits until the server is ready or has failed.
+//!
+//! Its exit status is then the outcome of the start. thttpd's started process exits with status 0 at once.
 
 use std::fs::File;
 use std::io::{Read, Write};
@@ -12,37 +13,37 @@ use nix::unistd::{ForkResult, dup2_stderr, dup2_stdin, dup2_stdout, pipe2, setsi
 use super::failure::Failure;
 use crate::sys::fork::fork_alone;
 
-/// Side of the fork on which this process is after [`detach`].
+/// Side of the fork on which this process runs after [`detach`].
 #[derive(Debug)]
 pub enum ForkSide {
-    /// The server, which owes a report of how its start went.
+    /// Server process, which must report the outcome of its start.
     Server(StartOutcome),
-    /// The process that was started; the server is ready.
+    /// Started process; the server is ready.
     Starter,
 }
 
-/// The server's report to the process that was started.
+/// Report of the server to the started process.
 #[derive(Debug)]
 pub struct StartOutcome(Option<File>);
 
-/// Byte that a ready server sends; a failure's text never begins with it.
+/// Byte sent by a ready server; the text of a failure never begins with it.
 const READY: &[u8] = b"\0";
 
 impl StartOutcome {
-    /// Outcome of a server in the foreground, for which no parent waits.
+    /// Report of a foreground server, which has no waiting parent.
     pub fn unneeded() -> StartOutcome {
         StartOutcome(None)
     }
 
-    /// The server serves.
+    /// Reports that the server is ready.
     pub fn ready(self) {
         if let Some(mut pipe) = self.0 {
-            // A parent that has gone needs no message.
+            // The parent may have ended already, and then needs no message.
             let _ = pipe.write_all(READY);
         }
     }
 
-    /// The server does not start.
+    /// Reports that the start has failed.
     pub fn failed(self, failure: &Failure) {
         if let Some(mut pipe) = self.0 {
             let _ = pipe.write_all(failure.to_string().as_bytes());
@@ -50,12 +51,10 @@ impl StartOutcome {
     }
 }
 
-/// Forks; the child goes on as the server, in a session of its own and with `/dev/null` for standard
-/// input, output and error.
+/// Forks; the child becomes the server, in its own session and with `/dev/null` as standard streams.
 ///
 /// # Errors
-///
-/// In the process that was started: the server failed, with its own words.
+/// In the started process: the server's failure, in its words.
 pub fn detach() -> Result<ForkSide, Failure> {
     let failed = |errno| Failure::from_call("daemon", errno, advice(errno));
     let (read, write) = pipe2(OFlag::O_CLOEXEC).map_err(failed)?;
@@ -88,14 +87,16 @@ fn wait(pipe: OwnedFd) -> Result<ForkSide, Failure> {
     }
 }
 
-/// Leaves the session of the terminal that a foreground server was started from, as thttpd does: job control
-/// would stop it. The leader of a process group has to stay, so that a server started by hand hears ^C.
+/// Leaves the terminal's session in the foreground, as thttpd does, since job control would stop the
+/// server.
+///
+/// A process group leader cannot leave, so that a server started by hand still receives ^C.
 pub fn leave_job_control() {
-    // Fails for a leader alone.
+    // setsid fails only for a process group leader.
     let _ = setsid();
 }
 
-/// Descriptors 0–2 stay taken, so that no socket ever is one of them.
+/// Opens `/dev/null` as descriptors 0–2, so that no socket gets one of these numbers.
 fn leave_terminal() -> Result<(), Failure> {
     let failed = |errno| Failure::from_call("daemon", errno, advice(errno));
     setsid().map_err(failed)?;

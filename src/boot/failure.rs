@@ -1,4 +1,4 @@
-//! Why the server does not start: one line for the log, one for the operator.
+//! Failure of a start: one line for the log, and one for the operator.
 
 use std::fmt;
 use std::io;
@@ -6,7 +6,7 @@ use std::ops::Deref;
 
 use crate::sys::reason;
 
-/// A start that failed. Boxed, since each step of the start passes it on.
+/// Failure of a start, boxed to keep results small.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Failure(Box<FailureText>);
 
@@ -15,27 +15,27 @@ pub struct Failure(Box<FailureText>);
 pub struct FailureText {
     /// Description of the failure, in the words thttpd logs.
     pub message: String,
-    /// Advice for the operator; empty when there is nothing to add.
+    /// Advice for the operator; may be empty.
     pub advice: String,
-    /// Another process of ours has logged it.
+    /// Set if another process of the server has logged the message.
     pub logged: bool,
 }
 
 impl Failure {
-    /// `message`, and what to do.
+    /// Failure with `message` and advice.
     pub fn new(message: impl Into<String>, advice: impl Into<String>) -> Failure {
         let (message, advice) = (message.into(), advice.into());
         Failure(Box::new(FailureText { message, advice, logged: false }))
     }
 
-    /// `message` that another process of ours has logged, and what to do.
+    /// Failure with a `message` that another process of the server has logged.
     pub fn logged(message: impl Into<String>, advice: &str) -> Failure {
         let mut failure = Failure::new(message, advice);
         failure.0.logged = true;
         failure
     }
 
-    /// `CALL - REASON` as thttpd words what the system refused, and what to do.
+    /// Failure of a system call, in thttpd's form `CALL - REASON`, with advice.
     pub fn from_call(
         call: impl fmt::Display,
         error: impl Into<io::Error>,
@@ -44,7 +44,7 @@ impl Failure {
         Failure::new(refused(&call, &error.into()), advice)
     }
 
-    /// The description alone.
+    /// Description without the advice.
     pub fn into_message(self) -> String {
         self.0.message
     }
@@ -63,7 +63,7 @@ impl Deref for Failure {
 }
 
 impl fmt::Display for Failure {
-    /// `MESSAGE; ADVICE`
+    /// Writes `MESSAGE; ADVICE`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.message)?;
         if !self.advice.is_empty() {

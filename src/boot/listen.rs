@@ -1,6 +1,6 @@
-//! Socket addresses → listening sockets.
+//! Listening sockets: binds addresses and sets socket options.
 //!
-//! Socket options of accepted connections are set here, once, on the socket they inherit them from.
+//! Options of accepted connections are set once on the listening socket, which passes them on.
 
 use std::net::{SocketAddr, TcpListener};
 use std::os::fd::OwnedFd;
@@ -17,31 +17,32 @@ use nix::unistd::geteuid;
 use super::failure::Failure;
 use crate::sys::socket::defer_accept;
 
-/// Connections that the kernel holds for us (thttpd: 1024); it cuts this to `net.core.somaxconn`.
+/// Length of the kernel's queue of connections (thttpd: 1024), limited by `net.core.somaxconn`.
 const BACKLOG: Backlog = Backlog::MAXCONN;
-/// The kernel gives us a connection when its first bytes are there, or after this many seconds;
-/// so a worker that takes it finds something to do. Zero: at once.
+/// TCP_DEFER_ACCEPT: seconds for which the kernel holds a connection without data back.
+///
+/// A worker that takes a connection then finds data to read. Zero: no delay.
 const DEFER_ACCEPT: i32 = 1;
 
-/// How long a successor waits for its predecessor's ports.
+/// Maximum time that a starting server waits for the ports of its predecessor.
 const SUCCESSION_TIME: Duration = Duration::from_secs(3);
-/// How often it tries.
+/// Interval between attempts to bind.
 const SUCCESSION_PAUSE: Duration = Duration::from_millis(10);
 
-/// A predecessor whose addresses are waited for, but not for long.
+/// Wait for a predecessor's addresses, with a time limit.
 pub struct Succession<'a> {
     deadline: Instant,
-    /// The predecessor lives, and may be about to close them.
+    /// Tells whether the predecessor is alive, and may be about to close them.
     is_leaving: &'a dyn Fn() -> bool,
 }
 
 impl Succession<'_> {
-    /// From now on.
+    /// Wait that begins now.
     pub fn new(is_leaving: &dyn Fn() -> bool) -> Succession<'_> {
         Succession { deadline: Instant::now() + SUCCESSION_TIME, is_leaving }
     }
 
-    /// Waits a little. `false`: it is no use to wait any longer.
+    /// Sleeps for one interval; false if waiting longer is useless.
     pub fn wait(&self) -> bool {
         let may_wait = Instant::now() < self.deadline && (self.is_leaving)();
         if may_wait {
@@ -54,14 +55,14 @@ impl Succession<'_> {
 /// Addresses to listen on.
 #[derive(Debug)]
 pub struct Wanted {
-    /// The addresses, of both families or of one.
+    /// Addresses of one family or both.
     pub addresses: Vec<SocketAddr>,
-    /// A socket for every IPv6 address takes IPv4 as well.
+    /// Set if an IPv6 socket for every address accepts IPv4 too.
     pub dual: bool,
 }
 
 impl Wanted {
-    /// Whether `socket` listens on one of the addresses, and for the same families.
+    /// Tells whether `socket` listens on one of the addresses, for the same families.
     pub fn has(&self, socket: &TcpListener) -> bool {
         self.addresses.iter().any(|address| self.is_at(*address, socket))
     }
@@ -72,14 +73,14 @@ impl Wanted {
     }
 }
 
-/// Binds and listens on each address, unless one of `already` does. With port 0 all get the port that
-/// the first was given. Ports that are taken are waited for, not for long, while `is_leaving` says that their
-/// holder may be about to close them.
+/// Binds and listens on each address, except those of `already`.
+///
+/// With port 0, all addresses get the port of the first. While `is_leaving` tells that the holder of a port
+/// may be about to close it, the port is waited for, within a time limit.
 ///
 /// # Errors
-///
-/// An address cannot be had. A family that the machine does not speak is left out where every
-/// address was asked for, unless none is left.
+/// An address cannot be bound. Address families that the machine lacks are skipped if every address is
+/// requested, unless none is left.
 pub fn listen(
     wanted: &Wanted,
     already: &[TcpListener],
@@ -90,7 +91,7 @@ pub fn listen(
         let kept = already.iter().map(TcpListener::try_clone).collect::<Result<_, _>>();
         let kept = kept.map_err(|error| Failure::from_call("dup", error, ""))?;
         match try_listen(wanted, kept) {
-            // A predecessor's own sockets have no holder to wait for.
+            // With a predecessor's own sockets, there is no holder to wait for.
             Err(Refused::Bind { errno: Errno::EADDRINUSE, .. })
                 if already.is_empty() && succession.wait() => {}
             outcome => return outcome.map_err(Refused::into_failure),
@@ -98,12 +99,12 @@ pub fn listen(
     }
 }
 
-/// Binds each address and lets go of it again: for a check. That one is taken is no failure, as it may be
-/// taken by the very server whose configuration is checked.
+/// Binds each address and closes it again, for `--check`.
+///
+/// An address in use is no error, as the running server may use it.
 ///
 /// # Errors
-///
-/// An address cannot be had for another reason.
+/// An address cannot be bound for another reason.
 pub fn try_bind(wanted: &Wanted) -> Result<(), Failure> {
     for &address in &wanted.addresses {
         match bound(address, wanted.dual) {
@@ -116,7 +117,7 @@ pub fn try_bind(wanted: &Wanted) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Why no sockets listen.
+/// Reason for not listening.
 enum Refused {
     Bind { call: &'static str, address: SocketAddr, errno: Errno },
     NoFamily,
@@ -149,13 +150,13 @@ fn try_listen(wanted: &Wanted, mut already: Vec<TcpListener>) -> Result<Vec<TcpL
     if listeners.is_empty() { Err(Refused::NoFamily) } else { Ok(listeners) }
 }
 
-/// A family that the machine does not speak, of "every address" or beside another of this machine's own.
+/// Tells whether an address may be skipped because the machine lacks its family.
 fn is_left_out(address: SocketAddr, all: &[SocketAddr], errno: Errno) -> bool {
     (address.ip().is_unspecified() || (address.ip().is_loopback() && all.len() > 1))
         && matches!(errno, Errno::EAFNOSUPPORT | Errno::EADDRNOTAVAIL | Errno::EPROTONOSUPPORT)
 }
 
-/// Whether this process may not listen on the port of one of `addresses`.
+/// Tells whether this process lacks the permission for the port of one of `addresses`.
 pub fn is_not_permitted(addresses: &[SocketAddr]) -> bool {
     addresses.iter().any(|&address| matches!(open(address, false), Err((_, Errno::EACCES))))
 }
@@ -198,17 +199,16 @@ fn bound(address: SocketAddr, dual: bool) -> Result<OwnedFd, (&'static str, Errn
 fn prepare(fd: &OwnedFd, v6_only: Option<bool>) -> nix::Result<()> {
     setsockopt(fd, ReuseAddr, &true)?;
     if let Some(v6_only) = v6_only {
-        // Where IPv4 has its own socket, its bind would fail beside a shared one, as it does in thttpd.
+        // If IPv4 has its own socket, its bind would fail beside a dual-stack one, as in thttpd.
         setsockopt(fd, Ipv6V6Only, &v6_only)?;
     }
     tune(fd)
 }
 
-/// Sets what connections inherit; also for sockets that were handed to us.
+/// Sets the options that accepted connections inherit; also for sockets handed over.
 ///
 /// # Errors
-///
-/// Not a TCP socket.
+/// The socket is not a TCP socket.
 pub fn tune(fd: &impl std::os::fd::AsFd) -> nix::Result<()> {
     setsockopt(fd, TcpNoDelay, &true)?;
     defer_accept(fd, DEFER_ACCEPT)

@@ -1,9 +1,8 @@
-//! From a configuration to a running server: each step once, in the order that makes the next one
-//! possible.
+//! Start of the server: from a configuration to a running server, one step after another.
 //!
-//! thttpd's order is kept: names and files that only the first root directory shows are read before
-//! chroot, ports are bound and the log is opened before root is given up, and threads are started
-//! last, so that none of them ever was root. `command` calls [`start`]; `control` gets what leaves.
+//! The order is thttpd's: names and files that need the first root directory are read before chroot, ports
+//! are bound and the log is opened before dropping root, and threads are started last, so that none ever
+//! runs as root. `command` calls [`start`]; `control` takes the result.
 
 use std::io::IsTerminal;
 use std::net::SocketAddr;
@@ -58,29 +57,29 @@ use pid_file::PidFilePlace;
 use privileges::{Privileges, Unprivileged};
 use sockets::{Opened, Sockets};
 
-/// Descriptors below which no server can work.
+/// Minimum number of descriptors for a working server.
 const FEWEST_DESCRIPTORS: u64 = 64;
-/// More descriptors than this are not asked for, whatever the hard limit is.
+/// Maximum number of descriptors requested, whatever the hard limit is.
 const MOST_DESCRIPTORS: u64 = 1 << 20;
 
-/// A server that serves, and all that is needed to look after it.
+/// Running server, with all parts that `control` needs.
 #[derive(Debug)]
 pub struct RunningServer {
-    /// The threads that serve.
+    /// Server threads.
     pub server: Server,
     /// Site that the listeners serve.
     pub site: Arc<Site>,
-    /// The scripts that run, if any may.
+    /// Running scripts, if scripts are enabled.
     pub children: Option<Arc<Children>>,
-    /// Actions that signals ask for, as they arrive.
+    /// Queue of the actions that signals ask for.
     pub commands: Commands,
-    /// To be given up when the ports are closed.
+    /// Pid file, to be removed when the ports are closed.
     pub pid_file: Option<PidFile>,
-    /// Sockets in the file system, to be removed when they are closed.
+    /// Unix sockets, to be removed when they are closed.
     pub socket_files: Vec<SocketFile>,
-    /// systemd, if it started us.
+    /// Connection to systemd, if systemd has started the server.
     pub notify: Notify,
-    /// One line for people: directory and addresses.
+    /// Summary line for people: directory and addresses.
     pub summary: String,
     /// Addresses that the server listens on.
     pub addresses: Vec<ListenerAddress>,
@@ -106,8 +105,7 @@ struct OpenedResources {
 /// is ready. `reread` are files that will be read again while it runs.
 ///
 /// # Errors
-///
-/// The first step that fails; the process must end.
+/// The first step that fails; the process must exit.
 pub fn start(config: &Arc<Config>, reread: &[PathBuf]) -> Result<Option<RunningServer>, Failure> {
     zone::fix();
     // Asked before chroot and Landlock hide the answer.
@@ -140,11 +138,11 @@ pub fn start(config: &Arc<Config>, reread: &[PathBuf]) -> Result<Option<RunningS
     }
 }
 
-/// Changes root, directory and user as a server of this configuration would, as far as permitted: for
-/// `--check` and `--explain`, which look at files as the server would.
+/// Changes root, directory and user as a server would, for `--check` and `--explain`.
+///
+/// Steps that are not permitted are left out.
 ///
 /// # Errors
-///
 /// The first step that fails.
 pub(crate) fn go_where_it_would_serve(config: &Config) -> Result<(), Failure> {
     let privileges = Privileges::of_process(&config.user)?;
@@ -155,10 +153,9 @@ pub(crate) fn go_where_it_would_serve(config: &Config) -> Result<(), Failure> {
     privileges.give_up().map(drop)
 }
 
-/// The same, and looks whether anything can be served from there.
+/// Changes root, directory and user, and checks that the directory can be served.
 ///
 /// # Errors
-///
 /// The first step that fails.
 pub(crate) fn try_where_it_would_serve(config: &Config) -> Result<(), Failure> {
     raise_descriptor_limit()?;
@@ -176,7 +173,7 @@ fn no_web_directory(config: &Config, error: std::io::Error) -> Failure {
     Failure::from_call("web directory", error, advice)
 }
 
-/// Opens what needs the operator's directory, root and user.
+/// Opens the resources that need the first root, directory and user.
 fn prepare(config: &Config) -> Result<Prepared, Failure> {
     let handed = systemd::listeners().map_err(|error| {
         Failure::from_call(
@@ -188,12 +185,12 @@ fn prepare(config: &Config) -> Result<Prepared, Failure> {
     let loaded = load(config)?;
     let privileges = Privileges::of_process(&config.user)?;
     let log = open_log(config, &privileges)?;
-    // Paths are bound last: a start that fails before leaves none behind.
+    // Unix sockets are bound last, so that an earlier failure leaves no socket file behind.
     let sockets = Sockets::prepare(handed, config, &privileges)?;
     Ok(Prepared { sockets, loaded, privileges, log, notify: Notify::from_environment() })
 }
 
-/// Addresses to listen on, with the fallback port where the port itself is not permitted.
+/// Addresses to listen on, with the fallback port if the port itself is not permitted.
 pub(crate) fn wanted_addresses(config: &Config) -> Result<Vec<SocketAddr>, Failure> {
     let host = config.host.as_deref();
     let wanted = names::addresses(host, config.port)?;
@@ -203,19 +200,19 @@ pub(crate) fn wanted_addresses(config: &Config) -> Result<Vec<SocketAddr>, Failu
     }
 }
 
-/// Reads the files that the configuration names.
+/// Reads the files named by the configuration.
 pub(crate) fn load(config: &Config) -> Result<Loaded, Failure> {
     let rules = load_rules(config)?;
     Ok(Loaded { throttles: load_throttles(config, &rules)?, types: load_types(config)?, rules })
 }
 
-/// The rules in force; names of their files begin in the present directory.
+/// Reads the rules; names of their files are relative to the current directory.
 pub(crate) fn load_rules(config: &Config) -> Result<Rules, Failure> {
     let rules = Rules::load(config, Path::new("."));
     rules.map_err(|faults| Failure::new(faults, "mend the rules; --check tells without starting"))
 }
 
-/// The media types in force.
+/// Reads the media types.
 pub(crate) fn load_types(config: &Config) -> Result<Types, Failure> {
     let types = Types::new(&config.charset).with_default(&config.default_type);
     let Some(path) = &config.mime_types else { return Ok(types) };
@@ -224,7 +221,7 @@ pub(crate) fn load_types(config: &Config) -> Result<Types, Failure> {
     })
 }
 
-/// Reads the throttle file; lines that mean nothing are told of and skipped, as in thttpd.
+/// Reads the throttle file; invalid lines are reported and skipped, as in thttpd.
 pub(crate) fn load_throttles(config: &Config, rules: &Rules) -> Result<Throttles, Failure> {
     let (mut throttles, problems) = match &config.throttle_file {
         None => (Throttles::none(), Vec::new()),
@@ -281,7 +278,7 @@ fn enter(call: &str, dir: &Path, flag: &str) -> Result<(), Failure> {
     })
 }
 
-/// The first directory on the way to `dir` that this process may not enter.
+/// First directory on the path of `dir` that this process may not enter.
 fn closed_directory(dir: &Path) -> Option<PathBuf> {
     let way = std::path::absolute(dir).ok()?;
     let mut way: Vec<&Path> = way.ancestors().collect();
@@ -290,13 +287,13 @@ fn closed_directory(dir: &Path) -> Option<PathBuf> {
     way.into_iter().find(is_closed).map(Path::to_owned)
 }
 
-/// The steps of the process that will serve.
+/// Runs the start's steps in the process that will serve.
 fn launch(config: &Arc<Config>, prepared: Prepared, reread: &[PathBuf]) -> Result<RunningServer, Failure> {
     let Prepared { sockets, loaded, privileges, log, notify } = prepared;
     let pid_file = config.pid_file.as_deref().map(PidFilePlace::find).transpose()?;
     raise_descriptor_limit()?;
     enter_root(config)?;
-    // From the first connection on, a signal means what it will mean to the running server.
+    // Signals are blocked before the first connection, so that each has its final meaning from then on.
     let signals = Signals::block();
     let is_leaving = || pid_file.as_ref().is_some_and(PidFilePlace::names_another);
     let Opened { listeners, files: socket_files, to_store } = sockets.open(&notify, &is_leaving)?;
@@ -308,7 +305,8 @@ fn launch(config: &Arc<Config>, prepared: Prepared, reread: &[PathBuf]) -> Resul
         log::warning!("IPv6 is switched off on this machine: only IPv4 is served");
     }
     if privileges.user().is_some() && !config.chroot {
-        // For the log alone, as in thttpd: nothing at the terminal, or in a container, can be done about it.
+        // The warning goes to the log alone, as in thttpd: at a terminal, or in a container, it cannot be
+        // acted on.
         let text = format_args!("started as root without requesting chroot(), warning only");
         syslog::send_to_daemon(Severity::LOG_WARNING, text);
     }
@@ -323,13 +321,13 @@ fn launch(config: &Arc<Config>, prepared: Prepared, reread: &[PathBuf]) -> Resul
     let (server, site) = start_threads(unprivileged, config, OpenedResources { listeners, loaded, log })?;
     let commands = signals.listen().map_err(no_thread)?;
     if config.foreground {
-        // The journal has what the log daemon has.
+        // With standard error in the journal, the log daemon has the message already.
         let is_watched = !systemd::has_standard_error();
         syslog::set_echo(if is_watched { Echo::Foreground } else { Echo::WithoutDaemon });
     }
     let notice = announce::notice(config, &addresses);
     if config.foreground && std::io::stderr().is_terminal() {
-        // The banner tells a terminal more.
+        // A terminal gets the summary line instead.
         syslog::send_to_daemon(Severity::LOG_NOTICE, format_args!("{notice}"));
     } else {
         log::notice!("{notice}");
@@ -351,7 +349,7 @@ fn launch(config: &Arc<Config>, prepared: Prepared, reread: &[PathBuf]) -> Resul
     Ok(server)
 }
 
-/// From the directory of `-d` to where files are served from.
+/// Changes from the directory of `-d` to the directory of served files.
 fn enter_root(config: &Config) -> Result<(), Failure> {
     if config.chroot {
         change_root()?;
@@ -368,7 +366,7 @@ fn change_root() -> Result<(), Failure> {
     std::env::set_current_dir("/").map_err(|error| Failure::from_call("chroot chdir", error, ""))
 }
 
-/// Raises the soft limit to the hard one; how many connections are possible depends on it.
+/// Raises the soft limit on descriptors to the hard limit; it bounds the number of connections.
 fn raise_descriptor_limit() -> Result<(), Failure> {
     let failed = |errno| Failure::from_call("fdwatch initialization failure", errno, "see ulimit -n");
     let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE).map_err(failed)?;
@@ -383,7 +381,7 @@ fn raise_descriptor_limit() -> Result<(), Failure> {
     Ok(())
 }
 
-/// Starts every thread. That root is given up is proved by the first argument.
+/// Starts all threads. The first argument is the proof that root was dropped.
 fn start_threads(
     _: Unprivileged,
     config: &Arc<Config>,
@@ -404,8 +402,9 @@ fn no_thread(error: std::io::Error) -> Failure {
     Failure::from_call("starting threads", error, "the system has no room for more: see ulimit -u")
 }
 
-/// Builds what serves the current directory; also for a configuration that is read again. `records`
-/// and `children`, the scripts that run, outlive it.
+/// Builds the site for the current directory, also after reading the configuration again.
+///
+/// `records` and `children` (the running scripts) outlive the site.
 pub(crate) fn build_site(
     config: &Arc<Config>,
     loaded: Loaded,
@@ -419,7 +418,7 @@ pub(crate) fn build_site(
     site.map(|site| Arc::new(site.with_scripts(children))).map_err(failed)
 }
 
-/// The directory that is served, for people.
+/// Served directory, as text for people.
 fn place(config: &Config) -> String {
     let here = std::env::current_dir().unwrap_or_default();
     match (config.chroot, &config.dir) {

@@ -1,8 +1,8 @@
-//! `-h`: a name or address → socket addresses, at most one of each family, as thttpd.
+//! Host names of `-h` and `listen`: names and addresses to socket addresses, one per family as in thttpd.
 //!
-//! Numbers, `/etc/hosts` and `localhost` are known; the network is not asked. The C library's
-//! resolver would add a fifth to a static binary, which then still could not load what a name
-//! service switch asks for; and a server whose own name needs DNS does not start when DNS is down.
+//! Numeric addresses, `/etc/hosts` and `localhost` are supported; DNS is not. The C library's resolver
+//! would add a fifth to a static binary, which still could not load name service modules. A server whose
+//! own name needs DNS would not start while DNS is down.
 
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
@@ -10,11 +10,10 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
 use super::failure::Failure;
 use crate::sys::socket;
 
-/// Where to listen for `host` (none = everywhere), IPv6 first.
+/// Socket addresses for `host` (`None` = every address), IPv6 first.
 ///
 /// # Errors
-///
-/// The name is not known.
+/// The name is unknown.
 pub fn addresses(host: Option<&str>, port: u16) -> Result<Vec<SocketAddr>, Failure> {
     let Some(host) = host else {
         return Ok(vec![(Ipv6Addr::UNSPECIFIED, port).into(), (Ipv4Addr::UNSPECIFIED, port).into()]);
@@ -24,7 +23,7 @@ pub fn addresses(host: Option<&str>, port: u16) -> Result<Vec<SocketAddr>, Failu
     let is_ipv6_only =
         || fs::read("/proc/sys/net/ipv6/bindv6only").is_ok_and(|text| text.trim_ascii() == b"1");
     if found == [SocketAddr::from((Ipv6Addr::UNSPECIFIED, port))] && !is_ipv6_only() {
-        // The system's default, and thttpd's: `::` is every address of both families.
+        // By default on Linux and in thttpd, `::` means every address of both families.
         found.push((Ipv4Addr::UNSPECIFIED, port).into());
     }
     if found.is_empty() {
@@ -36,7 +35,7 @@ pub fn addresses(host: Option<&str>, port: u16) -> Result<Vec<SocketAddr>, Failu
     Ok(found)
 }
 
-/// Is `host` the address that stands for every address of both families?
+/// Tells whether `host` means every address of both families.
 pub fn is_every_address(host: Option<&str>) -> bool {
     host.and_then(|host| literal(host, 0)).is_some_and(|address| address.ip() == Ipv6Addr::UNSPECIFIED)
 }
@@ -54,18 +53,18 @@ fn find(host: &str, port: u16, hosts: &str) -> Vec<SocketAddr> {
     first_v6.into_iter().chain(first_v4).map(|&address| SocketAddr::new(address, port)).collect()
 }
 
-/// `127.0.0.1`, `::1`, `[::1]`, `fe80::1%eth0`
+/// Parses `127.0.0.1`, `::1`, `[::1]`, `fe80::1%eth0`.
 fn literal(host: &str, port: u16) -> Option<SocketAddr> {
     let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
     if let Some((address, zone)) = bare.split_once('%') {
         let scope = zone.parse().ok().or_else(|| socket::interface_index(zone))?;
         return Some(SocketAddrV6::new(address.parse().ok()?, port, 0, scope).into());
     }
-    // IPv4 written as IPv6 is IPv4: our IPv6 sockets take none of it.
+    // An IPv4-mapped address becomes IPv4, as the server's IPv6 sockets accept no IPv4.
     bare.parse().ok().map(|address: IpAddr| SocketAddr::new(address.to_canonical(), port))
 }
 
-/// The addresses that the hosts file gives to `host`.
+/// Addresses of `host` in the hosts file.
 fn in_hosts<'a>(host: &'a str, hosts: &'a str) -> impl Iterator<Item = IpAddr> + 'a {
     hosts.lines().filter_map(move |line| {
         let mut words = line.split('#').next()?.split_whitespace();
@@ -101,7 +100,7 @@ mod tests {
     }
 
     #[test]
-    fn what_stands_in_a_comment_is_not_there() {
+    fn comments_of_the_hosts_file_are_ignored() {
         assert_eq!(found("later"), [""; 0]);
     }
 

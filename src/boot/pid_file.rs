@@ -24,22 +24,22 @@ use super::failure::Failure;
 
 /// The administrator's user id.
 const ROOT: u32 = 0;
-/// Another's lock is waited for so long at most: who may read the file may lock it for ever.
+/// Maximum wait for a lock, since every process that may read the file can hold a lock forever.
 const LOCK_TIME: Duration = Duration::from_millis(500);
-/// How often the file may vanish between its opening and its locking.
+/// Maximum number of retries if the file is removed between opening and locking.
 const TRIES: usize = 100;
 
-/// Where the file is, or will be.
+/// Location of the pid file.
 #[derive(Debug)]
 pub struct PidFilePlace {
-    /// The directory stays open: after chroot no path leads there.
+    /// Directory, held open since no path leads there after chroot.
     dir: OwnedFd,
     name: OsString,
-    /// As the operator wrote it.
+    /// Path as written by the operator.
     shown: String,
 }
 
-/// The file, with our process id in it.
+/// Pid file that contains this process's id.
 #[derive(Debug)]
 pub struct PidFile {
     file: File,
@@ -47,11 +47,10 @@ pub struct PidFile {
 }
 
 impl PidFilePlace {
-    /// Looks at `path` and changes nothing.
+    /// Checks `path` without changing anything.
     ///
     /// # Errors
-    ///
-    /// No directory is there, or something that is no pid file for us to write.
+    /// The directory is missing, or the file is not a pid file that the server may write.
     pub fn find(path: &Path) -> Result<PidFilePlace, Failure> {
         let shown = path.display().to_string();
         let no_file = |errno: Errno| failure(&shown, &errno.into());
@@ -65,7 +64,7 @@ impl PidFilePlace {
         }
     }
 
-    /// Does the number of another process that lives stand in the file? It may be a server that is leaving.
+    /// Tells whether the file contains the number of another living process, which may be a leaving server.
     pub fn names_another(&self) -> bool {
         let Some(pid) = self.open(OFlag::O_RDONLY).ok().and_then(|file| number_in(&file)) else {
             return false;
@@ -74,16 +73,15 @@ impl PidFilePlace {
             && matches!(kill(Pid::from_raw(pid), None), Ok(()) | Err(Errno::EPERM))
     }
 
-    /// The directory it is in; none when there is no descriptor left to name it.
+    /// Directory of the file; `None` if no descriptor is left.
     pub fn directory(&self) -> Option<OwnedFd> {
         self.dir.try_clone().ok()
     }
 
-    /// Writes our process id into the file, whatever stood there.
+    /// Writes this process's id into the file, replacing the content.
     ///
     /// # Errors
-    ///
-    /// The file cannot be had.
+    /// The file cannot be opened or written.
     pub fn write(self) -> Result<PidFile, Failure> {
         match self.write_ours() {
             Ok(file) => Ok(PidFile { file, place: self }),
@@ -114,13 +112,14 @@ impl PidFilePlace {
             () if !meta.is_file() => Err(Errno::EEXIST.into()),
             // Another name for a file of another purpose.
             () if meta.nlink() > 1 => Err(Errno::EMLINK.into()),
-            // Its owner could write another process's number into it, and who ends the server would end that.
+            // The owner could write another process's number, and stopping the server by the pid file would
+            // end that process.
             () if meta.uid() != geteuid().as_raw() && meta.uid() != ROOT => Err(Errno::EPERM.into()),
             () => Ok(file),
         }
     }
 
-    /// Is this what stands under the name now?
+    /// Tells whether `file` is the file that the name refers to now.
     fn is(&self, file: &File) -> bool {
         let there = fstatat(&self.dir, self.name.as_os_str(), AtFlags::AT_SYMLINK_NOFOLLOW);
         let ours = file.metadata();
@@ -131,11 +130,10 @@ impl PidFilePlace {
 }
 
 impl PidFile {
-    /// Removes the file if it is still ours. Where the user that we have become may not do that, it is
-    /// emptied.
+    /// Removes the file if it still contains this process's id; truncates it if removal is not permitted.
     pub fn give_up(self) {
         let PidFile { file, place } = self;
-        // Closing the file unlocks it.
+        // Closing the file releases the lock.
         let _ = lock_briefly(&file);
         let is_ours = number_in(&file) == Some(std::process::id().cast_signed()) && place.is(&file);
         if is_ours && unlinkat(&place.dir, place.name.as_os_str(), UnlinkatFlags::NoRemoveDir).is_err() {
@@ -155,7 +153,7 @@ fn failure(shown: &str, error: &io::Error) -> Failure {
     Failure::from_call(shown, errno, advice)
 }
 
-/// Locks `file`, or goes on without when another process holds the lock for longer than a change takes.
+/// Locks `file`; after the time limit, continues without the lock.
 fn lock_briefly(file: &File) -> io::Result<()> {
     let deadline = Instant::now() + LOCK_TIME;
     loop {
@@ -168,7 +166,7 @@ fn lock_briefly(file: &File) -> io::Result<()> {
     }
 }
 
-/// The process id that stands in `file`.
+/// Process id in `file`.
 fn number_in(file: &File) -> Option<i32> {
     let mut text = [0; 20];
     let length = file.read_at(&mut text, 0).ok()?;

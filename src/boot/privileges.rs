@@ -1,7 +1,7 @@
-//! Giving up root, with a proof of it in the type system.
+//! Dropping root, with a proof in the type system.
 //!
-//! The user is looked up while the files that name users can be seen; root is given up when nothing
-//! needs it any more; and serving asks for the [`Unprivileged`] that only this module makes.
+//! The user is looked up while the user database is visible. Root is dropped when no later step needs it.
+//! Serving requires an [`Unprivileged`], which only this module creates.
 
 use nix::errno::Errno;
 use nix::unistd::{Gid, Uid, geteuid, getgroups, getresgid, getresuid, setgid, setgroups, setuid};
@@ -10,23 +10,22 @@ use super::failure::Failure;
 use crate::sys::capability::may_change_user;
 use crate::sys::ids::User;
 
-/// The process as it was started.
+/// Privileges of the started process.
 #[derive(Debug)]
 pub struct Privileges {
-    /// User to change to; none = the process is not root and keeps its user.
+    /// User to change to; `None` if the process is not root and keeps its user.
     next: Option<User>,
 }
 
-/// Proof that root is given up, or never was ours.
+/// Proof that the process has dropped root, or never was root.
 #[derive(Debug)]
 pub struct Unprivileged(());
 
 impl Privileges {
-    /// Looks at who we are, and finds `user` if we are root (thttpd: otherwise the option is ignored).
+    /// Privileges of this process; looks `user` up if it runs as root (otherwise ignored, as in thttpd).
     ///
     /// # Errors
-    ///
-    /// There is no such user, or we are a root that may not become another user.
+    /// The user does not exist, or root lacks the capability to change users.
     pub fn of_process(user: &str) -> Result<Privileges, Failure> {
         if !geteuid().is_root() {
             return Ok(Privileges { next: None });
@@ -43,16 +42,15 @@ impl Privileges {
         Ok(Privileges { next: Some(next) })
     }
 
-    /// User that the process will change to, if it still has to.
+    /// User that the process still has to change to.
     pub fn user(&self) -> Option<&User> {
         self.next.as_ref()
     }
 
-    /// Becomes the user: groups, group and user id, for every thread, and looks whether it holds.
+    /// Changes groups, group and user id for all threads, and verifies the result.
     ///
     /// # Errors
-    ///
-    /// The system refuses, or root could be had again.
+    /// The system refuses, or root could be regained.
     pub fn give_up(self) -> Result<Unprivileged, Failure> {
         let Some(user) = self.next else { return Ok(Unprivileged(())) };
         let refused = |call, errno| refusal(call, errno, &user);
@@ -64,8 +62,10 @@ impl Privileges {
     }
 }
 
-/// Sets the groups. A refusal is no error where the process has no group but the user's already, as
-/// root has in a container that took its capabilities away.
+/// Sets the groups.
+///
+/// A refusal is no error if the process has no other group than the user's, as root without capabilities in
+/// a container.
 fn set_groups(user: &User) -> nix::Result<()> {
     let groups: Vec<Gid> = user.groups.iter().copied().map(Gid::from_raw).collect();
     match setgroups(&groups) {
@@ -74,7 +74,7 @@ fn set_groups(user: &User) -> nix::Result<()> {
     }
 }
 
-/// A refused system call. EINVAL is the answer of a user namespace that does not have the ids.
+/// Failure of a refused system call. EINVAL means that a user namespace lacks the ids.
 fn refusal(call: &str, errno: Errno, user: &User) -> Failure {
     let advice = match errno {
         Errno::EPERM | Errno::EINVAL => how_to_become(user),
@@ -91,7 +91,7 @@ fn how_to_become(user: &User) -> String {
     )
 }
 
-/// Every id is the user's, and root does not come back. A user who *is* root keeps what was asked for.
+/// Verifies that all ids are the user's and root cannot be regained, unless the user is root.
 fn verify(user: &User) -> Result<(), Failure> {
     let lasting = || Failure::new("root could not be given up", "this should not happen; nothing was served");
     let refused = |errno: Errno| Failure::from_call("getresuid", errno, "");

@@ -1,8 +1,8 @@
-//! Signals → [`SignalAction`]s. No handler runs anywhere: every thread blocks all of these, and one thread
-//! waits for them, so what a signal asks for is done by ordinary code in an ordinary place.
+//! Signals: converted to [`SignalAction`]s, without signal handlers.
 //!
-//! Commands wait as flags, not in a queue: a thousand HUPs that arrive during one reload are one more
-//! reload, and a TERM behind them is obeyed first.
+//! Every thread blocks these signals, and one thread waits for them, so that ordinary code carries out the
+//! actions. Pending actions are flags instead of a queue: a thousand HUPs during one reload cause one more
+//! reload, and a TERM behind them is handled first.
 
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -13,14 +13,14 @@ use nix::sys::signal::{SigSet, Signal};
 
 use crate::sys::{signal, thread};
 
-/// Action that a signal asks for.
+/// Action requested by a signal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SignalAction {
-    /// TERM, INT: end soon.
+    /// TERM, INT: stop soon.
     Stop(Signal),
-    /// USR1: accept nothing more, and end when everything under way is done.
+    /// USR1: accept no more connections, and exit when all requests are complete.
     Drain,
-    /// HUP: open the log anew, and read the configuration again where that is switched on.
+    /// HUP: reopen the log, and reload the configuration if enabled.
     Reopen,
     /// USR2: log the statistics.
     Stats,
@@ -41,10 +41,10 @@ impl SignalAction {
     }
 }
 
-/// Commands that wait to be obeyed, equal ones merged.
+/// Pending actions, with equal ones merged.
 #[derive(Debug, Default)]
 struct PendingCommands {
-    /// TERM and INT so far, at most two: the second one hurries the first.
+    /// TERM and INT so far, at most two: the second one shortens the grace time.
     stops: [Option<Signal>; 2],
     drain: bool,
     reap: bool,
@@ -66,7 +66,7 @@ impl PendingCommands {
         }
     }
 
-    /// Takes the most urgent one out: the end first, and what may take long last.
+    /// Removes the most urgent action: stopping comes first, and slow actions last.
     fn take(&mut self) -> Option<SignalAction> {
         if let Some(signal) = self.stops[0].take() {
             self.stops.swap(0, 1);
@@ -82,14 +82,14 @@ impl PendingCommands {
     }
 }
 
-/// The way from the thread that waits for signals to the one that obeys them.
+/// Mailbox between the signal thread and the thread that carries out actions.
 #[derive(Debug, Clone, Default)]
 pub struct Commands(Arc<Mailbox>);
 
 #[derive(Debug, Default)]
 struct Mailbox {
     pending: Mutex<PendingCommands>,
-    /// A wait is to end without a command.
+    /// Set to end a wait without an action.
     woken: AtomicBool,
     arrived: Condvar,
 }
@@ -100,14 +100,14 @@ impl Commands {
         self.0.arrived.notify_one();
     }
 
-    /// Ends the present wait for a command, or the next one.
+    /// Ends the current wait for an action, or the next one.
     pub fn wake(&self) {
         let _pending = self.pending();
         self.0.woken.store(true, Relaxed);
         self.0.arrived.notify_one();
     }
 
-    /// The most urgent command; none when none arrives within `timeout`, or after [`Commands::wake`].
+    /// Most urgent action; `None` after `timeout` or [`Commands::wake`].
     pub fn next(&self, timeout: Duration) -> Option<SignalAction> {
         let mut pending = self.pending();
         if let Some(command) = pending.take() {
@@ -126,28 +126,29 @@ impl Commands {
     }
 }
 
-/// The signals we obey, blocked.
+/// Set of the handled signals, which are blocked.
 #[derive(Debug)]
 pub struct Signals(SigSet);
 
 impl Signals {
-    /// Blocks the signals for the calling thread and all that it starts; call it before any thread is
-    /// started. What arrives from now on waits.
+    /// Blocks the signals for the calling thread and its future threads; call this before starting threads.
+    ///
+    /// Signals that arrive from now on stay pending.
     pub fn block() -> Signals {
         use Signal::{SIGCHLD, SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGUSR2, SIGXFSZ};
-        // XFSZ asks for nothing: a log that may not grow any more is a failed write, not our end.
+        // SIGXFSZ is ignored: at the limit on file size, a write to the log fails instead of ending the
+        // process.
         let signals = [SIGTERM, SIGINT, SIGUSR1, SIGUSR2, SIGHUP, SIGCHLD, SIGXFSZ];
         let signals: SigSet = signals.into_iter().collect();
-        // Fails for an invalid set only.
+        // The call fails only for an invalid set.
         let _ = signals.thread_block();
         Signals(signals)
     }
 
-    /// Starts the thread that waits for them.
+    /// Starts the signal thread.
     ///
     /// # Errors
-    ///
-    /// The system has no thread for us.
+    /// The thread cannot be started.
     pub fn listen(self) -> io::Result<Commands> {
         let commands = Commands::default();
         let sender = commands.clone();

@@ -1,9 +1,8 @@
-//! The listening sockets of a start: those that systemd hands over, those of `listen=`, or those of
-//! `host` and `port`.
+//! Listening sockets of a start: handed over by systemd, from `listen=`, or from `host` and `port`.
 //!
-//! [`Sockets::prepare`] does what needs the first root directory and its user: it takes over handed
-//! sockets, resolves names, and binds paths. [`Sockets::open`] binds addresses, as thttpd does, when
-//! the root directory has been changed and the pid file is ours.
+//! [`Sockets::prepare`] does the steps that need the first root directory and its user: it takes over
+//! sockets, resolves names, and binds Unix sockets. [`Sockets::open`] binds addresses, as thttpd does,
+//! after chroot and after the pid file was checked.
 
 use std::net::{Ipv6Addr, SocketAddr, TcpListener};
 use std::os::fd::{AsRawFd, OwnedFd};
@@ -23,26 +22,26 @@ use crate::config::listen::{Address, Listen};
 use crate::net::listen_socket::{Listener, ListenerAddress, ListenerSet};
 use crate::sys::systemd::{self, HandedSocket, Notify};
 
-/// What a socket is for.
+/// Purpose of a socket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 struct Purpose {
     proxy: bool,
     status: bool,
 }
 
-/// Addresses of one entry that are yet to be bound.
+/// Addresses of one entry that are not bound yet.
 #[derive(Debug)]
 struct Unbound {
     wanted: Wanted,
     purpose: Purpose,
 }
 
-/// Listening sockets before the server is itself.
+/// Listening sockets during the start.
 #[derive(Debug, Default)]
 pub struct Sockets {
     bound: Vec<(Listener, Purpose)>,
     unbound: Vec<Unbound>,
-    /// Sockets that an earlier process of the service left open with systemd.
+    /// Sockets that an earlier process of the service has stored in systemd.
     stored: Vec<TcpListener>,
     files: Vec<SocketFile>,
 }
@@ -50,11 +49,11 @@ pub struct Sockets {
 /// Listening sockets, ready to serve.
 #[derive(Debug)]
 pub struct Opened {
-    /// The sockets.
+    /// Sockets of all listeners.
     pub listeners: ListenerSet,
-    /// Names in the file system, to be removed at the end.
+    /// Unix socket files, to be removed at the end.
     pub files: Vec<SocketFile>,
-    /// Second handles on sockets that systemd shall keep for the next process of the service.
+    /// Duplicates of sockets to store in systemd for the next process of the service.
     pub to_store: Vec<TcpListener>,
 }
 
@@ -65,11 +64,10 @@ impl From<&Listen> for Purpose {
 }
 
 impl Sockets {
-    /// Takes over, resolves and binds what must be while the operator's root directory is in force.
+    /// Takes over, resolves and binds what needs the first root directory.
     ///
     /// # Errors
-    ///
-    /// A socket cannot be had, or no listener would serve files.
+    /// A socket cannot be bound, or no listener would serve files.
     pub fn prepare(
         handed: Vec<HandedSocket>,
         config: &Config,
@@ -95,7 +93,7 @@ impl Sockets {
         sockets.verify(config)
     }
 
-    /// Takes a socket over with the options of the entry that has its address; that entry is done with.
+    /// Takes over a socket with the options of the entry for its address, and marks the entry as done.
     fn take(
         &mut self,
         handed: HandedSocket,
@@ -147,19 +145,19 @@ impl Sockets {
         Ok(self)
     }
 
-    /// Binds what is left to be bound, but for sockets that an earlier process of the service has left. Ports
-    /// that are taken are waited for while `is_leaving` says that their holder may be about to close them.
+    /// Binds the remaining addresses, except those of stored sockets.
+    ///
+    /// While `is_leaving` tells that the holder of a port may be about to close it, the port is waited for.
     ///
     /// # Errors
-    ///
-    /// An address cannot be had.
+    /// An address cannot be bound.
     pub fn open(self, notify: &Notify, is_leaving: &dyn Fn() -> bool) -> Result<Opened, Failure> {
         let mut opened =
             Opened { listeners: ListenerSet::default(), files: self.files, to_store: Vec::new() };
         let mut stored = self.stored;
         let is_wanted = |socket: &TcpListener| self.unbound.iter().any(|unbound| unbound.wanted.has(socket));
         if !stored.iter().all(is_wanted) {
-            // The configuration names others than before; ours would be in the way.
+            // The configuration has other addresses than before, and stored sockets would block them.
             stored.clear();
             notify.close_stored();
         }
@@ -182,18 +180,17 @@ impl Sockets {
     }
 }
 
-/// Does the pid file name another process that lives?
+/// Tells whether the pid file contains the number of another living process.
 fn names_predecessor(config: &Config) -> bool {
     let dir = config.dir.as_deref().unwrap_or(Path::new("."));
     let path = config.pid_file.as_ref().map(|path| dir.join(path));
     path.is_some_and(|path| PidFilePlace::find(&path).is_ok_and(|place| place.names_another()))
 }
 
-/// The internet addresses of `entry`; none for a name in the file system.
+/// Internet addresses of `entry`; `None` for a Unix socket.
 ///
 /// # Errors
-///
-/// Its host is not known.
+/// The host is unknown.
 pub fn wanted(entry: &Listen, config: &Config) -> Result<Option<Wanted>, Failure> {
     let (addresses, dual) = match &entry.address {
         Address::Unix(_) => return Ok(None),
@@ -207,7 +204,7 @@ pub fn wanted(entry: &Listen, config: &Config) -> Result<Option<Wanted>, Failure
     Ok(Some(Wanted { addresses, dual }))
 }
 
-/// Does another entry take IPv4 on `port`?
+/// Tells whether another entry listens for IPv4 on `port`.
 fn names_ipv4(config: &Config, port: u16) -> bool {
     config
         .listen
@@ -215,7 +212,7 @@ fn names_ipv4(config: &Config, port: u16) -> bool {
         .any(|entry| matches!(&entry.address, Address::Ip(SocketAddr::V4(v4)) if v4.port() == port))
 }
 
-/// A handed socket, tuned like our own.
+/// Listener for a socket handed over, with the options of the server's own sockets.
 fn listener(fd: OwnedFd) -> Result<Listener, Failure> {
     let failed = |errno| Failure::from_call("setsockopt", errno, "");
     let family = getsockname::<SockaddrStorage>(fd.as_raw_fd()).map_err(failed)?.family();
@@ -226,7 +223,9 @@ fn listener(fd: OwnedFd) -> Result<Listener, Failure> {
     Ok(TcpListener::from(fd).into())
 }
 
-/// Is the entry about the socket at `address`? A port alone is about every socket for all addresses.
+/// Tells whether the entry refers to the socket at `address`.
+///
+/// A port alone refers to every socket for all addresses.
 fn is_at(entry: &Listen, address: &ListenerAddress) -> bool {
     match (&entry.address, address) {
         (Address::Ip(entry), ListenerAddress::Ip(address)) => entry == address,

@@ -23,10 +23,10 @@ use super::privileges::Privileges;
 use crate::config::listen::Listen;
 use crate::sys::ids;
 
-/// The name of a socket that we bound, to be removed at the end.
+/// Path of a bound socket, to be removed at the end.
 #[derive(Debug)]
 pub struct SocketFile {
-    /// Its directory stays open: after chroot no path leads there.
+    /// Directory, held open since no path leads there after chroot.
     dir: OwnedFd,
     name: OsString,
     device: u64,
@@ -34,12 +34,12 @@ pub struct SocketFile {
 }
 
 impl SocketFile {
-    /// The directory it is in; none when there is no descriptor left to name it.
+    /// Directory of the socket; `None` if no descriptor is left.
     pub fn directory(&self) -> Option<OwnedFd> {
         self.dir.try_clone().ok()
     }
 
-    /// Removes the name, unless another socket has taken it meanwhile.
+    /// Removes the path, unless another socket was bound there.
     pub fn remove(&self) {
         let found = fstatat(&self.dir, self.name.as_os_str(), AtFlags::AT_SYMLINK_NOFOLLOW);
         if found.is_ok_and(|found| (found.st_dev, found.st_ino) == (self.device, self.inode)) {
@@ -48,12 +48,12 @@ impl SocketFile {
     }
 }
 
-/// Binds `path` as `listen` says, for the user that the server will be. A server that listens there is
-/// waited for while `is_leaving` says that it may be about to end.
+/// Binds `path` with the options of `listen`, for the user that the server will run as.
+///
+/// While `is_leaving` tells that a listening server may be about to end, that server is waited for.
 ///
 /// # Errors
-///
-/// The socket cannot be had, with what to do about it.
+/// The socket cannot be bound; the failure has advice.
 pub fn bind_path(
     path: &Path,
     listen: &Listen,
@@ -81,7 +81,7 @@ pub fn bind_path(
         }
     }
     let fd = stream().map_err(|errno| failed("socket", errno))?;
-    // No other thread runs yet that could create a file under this mask.
+    // No other thread exists yet that could create a file under this umask.
     let before = umask(Mode::from_bits_truncate(!listen.mode & 0o777));
     let bound = bind(fd.as_raw_fd(), &address);
     umask(before);
@@ -110,8 +110,9 @@ fn remove_stale(dir: &OwnedFd, name: &OsString, address: &UnixAddr) -> nix::Resu
     }
 }
 
-/// Gives the socket to its owner. The name may be another file's by now, so what it leads to is looked
-/// at and changed by one descriptor.
+/// Changes the owner of the socket.
+///
+/// The path may refer to another file by now, so one descriptor is used for both the check and the change.
 fn give(dir: &OwnedFd, name: &OsString, owner: Owner) -> nix::Result<FileStat> {
     let flags = OFlag::O_PATH | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
     let file = openat(dir, name.as_os_str(), flags, Mode::empty())?;
@@ -129,7 +130,7 @@ fn is_socket(meta: &FileStat) -> bool {
     SFlag::from_bits_truncate(meta.st_mode & SFlag::S_IFMT.bits()) == SFlag::S_IFSOCK
 }
 
-/// The user and group that a socket is given to; none = as it was created.
+/// New owner of a socket: user and group, each `None` to keep it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 struct Owner {
     user: Option<Uid>,

@@ -1,9 +1,9 @@
-//! The scripts that run, as the rest of the server sees them.
+//! Running scripts, as the rest of the server uses them.
 //!
-//! A [`Job`] enters; a [`RunningScript`] leaves at once, which the connection reads the output from. All
-//! else happens in one thread of its own ([`supervisor_thread`](super::watch)), which starts scripts, hears them,
-//! signals them and reaps them; so no worker ever waits for a process, not even for fork and exec,
-//! which take their time on a busy machine.
+//! [`Children::run`] takes a [`Job`] and returns a [`RunningScript`] at once, which the connection reads
+//! output from. One thread (`supervisor_thread`) starts, reads, signals and
+//! reaps all scripts. No worker waits for a process, not even for fork and exec, which take long on a busy
+//! machine.
 
 use std::fmt;
 use std::fs::File;
@@ -26,21 +26,20 @@ use crate::sys::fd::FdGuard;
 use crate::sys::latch::latch;
 use crate::sys::{process, thread};
 
-/// The watching thread's stack: what it needs at its deepest is the start of a script.
+/// Stack size of the supervisor thread in bytes; starting a script needs most of it.
 const STACK: usize = 256 * 1024;
 
-/// All running scripts. Dropping it ends them.
+/// All running scripts. Dropping the value ends them.
 pub struct Children {
     supervisor: Arc<Supervisor>,
     watcher: Option<JoinHandle<()>>,
 }
 
 impl Children {
-    /// No scripts yet. Starts the thread that looks after them: call it after the process has
-    /// become a daemon.
+    /// Starts the supervisor thread, without scripts. Call this after the process has become a daemon.
     ///
     /// # Errors
-    /// No descriptors or no thread to be had.
+    /// No descriptors or threads are left.
     pub fn new(tell: EventSink) -> io::Result<Children> {
         process::keep_ended_children();
         let supervisor = Arc::new(Supervisor::new(tell)?);
@@ -57,7 +56,7 @@ impl Children {
         let place = ScriptSlot::take(&self.supervisor, bounds.scripts).ok_or(StartError::Busy)?;
         let (output, written) = io::pipe().map_err(|_| StartError::NoRoom)?;
         let output = OwnedFd::from(output);
-        // The flag belongs to our end alone.
+        // O_NONBLOCK applies to the server's end of the pipe alone.
         fcntl(output.as_fd(), FcntlArg::F_SETFL(OFlag::O_NONBLOCK)).map_err(|_| StartError::NoRoom)?;
         let output = File::from(output);
         let status_cell = Arc::new(ScriptStatus::from_output(&output).map_err(|_| StartError::NoRoom)?);
@@ -93,25 +92,26 @@ impl Children {
         }
     }
 
-    /// Scripts that run now: ordered and not yet reaped.
+    /// Number of scripts that are ordered and not yet reaped.
     pub fn count(&self) -> usize {
         self.supervisor.count()
     }
 
-    /// For SIGCHLD: reaps what has ended. That includes processes that were never ours but became
-    /// so when their parent died, as happens to process 1 of a container; so only a process that
-    /// has no other children may call it.
+    /// Reaps ended children after SIGCHLD, including orphans that process 1 of a container inherits.
+    ///
+    /// Only a process without other children may call this.
     pub fn reap(&self) {
         self.supervisor.give(ScriptCommand::Reap);
     }
 
-    /// Ends all scripts and lets no more start: INT now, KILL after `grace`. Returns when all have
-    /// been reaped.
+    /// Ends all scripts, with INT now and KILL after `grace`, and refuses new ones.
+    ///
+    /// Returns when all scripts have been reaped.
     pub fn stop(&self, grace: Duration) {
         self.supervisor.close();
         let (done, told) = latch();
         self.supervisor.give(ScriptCommand::Stop { grace, done });
-        // Beyond the grace only what the kernel itself holds back can still be there.
+        // After the grace time, only processes in an uninterruptible system call can remain.
         told.wait(grace + KILL_AFTER);
     }
 }
@@ -140,7 +140,7 @@ pub struct ScriptReservation {
     status_cell: Arc<ScriptStatus>,
 }
 
-/// One script, as its connection sees it. Dropping it ends the script, unless it was
+/// One script, as its connection uses it. Dropping the value ends the script, unless it was
 /// [released](RunningScript::release).
 pub struct RunningScript {
     id: u64,
@@ -148,19 +148,19 @@ pub struct RunningScript {
     output: File,
     status_cell: Arc<ScriptStatus>,
     supervisor: Arc<Supervisor>,
-    /// KillReason a drop ends it; none after release.
+    /// Reason for ending the script on drop; `None` after release.
     unwanted: Option<KillReason>,
-    /// The output, its set, standard error, a handle on the process, and at first the outcome of its exec.
+    /// Descriptors of one script: output, epoll set, standard error, pidfd and the exec status pipe.
     _descriptors: FdGuard,
 }
 
 impl RunningScript {
-    /// A descriptor that is readable when there is output, or an end of it, or of the script.
+    /// Descriptor that is readable when output has arrived, the output has ended, or the script has ended.
     pub fn news(&self) -> RawFd {
         self.status_cell.news.0.as_raw_fd()
     }
 
-    /// Is it known whether the script's file could be executed?
+    /// Tells whether the result of exec is known.
     pub fn is_decided(&self) -> bool {
         self.status_cell.decided.load(SeqCst)
     }
@@ -168,36 +168,36 @@ impl RunningScript {
     /// Reads output.
     ///
     /// # Errors
-    /// `WouldBlock` when there is none yet; a read of 0 bytes is its end.
+    /// `WouldBlock` without new output; a read of 0 bytes is the end.
     pub fn read(&self, buffer: &mut [u8]) -> io::Result<usize> {
         (&self.output).read(buffer)
     }
 
-    /// How the script ended, or why it never began; none while it runs.
+    /// Exit of the script, or the reason why it was not started; `None` while it runs.
     pub fn end(&self) -> Option<Result<ScriptExit, StartError>> {
-        // The kernel knows before the watching thread has come to it.
+        // The kernel may know the exit before the supervisor thread has processed it.
         self.status_cell.end.get().copied().or_else(|| {
             let status = status_of(self.status_cell.pidfd.get()?)?;
             Some(Ok(ScriptExit { status, by: self.status_cell.by.get().copied() }))
         })
     }
 
-    /// Has it been reaped, or will it not be started?
+    /// Tells whether the script was reaped, or will not be started.
     pub fn is_over(&self) -> bool {
         self.status_cell.end.get().is_some()
     }
 
-    /// Ends the script, for the reason `why`.
+    /// Ends the script for the reason `why`.
     pub fn finish_off(mut self, why: KillReason) {
         self.unwanted = Some(why);
     }
 
-    /// Lets the script go on, within its time limit, after its output has ended.
+    /// Lets the script run on within its time limit, after its output has ended.
     pub fn release(mut self) {
         self.unwanted = None;
     }
 
-    /// Tells the log that the output was of no use, and how the script ended if it did.
+    /// Logs that the output was not usable, and the exit status if the script has ended.
     pub fn log_failure(&self, reason: &str) {
         let reason = match self.end() {
             Some(Ok(end)) => format!("{reason} ({})", end.status),

@@ -1,9 +1,8 @@
-//! A request → a script's environment and arguments (RFC 3875 §4; thttpd's list first). Pure.
+//! Environment and arguments of a script (RFC 3875 §4; thttpd's list first). Pure.
 //!
-//! Nothing of the server's own environment is handed on but TZ. Of the client's fields none is
-//! that could pass for something else: a name with an underscore reads like one with a hyphen,
-//! `Proxy` like the proxy that libraries take from HTTP_PROXY, and credentials are the server's to
-//! check.
+//! Of the server's own environment only TZ is passed on. Of the client's fields, ambiguous ones are left
+//! out: a name with an underscore reads like one with a hyphen, `Proxy` becomes HTTP_PROXY, which libraries
+//! use, and credentials are checked by the server.
 
 use std::ffi::{OsStr, OsString};
 use std::net::SocketAddr;
@@ -18,8 +17,10 @@ use crate::response::SERVER;
 /// thttpd's CGI_PATH.
 const PATH: &str = "/usr/local/bin:/usr/ucb:/bin:/usr/bin";
 
-/// Fields that do not become HTTP_ variables: they have variables of their own, are secrets, are
-/// dangerous, or no longer true once the content has been read.
+/// Fields that do not become HTTP_ variables.
+///
+/// They have variables of their own, are secrets, are dangerous, or are not true any more after the content
+/// has been read.
 const NOT_HANDED_ON: [&str; 7] = [
     "Authorization",
     "Proxy-Authorization",
@@ -30,40 +31,40 @@ const NOT_HANDED_ON: [&str; 7] = [
     "Trailer",
 ];
 
-/// Variables that are the same for all scripts of one configuration.
+/// Variables that are equal for all scripts of one configuration.
 #[derive(Debug, Clone)]
 pub struct CgiConstants {
-    /// The server's name where the request gives none.
+    /// Server name for requests without a host.
     name: Option<String>,
-    /// The document root, absolute, without a trailing slash.
+    /// Document root: absolute path without a trailing slash.
     root: Vec<u8>,
     cgi_pattern: Vec<u8>,
     time_zone: Option<OsString>,
     proxies: ProxyTrust,
-    /// The directory of hosts that have none: it is nobody's name.
+    /// Directory of hosts that have none; it is not a host's name.
     vhost_default: Option<String>,
 }
 
-/// One request, as a script is told of it.
+/// Request data that a script's variables are made of.
 #[derive(Debug, Clone, Copy)]
 pub struct CgiContext<'a> {
     /// The request.
     pub request: &'a Request<'a>,
-    /// The script it names.
+    /// Script that the request names.
     pub script: &'a Script,
-    /// Its virtual host's directory, when vhosting is on.
+    /// Directory of the virtual host; `None` if virtual hosts are off.
     pub vhost: Option<&'a str>,
     /// Authenticated user.
     pub user: Option<&'a [u8]>,
     /// The client.
     pub client: Client,
-    /// A trusted proxy sent the request: what it says of the client is true.
+    /// Set if a trusted proxy sent the request, so that its fields about the client are reliable.
     pub is_spoken_for: bool,
-    /// The address the client connected to.
+    /// Local address of the connection.
     pub local: SocketAddr,
 }
 
-/// Variables under construction. A value with a NUL cannot be one and is left out.
+/// Variables under construction. Values with a NUL are left out, as the system does not allow them.
 #[derive(Default)]
 struct Variables(Vec<(OsString, OsString)>);
 
@@ -76,7 +77,7 @@ impl Variables {
 }
 
 impl CgiConstants {
-    /// `root` is the document root's absolute path.
+    /// Constants for one configuration; `root` is the document root's absolute path.
     pub fn new(config: &Config, root: &[u8]) -> CgiConstants {
         CgiConstants {
             name: config.server_name(),
@@ -92,7 +93,7 @@ impl CgiConstants {
         }
     }
 
-    /// The whole environment, but for [`content_length`].
+    /// Complete environment, except for [`content_length`].
     pub fn variables(&self, call: &CgiContext<'_>) -> Vec<(OsString, OsString)> {
         let mut variables = Variables::default();
         self.server(&mut variables, call);
@@ -113,7 +114,7 @@ impl CgiConstants {
         let local = call.local.ip().to_canonical().to_string();
         let vhost = call.vhost.filter(|vhost| self.vhost_default.as_deref() != Some(vhost));
         let name = vhost.or(call.request.host).or(self.name.as_deref()).unwrap_or(&local);
-        // An IPv6 address has brackets here (RFC 3875 §4.1.14).
+        // SERVER_NAME has brackets around an IPv6 address (RFC 3875 §4.1.14).
         let is_bare = name.contains(':') && !name.starts_with('[');
         let name = if is_bare { format!("[{name}]") } else { name.to_owned() };
         variables.set("PATH", PATH);
@@ -124,11 +125,11 @@ impl CgiConstants {
         variables.set("SERVER_PORT", call.local.port().to_string());
         variables.set("SERVER_ADDR", local);
         variables.set("REQUEST_METHOD", call.request.method_text);
-        // Tells php-cgi that a server started it, not a client that found the program.
+        // php-cgi requires REDIRECT_STATUS as a sign that a server has started it.
         variables.set("REDIRECT_STATUS", "200");
     }
 
-    /// Which file, by which name.
+    /// Sets the variables for the script's file and URL.
     fn names(&self, variables: &mut Variables, call: &CgiContext<'_>) {
         let CgiContext { request, script, .. } = call;
         let mut root = self.root.clone();
@@ -149,13 +150,15 @@ impl CgiConstants {
     }
 }
 
-/// CONTENT_LENGTH, as the server counted it: of chunked content there is no other.
+/// CONTENT_LENGTH as counted by the server, since chunked content declares none.
 pub fn content_length(bytes: u64) -> (OsString, OsString) {
     ("CONTENT_LENGTH".into(), bytes.to_string().into())
 }
 
-/// Arguments of a search: the words of a query without `=`, joined by `+` (RFC 3875 §4.4). None if a
-/// word cannot be an argument, or would be an option (a client once gave PHP its options so).
+/// Command-line arguments: the words of a query without `=`, separated by `+` (RFC 3875 §4.4).
+///
+/// Empty if a word is not valid as an argument or looks like an option, as PHP once took options from
+/// there.
 pub fn arguments(request: &Request<'_>) -> Vec<OsString> {
     let query = request.query.unwrap_or_default();
     if !matches!(request.method, Method::Get | Method::Head) || query.is_empty() || query.contains(&b'=') {
@@ -170,7 +173,7 @@ pub fn arguments(request: &Request<'_>) -> Vec<OsString> {
 
 fn client(variables: &mut Variables, call: &CgiContext<'_>) {
     let Client { address, scheme, peer } = call.client;
-    // A script that trusts the proxy's address must not take a client for it that cannot be told.
+    // An unknown client has an empty address: a script must not mistake the proxy for the client.
     let known = if let ClientAddress::Ip(address) = address { address.to_string() } else { String::new() };
     variables.set("REMOTE_ADDR", known);
     if let Some(peer) = peer.filter(|peer| address == ClientAddress::Ip(peer.ip().to_canonical())) {
@@ -191,7 +194,7 @@ fn fields(variables: &mut Variables, request: &Request<'_>, is_hidden: &dyn Fn(&
         variables.set("CONTENT_TYPE", media_type);
     }
     if let Some(referrer) = fields.last("Referer").or_else(|| fields.last("Referrer")) {
-        // thttpd takes and gives both spellings.
+        // thttpd accepts and sets both spellings.
         variables.set("HTTP_REFERER", referrer);
         variables.set("HTTP_REFERRER", referrer);
     }
@@ -205,7 +208,7 @@ fn fields(variables: &mut Variables, request: &Request<'_>, is_hidden: &dyn Fn(&
             continue;
         }
         named.push(name);
-        // RFC 6265 §5.4 separates cookies otherwise than lists (RFC 9110 §5.3).
+        // RFC 6265 §5.4 separates cookies differently from lists (RFC 9110 §5.3).
         let separator: &[u8] = if name.eq_ignore_ascii_case("Cookie") { b"; " } else { b", " };
         let values: Vec<&[u8]> = fields.all(name).collect();
         let variable = format!("HTTP_{}", name.to_ascii_uppercase().replace('-', "_"));
@@ -218,7 +221,7 @@ fn may_be_handed_on(name: &str) -> bool {
         && !NOT_HANDED_ON.iter().any(|not| not.eq_ignore_ascii_case(name))
 }
 
-/// `%` and two hex digits become a byte; anything else stays.
+/// Decodes `%` with two hex digits; other text is kept.
 fn percent_decoded(word: &[u8]) -> Vec<u8> {
     let mut decoded = Vec::with_capacity(word.len());
     let mut rest = word;

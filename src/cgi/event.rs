@@ -1,4 +1,4 @@
-//! Events of scripts for the log. Messages that thttpd has are worded as thttpd's.
+//! Log events of scripts, in thttpd's words where thttpd has the message.
 
 use std::fmt;
 use std::os::unix::process::ExitStatusExt;
@@ -6,7 +6,7 @@ use std::process::ExitStatus;
 
 use crate::log::Level;
 
-/// KillReason a script is ended before it ends by itself.
+/// Reason why the server ends a script.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum KillReason {
     /// The script ran longer than `cgi_timeout`.
@@ -19,7 +19,7 @@ pub enum KillReason {
     ServerStop,
 }
 
-/// One event in a script's life. `name` is the script's file name below the root, made printable.
+/// Event in a script's life. `name` is the script's file name below the root, made printable.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ScriptEvent {
     /// The script was started.
@@ -33,7 +33,7 @@ pub enum ScriptEvent {
     NotStarted {
         /// Script.
         name: String,
-        /// KillReason not.
+        /// Error of the start.
         reason: String,
     },
     /// The script wrote a line to its standard error, made printable.
@@ -43,14 +43,14 @@ pub enum ScriptEvent {
         /// The line.
         line: String,
     },
-    /// Its process group was sent INT.
+    /// INT was sent to the script's process group.
     Interrupted {
         /// Process id.
         pid: i32,
-        /// KillReason.
+        /// Reason for ending the script.
         why: KillReason,
     },
-    /// Its process group was sent KILL, for INT had not ended it.
+    /// KILL was sent to the script's process group, since INT had not ended it.
     Killed {
         /// Process id.
         pid: i32,
@@ -61,10 +61,10 @@ pub enum ScriptEvent {
         pid: i32,
         /// Script.
         name: String,
-        /// How.
+        /// Exit status.
         status: ExitStatus,
     },
-    /// Its output could not be made into a response.
+    /// The output was not a valid response.
     BadOutput {
         /// Script.
         name: String,
@@ -74,7 +74,7 @@ pub enum ScriptEvent {
 }
 
 impl ScriptEvent {
-    /// Its urgency.
+    /// Log level of the event.
     pub fn level(&self) -> Level {
         match self {
             ScriptEvent::NotStarted { .. } | ScriptEvent::BadOutput { .. } => Level::Error,

@@ -1,14 +1,14 @@
-//! The head of a script's output (RFC 3875 §6) → what to answer. Pure.
+//! Parser of a script's response head (RFC 3875 §6). Pure.
 //!
-//! [`translate`](super::translate) finds where the head ends and calls [`parse`]. A script's head is
-//! as little trusted as a client's: what leaves here has valid names and values without control
-//! characters, and nothing of it can change how the response is framed.
+//! [`OutputParser`](super::output_parser::OutputParser) finds the end of the head and calls [`parse`]. A
+//! script's head is not trusted: the result has valid names, values without control characters, and no
+//! influence on the framing of the response.
 
 use std::str;
 
 use crate::request::head::is_token_byte;
 
-/// Bytes of a head.
+/// Maximum size of a head in bytes.
 pub const MOST: usize = 64 * 1024;
 
 /// Kind of response that a script's head asks for.
@@ -16,38 +16,38 @@ pub const MOST: usize = 64 * 1024;
 pub enum Asked {
     /// A response to the client.
     Document(ScriptHead),
-    /// The response of another resource of ours: path and query (RFC 3875 §6.2.2).
+    /// Internal redirect to another resource of this server: path and query (RFC 3875 §6.2.2).
     Redirect(Vec<u8>),
 }
 
-/// The head of a response that a script wrote.
+/// Response head written by a script.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ScriptHead {
-    /// 200 to 599.
+    /// Status: 200 to 599.
     pub status: u16,
-    /// The reason phrase, if the script gave one.
+    /// Reason phrase, if the script sets one.
     pub reason: Option<String>,
-    /// Bytes of content it says will follow.
+    /// Content-Length set by the script.
     pub length: Option<u64>,
-    /// Its content is chunked (RFC 9112 §7.1).
+    /// Set if the script's content is chunked (RFC 9112 §7.1).
     pub chunked: bool,
-    /// Its other fields in order, without those that are the server's to set.
+    /// Other fields in order, without those that only the server sets.
     pub fields: Vec<(String, Vec<u8>)>,
 }
 
-/// Finds the end of a head: the first empty line, lines ending in CRLF or LF.
+/// Scanner for the end of a head: the first empty line. Lines end in CRLF or LF.
 #[derive(Debug, Clone, Copy)]
 pub struct EndFinder {
     line_is_empty: bool,
 }
 
 impl EndFinder {
-    /// At the start of a head.
+    /// Scanner at the start of a head.
     pub fn new() -> EndFinder {
         EndFinder { line_is_empty: true }
     }
 
-    /// Takes the next bytes; how many of them belong to the head, when it ends among them.
+    /// Takes more bytes. Returns the number of bytes up to the end of the head, if the end is among them.
     pub fn find(&mut self, bytes: &[u8]) -> Option<usize> {
         for (at, byte) in bytes.iter().enumerate() {
             match byte {
@@ -67,17 +67,17 @@ impl Default for EndFinder {
     }
 }
 
-/// Reads a whole head, its empty line included or not.
+/// Parses a complete head, with or without its final empty line.
 ///
-/// A field without a value is one that was not sent (RFC 3875 §6.3). The content of a script that says
-/// `Transfer-Encoding: chunked` is decoded, its Content-Length ignored (RFC 9112 §6.3).
+/// A field without a value counts as not sent (RFC 3875 §6.3). With `Transfer-Encoding: chunked` the
+/// content is decoded and Content-Length ignored (RFC 9112 §6.3).
 ///
-/// The status is that of the `Status` field; else that of a first line `HTTP/1.x NNN`, as thttpd
-/// takes it; else 302 with a `Location`; else 200. `Location` alone, with a path, is a redirect
-/// within the server; with anything beside it, it goes to the client.
+/// The status is that of the `Status` field; else that of a first line `HTTP/1.x NNN`, as in thttpd; else
+/// 302 with a `Location`; else 200. A `Location` with a path and without other fields is an internal
+/// redirect; otherwise the client is redirected.
 ///
 /// # Errors
-/// A sentence for the log: what is wrong with the head.
+/// The fault of the head, as a sentence for the log.
 pub fn parse(head: &[u8]) -> Result<Asked, &'static str> {
     let mut lines =
         head.split(|&b| b == b'\n').map(|line| line.strip_suffix(b"\r").unwrap_or(line)).peekable();
@@ -91,14 +91,14 @@ pub fn parse(head: &[u8]) -> Result<Asked, &'static str> {
     draft.finish()
 }
 
-/// The status in a line such as `HTTP/1.1 200 OK`.
+/// Status in a line such as `HTTP/1.1 200 OK`.
 pub fn status_of_line(line: &[u8]) -> Option<u16> {
     let after = line.strip_prefix(b"HTTP/")?;
     let blank = after.iter().position(|&b| b == b' ')?;
     status_and_reason(&after[blank..]).map(|(status, _)| status)
 }
 
-/// A head half read.
+/// Partly parsed head.
 #[derive(Debug, Default)]
 struct Draft {
     status: Option<(u16, Option<String>)>,
@@ -106,9 +106,9 @@ struct Draft {
     length: Option<u64>,
     chunked: bool,
     fields: Vec<(String, Vec<u8>)>,
-    /// There was a line, be it one that counts as not sent.
+    /// Set if there was a line, even one that counts as not sent.
     has_lines: bool,
-    /// Lines that count, also those that are not passed on.
+    /// Number of lines with a value, including those not passed on.
     lines: usize,
 }
 
@@ -147,7 +147,7 @@ impl Draft {
                 b"identity" => {}
                 _ => return Err("its Transfer-Encoding is not understood"),
             },
-            // How the connection is used is the server's to say (RFC 9110 §7.6.1, RFC 3875 §6.3.4).
+            // Only the server manages the connection (RFC 9110 §7.6.1, RFC 3875 §6.3.4).
             "connection" | "keep-alive" | "proxy-connection" | "te" | "trailer" | "upgrade" | "server"
             | "date" => {}
             lower => {
@@ -190,7 +190,7 @@ impl Draft {
     }
 }
 
-/// Three digits, 200 to 599, and the phrase after them. A script has no interim response to give.
+/// Parses three digits, 200 to 599, and the phrase behind them. Scripts cannot send interim responses.
 fn status_and_reason(text: &[u8]) -> Option<(u16, Option<String>)> {
     let text = str::from_utf8(text).ok()?.trim_ascii();
     let (code, phrase) = text.split_once(' ').unwrap_or((text, ""));
@@ -201,8 +201,9 @@ fn status_and_reason(text: &[u8]) -> Option<(u16, Option<String>)> {
     Some((status, sound.then(|| phrase.to_owned())))
 }
 
-/// A path on this server; `//` begins another server's name, and a fragment is for the client (RFC 3875
-/// §6.2.2).
+/// Tells whether `location` is a path on this server.
+///
+/// `//` begins the name of another server, and a fragment is for the client (RFC 3875 §6.2.2).
 fn is_local(location: &[u8]) -> bool {
     location.first() == Some(&b'/') && location.get(1) != Some(&b'/') && !location.contains(&b'#')
 }

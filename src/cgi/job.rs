@@ -1,4 +1,4 @@
-//! Order to run a script, and its possible results.
+//! Job: a script to run, its limits, and its possible results.
 
 use std::ffi::OsString;
 use std::fs::File;
@@ -7,48 +7,48 @@ use std::time::Duration;
 
 use super::event::KillReason;
 
-/// A script to run.
+/// Script to run.
 #[derive(Debug)]
 pub struct Job {
-    /// Its file, relative to the process's working directory.
+    /// File of the script, relative to the process's working directory.
     pub name: Vec<u8>,
-    /// Its arguments, without its name.
+    /// Arguments without the program's name.
     pub arguments: Vec<OsString>,
-    /// Its whole environment.
+    /// Complete environment.
     pub variables: Vec<(OsString, OsString)>,
-    /// Its standard input, positioned at the start.
+    /// Standard input, positioned at the start.
     pub input: File,
 }
 
-/// ScriptBounds on scripts. They belong to a configuration, and so may change while scripts run.
+/// Limits for scripts. They belong to a configuration, and may change while scripts run.
 #[derive(Debug, Clone, Copy)]
 pub struct ScriptBounds {
-    /// Scripts at once (`cgilimit`); 0 = no bound.
+    /// Maximum number of simultaneous scripts (`cgilimit`); 0 = no limit.
     pub scripts: usize,
-    /// Run time of each (`cgi_timeout`), counted from the order; zero = no bound.
+    /// Maximum run time of a script (`cgi_timeout`), counted from the order; zero = no limit.
     pub time: Duration,
-    /// How long a start waits for a descriptor, memory or a process that the system lacks.
+    /// Maximum time that a start waits for descriptors, memory or processes.
     pub room: Duration,
 }
 
-/// KillReason a script does not run. The log has been told more.
+/// Reason why a script does not run. The log has more details.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum StartError {
-    /// As many run as may, or the server stops.
+    /// The limit on scripts is reached, or the server stops.
     Busy,
-    /// There is no room for another process.
+    /// The system lacks a process, memory or descriptors.
     NoRoom,
     /// The script cannot be executed.
     Unrunnable,
-    /// Its time was over before its file could be executed: the storage that it lies on does not answer.
+    /// The time limit passed before exec returned: the storage of the script does not answer.
     TooSlow,
 }
 
-/// How a script ended.
+/// Exit of a script.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ScriptExit {
     /// Exit status from the kernel.
     pub status: ExitStatus,
-    /// KillReason we ended it, if we did.
+    /// Reason for ending the script, if the server ended it.
     pub by: Option<KillReason>,
 }

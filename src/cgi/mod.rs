@@ -1,14 +1,14 @@
 //! CGI/1.1 (RFC 3875): requests answered by programs.
 //!
-//! Input: a request and the [`Script`](crate::resource::Script) it names. Output: a running child
-//! whose output the connection reads ([`RunningScript`]), and a [`OutputParser`](output_parser::OutputParser)
-//! that makes a response of it. `conn` does both; it receives a request's whole content before the
-//! script is started.
+//! Input: a request and its [`Script`](crate::resource::Script). Output: a running child
+//! ([`RunningScript`]) whose output the connection reads, and an
+//! [`OutputParser`](output_parser::OutputParser) that makes a response of the output. `conn` connects both.
+//! It receives the whole content of a request before starting the script.
 //!
 //! ```text
-//! Request ──env──► Job ──children──► RunningScript ──bytes──► translate ──► response
-//!                              │                          └─ head
-//!                            watch: time limit, standard error, end ──note──► log
+//! Request ──env──► Job ──children──► RunningScript ──bytes──► output_parser ──► response
+//!                         │                                     └─ head
+//!                         supervisor_thread: time limit, standard error, exit ──event──► log
 //! ```
 
 use std::io;
@@ -39,15 +39,16 @@ use job::{Job, ScriptBounds, StartError};
 pub struct Cgi {
     children: Arc<Children>,
     bounds: ScriptBounds,
-    /// Variables that all scripts get.
+    /// Variables for all scripts.
     pub constants: CgiConstants,
-    /// Bytes that one may write (`cgi_output_limit`); 0 = no bound.
+    /// Maximum output of a script in bytes (`cgi_output_limit`); 0 = no limit.
     pub output_limit: u64,
 }
 
 impl Cgi {
-    /// Scripts run as `config` says, beside those that run already. `root` is the document root's
-    /// absolute path.
+    /// Script runner with the settings of `config`; scripts that already run keep theirs.
+    ///
+    /// `root` is the document root's absolute path.
     pub fn new(children: Arc<Children>, config: &Config, root: &[u8]) -> Cgi {
         Cgi {
             children,
@@ -61,7 +62,7 @@ impl Cgi {
         }
     }
 
-    /// The scripts that run, of this configuration and others.
+    /// Running scripts, of this and earlier configurations.
     pub fn children(&self) -> Arc<Children> {
         Arc::clone(&self.children)
     }
@@ -81,8 +82,10 @@ impl Cgi {
     }
 }
 
-/// Response for a script that was not started: 503 when there was no room for it, 504 when its
-/// start took longer than `cgi_timeout`, 500 when it cannot be run.
+/// Response for a script that was not started.
+///
+/// 503 for a shortage, 504 if the start took longer than `cgi_timeout`, 500 for a script that cannot be
+/// run.
 pub fn rejection(not: StartError) -> Rejection {
     match not {
         StartError::Busy => Rejection::new(503, "Too many programs are running for other requests."),
@@ -95,15 +98,15 @@ pub fn rejection(not: StartError) -> Rejection {
     }
 }
 
-/// All scripts of this process; what happens to them goes to the system log.
+/// Starts the supervisor of all scripts; events go to the system log.
 ///
 /// # Errors
-/// As [`Children::new`].
+/// Those of [`Children::new`].
 pub fn children() -> io::Result<Children> {
     Children::new(Box::new(tell))
 }
 
-/// Also to standard error in the foreground: a script's author watches that.
+/// Logs an event, in the foreground also to standard error, which a script's author can watch.
 fn tell(event: &ScriptEvent) {
     log::send_shown(event.level(), format_args!("{event}"));
 }

@@ -1,13 +1,12 @@
-//! A script's output → the response's bytes. Pure: no pipe, no socket.
+//! Output parser: turns a script's output into response bytes. Pure: no pipe, no socket.
 //!
-//! The connection feeds what it reads from the script to [`OutputParser::take`], sends what is
-//! [`pending`](OutputParser::pending), says how much of it [went out](OutputParser::sent), and feeds
-//! more only when nothing is pending. So one buffer is all that a script can fill.
+//! The connection passes script output to [`OutputParser::take`], sends the bytes in
+//! [`pending`](OutputParser::pending), reports them as [sent](OutputParser::sent), and reads more only when
+//! no byte is pending. A script can thus fill one buffer only.
 //!
-//! How the response is framed is decided here (RFC 9112 §6): the script's Content-Length, checked;
-//! else chunks for 1.1; else the end of the connection. What a script has chunked itself is decoded first.
-//! `nph-` scripts and HTTP/0.9 requests get
-//! their bytes through untouched.
+//! The framing of the response is decided here (RFC 9112 §6): the script's Content-Length, checked; else
+//! chunks for 1.1; else the end of the connection. Chunks of the script itself are decoded first. Output of
+//! `nph-` scripts and output for HTTP/0.9 requests is passed on unchanged.
 
 use std::ops::Range;
 
@@ -15,7 +14,7 @@ use super::head::{self, Asked, EndFinder, ScriptHead};
 use crate::request::body::BodyReader;
 use crate::request::{BodyLength, Method, Request, Version};
 
-/// How the client knows where the response ends.
+/// Framing by which the client finds the end of the response.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OutputFraming {
     /// No content (HEAD, 204, 304).
@@ -24,24 +23,26 @@ pub enum OutputFraming {
     Length(u64),
     /// `Transfer-Encoding: chunked`.
     Chunked,
-    /// The connection's end.
+    /// End of the connection.
     UntilClose,
 }
 
 /// Properties of the request that the response depends on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ResponsePlan {
-    /// The request's version.
+    /// Version of the request.
     pub version: Version,
-    /// The request was HEAD: whatever the script writes, no content is sent.
+    /// Set for HEAD: the script's content is not sent.
     pub head_only: bool,
-    /// The output is the whole response, status line included: it is passed on as it is.
+    /// Set if the output is the whole response with its status line, passed on unchanged.
     pub raw: bool,
 }
 
 impl ResponsePlan {
-    /// For `request`, answered by the script whose file is `name`: raw if its base name begins with
-    /// `nph-` (RFC 3875 §5) or the client has no version to understand a head (thttpd).
+    /// Plan for `request`, answered by the script file `name`.
+    ///
+    /// The response is raw if the base name begins with `nph-` (RFC 3875 §5), or for HTTP/0.9, which has no
+    /// heads.
     pub fn new(request: &Request<'_>, name: &[u8]) -> ResponsePlan {
         let base = name.rsplit(|&b| b == b'/').next().unwrap_or(name);
         ResponsePlan {
@@ -52,64 +53,65 @@ impl ResponsePlan {
     }
 }
 
-/// Writes a response's head to the buffer: status line, fields, empty line.
+/// Function that writes a response head to the buffer: status line, fields, empty line.
 pub type WriteHead<'a> = &'a mut dyn FnMut(&mut Vec<u8>, &ScriptHead, OutputFraming);
 
 /// Result of parsing a piece of output.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ParseProgress {
-    /// Go on.
+    /// More output is needed.
     More,
-    /// The response is complete; whatever else the script writes is not for the client.
+    /// The response is complete; further output is ignored.
     Enough,
-    /// The script asks for another resource of ours: path and query.
+    /// The script requests an internal redirect: path and query.
     Redirect(Vec<u8>),
 }
 
-/// How a response ended.
+/// End of a response.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OutputEnd {
-    /// Well; what is pending completes it.
+    /// Complete response; the pending bytes complete it.
     Complete,
-    /// Before its end: the connection must be closed so that the client can tell.
+    /// Truncated response: the connection must be closed so that the client notices. The text is the
+    /// reason.
     Cut(&'static str),
-    /// Before it began: nothing has been sent, an error page can be.
+    /// No response: no byte was sent, so that an error page can be. The text is the reason.
     Nothing(&'static str),
 }
 
-/// One script's output on its way to the client.
+/// Parser state for the output of one script.
 #[derive(Debug)]
 pub struct OutputParser {
     response_plan: ResponsePlan,
     phase: OutputPhase,
-    /// The head while it is incomplete; then the bytes to send.
+    /// Incomplete head; later the bytes to send.
     buffer: Vec<u8>,
-    /// Where the unsent part of the buffer begins.
+    /// Start of the unsent part of the buffer.
     at: usize,
-    /// Which part of the buffer is content.
+    /// Part of the buffer that is content.
     content: Range<usize>,
-    /// Takes the script's own chunks apart.
+    /// Decoder for the script's own chunks.
     decoder: Option<BodyReader>,
-    /// Status of the response, once known.
+    /// Status of the response, if known.
     status: Option<u16>,
     content_sent: u64,
 }
 
-/// Where in the output we are.
+/// Part of the output that is being parsed.
 #[derive(Debug, Clone, Copy)]
 enum OutputPhase {
-    /// In the script's head.
+    /// Head of the script's response.
     Head(EndFinder),
-    /// In the head of a raw response: passed on, and the content after it is not.
+    /// Head of a raw response to HEAD: passed on, without the content behind it.
     RawHead(EndFinder),
-    /// In content, framed so.
+    /// Content, with this framing.
     Content(OutputFraming),
-    /// In content that is not sent.
+    /// Content that is not sent.
     Discarded,
 }
 
 impl OutputParser {
-    /// Before the script's first byte.
+    /// Parser before the first byte of output.
     pub fn new(response_plan: ResponsePlan) -> OutputParser {
         let phase = match (response_plan.raw, response_plan.head_only) {
             (false, _) => OutputPhase::Head(EndFinder::new()),
@@ -129,10 +131,10 @@ impl OutputParser {
         }
     }
 
-    /// Takes the next piece of output. Nothing may be pending.
+    /// Takes the next piece of output, while no byte is pending.
     ///
     /// # Errors
-    /// A sentence for the log: the head is malformed, or the script's own chunks are. Nothing has been sent if
+    /// The fault of the head or of the script's chunks, as a sentence for the log. No byte was sent if
     /// there is no [status](OutputParser::status) yet.
     pub fn take(&mut self, output: &[u8], write_head: WriteHead<'_>) -> Result<ParseProgress, &'static str> {
         match self.phase {
@@ -149,8 +151,7 @@ impl OutputParser {
         }
     }
 
-    /// The output has ended; `whole` tells whether the script ended well enough for its output to be
-    /// believed complete.
+    /// Ends the output; `whole` tells whether the script's exit allows to take the output as complete.
     pub fn finish(&mut self, whole: bool) -> OutputEnd {
         match self.phase {
             OutputPhase::Head(_) if self.buffer.is_empty() => OutputEnd::Nothing("it wrote nothing"),
@@ -182,7 +183,7 @@ impl OutputParser {
         }
     }
 
-    /// `n` bytes of what was pending have been sent.
+    /// Removes `n` sent bytes from the pending ones.
     pub fn sent(&mut self, n: usize) {
         let until = (self.at + n).min(self.buffer.len());
         let content = self.at.max(self.content.start)..until.min(self.content.end);
@@ -190,17 +191,17 @@ impl OutputParser {
         self.at = until;
     }
 
-    /// Bytes of content sent: what the access log counts.
+    /// Number of content bytes sent, for the access log.
     pub fn content_sent(&self) -> u64 {
         self.content_sent
     }
 
-    /// Status of the response; none before it has begun. Of a raw response, what its first line says.
+    /// Status of the response, if it has begun; of a raw response, the status in its first line.
     pub fn status(&self) -> Option<u16> {
         self.status
     }
 
-    /// Can the connection take another request after this response, should it end well?
+    /// Tells whether the connection can take another request after a complete response.
     pub fn keeps_connection(&self) -> bool {
         !self.response_plan.raw && !matches!(self.phase, OutputPhase::Content(OutputFraming::UntilClose))
     }
@@ -246,7 +247,7 @@ impl OutputParser {
             _ if self.response_plan.head_only || matches!(script.status, 204 | 304) => {
                 OutputFraming::NoContent
             }
-            // RFC 9110 §15.3.6: no content, but said so as of any other response.
+            // A 205 response has no content, and declares a length of zero (RFC 9110 §15.3.6).
             _ if script.status == 205 => OutputFraming::Length(0),
             (Some(length), _) => OutputFraming::Length(length),
             (None, Version::Http11) => OutputFraming::Chunked,
@@ -263,7 +264,7 @@ impl OutputParser {
         ParseProgress::More
     }
 
-    /// Appends content, without the script's own framing, to what is in the buffer (the head, or nothing).
+    /// Appends content to the buffer, with the script's own framing removed.
     fn take_content(&mut self, output: &[u8], framing: OutputFraming) -> Result<ParseProgress, &'static str> {
         let Some(mut decoder) = self.decoder.take() else { return Ok(self.append(output, framing)) };
         let mut content = Vec::with_capacity(output.len());
@@ -282,7 +283,7 @@ impl OutputParser {
         Ok(ParseProgress::Enough)
     }
 
-    /// Content is complete: says so where the framing can, and takes no more.
+    /// Ends the content: writes the last chunk if needed, and ignores further output.
     fn end_content(&mut self, framing: OutputFraming) {
         if framing == OutputFraming::Chunked {
             self.buffer.extend_from_slice(b"0\r\n\r\n");
@@ -319,8 +320,10 @@ impl OutputParser {
     }
 }
 
-/// Status of a raw response for the log. The first piece holds the status line unless the script
-/// writes it byte by byte; then, as for any other start, 200 (thttpd logs nothing else).
+/// Status of a raw response for the log.
+///
+/// A status line is read from the first piece of output. If it is not complete there, or missing, 200 is
+/// logged, as thttpd always does.
 fn raw_status(output: &[u8]) -> u16 {
     let line = output.split(|&b| b == b'\n').next().unwrap_or(output);
     head::status_of_line(line.trim_ascii_end()).unwrap_or(200)

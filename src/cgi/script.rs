@@ -1,9 +1,9 @@
-//! One script's process: started in its own directory and group, signalled, heard, reaped.
+//! Process of one script: start in its own directory and group, signals, standard error, reaping.
 //!
-//! Only the watching thread ([`supervisor_thread`](super::watch)) has [`ScriptProcess`]s. What makes its signals safe: a
-//! process number, and with it that of the group, is free for others to get only once the process
-//! has been reaped, and the thread that signals is the one that reaps. A script that was ended by force
-//! takes its group with it; one that ended by itself leaves its background jobs alone, as thttpd did.
+//! Only the supervisor thread (`supervisor_thread`) has [`ScriptProcess`]es.
+//! This makes signals safe: a process number, also that of the group, can be reused only after the process
+//! was reaped, and one thread both signals and reaps. A script that is ended by force takes its group with
+//! it. A script that ends by itself leaves its background jobs alone, as in thttpd.
 
 use std::ffi::CString;
 use std::io;
@@ -25,41 +25,40 @@ use super::job::{Job, ScriptExit};
 use super::stderr_lines::{StderrLines, printable};
 use crate::sys::process::{self, Program, Streams};
 
-/// Added to the niceness of scripts (thttpd's CGI_NICE).
+/// Increment of the niceness of scripts (thttpd's CGI_NICE).
 const NICE: i32 = 10;
-/// From INT to KILL (thttpd).
+/// Time from INT to KILL (thttpd).
 pub(super) const KILL_AFTER: Duration = Duration::from_secs(5);
 
-/// A script that has not been reaped.
+/// Script process that has not been reaped.
 pub(super) struct ScriptProcess {
     pid: Pid,
-    /// Its file, printable.
+    /// File name, printable.
     name: String,
-    /// When its process was made.
+    /// Time of the fork.
     begun: Instant,
-    /// Tells whether its file could be executed; none once that is known.
+    /// Pipe that reports the result of exec; `None` once the result is known.
     status: Option<OwnedFd>,
-    /// Readable once it has ended, where the kernel has such a descriptor.
+    /// pidfd, readable once the process has ended; `None` if the kernel lacks it.
     pidfd: Option<Arc<OwnedFd>>,
     stderr: Option<OwnedFd>,
     complaints: StderrLines,
-    /// KillReason it was sent INT, if it was.
+    /// Reason for sending INT, if INT was sent.
     ended_by: Option<KillReason>,
-    /// When it was sent KILL, if it was.
+    /// Time of sending KILL, if KILL was sent.
     killed: Option<Instant>,
-    /// When the next signal is due.
+    /// Time of the next signal.
     due: Option<Instant>,
 }
 
 impl ScriptProcess {
-    /// Forks a process for `job`, its standard output going to `output`. At `due` it is to be ended.
-    /// Whether its file could be executed is told later: see [`ScriptProcess::exec_result`].
+    /// Forks a process for `job`, with standard output to `output`, to be ended at `due`.
     ///
-    /// The file is named relative to its own directory, so that no link swapped in on the way there
-    /// leads to another script.
+    /// The result of exec is known later ([`ScriptProcess::exec_result`]). The file is named relative to
+    /// its own directory, so that a link exchanged on the way there cannot lead to another script.
     ///
     /// # Errors
-    /// No room for another process, or an argument that cannot be one.
+    /// The system lacks a process, or an argument is not valid.
     pub(super) fn start(
         job: &Job,
         output: BorrowedFd<'_>,
@@ -67,7 +66,7 @@ impl ScriptProcess {
     ) -> io::Result<ScriptProcess> {
         let (stderr, error) = io::pipe()?;
         let stderr = OwnedFd::from(stderr);
-        // The flag belongs to our end alone.
+        // O_NONBLOCK applies to the server's end of the pipe alone.
         fcntl(stderr.as_fd(), FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
         let name = printable(&job.name);
         let program = program(job)?;
@@ -87,54 +86,53 @@ impl ScriptProcess {
         })
     }
 
-    /// Its process number.
+    /// Process number.
     pub(super) fn pid(&self) -> Pid {
         self.pid
     }
 
-    /// Our end of its standard error, while it is open.
+    /// Server's end of standard error, while open.
     pub(super) fn stderr(&self) -> Option<&OwnedFd> {
         self.stderr.as_ref()
     }
 
-    /// A descriptor that is readable once the script has ended, where the kernel has such.
+    /// pidfd, readable once the process has ended, if the kernel supports that.
     pub(super) fn pidfd(&self) -> Option<&Arc<OwnedFd>> {
         self.pidfd.as_ref()
     }
 
-    /// A descriptor that is readable once [`ScriptProcess::exec_result`] is known; none after that.
+    /// Descriptor that is readable once [`ScriptProcess::exec_result`] is known; `None` after that.
     pub(super) fn status(&self) -> Option<&OwnedFd> {
         self.status.as_ref()
     }
 
-    /// Has its file not been executed yet, as far as is known?
+    /// Tells whether the result of exec is not known yet.
     pub(super) fn is_starting(&self) -> bool {
         self.status.is_some()
     }
 
-    /// How long it has been starting; none if it is not, or goes by another name.
+    /// Time since the fork, if a script called `name` has not finished exec; else `None`.
     pub(super) fn starting_as(&self, name: &str) -> Option<Duration> {
         (self.is_starting() && self.name == name).then(|| self.begun.elapsed())
     }
 
-    /// Whether its file could be executed, once, when that becomes known. The status descriptor is given
-    /// back, to be let go.
+    /// Result of exec, returned once when it becomes known, with the status pipe for removal from epoll.
     pub(super) fn exec_result(&mut self) -> Option<(io::Result<()>, OwnedFd)> {
         let result = process::exec_result(self.status.as_ref()?)?;
         self.status.take().map(|status| (result, status))
     }
 
-    /// When the next signal is due.
+    /// Time of the next signal.
     pub(super) fn due(&self) -> Option<Instant> {
         self.due
     }
 
-    /// KillReason it was sent INT, if it was.
+    /// Reason for sending INT, if INT was sent.
     pub(super) fn ended_by(&self) -> Option<KillReason> {
         self.ended_by
     }
 
-    /// INT to the group, once, which lets it clean up; KILL follows after `kill_after`.
+    /// Sends INT to the group once, so that the script can clean up; KILL follows after `kill_after`.
     pub(super) fn interrupt(&mut self, why: KillReason, kill_after: Duration, notes: &mut Vec<ScriptEvent>) {
         let due = Instant::now() + kill_after;
         if self.ended_by.is_some() {
@@ -148,12 +146,12 @@ impl ScriptProcess {
         }
     }
 
-    /// When it was sent KILL, if it was.
+    /// Time of sending KILL, if KILL was sent.
     pub(super) fn killed(&self) -> Option<Instant> {
         self.killed
     }
 
-    /// KILL to the group, after INT has not helped.
+    /// Sends KILL to the group, after INT has not ended the script.
     pub(super) fn kill(&mut self, notes: &mut Vec<ScriptEvent>) {
         self.due = None;
         self.killed = Some(Instant::now());
@@ -180,7 +178,7 @@ impl ScriptProcess {
         None
     }
 
-    /// Hears the last words of an ended script.
+    /// Reads the rest of standard error of an ended script.
     pub(super) fn drain_stderr(&mut self, notes: &mut Vec<ScriptEvent>) -> Option<OwnedFd> {
         let stderr = self.listen(notes);
         let name = &self.name;
@@ -188,22 +186,24 @@ impl ScriptProcess {
         stderr
     }
 
-    /// True when the process has ended and is not yet reaped.
+    /// Tells whether the process has ended and is not yet reaped.
     pub(super) fn has_ended(&self) -> bool {
-        // An end that nix cannot express (a real-time signal) comes as an error.
+        // nix returns an error for statuses that it cannot express (a real-time signal): the process has
+        // ended.
         !matches!(self.peek(), Ok(WaitStatus::StillAlive))
     }
 
-    /// Its state, without waiting and without reaping it.
+    /// State of the process, without waiting or reaping.
     fn peek(&self) -> nix::Result<WaitStatus> {
         let flags = WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG | WaitPidFlag::WNOWAIT;
         waitid(Id::Pid(self.pid), flags)
     }
 
-    /// Waits for the script, and says how it ended. What is left of the group of one that was ended by
-    /// force gets KILL first. Waits for long only if it has not [ended](ScriptProcess::has_ended).
+    /// Waits for the process and returns its exit. A script ended by force takes its group with it (KILL).
+    ///
+    /// This waits for long only if the process has not [ended](ScriptProcess::has_ended).
     pub(super) fn reap(&mut self) -> ScriptExit {
-        // Were it not our child any more, its number could be anybody's.
+        // With ECHILD the process is no child any more, and its number may belong to another process.
         if self.ended_by.is_some() && self.peek() != Err(Errno::ECHILD) {
             self.signal(Signal::SIGKILL);
         }
@@ -211,19 +211,18 @@ impl ScriptProcess {
         ScriptExit { status, by: self.ended_by }
     }
 
-    /// To the whole group: the script has not been reaped, so the number is still its own.
+    /// Sends a signal to the whole group. The script is not reaped, so that the number is still its own.
     fn signal(&self, signal: Signal) -> bool {
         killpg(self.pid, signal).is_ok()
     }
 
-    /// Its file, printable.
+    /// File name, printable.
     pub(super) fn name(&self) -> &str {
         &self.name
     }
 }
 
-/// How the process of `pidfd`, a child of ours, ended; none while it runs, and none once it has been
-/// waited for. Leaves it to be waited for.
+/// Exit status of the child of `pidfd`, without reaping it; `None` while it runs or after it was reaped.
 pub(super) fn status_of(pidfd: &OwnedFd) -> Option<ExitStatus> {
     let flags = WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG | WaitPidFlag::WNOWAIT;
     match waitid(Id::PIDFd(pidfd.as_fd()), flags) {
@@ -238,7 +237,7 @@ pub(super) fn status_of(pidfd: &OwnedFd) -> Option<ExitStatus> {
 /// Arguments of execve(2) for the script `name`.
 fn program(job: &Job) -> io::Result<Program> {
     let (directory, file) = split(&job.name);
-    // The kernel hands the name on to a script's interpreter, which would take `-x.sh` for an option.
+    // The kernel passes the name to a script's interpreter, which would read `-x.sh` as an option.
     let shown = if file.starts_with(b"-") { [b"./", file].concat() } else { file.to_vec() };
     let mut words = vec![CString::new(file)?];
     for argument in &job.arguments {
@@ -257,7 +256,7 @@ fn program(job: &Job) -> io::Result<Program> {
     })
 }
 
-/// Directory and file name.
+/// Splits a path into directory and file name.
 fn split(name: &[u8]) -> (&[u8], &[u8]) {
     match name.iter().rposition(|&b| b == b'/') {
         Some(0) => (b"/", &name[1..]),

@@ -1,25 +1,25 @@
-//! A script's standard error → lines for the log: split, made printable, bounded.
+//! Standard error of a script as log lines: split, made printable, bounded.
 
 use std::fmt::Write;
 
-/// Bytes of one line that are logged; the rest of the line is dropped.
+/// Maximum length of a logged line in bytes; the rest of the line is dropped.
 const LINE_BYTES: usize = 500;
-/// Lines of one script that are logged; a script that floods is read on, but not logged.
+/// Maximum number of logged lines of one script; further output is read and dropped.
 const LINES: u32 = 50;
 
-/// Cuts one script's standard error into lines.
+/// Splitter of one script's standard error.
 #[derive(Debug, Default)]
 pub struct StderrLines {
-    /// The line that has not ended yet, no longer than [`LINE_BYTES`].
+    /// Incomplete line, at most [`LINE_BYTES`] long.
     partial: Vec<u8>,
-    /// The line is longer than that.
+    /// Set if the incomplete line was longer.
     cut: bool,
-    /// Lines given so far.
+    /// Number of lines returned so far.
     given: u32,
 }
 
 impl StderrLines {
-    /// Takes what the script wrote; gives each line that is complete, without its end.
+    /// Takes output of the script; passes each complete line, without its end, to `line`.
     pub fn take(&mut self, mut bytes: &[u8], line: &mut dyn FnMut(String)) {
         while let Some(end) = bytes.iter().position(|&b| b == b'\n') {
             self.keep(&bytes[..end]);
@@ -29,7 +29,7 @@ impl StderrLines {
         self.keep(bytes);
     }
 
-    /// Gives what is left as a line, though it was not ended: the script has.
+    /// Passes the rest as a line, after the script has ended.
     pub fn finish(&mut self, line: &mut dyn FnMut(String)) {
         let text = printable(self.partial.trim_ascii_end());
         if !text.is_empty() && self.given <= LINES {
@@ -51,8 +51,9 @@ impl StderrLines {
     }
 }
 
-/// `bytes` as text that can neither forge a line nor command a terminal: control characters and
-/// bytes that are not UTF-8 as `\xNN`.
+/// Converts `bytes` to text that can neither forge a log line nor control a terminal.
+///
+/// Control characters and bytes that are not UTF-8 become `\xNN`.
 pub fn printable(bytes: &[u8]) -> String {
     let mut text = String::with_capacity(bytes.len());
     for chunk in bytes.utf8_chunks() {

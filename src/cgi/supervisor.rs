@@ -1,5 +1,6 @@
-//! State shared by [`children`](super::children) and the [`supervisor_thread`](super::supervisor_thread): the
-//! commands, each script's status, and the count of slots in use.
+//! State shared by [`children`](super::children) and the `supervisor_thread`.
+//!
+//! The state holds the commands, each script's status, and the count of slots in use.
 
 use std::fs::File;
 use std::os::fd::OwnedFd;
@@ -14,59 +15,59 @@ use super::event::{KillReason, ScriptEvent};
 use super::job::{Job, ScriptExit, StartError};
 use crate::sys::latch::LatchSetter;
 
-/// Where [`ScriptEvent`]s go. Must not wait.
+/// Receiver of [`ScriptEvent`]s, which must not block.
 pub type EventSink = Box<dyn Fn(&ScriptEvent) + Send + Sync>;
 
 /// Commands to the supervisor thread.
 pub(super) enum ScriptCommand {
     /// Start a script.
     Start(Box<StartRequest>),
-    /// ScriptExit one.
+    /// Ends a script.
     End { id: u64, why: KillReason },
-    /// Reap what has ended, strangers too.
+    /// Reaps ended children, orphans included.
     Reap,
-    /// ScriptExit all, INT now and KILL after `grace`; say when it is done.
+    /// Ends all scripts, with INT now and KILL after `grace`, and confirms on `done`.
     Stop { grace: Duration, done: LatchSetter },
 }
 
-/// A script to start.
+/// Script to start.
 pub(super) struct StartRequest {
     pub(super) id: u64,
     pub(super) job: Job,
-    /// Scripts that may run at once; 0 = no bound.
+    /// Maximum number of simultaneous scripts; 0 = no limit.
     pub(super) scripts: usize,
-    /// When it is to be ended; none without a limit. FdGuard from the order.
+    /// Time at which the script is to be ended, counted from the order; `None` without a limit.
     pub(super) due: Option<Instant>,
-    /// Until when its start waits for what the system lacks.
+    /// Time until which the start waits for resources that the system lacks.
     pub(super) room_until: Instant,
-    /// The last try failed for that.
+    /// Set if the last try failed for lack of resources.
     pub(super) lacks_room: bool,
-    /// Its standard output.
+    /// Standard output of the script.
     pub(super) output: OwnedFd,
     pub(super) status_cell: Arc<ScriptStatus>,
     pub(super) place: ScriptSlot,
 }
 
-/// Where orders to the watching thread are given, and what both sides count.
+/// Command queue of the supervisor thread, and counters shared with it.
 pub(super) struct Supervisor {
     orders: Mutex<Vec<ScriptCommand>>,
-    /// Wakes the watching thread.
+    /// Eventfd that wakes the supervisor thread.
     pub(super) notifier: EventFd,
-    /// Readable for ever: put into a set of descriptors, it wakes those who wait for the set.
+    /// Eventfd that is always readable: added to an epoll set, it wakes the threads waiting for that set.
     readable: EventFd,
-    /// Scripts ordered and not yet reaped.
+    /// Number of scripts that are ordered and not yet reaped.
     count: AtomicUsize,
     last_id: AtomicU64,
-    /// No more scripts are taken.
+    /// Set if no more scripts are accepted.
     closed: AtomicBool,
     tell: EventSink,
 }
 
 impl Supervisor {
-    /// Nothing is ordered yet.
+    /// Supervisor state without scripts.
     ///
     /// # Errors
-    /// No descriptors to be had.
+    /// No descriptors are left.
     pub(super) fn new(tell: EventSink) -> nix::Result<Supervisor> {
         let flags = EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK;
         let (notifier, readable) = (EventFd::from_flags(flags)?, EventFd::from_value_and_flags(1, flags)?);
@@ -74,31 +75,32 @@ impl Supervisor {
         Ok(Supervisor { orders: Mutex::default(), notifier, readable, count, last_id, closed, tell })
     }
 
-    /// Settles a script's fate, and wakes its connection: background jobs may hold the pipe of its output
-    /// open, so that the end of the output does not tell.
+    /// Records the end of a script, and wakes its connection.
+    ///
+    /// Background jobs may hold the output pipe open, so that the end of the output alone does not tell.
     pub(super) fn settle(&self, status_cell: &ScriptStatus, end: Result<ScriptExit, StartError>) {
         if status_cell.end.set(end).is_ok() {
-            // Should that fail, the connection looks again in half a second by itself.
+            // If this fails, the connection notices the end by its own timer within half a second.
             _ = status_cell.news.add(&self.readable, EpollEvent::new(EpollFlags::EPOLLIN, 0));
         }
     }
 
-    /// A number that no script has had.
+    /// New script id, never used before.
     pub(super) fn next_id(&self) -> u64 {
         self.last_id.fetch_add(1, SeqCst) + 1
     }
 
-    /// Scripts ordered and not yet reaped.
+    /// Number of scripts that are ordered and not yet reaped.
     pub(super) fn count(&self) -> usize {
         self.count.load(SeqCst)
     }
 
-    /// Takes no more scripts.
+    /// Refuses further scripts.
     pub(super) fn close(&self) {
         self.closed.store(true, SeqCst);
     }
 
-    /// Gives the watching thread an order, and wakes it.
+    /// Sends a command to the supervisor thread, and wakes the thread.
     pub(super) fn give(&self, order: ScriptCommand) {
         self.orders.lock().unwrap_or_else(PoisonError::into_inner).push(order);
         // The notifier is full only when it is signalled already.
@@ -110,34 +112,34 @@ impl Supervisor {
         std::mem::take(&mut *self.orders.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Tells the log.
+    /// Passes an event to the log.
     pub(super) fn tell(&self, event: &ScriptEvent) {
         (self.tell)(event);
     }
 }
 
-/// Status of one script, as its connection sees it.
+/// Status of one script, shared with its connection.
 #[derive(Debug)]
 pub(super) struct ScriptStatus {
-    /// Readable when there is output, or the fate is settled.
+    /// Epoll set that is readable when output has arrived or the end is recorded.
     pub(super) news: Epoll,
-    /// The process, once its file is executed, where the kernel has such a thing.
+    /// pidfd of the process after exec, if the kernel supports that.
     pub(super) pidfd: OnceLock<Arc<OwnedFd>>,
-    /// Its file is executed, or will not be.
+    /// Set once the result of exec is known.
     pub(super) decided: AtomicBool,
-    /// KillReason it was sent INT, if it was.
+    /// Reason for sending INT, if INT was sent.
     pub(super) by: OnceLock<KillReason>,
-    /// How it ended, once it has been reaped; or why it was not started.
+    /// Exit of the script after reaping, or the reason why it was not started.
     pub(super) end: OnceLock<Result<ScriptExit, StartError>>,
-    /// Its connection is gone.
+    /// Set if the connection is closed.
     pub(super) unwanted: AtomicBool,
 }
 
 impl ScriptStatus {
-    /// Nothing is known yet of the script that writes to `output`.
+    /// Initial status of the script that writes to `output`.
     ///
     /// # Errors
-    /// No descriptors to be had.
+    /// No descriptors are left.
     pub(super) fn from_output(output: &File) -> nix::Result<ScriptStatus> {
         let news = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
         news.add(output, EpollEvent::new(EpollFlags::EPOLLIN, 0))?;
@@ -152,11 +154,11 @@ impl ScriptStatus {
     }
 }
 
-/// One script's place among those that may run at once; given back when dropped.
+/// Slot in the limit on simultaneous scripts, returned on drop.
 pub(super) struct ScriptSlot(Arc<Supervisor>);
 
 impl ScriptSlot {
-    /// A place, if fewer than `most` are taken (0 = no bound) and there are any to be had.
+    /// Takes a slot if fewer than `most` are taken (0 = no limit) and the supervisor is open.
     pub(super) fn take(supervisor: &Arc<Supervisor>, most: usize) -> Option<ScriptSlot> {
         let more = |count| (most == 0 || count < most).then_some(count + 1);
         supervisor.count.fetch_update(SeqCst, SeqCst, more).ok()?;

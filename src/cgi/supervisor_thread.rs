@@ -1,11 +1,10 @@
-//! The thread that looks after all scripts: starts them, reads their standard error, keeps their time
-//! limit, ends and reaps them.
+//! Supervisor thread of all scripts: starts them, reads standard error, enforces time limits, reaps.
 //!
-//! It owns every script, and takes [`ScriptCommand`]s from the [`supervisor`](super::supervisor). It waits in one place for
-//! all of them, and starts one script between two looks, so that a crowd that wants to start does not keep
-//! those that run from being heard. It never waits for an exec: the file may lie on storage that does not
-//! answer (NFS, FUSE). Such a start costs its own process, and no more than a share of the places is held
-//! by the starts of one script ([`Start`]).
+//! The thread owns every script and receives [`ScriptCommand`]s from the [`supervisor`](super::supervisor).
+//! One epoll set covers all scripts. Only one script is started between two polls, so that many starts do
+//! not delay the running scripts. The thread never waits for an exec, as the file may lie on storage that
+//! does not answer (NFS, FUSE). Such a start blocks only its own process, and the starts of one script hold
+//! a limited share of the slots ([`Start`]).
 
 use std::collections::{HashMap, VecDeque};
 use std::io;
@@ -26,69 +25,71 @@ use super::supervisor::{ScriptCommand, ScriptSlot, ScriptStatus, StartRequest, S
 use crate::sys::latch::LatchSetter;
 use crate::sys::{is_process_shortage, reason};
 
-/// How often scripts are looked at where the kernel cannot tell of their end (before Linux 5.3).
+/// Interval for checking scripts on kernels without pidfd polling (before Linux 5.3).
 const LOOK_EVERY: Duration = Duration::from_millis(100);
-/// Events taken at once.
+/// Maximum number of events per epoll_wait.
 const BATCH: usize = 64;
-/// Key of the notifier; numbers of scripts begin at 1.
+/// Epoll key of the notifier; script ids begin at 1.
 const NOTIFIER: u64 = 0;
-/// Source of a script's event: the last two bits of the key.
+/// Source of an event, in the last two bits of its key.
 const STDERR: u64 = 0;
 const ENDED: u64 = 1;
 const STATUS: u64 = 2;
 
-/// Starts of one script that may be under way, as a share of all scripts (`cgilimit`).
+/// Divisor of `cgilimit` that gives the maximum number of simultaneous starts of one script.
 const STARTING_SHARE: usize = 4;
-/// Starts at once where the number of scripts is not bounded.
+/// Maximum number of simultaneous starts of one script without a `cgilimit`.
 const STARTING: usize = 16;
-/// The next start of a script waits for the one before, but no longer than this: a crowd of scripts that
-/// all begin at once would take all processors.
+/// Maximum time that the start of a script waits for the start before it.
+///
+/// Many scripts that begin at once would occupy all processors.
 const NEXT_START: Duration = Duration::from_millis(100);
-/// A start that takes longer than this is one that hangs, and not one that waits for a busy processor: more
-/// of the script are refused, not queued.
+/// Time after which a start counts as hanging, instead of waiting for a busy processor.
+///
+/// Further starts of that script are then refused instead of queued.
 const SLOW_START: Duration = Duration::from_secs(2);
-/// How often starts that are held back are looked at.
+/// Interval for checking starts that are held back.
 const HELD_BACK: Duration = Duration::from_millis(50);
-/// How long the server's end waits for a script that has been sent KILL.
+/// Time that the server's shutdown waits for a script after KILL.
 const GIVE_UP: Duration = Duration::from_secs(1);
 
-/// A script that has not been reaped.
+/// Script that has not been reaped.
 struct SupervisedScript {
     script: ScriptProcess,
     status_cell: Arc<ScriptStatus>,
-    /// None once it hangs at its start and its time is over.
+    /// Slot of the script; `None` if it hangs at its start after its time limit.
     place: Option<ScriptSlot>,
 }
 
-/// Decision about a script that is to be started.
+/// Decision about a waiting script.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Start {
-    /// Start it.
+    /// Start now.
     Now,
-    /// As many of its starts are under way as may be.
+    /// Wait: the limit on simultaneous starts of this script is reached.
     Later,
-    /// No start: those before it hang, or its time is over.
+    /// Refuse: earlier starts hang, or the time limit has passed.
     Never(StartError),
 }
 
-/// The thread's possessions.
+/// State of the supervisor thread.
 pub(super) struct SupervisorThread {
     supervisor: Arc<Supervisor>,
     epoll: Epoll,
     scripts: HashMap<u64, SupervisedScript>,
-    /// To be started, in order.
+    /// Scripts to start, in order.
     waiting: VecDeque<StartRequest>,
-    /// None of those can be started for now.
+    /// Set if no waiting script can be started at present.
     is_held_back: bool,
     /// To be dropped when the last script is gone; the thread ends then.
     stopping: Vec<LatchSetter>,
 }
 
 impl SupervisorThread {
-    /// No scripts yet.
+    /// Thread state without scripts.
     ///
     /// # Errors
-    /// No descriptors to be had.
+    /// No descriptors are left.
     pub(super) fn new(supervisor: Arc<Supervisor>) -> io::Result<SupervisorThread> {
         let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
         epoll.add(&supervisor.notifier, EpollEvent::new(EpollFlags::EPOLLIN, NOTIFIER))?;
@@ -103,20 +104,20 @@ impl SupervisorThread {
         })
     }
 
-    /// The thread.
+    /// Runs the thread.
     pub(super) fn run(mut self) {
         let mut events = [EpollEvent::empty(); BATCH];
         while self.stopping.is_empty() || self.scripts.values().any(SupervisedScript::may_end) {
             match self.epoll.wait(&mut events, self.next_wait()) {
                 Ok(n) => self.attend(&events[..n]),
                 Err(Errno::EINTR) => {}
-                // Nothing else can be wrong with arguments that were right before.
+                // The arguments were valid before, so that no other error is possible.
                 Err(_) => return,
             }
         }
     }
 
-    /// How long until something is due.
+    /// Time until the next deadline.
     fn next_wait(&self) -> EpollTimeout {
         if !self.waiting.is_empty() && !self.is_held_back {
             return EpollTimeout::ZERO;
@@ -127,12 +128,12 @@ impl SupervisorThread {
         let held_back = (!self.waiting.is_empty()).then_some(HELD_BACK);
         let look = (self.must_look() || !self.stopping.is_empty()).then_some(LOOK_EVERY);
         let wait = [due, held_back, look].into_iter().flatten().min();
-        // Rounded up: to wake a moment early would be to wake twice.
+        // Rounded up, to avoid waking once too early and then again.
         let millis = wait.map(|wait| wait.as_millis().saturating_add(1).min(60_000));
         millis.and_then(|ms| EpollTimeout::try_from(ms).ok()).unwrap_or(EpollTimeout::NONE)
     }
 
-    /// True when the kernel cannot report the end of some script.
+    /// Tells whether the kernel cannot report the end of some script.
     fn must_look(&self) -> bool {
         self.scripts.values().any(|entry| entry.script.pidfd().is_none())
     }
@@ -186,7 +187,7 @@ impl SupervisorThread {
         }
     }
 
-    /// Starts the first script that can be, and refuses those that will not be.
+    /// Starts the first waiting script that may start, and refuses those that must not.
     fn start_next(&mut self, notes: &mut Vec<ScriptEvent>) {
         for _ in 0..self.waiting.len() {
             let Some(ordered) = self.waiting.pop_front() else { break };
@@ -233,7 +234,7 @@ impl SupervisorThread {
         }
     }
 
-    /// Starts a script. One for which the system lacks a process, memory or descriptors waits.
+    /// Starts a script. If the system lacks a process, memory or descriptors, the script waits.
     fn start(&mut self, mut ordered: StartRequest, notes: &mut Vec<ScriptEvent>) {
         if ordered.status_cell.unwanted.load(SeqCst) {
             return;
@@ -281,7 +282,7 @@ impl SupervisorThread {
         notes.push(ScriptEvent::NotStarted { name, reason: reason(error) });
     }
 
-    /// Puts what tells of a new script into the set. If that fails, the script is ended at once.
+    /// Adds the descriptors of a new script to the epoll set. If that fails, the script is ended.
     fn watch(&self, id: u64, mut script: ScriptProcess) -> io::Result<ScriptProcess> {
         let add = |fd: Option<&OwnedFd>, about| {
             let event = EpollEvent::new(EpollFlags::EPOLLIN, id << 2 | about);
@@ -299,7 +300,7 @@ impl SupervisorThread {
         }
     }
 
-    /// Learns whether the script's file could be executed.
+    /// Reads the result of a script's exec.
     fn take_status(&mut self, id: u64, notes: &mut Vec<ScriptEvent>) {
         let Some(entry) = self.scripts.get_mut(&id) else { return };
         let Some((result, status)) = entry.script.exec_result() else { return };
@@ -317,7 +318,7 @@ impl SupervisorThread {
             }
             Err(error) => {
                 let Some(mut entry) = self.remove(id) else { return };
-                // The process has nothing left to do but to exit.
+                // The process can only exit now, so that reaping does not block.
                 entry.script.reap();
                 drop(entry.place);
                 self.not_started(&entry.status_cell, name, &error, notes);
@@ -325,8 +326,10 @@ impl SupervisorThread {
         }
     }
 
-    /// Lets go of a script, and of what tells of it: the descriptors may live on for a moment in other
-    /// copies.
+    /// Removes a script and its descriptors from the epoll set.
+    ///
+    /// The descriptors may stay open for a moment in forked copies, so that closing them would not remove
+    /// them.
     fn remove(&mut self, id: u64) -> Option<SupervisedScript> {
         let entry = self.scripts.remove(&id)?;
         let pidfd = entry.script.pidfd().map(|fd| &**fd);
@@ -336,7 +339,7 @@ impl SupervisorThread {
         Some(entry)
     }
 
-    /// Reads what the script has written to its standard error, and lets go of it at its end.
+    /// Reads a script's standard error, and closes the pipe at its end.
     fn listen(&mut self, id: u64, notes: &mut Vec<ScriptEvent>) {
         if let Some(stderr) = self.scripts.get_mut(&id).and_then(|entry| entry.script.listen(notes)) {
             _ = self.epoll.delete(stderr);
@@ -345,7 +348,7 @@ impl SupervisorThread {
 
     /// Reaps the script if it has ended.
     fn reap(&mut self, id: u64, notes: &mut Vec<ScriptEvent>) {
-        // One that could not be executed has ended too.
+        // A script whose exec failed has ended too.
         self.take_status(id, notes);
         if !self.scripts.get(&id).is_some_and(|entry| entry.script.has_ended()) {
             return;
@@ -393,14 +396,15 @@ impl StartRequest {
 }
 
 impl SupervisedScript {
-    /// The first signal, of which the connection knows before it can see what comes of it.
+    /// Sends the first signal; the connection's status is set before the effect is visible.
     fn interrupt(&mut self, why: KillReason, kill_after: Duration, notes: &mut Vec<ScriptEvent>) {
         _ = self.status_cell.by.set(why);
         self.script.interrupt(why, kill_after, notes);
     }
 
-    /// Its deadline has passed: the next signal. A start that hangs is given up: KILL ends it as soon as its
-    /// storage answers, and until then its place is another's.
+    /// Sends the next signal after the deadline.
+    ///
+    /// A start that hangs is given up: KILL ends it once its storage answers, and its slot is released now.
     fn expire(&mut self, supervisor: &Supervisor, notes: &mut Vec<ScriptEvent>) {
         if self.script.is_starting() {
             let (name, reason) = (self.script.name().to_owned(), "its start took too long".to_owned());
@@ -417,7 +421,7 @@ impl SupervisedScript {
         }
     }
 
-    /// Can the server's end wait for it? KILL does not reach a process that waits for its storage.
+    /// Tells whether the shutdown can wait for the script: KILL does not end an uninterruptible process.
     fn may_end(&self) -> bool {
         self.script.killed().is_none_or(|at| at.elapsed() < GIVE_UP)
     }

@@ -1,4 +1,4 @@
-//! `--check`: everything that a start would stumble over, found without starting anything.
+//! `--check`: finds every error that would prevent a start, without starting.
 
 use std::fs;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
@@ -18,11 +18,10 @@ use crate::rules::check::Surroundings;
 use crate::sys::{ids, reason};
 use crate::throttle::Throttles;
 
-/// Checks what the configuration names. The text says that all is well, with what may not be meant.
+/// Checks everything the configuration names. The text reports success, with warnings.
 ///
 /// # Errors
-///
-/// Every problem, a line each.
+/// All problems, a line each.
 pub fn check(invocation: &Invocation) -> Result<String, String> {
     let config = &invocation.config;
     let mut found: Vec<CheckError> = Vec::new();
@@ -59,12 +58,12 @@ pub fn check(invocation: &Invocation) -> Result<String, String> {
     }
 }
 
-/// Option that is wrong, and the description of the error.
+/// Faulty option, and a description of the error.
 type CheckError = (&'static str, String);
 
 const SOUND: &str = "the configuration is sound\n";
 
-/// Why the server cannot listen where it is to. Ports of a server that runs are no problem.
+/// Reason why the server cannot listen on its addresses; ports of a running server are no problem.
 fn addresses(config: &Config) -> Option<CheckError> {
     let addresses = match wanted_addresses(config) {
         Err(failure) => return Some(("host", failure.to_string())),
@@ -76,14 +75,15 @@ fn addresses(config: &Config) -> Option<CheckError> {
     Some((option, failure))
 }
 
-/// Why the user that the server becomes cannot serve from the directory; to be asked last, as it changes
-/// directory, root and user.
+/// Reason why the server's user cannot serve the directory.
+///
+/// This check comes last, as it changes directory, root and user.
 fn serving(config: &Config) -> Option<CheckError> {
     let option = if config.data_dir.is_some() { "data_dir" } else { "dir" };
     try_where_it_would_serve(config).err().map(|failure| (option, failure.to_string()))
 }
 
-/// Names that are not known, and sockets that cannot be made.
+/// Errors of `listen=`: unknown names, and sockets that cannot be bound.
 fn listeners(config: &Config) -> Vec<CheckError> {
     if config.listen.is_empty() {
         return addresses(config).into_iter().collect();
@@ -98,7 +98,7 @@ fn listeners(config: &Config) -> Vec<CheckError> {
     found.into_iter().map(|text| ("listen", format!("listen: {text}"))).collect()
 }
 
-/// Why the server cannot listen at `entry`. One that runs there is no problem.
+/// Reason why the server cannot listen at `entry`; a server that listens there is no problem.
 fn listener(entry: &Listen, config: &Config) -> Option<String> {
     if let Address::Unix(path) = &entry.address {
         let failure = socket_path(path, entry).err()?;
@@ -119,12 +119,12 @@ fn socket_path(path: &Path, entry: &Listen) -> Result<(), String> {
     access(parent, AccessFlags::W_OK | AccessFlags::X_OK).map_err(|errno| reason(&errno.into()))
 }
 
-/// The directory that `-d` leads to.
+/// Directory of `-d`.
 fn served(config: &Config) -> PathBuf {
     config.dir.clone().unwrap_or_else(|| PathBuf::from("."))
 }
 
-/// The directory that is served: `-dd` within `-d`.
+/// Directory that is served: `-dd` within `-d`.
 pub(super) fn tree(config: &Config) -> PathBuf {
     match &config.data_dir {
         Some(data) if config.chroot => served(config).join(data.strip_prefix("/").unwrap_or(data)),
@@ -137,7 +137,7 @@ fn directories(config: &Config) -> Vec<CheckError> {
     let served = served(config);
     let mut problems: Vec<CheckError> = directory("dir", &served).into_iter().collect();
     if let (Some(data), true) = (&config.data_dir, problems.is_empty()) {
-        // In a new root every path begins there.
+        // In a new root, absolute paths begin at that root.
         let inside = if config.chroot { data.strip_prefix("/").unwrap_or(data) } else { data };
         problems.extend(directory("data_dir", &served.join(inside)));
     }
@@ -156,7 +156,7 @@ fn directory(option: &'static str, path: &Path) -> Option<CheckError> {
     Some((option, format!("{option}: {} - {why}", path.display())))
 }
 
-/// Why the throttle file cannot be read, or what is wrong in it: those lines name it themselves.
+/// Error of reading the throttle file, or its faulty lines, which include their place.
 fn throttles(config: &Config) -> (Option<CheckError>, Vec<String>) {
     match config.throttle_file.as_deref().map(|path| (path, Throttles::load(path))) {
         None => (None, Vec::new()),
@@ -167,7 +167,7 @@ fn throttles(config: &Config) -> (Option<CheckError>, Vec<String>) {
     }
 }
 
-/// What in the rules is probably not meant.
+/// Warnings about rules.
 fn rule_warnings(config: &Config, rules: &Rules) -> Vec<String> {
     rules.warnings(&Surroundings {
         served: &tree(config),
@@ -206,12 +206,12 @@ fn pid_file(path: &Path) -> Option<CheckError> {
     appendable("pidfile", path)
 }
 
-/// Is this a file with several hard links?
+/// Tells whether the path is a file with several hard links.
 fn has_second_name(path: &Path) -> bool {
     fs::metadata(path).is_ok_and(|meta| meta.is_file() && meta.nlink() > 1)
 }
 
-/// The file can be written, or else created.
+/// Error if the file can be neither written nor created.
 fn appendable(option: &'static str, path: &Path) -> Option<CheckError> {
     let said = |why: &str| Some((option, format!("{option}: {} - {why}", path.display())));
     if path.is_dir() {

@@ -1,7 +1,7 @@
-//! `--explain URL`: walks the mapping of one URL, and tells each decision: the answer to "why 403?".
+//! `--explain URL`: reports each decision on the way from a URL to its response.
 //!
-//! The server's own look-up ([`Resolver::look_up`]) runs as the server's user in the server's root, so the
-//! explanation is what would happen. Nothing is served.
+//! The server's own look-up ([`Resolver::look_up`]) runs as the server's user in the server's root, so that
+//! the explanation matches the running server. No file is sent.
 
 use std::fmt::Write;
 use std::net::{IpAddr, Ipv4Addr};
@@ -29,11 +29,10 @@ use crate::rules::{Charged, Name};
 use crate::sys::reason;
 use crate::throttle::{Each, Throttles};
 
-/// Explains a GET for each of `urls`: a target (`/a/b?c`), or a whole `http://host/…`.
+/// Explains a GET for each of `urls`: a target (`/a/b?c`), or an absolute `http://host/…`.
 ///
 /// # Errors
-/// The reason why the answer cannot be found: a directory or a throttle file that cannot be read, or a new
-/// root that only root can enter.
+/// A directory or throttle file cannot be read, or only root could enter the new root.
 pub fn explain(config: Config, urls: &[String], from: Option<&str>) -> Result<String, String> {
     let address = client_address(from)?;
     let loaded = load(&config).map_err(|failure| failure.to_string())?;
@@ -58,7 +57,7 @@ pub fn explain(config: Config, urls: &[String], from: Option<&str>) -> Result<St
     Ok(out)
 }
 
-/// What a server of this configuration would look at.
+/// Parts of a server with this configuration.
 struct Scene {
     config: Arc<Config>,
     resolver: Resolver,
@@ -110,7 +109,7 @@ impl Scene {
         Ok(())
     }
 
-    /// The reason for a refusal that the page for the client does not tell.
+    /// Explains the cause of a refusal, which the page for clients does not tell.
     fn explain_cause(&self, out: &mut String, query: &ResolveRequest<'_>, denied: &AccessDenied) {
         let view = View::anywhere(self.resolver.root());
         if let Some(host) = query.vhost.filter(|host| view.stat(host.as_bytes(), Links::Follow).is_err()) {
@@ -137,7 +136,7 @@ impl Scene {
         }
     }
 
-    /// The password file that decides for `name`: the global one where there is one, else the directory's.
+    /// Password file that applies to `name`: the global one if there is one, else the directory's.
     fn password_file(&self, name: &[u8], host: Option<&str>) -> Option<Vec<u8>> {
         let view = View::anywhere(self.resolver.root());
         let expanded = expand(&view, name, self.config.symlink_check).ok()?.name;
@@ -150,7 +149,7 @@ impl Scene {
         files.into_iter().find(|file| view.stat(file, Links::Follow).is_ok())
     }
 
-    /// The first directory on the way to `name` that may not be entered, with its mode.
+    /// First directory on the path of `name` that may not be entered, with its mode.
     fn shut_directory<'n>(&self, name: &'n [u8]) -> Option<(&'n [u8], u32)> {
         let view = View::anywhere(self.resolver.root());
         let ends = name.iter().enumerate().filter(|(_, byte)| **byte == b'/').map(|(at, _)| at);
@@ -160,7 +159,7 @@ impl Scene {
     }
 }
 
-/// Whom it is explained for: an address or `unix`; without one, this machine.
+/// Address of the client in the explanation: an address or `unix`; by default loopback.
 fn client_address(from: Option<&str>) -> Result<ClientAddress, String> {
     match from {
         None => Ok(ClientAddress::Ip(Ipv4Addr::LOCALHOST.into())),
@@ -172,7 +171,7 @@ fn client_address(from: Option<&str>) -> Result<ClientAddress, String> {
     }
 }
 
-/// Tells of the throttle's rules for what was found; false where one lets nothing be sent.
+/// Explains the throttle rules for the resource; false if a rule lets no byte be sent.
 fn throttle(out: &mut String, throttles: &Throttles, name: &Name<'_>) -> bool {
     let mut is_open = true;
     for rule in throttles.rules().iter().filter(|rule| rule.pattern.matches(name)) {
@@ -189,11 +188,11 @@ fn throttle(out: &mut String, throttles: &Throttles, name: &Name<'_>) -> bool {
 }
 
 fn write_line(out: &mut String, line: std::fmt::Arguments<'_>) {
-    // A file's name may hold a line end, which must not begin a line of ours. A String takes everything.
+    // A file name may contain a line end, which must not start a new line. Writing to a String cannot fail.
     let _ = writeln!(out, "{}", line.to_string().replace('\n', "\\n"));
 }
 
-/// A request for `url` as a client would send it.
+/// Request head for `url`, as a client would send it.
 fn head_for(url: &str) -> Vec<u8> {
     let target = if url.contains("://") || url.starts_with('/') { url.to_owned() } else { format!("/{url}") };
     format!("GET {target} HTTP/1.1\r\nHost: localhost\r\n\r\n").into_bytes()

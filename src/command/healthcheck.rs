@@ -1,5 +1,6 @@
-//! `--healthcheck`: asks a running server for one URL, as a container's health probe does that has no
-//! other program to do it with.
+//! `--healthcheck`: requests one URL of a running server.
+//!
+//! Container health probes use this, as an image may have no other HTTP client.
 
 use std::io::{Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
@@ -15,24 +16,24 @@ use crate::sys::reason;
 /// Time limit of each step.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// Where to ask, and for what.
+/// Address and target of a health check.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct HealthQuery {
     host: Option<String>,
     port: u16,
-    /// A socket in the file system, instead of host and port.
+    /// Unix socket, in place of host and port.
     socket: Option<PathBuf>,
-    /// A PROXY protocol head comes before the request.
+    /// Set if a PROXY protocol head comes before the request.
     proxy: bool,
     target: String,
 }
 
-/// Asks for `url`. Without one, asks for `/healthz` of the server that `config` describes, if it has a
-/// status listener, else for `/`. Any answer below 500 is health: a site may well have no index page.
+/// Requests `url`, by default `/healthz` of the status listener in `config`, else `/`.
+///
+/// Any status below 500 counts as healthy, since a site may have no index page.
 ///
 /// # Errors
-///
-/// One line that tells why the server is not well.
+/// One line with the reason why the server is not healthy.
 pub fn ask(config: &Config, url: Option<&str>) -> Result<String, String> {
     let status = config.listen.iter().find(|listen| listen.status);
     let question = match (url, status) {
@@ -77,7 +78,7 @@ impl HealthQuery {
         })
     }
 
-    /// A question to one of the listeners of `config`; every address is asked at this machine's own.
+    /// Query to one of the listeners of `config`; an unspecified address becomes loopback.
     fn of_listener(config: &Config, listen: &Listen, target: &str) -> HealthQuery {
         let query = HealthQuery { proxy: listen.proxy, target: target.to_owned(), ..HealthQuery::default() };
         match &listen.address {
@@ -115,7 +116,7 @@ impl HealthQuery {
         }
     }
 
-    /// The status of the answer.
+    /// Sends the request, and returns the status of the response.
     fn put(&self) -> std::io::Result<u16> {
         if let Some(path) = &self.socket {
             let stream = UnixStream::connect(path)?;
@@ -156,7 +157,7 @@ fn connect(address: &SocketAddr) -> std::io::Result<TcpStream> {
     Ok(stream)
 }
 
-/// Nothing in it that would end a line or a word of the request.
+/// Tells whether `text` has no byte that would end a line or a word of the request.
 fn is_clean(text: &str) -> bool {
     text.bytes().all(|byte| byte.is_ascii_graphic())
 }
@@ -184,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_such_url_is_refused() {
+    fn invalid_urls_are_refused() {
         for url in ["", "x", "https://a/", "http://", "http://a:b/", "http://a/ b", "http://a/\r\nX: y"] {
             assert_eq!(question(url), None, "{url:?}");
         }

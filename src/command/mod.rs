@@ -1,5 +1,4 @@
-//! The command line's request → what is done about it. `main` calls [`run`] and turns its result into
-//! an exit status.
+//! Commands: carries out the action of the command line. `main` calls [`run`] and sets the exit status.
 
 use crate::net::listen_socket::ListenerAddress;
 use std::ffi::OsString;
@@ -25,16 +24,17 @@ mod explain;
 mod healthcheck;
 mod survey;
 
-/// Names another socket of a log daemon than the usual ones: for a daemon that listens elsewhere, and
-/// for tests. A user who can set it could as well start another program.
+/// Environment variable with the path of the log daemon's socket, for other daemons and for tests.
+///
+/// A user who can set it could also start another program.
 const SYSLOG_SOCKET: &str = "THTTPD_SYSLOG_SOCKET";
 
-/// Does what `arguments` ask of `program`, as it was invoked. Returns when that is done, which for a
-/// server is its end.
+/// Carries out the action in `arguments`; `program` is the name as invoked.
+///
+/// Returns when the action is complete, which for a server is its end.
 ///
 /// # Errors
-///
-/// Text for standard error before ending with status 1; it may have several lines.
+/// Text for standard error, of one or more lines; the exit status is 1.
 pub fn run(program: &str, arguments: &[OsString]) -> Result<(), String> {
     let invocation = args::parse(arguments, program).map_err(|problems| problems.to_string())?;
     match &invocation.action {
@@ -63,7 +63,7 @@ pub fn exit(outcome: Result<(), String>) -> ExitCode {
     }
 }
 
-/// The whole configuration, the rules as they were understood behind it.
+/// Prints the whole configuration, followed by the parsed rules.
 fn dump(invocation: &Invocation) -> Result<(), String> {
     let config = &invocation.config;
     let mut text = dump::render(config, &invocation.origins);
@@ -71,12 +71,12 @@ fn dump(invocation: &Invocation) -> Result<(), String> {
     if !rules.is_empty() {
         text.extend_from_slice(format!("\n# Rules\n{rules}").as_bytes());
     }
-    // Raw: the values of a file are bytes, none of them a control character.
+    // The text is printed raw: values may be any bytes but control characters.
     let _ = std::io::stdout().write_all(&text);
     Ok(())
 }
 
-/// To standard output; a reader that has left is no error.
+/// Prints to standard output; a closed pipe is no error.
 fn print(text: &str) -> Result<(), String> {
     let _ = std::io::stdout().write_all(stdio::for_terminal(text).as_bytes());
     Ok(())
@@ -87,7 +87,7 @@ fn serve(program: &str, arguments: &[OsString], invocation: Invocation) -> Resul
     let ident =
         Path::new(program).file_name().map_or("thttpd".into(), |name| name.to_string_lossy().into_owned());
     let socket = std::env::var_os(SYSLOG_SOCKET).map(PathBuf::from);
-    // Where standard error is the journal, which is the log daemon as well, each would stand there twice.
+    // With standard error in the journal, messages of the log daemon would appear twice.
     let echo = if systemd::has_standard_error() { Echo::WithoutDaemon } else { Echo::Warnings };
     syslog::open_log(syslog::SyslogOptions { ident, socket, echo });
     for warning in &invocation.warnings {
@@ -95,11 +95,11 @@ fn serve(program: &str, arguments: &[OsString], invocation: Invocation) -> Resul
     }
     let is_private = *invocation.origins.get("host") == Origin::Operand;
     let config = Arc::new(invocation.config);
-    // Names on the command line begin here, wherever the server goes.
+    // Names on the command line are relative to the directory of the start.
     let here = std::env::current_dir().unwrap_or_default();
     let files = files_read(&here, &config, arguments);
     let read = ReadFiles::look(&files);
-    // Below a new root there may be files of the same names, but they are anybody's.
+    // Below a new root, files with these names may belong to any user.
     let is_reread = config.reload_on_hup && !config.chroot;
     let running = match start(&config, if is_reread { &files } else { &[] }) {
         Ok(None) => return Ok(()),
@@ -107,7 +107,7 @@ fn serve(program: &str, arguments: &[OsString], invocation: Invocation) -> Resul
         Err(failure) => return Err(tell(program, &failure)),
     };
     if config.foreground && std::io::stderr().is_terminal() {
-        // In the terminal's session no more, unless it leads a process group there.
+        // The server has left the terminal's session, unless it leads a process group there.
         let hears_terminal = nix::unistd::tcgetpgrp(std::io::stderr()) == Ok(nix::unistd::getpgrp());
         let pid = std::process::id();
         let end = if hears_terminal { "^C ends it".to_owned() } else { format!("kill {pid} ends it") };
@@ -125,10 +125,10 @@ fn serve(program: &str, arguments: &[OsString], invocation: Invocation) -> Resul
     Ok(())
 }
 
-/// A start that failed, for the log and for standard error.
+/// Logs a failed start, and returns its text for standard error.
 fn tell(program: &str, failure: &Failure) -> String {
     if systemd::has_standard_error() {
-        // systemd takes the number for the level of the line.
+        // systemd reads the number as the level of the line.
         return format!("<{}>{program}: {failure}", Severity::LOG_CRIT as u8);
     }
     if !failure.logged {
@@ -139,7 +139,7 @@ fn tell(program: &str, failure: &Failure) -> String {
     format!("{program}: {failure}")
 }
 
-/// The configuration as the same command line, given in `here`, would give it now.
+/// Configuration by the same command line, read again relative to `here`.
 fn reread(here: &Path, program: &str, arguments: &[OsString]) -> Result<Config, String> {
     match args::parse_in(here, arguments, program) {
         Ok(Invocation { config, .. }) => {
@@ -149,12 +149,12 @@ fn reread(here: &Path, program: &str, arguments: &[OsString]) -> Result<Config, 
             let rules_file = config.rules_file.map(at_start);
             Ok(Config { throttle_file, mime_types, rules_file, ..config })
         }
-        // The log is told one line, the first problem.
+        // The log gets one line, with the first error.
         Err(problems) => Err(problems.list.first().map(ToString::to_string).unwrap_or_default()),
     }
 }
 
-/// The files that a configuration is read from: config files, the throttle file, the media types.
+/// Files of a configuration: config files, the throttle file, the media types.
 fn files_read(here: &Path, config: &Config, arguments: &[OsString]) -> Vec<PathBuf> {
     let named = arguments.windows(2).filter(|pair| pair[0] == "-C").map(|pair| PathBuf::from(&pair[1]));
     named

@@ -1,4 +1,5 @@
-//! The tree as `--check` finds it: files that the server would refuse, though something else may be meant.
+//! Survey of the served tree for `--check`: files that the server refuses, though probably meant to be
+//! served.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -11,16 +12,17 @@ use crate::config::Config;
 use crate::rules::Rules;
 use crate::sys::read_regular_file;
 
-/// Names looked at in all: the check of a large archive must end.
+/// Maximum number of names visited, so that checking a large archive ends.
 const MOST_NAMES: usize = 200_000;
-/// Warnings of one kind that are spelled out.
+/// Maximum number of warnings of one kind.
 const MOST_WARNINGS: usize = 10;
-/// A larger password file is refused by the server too.
+/// Maximum size of a password file in bytes, as in the server.
 const MOST_FILE_BYTES: u64 = 1024 * 1024;
 
-/// Warnings about what lies below `root`, the directory that is served: scripts that others may not
-/// execute, passwords whose hashes the server does not understand, and pages that `rules` have caches keep for
-/// good. Links are not followed.
+/// Warnings about files below `root`, the served directory.
+///
+/// They concern scripts that others may not execute, unsupported password hashes, and pages with a rule
+/// `cache immutable`. Links are not followed.
 pub fn warnings(config: &Config, root: &Path, rules: &Rules) -> Vec<String> {
     let (mut scripts, mut passwords) = (Vec::new(), Vec::new());
     let mut kept = KeptPages { config, rules, first: BTreeMap::new() };
@@ -59,19 +61,19 @@ pub fn warnings(config: &Config, root: &Path, rules: &Rules) -> Vec<String> {
     warnings
 }
 
-/// Names of pages that most sites have, by which a rule for all pages shows itself.
+/// Pages that most sites have, for checking rules that apply to all pages.
 const USUAL_PAGES: [&str; 3] = ["index.html", "page.html", "dir/page.html"];
 
-/// Pages that caches are told to keep for good.
+/// Pages that rules mark as immutable.
 struct KeptPages<'a> {
     config: &'a Config,
     rules: &'a Rules,
-    /// Rules that say so, with the first of their pages.
+    /// Rules with the first page that each covers.
     first: BTreeMap<String, PathBuf>,
 }
 
 impl KeptPages<'_> {
-    /// Looks at the file called `name`.
+    /// Checks the file called `name`.
     fn look(&mut self, name: &Path) {
         let is_page =
             name.extension().is_some_and(|ext| ["html", "htm", "xhtml"].iter().any(|own| ext == *own));
@@ -92,14 +94,14 @@ impl KeptPages<'_> {
     }
 }
 
-/// Does the pattern say that the file is a script, while its permissions say that it is none?
+/// Tells whether the file is a script by the CGI pattern, but others may not execute it.
 fn is_refused_script(config: &Config, root: &Path, path: &Path) -> bool {
     let name = path.strip_prefix(root).unwrap_or(path).as_os_str().as_bytes();
     let is_meant = config.cgi_pattern.as_ref().is_some_and(|pattern| pattern.matches_by_name(name));
     is_meant && fs::metadata(path).is_ok_and(|meta| meta.permissions().mode() & 0o001 == 0)
 }
 
-/// The users of a password file who cannot log in, because of the form of their hash.
+/// Users of a password file who cannot log in, because their hash is not supported.
 fn hashes(path: &Path) -> Vec<String> {
     let is_read = fs::metadata(path).is_ok_and(|meta| meta.is_file() && meta.len() <= MOST_FILE_BYTES);
     let text = if is_read { read_regular_file(path).unwrap_or_default() } else { Vec::new() };
@@ -110,7 +112,7 @@ fn hashes(path: &Path) -> Vec<String> {
     users.collect()
 }
 
-/// The first of many, and how many there are beside them.
+/// Truncates the list at the maximum, and adds the number of omitted warnings.
 fn bounded(mut warnings: Vec<String>) -> Vec<String> {
     let more = warnings.len().saturating_sub(MOST_WARNINGS);
     warnings.truncate(MOST_WARNINGS);

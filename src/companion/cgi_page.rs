@@ -4,16 +4,17 @@ use std::os::unix::ffi::OsStringExt;
 
 use crate::response::escape;
 
-/// How CGI variables are looked up; tests pass their own.
+/// Look-up function for CGI variables; tests pass their own.
 pub type Variables<'v> = &'v dyn Fn(&str) -> Option<Vec<u8>>;
 
-/// A variable of the process's environment.
+/// Value of a variable in the process's environment.
 pub fn environment(name: &str) -> Option<Vec<u8>> {
     std::env::var_os(name).map(OsStringExt::into_vec)
 }
 
-/// A whole response: `status` as `404 Not Found`, and a page that says why, with `{}` in `why` standing for
-/// `subject`, which is escaped.
+/// Complete error response with `status`, such as `404 Not Found`, and a page with the sentence `why`.
+///
+/// `{}` in `why` is replaced by the escaped `subject`.
 pub fn problem(status: &str, why: &str, subject: &[u8]) -> Vec<u8> {
     let title = status.split_once(' ').map_or(status, |(_, title)| title);
     let mut out = format!("Status: {status}\r\nContent-Type: text/html; charset=utf-8\r\n\r\n").into_bytes();

@@ -1,8 +1,8 @@
-//! `makeweb`: makes a web directory for the user who runs it, and a link to it in their home.
+//! `makeweb`: makes a web directory for the user, and a link to it in the user's home.
 //!
-//! thttpd's was installed set-group-id so that users could make directories in one that is not
-//! theirs to write. This one has the user's own rights only, and refuses to have any others: the
-//! operator makes a directory in which users may make their own, as in `/tmp`.
+//! thttpd's makeweb was set-group-id, so that users could make directories where they had no write access.
+//! This one runs with the user's own rights only, and refuses any others: the operator provides a directory
+//! in which users may make their own, as in `/tmp`.
 
 use std::ffi::OsString;
 use std::fs;
@@ -18,7 +18,7 @@ use nix::unistd::{Gid, Uid, fchown, getegid, geteuid, getgid, getuid};
 
 use super::{Refusal, reason, say};
 
-/// Where users' directories are, unless `MAKEWEB_DIR` says otherwise.
+/// Parent of users' directories, unless `MAKEWEB_DIR` is set.
 const WEB_DIR: &str = "/var/www/users";
 
 /// Name of the link in the user's home.
@@ -33,10 +33,10 @@ struct Account {
     gid: Gid,
 }
 
-/// Makes directory and link, as far as they are not there.
+/// Makes the directory and the link, unless they exist.
 ///
 /// # Errors
-/// What stands in the way.
+/// The reason why one cannot be made.
 pub fn run(program: &str, arguments: &[OsString]) -> Result<(), Refusal> {
     let usage = format!(
         "usage:  {program}\n\
@@ -62,8 +62,9 @@ pub fn run(program: &str, arguments: &[OsString]) -> Result<(), Refusal> {
 }
 
 impl Account {
-    /// The line of the user database for `uid`; the home is what the user's session says it is. None
-    /// without a line, or with a name that is no name of a directory.
+    /// Account of `uid` in the user database; the home directory is that of the session.
+    ///
+    /// `None` without an entry, or with a user name that is not valid as a directory's name.
     fn find(passwd: &str, uid: Uid, gid: Gid, home: Option<OsString>) -> Option<Account> {
         let own = uid.to_string();
         let line = passwd.lines().find(|line| line.split(':').nth(2) == Some(&own))?;
@@ -74,13 +75,13 @@ impl Account {
     }
 }
 
-/// One component of a path, and an ordinary one.
+/// Tells whether `name` is a single ordinary path component.
 fn is_plain(name: &str) -> bool {
     let mut parts = Path::new(name).components();
     matches!((parts.next(), parts.next()), (Some(Component::Normal(part)), None) if part == name)
 }
 
-/// The user's directory; it is left alone if it is there and theirs.
+/// Makes the user's directory; an existing one must belong to the user, and is kept.
 fn make_directory(web_dir: &Path, account: &Account, shown: &Path) -> Result<(), Refusal> {
     let shown = shown.display();
     let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
@@ -92,7 +93,7 @@ fn make_directory(web_dir: &Path, account: &Account, shown: &Path) -> Result<(),
     match mkdirat(parent.as_fd(), name, Mode::from_bits_truncate(0o755)) {
         Ok(()) => {
             let directory = open_own(&parent, name, account).map_err(|error| failed(web_dir, error))?;
-            // A parent with the set-group-id bit has given it another group.
+            // A parent directory with the set-group-id bit has set another group.
             fchown(directory.as_fd(), None, Some(account.gid)).map_err(|error| failed(web_dir, error))?;
             fchmod(directory.as_fd(), Mode::from_bits_truncate(0o755))
                 .map_err(|error| failed(web_dir, error))?;
@@ -116,7 +117,7 @@ fn make_directory(web_dir: &Path, account: &Account, shown: &Path) -> Result<(),
     }
 }
 
-/// Opens the directory, which must be the user's, and no link to one.
+/// Opens the directory, which must belong to the user and must not be a link.
 fn open_own(parent: &OwnedFd, name: &str, account: &Account) -> nix::Result<OwnedFd> {
     let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
     let directory = openat(parent.as_fd(), name, flags, Mode::empty())?;
@@ -126,7 +127,7 @@ fn open_own(parent: &OwnedFd, name: &str, account: &Account) -> nix::Result<Owne
     Ok(directory)
 }
 
-/// The link in the user's home.
+/// Makes the link in the user's home.
 fn make_link(link: &Path, directory: &Path) -> Result<(), Refusal> {
     let shown = link.display();
     match fs::read_link(link) {

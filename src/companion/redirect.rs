@@ -1,8 +1,7 @@
-//! `redirect`: a CGI program that sends old URLs to new ones, as `.redirects` beside it says.
+//! `redirect`: a CGI program that redirects old URLs to new ones, by `.redirects` in its directory.
 //!
-//! The URL asked for is SCRIPT_NAME with PATH_INFO. [`answer`] is pure: what the client sent goes
-//! into Location only as the part behind a `*`, spelled so that it can neither end the field nor
-//! change the host.
+//! The requested URL is SCRIPT_NAME with PATH_INFO. `answer` is pure: client data becomes part of Location
+//! only in the place of a `*`, encoded so that it can neither end the field nor change the host.
 
 use std::ffi::OsString;
 use std::fs::OpenOptions;
@@ -15,7 +14,7 @@ use super::Refusal;
 use super::cgi_page::{Variables, environment, problem};
 use crate::response::escape;
 
-/// Bytes of a list.
+/// Maximum size of a list in bytes.
 const MOST_BYTES: u64 = 1024 * 1024;
 
 const USAGE: &str = "\
@@ -23,24 +22,24 @@ usage:  redirect
 A CGI program: the server runs it, in a directory whose .redirects holds lines of two words,
 the old URL and the new one. Copy it to where cgipat matches; redirect(8) has examples.";
 
-/// Answers the request that the environment describes, by the list in the working directory.
+/// Answers the request in the environment, by the list in the working directory.
 ///
 /// # Errors
-/// There is nowhere to go, which the client has been told; standard error, which is the server's log,
-/// is told again.
+/// No line of the list applies. The client gets an error page, and standard error, which the server logs, a
+/// message.
 pub fn run(arguments: &[OsString]) -> Result<(), Refusal> {
     if super::helped_by_hand(arguments, USAGE) {
         return Ok(());
     }
     let (page, outcome) = answer(&environment, list());
-    // A client that has left is no error of ours.
+    // A closed connection is not this program's error.
     let _ = io::stdout().write_all(&page);
     outcome
 }
 
-/// The list of redirects.
+/// Reads the list of redirects.
 fn list() -> io::Result<Vec<u8>> {
-    // A FIFO of that name must not hold us.
+    // With O_NONBLOCK, opening a FIFO of that name does not hang.
     let file = OpenOptions::new().read(true).custom_flags(OFlag::O_NONBLOCK.bits()).open(".redirects")?;
     if !file.metadata()?.is_file() {
         return Err(io::ErrorKind::InvalidInput.into());
@@ -50,7 +49,7 @@ fn list() -> io::Result<Vec<u8>> {
     Ok(text)
 }
 
-/// The response, and how the program is to end.
+/// Response, and the result of the program.
 fn answer(variables: Variables<'_>, list: io::Result<Vec<u8>>) -> (Vec<u8>, Result<(), Refusal>) {
     let internal = |why: &str| (problem("500 Internal Error", why, b""), Err(Refusal::new(why)));
     let Some(script) = variables("SCRIPT_NAME") else {
@@ -68,7 +67,7 @@ fn answer(variables: Variables<'_>, list: io::Result<Vec<u8>>) -> (Vec<u8>, Resu
     }
 }
 
-/// Where the first line that fits `asked` leads.
+/// Target of the first line that matches `asked`.
 fn find(list: &[u8], asked: &[u8]) -> Option<Vec<u8>> {
     list.split(|&b| b == b'\n').find_map(|line| {
         let mut words = without_comment(line).split(u8::is_ascii_whitespace).filter(|word| !word.is_empty());
@@ -81,14 +80,16 @@ fn find(list: &[u8], asked: &[u8]) -> Option<Vec<u8>> {
     })
 }
 
-/// A `#` starts a comment at the start of a line or behind a blank; within a URL it is a fragment's.
+/// Removes a comment: from a `#` at the start or behind a blank; inside a URL, `#` begins a fragment.
 fn without_comment(line: &[u8]) -> &[u8] {
     let starts = |at: usize| line[at] == b'#' && (at == 0 || line[at - 1].is_ascii_whitespace());
     &line[..(0..line.len()).find(|&at| starts(at)).unwrap_or(line.len())]
 }
 
-/// `to` with what the `*` stood for. It must stay behind the host: `https://host` and `.evil.example`
-/// would make another, as `/` and `/evil.example` would.
+/// Joins `to` and the text that `*` stands for.
+///
+/// The text must not become part of the host: `https://host` and `.evil.example` would form another host,
+/// and `/` and `/evil.example` too.
 fn joined(to: &[u8], rest: &[u8]) -> Vec<u8> {
     let mut url = spelled(to);
     let slashes = rest.iter().take_while(|&&b| b == b'/').count();
@@ -100,21 +101,21 @@ fn joined(to: &[u8], rest: &[u8]) -> Vec<u8> {
     url
 }
 
-/// `scheme://host`, with nothing behind the host.
+/// Tells whether the URL is `scheme://host`, with nothing behind the host.
 fn is_bare_host(url: &[u8]) -> bool {
     url.windows(2)
         .position(|pair| pair == b"//")
         .is_some_and(|at| !url[at + 2..].iter().any(|b| b"/?#".contains(b)))
 }
 
-/// A URL from the list, with what no URL may hold escaped; one `#` is its fragment's.
+/// Encodes characters of a listed URL that are not valid in URLs; one `#` may begin a fragment.
 fn spelled(url: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(url.len());
     let (reference, fragment) = match url.iter().position(|&b| b == b'#') {
         Some(at) => (&url[..at], Some(&url[at + 1..])),
         None => (url, None),
     };
-    // Of the brackets of an IPv6 address url_reference knows nothing.
+    // url_reference would escape the brackets of an IPv6 address.
     for (at, part) in reference.split_inclusive(|b| b"[]".contains(b)).enumerate() {
         match part.split_last() {
             Some((bracket @ (b'[' | b']'), before)) if at < 2 => {
@@ -131,7 +132,7 @@ fn spelled(url: &[u8]) -> Vec<u8> {
     out
 }
 
-/// The redirect itself.
+/// Redirect response.
 fn moved(location: &[u8]) -> Vec<u8> {
     let mut out = b"Status: 302 Found\r\nLocation: ".to_vec();
     out.extend_from_slice(location);
@@ -200,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_client_sent_cannot_change_the_host() {
+    fn client_data_cannot_change_the_host() {
         assert_eq!(to("/host.evil.example/").as_deref(), Some("https://host.example/.evil.example/"));
         assert_eq!(to("/host@evil.example").as_deref(), Some("https://host.example/%40evil.example"));
         assert_eq!(to("/host/x").as_deref(), Some("https://host.example/x"));
@@ -208,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_client_sent_cannot_end_the_field() {
+    fn client_data_cannot_end_the_field() {
         assert_eq!(
             to("/manual/a\r\nSet-Cookie: x?y#z%41").as_deref(),
             Some("https://manual.example.org/a%0d%0aSet-Cookie%3a%20x%3fy%23z%2541")

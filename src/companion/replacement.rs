@@ -1,7 +1,7 @@
-//! Writes a file beside the one it is to replace, and puts it in its place in one step.
+//! Atomic replacement of a file: writes a new file beside the old one, and renames it.
 //!
-//! A reader sees the old file or the new one, never half of either, and a crash leaves the old one.
-//! `thtpasswd` keeps password files this way, `syslogtocern` its logs.
+//! A reader sees the old or the new file as a whole, and a crash leaves the old one. `thtpasswd` writes
+//! password files this way, `syslogtocern` its logs.
 
 use std::ffi::{OsStr, OsString};
 use std::fs::{File, Metadata, Permissions, TryLockError};
@@ -16,23 +16,23 @@ use nix::fcntl::{OFlag, open, openat, renameat};
 use nix::sys::stat::Mode;
 use nix::unistd::{Gid, Uid, UnlinkatFlags, fchown, unlinkat};
 
-/// How long a lock is waited for. Those who hold it honestly do so for one write to the disk.
+/// Maximum wait for a lock. Cooperating programs hold a lock for one write to the disk.
 const LOCK_LIMIT: Duration = Duration::from_secs(10);
-/// How long the user is not told of the wait.
+/// Time after which the user is told of the wait.
 const LOCK_PATIENCE: Duration = Duration::from_secs(1);
-/// Pause between two tries.
+/// Interval between two attempts to lock.
 const LOCK_POLL: Duration = Duration::from_millis(20);
 
-/// A directory in which files are replaced.
+/// Directory in which files are replaced.
 pub struct TargetDirectory {
     dir: OwnedFd,
 }
 
 impl TargetDirectory {
-    /// Opens the directory of `path`, and the file's name in it.
+    /// Opens the directory of `path`, and returns the file's name in it.
     ///
     /// # Errors
-    /// `path` names no file, or its directory cannot be opened.
+    /// `path` has no file name, or the directory cannot be opened.
     pub fn containing(path: &Path) -> io::Result<(TargetDirectory, OsString)> {
         let name = path.file_name().ok_or(Errno::EISDIR)?;
         let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
@@ -41,13 +41,14 @@ impl TargetDirectory {
         Ok((TargetDirectory { dir }, name.to_owned()))
     }
 
-    /// Waits for others who change files here, and keeps them out as long as the lock is held. The
-    /// directory is locked, since a lock on a file would be lost with the file that is replaced. Any
-    /// process that may read the directory can hold such a lock for ever, so the wait ends after
-    /// [`LOCK_LIMIT`]; `waiting` is called once, when it lasts.
+    /// Locks the directory against other writers, for as long as the returned file is open.
+    ///
+    /// The directory is locked, since a lock on the file would be lost with the replaced file. Every
+    /// process that may read the directory can hold the lock forever, so the wait ends after
+    /// [`LOCK_LIMIT`]. `waiting` is called once if the wait is long.
     ///
     /// # Errors
-    /// As flock(2); `ETIMEDOUT` when the lock is not to be had.
+    /// Those of flock(2); `ETIMEDOUT` after the time limit.
     pub fn lock(&self, waiting: &dyn Fn()) -> io::Result<File> {
         let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
         let own = File::from(openat(self.dir.as_fd(), ".", flags, Mode::empty())?);
@@ -70,24 +71,25 @@ impl TargetDirectory {
         }
     }
 
-    /// Opens the file `name` for reading, without waiting for anything and without following a link.
+    /// Opens the file `name` for reading, without blocking and without following a link.
     ///
     /// # Errors
-    /// As openat(2).
+    /// Those of openat(2).
     pub fn open(&self, name: &OsStr) -> io::Result<File> {
         let flags =
             OFlag::O_RDONLY | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK | OFlag::O_NOCTTY | OFlag::O_CLOEXEC;
         Ok(File::from(openat(self.dir.as_fd(), name, flags, Mode::empty())?))
     }
 
-    /// Starts a file that will replace `name`: with owner, group and mode of `like`, or else with
-    /// mode 644 as far as the umask lets it.
+    /// Creates a file that will replace `name`, with owner, group and mode of `like`.
+    ///
+    /// Without `like`, the mode is 644 under the umask.
     ///
     /// # Errors
-    /// It cannot be made, or cannot be given to the owner of `like`.
+    /// The file cannot be created, or not be given to the owner of `like`.
     pub fn replace(&self, name: &OsStr, like: Option<&Metadata>) -> io::Result<Replacement<'_>> {
         let random = super::random::<8>()?.map(|byte| format!("{byte:02x}")).concat();
-        // `.ht`: where this is a web directory, no server shows it to anyone.
+        // Names with `.ht` are never served, if this is a web directory.
         let temporary = OsString::from(format!(".ht-{random}"));
         let flags = OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
         let mode = Mode::from_bits_truncate(if like.is_some() { 0o600 } else { 0o644 });
@@ -100,7 +102,7 @@ impl TargetDirectory {
     }
 }
 
-/// The new file; gone again unless it is [put in place](Replacement::finish).
+/// New file, removed on drop unless [finished](Replacement::finish).
 pub struct Replacement<'p> {
     place: &'p TargetDirectory,
     file: File,
@@ -109,7 +111,7 @@ pub struct Replacement<'p> {
 }
 
 impl Replacement<'_> {
-    /// Owner before mode, for a change of owner may take mode bits away.
+    /// Copies owner and mode; the owner comes first, as changing it may clear mode bits.
     fn resemble(&self, like: &Metadata) -> io::Result<()> {
         let own = self.file.metadata()?;
         if (own.uid(), own.gid()) != (like.uid(), like.gid()) {
@@ -118,15 +120,15 @@ impl Replacement<'_> {
         self.file.set_permissions(Permissions::from_mode(like.mode() & 0o7777))
     }
 
-    /// Puts the file in its place once it is on the disk.
+    /// Renames the file to its final name after syncing its content to disk.
     ///
     /// # Errors
-    /// As the system calls; then nothing has changed.
+    /// Those of the system calls; the old file is then unchanged.
     pub fn finish(self) -> io::Result<()> {
         self.file.sync_all()?;
         let dir = self.place.dir.as_fd();
         renameat(dir, self.temporary.as_os_str(), dir, self.name.as_os_str())?;
-        // The file is in place; a failed sync of its directory cannot be mended here.
+        // The file is in place; a failure to sync the directory cannot be corrected here.
         let _ = nix::unistd::fsync(dir);
         Ok(())
     }
@@ -143,7 +145,7 @@ impl Write for Replacement<'_> {
 }
 
 impl Drop for Replacement<'_> {
-    /// Removes the temporary file. Once renamed, its name is free, and no other program uses one like it.
+    /// Removes the temporary file. After the rename, the name is free and unique to this program.
     fn drop(&mut self) {
         let _ = unlinkat(self.place.dir.as_fd(), self.temporary.as_os_str(), UnlinkatFlags::NoRemoveDir);
     }

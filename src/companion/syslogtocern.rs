@@ -1,8 +1,8 @@
-//! `syslogtocern`: picks thttpd's lines out of syslog files and writes `access_log` and `error_log`.
+//! `syslogtocern`: extracts thttpd's lines from syslog files, and writes `access_log` and `error_log`.
 //!
-//! Each line goes through [`convert`], which is pure. Both files are written beside the old ones and
-//! put in their place once everything has been read, so no name has to be guessable in a shared
-//! directory. Lines are dated as syslogd dates them, the old way or as RFC 5424 has it.
+//! Each line goes through `convert`, which is pure. Both files are written beside the old ones and renamed
+//! after all input was read, so that no predictable name is used in a shared directory. Dates may be in the
+//! traditional format of syslogd or in RFC 5424.
 
 use std::ffi::OsString;
 use std::fs::File;
@@ -23,10 +23,10 @@ see syslogtocern(8).";
 /// Text before the process id in a line of the server.
 const TAG: &[u8] = b" thttpd[";
 
-/// Converts the files named, in order.
+/// Converts the given files, in order.
 ///
 /// # Errors
-/// A file cannot be read or written; then nothing has been replaced.
+/// A file cannot be read or written; no file is replaced then.
 pub fn run(arguments: &[OsString]) -> Result<(), Refusal> {
     if super::helped(arguments, HELP) {
         return Ok(());
@@ -58,7 +58,7 @@ pub fn run(arguments: &[OsString]) -> Result<(), Refusal> {
     finish(errors).map_err(|error| failed("error_log", &error))
 }
 
-/// The file to be, with the owner and mode of the one that is there.
+/// Creates the new file, with the owner and mode of the existing one.
 fn open_new<'p>(place: &'p TargetDirectory, name: &str) -> Result<BufWriter<Replacement<'p>>, Refusal> {
     let old = place.open(name.as_ref()).and_then(|file| file.metadata()).ok().filter(|meta| meta.is_file());
     let new = place.replace(name.as_ref(), old.as_ref()).map_err(|error| failed(name, &error))?;
@@ -73,7 +73,7 @@ fn failed(name: &str, error: &io::Error) -> Refusal {
     Refusal::new(format!("{name}: {}", reason(error)))
 }
 
-/// The day on which the program runs.
+/// Date on which the program runs.
 #[derive(Debug, Clone, Copy)]
 struct Today {
     year: i32,
@@ -81,14 +81,14 @@ struct Today {
     day: u32,
 }
 
-/// A line of ours, ready to be written.
+/// Line of the server, converted.
 #[derive(Debug, PartialEq, Eq)]
 enum LogLine {
     Access(Vec<u8>),
     Error(Vec<u8>),
 }
 
-/// Converts a line of syslog; None if it is not the server's or has no date.
+/// Converts a line of syslog; `None` if it is not the server's or has no date.
 fn convert(line: &[u8], today: Today) -> Option<LogLine> {
     let tag = find(line, TAG)?;
     let after = &line[tag + TAG.len()..];
@@ -108,19 +108,20 @@ fn convert(line: &[u8], today: Today) -> Option<LogLine> {
     Some(LogLine::Error(out))
 }
 
-/// `ADDRESS - USER ` and `"REQUEST" STATUS BYTES "REFERRER" "AGENT"`, if that is what `text` is.
+/// Splits `text` into `ADDRESS - USER ` and `"REQUEST" STATUS BYTES "REFERRER" "AGENT"`, if it has that
+/// form.
 fn split_access(text: &[u8]) -> Option<(&[u8], &[u8])> {
     let quote = find(text, b" \"")? + 1;
     let (who, what) = text.split_at(quote);
     let mut words = who.splitn(3, |&b| b == b' ');
     let is_client = !words.next()?.is_empty() && words.next()? == b"-" && words.next()?.len() > 1;
-    // The status is behind the first quote that a status follows: a request may hold quotes itself.
+    // The status is behind the first quote followed by a status, as a request may contain quotes itself.
     let is_request =
         what.windows(2).enumerate().skip(1).any(|(at, pair)| pair == b"\" " && is_result(&what[at + 2..]));
     (is_client && is_request).then_some((who, what))
 }
 
-/// `STATUS BYTES "…`
+/// Tells whether `text` begins with `STATUS BYTES "…`.
 fn is_result(text: &[u8]) -> bool {
     let mut words = text.splitn(3, |&b| b == b' ');
     let (Some(status), Some(bytes), Some(rest)) = (words.next(), words.next(), words.next()) else {
@@ -134,30 +135,30 @@ fn is_result(text: &[u8]) -> bool {
         && rest.starts_with(b"\"")
 }
 
-/// When syslogd received a line.
+/// Time at which syslogd received a line.
 #[derive(Debug, PartialEq, Eq)]
 struct Stamp<'l> {
     year: i32,
-    /// 0 is January.
+    /// Month; 0 is January.
     month: usize,
     day: u32,
-    /// `HH:MM:SS`
+    /// Time as `HH:MM:SS`.
     time: &'l str,
-    /// `+HHMM`, where syslogd writes it.
+    /// Zone as `+HHMM`, if syslogd writes it.
     zone: Option<String>,
 }
 
 impl<'l> Stamp<'l> {
     fn parse(line: &'l [u8], today: Today) -> Option<Stamp<'l>> {
         let head = str::from_utf8(line.get(..line.len().min(40))?).or_else(|error| {
-            // Whatever follows the date may be cut in the middle of a character, or be none.
+            // Text behind the date may be invalid, or be cut in the middle of a character.
             str::from_utf8(&line[..error.valid_up_to()])
         });
         let head = head.ok()?;
         Stamp::traditional(head, today).or_else(|| Stamp::rfc5424(head))
     }
 
-    /// `Nov  3 04:05:06 `: without a year, so the one that puts it in the past.
+    /// Parses `Nov  3 04:05:06 `; the missing year is the latest that gives a date in the past.
     fn traditional(head: &'l str, today: Today) -> Option<Stamp<'l>> {
         let month = MONTHS.iter().position(|&month| head.starts_with(month))?;
         let mut words = head.get(3..)?.split_ascii_whitespace();
@@ -168,7 +169,7 @@ impl<'l> Stamp<'l> {
         Some(Stamp { year, month, day, time, zone: None })
     }
 
-    /// `2024-05-01T10:00:00.123456+02:00 `
+    /// Parses `2024-05-01T10:00:00.123456+02:00 `.
     fn rfc5424(head: &'l str) -> Option<Stamp<'l>> {
         let word = head.split(' ').next()?;
         let (date, clock) = word.split_once('T')?;
@@ -183,13 +184,13 @@ impl<'l> Stamp<'l> {
         Some(Stamp { year: i32::try_from(year).ok()?, month, day, time, zone: Some(zone) })
     }
 
-    /// `[DD/Mon/YEAR:HH:MM:SS] `, with the zone if it is known.
+    /// Formats `[DD/Mon/YEAR:HH:MM:SS] `, with the zone if known.
     fn for_access(&self) -> String {
         let zone = self.zone.as_ref().map(|zone| format!(" {zone}")).unwrap_or_default();
         format!("[{:02}/{}/{}:{}{zone}] ", self.day, MONTHS[self.month], self.year, self.time)
     }
 
-    /// `[Mon DD HH:MM:SS YEAR] `
+    /// Formats `[Mon DD HH:MM:SS YEAR] `.
     fn for_errors(&self) -> String {
         format!("[{} {:02} {} {}] ", MONTHS[self.month], self.day, self.time, self.year)
     }
@@ -200,8 +201,7 @@ fn is_time(text: &str) -> bool {
         && text.bytes().enumerate().all(|(at, b)| if at % 3 == 2 { b == b':' } else { b.is_ascii_digit() })
 }
 
-/// Appends `text` with control characters escaped: they have no business in a log, and old servers
-/// let clients send them there.
+/// Appends `text` with control characters escaped, which old servers logged as clients sent them.
 fn push_plain(out: &mut Vec<u8>, text: &[u8]) {
     for &byte in text {
         if byte.is_ascii_control() {

@@ -1,24 +1,24 @@
-//! Lists of addresses, as allow, deny and trusted_proxies take them: `192.0.2.7,10.0.0.0/8,fd00::/8,unix`.
+//! Address lists for allow, deny and trusted_proxies: `192.0.2.7,10.0.0.0/8,fd00::/8,unix`.
 //!
-//! An IPv4 address within IPv6 (`::ffff:192.0.2.7`) is the IPv4 address, on either side. Apart from
-//! that the families are kept apart: `::/0` holds no IPv4 address.
+//! An IPv4-mapped IPv6 address (`::ffff:192.0.2.7`) counts as the IPv4 address on either side. Otherwise
+//! the families are separate: `::/0` contains no IPv4 address.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv6Addr};
 
-/// The network of IPv6 that IPv4 is mapped into: `::ffff:0:0/96`.
+/// IPv6 network of the mapped IPv4 addresses: `::ffff:0:0/96`.
 const MAPPED: u128 = 0xffff << 32;
 const MAPPED_PREFIX: u32 = 96;
 const MAPPED_MASK: u128 = u128::MAX << (128 - MAPPED_PREFIX);
 
-/// Addresses, networks and perhaps Unix sockets.
+/// List of addresses and networks, with an optional entry for Unix sockets.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct AddressList {
     networks: Vec<Network>,
     unix: bool,
 }
 
-/// A network in IPv6 terms: an IPv4 address is mapped into `::ffff:0:0/96`.
+/// Network as an IPv6 prefix: an IPv4 address is mapped into `::ffff:0:0/96`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Network {
     bits: u128,
@@ -26,10 +26,10 @@ struct Network {
 }
 
 impl AddressList {
-    /// Reads a list whose members commas or blanks separate.
+    /// Reads a list with commas or blanks between the members.
     ///
     /// # Errors
-    /// The first member that is no address, network or `unix`, with the reason; or that the list is empty.
+    /// The first invalid member with the reason, or that the list is empty.
     pub fn parse(text: &str) -> Result<AddressList, String> {
         let mut list = AddressList::default();
         for word in text.split([',', ' ', '\t']).filter(|word| !word.is_empty()) {
@@ -41,13 +41,13 @@ impl AddressList {
         if list == AddressList::default() { Err("names no address".into()) } else { Ok(list) }
     }
 
-    /// Is `address` one of the addresses, or in one of the networks?
+    /// Tells whether `address` is in the list or in one of its networks.
     pub fn contains(&self, address: IpAddr) -> bool {
         let bits = mapped(address);
         self.networks.iter().any(|network| network.contains(bits))
     }
 
-    /// Does the list name Unix sockets?
+    /// Tells whether the list contains Unix sockets.
     pub fn has_unix(&self) -> bool {
         self.unix
     }
@@ -82,13 +82,13 @@ impl Network {
     }
 
     fn contains(self, bits: u128) -> bool {
-        // A network that is wider than what is mapped from IPv4 is one of IPv6.
+        // A network wider than the mapped range is an IPv6 network, and contains no IPv4 address.
         bits & self.mask() == self.bits && (self.prefix >= MAPPED_PREFIX || bits & MAPPED_MASK != MAPPED)
     }
 }
 
 impl fmt::Display for AddressList {
-    /// The list as [`AddressList::parse`] reads it, with commas.
+    /// Writes the list in the form of [`AddressList::parse`], with commas.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut words: Vec<String> = self.networks.iter().map(ToString::to_string).collect();
         words.extend(self.unix.then(|| "unix".to_owned()));
@@ -109,7 +109,7 @@ impl fmt::Display for Network {
     }
 }
 
-/// The bits of `address` in IPv6 terms.
+/// Bits of `address` as an IPv6 address.
 fn mapped(address: IpAddr) -> u128 {
     match address {
         IpAddr::V4(address) => address.to_ipv6_mapped().to_bits(),
@@ -151,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_address_is_told() {
+    fn invalid_addresses_are_reported() {
         for (text, part) in [
             ("", "names no address"),
             (",", "names no address"),

@@ -1,10 +1,10 @@
-//! The command line: argument vector → [`Invocation`].
+//! Command line: argument vector to [`Invocation`].
 //!
-//! thttpd compares each argument whole (`-dd`, `-nor`; never `-p80`, never `-rs` for `-r -s`), takes
-//! the argument after a flag as its value whatever it looks like, and lets the last writer win.
-//! getopts matches otherwise: one dash is for clusters of letters. So the arguments are first
-//! put into its notation (`normalise`), values being replaced by their place so that any
-//! bytes survive; getopts then matches them, and its positions give back the order.
+//! thttpd compares each argument whole (`-dd`, `-nor`; never `-p80`, never `-rs` for `-r -s`), takes the
+//! argument after a flag as its value in any form, and lets the last setting win. getopts would read one
+//! dash as a cluster of letters. So `normalise` first converts the arguments to its notation, with each
+//! value replaced by its index so that any bytes survive. getopts then matches them, and its positions
+//! restore the order.
 
 use std::ffi::{OsStr, OsString};
 use std::iter::Peekable;
@@ -28,54 +28,55 @@ use super::suggest;
 use super::warnings;
 use crate::sys::reason;
 
-/// Command line, parsed.
+/// Action of a command line.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Action {
-    /// Nothing special: start and serve.
+    /// No special action: start and serve.
     Serve,
     /// `-V`, `--version`: print the version, exit 0.
     ShowVersion,
     /// `--help`: print [`help::page`](super::help::page), exit 0.
     ShowHelp,
-    /// `--check`: say whether the configuration is sound, exit.
+    /// `--check`: report whether the configuration is valid, exit.
     Check,
     /// `--dump-config`: print [`dump::render`](super::dump::render), exit 0.
     DumpConfig,
-    /// `--explain URL`: tell how the URL would be answered, exit.
+    /// `--explain URL`: report how the URL would be answered, exit.
     Explain(Vec<String>),
-    /// `--healthcheck [URL]`: ask the running server; without a URL, the one of this configuration.
+    /// `--healthcheck [URL]`: request a URL of the running server, by default of this configuration's
+    /// server.
     HealthCheck(Option<String>),
 }
 
-/// A command line understood.
+/// Parsed command line.
 #[derive(Debug, Clone)]
 pub struct Invocation {
     /// Action that the command line asks for.
     pub action: Action,
-    /// With which configuration.
+    /// Configuration for the action.
     pub config: Config,
-    /// Where each of its values was written.
+    /// Origin of each value.
     pub origins: Origins,
-    /// `--from`: the client address that `--explain` is for.
+    /// Client address for `--explain`, from `--from`.
     pub from: Option<String>,
-    /// Settings that are allowed but probably not meant, a line each, for `--check` and the log.
+    /// Warnings about valid settings that are probably not meant, one line each, for `--check` and the log.
     pub warnings: Vec<String>,
 }
 
-/// Reads `argv` (the arguments after the program's name) and the config files that it names, in
-/// order. `program` is the name as invoked, for the messages. Prints nothing.
+/// Reads `argv` (without the program's name) and the config files it names, in order; prints nothing.
+///
+/// `program` is the name as invoked, for messages.
 ///
 /// # Errors
-/// Every problem found. A command line that cannot be understood ends the reading at that
-/// argument; bad values and mistakes in files do not.
+/// All errors found. An invalid argument ends the reading; bad values and errors in files do not.
 pub fn parse(argv: &[OsString], program: &str) -> Result<Invocation, ConfigErrors> {
     parse_in(Path::new(""), argv, program)
 }
 
-/// Parses with the names of config files relative to `dir`: the process may have changed its directory.
+/// Reads `argv` with config files relative to `dir`, since the process may have changed its directory.
 ///
 /// # Errors
-/// As [`parse`].
+/// Those of [`parse`].
 pub fn parse_in(dir: &Path, argv: &[OsString], program: &str) -> Result<Invocation, ConfigErrors> {
     let mut line = normalise(argv);
     let mut settings = Settings { dir: dir.to_owned(), ..Settings::default() };
@@ -106,31 +107,33 @@ pub fn parse_in(dir: &Path, argv: &[OsString], program: &str) -> Result<Invocati
 
 /// The command line in getopts' notation.
 struct Line {
-    /// `-p`, `0`, `--nor`, `--dd`, `1`: a flag's value is its place in `values`.
+    /// Words such as `-p`, `0`, `--nor`, `--dd`, `1`: a flag's value is its index in `values`.
     words: Vec<String>,
     values: Vec<OsString>,
-    /// The directory that stands without a flag.
+    /// Directory given without a flag.
     directory: Option<OsString>,
     /// Error that stopped the reading.
     fault: Option<ConfigError>,
 }
 
-/// A flag as found by getopts: its row's place in the table and how it was meant.
+/// Flag found by getopts: index of its row in the table, and whether it sets or turns off.
 struct Given {
     place: usize,
     on: bool,
     value: Option<usize>,
 }
 
-/// Puts thttpd's notation into getopts'. Stops at the first argument that is none of our flags,
-/// and after a flag that answers at once (`-V`: later arguments do not matter).
+/// Converts thttpd's notation to getopts'.
+///
+/// The conversion stops at the first argument that is not a flag, and after a flag that answers at once
+/// (`-V`: later arguments do not matter).
 fn normalise(argv: &[OsString]) -> Line {
     let mut line = Line { words: Vec::new(), values: Vec::new(), directory: None, fault: None };
     let mut rest = argv.iter().peekable();
     let mut is_explain = false;
     while let Some(argument) = rest.next() {
         if is_explain && !argument.as_bytes().starts_with(b"-") {
-            // Further URLs.
+            // Additional URLs.
             line.push("--explain", Some(argument.clone()));
             continue;
         }
@@ -154,11 +157,13 @@ fn normalise(argv: &[OsString]) -> Line {
     line
 }
 
-/// A flag as the table has it, its kind, and its value if there is one.
+/// Flag as in the table, its kind, and its value if there is one.
 type Taken = (&'static str, &'static Kind, Option<OsString>);
 
-/// The flag that `argument` is, with its value: the next argument verbatim where one is needed,
-/// where one may be there the next argument unless it looks like a flag.
+/// Finds the flag for `argument`, and takes its value from `rest`.
+///
+/// A required value is the next argument in any form. An optional value is the next argument unless that
+/// looks like a flag.
 fn take(argument: &OsStr, rest: &mut Peekable<slice::Iter<OsString>>) -> Result<Taken, ConfigErrorKind> {
     let (word, glued) = split_long(argument);
     let (row, flag) = find_flag(word).ok_or_else(|| stranger(argument))?;
@@ -185,7 +190,7 @@ impl Line {
     }
 }
 
-/// `--explain=URL` is two words in one; thttpd's own flags, with one dash, are never split.
+/// Splits `--explain=URL`; thttpd's own flags, with one dash, are never split.
 fn split_long(argument: &OsStr) -> (&OsStr, Option<&OsStr>) {
     let bytes = argument.as_bytes();
     match bytes.iter().position(|&b| b == b'=') {
@@ -196,13 +201,13 @@ fn split_long(argument: &OsStr) -> (&OsStr, Option<&OsStr>) {
     }
 }
 
-/// The row that has `word` for a flag, and that flag.
+/// Row of the table with the flag `word`, and that flag.
 fn find_flag(word: &OsStr) -> Option<(&'static OptionSpec, &'static str)> {
     let mut flags = OPTIONS.iter().flat_map(|row| row.flags().map(move |(flag, _)| (row, flag)));
     flags.find(|(_, flag)| word == *flag)
 }
 
-/// ConfigErrorKind an argument that is no flag is refused, with what may have been meant.
+/// Error for an argument that is not a flag, with a suggestion.
 fn stranger(argument: &OsStr) -> ConfigErrorKind {
     let text = argument.to_string_lossy();
     if text.starts_with('-') && text.len() > 1 {
@@ -214,7 +219,7 @@ fn stranger(argument: &OsStr) -> ConfigErrorKind {
     }
 }
 
-/// Has getopts match the words, and puts what it found in order.
+/// Lets getopts match the words, and restores their order.
 fn in_order(line: &Line) -> Result<Vec<Given>, ConfigError> {
     let matches = matcher().parse(&line.words).map_err(|fail| {
         ConfigError::new(
@@ -239,7 +244,7 @@ fn in_order(line: &Line) -> Result<Vec<Given>, ConfigError> {
     Ok(found.into_iter().map(|(_, given)| given).collect())
 }
 
-/// Every flag of the table, as getopts wants it: one letter is short, more are long.
+/// All flags of the table for getopts: one letter is a short flag, more are a long one.
 fn matcher() -> getopts::Options {
     let mut matcher = getopts::Options::new();
     for row in OPTIONS {
@@ -252,7 +257,7 @@ fn matcher() -> getopts::Options {
     matcher
 }
 
-/// Does what one flag says.
+/// Applies one flag.
 fn obey(given: &Given, value: Option<&OsStr>, settings: &mut Settings, action: &mut Action) {
     let row = &OPTIONS[given.place];
     let flag = if given.on { row.flag } else { row.off_flag };
@@ -267,7 +272,7 @@ fn obey(given: &Given, value: Option<&OsStr>, settings: &mut Settings, action: &
     }
 }
 
-/// Does what a flag that is not a setting says.
+/// Applies a flag that is not a setting.
 fn perform(act: CliAction, value: Option<&OsStr>, settings: &mut Settings, action: &mut Action) {
     let text = || value.map(|value| value.to_string_lossy().into_owned());
     match act {

@@ -1,16 +1,16 @@
-//! Options whose value is one of a few words.
+//! Options with a fixed set of words as values.
 
-/// A field that holds one of a few words.
+/// Field that holds one of a fixed set of words.
 pub trait Choice {
-    /// Puts `word` in the field; false, and the field as it was, where the option does not know it.
+    /// Sets the field to `word`; returns false and keeps the field if the word is unknown.
     fn choose(&mut self, word: &str) -> bool;
-    /// The word in the field.
+    /// Word of the current value.
     fn word(&self) -> &'static str;
-    /// Every word that the option knows.
+    /// All words of the option.
     fn words(&self) -> &'static [&'static str];
 }
 
-/// An enumeration whose values are written as words.
+/// Defines an enumeration whose values are written as words.
 macro_rules! choice {
     ($(#[$about:meta])* $name:ident { $($(#[$what:meta])* $value:ident = $word:literal,)+ }) => {
         $(#[$about])*
@@ -42,7 +42,7 @@ macro_rules! choice {
 }
 
 choice! {
-    /// What the entity tag of a file is made of (`etag`).
+    /// Source of entity tags (`etag`).
     EtagSource {
         /// Content, so that equal files have equal tags on every server.
         Content = "content",
@@ -54,34 +54,34 @@ choice! {
 }
 
 choice! {
-    /// How the redirect to a directory's slash names it (`redirects`).
+    /// Form of the Location when redirecting to a directory's slash (`redirects`).
     RedirectForm {
-        /// As a path from the server's root.
+        /// Path from the server's root.
         Absolute = "absolute",
-        /// Relative to the target of the request.
+        /// Path relative to the request target.
         Relative = "relative",
     }
 }
 
 choice! {
-    /// What lists of directories look like (`listing_style`).
+    /// Style of directory lists (`listing_style`).
     #[derive(Hash)]
     ListingStyle {
-        /// In thttpd's columns.
+        /// Columns as in thttpd.
         Classic = "classic",
-        /// As a table that can be sorted.
+        /// Table that can be sorted.
         Modern = "modern",
-        /// As JSON.
+        /// JSON array.
         Json = "json",
     }
 }
 
 choice! {
-    /// How lines of the access log are written (`log_format`).
+    /// Format of access log lines (`log_format`).
     LogFormat {
         /// The Combined log format.
         Combined = "combined",
-        /// One JSON object a line.
+        /// One JSON object per line.
         Json = "json",
     }
 }

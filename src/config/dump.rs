@@ -1,8 +1,7 @@
 //! `--dump-config`: the effective configuration as a config file.
 //!
-//! Each line ends in a comment that tells where the value came from. What a config file cannot
-//! say (no value at all; a value with a blank or `#` in it) is commented out, so that the output
-//! can be fed to `-C` as it is.
+//! Each line ends in a comment with the origin of the value. Values that a config file cannot express (no
+//! value, or a value with a blank or `#`) are commented out, so that the output is valid for `-C`.
 
 use super::Config;
 use super::expand::escape;
@@ -11,10 +10,10 @@ use super::options::{Group, OPTIONS, OptionSpec};
 use super::origin::Origins;
 use super::printable::printable;
 
-/// Column of the trailing comments.
+/// Column of the comments at line ends.
 const COMMENT: usize = 36;
 
-/// Every option of `config` with its origin, by group as in `--help`. Ends with a line end.
+/// Config file with all options of `config` and their origins, grouped as in `--help`.
 pub fn render(config: &Config, origins: &Origins) -> Vec<u8> {
     let mut text = Vec::new();
     for group in Group::ALL.into_iter().filter(|&group| group != Group::Command) {
@@ -27,7 +26,7 @@ pub fn render(config: &Config, origins: &Origins) -> Vec<u8> {
     text
 }
 
-/// One option's line; one for each line of rules.
+/// Line of one option; for rules, one line each.
 fn line(row: &OptionSpec, config: &Config, origins: &Origins) -> Vec<u8> {
     let name = row.name;
     if let (Kind::Lines(_), false) = (&row.kind, config.rules.is_empty()) {
@@ -41,7 +40,7 @@ fn line(row: &OptionSpec, config: &Config, origins: &Origins) -> Vec<u8> {
         (_, None) => (format!("#{name}="), format!(": {}", row.unset)),
         (_, Some(value)) if is_one_word(&value) => {
             let value = escape(&value);
-            // As it is: the values of a file are bytes.
+            // The value is written unchanged, as values may be any bytes.
             let width = name.len() + 1 + String::from_utf8_lossy(&value).chars().count();
             let padding = " ".repeat(COMMENT.saturating_sub(width));
             return [name.as_bytes(), b"=", &value, format!("{padding} # {origin}\n").as_bytes()].concat();
@@ -53,7 +52,7 @@ fn line(row: &OptionSpec, config: &Config, origins: &Origins) -> Vec<u8> {
     format!("{word:COMMENT$} # {origin}{note}\n").into_bytes()
 }
 
-/// The line of one rule; its variables are expanded where it is read.
+/// Line of one rule, with its variables unexpanded.
 fn rule_line(name: &str, rule: &str, origins: &Origins) -> Vec<u8> {
     let word = format!("{name}={}", printable(rule.as_bytes()));
     let origin = origins.get(name);
@@ -64,7 +63,7 @@ fn rule_line(name: &str, rule: &str, origins: &Origins) -> Vec<u8> {
     line.into_bytes()
 }
 
-/// Would the config file's reader take `value` whole?
+/// Tells whether the config file's reader would take `value` as one word.
 fn is_one_word(value: &[u8]) -> bool {
     !value.iter().any(|b| b.is_ascii_control() || matches!(b, b' ' | b'#'))
 }

@@ -1,6 +1,6 @@
-//! Errors in the configuration, worded so that they can be found and mended.
+//! Errors in the configuration, with their place and a hint.
 //!
-//! Nothing here prints: `main` writes [`ConfigErrors`] to standard error and exits with status 1.
+//! This module prints nothing: `main` writes [`ConfigErrors`] to standard error and exits with status 1.
 
 use std::fmt;
 use std::sync::Arc;
@@ -10,19 +10,19 @@ use super::foreign::{self, Refused};
 use super::origin::Origin;
 use super::printable::printable;
 
-/// One refused option: where it stands, how it was written, and why it was refused.
+/// Refused option: its place, its text, and the reason.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConfigError {
-    /// The file and line; none on the command line.
+    /// File and line; `None` for the command line.
     pub place: Option<(Arc<str>, usize)>,
-    /// The words as written, made printable: `port=abc`, `-p abc`.
+    /// Words as written, made printable: `port=abc`, `-p abc`.
     pub written: String,
     /// The reason.
     pub why: ConfigErrorKind,
 }
 
 impl ConfigError {
-    /// The problem of the words `written` at `origin`.
+    /// Error for the words `written` at `origin`.
     pub fn new(origin: &Origin, written: &[u8], why: ConfigErrorKind) -> ConfigError {
         let place = match origin {
             Origin::File { name, line } => Some((Arc::clone(name), *line)),
@@ -35,7 +35,7 @@ impl ConfigError {
 }
 
 impl fmt::Display for ConfigError {
-    /// `thttpd.conf:12: port=abc: not a number`; on the command line without the place.
+    /// Writes `thttpd.conf:12: port=abc: not a number`; without the place for the command line.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let Some((name, line)) = &self.place {
             write!(f, "{}:{line}: ", printable(name.as_bytes()))?;
@@ -44,22 +44,22 @@ impl fmt::Display for ConfigError {
     }
 }
 
-/// Everything that keeps the server from starting as it was asked to.
+/// All errors of a configuration, which prevent the start.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConfigErrors {
-    /// The program's name as invoked, which stands before problems of the command line.
+    /// Program name as invoked, written before errors of the command line.
     pub program: String,
-    /// At least one problem, in the order in which they were met.
+    /// Errors in the order found; at least one.
     pub list: Vec<ConfigError>,
 }
 
 impl ConfigErrors {
-    /// A binary file named by mistake has thousands of problems; more than these help no reader.
+    /// Maximum number of errors shown; a binary file named by mistake has thousands.
     const MOST_SHOWN: usize = 50;
 }
 
 impl fmt::Display for ConfigErrors {
-    /// The text for standard error: whole lines, the last without its line end.
+    /// Writes the text for standard error, without the last line end.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut lines = Vec::new();
         let mut needs_help = true;
@@ -67,7 +67,7 @@ impl fmt::Display for ConfigErrors {
             let in_file = problem.place.is_some() || matches!(problem.why, ConfigErrorKind::Unreadable(_));
             let program = if in_file { String::new() } else { format!("{}: ", self.program) };
             let mut line = format!("{program}{problem}");
-            // The list of options helps where a word of the command line is none of them.
+            // The hint at `--help` is useful only for unknown words on the command line.
             if !in_file && problem.why.is_misuse() && std::mem::take(&mut needs_help) {
                 line.push_str(if line.ends_with('?') { " " } else { "; " });
                 line.push_str(&format!("{} --help lists them all", self.program));
@@ -88,7 +88,7 @@ impl fmt::Display for ConfigErrors {
 
 impl std::error::Error for ConfigErrors {}
 
-/// Long enough for any option anyone means; a word longer than this is told by its beginning.
+/// Shortens a text that is longer than any valid option.
 fn shortened(mut text: String) -> String {
     const MOST: usize = 200;
     if let Some((at, _)) = text.char_indices().nth(MOST) {

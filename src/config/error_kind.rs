@@ -1,69 +1,69 @@
-//! ConfigErrorKind one written option was refused, in words.
+//! Reasons for refusing an option, in words.
 
 use std::fmt;
 
-/// ConfigErrorKind one written option was refused.
+/// Reason for refusing a written option.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ConfigErrorKind {
-    /// No option has this name; the nearest one, if any is near.
+    /// The option is unknown; a similar name is suggested if there is one.
     Unknown {
-        /// Word that was probably meant, ready to be written in its place.
+        /// Suggested word, ready to be written in its place.
         nearest: Option<String>,
     },
-    /// The command line holds a word that belongs to no flag.
+    /// The command line has a word that belongs to no flag.
     Stray,
-    /// The option needs a value and has none.
+    /// The option needs a value.
     ValueRequired,
-    /// The option takes no value and was given one.
+    /// The option takes no value.
     NoValue {
-        /// The word that says what was probably meant.
+        /// Suggested word.
         instead: Option<String>,
     },
-    /// Several words of a config file that were meant to be this one.
+    /// Several words of a config file were meant as this one.
     ToBeWritten(String),
-    /// A value of a config file that goes on behind a blank.
+    /// A value in a config file continues behind a blank.
     BlankInValue {
-        /// The flag that takes such a value; empty where only `-o` does.
+        /// Flag that accepts such a value; empty if only `-o` does.
         flag: &'static str,
     },
-    /// Not a decimal number.
+    /// The value is not a decimal number.
     NotNumber {
-        /// The number that was probably meant: `1h` is 3600.
+        /// Suggested number: 3600 for `1h`.
         instead: Option<i64>,
     },
-    /// Neither a decimal number of bytes nor one followed by K, M or G.
+    /// The value is not a number of bytes, with an optional suffix K, M or G.
     NotSize,
-    /// A number outside what the option allows, with that range in the option's own notation.
+    /// The number is outside the range of the option, given in the option's notation.
     OutOfRange {
-        /// The smallest allowed value; `None` where there is no lower end.
+        /// Smallest allowed value; `None` if there is no lower limit.
         least: Option<String>,
-        /// The largest allowed value.
+        /// Largest allowed value.
         most: String,
     },
-    /// A word that is none of those the option knows, which are these.
+    /// The word is none of the listed ones.
     NotOneOf(&'static [&'static str]),
-    /// A value that must say something is empty.
+    /// The value is empty.
     Empty,
-    /// Not UTF-8, where text is needed.
+    /// The value is not UTF-8.
     NotUtf8,
-    /// Holds a control character, which could break a field line, a log line or a path.
+    /// The value has a control character, which could break a field line, a log line or a path.
     Control,
-    /// A variable of the environment that is not set.
+    /// An environment variable is not set.
     Unset(String),
-    /// A reference to a variable that is none.
+    /// A reference to an environment variable is malformed.
     Variable(String),
-    /// No media type.
+    /// The value is not a media type.
     NotMedia,
-    /// A name of a file in a list of names that holds a slash.
+    /// A file name in a list has a slash.
     Slash,
-    /// Not in the form that the option has; the sentence says what is wrong.
+    /// The value does not have the form of the option; the sentence describes the fault.
     Malformed(String),
-    /// The file could not be read, with the system's reason.
+    /// The file could not be read; the text is the system's reason.
     Unreadable(String),
 }
 
 impl ConfigErrorKind {
-    /// Whether the words themselves are wrong, rather than a value.
+    /// Tells whether the words are wrong, instead of a value.
     pub fn is_misuse(&self) -> bool {
         matches!(
             self,

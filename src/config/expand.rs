@@ -1,7 +1,7 @@
-//! `${NAME}` and `${NAME:-text}` in a written value → the environment's value in their place.
+//! Environment variables in values: `${NAME}` and `${NAME:-text}`.
 //!
-//! A value is expanded after words were split, once: what was put in is not looked at again, and a
-//! blank in it separates nothing. `$${` is `${`. A dollar sign without a brace is itself.
+//! Values are expanded once, after words were split: inserted text is not expanded again, and blanks in it
+//! separate nothing. `$${` stands for `${`. A dollar sign without a brace is literal.
 
 use std::borrow::Cow;
 use std::ffi::{OsStr, OsString};
@@ -9,14 +9,13 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 
 use super::error_kind::ConfigErrorKind;
 
-/// Finds a variable of the environment.
+/// Look-up function for environment variables.
 pub type Environment<'e> = &'e dyn Fn(&OsStr) -> Option<OsString>;
 
-/// `value` with its variables expanded from the process's environment.
+/// Expands `value` with the process's environment.
 ///
 /// # Errors
-/// A variable that is not set and has no default, a reference that is none, or a control byte in what
-/// would be put in.
+/// A variable is not set and has no default, a reference is malformed, or a control byte would be inserted.
 pub fn expand(value: &[u8]) -> Result<Cow<'_, [u8]>, ConfigErrorKind> {
     expand_from(value, &|name| std::env::var_os(name))
 }
@@ -24,7 +23,7 @@ pub fn expand(value: &[u8]) -> Result<Cow<'_, [u8]>, ConfigErrorKind> {
 /// Expands variables from `environment`.
 ///
 /// # Errors
-/// As [`expand`].
+/// Those of [`expand`].
 pub fn expand_from<'v>(
     value: &'v [u8],
     environment: Environment<'_>,
@@ -51,7 +50,7 @@ pub fn expand_from<'v>(
     Ok(Cow::Owned(out))
 }
 
-/// `text` with every `${` written so that [`expand`] gives it back.
+/// Escapes every `${` in `text`, so that [`expand`] returns `text`.
 pub fn escape(text: &[u8]) -> Vec<u8> {
     let mut escaped = Vec::with_capacity(text.len());
     for (at, &byte) in text.iter().enumerate() {
@@ -74,7 +73,7 @@ fn value_of(reference: &[u8], environment: Environment<'_>) -> Result<Vec<u8>, C
         return Err(ConfigErrorKind::Variable(printable(&[b"${", reference, b"}"].concat())));
     }
     let found = environment(OsStr::from_bytes(name)).map(OsString::into_vec);
-    // As a shell's `:-`: an empty value counts as none.
+    // An empty value counts as unset, as with `:-` in a shell.
     let value = match (found, default) {
         (Some(value), None) => value,
         (Some(value), Some(_)) if !value.is_empty() => value,
@@ -87,7 +86,7 @@ fn value_of(reference: &[u8], environment: Environment<'_>) -> Result<Vec<u8>, C
     }
 }
 
-/// Can `name` name a variable?
+/// Tells whether `name` is valid as a variable's name.
 pub fn is_name(name: &[u8]) -> bool {
     let is_part = |b: &u8| b.is_ascii_alphanumeric() || *b == b'_';
     name.iter().all(is_part) && name.first().is_some_and(|first| !first.is_ascii_digit())
@@ -143,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_put_in_is_told() {
+    fn invalid_values_are_reported() {
         for (value, want) in [
             ("${NONE}", ConfigErrorKind::Unset("NONE".into())),
             ("${PORT", ConfigErrorKind::Variable("${PORT".into())),
@@ -158,7 +157,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_was_escaped_comes_back(text in "[${}A:a-]{0,20}") {
+        fn escaped_text_expands_to_itself(text in "[${}A:a-]{0,20}") {
             prop_assert_eq!(expanded(str::from_utf8(&escape(text.as_bytes())).unwrap()), Ok(text));
         }
     }

@@ -1,8 +1,8 @@
-//! The config file: lines of words, `name` or `name=value`.
+//! Config file: lines of words, `name` or `name=value`.
 //!
-//! thttpd's rules: everything from the first `#` of a line is dropped, even inside a word; words
-//! are separated by blanks, tabs and line ends (CR too); nothing is quoted or escaped. Unlike
-//! thttpd, reading goes on after a mistake, so that all of them can be told at once.
+//! As in thttpd, text from the first `#` of a line is dropped, even inside a word; blanks, tabs and line
+//! ends (CR too) separate words; and nothing is quoted or escaped. Unlike thttpd, reading continues after
+//! an error, so that all errors are reported at once.
 
 use std::io;
 use std::path::Path;
@@ -13,8 +13,9 @@ pub use super::origin::VARIABLE;
 use super::settings::Settings;
 use crate::sys::read_regular_file;
 
-/// Reads every option of `text`, the content of the file called `name`, over what `settings`
-/// holds. Mistakes are added to `settings.problems`. Takes any bytes and never fails.
+/// Applies the options of `text`, the content of the file called `name`, to `settings`.
+///
+/// Errors are added to `settings.problems`. Any bytes are accepted.
 pub fn parse(text: &[u8], name: &str, settings: &mut Settings) {
     let name: Arc<str> = name.into();
     each_line(text, &mut |words, line| {
@@ -22,12 +23,12 @@ pub fn parse(text: &[u8], name: &str, settings: &mut Settings) {
     });
 }
 
-/// Reads every option of `text`, the content of the variable [`VARIABLE`], by the same rules.
+/// Applies the options of `text`, the content of the variable [`VARIABLE`], by these rules.
 pub fn parse_variable(text: &[u8], settings: &mut Settings) {
     each_line(text, &mut |words, _| settings.line(words, &Origin::Variable));
 }
 
-/// Calls `each` with the words of each line of `text`, and its number.
+/// Calls `each` with the words and the number of each line.
 fn each_line(text: &[u8], each: &mut dyn FnMut(&[&[u8]], usize)) {
     for (index, line) in text.split(|&b| b == b'\n').enumerate() {
         let code = line.split(|&b| b == b'#').next().unwrap_or_default();
@@ -36,10 +37,10 @@ fn each_line(text: &[u8], each: &mut dyn FnMut(&[&[u8]], usize)) {
     }
 }
 
-/// Opens the file at `path`, relative to the settings' directory, and [`parse`]s it.
+/// Reads the file at `path`, relative to the settings' directory.
 ///
 /// # Errors
-/// What the system says when the file cannot be read.
+/// The system's error if the file cannot be read.
 pub fn read(path: &Path, settings: &mut Settings) -> io::Result<()> {
     let text = read_regular_file(&settings.dir.join(path))?;
     parse(&text, &path.to_string_lossy(), settings);

@@ -1,8 +1,8 @@
-//! Configuration files of other servers, known by their words: what is told beside the mistakes in them.
+//! Configuration files of other servers: detection by their words, and a hint to the manual.
 
 use std::sync::Arc;
 
-/// Another server, and the words of its file that ours has not.
+/// Another server, and words of its config file that thttpd does not have.
 struct Foreign {
     name: &'static str,
     is_word: fn(&str) -> bool,
@@ -95,7 +95,10 @@ fn bare(word: &str) -> &str {
     word.split([' ', '=', '{', '"']).next().unwrap_or_default()
 }
 
-/// `H:/www`, `A:10.`, `E404:/page`, `*.php:/usr/bin/php-cgi`, `.ext:media/type`, `/path:user:password`.
+/// Tells whether a line is in the form of BusyBox httpd.
+///
+/// Forms: `H:/www`, `A:10.`, `E404:/page`, `*.php:/usr/bin/php-cgi`, `.ext:media/type`,
+/// `/path:user:password`.
 fn is_busybox(word: &str) -> bool {
     let Some((key, value)) = word.split_once(':') else { return false };
     match key.as_bytes() {
@@ -128,7 +131,7 @@ pub fn hint<'a>(refused: impl Iterator<Item = Refused<'a>>) -> Option<String> {
         places.len()
     };
     let count = |server: &Foreign| lines(&|one| (server.is_word)(one.written));
-    // Of equals the first: merecat has TLS words, too.
+    // Of equal counts the first wins, since merecat has TLS words too.
     let best = SERVERS.iter().rev().max_by_key(|server| count(server))?;
     let (file, _) = in_files.first()?.place;
     let is_likely = count(best) > 0 && count(best) * 2 >= lines(&|_| true);

@@ -1,10 +1,10 @@
-//! The page of `--help`, made of the table.
+//! `--help`: the page, made from the table of options.
 
 use super::Config;
 use super::kind::Kind;
 use super::options::{Group, OPTIONS, OptionSpec};
 
-/// The page of `--help`: every option by group, with its default. Ends with a line end.
+/// Page with every option by group, with its default.
 pub fn page(program: &str) -> String {
     let name = program.rsplit('/').next().unwrap_or(program);
     let mut page = format!(
@@ -35,14 +35,14 @@ pub fn page(program: &str) -> String {
     page
 }
 
-/// Flags that stand first, before all of them.
+/// Flags shown first.
 const NEEDED: [&str; 5] = ["-d", "-p", "-h", "-l", "-C"];
-/// Width of the column of words; the help starts behind it.
+/// Width of the column of words; the help text starts behind it.
 const LEFT: usize = 30;
-/// Width of the page.
+/// Width of the page in characters.
 const WIDTH: usize = 80;
 
-/// The lines of one option: its words, with the help beside them, or below where they are long.
+/// Lines of one option: its words, with the help text beside or below.
 fn entry(row: &OptionSpec) -> String {
     let left = words(row);
     let right = wrap(&explained(row), WIDTH - LEFT);
@@ -57,7 +57,7 @@ fn entry(row: &OptionSpec) -> String {
     lines
 }
 
-/// `-p, port=number`, and for a switch a second line with the words that turn it off.
+/// Words `-p, port=number`, and for a switch a second line with the words that turn it off.
 fn words(row: &OptionSpec) -> Vec<String> {
     let own = match (row.name, row.kind.noun()) {
         ("", _) => format!("  {} {}", row.flag, row.value),
@@ -68,12 +68,12 @@ fn words(row: &OptionSpec) -> Vec<String> {
     [Some(own), off].into_iter().flatten().collect()
 }
 
-/// A flag as it stands before a config-file name.
+/// Flag followed by a comma, for the position before a config-file name.
 fn before(flag: &str) -> String {
     if flag.is_empty() { String::new() } else { format!("{flag}, ") }
 }
 
-/// The help with the default behind it.
+/// Help text with the default.
 fn explained(row: &OptionSpec) -> String {
     match default(row) {
         Some(default) => format!("{} [{default}]", row.help),
@@ -81,7 +81,7 @@ fn explained(row: &OptionSpec) -> String {
     }
 }
 
-/// The built-in value in words: as it would be written, `on` or `off`, or what holds without a value.
+/// Built-in value in words: as written, `on` or `off`, or the meaning of no value.
 pub fn default(row: &OptionSpec) -> Option<String> {
     let value = row.kind.read(&Config::default());
     Some(match (&row.kind, value) {
@@ -93,7 +93,7 @@ pub fn default(row: &OptionSpec) -> Option<String> {
     })
 }
 
-/// `text` cut at blanks into lines of at most `width` bytes.
+/// Wraps `text` at blanks into lines of at most `width` bytes.
 fn wrap(text: &str, width: usize) -> Vec<String> {
     let mut lines: Vec<String> = Vec::new();
     for word in text.split(' ') {

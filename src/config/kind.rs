@@ -1,7 +1,7 @@
-//! Kinds of option: how a written value is checked and put in its field, and how it is written back.
+//! Kinds of options: check a written value, set the field, and write it back.
 //!
-//! Enters: a row's [`Kind`], which knows its field of [`Config`], and the words as written. Leaves:
-//! the changed field, or the reason ([`ConfigErrorKind`]) for leaving it alone.
+//! Input: a row's [`Kind`], which knows its field of [`Config`], and the words as written. Output: the
+//! changed field, or the reason for leaving it unchanged ([`ConfigErrorKind`]).
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
@@ -15,17 +15,17 @@ use super::error_kind::ConfigErrorKind;
 use super::pattern::Pattern;
 use super::{Config, LogTarget};
 
-/// The way to the field that an option sets. It reads as well as writes, so a row names its field once.
+/// Accessor of the field that an option sets, for reading and writing.
 pub type Field<T> = fn(&mut Config) -> &mut T;
 
 /// Type of an option's value, and the field it sets.
 #[derive(Clone, Copy)]
 pub enum Kind {
-    /// No value: one word turns it on, another may turn it off.
+    /// Switch without a value: one word turns it on, another may turn it off.
     Switch(Field<bool>),
-    /// A decimal number.
+    /// Decimal number.
     Number {
-        /// The field; any integer, or a time in seconds.
+        /// Accessor of the field: any integer, or a time in seconds.
         field: fn(&mut Config) -> &mut dyn Number,
         /// Unit of the number.
         unit: Unit,
@@ -34,80 +34,81 @@ pub enum Kind {
         /// Largest allowed value.
         most: i64,
     },
-    /// Bytes without control characters, possibly none; what they mean is the client's business.
+    /// Bytes without control characters, possibly empty, for clients to interpret.
     Text(Field<Vec<u8>>),
     /// Text, not empty.
     Name(Field<String>),
-    /// Text, not empty, by default absent.
+    /// Optional text, not empty.
     Host(Field<Option<String>>),
-    /// A file or directory.
+    /// File or directory.
     Path(Field<Option<PathBuf>>),
-    /// Where log lines go: `-`, `/dev/null` or a file.
+    /// Destination of log lines: `-`, `/dev/null` or a file.
     Log(Field<LogTarget>),
-    /// A pattern, and how it is compiled.
+    /// Pattern, with the function that compiles it.
     Pattern(Field<Option<Pattern>>, fn(&[u8]) -> Pattern),
-    /// A media type.
+    /// Media type.
     Media(Field<String>),
-    /// Names of files, separated by commas.
+    /// File names, separated by commas.
     Names(Field<Vec<String>>),
-    /// One of a few words.
+    /// One of a fixed set of words.
     Choice(fn(&mut Config) -> &mut dyn Choice),
-    /// Lines of the rules file, one with each word.
+    /// Lines of the rules file, one per word.
     Lines(Field<Vec<String>>),
-    /// Text in a form of its own.
+    /// Text with a parser of its own.
     Parsed {
-        /// Reads the text into its field.
+        /// Parses the text into its field.
         ///
         /// # Errors
-        /// What is wrong with it, as a sentence without its subject or with the words it is about.
+        /// The fault of the value, as a sentence without subject or with the words it is about.
         read: fn(&mut Config, &str) -> Result<(), String>,
-        /// The field as text; none where it was never set.
+        /// Writes the field as text; `None` if it was never set.
         write: fn(&Config) -> Option<String>,
-        /// What the value is called in `--help`.
+        /// Placeholder of the value in `--help`.
         noun: &'static str,
     },
-    /// Not a setting: something the command line asks to be done. Has no config-file name.
+    /// Action of the command line, without a config-file name.
     CliAction(CliAction),
 }
 
 /// Unit of an option's number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Unit {
-    /// Things.
+    /// Plain count.
     Count,
-    /// Bytes: K, M or G (powers of 1024) may stand behind the digits.
+    /// Bytes, with an optional suffix K, M or G (powers of 1024).
     Bytes,
     /// Seconds.
     Seconds,
 }
 
-/// Actions of the command line beside settings.
+/// Actions of the command line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CliAction {
-    /// `-C`: read a config file, here and now.
+    /// `-C`: read a config file at this position.
     ReadFile,
-    /// `-o`: one word as a config file would hold it.
+    /// `-o`: one word in the form of a config file.
     Assign,
-    /// `-V`, `--version`.
+    /// `-V`, `--version`: print the version.
     ShowVersion,
-    /// `--help`.
+    /// `--help`: print the help page.
     ShowHelp,
-    /// `--check`.
+    /// `--check`: check the configuration.
     Check,
-    /// `--dump-config`.
+    /// `--dump-config`: print the configuration.
     DumpConfig,
-    /// `--explain URL`.
+    /// `--explain URL`: explain the answer for a URL.
     Explain,
-    /// `--from ADDRESS`.
+    /// `--from ADDRESS`: client address for `--explain`.
     From,
-    /// `--healthcheck [URL]`.
+    /// `--healthcheck [URL]`: request a URL of the running server.
     HealthCheck,
 }
 
-/// A field that holds a number, whatever its type. Values outside the type are cut to its ends;
-/// the range of the option has refused them before.
+/// Numeric field of any type.
+///
+/// Values outside the type saturate; the range of the option has refused them before.
 pub trait Number {
-    /// Puts `n` in the field.
+    /// Sets the field to `n`.
     fn put(&mut self, n: i64);
     /// Value of the field.
     fn get(&self) -> i64;
@@ -149,7 +150,7 @@ impl Number for Duration {
     }
 }
 
-/// Absent is −1, as every negative number is (`max_age`).
+/// `None` is −1, as is every negative number (`max_age`).
 impl Number for Option<u32> {
     fn put(&mut self, n: i64) {
         *self = u32::try_from(n).ok();
@@ -160,7 +161,7 @@ impl Number for Option<u32> {
 }
 
 impl Kind {
-    /// Does the option take a value behind its name or flag?
+    /// Tells whether the option takes a value.
     pub fn takes(&self) -> HasArg {
         match self {
             Kind::CliAction(
@@ -172,7 +173,7 @@ impl Kind {
         }
     }
 
-    /// Placeholder of the value in `--help`; empty where there is none.
+    /// Placeholder of the value in `--help`; empty without a value.
     pub fn noun(&self) -> &'static str {
         match self {
             Kind::Switch(_) | Kind::CliAction(_) => "",
@@ -191,8 +192,9 @@ impl Kind {
         }
     }
 
-    /// Checks `value` and puts it in its field of `config`; on an error the field is as it was.
-    /// A switch is set by [`Kind::turn`] instead.
+    /// Checks `value` and sets its field of `config`; on an error the field is unchanged.
+    ///
+    /// Switches are set by [`Kind::turn`] instead.
     pub fn set(&self, config: &mut Config, value: &OsStr) -> Result<(), ConfigErrorKind> {
         match self {
             Kind::Switch(_) | Kind::CliAction(_) => return Err(ConfigErrorKind::NoValue { instead: None }),
@@ -219,15 +221,14 @@ impl Kind {
         Ok(())
     }
 
-    /// Turns a switch on or off; nothing else.
+    /// Turns a switch on or off; other kinds are left unchanged.
     pub fn turn(&self, config: &mut Config, on: bool) {
         if let Kind::Switch(field) = self {
             *field(config) = on;
         }
     }
 
-    /// The present value as it would be written behind the name, in bytes; `None` where there is
-    /// no value (then no word of the option can have been written, or only the switch that is off).
+    /// Current value as it would be written behind the name; `None` if no value is set.
     pub fn read(&self, config: &Config) -> Option<Vec<u8>> {
         let config = &mut config.clone();
         match self {
@@ -254,8 +255,9 @@ impl Kind {
     }
 }
 
-/// Decimal digits with an optional sign, as C's `atoi` reads them, but nothing else around them:
-/// `80x`, which thttpd takes for 80, and `abc`, which it takes for 0, are refused.
+/// Parses decimal digits with an optional sign, with no other text around them.
+///
+/// thttpd's `atoi` takes `80x` for 80 and `abc` for 0; both are refused here.
 fn number(value: &OsStr, unit: Unit, least: i64, most: i64) -> Result<i64, ConfigErrorKind> {
     let Some(text) = value.to_str() else { return Err(ConfigErrorKind::NotNumber { instead: None }) };
     let flawed = match unit {
@@ -274,7 +276,7 @@ fn number(value: &OsStr, unit: Unit, least: i64, most: i64) -> Result<i64, Confi
     if unsigned.is_empty() || !unsigned.bytes().all(|b| b.is_ascii_digit()) {
         return Err(flawed);
     }
-    // Only a number too large for the type is left to fail, and none of those is in any range.
+    // Parsing fails only for numbers beyond the type, which are out of every range.
     let n = digits.parse::<i64>().ok().and_then(|n| n.checked_mul(factor));
     n.filter(|n| (least..=most).contains(n)).ok_or_else(|| ConfigErrorKind::OutOfRange {
         least: (least > i64::MIN).then(|| written(least, unit)),
@@ -282,7 +284,7 @@ fn number(value: &OsStr, unit: Unit, least: i64, most: i64) -> Result<i64, Confi
     })
 }
 
-/// `1h`, `90s`, `2 days`: a time with a unit, which only other servers' files have.
+/// Parses a time with a unit, as in other servers' files: `1h`, `90s`, `2 days`.
 fn in_seconds(text: &str) -> Option<i64> {
     let digits = text.len() - text.trim_start_matches(|c: char| c.is_ascii_digit()).len();
     let factor = match text[digits..].trim_start().to_ascii_lowercase().as_str() {
@@ -296,7 +298,7 @@ fn in_seconds(text: &str) -> Option<i64> {
     text[..digits].parse::<i64>().ok()?.checked_mul(factor)
 }
 
-/// A number as an operator would write it: `16K` rather than 16384, where that is exact.
+/// Formats a number as an operator would write it: `16K` instead of 16384, if exact.
 fn written(n: i64, unit: Unit) -> String {
     if unit == Unit::Bytes && n != 0 {
         for (suffix, shift) in [('G', 30), ('M', 20), ('K', 10)] {
@@ -308,23 +310,23 @@ fn written(n: i64, unit: Unit) -> String {
     n.to_string()
 }
 
-/// Any bytes but control characters, as thttpd takes them: they may end up in a field line or a log line.
+/// Accepts any bytes but control characters, as the value may become part of a field line or a log line.
 fn printing(value: &OsStr) -> Result<&[u8], ConfigErrorKind> {
     let bytes = value.as_bytes();
     if bytes.iter().any(u8::is_ascii_control) { Err(ConfigErrorKind::Control) } else { Ok(bytes) }
 }
 
-/// The same for the names of users and hosts, which are compared with texts: UTF-8.
+/// Accepts UTF-8 without control characters, for names that are compared with text.
 fn text(value: &OsStr) -> Result<&str, ConfigErrorKind> {
     str::from_utf8(printing(value)?).map_err(|_| ConfigErrorKind::NotUtf8)
 }
 
-/// An empty name would fail later, where it is harder to find.
+/// Refuses an empty name, which would fail later with a less clear error.
 fn filled(text: &str) -> Result<&str, ConfigErrorKind> {
     if text.is_empty() { Err(ConfigErrorKind::Empty) } else { Ok(text) }
 }
 
-/// `type/subtype`, parameters allowed (RFC 9110 §8.3.1).
+/// Accepts `type/subtype`, with optional parameters (RFC 9110 §8.3.1).
 pub fn media(text: &str) -> Result<&str, ConfigErrorKind> {
     let is_token = |word: &str| {
         !word.is_empty() && word.bytes().all(|b| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b))
@@ -334,7 +336,7 @@ pub fn media(text: &str) -> Result<&str, ConfigErrorKind> {
     if is_media { Ok(text) } else { Err(ConfigErrorKind::NotMedia) }
 }
 
-/// Names of files in one directory.
+/// Parses file names without directories.
 fn names(text: &str) -> Result<Vec<String>, ConfigErrorKind> {
     if text.contains('/') {
         return Err(ConfigErrorKind::Slash);
@@ -346,7 +348,7 @@ fn names(text: &str) -> Result<Vec<String>, ConfigErrorKind> {
     Ok(names)
 }
 
-/// Any bytes the system takes for a path: not necessarily UTF-8, but without NUL.
+/// Accepts any bytes without NUL as a path.
 fn path(value: &OsStr) -> Result<PathBuf, ConfigErrorKind> {
     match value.as_bytes() {
         [] => Err(ConfigErrorKind::Empty),
@@ -355,7 +357,7 @@ fn path(value: &OsStr) -> Result<PathBuf, ConfigErrorKind> {
     }
 }
 
-/// thttpd's two special names, else a file.
+/// Parses a log destination: `-`, `/dev/null` or a file.
 fn log(value: &OsStr) -> Result<LogTarget, ConfigErrorKind> {
     match value.as_bytes() {
         b"-" => Ok(LogTarget::Stdout),

@@ -1,4 +1,4 @@
-//! The list of `listen=`: where the server listens, and what each listener is for.
+//! The `listen=` option: addresses of listeners, and the purpose of each.
 //!
 //! ```text
 //! listen  = entry *( "," entry )
@@ -6,50 +6,49 @@
 //! option  = "proxy" | "status" | "mode=" OCTAL | "group=" NAME
 //! ```
 //!
-//! `boot` binds what stands here, or finds the sockets that systemd hands over for it.
+//! `boot` binds these addresses, or uses the sockets that systemd hands over for them.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 
-/// Longest path of a Unix-domain socket in bytes; the kernel's structure holds one more, a NUL.
+/// Maximum length of a Unix-domain socket path in bytes; the kernel's structure also holds a NUL.
 const LONGEST_PATH: usize = 107;
-/// Access to a Unix-domain socket that has no `mode`: its user and its group.
+/// Default permissions of a Unix-domain socket: its user and its group.
 const MODE: u32 = 0o660;
 
-/// Where one listener is.
+/// Address of one listener.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Address {
-    /// A port on every address of both families.
+    /// Port on every address of both families.
     Port(u16),
-    /// One address, or with `[::]` every address.
+    /// One address, or every address with `[::]`.
     Ip(SocketAddr),
-    /// A host name that is looked up at start, and a port.
+    /// Host name, resolved at start, and port.
     Name(String, u16),
-    /// A socket in the file system.
+    /// Path of a Unix-domain socket.
     Unix(PathBuf),
 }
 
 /// One entry of the list.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Listen {
-    /// Where.
+    /// Address to listen on.
     pub address: Address,
-    /// `;proxy`: a PROXY protocol head comes before the first request.
+    /// Set by `;proxy`: a PROXY protocol head comes before the first request.
     pub proxy: bool,
-    /// `;status`: `/healthz` and `/metrics` are answered, and nothing else.
+    /// Set by `;status`: only `/healthz` and `/metrics` are answered.
     pub status: bool,
-    /// `;mode=`: permission bits of a Unix-domain socket.
+    /// Permission bits of a Unix-domain socket (`;mode=`).
     pub mode: u32,
-    /// `;group=`: group of a Unix-domain socket, by name or number.
+    /// Group of a Unix-domain socket, by name or number (`;group=`).
     pub group: Option<String>,
 }
 
-/// Reads the whole list.
+/// Parses the whole list.
 ///
 /// # Errors
-///
-/// One sentence about the first entry that cannot be understood.
+/// A sentence about the first invalid entry.
 pub fn parse(text: &str) -> Result<Vec<Listen>, String> {
     let mut list: Vec<Listen> = Vec::new();
     for entry in text.split(',') {
@@ -62,18 +61,18 @@ pub fn parse(text: &str) -> Result<Vec<Listen>, String> {
     Ok(list)
 }
 
-/// The list as [`parse`] reads it.
+/// Writes the list in the form of [`parse`].
 pub fn write(list: &[Listen]) -> String {
     list.iter().map(Listen::to_string).collect::<Vec<_>>().join(",")
 }
 
 impl Listen {
-    /// A listener that serves files at `address`.
+    /// Listener that serves files at `address`.
     pub fn at(address: Address) -> Listen {
         Listen { address, proxy: false, status: false, mode: MODE, group: None }
     }
 
-    /// The port, of one that has a port.
+    /// Port of the address, if it has one.
     pub fn port(&self) -> Option<u16> {
         match &self.address {
             Address::Port(port) | Address::Name(_, port) => Some(*port),
@@ -159,7 +158,7 @@ fn port(digits: &str) -> Option<u16> {
     Some(digits).filter(|digits| digits.bytes().all(|byte| byte.is_ascii_digit()))?.parse().ok()
 }
 
-/// A name as resolvers know it, and not an address that lacks a number.
+/// Tells whether `host` is a valid host name, and not an incomplete address.
 fn is_name(host: &str) -> bool {
     let of_name = |byte: u8| byte.is_ascii_alphanumeric() || b"-._".contains(&byte);
     host.bytes().all(of_name) && host.bytes().any(|byte| byte.is_ascii_alphabetic())
@@ -228,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_entry_is_refused_with_its_words() {
+    fn invalid_entries_are_refused_with_their_text() {
         let long = format!("/{}", "x".repeat(LONGEST_PATH));
         let cases = [
             ("", "`` is none of"),
@@ -266,7 +265,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_read_is_written_so_that_it_is_read_the_same(text in "[0-9a-z:.\\[\\]/;,=]{0,40}") {
+        fn written_lists_read_back_unchanged(text in "[0-9a-z:.\\[\\]/;,=]{0,40}") {
             if let Ok(list) = parse(&text) {
                 prop_assert_eq!(parse(&write(&list)).unwrap(), list);
             }

@@ -1,7 +1,7 @@
-//! Words of a config line that were meant to be one: `port = 80`, `port 80`, `-p 80`, `dir=/my site`.
+//! Common errors in a config line: `port = 80`, `port 80`, `-p 80`, `dir=/my site`.
 //!
-//! thttpd's file has no blanks around the equals sign and quotes nothing. Told word by word, such a line
-//! gives two or three complaints, none of which says how to write it.
+//! thttpd's file allows no blanks around the equals sign and has no quotes. Checked word by word, such a
+//! line would give two or three errors without a useful hint.
 
 use getopts::HasArg;
 
@@ -10,8 +10,9 @@ use super::options::{OPTIONS, OptionSpec};
 use super::printable::printable;
 use super::suggest;
 
-/// How many words at the beginning of `words`, the words of one line, belong together, and how they are
-/// to be written; none where the first word can be judged by itself.
+/// Number of leading `words` that belong together, and the corrected form.
+///
+/// `None` if the first word can be checked alone.
 pub fn misspelt(words: &[&[u8]]) -> Option<(usize, ConfigErrorKind)> {
     let (first, rest) = words.split_first()?;
     let named = Named::find(first)?;
@@ -34,7 +35,7 @@ pub fn misspelt(words: &[&[u8]]) -> Option<(usize, ConfigErrorKind)> {
     Some((length, ConfigErrorKind::ToBeWritten(named.written(value.unwrap_or_default()))))
 }
 
-/// How the switch `name` with the `value` that it does not take is written instead.
+/// Corrected form of the switch `name`, which was given a `value`.
 pub fn switch_with_value(name: &str, value: &[u8]) -> Option<String> {
     let row = OPTIONS.iter().find(|row| row.turned_by(name).is_some())?;
     let on = row.turned_by(name)? == truth(value)?;
@@ -51,13 +52,13 @@ fn truth(word: &[u8]) -> Option<bool> {
     }
 }
 
-/// A word that begins with the name of an option, or is its flag.
+/// Word that begins with the name of an option, or is its flag.
 struct Named<'w> {
     row: &'static OptionSpec,
     on: bool,
-    /// What stands behind the equals sign, if there is one.
+    /// Text behind the equals sign, if there is one.
     value: Option<&'w [u8]>,
-    /// Neither a flag nor a name with a colon.
+    /// Set unless the word is a flag or a name with a colon.
     is_option_name: bool,
 }
 
@@ -85,7 +86,7 @@ impl<'w> Named<'w> {
         self.row.kind.takes() != HasArg::No
     }
 
-    /// The option as the file's rules have it.
+    /// Corrected form of the option for a config file.
     fn written(&self, value: &[u8]) -> String {
         if self.takes_value() {
             return format!("{}={}", self.row.name, printable(value));
@@ -95,7 +96,7 @@ impl<'w> Named<'w> {
     }
 }
 
-/// A word that is no option and does not look like one got wrong.
+/// Tells whether a word neither is an option nor looks like a misspelt one.
 fn is_stranger(word: &[u8]) -> bool {
     Named::find(word).is_none()
         && !word.contains(&b'=')

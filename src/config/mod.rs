@@ -45,50 +45,53 @@ use choice::{EtagSource, ListingStyle, LogFormat, RedirectForm};
 use listen::Listen;
 use pattern::Pattern;
 
-/// Where access-log lines go (`-l`, `logfile=`).
+/// Destination of access-log lines (`-l`, `logfile=`).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum LogTarget {
-    /// No `-l`: each line goes to syslog, without its date.
+    /// No `-l`: syslog, without the date.
     Syslog,
-    /// `/dev/null`: no access log at all.
+    /// `/dev/null`: no access log.
     Off,
     /// `-`: standard output.
     Stdout,
-    /// Anything else: a file, appended to, reopened on HUP.
+    /// File that lines are appended to, reopened on HUP.
     File(PathBuf),
 }
 
-/// Bounds on what one request may ask of us; each is an option.
+/// Limits on the resources of requests and connections; each is an option.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
-    /// Bytes of a whole request head (`head_limit`); beyond it 431.
+    /// Maximum size of a request head in bytes (`head_limit`); beyond it 431.
     pub head: usize,
-    /// Bytes of the request target (`target_limit`); beyond it 414.
+    /// Maximum size of the request target in bytes (`target_limit`); beyond it 414.
     pub target: usize,
-    /// Number of field lines (`field_limit`, at most [`Limits::MOST_FIELDS`]); beyond it 431.
+    /// Maximum number of field lines (`field_limit`, at most [`Limits::MOST_FIELDS`]); beyond it 431.
     pub fields: usize,
-    /// Bytes of a request's content (`body_limit`); beyond it 413.
+    /// Maximum size of a request's content in bytes (`body_limit`); beyond it 413.
     pub body: u64,
-    /// Memory of all unfinished requests (`request_memory`, 0 = by the memory that there is); beyond it 503.
+    /// Maximum memory of all unfinished requests (`request_memory`, 0 = chosen by the system's memory);
+    /// beyond it 503.
     pub request_memory: usize,
-    /// Disk of all unfinished requests' content (`request_spool`, 0 = 1 GiB); beyond it 503.
+    /// Maximum disk space of all unfinished requests' content (`request_spool`, 0 = 1 GiB); beyond it 503.
     pub request_spool: usize,
-    /// Bytes a second of a request's content while it is waited for (`body_min_rate`, 0 = any); then 408.
+    /// Minimum rate of a request's content in bytes a second (`body_min_rate`, 0 = any); below it 408.
     pub body_rate: u64,
-    /// Bytes a second that a client takes of a response (`send_min_rate`, 0 = any); then it is closed.
+    /// Minimum rate of a response in bytes a second (`send_min_rate`, 0 = any); below it the connection is
+    /// closed.
     pub send_rate: u64,
-    /// Requests on one persistent connection (`keepalive_requests`, 0 = no bound).
+    /// Maximum number of requests on one persistent connection (`keepalive_requests`, 0 = no limit).
     pub keepalive_requests: u64,
-    /// Simultaneous connections (`max_connections`, 0 = what descriptors and memory allow).
+    /// Maximum number of connections (`max_connections`, 0 = by descriptors and memory).
     pub connections: usize,
-    /// Simultaneous connections of one client address, IPv6 by /64 (`max_connections_per_address`, 0 = no bound).
+    /// Maximum number of connections of one address, IPv6 by /64 (`max_connections_per_address`, 0 = no
+    /// limit).
     pub connections_per_address: usize,
-    /// Bytes a script may write in one response (`cgi_output_limit`, 0 = no bound).
+    /// Maximum output of a script in bytes (`cgi_output_limit`, 0 = no limit).
     pub cgi_output: u64,
 }
 
 impl Limits {
-    /// No configuration may raise `field_limit` over this: the parser's array lives on the stack.
+    /// Upper limit of `field_limit`: the parser's array is on the stack.
     pub const MOST_FIELDS: usize = 128;
 }
 
@@ -111,27 +114,28 @@ impl Default for Limits {
     }
 }
 
-/// How long each wait may last; each is an option, in seconds.
+/// Time limits of waits; each is an option, in seconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Timeouts {
-    /// From a request's first byte to its complete head (`head_timeout`); then 408.
+    /// Maximum time from a request's first byte to its complete head (`head_timeout`); then 408.
     pub head: Duration,
-    /// Between two bytes of a request's content (`body_timeout`); then 408.
+    /// Maximum time between two reads of a request's content (`body_timeout`); then 408.
     pub body: Duration,
-    /// Without progress while sending (`send_timeout`); then the connection is closed.
+    /// Maximum time without progress while sending (`send_timeout`); then the connection is closed.
     pub send: Duration,
     /// Waiting time over which `body_min_rate` and `send_min_rate` are averaged (`min_rate_window`).
     pub rate_window: Duration,
-    /// An idle persistent connection between requests (`keepalive_timeout`); then it is closed.
+    /// Maximum idle time of a persistent connection (`keepalive_timeout`); then it is closed.
     pub keepalive: Duration,
-    /// Total life of a persistent connection after which it is closed at the next response
-    /// (`keepalive_max_time`, zero = no bound).
+    /// Maximum age of a persistent connection (`keepalive_max_time`, zero = no limit).
+    ///
+    /// The connection is closed at the next response.
     pub keepalive_total: Duration,
-    /// Run time of a CGI script (`cgi_timeout`); then INT, and later KILL.
+    /// Maximum run time of a CGI script (`cgi_timeout`); then INT, and later KILL.
     pub cgi: Duration,
-    /// From TERM until the listeners close (`stop_delay`).
+    /// Time from TERM until the listeners close (`stop_delay`).
     pub stop_delay: Duration,
-    /// Time that TERM leaves to requests in flight (`stop_grace`).
+    /// Time after TERM for requests in progress (`stop_grace`).
     pub grace: Duration,
 }
 
@@ -152,12 +156,12 @@ impl Default for Timeouts {
     }
 }
 
-/// How proxies tell of their clients. Its rules stand in `request::forwarded`.
+/// Settings for trusted proxies; `request::forwarded` applies them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ProxyTrust {
-    /// Peers that are believed (`trusted_proxies`); empty = none.
+    /// Trusted peers (`trusted_proxies`); empty = none.
     pub trusted: AddressList,
-    /// The field by which they name the client, in lower case (`client_header`).
+    /// Field with the client's address, in lower case (`client_header`).
     pub field: String,
 }
 
@@ -167,12 +171,12 @@ impl Default for ProxyTrust {
     }
 }
 
-/// Bounds of the cache of open representations (see `resource::cache`).
+/// Limits of the cache of open files (see `cache`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct CacheLimits {
-    /// Files remembered (`cache_entries`, 0 = no cache).
+    /// Maximum number of cached files (`cache_entries`, 0 = no cache).
     pub entries: usize,
-    /// Bytes of small files' content held in memory (`cache_bytes`).
+    /// Maximum memory for content of small files, in bytes (`cache_bytes`).
     pub bytes: usize,
 }
 
@@ -182,103 +186,104 @@ impl Default for CacheLimits {
     }
 }
 
-/// Everything the operator decided, validated. Shared and never changed after start.
+/// Validated configuration, shared and immutable.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Config {
-    /// `-p`, `port`: port to listen on; 0 lets the kernel pick.
+    /// `-p`, `port`: port to listen on; with 0 the kernel chooses.
     pub port: u16,
-    /// Port where `port` is not permitted to this user; only where the command line names a directory alone.
+    /// Port to use if `port` is not permitted to this user; only if the command line is a directory alone.
     pub fallback_port: Option<u16>,
-    /// `-h`, `host`: name or address to bind, and the server's name; none = every address.
+    /// `-h`, `host`: name or address to bind, and the server's name; `None` = every address.
     pub host: Option<String>,
-    /// `-d`, `dir`: directory to change to before anything is served.
+    /// `-d`, `dir`: directory to change to at start.
     pub dir: Option<PathBuf>,
     /// `-r`: chroot into the directory.
     pub chroot: bool,
     /// `-dd`, `data_dir`: directory to change to after chroot.
     pub data_dir: Option<PathBuf>,
-    /// `-s`/`-nos`: expand symbolic links and refuse what leaves the tree.
+    /// `-s`/`-nos`: expand symbolic links, and refuse targets outside the tree.
     pub symlink_check: bool,
-    /// `-v`: a directory per host name.
+    /// `-v`: one directory per host name.
     pub vhost: bool,
-    /// `vhost_default`: the directory of hosts that have none.
+    /// `vhost_default`: directory of hosts that have none.
     pub vhost_default: Option<String>,
-    /// `-g`: the `.htpasswd` at the top decides for the whole tree.
+    /// `-g`: the `.htpasswd` at the top applies to the whole tree.
     pub global_passwd: bool,
-    /// `-u`, `user`: who to become when started as root.
+    /// `-u`, `user`: user to change to when started as root.
     pub user: String,
-    /// `-c`, `cgipat`: which files are scripts, leading slashes removed; none = no CGI.
+    /// `-c`, `cgipat`: pattern of scripts, leading slashes removed; `None` = no CGI.
     pub cgi_pattern: Option<Pattern>,
-    /// `cgilimit`: scripts at once; 0 = no bound.
+    /// `cgilimit`: maximum number of simultaneous scripts; 0 = no limit.
     pub cgi_limit: usize,
-    /// `-t`, `throttles`: the throttle file.
+    /// `-t`, `throttles`: throttle file.
     pub throttle_file: Option<PathBuf>,
-    /// `rules`: the rules file.
+    /// `rules`: rules file.
     pub rules_file: Option<PathBuf>,
-    /// `rule`: lines behind those of the rules file.
+    /// `rule`: additional lines behind those of the rules file.
     pub rules: Vec<String>,
-    /// `-l`, `logfile`.
+    /// `-l`, `logfile`: destination of the access log.
     pub log: LogTarget,
-    /// `log_format`: how its lines are written.
+    /// `log_format`: format of the access log.
     pub log_format: LogFormat,
-    /// `-i`, `pidfile`.
+    /// `-i`, `pidfile`: pid file.
     pub pid_file: Option<PathBuf>,
     /// `-T`, `charset`: charset of text types.
     pub charset: Vec<u8>,
-    /// `mime_types`: a file of media types that count before the built-in ones.
+    /// `mime_types`: file of media types with precedence over the built-in ones.
     pub mime_types: Option<PathBuf>,
-    /// `default_type`: media type of files whose extension tells none.
+    /// `default_type`: media type of files with an unknown extension.
     pub default_type: String,
-    /// `index`: names that are served for their directory, the first that is there; empty = thttpd's.
+    /// `index`: names of index files in order of preference; empty = thttpd's.
     pub index: Vec<String>,
     /// `-P`, `p3p`: value of the P3P field; empty = none.
     pub p3p: Vec<u8>,
-    /// `-M`, `max_age`: seconds for Cache-Control and Expires; none = no such fields.
+    /// `-M`, `max_age`: seconds for Cache-Control and Expires; `None` = no such fields.
     pub max_age: Option<u32>,
-    /// `etag`: what entity tags are made of.
+    /// `etag`: source of entity tags.
     pub etag: EtagSource,
-    /// `redirects`: how the redirect to a directory's slash names it.
+    /// `redirects`: form of the Location when redirecting to a directory's slash.
     pub redirects: RedirectForm,
-    /// `urlpat`: what the referrer filter protects, a leading slash kept as thttpd does.
+    /// `urlpat`: pattern of files that the referrer filter protects, with a leading slash kept as in
+    /// thttpd.
     pub url_pattern: Option<Pattern>,
     /// `localpat`: hosts that count as local referrers.
     pub local_pattern: Option<Pattern>,
     /// `noemptyreferrers`: refuse protected URLs without a referrer.
     pub no_empty_referrers: bool,
-    /// `-D`, `debug`: stay in the foreground.
+    /// `-D`, `debug`: run in the foreground.
     pub foreground: bool,
-    /// `workers`: threads that serve; 0 = chosen from the number of processors.
+    /// `workers`: number of worker threads; 0 = chosen by the number of processors.
     pub workers: usize,
-    /// Request and connection bounds.
+    /// Limits of requests and connections.
     pub limits: Limits,
-    /// Waits.
+    /// Time limits.
     pub timeouts: Timeouts,
-    /// Cache bounds.
+    /// Limits of the cache.
     pub cache: CacheLimits,
-    /// `listing`/`nolisting`: a directory without an index file is listed.
+    /// `listing`/`nolisting`: list directories without an index file.
     pub listing: bool,
-    /// `precompressed`: files that lie compressed beside a file are sent in its place.
+    /// `precompressed`: send precompressed files beside the requested one.
     pub precompressed: bool,
-    /// `listing_style`: what lists look like.
+    /// `listing_style`: style of directory lists.
     pub listing_style: ListingStyle,
-    /// `hide_dotfiles`/`showdotfiles`: listings leave out names that begin with a dot.
+    /// `hide_dotfiles`/`showdotfiles`: omit names that begin with a dot from lists.
     pub hide_dotfiles: bool,
-    /// `stats_interval`: time between two blocks of statistics in the log; zero = only on USR2.
+    /// `stats_interval`: interval between statistics in the log; zero = only on USR2.
     pub stats_interval: Duration,
-    /// `watchdog`: abort when the server has made no progress for this long; zero = never.
+    /// `watchdog`: abort after this time without progress; zero = never.
     pub watchdog: Duration,
-    /// `listen`: where to listen, and for what; empty = `host` and `port` say it.
+    /// `listen`: listeners; empty = by `host` and `port`.
     pub listen: Vec<Listen>,
-    /// Who may speak for other clients, and how.
+    /// Trusted proxies, and the field they use.
     pub proxies: ProxyTrust,
-    /// `landlock`/`nolandlock`: let the kernel confine the process to the files it serves.
+    /// `landlock`/`nolandlock`: confine the process to the served files by Landlock.
     pub landlock: bool,
-    /// `reload_on_hup`/`noreload_on_hup`: HUP reads the configuration again, beside the log.
+    /// `reload_on_hup`/`noreload_on_hup`: read the configuration again on HUP, beside reopening the log.
     pub reload_on_hup: bool,
 }
 
 impl Config {
-    /// Name of the server where a request names none: `host`, else the machine's name.
+    /// Server name for requests without a host: `host`, else the machine's name.
     pub fn server_name(&self) -> Option<String> {
         let machine = || nix::unistd::gethostname().ok().and_then(|name| name.into_string().ok());
         self.host.clone().or_else(machine)

@@ -1,6 +1,6 @@
-//! `thttpd DIR`: a directory without a flag → what serving it for a look needs.
+//! `thttpd DIR`: settings for serving a directory given without a flag.
 //!
-//! An argument without a flag was an error in thttpd, so no command line of old changes its meaning.
+//! thttpd refused an argument without a flag, so that no existing command line changes its meaning.
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
@@ -11,21 +11,22 @@ use super::options::place_of;
 use super::origin::Origin;
 use super::settings::Settings;
 
-/// Port where the usual one is not permitted.
+/// Port to use if the default port is not permitted.
 const UNPRIVILEGED_PORT: u16 = 8080;
 
-/// Can `argument`, which is no flag, name a directory?
+/// Tells whether `argument`, which is not a flag, may be a directory.
 pub fn is_directory(argument: &OsStr) -> bool {
     !argument.is_empty() && argument != "-"
 }
 
-/// Is this `name=value` with the name of an option? `-o` was forgotten then.
+/// Tells whether `argument` is `name=value` with the name of an option, so that `-o` was forgotten.
 pub fn is_assignment(argument: &str) -> bool {
     argument.split_once('=').is_some_and(|(name, _)| place_of(name).is_some())
 }
 
-/// Settings for `dir`: the foreground, log lines on standard output, and this machine alone, each unless
-/// a flag or a file said otherwise.
+/// Sets options for serving `dir`: foreground, log on standard output, loopback only.
+///
+/// Options set by a flag or a file are kept.
 pub fn serve(dir: &OsStr, settings: &mut Settings) {
     let origin = Origin::Operand;
     let refused = |why| ConfigError::new(&origin, dir.as_bytes(), why);

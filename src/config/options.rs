@@ -1,8 +1,8 @@
-//! The one table of options.
+//! Table of all options.
 //!
-//! It feeds the flag parser, the config-file parser, `--help`, `--dump-config`, and
-//! the tests of `thttpd.conf.example` and of the manual. To add an option: a field in
-//! [`Config`], a row here; the tests then name the documents that lack it.
+//! The flag parser, the config-file parser, `--help`, `--dump-config`, and the tests of
+//! `thttpd.conf.example` and of the manual use this table. To add an option, add a field to [`Config`] and
+//! a row here; the tests then report the documents that lack the option.
 
 use super::kind::{CliAction, Kind, Number, Unit};
 use super::pattern::Pattern;
@@ -11,89 +11,90 @@ use super::{Config, Limits};
 use Group::{Access, Cgi, Command, Files, Logs, Proxies, Responses, Server, Times};
 use Kind::{Host, Log, Name, Path, Switch, Text};
 
-/// One row: an option, its words, and the field it sets. Words that it does not have are empty.
+/// Row of the table: an option, its words, and the field it sets. Missing words are empty.
 #[derive(Clone, Copy)]
 pub struct OptionSpec {
-    /// The flag that sets or turns on, whole (`-p`, `--help`).
+    /// Flag that sets or turns on, whole (`-p`, `--help`).
     pub flag: &'static str,
-    /// The flag that turns off (`-nor`).
+    /// Flag that turns off (`-nor`).
     pub off_flag: &'static str,
-    /// The config-file name, empty for what only the command line can say.
+    /// Config-file name; empty for options of the command line alone.
     pub name: &'static str,
-    /// Another spelling of it.
+    /// Alternative config-file name.
     pub alias: &'static str,
-    /// What older versions called it, and whether each name sets or turns on; none of them is advertised.
+    /// Names in older versions, not documented, and whether each sets or turns on.
     pub old_names: &'static [(&'static str, bool)],
-    /// The config-file name that turns off (`nochroot`).
+    /// Config-file name that turns off (`nochroot`).
     pub off_name: &'static str,
-    /// Where the option stands in `--help` and in the example file.
+    /// Heading in `--help` and in the example file.
     pub group: Group,
-    /// Placeholder of the flag's value, thttpd's word.
+    /// Placeholder of the flag's value, in thttpd's words.
     pub value: &'static str,
-    /// One line of help.
+    /// Help text of one line.
     pub help: &'static str,
-    /// Meaning of a missing value ("every address"); empty when there always is one.
+    /// Meaning of a missing value ("every address"); empty if there always is one.
     pub unset: &'static str,
-    /// Its kind and field.
+    /// Kind of the value, and its field.
     pub kind: Kind,
 }
 
 impl OptionSpec {
-    /// The flags, and whether each sets or turns on, or else turns off.
+    /// Flags, and whether each sets or turns on; false = turns off.
     pub fn flags(&self) -> impl Iterator<Item = (&'static str, bool)> {
         [(self.flag, true), (self.off_flag, false)].into_iter().filter(|(flag, _)| !flag.is_empty())
     }
 
-    /// The config-file names, and whether each sets or turns on, or else turns off.
+    /// Config-file names, and whether each sets or turns on; false = turns off.
     pub fn names(&self) -> impl Iterator<Item = (&'static str, bool)> {
         let names = [(self.name, true), (self.alias, true), (self.off_name, false)];
         names.into_iter().filter(|(name, _)| !name.is_empty())
     }
 
-    /// Effect of the config-file name `name`: `Some(true)` sets or turns on, `Some(false)`
-    /// turns off, `None` is not a name of this option. Letter case does not matter (thttpd's rule).
+    /// Effect of the config-file name `name`, without regard to case (thttpd's rule).
+    ///
+    /// `Some(true)` sets or turns on, `Some(false)` turns off, `None` is not a name of this option.
     pub fn turned_by(&self, name: &str) -> Option<bool> {
         let mut names = self.names().chain(self.old_names.iter().copied());
         names.find(|(own, _)| own.eq_ignore_ascii_case(name)).map(|(_, on)| on)
     }
 }
 
-/// The place in [`OPTIONS`] of the option that has the config-file name `name`.
+/// Index in [`OPTIONS`] of the option with the config-file name `name`.
 pub fn place_of(name: &str) -> Option<usize> {
     OPTIONS.iter().position(|row| row.turned_by(name).is_some())
 }
 
-/// The headings of `--help`.
+/// Headings of `--help`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Group {
     /// Options of the command line alone.
     Command,
-    /// Addresses, the process, its user.
+    /// Addresses, process and user.
     Server,
-    /// From URL to file.
+    /// Mapping of URLs to files.
     Files,
-    /// Field values.
+    /// Header fields and content of responses.
     Responses,
     /// Access rules and rates.
     Access,
-    /// Scripts.
+    /// CGI scripts.
     Cgi,
-    /// What stands between the server and its clients.
+    /// Proxies in front of the server.
     Proxies,
     /// Logs and signals.
     Logs,
-    /// Bounds on size and number.
+    /// Limits on size and number.
     Limits,
-    /// Bounds on time.
+    /// Time limits.
     Times,
 }
 
 impl Group {
-    /// Every group, in the order of `--help`.
+    /// All groups in the order of `--help`.
     pub const ALL: [Group; 10] =
         [Command, Server, Files, Responses, Access, Cgi, Proxies, Logs, Group::Limits, Times];
 
-    /// The heading.
+    /// Text of the heading.
     pub fn title(self) -> &'static str {
         match self {
             Command => "Command line only",
@@ -111,7 +112,7 @@ impl Group {
 }
 
 impl OptionSpec {
-    /// The flag, and what thttpd's usage line calls its value.
+    /// Adds the flag, and thttpd's placeholder of its value.
     const fn flag(mut self, flag: &'static str, value: &'static str) -> OptionSpec {
         self.flag = flag;
         self.value = value;
@@ -140,18 +141,18 @@ impl OptionSpec {
     }
 }
 
-/// A row with a name; the builders above add the rest.
+/// Row with a config-file name; the methods above add the rest.
 const fn option(name: &'static str, group: Group, kind: Kind, help: &'static str) -> OptionSpec {
     let (flag, off_flag, alias, off_name, value, unset) = ("", "", "", "", "", "");
     OptionSpec { flag, off_flag, name, alias, old_names: &[], off_name, group, value, help, unset, kind }
 }
 
-/// A row that only the command line has.
+/// Row of an action, which only the command line has.
 const fn act(flag: &'static str, value: &'static str, act: CliAction, help: &'static str) -> OptionSpec {
     option("", Command, Kind::CliAction(act), help).flag(flag, value)
 }
 
-/// The field of a number, whatever its type.
+/// Accessor of a numeric field of any type.
 type Field = fn(&mut Config) -> &mut dyn Number;
 
 const fn count(field: Field, least: i64, most: i64) -> Kind {
@@ -162,26 +163,26 @@ const fn bytes(field: Field, least: i64, most: i64) -> Kind {
     Kind::Number { field, unit: Unit::Bytes, least, most }
 }
 
-/// The longest time is a year, so that no deadline overflows.
+/// Time in seconds, at most a year so that no deadline overflows.
 const fn seconds(field: Field, least: i64) -> Kind {
     Kind::Number { field, unit: Unit::Seconds, least, most: 366 * 86400 }
 }
 
-/// Seconds that are told to caches, not waited for; negative ones switch that off.
+/// Time in seconds for caches; negative values turn the option off.
 const fn age(field: Field) -> Kind {
     Kind::Number { field, unit: Unit::Seconds, least: i64::MIN, most: u32::MAX as i64 }
 }
 
 const MIB: i64 = 1 << 20;
 const TIB: i64 = 1 << 40;
-/// More connections, files or scripts than any kernel gives descriptors to.
+/// Upper limit for counts, beyond the descriptors of any kernel.
 const MANY: i64 = 10_000_000;
 
-/// What thttpd 2.25 and sthttpd called the symbolic link check, and its absence.
+/// Names of the symbolic link check in thttpd 2.25 and sthttpd.
 const OLD_SYMLINK_NAMES: [(&str, bool); 4] =
     [("symlink", true), ("symlinks", true), ("nosymlink", false), ("nosymlinks", false)];
 
-/// Every option. Rows with flags stand in the order of thttpd's usage line.
+/// All options. Rows with flags are in the order of thttpd's usage line.
 #[rustfmt::skip]
 pub const OPTIONS: &[OptionSpec] = &[
     act("-C", "configfile", CliAction::ReadFile, "read a config file, here among the flags"),

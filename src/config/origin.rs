@@ -1,4 +1,4 @@
-//! Where a value came from: told in problems, in warnings and by `--dump-config`.
+//! Origins of values, for errors, warnings and `--dump-config`.
 
 use std::fmt;
 use std::sync::Arc;
@@ -6,33 +6,33 @@ use std::sync::Arc;
 use super::options::{OPTIONS, place_of};
 use super::printable::printable;
 
-/// The variable of the environment that holds words as a config file does; they come before all flags.
+/// Environment variable with words as in a config file, applied before all flags.
 pub const VARIABLE: &str = "THTTPD_CONFIG";
 
-/// The place where an option was written.
+/// Place where an option was set.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Origin {
-    /// Nowhere: the built-in value.
+    /// Built-in value.
     Default,
-    /// On the command line, by this flag (`-p`).
+    /// Command line, with this flag (`-p`).
     Flag(&'static str),
-    /// On the command line, by `-o name=value`.
+    /// Command line, with `-o name=value`.
     Assignment,
-    /// On the command line, by a directory without a flag.
+    /// Command line, with a directory without a flag.
     Operand,
-    /// In the environment, by the variable [`VARIABLE`].
+    /// Environment variable [`VARIABLE`].
     Variable,
-    /// In a config file.
+    /// Config file.
     File {
-        /// The file, as it was named.
+        /// Name of the file as given.
         name: Arc<str>,
-        /// The line, counted from 1.
+        /// Line number, counted from 1.
         line: usize,
     },
 }
 
 impl fmt::Display for Origin {
-    /// `default`, `-p`, `-o`, `DIR` or `thttpd.conf:12`; never more than one line.
+    /// Writes `default`, `-p`, `-o`, `DIR` or `thttpd.conf:12`; never more than one line.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Origin::Default => f.write_str("default"),
@@ -45,23 +45,24 @@ impl fmt::Display for Origin {
     }
 }
 
-/// The origin of every option's present value, by its place in [`OPTIONS`].
+/// Origin of every option's current value, by its index in [`OPTIONS`].
 #[derive(Debug, Clone)]
 pub struct Origins(Vec<Origin>);
 
 impl Origins {
-    /// Nothing was written yet.
+    /// Origins before any option is set.
     pub fn new() -> Origins {
         Origins(vec![Origin::Default; OPTIONS.len()])
     }
 
-    /// Where the option of config-file name `name` (or an alias of it) got its value;
-    /// [`Origin::Default`] also for a name that no option has.
+    /// Origin of the option with the config-file name or alias `name`.
+    ///
+    /// [`Origin::Default`] also for an unknown name.
     pub fn get(&self, name: &str) -> &Origin {
         place_of(name).map_or(&Origin::Default, |place| &self.0[place])
     }
 
-    /// Remembers who wrote the option at `place` of the table last.
+    /// Records the origin of the option at `place` in the table.
     pub(super) fn set(&mut self, place: usize, origin: Origin) {
         self.0[place] = origin;
     }

@@ -1,13 +1,14 @@
 //! thttpd's shell-like patterns: `?`, `*`, `**` and `|` (cgipat, urlpat, localpat, throttle file).
 //!
-//! `*` is any run without a slash, `**` any run, `?` any one byte (a slash too), `|` separates
-//! alternatives. Case-sensitive, the whole string must match, nothing is escaped (thttpd's rule).
+//! `*` matches any bytes but slashes, `**` any bytes, `?` any one byte (a slash too), and `|` separates
+//! alternatives. Matching is case-sensitive, the whole string must match, and nothing is escaped (thttpd's
+//! rule).
 //!
-//! Compiled once when the configuration is read; matched on every request. An alternative is cut
-//! into a literal beginning, a literal end, and what lies between. Most patterns (`**.jpg`,
-//! `cgi-bin/*`) leave a lone star there, which is decided at once. The rest is a set of states,
-//! one bit each, moved by every byte of the name: time grows with the product of the two lengths
-//! over 64, whatever the pattern, where backtracking can be exponential.
+//! Patterns are compiled when the configuration is read, and matched on every request. An alternative is
+//! cut into a literal prefix, a literal suffix, and a middle. In most patterns (`**.jpg`, `cgi-bin/*`) the
+//! middle is a single star, which is decided at once. Other middles are sets of states, one bit each,
+//! advanced by every byte of the name: time grows with the product of both lengths divided by 64, whereas
+//! backtracking can be exponential.
 
 use std::fmt;
 
@@ -21,7 +22,7 @@ pub struct Pattern {
 }
 
 impl Pattern {
-    /// Compiles the pattern as written. Every string of bytes is a valid pattern.
+    /// Compiles a pattern. Every byte string is valid.
     pub fn new(text: impl AsRef<[u8]>) -> Pattern {
         let text = text.as_ref();
         let alternatives = text.split(|&b| b == b'|').map(Alternative::new).collect();
@@ -29,7 +30,9 @@ impl Pattern {
     }
 
     /// Compiles `text` with leading slashes removed from each alternative, as thttpd does for cgipat and
-    /// throttle patterns: names are matched without their leading slash.
+    /// throttles.
+    ///
+    /// Names are matched without their leading slash.
     pub fn relative(text: impl AsRef<[u8]>) -> Pattern {
         let without_slashes = |one: &'_ [u8]| {
             let slashes = one.iter().take_while(|&&b| b == b'/').count();
@@ -39,58 +42,60 @@ impl Pattern {
         Pattern::new(alternatives.join(&b'|'))
     }
 
-    /// The pattern as it is matched.
+    /// Text of the pattern as matched.
     pub fn as_bytes(&self) -> &[u8] {
         &self.text
     }
 
-    /// Does `name` match an alternative that has a character beside wildcards and slashes? `**.php` and
-    /// `cgi-bin/*` say which files are meant, where `**` only says all.
+    /// Tells whether `name` matches an alternative with a character besides wildcards and slashes.
+    ///
+    /// `**.php` and `cgi-bin/*` select files, whereas `**` only means all.
     pub fn matches_by_name(&self, name: &[u8]) -> bool {
         self.alternatives.iter().any(|alternative| alternative.is_specific && alternative.matches(name))
     }
 
-    /// Does `name` match an alternative that says so of the file itself, as `**.php` does and `cgi-bin/*` not?
+    /// Tells whether `name` matches an alternative that names the file itself: `**.php`, but not
+    /// `cgi-bin/*`.
     pub fn matches_by_file_name(&self, name: &[u8]) -> bool {
         self.alternatives.iter().any(|alternative| alternative.names_files && alternative.matches(name))
     }
 
-    /// Does the whole of `name` match one of the alternatives?
+    /// Tells whether the whole of `name` matches one of the alternatives.
     pub fn matches(&self, name: &[u8]) -> bool {
         self.alternatives.iter().any(|alternative| alternative.matches(name))
     }
 }
 
 impl fmt::Display for Pattern {
-    /// The pattern on one line, whatever bytes it has.
+    /// Writes the pattern on one line, whatever bytes it has.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(&printable(&self.text))
     }
 }
 
-/// Text between two bars.
+/// Text between two bars, compiled.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Alternative {
     /// Bytes before the first wildcard.
     prefix: Box<[u8]>,
-    /// Wildcards and literals between them; `None` when there is no wildcard and `prefix` is all.
+    /// Wildcards and literals between prefix and suffix; `None` without a wildcard.
     middle: Option<Middle>,
     /// Bytes after the last wildcard.
     suffix: Box<[u8]>,
-    /// It has a character beside wildcards and slashes.
+    /// Set if there is a character besides wildcards and slashes.
     is_specific: bool,
-    /// It has one behind its last slash.
+    /// Set if there is such a character behind the last slash.
     names_files: bool,
 }
 
-/// A stretch of pattern that begins and ends with a wildcard.
+/// Part of a pattern that begins and ends with a wildcard.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Middle {
-    /// Nothing but `*`.
+    /// Single `*`.
     Run,
-    /// Nothing but `**`.
+    /// Single `**`.
     AnyRun,
-    /// More than that.
+    /// Any other part, as a set of states.
     States(Box<States>),
 }
 
@@ -102,7 +107,7 @@ impl Alternative {
         let middle = match &text[first..end] {
             b"" => None,
             b"*" => Some(Middle::Run),
-            // Any run and then a run without a slash is any run.
+            // `**` together with `*` matches like `**`.
             stars if stars.iter().all(|&b| b == b'*') => Some(Middle::AnyRun),
             more => Some(Middle::States(Box::new(States::new(more)))),
         };
@@ -129,26 +134,27 @@ impl Alternative {
     }
 }
 
-/// The states of matching: state `i` means that the first `i` single-byte steps (literals and
-/// `?`) are done. A star is no step but a loop: it lets the state it stands at stay alive.
+/// State machine: state `i` means that the first `i` single-byte steps (literals and `?`) have matched.
+///
+/// A star is not a step but a loop that keeps its state alive.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct States {
-    /// Number of steps, so the number of the last state.
+    /// Number of steps, which is also the number of the last state.
     steps: usize,
-    /// The stars, per word of 64 states.
+    /// Positions of stars, per word of 64 states.
     loops: Box<[Loops]>,
-    /// For each byte, which row of `moves` it uses: 0 for bytes that are no literal here.
+    /// For each byte, its row in `moves`; 0 for bytes that are no literal of the pattern.
     class: Box<[u8; 256]>,
-    /// Rows of as many words as `loops`: which states a byte of the class moves on from.
+    /// Rows of as many words as `loops`: states that advance over a byte of the class.
     moves: Box<[u64]>,
 }
 
 /// Which of 64 states stay alive over a byte.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 struct Loops {
-    /// Over a byte other than a slash: `*` or `**`.
+    /// States that survive a byte other than a slash: `*` or `**`.
     no_slash: u64,
-    /// Over any byte: `**`.
+    /// States that survive any byte: `**`.
     any: u64,
 }
 
@@ -185,8 +191,7 @@ impl States {
         alive[self.steps / 64] >> (self.steps % 64) & 1 == 1
     }
 
-    /// Moves every state that is alive over one byte: on to the next state by `moves`, and to
-    /// itself by a star.
+    /// Advances all live states over one byte: to the next state by `moves`, and to themselves by a star.
     fn step(&self, alive: &mut [u64], moves: &[u64], slash: bool) {
         let mut carry = 0;
         for ((alive, moves), loops) in alive.iter_mut().zip(moves).zip(&self.loops) {
@@ -198,7 +203,7 @@ impl States {
     }
 }
 
-/// States that advance over `byte`: those with this literal or `?` as their step.
+/// States that advance over `byte`: those whose step is this literal or `?`.
 fn row(steps: &[u8], byte: u8, words: usize) -> Vec<u64> {
     let mut row = vec![0; words];
     for (state, _) in steps.iter().enumerate().filter(|&(_, &step)| step == b'?' || step == byte) {
@@ -207,12 +212,12 @@ fn row(steps: &[u8], byte: u8, words: usize) -> Vec<u64> {
     row
 }
 
-/// The distinct literals among the steps.
+/// Distinct literals among the steps.
 fn literals(steps: &[u8]) -> Vec<u8> {
     (0..=u8::MAX).filter(|byte| *byte != b'?' && steps.contains(byte)).collect()
 }
 
-/// The states at which a star stands.
+/// States with a star.
 fn loops(text: &[u8], words: usize) -> Vec<Loops> {
     let mut loops = vec![Loops::default(); words];
     let mut state = 0;
@@ -235,7 +240,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    /// The definition, read aloud: no cleverness, exponential at worst.
+    /// Reference matcher: the plain recursive definition, exponential at worst.
     fn oracle(pattern: &[u8], name: &[u8]) -> bool {
         if let Some(bar) = pattern.iter().position(|&b| b == b'|') {
             return oracle(&pattern[..bar], name) || oracle(&pattern[bar + 1..], name);
@@ -278,7 +283,7 @@ mod tests {
             ("a|b", "a|b", false),
             ("[ab]", "a", false),
             ("\\*", "*", false),
-            // `?` over a slash, after a `*` that cannot pass it: one remembered star is not enough.
+            // `?` matches a slash after a `*` that cannot: remembering one star is not enough.
             ("*?b*c", "a/b/bxc", false),
             ("**/?*/c", "x/y/z/c", true),
             ("*?*?c", "a//c", true),
@@ -345,7 +350,7 @@ mod tests {
             prop_assert_eq!(got, oracle(pattern.as_bytes(), name.as_bytes()));
         }
 
-        /// Names made from the pattern, so that matches are common too.
+        /// Names are made from the pattern, so that matches are common too.
         #[test]
         fn every_name_made_from_a_pattern_matches_it(
             parts in prop::collection::vec((0..4_u8, "[a-c/]{0,3}", "[a-c]{0,3}"), 0..40),

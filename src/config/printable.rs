@@ -1,7 +1,9 @@
-//! Text from outside, made safe to show on a terminal.
+//! Text from outside, escaped for terminals and logs.
 
-/// `bytes` as text on one line: control characters are escaped, so that nothing written in a file can
-/// forge a line of our output, and bytes that are no UTF-8 are shown as `\xNN`.
+/// Converts `bytes` to one line of text.
+///
+/// Control characters are escaped, so that text in a file cannot forge a line of output. Bytes that are not
+/// UTF-8 become `\xNN`.
 pub fn printable(bytes: &[u8]) -> String {
     let mut shown = String::with_capacity(bytes.len());
     for chunk in bytes.utf8_chunks() {

@@ -1,18 +1,18 @@
-//! Options for a server behind proxies and in a cluster: how their values are read and written.
+//! Options for servers behind proxies and in clusters: reading and writing their values.
 
 use super::Config;
 use super::address_list::AddressList;
 use super::kind::Kind;
 use super::listen;
 
-/// `trusted_proxies`: a list of addresses and networks.
+/// `trusted_proxies`: list of addresses and networks.
 pub(super) const TRUSTED: Kind = Kind::Parsed { read: set_trusted, write: trusted, noun: "list" };
 
-/// `client_header`: the name of a field.
+/// `client_header`: name of a field.
 pub(super) const CLIENT_HEADER: Kind =
     Kind::Parsed { read: set_client_header, write: client_header, noun: "field" };
 
-/// `listen`: a list of listeners.
+/// `listen`: list of listeners.
 pub(super) const LISTEN: Kind = Kind::Parsed { read: set_listen, write: listen, noun: "list" };
 
 fn set_listen(config: &mut Config, text: &str) -> Result<(), String> {
@@ -24,7 +24,7 @@ fn listen(config: &Config) -> Option<String> {
     (!config.listen.is_empty()).then(|| listen::write(&config.listen))
 }
 
-/// `vhost_default`: a directory below that of all hosts.
+/// `vhost_default`: directory below that of all hosts.
 pub(super) const VHOST_DEFAULT: Kind =
     Kind::Parsed { read: set_vhost_default, write: vhost_default, noun: "name" };
 
@@ -51,7 +51,7 @@ fn trusted(config: &Config) -> Option<String> {
     (*trusted != AddressList::default()).then(|| trusted.to_string())
 }
 
-/// Fields that every request may have for another reason, and that name no client.
+/// Fields that are not allowed for `client_header`, as requests have them for other purposes.
 const NO_CLIENT: [&str; 8] = [
     "host",
     "authorization",
@@ -64,7 +64,7 @@ const NO_CLIENT: [&str; 8] = [
 ];
 
 fn set_client_header(config: &mut Config, text: &str) -> Result<(), String> {
-    // An underscore could pass for a hyphen in a script's environment.
+    // In a script's environment, an underscore would look like a hyphen.
     let is_name = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
     let name = text.to_ascii_lowercase();
     if !is_name || NO_CLIENT.contains(&name.as_str()) {

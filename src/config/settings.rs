@@ -1,7 +1,7 @@
-//! The configuration while it is being read: what is true so far, who wrote it, what was wrong.
+//! Settings under construction: values, their origins, and errors.
 //!
-//! Enters: one written option after the other, from the flags or a file, in the order that counts.
-//! The last one wins, as in thttpd.
+//! Input: the written options, one after another, from flags and files in their order. The last one wins,
+//! as in thttpd.
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
@@ -21,21 +21,22 @@ use super::suggest;
 /// Settings read so far.
 #[derive(Debug, Clone, Default)]
 pub struct Settings {
-    /// The values; where a problem was met, the one before it.
+    /// Values so far; after an error the previous value stays.
     pub config: Config,
-    /// Where each value came from.
+    /// Origin of each value.
     pub origins: Origins,
-    /// Errors, in the order met.
+    /// Errors in the order found.
     pub problems: Vec<ConfigError>,
-    /// `--from`, as given.
+    /// Value of `--from`.
     pub from: Option<String>,
-    /// Where relative names of config files begin; empty is the present directory.
+    /// Directory for relative names of config files; empty = the current directory.
     pub dir: PathBuf,
 }
 
 impl Settings {
-    /// Applies one word as a config file holds it: `name` or `name=value`. Names are told apart
-    /// without regard to case; `name=` has a value, the empty one (thttpd's rules).
+    /// Applies one word in the form of a config file: `name` or `name=value`.
+    ///
+    /// Names are compared without regard to case, and `name=` has an empty value (thttpd's rules).
     pub fn word(&mut self, word: &[u8], origin: Origin) {
         let mut parts = word.splitn(2, |&b| b == b'=');
         let name = parts.next().map(String::from_utf8_lossy).unwrap_or_default();
@@ -56,7 +57,7 @@ impl Settings {
         }
     }
 
-    /// Sets the option at `place` to `value`, after expanding variables in it.
+    /// Expands variables in `value`, and sets the option at `place`.
     fn set_expanded(
         &mut self,
         place: usize,
@@ -64,7 +65,7 @@ impl Settings {
         value: Option<&OsStr>,
         origin: &Origin,
     ) -> Result<(), ConfigErrorKind> {
-        // A line of rules is split before its values are expanded.
+        // A rule is split into words before its variables are expanded.
         if let Kind::Lines(_) = OPTIONS[place].kind {
             return self.set(place, on, value, origin);
         }
@@ -72,7 +73,7 @@ impl Settings {
         self.set(place, on, expanded.as_deref().map(OsStr::from_bytes), origin)
     }
 
-    /// Applies the words of one line of a config file.
+    /// Applies the words of one line in a config file.
     pub fn line(&mut self, words: &[&[u8]], origin: &Origin) {
         let mut rest = words;
         while let Some((word, behind)) = rest.split_first() {
@@ -119,7 +120,7 @@ impl Settings {
         }
         self.origins.set(place, origin.clone());
         if row.name == "chroot" {
-            // thttpd's rule: inside a chroot no link can leave, so the check goes off with it.
+            // In a chroot no link can leave the tree, so that `-r` turns the check off (thttpd's rule).
             self.turn_symlink_check(!on, origin);
         }
         Ok(())

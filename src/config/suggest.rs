@@ -1,4 +1,4 @@
-//! Suggestions for words that are no option.
+//! Suggestions for unknown options.
 
 use getopts::HasArg;
 
@@ -32,8 +32,7 @@ fn synonym(word: &str) -> Option<&'static str> {
     SYNONYMS.iter().find(|(other, _)| *other == word).map(|(_, ours)| *ours)
 }
 
-/// Suggestion for the unknown flag `word`: another flag, a config-file name, or a
-/// value glued to its flag.
+/// Suggestion for the unknown flag `word`: another flag, a config-file name, or a separated value.
 pub fn flag(word: &str) -> Option<String> {
     let bare = word.trim_start_matches('-');
     let (name, value) = bare.split_once('=').map_or((bare, None), |(name, value)| (name, Some(value)));
@@ -46,7 +45,7 @@ pub fn flag(word: &str) -> Option<String> {
     glued.next().map(|(flag, value)| format!("{flag} {}", printable(value.as_bytes())))
 }
 
-/// How the command line says `meant`, if that is a name, or a flag without its dashes, of `row`.
+/// Command-line form of `meant`, which is a name of `row`, or its flag without dashes.
 fn in_place_of(meant: &str, row: &OptionSpec, value: Option<&str>) -> Option<String> {
     let by_flag = || row.flags().find(|(flag, _)| flag.trim_start_matches('-') == meant);
     let on = row.turned_by(meant).or_else(|| by_flag().map(|(_, on)| on))?;
@@ -61,13 +60,14 @@ fn in_place_of(meant: &str, row: &OptionSpec, value: Option<&str>) -> Option<Str
     })
 }
 
-/// Every config-file name.
+/// All config-file names.
 fn names() -> impl Iterator<Item = &'static str> {
     OPTIONS.iter().flat_map(OptionSpec::names).map(|(name, _)| name)
 }
 
-/// The candidate that `word` is most likely a slip of, if one is near: at most one slip in three
-/// characters, so that short words do not turn into anything. Else the only one that begins with `word`.
+/// Candidate that is most similar to `word`, with at most one error in three characters.
+///
+/// Short words are thus not replaced by unrelated ones.
 pub fn nearest<'a>(word: &str, candidates: &mut dyn Iterator<Item = &'a str>) -> Option<&'a str> {
     const LONGEST: usize = 64;
     if word.len() > LONGEST {
@@ -89,8 +89,10 @@ pub fn nearest<'a>(word: &str, candidates: &mut dyn Iterator<Item = &'a str>) ->
     found.or(longer.filter(|_| is_alone))
 }
 
-/// Slips between two words: letters put in, left out, changed, or two neighbours swapped (the
-/// restricted Damerau-Levenshtein distance), letter case aside.
+/// Number of typing errors between two words, without regard to case.
+///
+/// Errors are insertions, deletions, changes, and swaps of neighbours (restricted Damerau-Levenshtein
+/// distance).
 fn distance(one: &str, other: &str) -> usize {
     let (one, other) = (folded(one), folded(other));
     let width = other.len() + 1;

@@ -1,4 +1,4 @@
-//! Settings that are allowed but, taken together, probably not meant.
+//! Warnings about valid settings that, in combination, are probably not meant.
 
 use super::address_list::AddressList;
 use super::options::OPTIONS;
@@ -6,14 +6,14 @@ use super::origin::Origins;
 use super::pattern::Pattern;
 use super::{Config, ProxyTrust};
 
-/// One line for each, beginning with the place where the setting was written.
+/// Warnings, one line each, that begin with the origin of the setting.
 pub fn collect(config: &Config, origins: &Origins) -> Vec<String> {
     let (limits, timeouts) = (&config.limits, &config.timeouts);
     let url_pattern = config.url_pattern.as_ref().map(Pattern::as_bytes);
     let slash = url_pattern.is_some_and(|text| text.split(|&b| b == b'|').any(|one| one.starts_with(b"/")));
     let total = timeouts.keepalive_total;
     let checks = [
-        // thttpd strips that slash from cgipat and throttles only, which is easily forgotten.
+        // thttpd removes that slash from cgipat and throttles only.
         (slash, "urlpat", "begins an alternative with a slash, but names are matched without one"),
         (url_pattern.is_none() && config.local_pattern.is_some(), "localpat", "has no effect without urlpat"),
         (

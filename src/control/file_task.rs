@@ -1,4 +1,4 @@
-//! Work on files for the control thread, which must obey signals whatever the disk does.
+//! File operations for the control thread, which must handle signals even if the disk hangs.
 
 use std::io;
 use std::time::Duration;
@@ -7,17 +7,17 @@ use crossbeam_channel::{Receiver, TryRecvError, bounded};
 
 use crate::boot::Commands;
 
-/// Stack of a task's thread, in bytes: enough to read a configuration with all its files.
+/// Stack size of a task's thread in bytes: enough to read a configuration with all its files.
 const STACK: usize = 1 << 20;
 
-/// Work in a thread of its own. A disk that hangs holds that thread, and nothing else.
+/// Work in a thread of its own. A disk that hangs blocks only that thread.
 #[derive(Debug)]
 pub(super) struct FileTask<T>(Receiver<T>);
 
-/// Outcome of a look at a [`FileTask`].
+/// Progress of a [`FileTask`].
 #[derive(Debug)]
 pub(super) enum Progress<T> {
-    /// The result, given once.
+    /// Result, returned once.
     Done(T),
     /// The work goes on.
     Pending,
@@ -25,7 +25,7 @@ pub(super) enum Progress<T> {
     Failed,
 }
 
-/// Wakes the control thread when a task's thread ends, by a panic too.
+/// Guard that wakes the control thread when a task's thread ends, also by a panic.
 struct WakeOnDrop(Commands);
 
 impl Drop for WakeOnDrop {
@@ -35,11 +35,10 @@ impl Drop for WakeOnDrop {
 }
 
 impl<T: Send + 'static> FileTask<T> {
-    /// Starts `work`. The thread that waits for `commands` is woken when it is done.
+    /// Starts `work`, and wakes the thread that waits for `commands` when the work is done.
     ///
     /// # Errors
-    ///
-    /// The system has no thread left; the work is not done.
+    /// No thread can be started; the work is not done.
     pub(super) fn start(
         commands: &Commands,
         work: impl FnOnce() -> T + Send + 'static,
@@ -48,7 +47,7 @@ impl<T: Send + 'static> FileTask<T> {
         let waker = WakeOnDrop(commands.clone());
         let thread = std::thread::Builder::new().name("files".into()).stack_size(STACK);
         thread.spawn(move || {
-            // Dropped in this order: the result first, then the waker.
+            // Drop order matters: the result is sent first, and the waker runs afterwards.
             let _waker = waker;
             let sender = sender;
             let _ = sender.send(work());
@@ -56,7 +55,7 @@ impl<T: Send + 'static> FileTask<T> {
         Ok(FileTask(receiver))
     }
 
-    /// Looks whether the work is done.
+    /// Checks whether the work is done.
     pub(super) fn poll(&self) -> Progress<T> {
         match self.0.try_recv() {
             Ok(result) => Progress::Done(result),
@@ -65,7 +64,7 @@ impl<T: Send + 'static> FileTask<T> {
         }
     }
 
-    /// Waits for the end of the work, for `longest` at most.
+    /// Waits for the end of the work, at most for `longest`.
     pub(super) fn wait(self, longest: Duration) {
         let _ = self.0.recv_timeout(longest);
     }

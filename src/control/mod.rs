@@ -1,6 +1,6 @@
-//! Looking after a server that runs: what signals ask for, and what must be done now and then.
+//! Control of a running server: actions of signals, and periodic tasks.
 //!
-//! The main thread spends its life in [`run`]; everything here happens in it, one thing at a time.
+//! The main thread runs [`run`], which does one thing at a time.
 
 use std::io::IsTerminal;
 use std::sync::Arc;
@@ -24,30 +24,29 @@ use reload::Reload;
 pub use unread::ReadFiles;
 use watchdog::Watchdog;
 
-/// Throttles average their rates at this pace (thttpd's THROTTLE_TIME).
+/// Interval for averaging throttle rates (thttpd's THROTTLE_TIME).
 const THROTTLE_TIME: Duration = Duration::from_secs(2);
-/// How often the access log is asked whether it lost lines.
+/// Interval for reporting lost lines of the access log.
 const LOSS_TIME: Duration = Duration::from_secs(10);
-/// How often deleted files are looked for among those kept open.
+/// Interval for closing deleted files in the cache.
 const TIDY_TIME: Duration = Duration::from_secs(10);
-/// How often memory is looked for that can be given back.
+/// Interval for checking whether memory can be returned to the system.
 const TRIM_TIME: Duration = Duration::from_secs(5);
-/// Connections closed within one interval that make giving memory back worthwhile.
+/// Number of connections closed in one interval that makes returning memory worthwhile.
 const CROWD: usize = 1000;
-/// How often the last connections are counted when the end has begun.
+/// Interval for counting open connections during shutdown.
 const LAST_LOOKS: Duration = Duration::from_millis(20);
-/// Time that running scripts get between INT and KILL.
+/// Time between INT and KILL for running scripts.
 const SCRIPT_TIME: Duration = Duration::from_millis(500);
-/// Time that the removal of the pid file and of sockets gets.
+/// Time limit for removing the pid file and Unix sockets.
 const REMOVAL_TIME: Duration = Duration::from_secs(1);
-/// Time in which aborted connections are logged.
+/// Time for logging aborted connections.
 const CUT_TIME: Duration = Duration::from_secs(1);
 
-/// Reads the configuration again, from where it was read at start.
+/// Function that reads the configuration again, from the places of the start.
 pub type ConfigReader = Arc<dyn Fn() -> Result<Config, String> + Send + Sync>;
 
-/// Looks after `running` until it has ended.
-/// `read` are the files that its configuration was read from.
+/// Controls `running` until it has ended; `read` are the files of its configuration.
 pub fn run(running: RunningServer, reread: ConfigReader, read: ReadFiles) {
     let commands = running.commands.clone();
     let mut control = Control::new(running, reread, read);
@@ -55,15 +54,15 @@ pub fn run(running: RunningServer, reread: ConfigReader, read: ReadFiles) {
         if let Some(command) = commands.next(control.pause()) {
             control.obey(command);
         }
-        // After each command, so that a flood of signals holds up nothing that is due.
+        // Periodic tasks run after each action, so that many signals cannot delay them.
         control.look_round();
     }
-    // A HUP before the TERM still opens the log anew. Bounded, since signals may go on arriving.
+    // A HUP before the TERM still reopens the log. The number is bounded, since signals may keep arriving.
     std::iter::from_fn(|| commands.next(Duration::ZERO)).take(4).for_each(|command| control.obey(command));
     control.finish();
 }
 
-/// A thing to do now and then.
+/// Task that is repeated at an interval.
 #[derive(Debug)]
 struct Periodic {
     every: Duration,
@@ -71,7 +70,7 @@ struct Periodic {
 }
 
 impl Periodic {
-    /// Zero: never.
+    /// Task with the interval `every`; `None` for zero.
     fn new(every: Duration) -> Option<Periodic> {
         (!every.is_zero()).then(|| Periodic { every, next: Instant::now() + every })
     }
@@ -86,22 +85,22 @@ impl Periodic {
     }
 }
 
-/// How the server is ending.
+/// State of the shutdown.
 #[derive(Debug)]
 struct Shutdown {
-    /// The signal that hurries it; none = as long as it takes.
+    /// Signal that has started the shutdown; `None` waits for all requests without a limit.
     signal: Option<Signal>,
-    /// When connections are cut.
+    /// Time at which connections are aborted.
     cut_at: Option<Instant>,
     /// Set once connections were aborted: when to exit even if some are still open.
     gone_at: Option<Instant>,
 }
 
-/// An end that is announced and has not begun (`stop_delay`).
+/// Shutdown that is announced and has not begun (`stop_delay`).
 #[derive(Debug, Clone, Copy)]
 struct AnnouncedStop {
     signal: Signal,
-    /// When it begins.
+    /// Time at which the shutdown begins.
     at: Instant,
 }
 
@@ -110,9 +109,9 @@ struct Control {
     reread: ConfigReader,
     reload: Reload,
     read: Arc<ReadFiles>,
-    /// A look whether files have changed that are not read again.
+    /// Check for changes in files that are not read again.
     unread_look: Option<FileTask<()>>,
-    /// The removal of the pid file and of sockets.
+    /// Removal of the pid file and of Unix sockets.
     removal: Option<FileTask<()>>,
     announced: Option<AnnouncedStop>,
     shutdown: Option<Shutdown>,
@@ -126,7 +125,7 @@ struct Control {
     losses: Option<Periodic>,
     tidying: Option<Periodic>,
     trimming: Option<Periodic>,
-    /// Most connections seen open since memory was given back.
+    /// Maximum number of open connections since memory was returned.
     crowd: usize,
 }
 
@@ -156,7 +155,7 @@ impl Control {
         }
     }
 
-    /// How long nothing needs to be done.
+    /// Time until the next periodic task.
     fn pause(&self) -> Duration {
         let (beat, alive, trimming) = (&self.beat, &self.alive, &self.trimming);
         let chores = [beat, alive, &self.throttles, &self.stats, &self.losses, &self.tidying, trimming];
@@ -184,7 +183,7 @@ impl Control {
         }
     }
 
-    /// `systemctl reload` and the like are this HUP: who has changed a file expects it to be read.
+    /// Warns about changed files that a HUP does not read again, since the sender may expect that.
     fn tell_unread(&mut self) {
         if self.unread_look.as_ref().is_some_and(|look| matches!(look.poll(), Progress::Pending)) {
             return;
@@ -201,8 +200,7 @@ impl Control {
         self.unread_look = look.ok();
     }
 
-    /// Children of ours are scripts; others become ours when their parent dies, as happens to
-    /// process 1 of a container.
+    /// Reaps ended children: scripts, and orphans that process 1 of a container inherits.
     fn reap(&self) {
         match &self.running.children {
             Some(children) => children.reap(),
@@ -210,7 +208,7 @@ impl Control {
         }
     }
 
-    /// USR1.
+    /// Drains the server after USR1.
     fn drain(&mut self) {
         if self.shutdown.is_none() {
             self.announced = None;
@@ -221,7 +219,7 @@ impl Control {
         }
     }
 
-    /// Removes the pid file, and the sockets that are closed now.
+    /// Removes the pid file and the closed Unix sockets.
     fn give_up_files(&mut self) {
         let pid_file = self.running.pid_file.take();
         let sockets = std::mem::take(&mut self.running.socket_files);
@@ -234,11 +232,11 @@ impl Control {
             }
             sockets.iter().for_each(SocketFile::remove);
         };
-        // Without a thread they stay; the next start replaces both.
+        // Without a thread the files stay; the next start replaces both.
         self.removal = FileTask::start(&self.running.commands, remove).ok();
     }
 
-    /// TERM or INT: the end is announced, and begins after `stop_delay` or at the next signal.
+    /// Handles TERM or INT: shutdown begins after `stop_delay`, or at the next signal.
     fn stop(&mut self, signal: Signal) {
         let delay = self.running.site.config.timeouts.stop_delay;
         if delay.is_zero() || self.announced.is_some() || self.shutdown.is_some() {
@@ -249,7 +247,7 @@ impl Control {
         self.announced = Some(AnnouncedStop { signal, at: Instant::now() + delay });
     }
 
-    /// What is under way gets a grace, at the second signal none.
+    /// Begins the shutdown. Requests in progress get the grace time, at the second signal none.
     fn begin_stop(&mut self, signal: Signal) {
         self.drain();
         let grace = self.running.site.config.timeouts.grace;
@@ -265,7 +263,7 @@ impl Control {
         self.running.server.connections() == 0 || shutdown.gone_at.is_some_and(|at| Instant::now() >= at)
     }
 
-    /// Does what is due.
+    /// Runs the periodic tasks that are due.
     fn look_round(&mut self) {
         let now = Instant::now();
         if let Some(stop) = self.announced.filter(|stop| now >= stop.at) {
@@ -309,7 +307,7 @@ impl Control {
         }
     }
 
-    /// Tells systemd that we live, if the workers do.
+    /// Sends a keep-alive message to systemd if the workers make progress.
     fn give_sign_of_life(&mut self) {
         let count = self.running.server.heartbeat();
         if count != self.alive_at {
@@ -318,7 +316,7 @@ impl Control {
         }
     }
 
-    /// Gives memory back that clients who have left made the allocator take.
+    /// Returns memory to the system that the allocator holds after many connections were closed.
     fn trim(&mut self) {
         let open = self.running.server.connections();
         let has_thinned = self.crowd >= open + CROWD;
@@ -340,7 +338,7 @@ impl Control {
         }
     }
 
-    /// The last words, in thttpd's order.
+    /// Logs the final messages in thttpd's order.
     fn finish(mut self) {
         if let Some(removal) = self.removal.take() {
             removal.wait(REMOVAL_TIME);
@@ -350,7 +348,7 @@ impl Control {
         }
         let signal = self.shutdown.as_ref().and_then(|shutdown| shutdown.signal);
         if signal == Some(Signal::SIGINT) && std::io::stderr().is_terminal() {
-            // ^C: the log daemon alone gets the statistics.
+            // After ^C only the log daemon gets the statistics.
             log::syslog::flush(Duration::from_secs(2));
             log::syslog::set_echo(Echo::Never);
         }
@@ -361,12 +359,13 @@ impl Control {
         }
         self.running.site.log.close();
         log::syslog::flush(Duration::from_secs(2));
-        // Its threads end with the process; to wait for one that waits for a dead disk would be no end.
+        // The threads end with the process: joining a thread that waits for a hung disk would block the
+        // exit.
         std::mem::forget(self.running.server);
     }
 }
 
-/// Reaps all that have ended: without scripts, none of them is anybody's concern.
+/// Reaps all ended children; without scripts, none needs further handling.
 fn reap_strangers() {
     use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
     while let Ok(status) = waitpid(None, Some(WaitPidFlag::WNOHANG)) {

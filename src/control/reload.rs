@@ -1,5 +1,4 @@
-//! HUP with `reload_on_hup`: the configuration is read again and put in force for the requests to
-//! come; connections stay.
+//! Reload: HUP with `reload_on_hup` reads the configuration again for new requests; connections stay open.
 
 use std::io;
 use std::sync::Arc;
@@ -13,20 +12,20 @@ use crate::config::Config;
 use crate::log;
 use crate::site::{Records, Site};
 
-/// Time after which the log is told that a reload is not done yet.
+/// Time after which the log reports that a reload takes long.
 const LONG: Duration = Duration::from_secs(10);
 
-/// The reload that is under way, if one is.
+/// Reload in progress, if there is one.
 #[derive(Debug, Default)]
 pub(super) struct Reload {
     task: Option<FileTask<Result<Reloaded, String>>>,
-    /// Another HUP came meanwhile.
+    /// Set if another HUP has arrived.
     again: bool,
-    /// When to log that the files take long to read.
+    /// Time at which to log that reading takes long.
     told_at: Option<Instant>,
 }
 
-/// A configuration that was read, ready to be put in force.
+/// New configuration, ready to be applied.
 #[derive(Debug)]
 struct Reloaded {
     site: Arc<Site>,
@@ -34,8 +33,9 @@ struct Reloaded {
 }
 
 impl Control {
-    /// Begins to read the configuration again, in a thread of its own: the disk may hang. Until that is
-    /// done, and if anything is wrong with it, the old one stays.
+    /// Starts reading the configuration in a thread of its own, since the disk may hang.
+    ///
+    /// The old configuration stays until that is complete, and if there is any error.
     pub(super) fn reload(&mut self) {
         if self.reload.task.is_some() {
             self.reload.again = true;
@@ -53,7 +53,7 @@ impl Control {
         }
     }
 
-    /// Puts the configuration in force that has been read, if one has.
+    /// Applies the new configuration, if reading is complete.
     pub(super) fn finish_reload(&mut self) {
         let Some(task) = &self.reload.task else { return };
         let outcome = match task.poll() {
@@ -104,7 +104,7 @@ fn read_again(
     children: Option<Arc<Children>>,
 ) -> Result<Reloaded, String> {
     if old.config.chroot {
-        // Below the new root there may be files of the same names, but they are anybody's.
+        // Below the new root, files with these names may belong to any user.
         return Err("after chroot only a restart reads it".into());
     }
     let mut config = reread()?;
@@ -123,7 +123,7 @@ fn read_again(
     Ok(Reloaded { site, children })
 }
 
-/// Where scripts run; if none could until now and some may from now on, it is made.
+/// Script runner for the new configuration, started if CGI was disabled until now.
 fn children_for(config: &Config, present: Option<Arc<Children>>) -> io::Result<Option<Arc<Children>>> {
     match present {
         None if config.cgi_pattern.is_some() => Ok(Some(Arc::new(cgi::children()?))),
@@ -131,7 +131,7 @@ fn children_for(config: &Config, present: Option<Arc<Children>>) -> io::Result<O
     }
 }
 
-/// Puts back what was settled when the server started; names what the operator has changed of it.
+/// Restores options that cannot change while running; returns the names of those that differ.
 fn keep_fixed(new: &mut Config, old: &Config) -> Vec<&'static str> {
     let mut changed = Vec::new();
     macro_rules! keep {
@@ -148,7 +148,7 @@ fn keep_fixed(new: &mut Config, old: &Config) -> Vec<&'static str> {
         workers as "workers", landlock as "landlock", watchdog as "watchdog",
         limits.connections as "max_connections",
     );
-    // Landlock was, or was not, applied with regard to these.
+    // Landlock was applied, or not, with these settings.
     if old.landlock {
         keep!(cgi_pattern as "cgipat", symlink_check as "symlinkcheck");
     }
@@ -160,7 +160,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_the_start_settled_stays_and_is_named() {
+    fn options_fixed_at_start_stay_and_are_named() {
         let old = Config { port: 80, charset: "a".into(), ..Config::default() };
         let mut new = Config { port: 81, user: "x".into(), charset: "b".into(), ..Config::default() };
         assert_eq!(keep_fixed(&mut new, &old), ["port", "user"]);

@@ -1,4 +1,4 @@
-//! Files that were read at the start and are not read again: HUP tells where one of them has changed.
+//! Files that are read only at start; HUP warns about those that have changed.
 
 use std::ffi::OsString;
 use std::os::fd::OwnedFd;
@@ -7,20 +7,20 @@ use std::path::{Path, PathBuf};
 use nix::fcntl::{AtFlags, OFlag, open};
 use nix::sys::stat::{FileStat, Mode, fstatat};
 
-/// The files of a configuration, as they were when it was read.
+/// Files of a configuration, with their versions at the time of reading.
 #[derive(Debug, Default)]
 pub struct ReadFiles(Vec<ReadFile>);
 
 #[derive(Debug)]
 struct ReadFile {
     path: PathBuf,
-    /// The directory stays open: after chroot no path leads there.
+    /// Directory, held open since no path leads there after chroot.
     dir: OwnedFd,
     name: OsString,
     version: Version,
 }
 
-/// What tells one version of a file from another: device, inode, size, seconds and nanoseconds of its time.
+/// Version of a file: device, inode, size, and modification time in seconds and nanoseconds.
 type Version = (u64, u64, i64, i64, i64);
 
 fn version(meta: &FileStat) -> Version {
@@ -28,12 +28,12 @@ fn version(meta: &FileStat) -> Version {
 }
 
 impl ReadFiles {
-    /// Looks at `files` now; those that cannot be looked at are left out.
+    /// Records the current versions of `files`, except those that cannot be accessed.
     pub fn look(files: &[PathBuf]) -> ReadFiles {
         ReadFiles(files.iter().filter_map(|path| ReadFile::look(path)).collect())
     }
 
-    /// The files that are not what they were.
+    /// Files that have changed.
     pub fn changed(&self) -> impl Iterator<Item = &Path> {
         self.0.iter().filter(|file| file.has_changed()).map(|file| file.path.as_path())
     }
@@ -49,7 +49,7 @@ impl ReadFile {
         Some(ReadFile { path: path.to_owned(), dir, name, version: version(&meta) })
     }
 
-    /// One that the server's user may not look at is not called changed.
+    /// Tells whether the file has changed; false for a file that the server's user may not access.
     fn has_changed(&self) -> bool {
         let meta = fstatat(&self.dir, self.name.as_os_str(), AtFlags::empty());
         meta.is_ok_and(|meta| version(&meta) != self.version)

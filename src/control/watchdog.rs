@@ -1,34 +1,37 @@
-//! Watchdog: a server that makes no progress ends itself with a core dump, so that its supervisor
-//! restarts it (thttpd: an alarm that checks its main loop).
+//! Watchdog: aborts a hung server with a core dump, so that its supervisor restarts it.
+//!
+//! thttpd uses an alarm that checks its main loop.
 
 use std::time::Duration;
 
 use crate::log;
 
-/// Looks at a count that moves while workers do.
+/// Observer of a counter that workers advance.
 #[derive(Debug)]
 pub struct Watchdog {
     limit: Duration,
-    /// How often [`Watchdog::look`] is called.
+    /// Interval between calls of [`Watchdog::look`].
     every: Duration,
     last: u64,
     still: Duration,
 }
 
 impl Watchdog {
-    /// Ends the process after `limit` without movement. None: the limit is zero, never.
+    /// Watchdog with the time limit `limit`; `None` for a limit of zero.
     pub fn new(limit: Duration) -> Option<Watchdog> {
         let every = (limit / 4).min(Duration::from_secs(10));
         (!limit.is_zero()).then_some(Watchdog { limit, every, last: 0, still: Duration::ZERO })
     }
 
-    /// How often to look.
+    /// Interval between checks.
     pub fn every(&self) -> Duration {
         self.every
     }
 
-    /// Notes the count. `true`: it has not moved for too long. Time is counted in looks, not by the
-    /// clock: a process that was stopped for an hour has looked once.
+    /// Records the counter; true if it has not changed for too long.
+    ///
+    /// Time is counted in checks instead of by the clock: a process that was stopped for an hour has made
+    /// one check.
     pub fn look(&mut self, count: u64) -> bool {
         if count == self.last {
             self.still += self.every;
@@ -39,12 +42,12 @@ impl Watchdog {
         self.still >= self.limit
     }
 
-    /// Ends the process with SIGABRT, in a directory where a core can be written.
+    /// Ends the process with SIGABRT, in a directory where a core file can be written.
     pub fn end(&self) -> ! {
         log::critical!("no progress in {} seconds - aborting", self.limit.as_secs());
         log::syslog::flush(Duration::from_secs(1));
         let _ = std::env::set_current_dir("/tmp");
-        // The kernel writes no core of a process that has changed its user, unless it is asked to.
+        // By default, the kernel writes no core of a process that has changed its user.
         let _ = nix::sys::prctl::set_dumpable(true);
         std::process::abort()
     }

@@ -1,23 +1,24 @@
-//! What a worker does before a call that may take long, and how many may be in such calls at once.
+//! Blocking calls of workers: announcement before a slow call, and a limit on calls to remote storage.
 //!
-//! A local disk is slow at worst; a network file system, or one that a program serves (NFS, CIFS, FUSE),
-//! may not answer for ever, and the worker that asked stays in the call. [`RemoteSlots`] bounds these
-//! workers, so that some are always left for what lies on this machine.
+//! A local disk may be slow. A network or user-space file system (NFS, CIFS, FUSE) may never answer, and
+//! the calling worker hangs. [`RemoteSlots`] limits the number of such workers, so that some remain for
+//! local files.
 
 use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// The worker that a request is served by, as the stages that may keep it waiting see it.
+/// Interface by which the stages of a request tell their worker that a call may block.
 pub trait Blocking {
-    /// Called before a call that may take long: other connections are served meanwhile.
+    /// Announces a call that may take long, so that another thread serves the other connections.
     fn block_in_place(&self);
 
-    /// Called before a look at a file system that may never answer. False = as many workers as may be
-    /// are in such calls: to be tried again later.
+    /// Announces access to a file system that may never answer.
+    ///
+    /// False if the limit of workers in such calls is reached: the request must be tried again later.
     fn enter_remote(&self) -> bool;
 }
 
-/// A thread on whose behalf nobody waits, such as that of a command or a test.
+/// Implementation for threads that may block at any time, such as those of commands and tests.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Patient;
 
@@ -29,8 +30,7 @@ impl Blocking for Patient {
     }
 }
 
-/// Counts the workers that are in file systems which may not answer, and queues the connections that
-/// wait for one of them to come back.
+/// Limit on the workers that access file systems which may not answer, with a queue of waiting connections.
 #[derive(Debug)]
 pub struct RemoteSlots {
     most: usize,
@@ -40,12 +40,12 @@ pub struct RemoteSlots {
 #[derive(Debug, Default)]
 struct SlotQueue {
     taken: usize,
-    /// Keys of connections, each at most once, in the order in which they came.
+    /// Keys of waiting connections in their order of arrival, each at most once.
     queue: VecDeque<usize>,
 }
 
 impl RemoteSlots {
-    /// Lets half of `workers` in at once, but at least one.
+    /// Limit of half of `workers`, but at least one.
     pub fn new(workers: usize) -> RemoteSlots {
         RemoteSlots { most: (workers / 2).max(1), state: Mutex::default() }
     }
@@ -58,26 +58,26 @@ impl RemoteSlots {
         is_free
     }
 
-    /// Gives a slot back.
+    /// Returns a slot.
     pub fn give_back(&self) {
         let mut state = self.state();
         state.taken = state.taken.saturating_sub(1);
     }
 
-    /// Queues a connection until a slot is given back; false if one is free now.
+    /// Queues a connection until a slot is returned; false if a slot is free now.
     pub fn queue(&self, key: usize) -> bool {
         let mut state = self.state();
         if state.taken < self.most {
             return false;
         }
-        // One that was answered meanwhile may have left its key.
+        // A connection that was answered meanwhile may have left its key in the queue.
         if !state.queue.contains(&key) {
             state.queue.push_back(key);
         }
         true
     }
 
-    /// The connection that has waited longest.
+    /// Takes the first connection from the queue.
     pub fn next_in_queue(&self) -> Option<usize> {
         self.state().queue.pop_front()
     }

@@ -1,9 +1,8 @@
-//! Looking names up below the root, and never outside it.
+//! Document root: opens names below the served directory, and never outside it.
 //!
-//! Every file this server reads for a client is opened here, relative to one directory descriptor.
-//! The kernel itself refuses to leave the tree (`openat2`, RESOLVE_BENEATH); where it lacks that
-//! call (before Linux 5.6, or under a sandbox that hides it) each component is opened in turn
-//! without following links, which comes to the same.
+//! Every file sent to a client is opened here, relative to one directory descriptor. The kernel refuses
+//! names that leave the tree (`openat2` with RESOLVE_BENEATH). Before Linux 5.6, or under a sandbox without
+//! that call, each component is opened in turn without following links, which has the same effect.
 
 use std::cell::Cell;
 use std::ffi::OsStr;
@@ -23,40 +22,42 @@ pub mod path;
 use crate::sys::filesystem::{self, OpenDirectory};
 use path::without_links;
 
-/// How often `openat2` is asked again when a rename elsewhere got in its way (EAGAIN).
+/// Number of `openat2` calls for one name while concurrent renames make it fail with EAGAIN.
 const TRIES: usize = 4;
 
-/// The top of the tree that is served.
+/// Root of the served tree.
 #[derive(Debug)]
 pub struct DocRoot {
     dir: OwnedFd,
-    /// Absolute path of `dir` with a trailing slash: absolute symbolic links that begin with it
-    /// lead back into the tree (thttpd).
+    /// Absolute path of `dir` with a trailing slash.
+    ///
+    /// Absolute symbolic links that begin with this path lead into the tree, as in thttpd.
     path: Vec<u8>,
-    /// `dir` as it was opened: relative to the working directory, which never changes while we serve.
+    /// Path by which `dir` was opened, relative to the working directory, which never changes while
+    /// serving.
     at: PathBuf,
-    /// The root's own file system is one that answers from this machine.
+    /// Set if the root's file system is local, so that calls on it return in bounded time.
     is_local: bool,
-    /// False once the kernel has said that it does not know `openat2`.
+    /// Cleared when the kernel reports that `openat2` is unknown.
     has_openat2: AtomicBool,
 }
 
-/// How symbolic links are treated on the way.
+/// Treatment of symbolic links in a name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Links {
-    /// Any link on the way is an error (ELOOP): the name was expanded before.
+    /// Any link is an error (ELOOP), as the name was expanded before.
     Refuse,
-    /// Followed as long as they stay inside, absolute ones too.
+    /// Links are followed as long as they stay inside the tree, absolute ones too.
     Within,
-    /// Followed wherever they lead (`-nos`).
+    /// Links are followed to any target (`-nos`).
     Follow,
 }
 
 impl DocRoot {
-    /// Opens the directory `at` as the root; `path` is its absolute path as later seen in link targets.
+    /// Opens the directory `at` as the root; `path` is its absolute path as seen in link targets.
     ///
     /// # Errors
-    /// When `at` is no directory or may not be searched.
+    /// `at` is not a directory or may not be searched.
     pub fn open(at: &Path, path: &[u8]) -> nix::Result<DocRoot> {
         let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
         let dir = nix::fcntl::open(at, flags, Mode::empty())?;
@@ -68,11 +69,10 @@ impl DocRoot {
         Ok(DocRoot { dir, path, at: at.into(), is_local, has_openat2: AtomicBool::new(true) })
     }
 
-    /// Looks whether the directory is still there and may be opened.
+    /// Checks that the directory still exists and may be opened.
     ///
     /// # Errors
-    ///
-    /// Why not.
+    /// The error of the failed call; ENOENT for a removed directory.
     pub fn check(&self) -> nix::Result<()> {
         let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
         let dir = openat(&self.dir, ".", flags, Mode::empty())?;
@@ -91,49 +91,49 @@ impl DocRoot {
     }
 }
 
-/// The tree as one look-up may see it: all of it, or the part that is known to answer at once.
+/// View of the tree for one look-up: the whole tree, or the part that answers in bounded time.
 ///
-/// A system call may hang for as long as a network file system's server does not answer, and the thread
-/// with it. A local view never enters another file system than the root's own (openat2(2),
-/// RESOLVE_NO_XDEV): a name beyond a mount point is EXDEV, without a question to what is mounted there.
+/// A system call on a network file system may hang as long as the server does not answer. A local view
+/// never enters another file system than the root's own (openat2(2), RESOLVE_NO_XDEV): a name beyond a
+/// mount point is EXDEV, and the mounted file system is not accessed.
 #[derive(Debug)]
 pub struct View<'r> {
     root: &'r DocRoot,
     local: bool,
-    /// A name led to another file system: what was found is not the answer.
+    /// Set when a name led to another file system: results found so far are not valid.
     crossed: Cell<bool>,
 }
 
 impl<'r> View<'r> {
-    /// The root's file system alone; nothing where that may hang itself.
+    /// View of the root's file system alone; empty if that may hang itself.
     pub fn local(root: &'r DocRoot) -> View<'r> {
         View { root, local: true, crossed: Cell::new(false) }
     }
 
-    /// All file systems: for a thread that may be kept waiting.
+    /// View of all file systems, for a thread that may block.
     pub fn anywhere(root: &'r DocRoot) -> View<'r> {
         View { root, local: false, crossed: Cell::new(false) }
     }
 
-    /// The tree.
+    /// Root of the tree.
     pub fn root(&self) -> &'r DocRoot {
         self.root
     }
 
-    /// Is the view a local one?
+    /// Tells whether the view is a local one.
     pub fn is_local(&self) -> bool {
         self.local
     }
 
-    /// Did a name lead out of a local view? Then no outcome counts.
+    /// Tells whether a name led out of a local view, which makes every result invalid.
     pub fn has_crossed(&self) -> bool {
         self.crossed.get()
     }
 
-    /// `stat` of a name; the top is the empty name.
+    /// Runs `stat` on a name; the top is the empty name.
     ///
     /// # Errors
-    /// As the system call.
+    /// Those of the system call.
     pub fn stat(&self, name: &[u8], links: Links) -> nix::Result<FileStat> {
         if self.local {
             let last = if links == Links::Refuse { OFlag::O_NOFOLLOW } else { OFlag::empty() };
@@ -147,11 +147,12 @@ impl<'r> View<'r> {
         fstatat(&self.root.dir, or_dot(name), flags)
     }
 
-    /// `stat` of a name of which `links` are on no component, not on the last one alone; where `links` are
-    /// followed within, the file that they lead to must be, too.
+    /// Runs `stat` on a name, with `links` applied to every component, not only to the last one.
+    ///
+    /// With [`Links::Within`], the target must also lie in the tree.
     ///
     /// # Errors
-    /// As the system call; ELOOP or EXDEV where a link is refused.
+    /// Those of the system call; ELOOP or EXDEV for a refused link.
     pub fn stat_beneath(&self, name: &[u8], links: Links) -> nix::Result<FileStat> {
         if links == Links::Follow {
             return self.stat(name, Links::Follow);
@@ -159,16 +160,16 @@ impl<'r> View<'r> {
         fstat(self.open_path(name, links)?)
     }
 
-    /// Whether the directory `dir` holds an entry called `name`, a dangling link included.
+    /// Tells whether the directory `dir` has an entry called `name`; a dangling link counts.
     ///
-    /// The directory is opened first: ENOENT then speaks of the entry alone, and never of a directory that
-    /// was renamed away or not mounted yet.
+    /// The directory is opened first. ENOENT then refers to the entry alone, and never to a directory that
+    /// was renamed or is not mounted yet.
     ///
     /// # Errors
-    /// As the system calls; the answer is not known then.
+    /// Those of the system calls; the answer is unknown then.
     pub fn has_entry(&self, dir: &[u8], name: &[u8], links: Links) -> nix::Result<bool> {
         let dir = self.open_with(dir, OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC, links)?;
-        // What may be mounted on the entry is not asked.
+        // `readlinkat` does not access a file system that is mounted on the entry.
         match nix::fcntl::readlinkat(&dir, name) {
             Ok(_) | Err(Errno::EINVAL) => Ok(true),
             Err(Errno::ENOENT) => Ok(false),
@@ -176,15 +177,15 @@ impl<'r> View<'r> {
         }
     }
 
-    /// A descriptor for the name alone (O_PATH): nothing is read, and no device has effects.
+    /// Opens the name alone (O_PATH): no content is read, and devices have no side effects.
     ///
     /// # Errors
-    /// As [`View::stat_beneath`].
+    /// Those of [`View::stat_beneath`].
     pub fn open_path(&self, name: &[u8], links: Links) -> nix::Result<OwnedFd> {
         self.open_with(name, OFlag::O_PATH | OFlag::O_CLOEXEC, links)
     }
 
-    /// Called before a look at what lies outside the tree, of whose file systems nothing is known.
+    /// Announces access to a path outside the tree, whose file system is unknown.
     ///
     /// # Errors
     /// EXDEV in a local view.
@@ -192,29 +193,32 @@ impl<'r> View<'r> {
         self.noted(if self.local { Err(Errno::EXDEV) } else { Ok(()) })
     }
 
-    /// Target of a symbolic link; EINVAL when `name` is none. Its directory has been entered before.
+    /// Target of a symbolic link whose directory has been opened before.
     ///
     /// # Errors
-    /// As the system call.
+    /// Those of the system call; EINVAL if `name` is not a link.
     pub fn read_link(&self, name: &[u8]) -> nix::Result<Vec<u8>> {
         nix::fcntl::readlinkat(&self.root.dir, name).map(OsStringExt::into_vec)
     }
 
-    /// Opens a name for reading. Never blocks on a FIFO, never becomes a controlling terminal; the
-    /// caller checks what kind of file it got.
+    /// Opens a name for reading.
+    ///
+    /// A FIFO does not block, and a terminal does not become the controlling one. The caller checks the
+    /// file type.
     ///
     /// # Errors
-    /// As the system call; ELOOP where `links` refuses one.
+    /// Those of the system call; ELOOP for a refused link.
     pub fn open_read(&self, name: &[u8], links: Links) -> nix::Result<File> {
         let flags = OFlag::O_RDONLY | OFlag::O_NONBLOCK | OFlag::O_NOCTTY | OFlag::O_CLOEXEC;
         self.open_with(name, flags, links).map(File::from)
     }
 
-    /// Opens the file `name` of a directory outside the tree for reading, wherever links lead. Never blocks on
-    /// a FIFO, as [`View::open_read`].
+    /// Opens the file `name` in a directory outside the tree for reading, and follows all links.
+    ///
+    /// A FIFO does not block.
     ///
     /// # Errors
-    /// As the system call; EXDEV in a local view for a file that may lie in another file system.
+    /// Those of the system call; EXDEV in a local view if the file may lie in another file system.
     pub fn open_beside(&self, dir: &OpenDirectory, name: &[u8]) -> nix::Result<File> {
         let flags = OFlag::O_RDONLY | OFlag::O_NONBLOCK | OFlag::O_NOCTTY | OFlag::O_CLOEXEC;
         let opened = match (self.local, dir.is_local) {
@@ -242,8 +246,10 @@ impl<'r> View<'r> {
         }
     }
 
-    /// To the kernel an absolute link leads out of the tree, even one that leads back into it, and without
-    /// `openat2` it follows none: such names are expanded first.
+    /// Opens a name, following links within the tree.
+    ///
+    /// The kernel treats every absolute link as leaving the tree, and the fallback without `openat2`
+    /// follows no links. Names with links are therefore expanded first.
     fn open_within(&self, name: &[u8], flags: OFlag) -> nix::Result<OwnedFd> {
         let opened = self.open_beneath(name, flags, ResolveFlag::RESOLVE_NO_MAGICLINKS);
         if self.root.has_openat2.load(Relaxed) && opened.as_ref().err() != Some(&Errno::EXDEV) {
@@ -265,18 +271,20 @@ impl<'r> View<'r> {
         }
     }
 
-    /// Opens what lies in the root's own file system, if that is local; EXDEV for the rest.
+    /// Opens a name in the root's own file system, if that is local; EXDEV otherwise.
     fn open_here(&self, name: &[u8], flags: OFlag, resolve: ResolveFlag) -> nix::Result<OwnedFd> {
         if !self.root.is_local {
             return Err(Errno::EXDEV);
         }
-        // Without `openat2` nothing tells what lies in another file system before it has been entered.
+        // The fallback without `openat2` would enter another file system before noticing it, so it is not
+        // used.
         let how = OpenHow::new().flags(flags).resolve(resolve | ResolveFlag::RESOLVE_NO_XDEV);
         let answer = self.ask_openat2(self.root.dir.as_fd(), name, how);
         answer.unwrap_or(Err(Errno::EXDEV))
     }
 
-    /// None where the kernel does not know the call, or is kept from an answer by renames elsewhere.
+    /// Calls `openat2`; `None` if the kernel lacks the call, or keeps failing because of concurrent
+    /// renames.
     fn ask_openat2(&self, dir: BorrowedFd<'_>, name: &[u8], how: OpenHow) -> Option<nix::Result<OwnedFd>> {
         for _ in 0..TRIES {
             if !self.root.has_openat2.load(Relaxed) {
@@ -314,8 +322,9 @@ fn open_by_components(root: BorrowedFd<'_>, name: &[u8], flags: OFlag) -> nix::R
     here.map_or_else(|| openat(root, ".", flags, Mode::empty()), Ok)
 }
 
-/// A link where a directory was wanted is ELOOP, as `openat2` says it: a caller that takes ENOTDIR for
-/// "does not exist" must not be misled.
+/// Converts an error of the fallback: a link in place of a directory is ELOOP, as with `openat2`.
+///
+/// Callers read ENOTDIR as "does not exist".
 fn link_or(errno: Errno, dir: BorrowedFd<'_>, segment: &[u8]) -> Errno {
     if errno == Errno::ENOTDIR && nix::fcntl::readlinkat(dir, segment).is_ok() { Errno::ELOOP } else { errno }
 }

@@ -1,4 +1,4 @@
-//! Names → expanded names: symbolic links resolved, PATH_INFO split off [thttpd's `expand_symlinks`].
+//! Name expansion: resolves symbolic links and splits PATH_INFO off (thttpd's `expand_symlinks`).
 
 use std::collections::VecDeque;
 
@@ -7,46 +7,48 @@ use nix::sys::stat::SFlag;
 
 use crate::docroot::{DocRoot, Links, View};
 
-/// Links followed for one name before we call it a loop (thttpd's MAX_LINKS).
+/// Maximum number of links followed for one name; more count as a loop (thttpd's MAX_LINKS).
 const MOST_LINKS: usize = 32;
 
-/// A name after expansion.
+/// Name after expansion.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Expanded {
-    /// Relative to the root, no link in it (with the check on), no outer slashes; empty = the top.
+    /// Path relative to the root without outer slashes; empty = the top. Free of links if links are
+    /// checked.
     pub name: Vec<u8>,
-    /// Rest behind the last existing component, no leading slash; empty = none.
+    /// Rest behind the last existing component, without leading slash; empty = none.
     pub path_info: Vec<u8>,
 }
 
-/// Why a name could not be expanded.
+/// Reason why a name could not be expanded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Unexpandable {
     /// A link leads out of the tree.
     Outside,
     /// More than [`MOST_LINKS`] links.
     TooManyLinks,
-    /// Anything else the system said.
+    /// Another system error.
     Io(Errno),
 }
 
 /// Expands `name` (relative, dots resolved, may end in a slash).
 ///
-/// With `check`, every link is resolved here and must stay inside; without it the kernel follows
-/// links as it likes, and only PATH_INFO is looked for (thttpd's `-nos`).
+/// With `check`, every link is resolved here and must stay inside the tree. Otherwise the kernel follows
+/// all links, and only PATH_INFO is split off (thttpd's `-nos`).
 ///
 /// # Errors
-/// See [`Unexpandable`].
+/// Those of [`Unexpandable`].
 pub fn expand(view: &View<'_>, name: &[u8], check: bool) -> Result<Expanded, Unexpandable> {
     let trimmed = name.strip_suffix(b"/").unwrap_or(name);
     if check { walk(view, trimmed) } else { longest_existing(view, trimmed) }
 }
 
-/// `name` by another name, with no link in it. For where the kernel is to follow links within the tree: to
-/// it an absolute one leads out, even back into the tree.
+/// Expands all links in `name`, for callers that let the kernel follow links within the tree.
+///
+/// The kernel treats every absolute link as leaving the tree, so those must be expanded here.
 ///
 /// # Errors
-/// EXDEV when a link leads out, ELOOP when there are too many, else what the system said.
+/// EXDEV if a link leads out, ELOOP if there are too many, else the system's error.
 pub fn without_links(view: &View<'_>, name: &[u8]) -> nix::Result<Vec<u8>> {
     match expand(view, name, true) {
         Ok(Expanded { name, path_info }) if path_info.is_empty() => Ok(name),
@@ -82,10 +84,10 @@ fn walk(view: &View<'_>, name: &[u8]) -> Result<Expanded, Unexpandable> {
     Ok(Expanded { name: out, path_info: Vec::new() })
 }
 
-/// How many of `segments` exist below `dir` without a link among them, and what stops the next one.
+/// Number of `segments` that exist below `dir` without a link, and the error of the next one.
 ///
-/// The kernel is asked for whole names, and for half of one that it refuses: to ask for one segment after
-/// another would cost the square of their number in a deep tree.
+/// Binary search over the depth: asking for one segment after another would take quadratic time in a deep
+/// tree.
 fn plain_part(view: &View<'_>, dir: &[u8], segments: &[Vec<u8>]) -> (usize, Option<Errno>) {
     let whole = segments.iter().take_while(|segment| *segment != b"..").count();
     let ask = |count: usize| {
@@ -99,8 +101,9 @@ fn plain_part(view: &View<'_>, dir: &[u8], segments: &[Vec<u8>]) -> (usize, Opti
     longest(whole, ask)
 }
 
-/// The largest count up to `most` to which `ask` agrees, as it does to every smaller one and to none; with
-/// it, why not one more.
+/// Largest count up to `most` that `ask` accepts, found by bisection, and the error for the next one.
+///
+/// `ask` must accept zero, and every count below an accepted one.
 fn longest(most: usize, ask: impl Fn(usize) -> nix::Result<()>) -> (usize, Option<Errno>) {
     let Err(mut why) = ask(most) else { return (most, None) };
     let (mut good, mut bad) = (0, most);
@@ -114,16 +117,16 @@ fn longest(most: usize, ask: impl Fn(usize) -> nix::Result<()>) -> (usize, Optio
     (good, Some(why))
 }
 
-/// What is left of a name being expanded.
+/// Remaining part of a name during expansion.
 #[derive(Clone)]
 struct Way {
     rest: VecDeque<Vec<u8>>,
-    /// Links followed so far.
+    /// Number of links followed so far.
     links: usize,
 }
 
 impl Way {
-    /// Follows the link that comes next, from the directory `out`.
+    /// Follows the next link, from the directory `out`.
     fn follow_link(&mut self, view: &View<'_>, out: &mut Vec<u8>) -> Result<(), Unexpandable> {
         let Some(link) = self.rest.pop_front() else { return Ok(()) };
         match view.read_link(&join(out, &link)) {
@@ -135,7 +138,7 @@ impl Way {
                 }
                 Ok(())
             }
-            // Another file took the link's place meanwhile, or nothing did.
+            // The link was replaced or deleted at this moment.
             Err(Errno::EINVAL | Errno::ENOENT) => {
                 self.follow(b"")?;
                 self.rest.push_front(link);
@@ -145,7 +148,7 @@ impl Way {
         }
     }
 
-    /// Puts the segments of a link's `target` before the rest.
+    /// Inserts the segments of a link's `target` before the rest.
     fn follow(&mut self, target: &[u8]) -> Result<(), Unexpandable> {
         self.links += 1;
         if self.links > MOST_LINKS {
@@ -157,8 +160,10 @@ impl Way {
         Ok(())
     }
 
-    /// The directory above `dir`, both relative to the root. Only link targets lead here. From the top, a way
-    /// that comes back into the tree is followed through the outside; any other stays at the top, as in thttpd.
+    /// Parent of `dir`, both relative to the root; only `..` in link targets leads here.
+    ///
+    /// A target that leaves the top and comes back into the tree is followed. Any other stays at the top,
+    /// as in thttpd.
     fn above(&mut self, view: &View<'_>, mut dir: Vec<u8>) -> Vec<u8> {
         if dir.is_empty() {
             let top = view.root().path().strip_suffix(b"/").unwrap_or(view.root().path());
@@ -176,16 +181,17 @@ impl Way {
         dir
     }
 
-    /// Follows the rest from `here`, an absolute path without links and without a slash at its end, until it
-    /// is in the tree: an alternative of the system, a data disk. Where a link ends is what counts.
+    /// Follows a link target outside the tree from `here`, until it comes back into the tree.
     ///
-    /// Nothing outside is opened: links are read, and what the way comes back to is opened below the root.
+    /// Absolute links through /etc/alternatives or a data disk do that, and only the final target counts.
+    /// No file outside is opened: links are read, and the final name is opened below the root. `here` is an
+    /// absolute path without links and without a trailing slash.
     fn back_inside(&mut self, view: &View<'_>, mut here: Vec<u8>) -> Result<Vec<u8>, Unexpandable> {
         loop {
             if let Some(inside) = inside(view.root(), &here) {
                 return Ok(inside.to_vec());
             }
-            // Nothing is known of the file systems outside.
+            // The file systems outside the tree may not answer.
             view.leave().map_err(Unexpandable::Io)?;
             let segment = self.rest.pop_front().ok_or(Unexpandable::Outside)?;
             let above = here.iter().rposition(|&b| b == b'/').unwrap_or(0);
@@ -198,7 +204,8 @@ impl Way {
             here.extend_from_slice(&segment);
             match nix::fcntl::readlink(&here[..]) {
                 Err(Errno::EINVAL) => {}
-                // Whether something is there is nobody's business.
+                // The error is the same for missing and existing files, so that clients cannot probe for
+                // names outside.
                 Err(_) => return Err(Unexpandable::Outside),
                 Ok(target) => {
                     let target = target.into_encoded_bytes();
@@ -217,7 +224,7 @@ fn push(name: &mut Vec<u8>, segment: &[u8]) {
     name.extend_from_slice(segment);
 }
 
-/// An absolute link target → what it is below the root, if it is.
+/// Path below the root of an absolute link target, if the target lies in the tree.
 fn inside<'t>(root: &DocRoot, target: &'t [u8]) -> Option<&'t [u8]> {
     let top = root.path();
     if target.get(..top.len()) == Some(top) {
@@ -230,7 +237,7 @@ fn segments(path: &[u8]) -> impl DoubleEndedIterator<Item = &[u8]> {
     path.split(|&b| b == b'/').filter(|s| !s.is_empty() && *s != b".")
 }
 
-/// Directory and last component of a name; the directory is empty at the top.
+/// Splits a name into directory and last component; the directory is empty at the top.
 pub fn split(name: &[u8]) -> (&[u8], &[u8]) {
     match name.iter().rposition(|&b| b == b'/') {
         Some(at) => (&name[..at], &name[at + 1..]),
@@ -241,7 +248,7 @@ pub fn split(name: &[u8]) -> (&[u8], &[u8]) {
 fn longest_existing(view: &View<'_>, name: &[u8]) -> Result<Expanded, Unexpandable> {
     let slashes = name.iter().enumerate().filter(|&(_, &b)| b == b'/').map(|(at, _)| at);
     let ends: Vec<usize> = std::iter::once(0).chain(slashes).chain([name.len()]).collect();
-    // The top is there in any case.
+    // The top always exists.
     let ask = |count: usize| view.stat(&name[..ends[count]], Links::Follow).map(|_| ());
     let (count, why) = longest(ends.len() - 1, ask);
     match why {

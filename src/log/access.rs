@@ -1,10 +1,9 @@
-//! The access log: one line an exchange, to a file, standard output or syslog.
+//! Access log: one line per exchange, to a file, standard output or syslog.
 //!
-//! Workers call [`AccessLog::record`], at up to the rate of requests: it formats into a buffer of
-//! the calling thread and appends that to a shared one ([`queue`](super::queue)). One writer thread
-//! ([`writer`](super::writer)) takes what has gathered, every few milliseconds while there is
-//! anything, and sleeps while there is not. A log that cannot be written costs lines, which are
-//! counted; it never costs requests.
+//! Workers call [`AccessLog::record`] for every request. It formats the line into a buffer of the calling
+//! thread and appends the buffer to a shared one ([`queue`](super::queue)). One writer thread
+//! ([`writer`](super::writer)) writes the collected lines every few milliseconds, and sleeps while there
+//! are none. A failing log loses lines, which are counted, but never delays requests.
 
 use std::cell::RefCell;
 use std::io;
@@ -26,13 +25,13 @@ use crate::sys::thread;
 pub use super::json::Details;
 pub use super::line::AccessEntry;
 
-/// Where exchanges are recorded. QueueState by reference from every thread.
+/// Access log, shared by reference with all threads.
 #[derive(Debug)]
 pub struct AccessLog {
     kind: SinkKind,
     format: LogFormat,
     shared: Arc<QueueState>,
-    /// Waits here for the writer thread, which takes it.
+    /// Destination, until the writer thread takes it.
     sink: Mutex<Option<Sink>>,
 }
 
@@ -43,7 +42,7 @@ enum SinkKind {
     Undated,
 }
 
-/// One line, and the texts of the current second.
+/// Line buffer, with the date text of the current second.
 struct Draft {
     line: Vec<u8>,
     date: DateText,
@@ -51,18 +50,18 @@ struct Draft {
 }
 
 thread_local! {
-    /// One draft per thread: formatting takes no lock.
+    /// One draft per thread, so that formatting takes no lock.
     static DRAFT: RefCell<Draft> =
         const { RefCell::new(Draft { line: Vec::new(), date: DateText::new(), json_time: TimeText::new() }) };
 }
 
 impl AccessLog {
-    /// Opens `target`; a file is created for, and given to, `owner` (none = no change of user ahead).
-    /// Lines are kept until [`AccessLog::start`].
+    /// Opens `target`; a new file gets the owner `owner` (`None` = no change of user ahead).
+    ///
+    /// Lines are kept in memory until [`AccessLog::start`].
     ///
     /// # Errors
-    ///
-    /// As [`LogFile::open`].
+    /// Those of [`LogFile::open`].
     pub fn open(target: &LogTarget, owner: Option<&User>) -> io::Result<AccessLog> {
         let (kind, sink) = match target {
             LogTarget::Off => (SinkKind::Off, None),
@@ -73,19 +72,17 @@ impl AccessLog {
         Ok(AccessLog { kind, format: LogFormat::Combined, shared: Arc::default(), sink: Mutex::new(sink) })
     }
 
-    /// Starts the writer thread; call it after the last fork and change of user.
+    /// Starts the writer thread; call this after the last fork and the change of user.
     ///
     /// # Errors
-    ///
-    /// The system has no thread for us.
+    /// The thread cannot be started.
     pub fn start(&self) -> io::Result<()> {
         let Some(sink) = self.take_sink() else { return Ok(()) };
         let mut writer = Writer::new(sink, Arc::clone(&self.shared));
         thread::start("access-log", 256 * 1024, Box::new(move || writer.run())).map(drop)
     }
 
-    /// Records one exchange, over at `time`: no system call, no allocation, no wait but for another
-    /// recorder.
+    /// Records one exchange that ended at `time`: no system call, no allocation, and one short lock.
     pub fn record(&self, entry: &AccessEntry<'_>, details: &Details<'_>, time: SystemTime) {
         if self.kind == SinkKind::Off {
             return;
@@ -101,36 +98,38 @@ impl AccessLog {
         });
     }
 
-    /// The same log with lines of another format.
+    /// Sets the format of the lines.
     pub fn in_format(mut self, format: LogFormat) -> AccessLog {
         self.format = format;
         self
     }
 
-    /// Do lines tell what [`Details`] holds?
+    /// Tells whether the format uses [`Details`].
     pub fn has_details(&self) -> bool {
         self.format == LogFormat::Json && self.kind != SinkKind::Off
     }
 
-    /// Asks for the file to be opened anew (HUP). Every line goes to the old file or the new one.
-    /// How it went is logged; standard output and syslog have nothing to reopen.
+    /// Requests that the file be reopened (HUP); every line goes to either the old or the new file.
+    ///
+    /// The result is logged. Standard output and syslog are not reopened.
     pub fn reopen(&self) {
         self.shared.lock().reopen = true;
         self.shared.changed.notify_one();
     }
 
-    /// Lines lost since the start because the log could not be written.
+    /// Number of lines lost since the start because the log could not be written.
     pub fn lost(&self) -> u64 {
         self.shared.lost()
     }
 
-    /// Logs how many lines are lost, if any were since the last report, once in a minute at most.
+    /// Logs the number of newly lost lines, at most once a minute.
     pub fn report_lost(&self) {
         self.shared.report_lost(false);
     }
 
-    /// Returns when all that was recorded is written, or when the log has not taken it for some
-    /// seconds. What is recorded afterwards is lost.
+    /// Waits until all recorded lines are written, or the log has failed for some seconds.
+    ///
+    /// Lines recorded afterwards are lost.
     pub fn close(&self) {
         self.shared.lock().stop = true;
         self.shared.changed.notify_one();
@@ -142,7 +141,7 @@ impl AccessLog {
         self.shared.report_lost(true);
     }
 
-    /// The directory in which the file is opened anew, until [`AccessLog::start`].
+    /// Directory of the log file, until [`AccessLog::start`].
     pub fn directory(&self) -> Option<OwnedFd> {
         match &*self.sink.lock().unwrap_or_else(PoisonError::into_inner) {
             Some(Sink::File(log)) => log.directory(),
@@ -155,7 +154,7 @@ impl AccessLog {
     }
 }
 
-/// Whether `path` is a name of standard output or error, which is not opened but used as it is.
+/// Tells whether `path` is a name of standard output or error, which is used without opening.
 pub fn is_standard_stream(path: &Path) -> bool {
     super::file::standard_stream(path).is_some()
 }

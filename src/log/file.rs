@@ -1,7 +1,7 @@
-//! The file (or standard stream) that access-log lines go to: opened once with root's rights, and
-//! reopened after rotation without them, also from inside a chroot.
+//! File or standard stream for access-log lines.
 //!
-//! [`access`](super::access) opens it, its writer thread owns it.
+//! The file is opened with root's rights, and reopened after rotation without them, also inside a chroot.
+//! [`access`](super::access) opens it; the writer thread owns it.
 
 use std::ffi::OsString;
 use std::fs::File;
@@ -18,10 +18,10 @@ use nix::unistd::geteuid;
 
 use crate::sys::ids::User;
 
-/// Log files name visitors, so the world does not read them; the umask may take more away.
+/// Mode of new log files: not readable for others, since logs identify visitors.
 const MODE: Mode = Mode::from_bits_truncate(0o640);
 
-/// The group of what root creates where nothing says otherwise.
+/// Group of files that root creates by default.
 const ROOT_GROUP: u32 = 0;
 
 /// An open log.
@@ -29,18 +29,17 @@ const ROOT_GROUP: u32 = 0;
 pub struct LogFile {
     /// Name for messages.
     pub shown: PathBuf,
-    /// Where lines go.
+    /// File that lines are written to.
     pub file: File,
-    /// Bytes that one write puts down whole, other writers notwithstanding.
+    /// Maximum number of bytes that one write adds atomically beside other writers.
     pub whole: usize,
-    /// Messages go to the same stream.
+    /// Set if messages go to the same stream.
     pub is_shared: bool,
-    /// Where it can be opened again; none for a standard stream.
+    /// Path for reopening; `None` for a standard stream.
     place: Option<LogPath>,
 }
 
-/// A file's directory, held open, and its name there: valid whatever becomes of the process's root
-/// and working directory.
+/// Directory held open, and the file's name in it, valid after chroot and chdir.
 #[derive(Debug)]
 struct LogPath {
     dir: OwnedFd,
@@ -48,8 +47,10 @@ struct LogPath {
 }
 
 impl LogFile {
-    /// Opens standard output. The descriptor is a duplicate: it lives on when 0–2 become `/dev/null`
-    /// and when the right to open `/dev/stdout` is gone.
+    /// Opens standard output as a duplicate.
+    ///
+    /// The duplicate stays valid when 0–2 become `/dev/null`, and when `/dev/stdout` may not be opened any
+    /// more.
     pub fn stdout() -> io::Result<LogFile> {
         LogFile::stream(Path::new("-"), io::stdout().as_fd().try_clone_to_owned()?)
     }
@@ -60,13 +61,12 @@ impl LogFile {
         Ok(LogFile { shown: shown.to_owned(), file, whole, is_shared, place: None })
     }
 
-    /// Opens `path` for appending, creating it for `owner` (none = the user that runs the server).
+    /// Opens `path` for appending, and creates it for `owner` (`None` = the current user).
     ///
     /// # Errors
-    ///
-    /// As open(2); `ELOOP` when root would have to follow a symbolic link in the last
-    /// place, and `EMLINK` when the file has a second name (hard link): a user with write access
-    /// to the log's directory could point it at any file of the system.
+    /// Those of open(2); `ELOOP` if root would follow a symbolic link in the last component, and `EMLINK`
+    /// if the file has a second name (hard link). A user with write access to the log's directory could
+    /// direct such names to any file.
     pub fn open(path: &Path, owner: Option<&User>) -> io::Result<LogFile> {
         match standard_stream(path) {
             Some(1) => return LogFile::stream(path, io::stdout().as_fd().try_clone_to_owned()?),
@@ -90,16 +90,15 @@ impl LogFile {
         Ok(LogFile { shown: path.to_owned(), file, whole, is_shared: false, place: Some(place) })
     }
 
-    /// Where [`LogFile::reopen`] will look; none for a standard stream.
+    /// Directory for [`LogFile::reopen`]; `None` for a standard stream.
     pub fn directory(&self) -> Option<OwnedFd> {
         self.place.as_ref().and_then(|place| place.dir.try_clone().ok())
     }
 
-    /// Opens the name anew, after the old file was renamed. `Ok(false)`: nothing to reopen.
+    /// Opens the path again after the old file was renamed. `Ok(false)`: a standard stream.
     ///
     /// # Errors
-    ///
-    /// As [`LogFile::open`]; the old file then stays in use.
+    /// Those of [`LogFile::open`]; the old file then stays in use.
     pub fn reopen(&mut self) -> io::Result<bool> {
         let Some(place) = &self.place else { return Ok(false) };
         self.file = place.open(geteuid().is_root())?;
@@ -110,7 +109,7 @@ impl LogFile {
 
 impl LogPath {
     fn open(&self, as_root: bool) -> io::Result<File> {
-        // O_NONBLOCK: a FIFO without a reader answers ENXIO where it would otherwise stop the start.
+        // With O_NONBLOCK, a FIFO without a reader gives ENXIO instead of blocking the start.
         let mut flags = OFlag::O_WRONLY
             | OFlag::O_APPEND
             | OFlag::O_CREAT
@@ -129,8 +128,10 @@ impl LogPath {
     }
 }
 
-/// Makes the file the user's, so that it can be opened again after rotation. A group other than root's
-/// stays: an administrator, a package or the directory gave it, for those who read logs.
+/// Gives the file to the user, so that it can be reopened after rotation.
+///
+/// A group other than root's is kept: an administrator, a package or the directory has set it for readers
+/// of logs.
 fn give_to(file: &File, user: &User) -> io::Result<()> {
     let meta = file.metadata()?;
     let uid = (meta.uid() != user.uid).then_some(user.uid);
@@ -141,21 +142,22 @@ fn give_to(file: &File, user: &User) -> io::Result<()> {
     Ok(())
 }
 
-/// A regular file takes any write in one piece; a pipe takes PIPE_BUF bytes so (pipe(7)).
+/// Atomic write size: unlimited for a regular file, PIPE_BUF for a pipe (pipe(7)).
 fn whole_write(file: &File) -> usize {
     let is_regular = file.metadata().is_ok_and(|meta| meta.is_file());
     if is_regular { usize::MAX } else { libc::PIPE_BUF }
 }
 
-/// Is this the file behind standard error?
+/// Tells whether `file` is standard error.
 fn is_standard_error(file: &File) -> bool {
     let identity = |file: &File| file.metadata().ok().map(|meta| (meta.dev(), meta.ino()));
     let stderr = io::stderr().as_fd().try_clone_to_owned().map(File::from);
     stderr.is_ok_and(|stderr| identity(file).is_some() && identity(&stderr) == identity(file))
 }
 
-/// 1 or 2 when `path` is a name for standard output or error, also through one symbolic link: images
-/// point their log files at `/dev/stdout`.
+/// Returns 1 or 2 if `path` names standard output or error, also through one symbolic link.
+///
+/// Container images link their log files to `/dev/stdout`.
 pub(super) fn standard_stream(path: &Path) -> Option<u32> {
     let number = |path: &Path| match path.to_str()? {
         "/dev/stdout" | "/dev/fd/1" | "/proc/self/fd/1" => Some(1),

@@ -1,8 +1,8 @@
-//! [`AccessEntry`] → one line of JSON (`log_format=json`): one object with the same members for each
-//! exchange, `peer` alone being left out where it is the client.
+//! JSON access-log lines (`log_format=json`): one object with fixed members per exchange.
 //!
-//! Whatever bytes a client sends, the line is one valid object. A byte that is not UTF-8 stands as
-//! `\xNN` in the string's value, and a backslash as `\x5C`, so that both can be told apart.
+//! Only `peer` is left out if it is the client. The line is a valid object for any bytes from a client. A
+//! byte that is not UTF-8 becomes `\xNN` in the string's value, and a backslash `\x5C`, so that both can be
+//! distinguished.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -10,25 +10,25 @@ use chrono::{DateTime, Datelike, Timelike};
 
 use super::line::{AccessEntry, push_decimal};
 
-/// Longest run kept of a text, in bytes as received.
+/// Maximum length of a text, in bytes as received.
 const LONGEST: usize = 2048;
 
-/// What the JSON line says beyond the Combined line.
+/// Data of the JSON line beyond the Combined line.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Details<'a> {
-    /// The other end of the socket, where it is not the client: an address, or `unix`.
+    /// Peer of the socket, if it is not the client: an address, or `unix`.
     pub peer: Option<&'a str>,
-    /// The host that was asked for; empty = none.
+    /// Requested host; empty = none.
     pub host: &'a [u8],
-    /// The file that was chosen, below the web directory; empty = none.
+    /// File that was sent, below the web directory; empty = none.
     pub file: &'a [u8],
-    /// X-Request-Id, of a trusted proxy; empty = none.
+    /// X-Request-Id of a trusted proxy; empty = none.
     pub id: &'a [u8],
-    /// From the request's first byte to the end of the exchange.
+    /// Time from the request's first byte to the end of the exchange.
     pub took: Duration,
 }
 
-/// A moment as RFC 3339 has it: `2026-01-31T12:00:00.042Z`. Its second is worked out once a second.
+/// Time in RFC 3339, `2026-01-31T12:00:00.042Z`, with the text of the second cached.
 #[derive(Debug, Default)]
 pub struct TimeText {
     second: Option<i64>,
@@ -36,12 +36,12 @@ pub struct TimeText {
 }
 
 impl TimeText {
-    /// An empty cache.
+    /// Empty cache.
     pub const fn new() -> TimeText {
         TimeText { second: None, text: Vec::new() }
     }
 
-    /// The text for `time`.
+    /// Text for `time`.
     pub fn at(&mut self, time: SystemTime) -> &[u8] {
         let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
         let second = since.as_secs().cast_signed();
@@ -68,7 +68,7 @@ fn push_second(text: &mut Vec<u8>, second: i64) {
     }
 }
 
-/// Appends the line, newline included, of an exchange that was over at the time that `time` tells.
+/// Appends the line, newline included; `time` is the end of the exchange.
 pub fn write(entry: &AccessEntry<'_>, details: &Details<'_>, time: &[u8], line: &mut Vec<u8>) {
     line.extend_from_slice(b"{\"time\":\"");
     line.extend_from_slice(time);
@@ -107,7 +107,7 @@ fn number(line: &mut Vec<u8>, own_name: &str, value: u64) {
     push_decimal(line, value);
 }
 
-/// A text; null where there is none.
+/// Appends a text member; null for an empty text.
 fn member(line: &mut Vec<u8>, own_name: &str, text: &[u8]) {
     name(line, own_name);
     if text.is_empty() {
@@ -125,7 +125,7 @@ fn push_char(line: &mut Vec<u8>, c: char) {
     match c {
         '"' => line.extend_from_slice(b"\\\""),
         '\\' => push_byte(line, b'\\'),
-        // Control characters, those of C1 too, could steer a terminal that shows the log.
+        // Control characters, including C1, could control a terminal that shows the log.
         c if c.is_control() => {
             let code = c as u32;
             line.extend_from_slice(b"\\u00");
@@ -135,7 +135,7 @@ fn push_char(line: &mut Vec<u8>, c: char) {
     }
 }
 
-/// `\xNN`, whose backslash JSON wants twice.
+/// Appends `\xNN`, with the backslash doubled for JSON.
 fn push_byte(line: &mut Vec<u8>, byte: u8) {
     line.extend_from_slice(&[b'\\', b'\\', b'x', hex(u32::from(byte) >> 4), hex(byte.into())]);
 }
@@ -218,7 +218,7 @@ mod tests {
         }
     }
 
-    /// The bytes that a value stands for.
+    /// Bytes that a value represents.
     fn original(value: &str) -> Vec<u8> {
         let mut bytes = Vec::new();
         let mut rest = value;

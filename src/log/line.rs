@@ -1,45 +1,46 @@
-//! [`AccessEntry`] → one line of the Combined log format, as thttpd 2.29 writes it.
+//! Access-log lines in the Combined log format, as thttpd 2.29 writes it.
 //!
-//! Pure: [`access`](super::access) calls it for every exchange, so it allocates nothing once its
-//! buffer has grown, and works the date out once a second.
+//! Pure. [`access`](super::access) calls this for every exchange, so it does not allocate once its buffer
+//! has grown, and formats the date once a second.
 
 use chrono::{Datelike, Local, Offset, TimeZone, Timelike};
 
-/// Longest run kept of the address, user name and protocol, in bytes as received (thttpd's limits).
+/// Maximum length of address, user name and protocol, in bytes as received (thttpd's limits).
 const SHORT: usize = 80;
-/// Longest run kept of the virtual host's name, in bytes as received.
+/// Maximum length of the virtual host's name, in bytes as received.
 const HOST: usize = 100;
-/// Longest run kept of the target, the referrer and the agent, in bytes as received.
+/// Maximum length of target, referrer and agent, in bytes as received.
 const LONG: usize = 200;
 
-/// Fields of one access-log line, borrowed for the time of writing it.
+/// Fields of one access-log line, borrowed while writing.
 #[derive(Debug, Clone, Copy)]
 pub struct AccessEntry<'a> {
-    /// The peer's numeric address.
+    /// Numeric address of the client.
     pub peer: &'a str,
-    /// The authenticated user name.
+    /// Authenticated user name.
     pub user: Option<&'a [u8]>,
     /// Method in canonical case, or `UNKNOWN`.
     pub method: &'a str,
-    /// With virtual hosting, the directory that was served; written as `/HOST` before the target.
+    /// Virtual host's directory; written as `/HOST` before the target.
     pub vhost: Option<&'a [u8]>,
-    /// The request target as received; empty when there was none to speak of.
+    /// Request target as received; empty if none was received.
     pub target: &'a [u8],
     /// Protocol version, or `UNKNOWN`.
     pub version: &'a str,
-    /// Status sent; 0 when the connection ended before one was decided.
+    /// Status sent; 0 if the connection ended before a response.
     pub status: u16,
-    /// Bytes of content sent, the head not counted.
+    /// Number of content bytes sent, without the head.
     pub bytes: u64,
-    /// The Referer field; empty = none was sent.
+    /// Value of Referer; empty = none.
     pub referer: &'a [u8],
-    /// The User-Agent field; empty = none was sent.
+    /// Value of User-Agent; empty = none.
     pub agent: &'a [u8],
 }
 
 impl AccessEntry<'_> {
-    /// Appends the line, newline included. `date` is [`DateText::at`]'s text, or empty for the
-    /// syslog form, which has no date (thttpd-style).
+    /// Appends the line, newline included.
+    ///
+    /// `date` is [`DateText::at`]'s text, or empty for syslog, which has its own date (as in thttpd).
     pub fn write(&self, date: &[u8], line: &mut Vec<u8>) {
         push_escaped(line, self.peer.as_bytes(), SHORT);
         line.extend_from_slice(b" - ");
@@ -68,17 +69,18 @@ impl AccessEntry<'_> {
     }
 }
 
-/// True for a byte that would end a quoted field, start an escape, or is no printable ASCII character.
+/// Tells whether a byte must be escaped: quotes, backslashes, and all but printable ASCII.
 fn needs_escape(byte: u8) -> bool {
     !(0x20..0x7f).contains(&byte) || byte == b'"' || byte == b'\\'
 }
 
-/// Appends at most `most` bytes of `text`, each unsafe one as `\xNN`. thttpd escapes nothing, which
-/// lets a client forge lines; this is the deliberate difference.
+/// Appends at most `most` bytes of `text`, with unsafe bytes as `\xNN`.
+///
+/// thttpd escapes nothing, so that clients can forge lines; this difference is deliberate.
 fn push_escaped(line: &mut Vec<u8>, text: &[u8], most: usize) {
     const HEX: &[u8; 16] = b"0123456789abcdef";
     let text = &text[..text.len().min(most)];
-    // Without an early exit the compiler checks sixteen bytes at a time; nearly all text is clean.
+    // Without an early exit the compiler can check sixteen bytes at a time. Nearly all text is clean.
     if !text.iter().fold(false, |found, &byte| found | needs_escape(byte)) {
         line.extend_from_slice(text);
         return;
@@ -107,7 +109,7 @@ pub(super) fn push_decimal(line: &mut Vec<u8>, mut number: u64) {
     line.extend_from_slice(&digits[start..]);
 }
 
-/// `[DD/Mon/YYYY:HH:MM:SS +ZZZZ] ` of the last second asked for.
+/// Cached text `[DD/Mon/YYYY:HH:MM:SS +ZZZZ] ` of one second.
 #[derive(Debug, Default)]
 pub struct DateText {
     second: Option<i64>,
@@ -115,12 +117,12 @@ pub struct DateText {
 }
 
 impl DateText {
-    /// An empty cache.
+    /// Empty cache.
     pub const fn new() -> DateText {
         DateText { second: None, text: Vec::new() }
     }
 
-    /// The text for `unix` seconds since the epoch, in local time, with a space after it.
+    /// Text for `unix` seconds since the epoch in local time, with a space behind it.
     pub fn at(&mut self, unix: i64) -> &[u8] {
         if self.second != Some(unix) {
             self.second = Some(unix);
@@ -131,7 +133,7 @@ impl DateText {
     }
 }
 
-/// Months as every log analyser expects them, whatever the locale; listings have them, too.
+/// Month names of log dates and listings, independent of the locale.
 pub const MONTHS: [&str; 12] =
     ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
 
@@ -219,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn what_could_forge_a_line_is_escaped() {
+    fn bytes_that_could_forge_a_line_are_escaped() {
         let entry = AccessEntry { target: b"/\"\\\r\n\x00\x7f\xc3\xa9", ..ENTRY };
         assert!(text(entry).contains("\"GET /\\x22\\x5c\\x0d\\x0a\\x00\\x7f\\xc3\\xa9 HTTP/1.1\""));
     }

@@ -1,8 +1,8 @@
-//! Messages for the administrator: the access log, the system log, the statistics.
+//! Logs for the administrator: access log, system log, statistics.
 //!
-//! Every module may call the macros here; [`access`] is fed by `conn/`, [`stats`] by `conn/` and `net/`,
-//! and `control/` asks for reopening and reports. Nothing in this module ever waits for a disk or a
-//! log daemon in the thread that calls it.
+//! Every module may use the macros here. `conn/` calls [`access`], `conn/` and `net/` call [`stats`], and
+//! `control/` requests reopening and reports. No call in this module waits for a disk or a log daemon in
+//! the caller's thread.
 
 pub mod access;
 mod file;
@@ -17,25 +17,25 @@ pub use line::MONTHS;
 
 use std::fmt;
 
-/// Severity of a message in the system log; the names are those of syslog(3).
+/// Severity of a message in the system log, named as in syslog(3).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Level {
-    /// A part of the server, or a script, failed.
+    /// Failure in the server or a script.
     Error,
-    /// The server works, but an administrator should know.
+    /// Condition that an administrator should know, while the server works.
     Warning,
-    /// An event that is normal and worth a line.
+    /// Normal event worth a line.
     Notice,
     /// Information about one request.
     Info,
-    /// A detail that helps to find a fault.
+    /// Detail for finding a fault.
     Debug,
 }
 
 /// One message for the system log.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Event {
-    /// Severity, thttpd's where thttpd has the message.
+    /// Severity, equal to thttpd's if thttpd has the message.
     pub level: Level,
     /// One line of text.
     pub text: String,
@@ -46,7 +46,7 @@ pub fn send(level: Level, text: fmt::Arguments<'_>) {
     syslog::send(level.severity(), text);
 }
 
-/// Logs `text` at `level`, and shows it on standard error too where the server runs in the foreground.
+/// Logs `text` at `level`, and in the foreground also shows it on standard error.
 pub fn send_shown(level: Level, text: fmt::Arguments<'_>) {
     syslog::send_shown(level.severity(), text);
 }
@@ -63,12 +63,12 @@ impl Level {
     }
 }
 
-/// Logs a critical condition: what ends the server or keeps it from starting.
+/// Logs a critical condition, which ends the server or prevents its start.
 macro_rules! critical {
     ($($text:tt)*) => { $crate::log::syslog::send(::syslog::Severity::LOG_CRIT, format_args!($($text)*)) };
 }
 
-/// Logs an error: something of ours failed, the server goes on.
+/// Logs an error: a failure after which the server continues.
 macro_rules! error {
     ($($text:tt)*) => { $crate::log::syslog::send(::syslog::Severity::LOG_ERR, format_args!($($text)*)) };
 }
@@ -79,7 +79,7 @@ macro_rules! warning {
     ($($text:tt)*) => { $crate::log::syslog::send(::syslog::Severity::LOG_WARNING, format_args!($($text)*)) };
 }
 
-/// Logs a notice: normal, and worth a line.
+/// Logs a notice: a normal event worth a line.
 macro_rules! notice {
     ($($text:tt)*) => { $crate::log::syslog::send(::syslog::Severity::LOG_NOTICE, format_args!($($text)*)) };
 }

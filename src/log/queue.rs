@@ -1,45 +1,45 @@
-//! The access log's lines on their way from the recorders to the writer thread.
+//! Queue of access-log lines between recorders and the writer thread.
 //!
-//! [`access`](super::access) appends, under a short lock; [`writer`](super::writer) takes all that has
-//! gathered. What does not fit is lost, and counted.
+//! [`access`](super::access) appends under a short lock; [`writer`](super::writer) takes all collected
+//! lines. Lines beyond the capacity are lost and counted.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-/// Bytes of unwritten lines that are kept while the log cannot be written; beyond them lines are lost.
+/// Maximum size of unwritten lines in bytes; further lines are lost.
 pub const CAPACITY: usize = 4 << 20;
-/// Bytes at which the writer is woken before its pause is over.
+/// Size in bytes at which the writer is woken early.
 pub(super) const HASTE: usize = 1 << 20;
-/// How long the end of the server waits for a log that does not take its lines.
+/// Maximum time that the shutdown waits for a log that accepts no lines.
 const CLOSE_LIMIT: Duration = Duration::from_secs(5);
-/// At most one message about lost lines in this time.
+/// Minimum interval between two messages about lost lines.
 const REPORT_INTERVAL: Duration = Duration::from_secs(60);
 
 /// State that recorders and the writer thread share.
 #[derive(Debug, Default)]
 pub(super) struct QueueState {
     queue: Mutex<Queue>,
-    /// Something is there for the writer.
+    /// Signals lines or requests to the writer.
     pub(super) changed: Condvar,
-    /// The writer is done for good.
+    /// Signals the end of the writer.
     finished: Condvar,
     lost: AtomicU64,
     report: Mutex<Report>,
 }
 
-/// Lines waiting for the writer, and what it is asked to do.
+/// Lines for the writer, and requests to it.
 #[derive(Debug, Default)]
 pub(super) struct Queue {
-    /// Whole lines.
+    /// Complete lines.
     pub(super) lines: Vec<u8>,
-    /// The writer waits for the first line.
+    /// Set while the writer waits for the first line.
     pub(super) asleep: bool,
-    /// Open the file anew.
+    /// Request to reopen the file.
     pub(super) reopen: bool,
-    /// Write what is there and end.
+    /// Request to write the remaining lines and end.
     pub(super) stop: bool,
-    /// The writer has ended.
+    /// Set when the writer has ended.
     pub(super) finished: bool,
 }
 
@@ -54,7 +54,7 @@ impl QueueState {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Appends one whole line.
+    /// Appends one complete line.
     pub(super) fn append(&self, line: &[u8]) {
         let mut queue = self.lock();
         let before = queue.lines.len();
@@ -72,7 +72,7 @@ impl QueueState {
         }
     }
 
-    /// Lines lost since the start.
+    /// Number of lines lost since the start.
     pub(super) fn lost(&self) -> u64 {
         self.lost.load(Ordering::Relaxed)
     }
@@ -82,7 +82,7 @@ impl QueueState {
         self.lost.fetch_add(lines, Ordering::Relaxed);
     }
 
-    /// Says how many lines were lost, when that is news; `now` whatever was said a moment ago.
+    /// Logs the number of newly lost lines; `now` overrides the minimum interval.
     pub(super) fn report_lost(&self, now: bool) {
         let lost = self.lost();
         let mut report = self.report.lock().unwrap_or_else(PoisonError::into_inner);
@@ -95,13 +95,13 @@ impl QueueState {
         }
     }
 
-    /// The writer has ended.
+    /// Records that the writer has ended.
     pub(super) fn finish(&self) {
         self.lock().finished = true;
         self.finished.notify_all();
     }
 
-    /// Returns when the writer has ended, or when the log has not taken its lines for some seconds.
+    /// Waits until the writer has ended, or the log has accepted no lines for some seconds.
     pub(super) fn wait_finished(&self) {
         let queue = self.lock();
         let (queue, _) = self
@@ -114,7 +114,7 @@ impl QueueState {
     }
 }
 
-/// Lines in a run of whole lines.
+/// Number of lines in `lines`, which are complete.
 pub(super) fn count_lines(lines: &[u8]) -> u64 {
     lines.iter().filter(|&&byte| byte == b'\n').count() as u64
 }

@@ -1,42 +1,41 @@
-//! Statistics: what was served since the last report, in thttpd's words, and since the start, for
-//! metrics.
+//! Statistics: totals since the last report in thttpd's words, and since the start for metrics.
 //!
-//! `net/` and `conn/` count; `control/` logs the block hourly, on USR2 and at the end. Counters are
-//! relaxed: a report that is one request off is no worse for it.
+//! `net/` and `conn/` count; `control/` logs the statistics hourly, on USR2 and at the end. The counters
+//! use relaxed ordering: a report may be off by one request.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
-/// Classes that responses are counted in: the first digit of the status, and 0 for anything else.
+/// Number of response classes: the first digit of the status, and 0 for anything else.
 pub const CLASSES: usize = 6;
 
-/// Upper bounds of the classes of duration, in microseconds, each a limit to be read "at most".
+/// Upper bounds of the duration classes in microseconds, inclusive.
 pub const BOUNDS_MICROS: [u64; 10] =
     [1_000, 5_000, 25_000, 100_000, 250_000, 1_000_000, 2_500_000, 10_000_000, 60_000_000, 600_000_000];
 
-/// One more than the bounds: what took longer than the last.
+/// Number of duration classes: one more than the bounds.
 const DURATIONS: usize = BOUNDS_MICROS.len() + 1;
 
-/// Counters of the whole server. None of them ever falls, but for the connections open now.
+/// Counters of the whole server. All but the number of open connections only grow.
 #[derive(Debug)]
 pub struct Stats {
     started: Instant,
     started_at: SystemTime,
-    /// What stood there when the period began that is being counted.
+    /// Totals at the start of the current period.
     period: Mutex<Period>,
     connections: AtomicU64,
     open: AtomicU64,
     most_open: AtomicU64,
     bytes: AtomicU64,
-    /// Time that all responses took, where it was measured.
+    /// Sum of all measured response times in microseconds.
     micros: AtomicU64,
-    /// Responses by class and by duration. One counter for both, so that the sums always agree.
+    /// Responses by class and duration, in one counter each so that the sums always agree.
     responses: [[AtomicU64; DURATIONS]; CLASSES],
     reload_failed: AtomicBool,
 }
 
-/// The totals at the beginning of a period.
+/// Totals at the beginning of a period.
 #[derive(Debug)]
 struct Period {
     since: Instant,
@@ -45,10 +44,10 @@ struct Period {
     classes: [u64; CLASSES],
 }
 
-/// The totals since the start, read at one time.
+/// Totals since the start, read at one time.
 #[derive(Debug, Clone)]
 pub struct Totals {
-    /// When the server started.
+    /// Start time of the server.
     pub started_at: SystemTime,
     /// Connections accepted.
     pub connections: u64,
@@ -56,11 +55,11 @@ pub struct Totals {
     pub bytes: u64,
     /// Responses by the first digit of their status.
     pub classes: [u64; CLASSES],
-    /// Responses by duration: within each of [`BOUNDS_MICROS`] but not the one before, and the rest.
+    /// Responses by duration: up to each of [`BOUNDS_MICROS`] and above the one before, and the rest.
     pub durations: [u64; DURATIONS],
-    /// Microseconds that all responses took.
+    /// Sum of all response times in microseconds.
     pub micros: u64,
-    /// The configuration was last read without a mistake.
+    /// Set if the last reading of the configuration was successful.
     pub is_reloaded: bool,
 }
 
@@ -83,7 +82,7 @@ impl Default for Stats {
 }
 
 impl Stats {
-    /// A connection was accepted.
+    /// Counts an accepted connection.
     pub fn connected(&self) {
         self.connections.fetch_add(1, Relaxed);
         let open = self.open.fetch_add(1, Relaxed) + 1;
@@ -92,13 +91,14 @@ impl Stats {
         }
     }
 
-    /// A connection that [`Stats::connected`] counted is gone.
+    /// Counts the end of a connection that [`Stats::connected`] has counted.
     pub fn disconnected(&self) {
         self.open.fetch_sub(1, Relaxed);
     }
 
-    /// A response with `status` is over, `bytes` of content having been sent. `took` is the time since
-    /// its request began; zero where nobody wants to know.
+    /// Counts a response with `status` and `bytes` of content.
+    ///
+    /// `took` is the time since the request began; zero if not measured.
     pub fn answered(&self, status: u16, bytes: u64, took: Duration) {
         self.bytes.fetch_add(bytes, Relaxed);
         let class = Some(usize::from(status / 100)).filter(|class| *class < CLASSES).unwrap_or(0);
@@ -111,17 +111,17 @@ impl Stats {
         self.responses[class][duration].fetch_add(1, Relaxed);
     }
 
-    /// The configuration was read again, or could not be.
+    /// Records whether reading the configuration again was successful.
     pub fn reloaded(&self, is_ok: bool) {
         self.reload_failed.store(!is_ok, Relaxed);
     }
 
-    /// Connections open now.
+    /// Number of open connections.
     pub fn open(&self) -> u64 {
         self.open.load(Relaxed)
     }
 
-    /// What was counted since the start.
+    /// Totals since the start.
     pub fn totals(&self) -> Totals {
         let counted = self.responses.each_ref().map(|row| row.each_ref().map(|count| count.load(Relaxed)));
         let mut durations = [0; DURATIONS];
@@ -139,15 +139,16 @@ impl Stats {
         }
     }
 
-    /// Logs the block at NOTICE and begins a new period. `lost` is the access log's count.
+    /// Logs the statistics at NOTICE and begins a new period. `lost` is the access log's count.
     pub fn log(&self, lost: u64) {
         for line in self.take(lost) {
             super::notice!("{line}");
         }
     }
 
-    /// The block's lines; the counters start again. The first two lines are thttpd's own, its
-    /// "httpd_conns allocated" being the connections open now; the others describe what it had not.
+    /// Lines of the report; begins a new period.
+    ///
+    /// The first two lines are thttpd's, with the open connections as its "httpd_conns allocated".
     fn take(&self, lost: u64) -> [String; 3] {
         let now = Instant::now();
         let totals = self.totals();
@@ -178,15 +179,14 @@ impl Stats {
     }
 }
 
-/// `count` in `seconds`, for each second, as C's `%g` prints it: six significant digits, no trailing
-/// zeros, scientific where shorter.
+/// Rate of `count` in `seconds`, formatted as C's `%g`: six significant digits, no trailing zeros.
 ///
-/// In whole numbers, because these three are the only fractions that the server prints: the code that
-/// prints floating point would be one part in a hundred of the static binary.
+/// The calculation uses whole numbers: floating-point formatting would add one percent to the static
+/// binary.
 fn rate(count: u64, seconds: u64) -> String {
     let (count, seconds) = (u128::from(count), u128::from(seconds.max(1)));
-    // The six digits where the number is `digits`·10^(`exponent` - 5), rounded; fewer than six where
-    // the exponent is too large. Searching down, 9.999999 is first met as 10.0000.
+    // Six digits of the number as `digits`·10^(`exponent` - 5), rounded; fewer if the exponent is too
+    // large. The search goes down, so that 9.999999 is first found as 10.0000.
     let digits = |exponent: i32| {
         let scale = 10_u128.pow((5 - exponent).unsigned_abs());
         let (over, under) = if exponent <= 5 { (count * scale, seconds) } else { (count, seconds * scale) };
@@ -197,7 +197,7 @@ fn rate(count: u64, seconds: u64) -> String {
     found.map_or("0".to_owned(), |exponent| general(&digits(exponent).to_string(), exponent))
 }
 
-/// `d.ddddd`·10^`exponent`, its six digits given without the point, in the form that `%g` picks.
+/// Formats `d.ddddd`·10^`exponent`, given six digits without the point, as `%g` does.
 fn general(digits: &str, exponent: i32) -> String {
     let places = exponent.unsigned_abs() as usize;
     match exponent {
@@ -210,7 +210,7 @@ fn general(digits: &str, exponent: i32) -> String {
     }
 }
 
-/// The digits with a point after the first `whole` of them, unless only zeros follow.
+/// Inserts a point after the first `whole` digits, unless only zeros follow.
 fn with_point(digits: &str, whole: usize) -> String {
     let (before, after) = digits.split_at(whole);
     match after.trim_end_matches('0') {

@@ -1,10 +1,9 @@
-//! The system log, by the syslog crate: facility daemon, our name and process id, thttpd's texts.
+//! System log, by the syslog crate: facility daemon, the server's name and process id, thttpd's texts.
 //!
-//! `boot/` opens it before anything can fail and, once threads exist, starts the one thread that
-//! talks to the log daemon; everyone else calls the macros of [`log`](super), which never wait: a
-//! message that finds the queue full is counted and dropped. A restarted daemon is reconnected to,
-//! also from inside a chroot. Where there is no daemon and we run in the foreground, messages of
-//! weight go to standard error instead.
+//! `boot/` opens the log first and, once threads exist, starts the one thread that talks to the log daemon.
+//! Other threads call the macros of [`log`](super), which never wait: a message beyond the queue's capacity
+//! is counted and dropped. After a restart of the daemon, the connection is made again, also from inside a
+//! chroot. Without a daemon, important messages of a foreground server go to standard error.
 
 use std::ffi::OsString;
 use std::fmt::{self, Write as _};
@@ -22,63 +21,63 @@ use syslog::{Facility, LogFormat, Logger, LoggerBackend, Severity};
 use super::line::MONTHS;
 use crate::sys::{stdio, thread};
 
-/// Messages that may wait for the log daemon.
+/// Maximum number of messages in the queue.
 const QUEUE: u64 = 1024;
-/// Bytes of one message; URLs are long, and a datagram is not.
+/// Maximum length of a message in bytes, to fit into a datagram.
 const LONGEST: usize = 1024;
-/// How long a daemon that takes nothing holds up the one thread that talks to it.
+/// Maximum time that an unresponsive daemon blocks the log thread.
 const PATIENCE: Duration = Duration::from_millis(500);
-/// Pause between two tries to connect.
+/// Minimum interval between attempts to connect.
 const RECONNECT: Duration = Duration::from_secs(1);
-/// Where log daemons listen.
+/// Paths of log daemons' sockets.
 const SOCKETS: [&str; 3] = ["/dev/log", "/var/run/syslog", "/var/run/log"];
 
 static LINK: OnceLock<DaemonLink> = OnceLock::new();
 
-/// How to reach the system log.
+/// Settings of the system log.
 #[derive(Debug, Clone, Default)]
 pub struct SyslogOptions {
-    /// Our name in each message: the last part of argv\[0\], as thttpd's.
+    /// Program name in each message: the last component of argv\[0\], as in thttpd.
     pub ident: String,
-    /// The daemon's socket, where it is not one of the usual ones.
+    /// Path of the daemon's socket, if not one of the usual ones.
     pub socket: Option<PathBuf>,
-    /// Messages that go to standard error at first.
+    /// Messages that go to standard error during the start.
     pub echo: Echo,
 }
 
-/// Which messages go to standard error.
+/// Selection of messages that go to standard error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Echo {
-    /// Warnings and worse, in addition to the log: an administrator watches the start.
+    /// Warnings and worse, in addition to the log, since an administrator watches the start.
     #[default]
     Warnings,
-    /// Notices and worse, when no daemon takes them: we run in the foreground, or the journal has both.
+    /// Notices and worse, if no daemon accepts them: in the foreground, or with the journal as both.
     WithoutDaemon,
-    /// Notices when no daemon takes them, and what scripts complain of in any case: a terminal is watched.
+    /// Notices if no daemon accepts them, and errors of scripts always: a terminal is watched.
     Foreground,
-    /// None: standard error is closed, or carries other output.
+    /// No messages: standard error is closed, or carries other output.
     Never,
 }
 
 struct DaemonLink {
     line: Mutex<SyslogLine>,
     queue: Mutex<MessageQueue>,
-    /// Woken when a message comes to an empty queue, and after a delivery that is waited for.
+    /// Signals a message in an empty queue, and deliveries that are waited for.
     changed: Condvar,
     dropped: AtomicU64,
 }
 
-/// Messages for the thread that talks to the daemon.
+/// Messages for the log thread.
 #[derive(Default)]
 struct MessageQueue {
-    /// That thread has been started; before, messages are delivered at once.
+    /// Set when the log thread has been started; before, messages are delivered at once.
     has_thread: bool,
     waiting: Vec<QueuedMessage>,
-    /// Messages handed over so far.
+    /// Number of messages queued so far.
     handed_over: u64,
-    /// Messages delivered, or given up, so far.
+    /// Number of messages delivered or dropped so far.
     delivered: u64,
-    /// Threads that wait for deliveries.
+    /// Number of threads that wait for deliveries.
     waiters: usize,
 }
 
@@ -95,17 +94,18 @@ impl MessageQueue {
     }
 }
 
-/// The connection to the daemon, with all that is needed to make it again.
+/// Connection to the daemon, with all data for making it again.
 struct SyslogLine {
     options: SyslogOptions,
     logger: Option<Logger<LoggerBackend, Ident>>,
     tried: Option<Instant>,
-    /// Set before chroot: the directory of the socket, and its name there.
+    /// Directory of the socket and its name there, set before chroot.
     outside: Option<(OwnedFd, OsString)>,
 }
 
-/// Our message format: RFC 3164 as the C library writes it. The crate's own pads the day with a zero
-/// and gives the time in UTC.
+/// Message format: RFC 3164 as the C library writes it.
+///
+/// The crate's own format pads the day with a zero and gives the time in UTC.
 #[derive(Debug, Clone)]
 struct Ident(String);
 
@@ -128,7 +128,7 @@ impl LogFormat<&str> for Ident {
     }
 }
 
-/// Opens the system log, once in the life of the process; a missing daemon is no error.
+/// Opens the system log, once per process; a missing daemon is no error.
 pub fn open_log(options: SyslogOptions) {
     let line = SyslogLine { options, logger: None, tried: None, outside: None };
     let (queue, changed) = (Mutex::default(), Condvar::new());
@@ -140,30 +140,29 @@ pub fn open_log(options: SyslogOptions) {
     }
 }
 
-/// Whether a log daemon took our connection.
+/// Tells whether a log daemon has accepted a connection.
 pub fn reachable() -> bool {
     LINK.get().is_some_and(|link| link.line().logger.is_some())
 }
 
-/// Changes what goes to standard error.
+/// Sets the selection of messages that go to standard error.
 pub fn set_echo(echo: Echo) {
     if let Some(link) = LINK.get() {
         link.line().options.echo = echo;
     }
 }
 
-/// Keeps the way to the daemon's socket open through the chroot that follows.
+/// Opens the directory of the daemon's socket, to reach it after chroot.
 pub fn hold_socket_through_chroot() {
     if let Some(link) = LINK.get() {
         link.line().hold_socket();
     }
 }
 
-/// Starts the thread that talks to the daemon; call it after the last fork and the change of user.
+/// Starts the log thread; call this after the last fork and the change of user.
 ///
 /// # Errors
-///
-/// The system has no thread for us.
+/// The thread cannot be started.
 pub fn start_thread() -> std::io::Result<()> {
     let Some(link) = LINK.get() else { return Ok(()) };
     thread::start("syslog", 256 * 1024, Box::new(|| link.serve()))?;
@@ -171,14 +170,14 @@ pub fn start_thread() -> std::io::Result<()> {
     Ok(())
 }
 
-/// Hands one message over; the macros of [`log`](super) call this. Control characters are escaped, so
-/// a message is one line whatever a client put into it.
+/// Queues one message; called by the macros of [`log`](super).
+///
+/// Control characters are escaped, so that a message is one line whatever a client has put into it.
 pub fn send(severity: Severity, text: fmt::Arguments<'_>) {
     hand_over(severity, text, false);
 }
 
-/// Hands over a message that is told on standard error as well where the server runs in the foreground,
-/// whether or not a daemon takes it: what scripts complain of.
+/// Queues a message that a foreground server also shows on standard error: errors of scripts.
 pub fn send_shown(severity: Severity, text: fmt::Arguments<'_>) {
     hand_over(severity, text, true);
 }
@@ -197,7 +196,7 @@ fn hand_over(severity: Severity, text: fmt::Arguments<'_>, is_shown: bool) {
     }
 }
 
-/// Hands one message to the daemon at once, and to nothing else. For the start, before there are threads.
+/// Sends one message to the daemon only, at once, for the start before threads exist.
 pub fn send_to_daemon(severity: Severity, text: fmt::Arguments<'_>) {
     if let Some(link) = LINK.get() {
         link.line().hand_to_daemon(severity, &one_line(text));
@@ -210,8 +209,9 @@ fn one_line(text: fmt::Arguments<'_>) -> String {
     message.0
 }
 
-/// One access-log line at INFO, waiting for the queue; only the access log's writer may call it.
-/// `false`: no log daemon takes it.
+/// Queues an access-log line at INFO, and waits for space; only the access log's writer may call this.
+///
+/// False if no log daemon accepts it.
 pub(super) fn deliver_access(line: &[u8]) -> bool {
     let (Some(link), Ok(line)) = (LINK.get(), std::str::from_utf8(line)) else { return false };
     let queue = link.queue();
@@ -228,7 +228,7 @@ pub(super) fn deliver_access(line: &[u8]) -> bool {
     has_room
 }
 
-/// Returns when every message handed over so far has been delivered, or after `limit`.
+/// Waits until all messages queued so far are delivered, or for `limit`.
 pub fn flush(limit: Duration) {
     let Some(link) = LINK.get() else { return };
     let queue = link.queue();
@@ -248,13 +248,13 @@ impl DaemonLink {
     fn push(&self, mut queue: MutexGuard<'_, MessageQueue>, message: QueuedMessage) {
         queue.waiting.push(message);
         queue.handed_over += 1;
-        // Otherwise the thread is under way and looks again by itself.
+        // Otherwise the thread is awake, and will see the message.
         if queue.waiting.len() == 1 {
             self.changed.notify_all();
         }
     }
 
-    /// Waits for deliveries as long as `holds`, but not longer than `limit`.
+    /// Waits for deliveries while `holds` is true, at most for `limit`.
     fn wait_while<'q>(
         &self,
         mut queue: MutexGuard<'q, MessageQueue>,
@@ -300,7 +300,7 @@ impl DaemonLink {
 }
 
 impl SyslogLine {
-    /// Connects, unless that failed a moment ago.
+    /// Connects, unless an attempt has failed within the minimum interval.
     fn connect(&mut self) {
         if self.tried.is_some_and(|at| at.elapsed() < RECONNECT) {
             return;
@@ -321,7 +321,7 @@ impl SyslogLine {
         }
     }
 
-    /// `true`: the daemon, or standard error, has the message.
+    /// Delivers a message; true if the daemon or standard error has it.
     fn deliver(&mut self, severity: Severity, text: &str) -> bool {
         let level = severity as u8;
         let taken = self.hand_to_daemon(severity, text);
@@ -345,7 +345,7 @@ impl SyslogLine {
         self.echo(text);
     }
 
-    /// One line on standard error; `true`: it is there.
+    /// Writes one line to standard error; true on success.
     fn echo(&self, text: &str) -> bool {
         stdio::error_line(&format!("{}: {text}", self.options.ident)).is_ok()
     }
@@ -359,7 +359,7 @@ impl SyslogLine {
             match logger.formatter.format(&mut logger.backend, severity, text) {
                 Ok(()) => return true,
                 Err(syslog::Error::Write(error)) if error.kind() == std::io::ErrorKind::WouldBlock => break,
-                // The daemon that had this socket is gone; perhaps a new one is there.
+                // The daemon of this socket is gone; a new one may be there.
                 Err(_) => {
                     self.logger = None;
                     if !fresh {
@@ -376,15 +376,16 @@ impl SyslogLine {
             let found = SOCKETS.iter().map(Path::new).find(|path| path.exists());
             found.unwrap_or(Path::new(SOCKETS[0])).to_owned()
         });
-        // The name may be a symbolic link out of its directory, as systemd's is.
+        // The name may be a symbolic link out of its directory, as with systemd.
         let path = path.canonicalize().unwrap_or(path);
         let (Some(dir), Some(name)) = (path.parent(), path.file_name()) else { return };
         let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
         self.outside = open(dir, flags, Mode::empty()).ok().map(|dir| (dir, name.to_owned()));
     }
 
-    /// Gives the calling thread a working directory of its own, the socket's: a socket is found by
-    /// path only, and after chroot no path of ours leads there.
+    /// Changes the calling thread's own working directory to the socket's.
+    ///
+    /// A socket can only be reached by path, and after chroot no absolute path leads there.
     fn step_outside(&mut self) {
         let Some((dir, _)) = &self.outside else { return };
         let stepped =
@@ -395,7 +396,7 @@ impl SyslogLine {
     }
 }
 
-/// [`Severity`] neither compares nor crosses threads by itself.
+/// Converts a level; [`Severity`] implements neither comparison nor Send.
 fn severity_of(level: u8) -> Severity {
     match level {
         0 => Severity::LOG_EMERG,
@@ -409,7 +410,7 @@ fn severity_of(level: u8) -> Severity {
     }
 }
 
-/// Collects formatted text, control characters escaped, up to [`LONGEST`] bytes.
+/// Buffer for formatted text, with control characters escaped, up to [`LONGEST`] bytes.
 struct OneLine(String);
 
 impl fmt::Write for OneLine {

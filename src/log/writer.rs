@@ -1,6 +1,6 @@
-//! The access log's writer thread: gathered lines → file, standard output or syslog.
+//! Writer thread of the access log: writes collected lines to a file, standard output or syslog.
 //!
-//! [`access`](super::access) starts it. It alone waits for disks, pipes and the log daemon.
+//! [`access`](super::access) starts the thread. Only this thread waits for disks, pipes and the log daemon.
 
 use std::io::{self, Write};
 use std::sync::{Arc, MutexGuard, PoisonError};
@@ -11,20 +11,20 @@ use super::queue::{HASTE, QueueState, count_lines};
 use super::syslog;
 use crate::sys::{reason, stdio};
 
-/// How long lines gather before they are written: the delay of a lone line, and the bound on wake-ups.
+/// Time for collecting lines before writing: the delay of a single line, and a bound on wake-ups.
 const GATHER: Duration = Duration::from_millis(20);
-/// Pause before a write is tried again after the system refused it.
+/// Time before a failed write is tried again.
 const RETRY: Duration = Duration::from_secs(1);
-/// Pause when a non-blocking pipe is full.
+/// Time before writing to a full non-blocking pipe is tried again.
 const PIPE_RETRY: Duration = Duration::from_millis(10);
-/// How long refused writes are tried again once the server wants to end.
+/// Maximum time of retries during shutdown.
 const LAST_TRIES: Duration = Duration::from_secs(2);
-/// At most one message about a failing log in this time.
+/// Minimum interval between two messages about a failing log.
 const COMPLAINT_INTERVAL: Duration = Duration::from_secs(60);
-/// A buffer that a burst has grown beyond this is given back.
+/// Capacity in bytes that the buffer keeps after a burst.
 const KEEP: usize = HASTE;
 
-/// Where lines go.
+/// Destination of lines.
 #[derive(Debug)]
 pub(super) enum Sink {
     File(LogFile),
@@ -35,9 +35,9 @@ pub(super) enum Sink {
 pub(super) struct Writer {
     sink: Sink,
     shared: Arc<QueueState>,
-    /// Writing fails; since when it was last said.
+    /// Time of the last message about failing writes, while they fail.
     complained: Option<Instant>,
-    /// When to give up on refused writes, once asked to end.
+    /// Deadline for failing writes during shutdown.
     give_up: Option<Instant>,
 }
 
@@ -46,7 +46,7 @@ impl Writer {
         Writer { sink, shared, complained: None, give_up: None }
     }
 
-    /// Writes until asked to stop and nothing is left.
+    /// Writes until asked to stop and no line is left.
     pub(super) fn run(&mut self) {
         let mut batch = Vec::new();
         while self.gather(&mut batch) {
@@ -57,7 +57,7 @@ impl Writer {
         self.shared.finish();
     }
 
-    /// Sleeps until there are lines, lets more come, and takes them all. `false`: the end.
+    /// Waits for lines, collects more, and takes them all; false at the end.
     fn gather(&mut self, batch: &mut Vec<u8>) -> bool {
         let mut queue = self.shared.lock();
         while queue.lines.is_empty() && !queue.stop && !queue.reopen {
@@ -105,7 +105,7 @@ impl Writer {
                 }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => {
-                    // A pipe that is full in the middle of a line takes its rest before any message.
+                    // A line cut by a full pipe is completed before any message.
                     let is_full = error.kind() == io::ErrorKind::WouldBlock;
                     stream = stream.filter(|_| is_full && done > 0 && batch[done - 1] != b'\n');
                     self.complain(&error);
@@ -114,7 +114,7 @@ impl Writer {
                         return;
                     }
                     if self.reopen_if_asked() {
-                        // The new file gets the line whole that the old one holds a piece of.
+                        // A line that is partly in the old file is written whole to the new one.
                         done = batch[..done].iter().rposition(|&byte| byte == b'\n').map_or(0, |at| at + 1);
                     }
                 }
@@ -130,12 +130,12 @@ impl Writer {
         }
     }
 
-    /// Keeps messages off the stream that they share with the access log.
+    /// Locks the stream that messages and the access log share.
     fn hold_stream(&self) -> Option<MutexGuard<'static, ()>> {
         matches!(&self.sink, Sink::File(log) if log.is_shared).then(stdio::hold_stream)
     }
 
-    /// Waits until another try makes sense. `false`: it never will.
+    /// Waits until another try is useful; false if it never will be.
     fn wait(&mut self, error: &io::Error) -> bool {
         let pause = match error.kind() {
             io::ErrorKind::BrokenPipe => return false,
@@ -164,7 +164,7 @@ impl Writer {
         asked && self.reopen()
     }
 
-    /// `true`: lines now go to a new file.
+    /// Reopens the file; true if lines now go to a new file.
     fn reopen(&mut self) -> bool {
         let Sink::File(log) = &mut self.sink else { return false };
         match log.reopen() {
@@ -183,7 +183,7 @@ impl Writer {
 
     fn complain(&mut self, error: &io::Error) {
         let said = self.complained.is_some_and(|at| at.elapsed() < COMPLAINT_INTERVAL);
-        // A full pipe is an ordinary moment; what it costs is told by the count of lost lines.
+        // A full pipe is ordinary; its effect shows in the count of lost lines.
         if said || error.kind() == io::ErrorKind::WouldBlock {
             return;
         }
@@ -201,7 +201,7 @@ impl Writer {
     }
 }
 
-/// The length of the lines at the start of `bytes` that fit into `most` bytes; of one that does not, all of it.
+/// Length of the complete lines at the start of `bytes` within `most` bytes, or of the first line.
 fn whole_lines(bytes: &[u8], most: usize) -> usize {
     if bytes.len() <= most {
         return bytes.len();

@@ -1,4 +1,4 @@
-//! Content codings of files compressed beforehand: which file is one, and which of them a client gets.
+//! Content codings of precompressed files: validation of such files, and selection for a client.
 
 use std::cmp::Reverse;
 use std::fs::File;
@@ -10,7 +10,7 @@ use super::{Content, FileFacts, Representation};
 use crate::request::{Fields, accept};
 use crate::rules::Covering;
 
-/// The largest window that a decoder of the coding `zstd` must have (RFC 9659).
+/// Maximum window size that a decoder of the coding `zstd` must support, in bytes (RFC 9659).
 const LARGEST_WINDOW: u64 = 8 * 1024 * 1024;
 
 /// A content coding (RFC 9110 §8.4.1).
@@ -25,10 +25,10 @@ pub enum Coding {
 }
 
 impl Coding {
-    /// Every coding.
+    /// All codings.
     pub const ALL: [Coding; 3] = [Coding::Gzip, Coding::Brotli, Coding::Zstd];
 
-    /// What Content-Encoding calls it.
+    /// Name of the coding in Content-Encoding.
     pub fn name(self) -> &'static str {
         match self {
             Coding::Gzip => "gzip",
@@ -37,7 +37,7 @@ impl Coding {
         }
     }
 
-    /// What the name of a file in it ends in.
+    /// Suffix of files in this coding.
     pub fn suffix(self) -> &'static [u8] {
         match self {
             Coding::Gzip => b".gz",
@@ -46,10 +46,12 @@ impl Coding {
         }
     }
 
-    /// Why the open `file` of `len` bytes is no form of a file of `plain_len` bytes; none if it may be one.
+    /// Reason why the open `file` of `len` bytes cannot be a form of a file of `plain_len` bytes.
+    ///
+    /// `None` if the file may be such a form.
     ///
     /// # Errors
-    /// When it cannot be read.
+    /// Errors of reading the file.
     pub fn misfit(self, file: &File, len: u64, plain_len: u64) -> io::Result<Option<&'static str>> {
         let mut head = [0; 18];
         let n = file.read_at(&mut head, 0)?;
@@ -59,7 +61,7 @@ impl Coding {
             Coding::Gzip => {
                 let mut size = [0; 4];
                 file.read_exact_at(&mut size, len - 4)?;
-                // The length is given modulo 2^32.
+                // The gzip trailer holds the length modulo 2^32.
                 (u32::from_le_bytes(size) != plain_len as u32).then_some("of a file of another length")
             }
             Coding::Brotli => head.is_empty().then_some("empty"),
@@ -97,7 +99,7 @@ fn zstd_misfit(head: &[u8], plain_len: u64) -> Option<&'static str> {
     (window.unwrap_or(size) > LARGEST_WINDOW).then_some("in need of a window that clients need not have")
 }
 
-/// Is a file with the facts `variant` older than that with `plain`? Tools cut fractions of seconds off.
+/// Tells whether `variant` is older than `plain`, in whole seconds, as tools drop fractions.
 pub fn is_older(variant: &FileFacts, plain: &FileFacts) -> bool {
     match variant.modified {
         (seconds, 0) => seconds < plain.modified.0,
@@ -105,22 +107,22 @@ pub fn is_older(variant: &FileFacts, plain: &FileFacts) -> bool {
     }
 }
 
-/// A form of a file.
+/// Precompressed form of a file.
 #[derive(Debug)]
 pub struct Variant {
     /// Its content coding.
     pub coding: Coding,
-    /// Its name in the tree, links not expanded.
+    /// Name in the tree, with links not expanded.
     pub name: Box<[u8]>,
-    /// Metadata: its own, with the type of the file that it is a form of.
+    /// Metadata of the form, with the media type of the plain file.
     pub representation: Arc<Representation>,
-    /// Bytes, or where they are.
+    /// Content in memory, or an open file.
     pub content: Content,
-    /// Guards of the rules that cover any of its names.
+    /// Guards of the rules that cover any name of the form.
     pub covering: Covering,
 }
 
-/// What a client accepts.
+/// Parsed Accept-Encoding.
 #[derive(Default)]
 struct Accepted {
     listed: [Option<u16>; 3],
@@ -144,17 +146,17 @@ impl Accepted {
         accepted
     }
 
-    /// The weight of a coding; 0 if it is refused, as every one that is not listed is.
+    /// Weight of a coding; 0 if the coding is refused or not listed.
     fn weight(&self, coding: Coding) -> u16 {
         self.listed[coding as usize].or(self.any).unwrap_or(0)
     }
 }
 
-/// The variant to send: of the highest weight the smallest; none for the file as it is.
+/// Variant to send: the smallest of those with the highest weight; `None` for the plain file.
 ///
-/// One whose tag is in If-None-Match goes before the rest if it is accepted: the client has it. The file as
-/// it is comes after every accepted coding unless it is listed itself (RFC 9110 §12.5.3). Variants are taken
-/// only if `permitted` says so, which is asked of the best one first.
+/// An accepted variant whose tag is in If-None-Match comes first, since the client has it. The plain file
+/// comes last unless it is listed itself (RFC 9110 §12.5.3). `permitted` is asked from the best variant on,
+/// until it agrees.
 pub fn select<'v>(
     variants: &'v [Variant],
     plain: &Representation,

@@ -1,9 +1,9 @@
-//! Entity tags: what names one version of a file's content (RFC 9110 §8.8.3).
+//! Entity tags: identifiers of one version of a file's content (RFC 9110 §8.8.3).
 //!
-//! By default a tag is made of the content, so that servers with equal files give equal tags, and `chown`,
-//! `ln` or a copy change none. Content in memory is hashed as it is; a larger file is hashed once a version,
-//! and the digest outlives the open file; a file above [`LARGEST_HASHED`] is known by its length and
-//! modification time alone.
+//! By default a tag is a digest of the content: servers with equal files give equal tags, and `chown`, `ln`
+//! or a copy do not change a tag. Content in memory is hashed directly. A larger file is hashed once per
+//! version, and the digest is kept after the file is closed. A file above [`LARGEST_HASHED`] has a tag made
+//! of its length and modification time.
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -21,38 +21,39 @@ use super::inline::Inline;
 use super::{Content, FileFacts, since_epoch};
 use crate::config::choice::EtagSource;
 
-/// Bytes of the largest file whose content is hashed.
+/// Maximum size of a file whose content is hashed, in bytes.
 const LARGEST_HASHED: u64 = 4 * 1024 * 1024;
 
-/// Digests remembered at most: some 100 bytes each.
+/// Maximum number of digests in memory, about 100 bytes each.
 const MOST_DIGESTS: usize = 8192;
 
-/// Bytes read at once for hashing.
+/// Size of one read while hashing, in bytes.
 const PIECE: usize = 32 * 1024;
 
-/// Age of the last change below which a file could change again while its times stay as they are. Kernel
-/// clocks tick in 1–10 ms.
+/// Minimum age of the last change after which a further change must alter the file's times.
+///
+/// Kernel clocks tick in 1–10 ms.
 const TICK: Duration = Duration::from_millis(50);
 
-/// The same where times carry no fraction of a second.
+/// Minimum age of the last change for times without a fraction of a second.
 const COARSE_TICK: Duration = Duration::from_millis(2100);
 
-/// An entity tag, quotes and `W/` included; empty for none.
+/// Entity tag with quotes and `W/`; empty = no tag.
 pub type Etag = Inline<36>;
 
-/// The first 128 bits of the SHA-256 of a file's content.
+/// First 128 bits of the SHA-256 of a file's content.
 type Digest = [u8; 16];
 
-/// Why a file has no tag yet.
+/// Reason why a file has no tag yet.
 #[derive(Debug)]
 pub enum Untagged {
-    /// As many workers as may hash are at it.
+    /// The limit of workers that hash files is reached.
     Busy,
     /// The file could not be read.
     Unreadable(io::Error),
 }
 
-/// Gives entity tags; one for the server, shared by all workers.
+/// Source of entity tags, shared by all workers.
 #[derive(Debug)]
 pub struct Tagger {
     source: EtagSource,
@@ -62,15 +63,15 @@ pub struct Tagger {
 }
 
 impl Tagger {
-    /// Tags made from `source`; at most `most_hashing` workers read a file to hash it at once.
+    /// Tagger for the given `source`; at most `most_hashing` workers hash files at once.
     pub fn new(source: EtagSource, most_hashing: usize) -> Tagger {
         Tagger { source, digests: Mutex::default(), hashing: AtomicUsize::new(0), most_hashing }
     }
 
-    /// The tag of the file that had `facts` when it was opened; weak unless `settled`.
+    /// Tag of the file that had `facts` when opened; weak unless `settled`.
     ///
     /// # Errors
-    /// [`Untagged`]; `Busy` only where the request `may_wait`.
+    /// [`Untagged`]; `Busy` only if the request `may_wait`.
     pub fn tag(
         &self,
         content: &Content,
@@ -83,7 +84,7 @@ impl Tagger {
             (EtagSource::File, _) => etag(!settled, &fingerprint(facts).to_be_bytes()),
             (EtagSource::Content, Content::Memory(bytes)) => etag(!settled, &digest_of(bytes)),
             (EtagSource::Content, Content::File(open)) => match open.file() {
-                // Storage that hangs must not hold up the tags of local files.
+                // Storage that hangs must not delay the tags of local files.
                 Some(file) if facts.len <= LARGEST_HASHED && !open.is_remote() => {
                     let (digest, unchanged) = self.digest(file, facts, may_wait)?;
                     etag(!(settled && unchanged), &digest)
@@ -93,13 +94,13 @@ impl Tagger {
         })
     }
 
-    /// The digest of a file's content, and whether the file stayed as it was while it was read.
+    /// Digest of a file's content, and whether the file stayed unchanged during reading.
     fn digest(&self, file: &File, facts: &FileFacts, may_wait: bool) -> Result<(Digest, bool), Untagged> {
         if let Some(digest) = self.digests().recall(facts) {
             return Ok((digest, true));
         }
         let _slot = self.slot(may_wait).ok_or(Untagged::Busy)?;
-        // Another worker may have hashed it since.
+        // Another worker may have hashed the file while this one waited.
         if let Some(digest) = self.digests().recall(facts) {
             return Ok((digest, true));
         }
@@ -113,7 +114,7 @@ impl Tagger {
         Ok((digest, unchanged))
     }
 
-    /// Leave to hash; none where enough do, unless the request may not wait.
+    /// Takes a hashing slot; `None` if all are taken, unless the request may not wait.
     fn slot(&self, may_wait: bool) -> Option<Slot<'_>> {
         let is_free = |taken: usize| (!may_wait || taken < self.most_hashing).then_some(taken + 1);
         self.hashing.fetch_update(SeqCst, SeqCst, is_free).is_ok().then(|| Slot(&self.hashing))
@@ -124,7 +125,7 @@ impl Tagger {
     }
 }
 
-/// Leave to hash, given back when dropped.
+/// Hashing slot, returned on drop.
 struct Slot<'t>(&'t AtomicUsize);
 
 impl Drop for Slot<'_> {
@@ -133,8 +134,10 @@ impl Drop for Slot<'_> {
     }
 }
 
-/// Digests by the version of the file. When the younger half is full, it becomes the older one, and what
-/// nobody asked for since the last time is forgotten.
+/// Digests by file version, in two generations.
+///
+/// When the younger generation is full, it becomes the older one, and digests unused since the last change
+/// of generations are dropped.
 #[derive(Debug, Default)]
 struct Digests {
     young: HashMap<FileFacts, Digest>,
@@ -159,7 +162,7 @@ impl Digests {
     }
 }
 
-/// Must a change after `now` show in the file's times?
+/// Tells whether a change after `now` must alter the file's times.
 fn is_quiet(facts: &FileFacts, now: SystemTime) -> bool {
     let tick = if facts.changed.1 == 0 { COARSE_TICK } else { TICK };
     now.duration_since(since_epoch(facts.changed)).is_ok_and(|age| age > tick)
@@ -172,7 +175,7 @@ fn read_digest(file: &File, len: u64) -> io::Result<Digest> {
         let most = PIECE.min(usize::try_from(len - at).unwrap_or(PIECE));
         let n = file.read_at(&mut piece[..most], at)?;
         if n == 0 {
-            // Cut short: its facts have changed, and the digest is not kept.
+            // The file was truncated: its facts have changed, so the digest is not kept.
             break;
         }
         hash.update(&piece[..n]);
@@ -191,9 +194,10 @@ fn first_half(hash: &[u8]) -> Digest {
     half
 }
 
-/// The tag of a file too large to be hashed for it. A modification time of whole seconds may have been cut:
-/// two versions within one second would share it. One that was not set by a change says nothing; then inode
-/// number and change time stand in.
+/// Tag of a file that is too large to be hashed, made of length and modification time.
+///
+/// A modification time in whole seconds may have been truncated, and two versions within one second would
+/// share it. If the time tells no change, inode number and change time are used instead.
 fn by_time(facts: &FileFacts, settled: bool) -> Etag {
     if !facts.has_date() {
         return etag(!settled, &fingerprint(facts).to_be_bytes());
@@ -217,9 +221,10 @@ fn etag(weak: bool, bytes: &[u8]) -> Etag {
     Etag::from(&*text)
 }
 
-/// A number that differs when any fact of a file does (FNV-1a, 64 bits). The change time is in it because a
-/// modification time can be set back, as unpacking and copying tools do; hashed, because an inode
-/// number is nobody's business.
+/// Hash of all facts of a file (FNV-1a, 64 bits).
+///
+/// The change time is included because unpacking and copying tools set the modification time back. The
+/// facts are hashed so that clients do not see inode numbers.
 fn fingerprint(facts: &FileFacts) -> u64 {
     const BASIS: u64 = 0xcbf2_9ce4_8422_2325;
     const PRIME: u64 = 0x0000_0100_0000_01b3;

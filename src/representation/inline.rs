@@ -1,5 +1,4 @@
-//! Short text of bounded length, kept in place: what is read for every response should not have to be
-//! fetched from elsewhere in memory.
+//! Short text of bounded length, stored in place: the hot path reads it without a pointer to other memory.
 
 use std::fmt;
 use std::ops::Deref;
@@ -12,7 +11,7 @@ pub struct Inline<const N: usize> {
 }
 
 impl<const N: usize> From<&str> for Inline<N> {
-    /// Copies `text`, cut at a whole character if longer than `N`; choose `N` so that nothing is cut.
+    /// Copies `text`. A text longer than `N` is cut at a character boundary; choose `N` large enough.
     fn from(text: &str) -> Inline<N> {
         let mut end = text.len().min(N).min(usize::from(u8::MAX));
         while !text.is_char_boundary(end) {
@@ -33,7 +32,7 @@ impl<const N: usize> Deref for Inline<N> {
 }
 
 impl<const N: usize> Inline<N> {
-    /// The text's bytes.
+    /// Bytes of the text.
     pub fn as_bytes(&self) -> &[u8] {
         &self.bytes[..usize::from(self.len)]
     }
@@ -64,7 +63,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_too_long_ends_with_a_whole_character() {
+    fn long_text_is_cut_at_a_character_boundary() {
         assert_eq!(&*Inline::<4>::from("abcdé"), "abcd");
         assert_eq!(&*Inline::<4>::from("abcé"), "abc");
     }

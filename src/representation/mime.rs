@@ -1,6 +1,6 @@
-//! A file's name → its media type and content encodings (thttpd's rules round `mime_guess`'s table).
+//! Media types: maps a file name to its type and content encodings (thttpd's rules, `mime_guess`'s table).
 //!
-//! Called once for each file opened, by [`super::Representation::new`].
+//! Called once for each opened file, by [`super::Representation::new`].
 
 use std::cmp::Ordering;
 use std::path::Path;
@@ -9,15 +9,17 @@ use crate::config::kind::media;
 use crate::rules::{ResponseRules, SortedMap};
 use crate::sys::{read_regular_file, reason};
 
-/// Extensions that name an encoding of the content, not its type (thttpd's three).
+/// Extensions that mean a content encoding instead of a type (thttpd's three).
 const ENCODINGS: [(&str, &str); 3] = [("Z", "compress"), ("gz", "gzip"), ("uu", "x-uuencode")];
 
 /// Usual beginnings of types, and `mime_guess`'s types in the order of their extensions: lines of an extension,
 /// a capital letter for one of the beginnings, and what follows that (`build.rs`).
 const TYPES: (&[&str], &str) = include!(concat!(env!("OUT_DIR"), "/types.rs"));
 
-/// thttpd's types that count before `mime_guess`'s: those that it does not know, without which an object file
-/// would be shown as text, and those that it takes for something else, so that a text would be saved.
+/// Types of thttpd with precedence over `mime_guess`.
+///
+/// `mime_guess` lacks some, so that an object file would be shown as text. It differs in others, so that a
+/// text would be saved.
 const THTTPDS: [(&str, &str); 10] = [
     ("a", "application/octet-stream"),
     ("asc", "text/plain"),
@@ -31,24 +33,24 @@ const THTTPDS: [(&str, &str); 10] = [
     ("wsrc", "application/x-wais-source"),
 ];
 
-/// How the types of files are told: the operator's own table, the built-in one, the default.
+/// Media types by file name: the operator's table, the built-in one, and a default.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Types {
     /// Types by lower-case extension; they count before the built-in ones.
     own: SortedMap<Box<[u8]>, Box<str>>,
     /// Type of files with an unknown extension.
     default: String,
-    /// The charset of types that carry characters.
+    /// Charset of textual types.
     charset: Vec<u8>,
 }
 
 impl Types {
-    /// The built-in types; text is in `charset`, and so is what tells no type, as in thttpd.
+    /// Built-in types; text and unknown types are in `charset`, as in thttpd.
     pub fn new(charset: &[u8]) -> Types {
         Types { own: SortedMap::default(), default: "text/plain".to_owned(), charset: charset.to_owned() }
     }
 
-    /// Replaces the type of files with an unknown extension.
+    /// Sets the type of files with an unknown extension.
     pub fn with_default(self, default: &str) -> Types {
         Types { default: default.to_owned(), ..self }
     }
@@ -56,7 +58,7 @@ impl Types {
     /// Adds the types of the file at `path`: lines of `type extension extension…`.
     ///
     /// # Errors
-    /// Why the file cannot be read, or each line that names no type, with its place.
+    /// The reason why the file cannot be read, or each invalid line with its place.
     pub fn load(mut self, path: &Path) -> Result<Types, String> {
         let text =
             read_regular_file(path).map_err(|error| format!("{}: {}", path.display(), reason(&error)))?;
@@ -84,18 +86,17 @@ impl Types {
         Ok(())
     }
 
-    /// Content-Type and Content-Encoding of the file called `file_name` (a path is fine).
+    /// Content-Type and Content-Encoding of the file called `file_name`, which may be a path.
     ///
-    /// The name's extensions are read from the right. Those that name an encoding are set aside, and
-    /// listed innermost first, joined with commas; the first other one decides the type, whatever its
-    /// case. No extension, or one that is not known, means the default. Types that carry characters get
-    /// `; charset=`.
+    /// Extensions are read from the right. Those of encodings are collected, and listed innermost first,
+    /// joined with commas. The first other extension decides the type, without regard to case. Without a
+    /// known extension, the default applies. Textual types get `; charset=`.
     pub fn describe(&self, file_name: &[u8]) -> (Vec<u8>, String) {
         let (media_type, encodings) = self.type_and_encodings(file_name);
         (with_charset(&media_type, Some(&self.charset)), encodings)
     }
 
-    /// The type without its charset, and the encodings.
+    /// Type without charset, and the encodings.
     fn type_and_encodings(&self, file_name: &[u8]) -> (String, String) {
         let mut name = file_name.rsplit(|&byte| byte == b'/').next().unwrap_or_default();
         let mut encodings: Vec<&str> = Vec::new();
@@ -115,7 +116,7 @@ impl Types {
         (media_type.unwrap_or_else(|| self.default.clone()), encodings.join(","))
     }
 
-    /// The same for a file with `response_rules`: a type of a rule is the type and nothing else.
+    /// Type and encodings of a file under `response_rules`. A type set by a rule has no encodings.
     pub fn applied_rules(&self, file_name: &[u8], response_rules: &ResponseRules) -> (Box<[u8]>, Box<str>) {
         let charset = match &response_rules.charset {
             Some(charset) => charset.as_deref().map(str::as_bytes),
@@ -128,7 +129,7 @@ impl Types {
         (with_charset(&media_type, charset).into(), encodings.into())
     }
 
-    /// Does the last segment of `path` have the extension of a known type that is not HTML?
+    /// Tells whether the last segment of `path` has a known extension of a type other than HTML.
     pub fn names_other_than_html(&self, path: &[u8]) -> bool {
         let name = path.rsplit(|&byte| byte == b'/').next().unwrap_or_default();
         let Some((_, extension)) = split_extension(name) else { return false };
@@ -146,7 +147,7 @@ impl Types {
     }
 }
 
-/// `media_type` with `charset`, if there is one, where it carries characters and names none.
+/// Adds `charset` to a textual `media_type` that has no charset.
 fn with_charset(media_type: &str, charset: Option<&[u8]>) -> Vec<u8> {
     match charset.filter(|_| is_text(media_type)) {
         Some(charset) => [media_type.as_bytes(), b"; charset=", charset].concat(),
@@ -154,7 +155,7 @@ fn with_charset(media_type: &str, charset: Option<&[u8]>) -> Vec<u8> {
     }
 }
 
-/// Splits at the last dot; none without a dot.
+/// Splits at the last dot; `None` without a dot.
 fn split_extension(name: &[u8]) -> Option<(&[u8], &[u8])> {
     let dot = name.iter().rposition(|&byte| byte == b'.')?;
     Some((&name[..dot], &name[dot + 1..]))
@@ -164,8 +165,7 @@ fn built_in(extension: &[u8]) -> Option<String> {
     find(&THTTPDS, extension).map(str::to_owned).or_else(|| look_up(&extension.to_ascii_lowercase()))
 }
 
-/// The type that the line of `extension` has; found by halving the text, as a line says on which side of
-/// it another one is.
+/// Type of `extension` in the sorted lines, found by bisection of the text.
 fn look_up(extension: &[u8]) -> Option<String> {
     let (beginnings, mut lines) = TYPES;
     while !lines.is_empty() {
@@ -192,8 +192,9 @@ fn find(table: &[(&str, &'static str)], extension: &[u8]) -> Option<&'static str
         .map(|&(_, meaning)| meaning)
 }
 
-/// Does the configured charset apply? To text, XHTML and XML; other types say it themselves
-/// (SVG, RSS) or are not made of characters.
+/// Tells whether the configured charset applies: to text, XHTML and XML.
+///
+/// Other types declare the charset themselves (SVG, RSS) or are not textual.
 fn is_text(media_type: &str) -> bool {
     media_type.starts_with("text/") && !media_type.contains(';')
         || matches!(media_type, "application/xhtml+xml" | "application/xml")

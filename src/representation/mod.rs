@@ -1,8 +1,8 @@
-//! A file's facts → [`Representation`]: the metadata HTTP shows of it, worked out once.
+//! Representation: the metadata that HTTP shows of a file, computed once per opened file.
 //!
-//! Enters: the file's name, what `fstat` said of its open descriptor, the configured types, and
-//! the time of that look. Leaves: the type, the validators and the length that every response
-//! about the file shares. The resolver builds one for each file it opens.
+//! Input: the file's name, the `fstat` of its open descriptor, the configured types, and the time of the
+//! `fstat`. Output: the type, the validators and the length, shared by every response about the file. The
+//! resolver makes one for each file it opens.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -20,23 +20,26 @@ use etag::Etag;
 use inline::Inline;
 use mime::Types;
 
-/// The last second an IMF-fixdate can name: 9999-12-31T23:59:59Z.
+/// Last second that an IMF-fixdate can express: 9999-12-31T23:59:59Z.
 const LAST_SECOND: u64 = 253_402_300_799;
 
-/// Modification dates before 1990-01-01T00:00:00Z name no change: build tools stamp 1970 or 1980 on every
-/// version of every file.
+/// Earliest modification time that counts as a date: 1990-01-01T00:00:00Z, in seconds since the epoch.
+///
+/// Build tools stamp 1970 or 1980 on every version of every file.
 const FIRST_DATE: i64 = 631_152_000;
 
-/// How long after a change a file may change again without any of its times showing it: far above
-/// the tick of any file system's clock, and above the one second of the coarsest timestamps.
+/// Time after a change during which another change may leave all times of the file as they are.
+///
+/// The value is far above the tick of any file system's clock, and above the coarsest timestamps of one
+/// second.
 const UNSETTLED: Duration = Duration::from_secs(2);
 
-/// Where a representation's bytes are.
+/// Source of a representation's bytes.
 #[derive(Debug, Clone)]
 pub enum Content {
-    /// Small: read once, sent in the same call as the head.
+    /// Small file: read once, and sent in one call with the head.
     Memory(Arc<[u8]>),
-    /// Large: sent from this descriptor. Read with offsets only; it is shared.
+    /// Large file: sent from this shared descriptor, with explicit offsets only.
     File(Arc<OpenFile>),
 }
 
@@ -50,7 +53,7 @@ pub struct FileFacts {
     pub device: u64,
     /// Inode number.
     pub inode: u64,
-    /// Bytes.
+    /// Length in bytes.
     pub len: u64,
     /// Content changed: seconds since the epoch, nanoseconds. Anyone may set it to anything.
     pub modified: FileTime,
@@ -72,43 +75,44 @@ impl From<&FileStat> for FileFacts {
 }
 
 impl FileFacts {
-    /// Does the modification time tell when the content changed?
+    /// Tells whether the modification time is a plausible time of a change.
     pub fn has_date(&self) -> bool {
         self.modified.0 >= FIRST_DATE
     }
 }
 
-/// A file's metadata as HTTP sees it (RFC 9110 §8): worked out once, shared by every response.
+/// Metadata of a file as HTTP shows it (RFC 9110 §8), computed once and shared by all responses.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Representation {
-    /// Content-Type, charset filled in.
+    /// Content-Type, charset included.
     pub media_type: Box<[u8]>,
-    /// Content-Encoding, innermost first, joined with commas as thttpd does; empty = none.
+    /// Content-Encoding, innermost first, joined with commas as in thttpd; empty = none.
     pub encodings: Box<str>,
-    /// Bytes.
+    /// Length in bytes.
     pub len: u64,
-    /// Value of Last-Modified, whole seconds: the modification time, but never in the future
-    /// (RFC 9110 §8.8.2.1); none where the file system has no date of the last change. Not for noticing
-    /// changes; compare [`FileFacts`] for that.
+    /// Value of Last-Modified in whole seconds: the modification time, but never in the future.
+    ///
+    /// `None` if the file system has no date of the last change (RFC 9110 §8.8.2.1). Use [`FileFacts`] to
+    /// detect changes.
     pub modified: Option<SystemTime>,
-    /// `modified` as an IMF-fixdate; empty for none.
+    /// `modified` as an IMF-fixdate; empty = none.
     pub last_modified: Inline<29>,
-    /// Entity tag, quotes included; empty for none. Weak while the file is not settled.
+    /// Entity tag with quotes; empty = none. Weak while the file is not settled.
     pub etag: Etag,
-    /// Had the file rested long enough when it was looked at that any later change must show in its times?
-    /// If not, what was read of it should not be kept for long.
+    /// Set if the file was old enough that any later change must alter its times.
+    ///
+    /// Content of an unsettled file should not be kept for long.
     pub settled: bool,
-    /// Other forms of it lie beside it: which one is sent depends on Accept-Encoding.
+    /// Set if precompressed forms exist, so that the response depends on Accept-Encoding.
     pub vary: bool,
 }
 
 impl Representation {
-    /// Describes the file called `name` (its last path segment decides the type), which had
-    /// `facts` at the time `now`. The entity tag is the caller's to add.
+    /// Representation of the file called `name`, which had `facts` at the time `now`.
     ///
-    /// A file that changed less than two seconds before `now` is not settled: it may change once more, at
-    /// the same length, without one of its times moving. A strong tag promises that every change shows
-    /// (RFC 9110 §8.8.1).
+    /// The last path segment decides the type. The caller adds the entity tag. A file that changed less
+    /// than two seconds before `now` is not settled: another change of equal length could leave its times
+    /// as they are. A strong tag promises that every change is visible (RFC 9110 §8.8.1).
     pub fn new(name: &[u8], facts: &FileFacts, types: &Types, now: SystemTime) -> Representation {
         let (media_type, encodings) = types.describe(name);
         let modified = facts.has_date().then(|| whole_seconds(since_epoch(facts.modified).min(now)));
@@ -125,13 +129,14 @@ impl Representation {
     }
 }
 
-/// `time` in the form HTTP prefers, `Sun, 06 Nov 1994 08:49:37 GMT` (RFC 9110 §5.6.7). Times
-/// outside 1970–9999, which file systems can hold, become the nearest end.
+/// Formats `time` as an IMF-fixdate, `Sun, 06 Nov 1994 08:49:37 GMT` (RFC 9110 §5.6.7).
+///
+/// Times outside 1970–9999 become the nearest limit.
 pub fn imf_fixdate(time: SystemTime) -> String {
     httpdate::fmt_http_date(whole_seconds(time))
 }
 
-/// `time` without its fraction, held within 1970–9999.
+/// `time` without its fraction, limited to 1970–9999.
 fn whole_seconds(time: SystemTime) -> SystemTime {
     let seconds = time.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
     UNIX_EPOCH + Duration::from_secs(seconds.min(LAST_SECOND))

@@ -1,10 +1,9 @@
-//! Accept and Accept-Encoding: what a client takes, and how gladly (RFC 9110 §12.4.2).
+//! Accept and Accept-Encoding: members with their weights (RFC 9110 §12.4.2).
 
-/// A member of such a field, and its weight in thousandths: 1000 where none is given, 0 for "not this".
+/// Member of a field, with its weight in thousandths: default 1000, 0 = not acceptable.
 pub type Weighted<'v> = (&'v [u8], u16);
 
-/// The members of all field lines in `values`, without their other parameters. A member whose weight is none
-/// is passed over.
+/// Members of all field lines in `values`, without other parameters. Members with a bad weight are skipped.
 pub fn members<'v>(values: impl Iterator<Item = &'v [u8]>) -> impl Iterator<Item = Weighted<'v>> {
     values.flat_map(|value| value.split(|&byte| byte == b',')).filter_map(member)
 }
@@ -20,7 +19,7 @@ fn member(text: &[u8]) -> Option<Weighted<'_>> {
     Some((name, 1000))
 }
 
-/// `0`, `0.5`, `1.000`: at most three digits behind the dot.
+/// Weight in thousandths: `0`, `0.5`, `1.000`, with at most three digits behind the dot.
 fn thousandths(weight: &[u8]) -> Option<u16> {
     let (whole, fraction) = match weight {
         [whole] | [whole, b'.'] => (*whole, &b""[..]),

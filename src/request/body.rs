@@ -1,25 +1,24 @@
-//! Content as it arrives → content without its framing (RFC 9112 §6, §7.1). Pure: no socket, no file.
+//! Request content: removes the framing (RFC 9112 §6, §7.1). Pure: no socket, no file.
 //!
-//! [`BodyReader`] takes whatever bytes the connection has read and hands the content among them to
-//! a sink; the `conn` stage calls it and gives a [`Spool`](super::spool::Spool) as the sink. What
-//! follows the content stays with the caller: it belongs to the next request.
+//! [`BodyReader`] takes the bytes that the connection has read and passes the content to a sink. The `conn`
+//! stage uses a [`Spool`](super::spool::Spool) as the sink. Bytes after the content belong to the next
+//! request and stay with the caller.
 //!
-//! The chunked decoder takes nothing but what the grammar allows; of an extension, which the server ignores, it
-//! looks at the characters alone. Each leniency that has been
-//! found in other servers (a bare LF, a sign or blank before the size, a size that overflows) lets a
-//! request be smuggled past a proxy that reads the same bytes differently.
+//! The chunked decoder accepts only what the grammar allows. Extensions are ignored after a check of their
+//! characters. Leniency in other servers (a bare LF, a sign or blank before the size, a size that
+//! overflows) has allowed requests to be smuggled past a proxy that reads the bytes differently.
 
 use super::head::is_token_byte;
 use super::{BodyLength, Rejection};
 
-/// Hex digits of one chunk size: as many as fill a `u64`, so no size can overflow.
+/// Maximum number of hex digits of a chunk size: a `u64` holds them all, so no size can overflow.
 const SIZE_DIGITS: u8 = 16;
-/// Bytes of all chunk extensions of one content together; they are ignored.
+/// Maximum size of all chunk extensions of one request, in bytes; they are ignored.
 const EXTENSION_BYTES: u32 = 16 * 1024;
-/// Bytes of the trailer section; it is read and discarded.
+/// Maximum size of the trailer section in bytes; it is read and discarded.
 const TRAILER_BYTES: u32 = 16 * 1024;
 
-/// Reads one request's content, piece by piece.
+/// Reader of one request's content, in pieces.
 #[derive(Debug)]
 pub struct BodyReader {
     state: BodyState,
@@ -30,9 +29,9 @@ pub struct BodyReader {
 /// Part of the grammar that the next byte belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum BodyState {
-    /// Content of known length: this much is left, never zero.
+    /// Content of known length: number of bytes left, never zero.
     Length(u64),
-    /// A chunk's size: its value and number of digits so far.
+    /// Chunk size: value and number of digits so far.
     Size(u64, u8),
     /// Blanks between the size and the `;` of an extension.
     Blank(u64),
@@ -40,15 +39,15 @@ enum BodyState {
     Extension(u64),
     /// The LF that ends the line of the size.
     SizeEnd(u64),
-    /// A chunk's content: this much is left, never zero.
+    /// Content of a chunk: number of bytes left, never zero.
     Data(u64),
-    /// The CR after a chunk's content.
+    /// CR after a chunk's content.
     DataCr,
-    /// The LF after that.
+    /// LF after a chunk's content.
     DataLf,
-    /// The first byte of a trailer line, or the CR of the empty line that ends it all.
+    /// First byte of a trailer line, or CR of the empty line at the end.
     TrailerStart,
-    /// The name of a trailer field, of which there is something.
+    /// Name of a trailer field, after its first byte.
     TrailerName,
     /// Text after the colon.
     TrailerValue,
@@ -61,7 +60,7 @@ enum BodyState {
 }
 
 impl BodyReader {
-    /// A reader for content framed as `length` says.
+    /// Reader for content with the framing `length`.
     pub fn new(length: BodyLength) -> BodyReader {
         let state = match length {
             BodyLength::None | BodyLength::Length(0) => BodyState::Done,
@@ -71,13 +70,14 @@ impl BodyReader {
         BodyReader { state, overhead: 0 }
     }
 
-    /// Takes `input`, hands the content in it to `sink` in order, and answers how many bytes of it
-    /// belonged to this content and whether the content is complete. Bytes not taken are the next
-    /// request's; unless the content is complete, all are taken.
+    /// Takes `input` and passes its content to `sink`, in order.
+    ///
+    /// Returns the number of bytes that belong to this request, and whether the content is complete. All
+    /// bytes are taken unless the content is complete; the rest is the next request's.
     ///
     /// # Errors
-    /// 400 on framing that RFC 9112 §7.1 does not allow, and whatever `sink` refuses. The
-    /// connection cannot be used for another request then.
+    /// 400 for framing that RFC 9112 §7.1 does not allow, and the errors of `sink`. The connection cannot
+    /// be used for another request then.
     pub fn read(
         &mut self,
         input: &[u8],
@@ -102,7 +102,7 @@ impl BodyReader {
         Ok((at, self.state == BodyState::Done))
     }
 
-    /// Bytes of content still to come, where the framing tells: none while chunks may follow.
+    /// Number of content bytes still to come, if known: `None` for chunked framing.
     pub fn remaining_hint(&self) -> Option<u64> {
         match self.state {
             BodyState::Length(left) => Some(left),
@@ -145,7 +145,7 @@ impl BodyReader {
         }
     }
 
-    /// Counts one byte that is thrown away; too many are an attack.
+    /// Counts one discarded byte, up to `limit`.
     fn spend(&mut self, limit: u32, next: BodyState) -> Result<BodyState, Rejection> {
         self.overhead += 1;
         if self.overhead > limit {
@@ -158,7 +158,7 @@ impl BodyReader {
 }
 
 impl BodyState {
-    /// The state after `n` bytes of content; `n` is no more than what was left.
+    /// State after `n` bytes of content; `n` is at most the number of bytes left.
     fn less(self, n: u64) -> BodyState {
         match self {
             BodyState::Length(left) if left > n => BodyState::Length(left - n),
@@ -170,7 +170,7 @@ impl BodyState {
     }
 }
 
-/// The state after one byte of a chunk's size: at least one digit, nothing before it.
+/// State after one byte of a chunk's size: at least one digit, with nothing before it.
 fn size(value: u64, digits: u8, byte: u8) -> Result<BodyState, Rejection> {
     match (byte as char).to_digit(16) {
         Some(digit) if digits < SIZE_DIGITS => {
@@ -186,12 +186,12 @@ fn size(value: u64, digits: u8, byte: u8) -> Result<BodyState, Rejection> {
     }
 }
 
-/// `next` if `byte` is the one byte that may stand here.
+/// Returns `next` if `byte` equals `wanted`, the only byte allowed here.
 fn expect(byte: u8, wanted: u8, next: BodyState) -> Result<BodyState, Rejection> {
     if byte == wanted { Ok(next) } else { Err(malformed()) }
 }
 
-/// True for a byte that may stand in a line: no control byte but the tab.
+/// Tells whether a byte is allowed in a line: no control byte but the tab.
 fn is_text(byte: u8) -> bool {
     byte == b'\t' || (byte >= b' ' && byte != 0x7f)
 }
@@ -204,7 +204,7 @@ fn malformed() -> Rejection {
 mod tests {
     use super::*;
 
-    /// Content, bytes taken and completeness when `input` arrives in pieces of `step` bytes.
+    /// Content, bytes taken and completeness if `input` arrives in pieces of `step` bytes.
     fn read_in(length: BodyLength, input: &[u8], step: usize) -> Result<(Vec<u8>, usize, bool), Rejection> {
         let mut reader = BodyReader::new(length);
         let mut content = Vec::new();

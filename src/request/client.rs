@@ -1,43 +1,43 @@
-//! The client of a request: its address, the scheme it used, and the socket's other end.
+//! Client of a request: its address, its scheme, and the socket's peer.
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 
 use crate::config::address_list::AddressList;
 
-/// The client of one request.
+/// Client of one request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Client {
-    /// Where the request comes from: the socket's peer, or what a trusted proxy said.
+    /// Address of the client: the socket's peer, or the address reported by a trusted proxy.
     pub address: ClientAddress,
-    /// How the client reached the site.
+    /// Scheme by which the client reached the site.
     pub scheme: Scheme,
-    /// The other end of the socket; none on a Unix socket.
+    /// Peer of the socket; `None` for a Unix socket.
     pub peer: Option<SocketAddr>,
 }
 
-/// Where a request comes from.
+/// Origin of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ClientAddress {
-    /// An address; IPv4 within IPv6 is IPv4.
+    /// IP address; an IPv4-mapped IPv6 address is stored as IPv4.
     Ip(IpAddr),
-    /// A Unix socket.
+    /// Unix socket.
     Unix,
-    /// A trusted proxy named a client whose address cannot be told; the last address known, for the log.
+    /// Unknown client of a trusted proxy, with the last known address for the log.
     Unknown(Option<IpAddr>),
 }
 
-/// The scheme of the URL that the client asked for.
+/// Scheme of the requested URL.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Scheme {
     /// Without encryption.
     Http,
-    /// With TLS, which a proxy in front of us has ended.
+    /// With TLS, terminated by a proxy.
     Https,
 }
 
 impl Scheme {
-    /// `http` or `https`.
+    /// Name of the scheme: `http` or `https`.
     pub fn as_str(self) -> &'static str {
         match self {
             Scheme::Http => "http",
@@ -47,13 +47,13 @@ impl Scheme {
 }
 
 impl Client {
-    /// The client at the other end of an accepted socket; `peer` is none on a Unix-domain socket.
+    /// Client of an accepted socket; `peer` is `None` for a Unix-domain socket.
     pub fn of_socket(peer: Option<SocketAddr>) -> Client {
         let unix = Client { address: ClientAddress::Unix, scheme: Scheme::Http, peer: None };
         peer.map_or(unix, Client::of_peer)
     }
 
-    /// The client at the other end of a TCP connection.
+    /// Client of a TCP connection.
     pub fn of_peer(peer: SocketAddr) -> Client {
         let address = ClientAddress::Ip(peer.ip().to_canonical());
         Client { address, scheme: Scheme::Http, peer: Some(peer) }
@@ -61,7 +61,7 @@ impl Client {
 }
 
 impl ClientAddress {
-    /// The address as far as it is known: of a client that cannot be told the last one that was.
+    /// Known address; for an unknown client the last known one.
     pub fn known(self) -> Option<IpAddr> {
         match self {
             ClientAddress::Ip(address) => Some(address),
@@ -70,7 +70,7 @@ impl ClientAddress {
         }
     }
 
-    /// Is the client in the list `allowed`? A client that cannot be told is in none.
+    /// Tells whether the client is in the list `allowed`. An unknown client is in no such list.
     pub fn is_allowed_by(self, allowed: &AddressList) -> bool {
         match self {
             ClientAddress::Ip(address) => allowed.contains(address),
@@ -79,7 +79,7 @@ impl ClientAddress {
         }
     }
 
-    /// Is the client in the list `denied`? A client that cannot be told is in every one.
+    /// Tells whether the client is in the list `denied`. An unknown client is in every such list.
     pub fn is_denied_by(self, denied: &AddressList) -> bool {
         match self {
             ClientAddress::Unknown(_) => true,
@@ -88,17 +88,17 @@ impl ClientAddress {
     }
 }
 
-/// One client as far as bounds go: an IPv4 address, or the /64 that an IPv6 site has to itself.
+/// Unit for limits per client: an IPv4 address, or an IPv6 /64, which one site usually has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct ClientNetwork(u128);
 
 impl ClientNetwork {
     const SITE: u128 = !0 << 64;
 
-    /// All clients whose address is not known, as one.
+    /// Unit of all clients without a known address.
     pub const UNKNOWN: ClientNetwork = ClientNetwork(0);
 
-    /// The network of `address`; an IPv4 address mapped into IPv6 is the plain one.
+    /// Network of `address`; an IPv4-mapped IPv6 address counts as IPv4.
     pub fn from_address(address: IpAddr) -> ClientNetwork {
         match address.to_canonical() {
             IpAddr::V4(v4) => ClientNetwork(v4.to_ipv6_mapped().to_bits()),
@@ -119,7 +119,7 @@ impl From<ClientAddress> for ClientNetwork {
 }
 
 impl fmt::Display for ClientAddress {
-    /// The known address, else a hyphen: as the logs have it.
+    /// Writes the known address, else a hyphen, as in the logs.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.known() {
             Some(address) => write!(f, "{address}"),

@@ -1,14 +1,15 @@
 //! Field lines of one head: ordered, names compared without case, borrowed from the head's bytes.
 
-/// The field lines as they arrived. Names and values are slices of the head; values have lost
-/// their outer blanks (RFC 9112 §5.1).
+/// Field lines in their order of arrival.
+///
+/// Names and values are slices of the head. Values have no outer blanks (RFC 9112 §5.1).
 #[derive(Debug, Clone, Default)]
 pub struct Fields<'b> {
     lines: Vec<(&'b str, &'b [u8])>,
 }
 
 impl<'b> Fields<'b> {
-    /// With room for `n` lines.
+    /// Empty list with capacity for `n` lines.
     pub fn with_capacity(n: usize) -> Fields<'b> {
         Fields { lines: Vec::with_capacity(n) }
     }
@@ -23,23 +24,23 @@ impl<'b> Fields<'b> {
         self.lines.iter().copied()
     }
 
-    /// Every value of `name`, in order.
+    /// All values of `name`, in order.
     pub fn all<'s>(&'s self, name: &'s str) -> impl Iterator<Item = &'b [u8]> + 's {
         self.lines.iter().filter(move |(n, _)| n.eq_ignore_ascii_case(name)).map(|&(_, v)| v)
     }
 
-    /// The only or, of several, the last value: thttpd's rule for fields that do not combine.
+    /// Last value of `name`: thttpd's rule for fields that cannot be combined.
     pub fn last(&self, name: &str) -> Option<&'b [u8]> {
         self.lines.iter().rev().find(|(n, _)| n.eq_ignore_ascii_case(name)).map(|&(_, v)| v)
     }
 
-    /// The members of the list field `name`, from all its lines; empty ones are none (RFC 9110 §5.6.1).
+    /// Members of the list field `name` from all its lines, without empty ones (RFC 9110 §5.6.1).
     pub fn members<'s>(&'s self, name: &'s str) -> impl Iterator<Item = &'b [u8]> + 's {
         let members = self.all(name).flat_map(|value| value.split(|&b| b == b',')).map(<[u8]>::trim_ascii);
         members.filter(|member| !member.is_empty())
     }
 
-    /// Does the list field `name` hold `token`, compared without case?
+    /// Tells whether the list field `name` holds `token`, without regard to case.
     pub fn has_token(&self, name: &str, token: &str) -> bool {
         self.members(name).any(|member| member.eq_ignore_ascii_case(token.as_bytes()))
     }

@@ -1,11 +1,11 @@
-//! The client of a request that comes through proxies: the elements of X-Forwarded-For, of
-//! Forwarded (RFC 7239), or of a field with one address.
+//! Clients behind proxies: X-Forwarded-For, Forwarded (RFC 7239), or a field with one address.
 //!
-//! Proxies append, so only the right end of a list is theirs. The walk begins at the peer and takes the
-//! next element from the right as long as the address at hand is a trusted proxy's. A client's own
-//! words stand further left, and are reached only where trusted proxies alone stand behind them.
+//! Proxies append elements, so that only the right end of a list is reliable. The search starts at the
+//! socket's peer and takes the next element from the right as long as the current address is a trusted
+//! proxy's. Elements that a client has invented stand further left, and are reached only across trusted
+//! proxies.
 //!
-//! `conn` asks [`ProxyTrust::client`] once a request; the operator's choice is in `config`.
+//! `conn` calls [`ProxyTrust::client`] once per request; the settings are in `config`.
 
 use std::net::{IpAddr, Ipv6Addr};
 
@@ -14,7 +14,7 @@ use super::client::{Client, ClientAddress, Scheme};
 use crate::config::ProxyTrust;
 use crate::config::address_list::AddressList;
 
-/// One element of a list, as far as it can be understood.
+/// Parsed element of a list.
 #[derive(Debug, Default)]
 struct Element {
     address: Option<IpAddr>,
@@ -22,18 +22,20 @@ struct Element {
 }
 
 impl ProxyTrust {
-    /// Tells whether any peer may speak for others.
+    /// Tells whether any peer is a trusted proxy.
     pub fn trusts_any(&self) -> bool {
         self.trusted != AddressList::default()
     }
 
-    /// Tells whether `sender` may speak for others.
+    /// Tells whether `sender` is a trusted proxy.
     pub fn trusts(&self, sender: &Client) -> bool {
         sender.address.is_allowed_by(&self.trusted)
     }
 
-    /// The client of a request with `fields` that came from `sender`: the socket's peer, or the client
-    /// that a PROXY protocol head named. `sender` itself where it is not trusted or names no other.
+    /// Client of a request with `fields` that came from `sender`.
+    ///
+    /// `sender` is the socket's peer, or the client in a PROXY protocol head. It is returned itself if it
+    /// is not a trusted proxy, or names no other client.
     pub fn client(&self, sender: &Client, fields: &Fields<'_>) -> Client {
         if !self.trusts(sender) {
             return *sender;
@@ -47,13 +49,13 @@ impl ProxyTrust {
         Client { address, scheme, ..*sender }
     }
 
-    /// Tells whether `name` is a field in which proxies tell of clients.
+    /// Tells whether `name` is a field by which proxies report clients.
     pub fn is_proxy_field(&self, name: &str) -> bool {
         let known = ["Forwarded", "X-Forwarded-For", "X-Forwarded-Proto", "X-Forwarded-Host", &self.field];
         known.iter().any(|known| known.eq_ignore_ascii_case(name))
     }
 
-    /// The elements of all lines of the field, from the right; none where the field is missing.
+    /// Elements of all lines of the field, from the right; `None` if the field is missing.
     fn elements(&self, fields: &Fields<'_>) -> Option<Vec<Element>> {
         let mut lines: Vec<&[u8]> = fields.all(&self.field).collect();
         if lines.is_empty() {
@@ -66,12 +68,12 @@ impl ProxyTrust {
         let addresses = lines.into_iter().flat_map(|line| line.rsplit(|&byte| byte == b','));
         let elements: Vec<Element> =
             addresses.map(|text| Element { address: node_address(text), scheme: None }).collect();
-        // Of a list in a field for one address it cannot be told which one the proxy wrote.
+        // In a field for one address, a list does not tell which member the proxy wrote.
         let is_list = self.field.eq_ignore_ascii_case("X-Forwarded-For");
         Some(if is_list || elements.len() == 1 { elements } else { vec![Element::default()] })
     }
 
-    /// Goes from the peer to the left until an address is not trusted.
+    /// Searches from the peer to the left for the first address that is not trusted.
     fn walk(&self, sender: ClientAddress, elements: Vec<Element>) -> (ClientAddress, Option<Scheme>) {
         let (mut at, mut scheme) = (sender, None);
         for element in elements {
@@ -88,7 +90,7 @@ impl ProxyTrust {
     }
 }
 
-/// The last member of X-Forwarded-Proto: the nearest proxy's.
+/// Last member of X-Forwarded-Proto, written by the nearest proxy.
 fn forwarded_proto(fields: &Fields<'_>) -> Option<Scheme> {
     let value = fields.last("X-Forwarded-Proto")?;
     scheme(value.rsplit(|&byte| byte == b',').next()?.trim_ascii())
@@ -102,8 +104,10 @@ fn scheme(text: &[u8]) -> Option<Scheme> {
     }
 }
 
-/// The elements of one line of Forwarded, from the right. Quotation marks are paired from the right, too:
-/// one that a client left open must not swallow what a proxy appended.
+/// Elements of one Forwarded line, from the right.
+///
+/// Quotation marks are paired from the right too: one left open by a client must not hide elements that a
+/// proxy appended.
 fn split_forwarded(line: &[u8]) -> Vec<&[u8]> {
     let (mut elements, mut end, mut is_quoted) = (Vec::new(), line.len(), false);
     for at in (0..line.len()).rev() {
@@ -120,12 +124,12 @@ fn split_forwarded(line: &[u8]) -> Vec<&[u8]> {
     elements
 }
 
-/// Does an odd number of backslashes stand at the end?
+/// Tells whether an odd number of backslashes precedes.
 fn is_escaped(before: &[u8]) -> bool {
     before.iter().rev().take_while(|&&byte| byte == b'\\').count() % 2 == 1
 }
 
-/// `for=192.0.2.43;proto=https;by=…`. An element with any other form, or a name twice, says nothing.
+/// Parses `for=192.0.2.43;proto=https;by=…`. A malformed element, or one with a repeated name, is empty.
 fn forwarded_element(text: &[u8]) -> Element {
     let mut element = Element::default();
     let mut names: Vec<Vec<u8>> = Vec::new();
@@ -145,7 +149,7 @@ fn forwarded_element(text: &[u8]) -> Element {
     element
 }
 
-/// The pairs of an element, cut at each semicolon outside quotation marks.
+/// Pairs of an element, split at semicolons outside quotation marks.
 fn split_pairs(text: &[u8]) -> Vec<&[u8]> {
     let (mut pairs, mut start, mut is_quoted) = (Vec::new(), 0, false);
     for at in 0..text.len() {
@@ -162,7 +166,7 @@ fn split_pairs(text: &[u8]) -> Vec<&[u8]> {
     pairs
 }
 
-/// A token, `=`, and a value without its quotation marks.
+/// Parses a token, `=`, and a value; removes the quotation marks of the value.
 fn forwarded_pair(pair: &[u8]) -> Option<(&[u8], Vec<u8>)> {
     let pair = pair.trim_ascii();
     let at = pair.iter().position(|&byte| byte == b'=')?;
@@ -175,7 +179,7 @@ fn forwarded_pair(pair: &[u8]) -> Option<(&[u8], Vec<u8>)> {
     (is_token && !value.is_empty()).then_some((name, value))
 }
 
-/// The text inside quotation marks; a backslash stands before a byte that is meant literally.
+/// Text inside quotation marks, with backslash escapes resolved.
 fn unquoted(inside: &[u8]) -> Option<Vec<u8>> {
     let mut text = Vec::with_capacity(inside.len());
     let mut bytes = inside.iter();
@@ -189,8 +193,10 @@ fn unquoted(inside: &[u8]) -> Option<Vec<u8>> {
     Some(text)
 }
 
-/// The address in `192.0.2.7`, `192.0.2.7:80`, `2001:db8::1`, `[2001:db8::1]`, `[2001:db8::1]:80`, with or
-/// without quotation marks and blanks around it; none for `unknown`, `_hidden` and all else.
+/// Address in a node identifier; `None` for `unknown`, `_hidden` and others.
+///
+/// Forms: `192.0.2.7`, `192.0.2.7:80`, `2001:db8::1`, `[2001:db8::1]`, `[2001:db8::1]:80`, with optional
+/// quotation marks and blanks around.
 fn node_address(text: &[u8]) -> Option<IpAddr> {
     let text = std::str::from_utf8(text.trim_ascii()).ok()?;
     let text = text.strip_prefix('"').and_then(|text| text.strip_suffix('"')).unwrap_or(text);
@@ -210,7 +216,7 @@ fn node_address(text: &[u8]) -> Option<IpAddr> {
     Some(address.to_canonical())
 }
 
-/// Nothing, or a colon and a port: digits, or a hidden one (RFC 7239 §6.2).
+/// Tells whether `text` is empty, or a colon and a port in digits or obfuscated form (RFC 7239 §6.2).
 fn is_port(text: &str) -> bool {
     let Some(port) = text.strip_prefix(':') else { return text.is_empty() };
     let is_hidden =

@@ -1,5 +1,7 @@
-//! How a request's content ends (RFC 9112 §6), with the smuggling rules strict: whatever two
-//! servers could read differently is refused, and the connection with it.
+//! Framing of a request's content (RFC 9112 §6).
+//!
+//! To prevent request smuggling, anything that two servers could read differently is refused, and the
+//! connection is closed.
 
 use super::{Fields, Rejection, Version};
 
@@ -14,11 +16,11 @@ pub enum BodyLength {
     Chunked,
 }
 
-/// Decides from the field lines how the content ends.
+/// Framing of the content, from the field lines.
 ///
 /// # Errors
-/// 400 for anything ambiguous (both fields, either twice, a malformed number, chunked on 1.0 or not
-/// last); 501 for a transfer coding we do not know (RFC 9112 §6.1). All end the connection.
+/// 400 for anything ambiguous: both fields, either one twice, a malformed number, chunked on 1.0 or not
+/// last. 501 for an unknown transfer coding (RFC 9112 §6.1). All close the connection.
 pub fn body_length(fields: &Fields<'_>, version: Version) -> Result<BodyLength, Rejection> {
     let mut lengths = fields.all("Content-Length");
     let mut codings = fields.all("Transfer-Encoding");
@@ -56,7 +58,7 @@ fn transfer_coding(coding: &[u8], version: Version) -> Result<BodyLength, Reject
     Err(Rejection::malformed("The request's Transfer-Encoding does not end in chunked."))
 }
 
-/// Digits only: no sign, no blank, no list; none beyond u64.
+/// Parses digits only: no sign, no blank, no list; `None` beyond u64.
 fn decimal(text: &[u8]) -> Option<u64> {
     if text.is_empty() || !text.iter().all(u8::is_ascii_digit) {
         return None;

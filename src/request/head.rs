@@ -1,32 +1,32 @@
-//! Request line and field lines → [`Request`].
+//! Head parser: request line and field lines to a [`Request`].
 //!
-//! The request line is ours (HTTP/0.9, minor versions, limits, thttpd's log needs); the field lines
-//! are read by `httparse`, which refuses obs-fold, blanks before the colon, NUL and bare CR. Lines
-//! may end in CRLF or, as thttpd and RFC 9112 §2.2 allow, in a bare LF.
+//! The request line is parsed here (HTTP/0.9, minor versions, limits, thttpd's log). `httparse` reads the
+//! field lines, and refuses obs-fold, blanks before the colon, NUL and bare CR. Lines may end in CRLF or,
+//! as in thttpd and RFC 9112 §2.2, in a bare LF.
 
 use super::{BodyLength, Fields, Method, Parsed, Rejection, Request, Version, framing, target};
 use crate::config::Limits;
 
-/// The first line of a request.
+/// First line of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct RequestLine<'b> {
-    /// For decisions.
+    /// Method as an enum, for decisions.
     method: Method,
-    /// As sent.
+    /// Method as sent.
     method_text: &'b [u8],
-    /// As sent.
+    /// Target as sent.
     target: &'b [u8],
-    /// For decisions.
+    /// Version as an enum, for decisions.
     version: Version,
-    /// As sent.
+    /// Version as sent.
     version_text: &'b str,
 }
 
 /// Reads one request head from the start of `bytes`.
 ///
 /// # Errors
-/// What to answer when the bytes can no longer become a request we serve: 400, 414, 417, 421, 431, 501
-/// or 505. [`outline`](super::outline) reads what there is for the log.
+/// The rejection for bytes that cannot become a valid request: 400, 414, 417, 421, 431, 501 or 505.
+/// [`outline`](super::outline) reads such heads for the log.
 pub fn parse<'b>(bytes: &'b [u8], limits: &Limits) -> Result<Parsed<Request<'b>>, Rejection> {
     // Bytes beyond the limit are ignored, so that the result does not depend on how the head was split.
     let bytes = &bytes[..bytes.len().min(limits.head)];
@@ -53,7 +53,7 @@ fn head_too_large() -> Rejection {
     Rejection::fatal(431, "The request's head is larger than this server takes.")
 }
 
-/// Empty lines before a request are skipped (RFC 9112 §2.2), a few of them.
+/// Length of empty lines before a request (RFC 9112 §2.2); only a few are skipped.
 fn blank_lines(bytes: &[u8]) -> usize {
     let mut skipped = 0;
     for _ in 0..4 {
@@ -67,10 +67,10 @@ fn blank_lines(bytes: &[u8]) -> usize {
 }
 
 fn request_line<'b>(bytes: &'b [u8], limits: &Limits) -> Result<Parsed<RequestLine<'b>>, Rejection> {
-    // Room for the longest target, a method and a version.
+    // The longest line has the longest target, a method and a version.
     let longest = limits.target + 64;
     let window = &bytes[..bytes.len().min(longest.min(limits.head) + 2)];
-    // The first control character ends a line, or is one that no line may hold.
+    // The first control character ends the line, or is not allowed.
     let end = window.iter().position(|&b| is_control(b)).unwrap_or(window.len());
     match &window[end..] {
         [b'\r', b'\n', ..] => Ok(Parsed::Complete(words(&window[..end])?, end + 2)),
@@ -84,13 +84,13 @@ fn is_control(b: u8) -> bool {
     b < b' ' || b == 0x7f
 }
 
-/// Decides whether to wait for the rest of a line that has no end yet.
+/// Result for a line without an end: wait for more bytes, or refuse.
 fn unended<'b>(bytes: &[u8], longest: usize, limits: &Limits) -> Result<Parsed<RequestLine<'b>>, Rejection> {
     let method_len = bytes.iter().position(|&b| !is_token_byte(b)).unwrap_or(bytes.len());
     match bytes.get(method_len) {
         _ if bytes.is_empty() || bytes == b"\r" => Ok(Parsed::Partial),
         _ if method_len > longest => Err(Rejection::fatal(501, "No method has so long a name.")),
-        // Not a method: TLS, another protocol, noise.
+        // The bytes are not a method: TLS, another protocol, noise.
         Some(&after) if method_len == 0 || after != b' ' => Err(not_http()),
         _ if bytes.len() > longest => Err(Rejection::fatal(414, "The request line is too long.")),
         _ if bytes.len() >= limits.head => Err(head_too_large()),
@@ -102,7 +102,7 @@ fn not_http() -> Rejection {
     Rejection::malformed("The request line is not HTTP: it must be a method, a target and a version.")
 }
 
-/// Method SP target [SP version]; single spaces and no other blanks (RFC 9112 §3).
+/// Splits METHOD SP TARGET [SP VERSION]; single spaces and no other blanks (RFC 9112 §3).
 fn words(line: &[u8]) -> Result<RequestLine<'_>, Rejection> {
     let mut words = line.split(|&b| b == b' ');
     let (Some(method_text), Some(target)) = (words.next(), words.next()) else { return Err(not_http()) };
@@ -118,7 +118,7 @@ fn words(line: &[u8]) -> Result<RequestLine<'_>, Rejection> {
     Ok(RequestLine { method, method_text, target, version, version_text })
 }
 
-/// `HTTP/1.x` (RFC 9112 §2.3): case-sensitive, one digit each.
+/// Parses `HTTP/1.x` (RFC 9112 §2.3): case-sensitive, one digit each.
 fn version(text: &[u8]) -> Result<(Version, &str), Rejection> {
     let (b"HTTP/", [major @ b'0'..=b'9', b'.', minor @ b'0'..=b'9']) =
         text.split_at_checked(5).ok_or_else(not_http)?
@@ -133,25 +133,26 @@ fn version(text: &[u8]) -> Result<(Version, &str), Rejection> {
     }
 }
 
-/// Nothing has arrived but the empty lines that some clients send behind a request (RFC 9112 §2.2): no
-/// request has begun.
+/// Tells whether only empty lines have arrived, which some clients send behind a request (RFC 9112 §2.2).
+///
+/// No request has begun then.
 pub fn is_blank(bytes: &[u8]) -> bool {
     matches!(&bytes[blank_lines(bytes)..], b"" | b"\r")
 }
 
-/// tchar of RFC 9110 §5.6.2.
+/// Tells whether a byte is a tchar (RFC 9110 §5.6.2).
 pub fn is_token_byte(b: u8) -> bool {
     const TOKEN: [bool; 256] = alphanumeric_or(b"!#$%&'*+-.^_`|~");
     TOKEN[usize::from(b)]
 }
 
-/// True for a byte that may stand in a host name.
+/// Tells whether a byte is allowed in a host name.
 fn is_host_byte(b: u8) -> bool {
     const HOST: [bool; 256] = alphanumeric_or(b"-._~!$&'()*+,;=%");
     HOST[usize::from(b)]
 }
 
-/// A table of letters, digits and `others`: every byte of every head is looked up in one.
+/// Lookup table of letters, digits and `others`, used for every byte of every head.
 const fn alphanumeric_or(others: &[u8]) -> [bool; 256] {
     let mut table = [false; 256];
     let mut byte = 0;
@@ -168,7 +169,7 @@ const fn alphanumeric_or(others: &[u8]) -> [bool; 256] {
 }
 
 fn field_lines<'b>(bytes: &'b [u8], limits: &Limits) -> Result<Parsed<Fields<'b>>, Rejection> {
-    // Most heads are short: clear the large array only for those that need it.
+    // Most heads are short: the large array is cleared only for the others.
     let mut few = [httparse::EMPTY_HEADER; 24];
     if limits.fields > few.len()
         && let Err(httparse::Error::TooManyHeaders) = httparse::parse_headers(bytes, &mut few)
@@ -200,7 +201,7 @@ fn collect<'b>(read: ReadLines<'_, 'b>) -> Result<Parsed<Fields<'b>>, Rejection>
     }
 }
 
-/// Checks that need line and fields together.
+/// Builds the request after the checks that need both line and fields.
 fn assemble<'b>(line: RequestLine<'b>, fields: Fields<'b>) -> Result<Request<'b>, Rejection> {
     let body = framing::body_length(&fields, line.version)?;
     let target = target::parse(line.target, line.method)?;
@@ -231,7 +232,7 @@ fn assemble<'b>(line: RequestLine<'b>, fields: Fields<'b>) -> Result<Request<'b>
     })
 }
 
-/// True when the client waits for 100 Continue. Other expectations are refused (RFC 9110 §10.1.1).
+/// Tells whether the client waits for 100 Continue. Other expectations are refused (RFC 9110 §10.1.1).
 fn expects_nod(fields: &Fields<'_>) -> Result<bool, Rejection> {
     let mut nod = false;
     for member in fields.members("Expect") {
@@ -243,8 +244,9 @@ fn expects_nod(fields: &Fields<'_>) -> Result<bool, Rejection> {
     Ok(nod)
 }
 
-/// The host a request is for: the absolute form's, else Host (RFC 9112 §3.2, §3.2.2). At most one
-/// Host field, and on 1.1 exactly one that is not empty (thttpd asks for that too).
+/// Host of a request: the absolute form's, else that of Host (RFC 9112 §3.2, §3.2.2).
+///
+/// At most one Host field is allowed. A 1.1 request must have one that is not empty, as in thttpd.
 fn host<'b>(
     authority: Option<&'b [u8]>,
     fields: &Fields<'b>,
@@ -265,8 +267,10 @@ fn host<'b>(
     authority.map(host_name).transpose().map(|host| host.or(from_field))
 }
 
-/// `name[:port]` or `[v6][:port]` → the name, brackets kept. Names are what a directory may be
-/// called: no slash, no leading dot, no blanks or markup (thttpd's rule, made strict).
+/// Host name in `name[:port]` or `[v6][:port]`, brackets kept.
+///
+/// A name must be valid as a directory's: no slash, no leading dot, no blanks or markup (thttpd's rule,
+/// stricter).
 fn host_name(value: &[u8]) -> Result<&str, Rejection> {
     let bad = || Rejection::malformed("The request's host is not a valid name or address.");
     let position = |byte| value.iter().position(|&b| b == byte);

@@ -1,9 +1,9 @@
-//! The form of a directory's list that a request asks for.
+//! View of a directory list that a request asks for.
 
 use super::{Request, accept};
 use crate::config::choice::ListingStyle;
 
-/// What a list is sorted by: Apache's `C=N|M|S`.
+/// Sort column of a list: Apache's `C=N|M|S`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum SortKey {
     /// The name.
@@ -14,20 +14,21 @@ pub enum SortKey {
     Size,
 }
 
-/// The form of a list that a request asks for; two requests of equal views get equal pages.
+/// View of a list. Requests with equal views get equal pages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct ListView {
-    /// What the list looks like.
+    /// Style of the list.
     pub style: ListingStyle,
-    /// Column that its entries are in the order of.
+    /// Column that the entries are sorted by.
     pub key: SortKey,
-    /// The last entry first.
+    /// Set for descending order.
     pub descending: bool,
 }
 
 impl ListView {
-    /// The view that `request` asks for where lists have `style`: `modern` ones can be sorted, and are JSON
-    /// for clients that prefer that.
+    /// View for `request`, for lists in `style`.
+    ///
+    /// `modern` lists can be sorted, and are sent as JSON to clients that prefer JSON.
     pub fn new(request: &Request<'_>, style: ListingStyle) -> ListView {
         let wants_json = || prefers_json(request.fields.all("Accept"));
         let plain = |style| ListView { style, key: SortKey::Name, descending: false };
@@ -39,7 +40,7 @@ impl ListView {
     }
 }
 
-/// Apache's `C=S;O=D`, in any order; anything else is passed over.
+/// Parses Apache's `C=S;O=D`, in any order; other text is ignored.
 fn sorted(query: &[u8]) -> ListView {
     let mut view = ListView { style: ListingStyle::Modern, key: SortKey::Name, descending: false };
     for part in query.split(|byte| b";&".contains(byte)) {
@@ -55,7 +56,7 @@ fn sorted(query: &[u8]) -> ListView {
     view
 }
 
-/// Does a client name JSON, and HTML less gladly or not at all?
+/// Tells whether a client lists JSON, and HTML with a lower weight or not at all.
 fn prefers_json<'v>(values: impl Iterator<Item = &'v [u8]>) -> bool {
     let (mut json, mut html) = (0, 0);
     for (name, weight) in accept::members(values) {

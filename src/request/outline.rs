@@ -1,28 +1,28 @@
-//! What can be read of a head that is refused: for its log line and for the form of its answer.
+//! Outline of a refused head, for its log line and the form of its answer.
 //!
-//! The parser stops at the first fault; an operator wants to know who sent it all the same. This
-//! reader is lenient, looks at the words of the first line and at two fields, and decides nothing.
+//! The parser stops at the first fault, but the operator needs the request line and the client's name. This
+//! lenient reader takes the words of the first line and a few fields, and decides nothing.
 
 use super::head::is_token_byte;
 use super::{Method, Version, target};
 
-/// The log shows so many bytes of a target; one that long counts as read before its end has come.
+/// Number of bytes of a target that the log shows; a longer incomplete target counts as read.
 const SHOWN: usize = 200;
 
-/// Method, target, version, referrer and agent of a refused head, as far as they were read.
+/// Parts of a refused head, as far as they could be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Outline<'b> {
-    /// The method; `Unknown` where none was read.
+    /// Method; `Unknown` if not read.
     pub method: Method,
-    /// The target as sent; empty where none was read.
+    /// Target as sent; empty if not read.
     pub target: &'b [u8],
-    /// How the answer is written; 1.1 where no version was read.
+    /// Version that decides the form of the answer; 1.1 if not read.
     pub version: Version,
-    /// The version as sent; `UNKNOWN` where none was read (thttpd).
+    /// Version as sent; `UNKNOWN` if not read (thttpd).
     pub version_text: &'b str,
-    /// The Referer or Referrer field; empty where none was read.
+    /// Referer or Referrer field; empty if not read.
     pub referer: &'b [u8],
-    /// The User-Agent field; empty where none was read.
+    /// User-Agent field; empty if not read.
     pub agent: &'b [u8],
 }
 
@@ -35,7 +35,7 @@ const UNREAD: Outline<'static> = Outline {
     agent: b"",
 };
 
-/// Reads what it can of `bytes`, the beginning of a head.
+/// Reads the outline of `bytes`, the beginning of a head.
 pub fn outline(bytes: &[u8]) -> Outline<'_> {
     let start = bytes.iter().position(|b| !matches!(b, b'\r' | b'\n')).unwrap_or(bytes.len());
     let mut lines = bytes[start..].split_inclusive(|&b| b == b'\n');
@@ -59,7 +59,7 @@ pub fn outline(bytes: &[u8]) -> Outline<'_> {
     Outline { referer: referer.or(referrer).unwrap_or_default(), ..outline }
 }
 
-/// Words are parted by any run of blanks, as thttpd has it; more than three of them are no request line.
+/// Splits the request line at any run of blanks, as thttpd does; more than three words are invalid.
 fn request_line(line: &[u8]) -> Outline<'_> {
     let is_whole = line.ends_with(b"\n");
     let text = if is_whole { line.trim_ascii_end() } else { line };
@@ -86,8 +86,9 @@ fn request_line(line: &[u8]) -> Outline<'_> {
 }
 
 impl Outline<'_> {
-    /// The method that the answer is for: none that has an answer of its own form without a version behind
-    /// it, as the line is then not what it looks like.
+    /// Method that decides the form of the answer; `Unknown` for a line without a version.
+    ///
+    /// Such a line is probably not a request line, so no method-specific form applies.
     pub fn answered_method(&self) -> Method {
         if self.version_text.starts_with("HTTP/1.") { self.method } else { Method::Unknown }
     }
@@ -102,7 +103,7 @@ impl Outline<'_> {
 mod tests {
     use super::*;
 
-    /// Method, target, version, referrer and agent, as the log shows them.
+    /// Method, target, version, referrer and agent, in the form of the log.
     fn read(bytes: &str) -> String {
         let read = outline(bytes.as_bytes());
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
@@ -111,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn what_stands_in_a_refused_head_is_read() {
+    fn refused_heads_are_outlined() {
         for (bytes, want) in [
             ("GET /a HTTP/1.1\r\nReferer: r\r\nUser-Agent: a b\r\n\r\n", "GET /a HTTP/1.1 r a b"),
             ("\r\nGET\t /a   HTTP/1.1\nreferrer: r\nX y\nUSER-AGENT:a\n\n", "GET /a HTTP/1.1 r a"),
@@ -119,7 +120,7 @@ mod tests {
             ("GET /a foo\r\n\r\nUser-Agent: content\r\n", "GET /a foo  "),
             ("BREW /a HTTP/1.1\r\n folded: x\r\nUser-Agent: a\r\n", "UNKNOWN /a HTTP/1.1  a"),
             ("GET /a\r\n", "GET /a HTTP/0.9  "),
-            // Of half a line, the words that have ended.
+            // Of an incomplete line, only the complete words count.
             ("GET /a HT", "GET /a UNKNOWN  "),
             ("GET /a HTTP/1.1\r\nUser-Agent: ha", "GET /a HTTP/1.1  "),
             ("GET /a", "UNKNOWN  UNKNOWN  "),

@@ -1,7 +1,7 @@
-//! The PROXY protocol, versions 1 and 2: what a proxy says of a connection before its first byte.
+//! PROXY protocol, versions 1 and 2: the head in which a proxy reports the client of a connection.
 //!
-//! Pure: bytes → [`ProxyHead`]. A listener with `;proxy` expects one head, from a trusted peer alone.
-//! Whatever the specification does not allow is refused, for a guess would let a client name itself.
+//! Pure: bytes to [`ProxyHead`]. A listener with `;proxy` expects one head, from trusted peers only.
+//! Anything outside the specification is refused, as a guess could let clients forge their address.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -9,38 +9,38 @@ use std::str::FromStr;
 
 use super::Parsed;
 
-/// Longest head of version 1, its CR LF included.
+/// Maximum length of a version 1 head, its CR LF included.
 const LONGEST_V1: usize = 107;
 const V1: &[u8] = b"PROXY ";
 const V2: &[u8; 12] = b"\r\n\r\n\0\r\nQUIT\n";
 /// Signature, version and command, family, length.
 const FIXED_V2: usize = 16;
-/// The type-length-value that tells of TLS.
+/// Type of the type-length-value about TLS.
 const PP2_TYPE_SSL: u8 = 0x20;
-/// The bit of its first byte that says that the client used TLS.
+/// Bit in the value's first byte: the client used TLS.
 const PP2_CLIENT_SSL: u8 = 0x01;
 
 /// Contents of one head.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct ProxyHead {
-    /// The client; none where the connection is the proxy's own, or of a kind that has no such address.
+    /// Client address; `None` for the proxy's own connections, or for address families without one.
     pub source: Option<SocketAddr>,
-    /// The client spoke TLS with the proxy.
+    /// Set if the client used TLS.
     pub is_tls: bool,
 }
 
-/// A head that is none.
+/// Reason why the bytes are not a valid head.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ProxyError {
-    /// The first bytes begin no head of either version.
+    /// The first bytes match neither version.
     NotProxy,
     /// Version 1 head with invalid words or a missing end.
     BadLine,
-    /// A head of version 2 with another version, command, family or protocol.
+    /// Version 2 head with an unsupported version, command, family or protocol.
     Unsupported,
     /// Version 2 head with lengths that disagree.
     BadLength,
-    /// A head of version 2 that is longer than `head_limit`.
+    /// Version 2 head longer than `head_limit`.
     TooLong,
 }
 
@@ -56,16 +56,15 @@ impl fmt::Display for ProxyError {
     }
 }
 
-/// Reads the head at the start of `bytes`. A head of version 2 has at most `limit` bytes.
+/// Reads the head at the start of `bytes`. A version 2 head may have at most `limit` bytes.
 ///
 /// # Errors
-///
-/// The bytes can become no head, whatever follows them.
+/// The bytes cannot become a valid head.
 pub fn parse(bytes: &[u8], limit: usize) -> Result<Parsed<ProxyHead>, ProxyError> {
     if begins(bytes, V2) { parse_v2(bytes, limit) } else { parse_v1(bytes) }
 }
 
-/// Tells whether `bytes` begin with `start`, as far as they go; no bytes begin with nothing.
+/// Tells whether `bytes` and `start` agree in their common length.
 fn begins(bytes: &[u8], start: &[u8]) -> bool {
     !bytes.is_empty() && bytes.iter().zip(start).all(|(a, b)| a == b)
 }
@@ -86,7 +85,7 @@ fn parse_v1(bytes: &[u8]) -> Result<Parsed<ProxyHead>, ProxyError> {
     Ok(Parsed::Complete(ProxyHead { source, is_tls: false }, end + 1))
 }
 
-/// The words behind `PROXY `: `TCP4 SOURCE DESTINATION PORT PORT`, or `UNKNOWN` and anything.
+/// Client in the words behind `PROXY `: `TCP4 SOURCE DESTINATION PORT PORT`, or `UNKNOWN` and any text.
 fn v1_source(line: &[u8]) -> Result<Option<SocketAddr>, ProxyError> {
     let line = std::str::from_utf8(line).map_err(|_| ProxyError::BadLine)?;
     let words: Vec<&str> = line.split(' ').collect();
@@ -106,7 +105,7 @@ fn v1_address<A: FromStr + Into<IpAddr>>(addresses: [&str; 2], ports: [&str; 2])
     Some(SocketAddr::new(source?.into(), from?))
 }
 
-/// A decimal number of 16 bits without a sign and without a zero in front.
+/// Parses a decimal 16-bit number without sign and leading zero.
 fn v1_port(text: &str) -> Option<u16> {
     let plain = text.bytes().all(|byte| byte.is_ascii_digit()) && (text == "0" || !text.starts_with('0'));
     text.parse().ok().filter(|_| plain)
@@ -130,21 +129,21 @@ fn parse_v2(bytes: &[u8], limit: usize) -> Result<Parsed<ProxyHead>, ProxyError>
     Ok(Parsed::Complete(head, length))
 }
 
-/// Version and command, then family and protocol, as soon as they are there.
+/// Checks version and command, then family and protocol, as soon as they have arrived.
 fn check_v2_start(bytes: &[u8]) -> Result<(), ProxyError> {
     let kind = bytes.get(V2.len()).copied();
     if kind.is_some_and(|kind| !matches!(kind, 0x20 | 0x21)) {
         return Err(ProxyError::Unsupported);
     }
     match bytes.get(V2.len() + 1) {
-        // A receiver ignores what a connection of the proxy's own says of addresses.
+        // For the proxy's own connections (command LOCAL) the address part is ignored.
         Some(0x00 | 0x01 | 0x11 | 0x21 | 0x31) | None => Ok(()),
         Some(_) if kind == Some(0x20) => Ok(()),
         Some(_) => Err(ProxyError::Unsupported),
     }
 }
 
-/// Bytes of both addresses and ports.
+/// Length of both addresses and ports in bytes.
 fn addresses_length(family: u8) -> usize {
     match family >> 4 {
         1 => 12,
@@ -164,7 +163,7 @@ fn v2_content(family: u8, rest: &[u8]) -> Result<ProxyHead, ProxyError> {
     Ok(ProxyHead { source, is_tls: v2_tls(values)? })
 }
 
-/// Source and destination address, then source and destination port.
+/// Source address from: source and destination address, source and destination port.
 fn v2_source<const N: usize>(addresses: &[u8]) -> Option<SocketAddr>
 where
     IpAddr: From<[u8; N]>,
@@ -174,7 +173,7 @@ where
     Some(SocketAddr::new(IpAddr::from(address), u16::from_be_bytes(*port)))
 }
 
-/// Goes through all values; tells whether one of them says that the client used TLS.
+/// Tells whether a type-length-value reports that the client used TLS.
 fn v2_tls(mut values: &[u8]) -> Result<bool, ProxyError> {
     let mut is_tls = false;
     while let Some((&kind, rest)) = values.split_first() {
@@ -182,7 +181,8 @@ fn v2_tls(mut values: &[u8]) -> Result<bool, ProxyError> {
         let length = usize::from(u16::from_be_bytes(*length));
         let (value, rest) = rest.split_at_checked(length).ok_or(ProxyError::BadLength)?;
         if kind == PP2_TYPE_SSL {
-            // The client's bits, and what verifying its certificate came to, in four bytes.
+            // The value holds the client's bits in one byte, and the certificate's verification result in
+            // four bytes.
             let client = value.first().filter(|_| value.len() >= 5).ok_or(ProxyError::BadLength)?;
             is_tls |= client & PP2_CLIENT_SSL != 0;
         }

@@ -1,8 +1,8 @@
-//! A request's content, kept until it is complete: a script's standard input.
+//! Spool: buffers a request's content until it is complete, for a script's standard input.
 //!
-//! A script is started only when all of its input is here, so a slow upload holds no process, and
-//! the input is a plain file that no thread has to feed. The `conn` stage fills a [`Spool`]; the
-//! `cgi` stage takes the file.
+//! A script starts only when all input is present. A slow upload then holds no process, and the input is a
+//! plain file that needs no thread to feed it. The `conn` stage fills a [`Spool`]; the `cgi` stage takes
+//! the file.
 
 use std::ffi::OsString;
 use std::fs::File;
@@ -19,10 +19,10 @@ use crate::sys::fd::FdGuard;
 use crate::sys::is_shortage;
 use crate::sys::memory::{MemoryReservation, REQUEST_MEMORY, SPOOL_MEMORY, SPOOL_SPACE};
 
-/// Content up to this size stays in memory, while there is enough; most forms are smaller than this.
+/// Maximum size of content in memory, in bytes, if the budget allows; most forms are smaller.
 const IN_MEMORY: usize = 64 * 1024;
 
-/// The first piece of memory for content.
+/// Initial capacity for content in memory, in bytes.
 const FIRST_PIECE: usize = 512;
 
 /// Content received so far.
@@ -30,17 +30,17 @@ const FIRST_PIECE: usize = 512;
 pub struct Spool {
     store: Store,
     len: u64,
-    /// Bytes that may come (`body_limit`).
+    /// Maximum size of the content in bytes (`body_limit`).
     limit: u64,
     space: Space,
 }
 
-/// Share of the budgets for all requests that the content takes.
+/// Reservations in the shared budgets for the content.
 #[derive(Debug, Default)]
 pub struct Space {
     memory: Option<MemoryReservation>,
     disk: Option<MemoryReservation>,
-    /// A file in memory takes both.
+    /// Reservation for a memory file, which needs memory and a descriptor.
     memory_file: Option<MemoryReservation>,
 }
 
@@ -51,11 +51,11 @@ enum Store {
 }
 
 impl Spool {
-    /// An empty spool for content framed as `length`, of at most `limit` bytes.
+    /// Empty spool for content framed as `length`, of at most `limit` bytes.
     ///
     /// # Errors
-    /// 413 when the content is known beforehand to be too large (RFC 9110 §15.5.14): the client
-    /// that waits for `100 Continue` need not send it.
+    /// 413 if the declared length exceeds the limit (RFC 9110 §15.5.14), so that a client that waits for
+    /// `100 Continue` does not send the content.
     pub fn new(length: BodyLength, limit: u64) -> Result<Spool, Rejection> {
         match length {
             BodyLength::Length(n) if n > limit => Err(too_large()),
@@ -66,8 +66,8 @@ impl Spool {
     /// Appends `content`.
     ///
     /// # Errors
-    /// 413 beyond the limit; 503 when there is no room to keep it. Both end the connection, because
-    /// the rest of the content is never read.
+    /// 413 beyond the limit; 503 if there is no space. Both close the connection, as the remaining content
+    /// is not read.
     pub fn write(&mut self, content: &[u8]) -> Result<(), Rejection> {
         let len = self.len + content.len() as u64;
         if len > self.limit {
@@ -96,7 +96,7 @@ impl Spool {
         self.move_to_file(len).map_err(|error| no_room(&error))
     }
 
-    /// Does one more write of `n` bytes go to a disk, which may take its time?
+    /// Tells whether writing `n` more bytes would access a disk, which may block.
     pub fn goes_to_disk(&self, n: usize) -> bool {
         match &self.store {
             Store::Memory(bytes) => !stays_in_memory(bytes.len() + n),
@@ -104,12 +104,12 @@ impl Spool {
         }
     }
 
-    /// Bytes held.
+    /// Number of bytes received.
     pub fn bytes(&self) -> u64 {
         self.len
     }
 
-    /// Moves out the share of the budgets, to be kept as long as the file is in use.
+    /// Moves the reservations out, to be kept as long as the file is in use.
     pub fn take_space(&mut self) -> Space {
         std::mem::take(&mut self.space)
     }
@@ -162,7 +162,7 @@ impl Spool {
 }
 
 impl Space {
-    /// Makes `bytes` large enough for `len`, if there is memory for that.
+    /// Grows `bytes` to the capacity `len`, if the memory budget allows.
     fn grow(&mut self, bytes: &mut Vec<u8>, len: usize) -> bool {
         if len <= bytes.capacity() {
             return true;
@@ -181,7 +181,7 @@ impl Space {
         is_held
     }
 
-    /// Takes room for a file of `len` bytes.
+    /// Takes reservations for a file of `len` bytes.
     fn move_to_file(&mut self, len: usize, is_memory: bool) -> io::Result<()> {
         self.disk = Some(SPOOL_SPACE.reserve(len).ok_or(Errno::ENOSPC)?);
         if is_memory {
@@ -196,7 +196,9 @@ impl Space {
     }
 }
 
-/// Does content of `len` bytes stay in memory? Where all requests together hold much, it goes to disk early.
+/// Tells whether content of `len` bytes stays in memory.
+///
+/// The limit shrinks while all requests together hold much memory.
 fn stays_in_memory(len: usize) -> bool {
     len <= IN_MEMORY && !REQUEST_MEMORY.is_tight()
 }
@@ -211,9 +213,10 @@ fn too_large() -> Rejection {
     Rejection::fatal(413, "The request's content is larger than this server accepts.")
 }
 
-/// A file that never has a name, in `$TMPDIR` or `/tmp`: it vanishes with its last descriptor,
-/// whatever becomes of us. Fails where there is no such directory (an empty root) or its file
-/// system cannot do it.
+/// Unnamed file in `$TMPDIR` or `/tmp`, which disappears with its last descriptor.
+///
+/// # Errors
+/// No such directory exists (as in an empty root), or its file system does not support O_TMPFILE.
 fn disk_file() -> io::Result<File> {
     let dir =
         std::env::var_os("TMPDIR").filter(|dir| !dir.is_empty()).unwrap_or_else(|| OsString::from("/tmp"));
@@ -221,7 +224,7 @@ fn disk_file() -> io::Result<File> {
     Ok(open(Path::new(&dir), flags, Mode::S_IRUSR | Mode::S_IWUSR)?.into())
 }
 
-/// A file in memory.
+/// File in memory (memfd).
 fn memory_file() -> io::Result<File> {
     Ok(memfd_create(c"request content", MFdFlags::MFD_CLOEXEC)?.into())
 }

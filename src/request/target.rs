@@ -1,31 +1,31 @@
-//! The request target (RFC 9112 §3.2) → host, path and query.
+//! Request target (RFC 9112 §3.2): split into host, path and query.
 //!
-//! The path leaves here percent-decoded, with its dots resolved and never above the top: thttpd's
-//! `strdecode` and `de_dotdot`, but NUL is refused and a query is cut off before anything is decoded.
+//! The path is percent-decoded, its dots are resolved, and it never leaves the tree. This is thttpd's
+//! `strdecode` and `de_dotdot`, except that NUL is refused and the query is cut off before decoding.
 
 use std::borrow::Cow;
 
 use super::{Method, Rejection};
 
-/// A target taken apart.
+/// Parts of a target.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Target<'b> {
     /// Authority of the absolute form, port included.
     pub authority: Option<&'b [u8]>,
-    /// See [`Request::path`](super::Request::path).
+    /// Decoded path ([`Request::path`](super::Request::path)).
     pub path: Cow<'b, [u8]>,
     /// Raw text after the first `?`.
     pub query: Option<&'b [u8]>,
-    /// `*`.
+    /// Set for the target `*`.
     pub asterisk: bool,
 }
 
-/// Takes the target apart.
+/// Splits and decodes the target.
 ///
 /// # Errors
-/// 400 for a target that is neither `/…`, `http://host/…` nor (for OPTIONS) `*`, or that decodes to
-/// a NUL or to a doubled first slash (thttpd refuses it too, which keeps redirects on this host);
-/// 421 for an `https` target.
+/// 400 for a target that is neither `/…`, `http://host/…` nor (for OPTIONS) `*`, or that decodes to a NUL
+/// or to a doubled first slash. thttpd refuses the latter too, so that redirects stay on this host. 421 for
+/// an `https` target.
 pub fn parse(target: &[u8], method: Method) -> Result<Target<'_>, Rejection> {
     if target.first() == Some(&b'/') {
         return origin(None, target);
@@ -34,7 +34,7 @@ pub fn parse(target: &[u8], method: Method) -> Result<Target<'_>, Rejection> {
         return Ok(Target { authority: None, path: Cow::Borrowed(b""), query: None, asterisk: true });
     }
     if method == Method::Unknown {
-        // A target of CONNECT is a host and port; the method is answered 501 in any case.
+        // A CONNECT target is a host and port. The method is answered with 501 anyway.
         return Ok(Target { authority: None, path: Cow::Borrowed(b""), query: None, asterisk: false });
     }
     if let Some((authority, path)) = split_absolute(target) {
@@ -57,8 +57,7 @@ fn strip_scheme<'b>(target: &'b [u8], scheme: &[u8]) -> Option<&'b [u8]> {
     head.eq_ignore_ascii_case(scheme).then_some(rest)
 }
 
-/// The authority of a sound target, if it has one, and its path and query: what the target is in origin
-/// form (RFC 9112 §3.2.1).
+/// Splits a valid target into its authority, if any, and the origin form (RFC 9112 §3.2.1).
 pub fn origin_form(target: &[u8]) -> (Option<&[u8]>, &[u8]) {
     match split_absolute(target) {
         None => (None, target),
@@ -67,7 +66,7 @@ pub fn origin_form(target: &[u8]) -> (Option<&[u8]>, &[u8]) {
     }
 }
 
-/// `http://AUTHORITY/path?query` → authority, and what follows it.
+/// Splits `http://AUTHORITY/path?query` into authority and rest.
 fn split_absolute(target: &[u8]) -> Option<(&[u8], &[u8])> {
     let rest = strip_scheme(target, b"http://")?;
     Some(rest.split_at(rest.iter().position(|&b| b == b'/' || b == b'?').unwrap_or(rest.len())))
@@ -83,7 +82,7 @@ fn origin<'b>(authority: Option<&'b [u8]>, raw: &'b [u8]) -> Result<Target<'b>, 
     Ok(Target { authority, path, query, asterisk: false })
 }
 
-/// Nothing to decode, to refuse, or to resolve (dot segment, doubled slash): most paths.
+/// Tells whether a path needs no decoding and has neither dot segments nor doubled slashes, as most paths.
 fn is_plain(path: &[u8]) -> bool {
     let mut at_segment_start = true;
     for &b in path {
@@ -106,7 +105,7 @@ fn resolve(raw: &[u8]) -> Result<Vec<u8>, Rejection> {
     Ok(remove_dots(&decoded))
 }
 
-/// Percent-decodes; a `%` without two hex digits stays as it is (thttpd), so `/100%` names a file `100%`.
+/// Percent-decodes. A `%` without two hex digits is kept, so that `/100%` names a file `100%` (thttpd).
 pub fn decode(raw: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(raw.len());
     let mut rest = raw;
@@ -129,8 +128,9 @@ fn hex(digit: u8) -> Option<u8> {
     char::from(digit).to_digit(16).and_then(|n| u8::try_from(n).ok())
 }
 
-/// Resolves `.`, `..` and empty segments; `..` at the top stays at the top (thttpd clamps too). A
-/// trailing slash is kept, and a trailing `.` or `..` leaves one (RFC 3986 §5.2.4).
+/// Resolves `.`, `..` and empty segments; `..` at the top stays at the top, as in thttpd.
+///
+/// A trailing slash is kept, and a trailing `.` or `..` leaves one (RFC 3986 §5.2.4).
 pub fn remove_dots(path: &[u8]) -> Vec<u8> {
     let mut out: Vec<u8> = Vec::with_capacity(path.len());
     let mut segments = path.split(|&b| b == b'/').peekable();
@@ -139,7 +139,7 @@ pub fn remove_dots(path: &[u8]) -> Vec<u8> {
         match segment {
             b"" | b"." => {}
             b".." => {
-                // `out` is empty or ends in a slash: drop that slash and the segment before it.
+                // `out` is empty or ends in a slash: remove that slash and the segment before it.
                 out.pop();
                 let keep = out.iter().rposition(|&b| b == b'/').map_or(0, |at| at + 1);
                 out.truncate(keep);

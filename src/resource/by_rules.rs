@@ -1,9 +1,10 @@
-//! The rules file round a look-up: routes and guards before it, guards of every name that it comes to,
-//! tries and fallbacks behind it, and the dress of what is found.
+//! Look-up with rules: applies routes, guards, fallbacks and response rules in their order.
+//!
+//! Guards are checked for every name on the way: the requested, the rewritten and the expanded one.
 //!
 //! ```text
-//! guards of the name asked ─► routes ─► redirect, preflight ─► passwords ─► status, env
-//!                                 └─► guards of rewritten names ─► look-up ─► try ─► fallback ─► dress
+//! guards of the requested name ─► routes ─► redirect, preflight ─► passwords ─► status, env
+//!                                     └─► guards of rewritten names ─► look-up ─► try ─► fallback ─► response rules
 //! ```
 
 use std::borrow::Cow;
@@ -22,7 +23,7 @@ use crate::request::{Method, Request};
 use crate::rules::{Answer, AppliedRules, Covering, Listing, Routed, SiteKey};
 
 impl Resolver {
-    /// Looks up what the request names, round which the rules have their say.
+    /// Looks the request up and applies the rules.
     pub(super) fn look_up_by_rules(&self, query: &ResolveRequest<'_>, explain: Explain<'_>) -> Resolution {
         let mut rule_context = RuleContext {
             rules: &self.rules,
@@ -42,7 +43,7 @@ impl Resolver {
         Resolution { applied_rules: rule_context.applied_rules(user), outcome }
     }
 
-    /// The site that the request is for, as rules name it.
+    /// Site of the request, in the form that patterns compare.
     pub fn site_key(&self, query: &ResolveRequest<'_>) -> SiteKey {
         let named = query.request.host.or(self.own_name()).or(query.vhost);
         SiteKey::new(query.client.scheme, named.unwrap_or_default(), query.vhost)
@@ -56,7 +57,7 @@ impl Resolver {
         let query = rule_context.query;
         let request = query.request;
         let asked = query.name();
-        // Whether it is a directory is not known yet: it is compared in both forms.
+        // Before the look-up the name may be a file or a directory, so both forms are compared.
         let with_slash = [&asked[..], b"/"].concat();
         let covering =
             rule_context.rules.cover(&[rule_context.site.name(&asked), rule_context.site.name(&with_slash)]);
@@ -127,12 +128,12 @@ impl Resolver {
         }
     }
 
-    /// Has the directory that the request names without its slash no index file?
+    /// Tells whether the requested directory (without its slash) has no index file.
     fn has_no_index(&self, query: &ResolveRequest<'_>) -> bool {
         index::find(query.view, &query.name(), &self.config.index) == Ok(None)
     }
 
-    /// The first of the names with a suffix that is a file; none if none is.
+    /// Result for the first suffix that makes the name of a file; `None` if there is no such file.
     fn tried(
         &self,
         rule_context: &mut RuleContext<'_>,
@@ -169,7 +170,7 @@ impl Resolver {
         expanded.path_info.is_empty() && meta.is_ok_and(|meta| kind(&meta) == SFlag::S_IFREG)
     }
 
-    /// The file that a fallback names, where it may stand for the name asked; else `absent`.
+    /// Result for the file of a fallback rule, if the rule applies to the requested name; else `absent`.
     fn fall_back(
         &self,
         rule_context: &mut RuleContext<'_>,
@@ -198,7 +199,7 @@ impl Resolver {
         }
     }
 
-    /// Looks up a file that a rule has named, in the cache first.
+    /// Looks up a file named by a rule, first in the cache.
     fn find_internal(
         &self,
         rule_context: &mut RuleContext<'_>,
@@ -233,7 +234,7 @@ impl Resolver {
         Ok(Resolved { resource, user, name: Arc::clone(&entry.throttle_name) })
     }
 
-    /// Is a directory without an index file listed?
+    /// Tells whether a directory without an index file is listed.
     pub(super) fn lists(&self, asked: &LookupContext<'_>) -> bool {
         let response_rules = asked.rule_context.and_then(RuleContext::response_rules);
         match response_rules.and_then(|response_rules| response_rules.listing) {
@@ -243,7 +244,7 @@ impl Resolver {
         }
     }
 
-    /// The dress of a request that is answered without being looked up: that of the name it asks for.
+    /// Response rules for a request that is answered without a look-up: those of the requested name.
     pub fn rules_for_request(&self, query: &ResolveRequest<'_>) -> Option<AppliedRules> {
         if self.rules.is_empty() {
             return None;
@@ -252,14 +253,14 @@ impl Resolver {
         Some(AppliedRules::new(response_rules, query.request.fields.last("Origin"), true))
     }
 
-    /// The dress of a request whose target was not understood.
+    /// Response rules for a request with a malformed target.
     pub fn rules_for_malformed(&self) -> Option<AppliedRules> {
         self.rules
             .universal_response_rules()
             .map(|response_rules| AppliedRules::new(response_rules, None, true))
     }
 
-    /// The answer to a page of another origin that asks what it may send (Fetch §4.8).
+    /// Answer to a CORS preflight request, if rules set origins for the requested name (Fetch §4.8).
     fn preflight(&self, rule_context: &RuleContext<'_>) -> Option<Resource> {
         let (request, asked) = (rule_context.query.request, rule_context.query.name());
         let fields = &request.fields;

@@ -1,4 +1,4 @@
-//! Why a look-up ends without a resource: each cause's answer and note for the operator.
+//! Refusals of a look-up: the answer and the operator's note for each cause.
 
 use std::io;
 
@@ -10,7 +10,7 @@ use crate::representation::etag::Untagged;
 use crate::request::Rejection;
 use crate::sys::is_shortage;
 
-/// The answer where a file's entity tag could not be made.
+/// Refusal of a file whose entity tag could not be computed.
 pub fn untagged(why: Untagged) -> AccessDenied {
     match why {
         Untagged::Busy => {
@@ -21,12 +21,12 @@ pub fn untagged(why: Untagged) -> AccessDenied {
     }
 }
 
-/// No such name.
+/// Refusal of a name that does not exist: 404.
 pub fn not_found() -> AccessDenied {
     Rejection::new(404, "There is no {url} on this server.").into()
 }
 
-/// A device, a FIFO or a socket.
+/// Refusal of a device, a FIFO or a socket.
 pub fn not_a_file() -> AccessDenied {
     AccessDenied::noted(
         Rejection::new(403, "{url} is neither a file nor a directory."),
@@ -35,7 +35,7 @@ pub fn not_a_file() -> AccessDenied {
     )
 }
 
-/// The world's permission bits forbid it; `note` says of what.
+/// Refusal because of missing permission bits for others; `note` names the kind of file.
 pub fn not_readable(note: &'static str) -> AccessDenied {
     AccessDenied::noted(
         Rejection::new(403, "{url} is not readable by everyone, so it is not served."),
@@ -44,11 +44,11 @@ pub fn not_readable(note: &'static str) -> AccessDenied {
     )
 }
 
-/// The answer to a failed system call.
+/// Refusal after a failed system call.
 pub fn io_denied(errno: Errno) -> AccessDenied {
     let (rejection, note) = match errno {
         Errno::ENOENT | Errno::ENOTDIR | Errno::ENAMETOOLONG => return not_found(),
-        // A link that was not there a moment ago: someone is changing the tree under us.
+        // The name was there at the check before: the tree is being changed at this moment.
         Errno::ELOOP | Errno::EXDEV | Errno::EAGAIN => return not_found(),
         Errno::EACCES | Errno::EPERM => {
             (Rejection::new(403, "This server may not read {url}."), "could not be opened: permission denied")
@@ -63,7 +63,7 @@ pub fn io_denied(errno: Errno) -> AccessDenied {
     AccessDenied::noted(rejection, Level::Error, note)
 }
 
-/// The error number of a failed read; EIO where there is none.
+/// Error number of a failed read; EIO if the error has none.
 pub fn errno_of(error: &io::Error) -> Errno {
     error.raw_os_error().map_or(Errno::EIO, Errno::from_raw)
 }

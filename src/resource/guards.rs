@@ -1,4 +1,4 @@
-//! Guards round a look-up: each name that it comes to is compared, and what does not hold is refused.
+//! Guards during a look-up: every name that the request leads to is compared with the guards.
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
@@ -15,7 +15,7 @@ use crate::request::Rejection;
 use crate::rules::{Covering, Refused, Rules, Ruling};
 
 impl Resolver {
-    /// Do all guards hold that cover any of `names`, which a look-up has come to?
+    /// Checks the guards that cover any of `names`, which the look-up has reached.
     pub(super) fn guard(
         &self,
         rule_context: Option<&RuleContext<'_>>,
@@ -36,8 +36,10 @@ impl Resolver {
         Ok(())
     }
 
-    /// The guards of a name that was looked up: as chosen, and as `found` (a directory or not) with its links
-    /// expanded, with what is beyond it.
+    /// Checks the guards of a name that was looked up.
+    ///
+    /// Three names are compared: the chosen name, the name with its links expanded, and the latter with
+    /// PATH_INFO. The flag of `found` tells whether the name is a directory.
     pub(super) fn guard_expanded(
         &self,
         rule_context: Option<&RuleContext<'_>>,
@@ -66,7 +68,7 @@ impl Resolver {
         self.guard(Some(rule_context), &[&chosen, &real, &beyond], explain)
     }
 
-    /// The guards of the index file `index` of the directory asked for, which is `expanded`.
+    /// Checks the guards of the index file `index` of the requested directory; `expanded` has no links.
     pub(super) fn guard_index(
         &self,
         asked: &LookupContext<'_>,
@@ -83,7 +85,7 @@ impl Resolver {
         self.guard(Some(rule_context), &[&chosen, index, &real], explain)
     }
 
-    /// The guards that cover any name of a file beside the one chosen.
+    /// Guards that cover any name of a precompressed sibling.
     pub(super) fn cover_sibling(
         &self,
         rule_context: Option<&RuleContext<'_>>,
@@ -101,7 +103,7 @@ impl Resolver {
         Ok(covering)
     }
 
-    /// May the client have what `covering` guards, where the guards in `satisfied` hold?
+    /// Tells whether the client passes the guards in `covering` that are not among those in `satisfied`.
     pub(super) fn permits(
         &self,
         query: &ResolveRequest<'_>,
@@ -114,8 +116,10 @@ impl Resolver {
                 && self.check_rule_files(&self.rules, &new, query).is_ok()
     }
 
-    /// `name` with its links expanded also where the look-up leaves that to the kernel: a guard must see
-    /// where they lead. Beyond the tree there are no names that rules could cover.
+    /// Expands the links in `name` also when the look-up leaves that to the kernel.
+    ///
+    /// A guard must be compared with the name of the file that is sent. A file outside the served tree has
+    /// no name that rules could cover, so that `name` is returned unchanged.
     fn without_any_link(&self, rule_context: &RuleContext<'_>, name: &[u8]) -> Result<Vec<u8>, AccessDenied> {
         if self.config.symlink_check || !rule_context.rules.has_guards() {
             return Ok(name.to_vec());
@@ -128,7 +132,7 @@ impl Resolver {
         Ok(within.map_or_else(|| name.to_vec(), <[u8]>::to_vec))
     }
 
-    /// Addresses and numbers of requests.
+    /// Checks the address lists and request rates of `covering`.
     pub(super) fn admit(
         &self,
         rule_context: &RuleContext<'_>,
@@ -146,7 +150,7 @@ impl Resolver {
         Err(refusal(rule_context.query, &refused))
     }
 
-    /// Passwords.
+    /// Checks the password files of `covering`.
     pub(super) fn authenticate(
         &self,
         rule_context: &RuleContext<'_>,
@@ -158,7 +162,7 @@ impl Resolver {
         Ok(())
     }
 
-    /// Checks the request's credentials by every password file that `covering` asks for.
+    /// Checks the request's credentials against every password file that `covering` demands.
     fn check_rule_files(
         &self,
         rules: &Rules,
@@ -181,7 +185,7 @@ impl Resolver {
         Ok(user)
     }
 
-    /// The same checks for a file that is remembered with its `ruling`.
+    /// Checks the guards of a cached file, which are stored in its `ruling`.
     pub(super) fn enforce(
         &self,
         ruling: &Ruling,
@@ -197,14 +201,14 @@ impl Resolver {
     }
 }
 
-/// Puts a slash behind the name of a directory; the top is the empty name.
+/// Appends a slash to the name of a directory, except to the empty name of the top directory.
 fn append_slash(name: &mut Vec<u8>) {
     if !name.is_empty() && !name.ends_with(b"/") {
         name.push(b'/');
     }
 }
 
-/// The answer to a request that a guard refuses.
+/// Refusal of a request by a guard: 429 with Retry-After, or 403.
 fn refusal(query: &ResolveRequest<'_>, refused: &Refused<'_>) -> AccessDenied {
     if let Some(seconds) = refused.retry_after {
         let mut denied = AccessDenied::from(Rejection::new(429, ""));

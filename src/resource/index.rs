@@ -1,4 +1,4 @@
-//! Index files: what is served for a directory.
+//! Index files: the file that is served for a directory.
 
 use nix::errno::Errno;
 
@@ -6,14 +6,16 @@ use crate::docroot::path::join;
 use crate::docroot::{Links, View};
 use crate::sys::is_shortage;
 
-/// thttpd's names, in its order.
+/// Default names, in thttpd's order.
 const NAMES: [&str; 6] = ["index.html", "index.htm", "index.xhtml", "index.xht", "Default.htm", "index.cgi"];
 
-/// Full name of the index file of `dir` (no trailing slash; empty = the top): the first of `names`, or of
-/// thttpd's if there are none, that exists, usable or not.
+/// Full name of the index file of `dir`: the first of `names` that exists, usable or not.
+///
+/// `dir` has no trailing slash; an empty `dir` is the top directory. Without `names`, thttpd's list is
+/// used.
 ///
 /// # Errors
-/// The system lacks what a look-up needs ([`is_shortage`]), which says nothing of the file.
+/// The system is short of a resource ([`is_shortage`]), so that the file's existence is unknown.
 pub fn find(view: &View<'_>, dir: &[u8], names: &[String]) -> nix::Result<Option<Vec<u8>>> {
     let built_in = if names.is_empty() { &NAMES[..] } else { &[] };
     for name in names.iter().map(String::as_str).chain(built_in.iter().copied()) {
@@ -24,14 +26,16 @@ pub fn find(view: &View<'_>, dir: &[u8], names: &[String]) -> nix::Result<Option
     Ok(None)
 }
 
-/// Is an index file of this name a page, and no program?
+/// Tells whether an index file of this name is a page and not a script.
 pub fn is_page(name: &[u8]) -> bool {
     let end = name.rsplit(|&b| b == b'.').next().unwrap_or_default();
     ["html", "htm", "xhtml", "xht"].iter().any(|page| end.eq_ignore_ascii_case(page.as_bytes()))
 }
 
-/// Whether `dir` has an index file of this name, usable or not: a failed look-up must not open the list of
-/// the directory. A dangling link counts as there. A directory that may only be read (EACCES) has a list.
+/// Tells whether `dir` has an index file of this name, usable or not.
+///
+/// A failed look-up must not expose the list of the directory, so a dangling link counts as an index file.
+/// In a directory without search permission (EACCES) no file can be served, so the list is shown.
 fn is_there(view: &View<'_>, dir: &[u8], name: &[u8]) -> nix::Result<bool> {
     match view.stat(&join(dir, name), Links::Follow) {
         Ok(_) => Ok(true),

@@ -1,29 +1,29 @@
-//! How many lists of directories are made at once.
+//! Limit on the number of directory lists that are made at once.
 //!
-//! A list of a hundred thousand names keeps a processor busy for a second. Workers that all make one would
-//! leave none to the clients who ask for a small file.
+//! A list of a hundred thousand names keeps a processor busy for a second. If all workers made lists,
+//! requests for small files would wait.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 
-/// Hands out permits to make a list.
+/// Counter of the lists that are being made, with a maximum.
 #[derive(Debug)]
 pub struct ListLimiter {
     most: usize,
     making: Arc<AtomicUsize>,
 }
 
-/// Permission to make one list, given back when dropped.
+/// Permit to make one list, returned on drop.
 #[derive(Debug)]
 pub struct ListPermit(Arc<AtomicUsize>);
 
 impl ListLimiter {
-    /// Lets `most` lists be made at once.
+    /// Limiter that lets `most` lists be made at once.
     pub fn new(most: usize) -> ListLimiter {
         ListLimiter { most, making: Arc::default() }
     }
 
-    /// None where as many are being made as may be.
+    /// Takes a permit; `None` if the maximum is reached.
     pub fn try_take(&self) -> Option<ListPermit> {
         let more = |making| (making < self.most).then_some(making + 1);
         self.making.fetch_update(SeqCst, SeqCst, more).ok().map(|_| ListPermit(Arc::clone(&self.making)))

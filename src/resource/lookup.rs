@@ -29,17 +29,18 @@ use crate::representation::{Content, FileFacts};
 use crate::request::{Rejection, Request};
 
 impl Resolver {
-    /// Resolves from the disk, without the cache, and remembers plain files.
+    /// Resolves a request from the disk, without the cache, and adds plain files to the cache.
     pub fn look_up(&self, query: &ResolveRequest<'_>, explain: Explain<'_>) -> Resolution {
         match self.rules.is_empty() {
             true => Resolution { outcome: self.find(query, None, explain), applied_rules: None },
-            // Rules count requests: what leads to other storage is not to be counted twice.
+            // Rules count requests. A request for remote storage is looked up again later, and must count
+            // once.
             false if query.view.is_local() && leaves_local_view(query) => Resolution::none(),
             false => self.look_up_by_rules(query, explain),
         }
     }
 
-    /// The same for one name; `rule_context` asks the rules of every name that it comes to.
+    /// Looks one name up; `rule_context` holds the rules to check for every name on the way.
     pub(super) fn find(
         &self,
         query: &ResolveRequest<'_>,
@@ -72,7 +73,8 @@ impl Resolver {
             explain(format_args!("the host's name is that of a file, not of its directory"));
             return Err(not_found());
         }
-        // Looked at before anything in it: what changes from here on makes the outcome not be kept.
+        // The directory is checked before anything in it: a later change then keeps the result out of the
+        // cache.
         let dir = if is_dir { &expanded.name } else { split(&expanded.name).0 };
         let directory_check = self.cache.check_directory(query.view, dir, query.freshness);
         let lookup = LookupContext { query, name: &name, throttle_name, directory_check, rule_context };
@@ -110,7 +112,7 @@ impl Resolver {
             explain(format_args!("index file {} is {}", shown(&index), shown(&expanded.name)));
             self.guard_index(lookup, &index, &expanded.name, explain)?;
             if !expanded.path_info.is_empty() {
-                // The index file existed a moment ago.
+                // The index file was deleted after the check for its existence.
                 return Err(not_found());
             }
             let meta = self.stat(lookup.query.view, &expanded.name)?;
@@ -142,14 +144,14 @@ impl Resolver {
         Ok(Resolved { resource, user, name: Arc::clone(&lookup.throttle_name) })
     }
 
-    /// The directory `dir`, whose list is kept already or may be made.
+    /// Opens the directory `dir`, with its cached list or a permit to make the list.
     fn list(&self, lookup: &LookupContext<'_>, dir: &[u8]) -> Result<Directory, AccessDenied> {
         let query = lookup.query;
         let opened = query.view.open_read(dir, self.links()).map_err(io_denied)?;
         let readme = self.readme(lookup);
         let key = self.list_key(lookup, dir, readme.clone());
         let kept = self.cache.list(&key, query.view, query.freshness);
-        // The workers in storage that may not answer are bounded already.
+        // Workers in remote storage are bounded by another limit already.
         let is_bounded = kept.is_some() || !query.view.is_local();
         let permit = if is_bounded { None } else { Some(self.list_permit()?) };
         let check = lookup.directory_check.as_ref().filter(|_| kept.is_none());
@@ -158,7 +160,7 @@ impl Resolver {
         Ok(Directory { readme, permit, kept, keep, ..Directory::new(opened, url_path) })
     }
 
-    /// Asked for before the work, which is refused otherwise.
+    /// Permit to make a list, or a refusal with 503 before the work begins.
     fn list_permit(&self) -> Result<ListPermit, AccessDenied> {
         let page = "This server is busy making lists of directories; please try again.";
         let busy = || AccessDenied::from(Rejection::new(503, page)).until(Retry::AfterLists);
@@ -188,7 +190,9 @@ impl Resolver {
         }
     }
 
-    /// Credentials for a file in `dir`; nothing is opened where that is known to hold no password file.
+    /// Checks the credentials for a file in `dir`.
+    ///
+    /// No file is opened if the directory is known to hold no password file.
     fn authorize_in(
         &self,
         lookup: &LookupContext<'_>,
@@ -205,7 +209,7 @@ impl Resolver {
         Ok(user)
     }
 
-    /// Resource that a file is, once credentials are checked.
+    /// Resource for a file, after its credentials were checked.
     fn file_for_user(
         &self,
         lookup: &LookupContext<'_>,
@@ -215,7 +219,7 @@ impl Resolver {
         let name = &file.expanded.name;
         let (dir, base) = split(name);
         refuse_password_file(base)?;
-        // `/a.txt/` is `/a.txt` (thttpd), to the referrer filter too.
+        // `/a.txt/` is `/a.txt` in thttpd, also for the referrer filter.
         let bare = lookup.name.strip_suffix(b"/").filter(|_| !file.is_index);
         self.check_referrer(lookup.query, bare.unwrap_or(lookup.name))?;
         let (opened, meta) = self.open_regular(lookup.query.view, name, file.seen)?;
@@ -242,7 +246,7 @@ impl Resolver {
         let forms =
             Forms { representation: &representation, content: &content, variants: &siblings.variants };
         let sent = self.negotiate(lookup.query, &satisfied, &forms);
-        // What was chosen because a better name could not be seen is not to be remembered.
+        // A fallback that was chosen because a better name was out of view must not be cached.
         if !lookup.query.view.has_crossed()
             && may_be_kept(&content, &siblings.variants)
             && bare.is_none()
@@ -267,15 +271,16 @@ impl Resolver {
         Ok(Resource::File(sent.0, sent.1))
     }
 
-    /// Does the pattern say that `name` is a script, whatever its permissions? In a directory of scripts
-    /// (`/cgi-bin/*`) an index page is a page all the same.
+    /// Tells whether the CGI pattern covers `name`, whatever its permissions.
+    ///
+    /// In a directory of scripts (`/cgi-bin/*`), an index page is still a page.
     pub(super) fn names_a_script(&self, name: &[u8], is_index: bool) -> bool {
         let Some(pattern) = &self.config.cgi_pattern else { return false };
         let is_page = is_index && index::is_page(name) && !pattern.matches_by_file_name(name);
         !is_page && pattern.matches_by_name(name)
     }
 
-    /// What must still hold for this outcome to be repeated; none when it cannot be told cheaply.
+    /// Facts that must still hold when the cached result is used; `None` if they cannot be checked cheaply.
     fn snapshot(
         &self,
         lookup: &LookupContext<'_>,
@@ -285,23 +290,23 @@ impl Resolver {
         let (dir, base) = split(&file.expanded.name);
         let probe: Cow<'_, [u8]> = if file.is_index { join(dir, base).into() } else { lookup.name.into() };
         let directory_check = lookup.directory_check.as_ref()?;
-        // A link that may become a password file is no part of what a snapshot has.
+        // The snapshot does not cover a link that may become a password file.
         let is_whole = file.protected || self.config.global_passwd || directory_check.shows_unprotected(dir);
         if !is_whole {
             return None;
         }
-        // An index file that lives in another directory would need both watched.
+        // An index file in another directory would need both directories watched.
         directory_check.snapshot(lookup.query.view, &file.expanded.name, &probe, opened)
     }
 
-    /// Opens what was `seen` under this name.
+    /// Opens the regular file that was `seen` under this name.
     pub(super) fn open_regular(
         &self,
         view: &View<'_>,
         name: &[u8],
         seen: &FileStat,
     ) -> Result<(File, FileStat), AccessDenied> {
-        // Looked at before it is opened: opening a device can have effects of its own.
+        // The type is checked before opening, as opening a device can have side effects.
         if kind(seen) != SFlag::S_IFREG {
             return Err(not_a_file());
         }
@@ -341,7 +346,7 @@ impl Resolver {
     }
 }
 
-/// A name that needs no expansion: it holds no link, and is that of a file or a directory.
+/// Result for a name without links that is a file or a directory: such a name needs no expansion.
 fn plain(view: &View<'_>, name: &[u8]) -> Option<(Expanded, FileStat)> {
     let trimmed = name.strip_suffix(b"/").unwrap_or(name);
     let meta = view.stat_beneath(trimmed, Links::Refuse).ok()?;
@@ -349,19 +354,20 @@ fn plain(view: &View<'_>, name: &[u8]) -> Option<(Expanded, FileStat)> {
     is_plain.then(|| (Expanded { name: trimmed.to_vec(), path_info: Vec::new() }, meta))
 }
 
-/// Does the name lead out of a local view?
+/// Tells whether the name leads out of a local view, to storage that may not answer.
 fn leaves_local_view(query: &ResolveRequest<'_>) -> bool {
     let _ = plain(query.view, &query.name());
     query.view.has_crossed()
 }
 
-/// No descriptor is kept that can hang when it is asked, or closed.
+/// Tells whether the content may be cached: descriptors of remote files are not, as `fstat` or `close` may
+/// hang.
 fn may_be_kept(content: &Content, variants: &[Variant]) -> bool {
     let mut contents = variants.iter().map(|variant| &variant.content).chain([content]);
     !contents.any(|content| matches!(content, Content::File(open) if open.is_remote()))
 }
 
-/// Is all of the request's path beyond the file that was found? Then that lies where hosts do.
+/// Tells whether the whole path is PATH_INFO: the file found is then among the directories of hosts.
 fn is_beyond(request: &Request<'_>, expanded: &Expanded) -> bool {
     let path = &request.path[..];
     path.strip_suffix(b"/").unwrap_or(path) == expanded.path_info
@@ -375,7 +381,7 @@ fn not_executable() -> AccessDenied {
     )
 }
 
-/// No `.ht*` file is served, whatever its permission bits.
+/// Refuses `.ht*` files, whatever their permission bits.
 fn refuse_password_file(base: &[u8]) -> Result<(), AccessDenied> {
     if is_password_file(base) {
         return Err(AccessDenied::noted(
@@ -405,8 +411,9 @@ fn refuse_misplaced(executable: bool, path_info: &[u8]) -> Result<(), AccessDeni
     Ok(())
 }
 
-/// The script that `expanded` is. A slash at the end of the path belongs to what follows it, unless it is
-/// the directory's for which the script was chosen.
+/// Script at the name `expanded`.
+///
+/// A slash at the end of the path belongs to PATH_INFO, unless the script is the index file of a directory.
 fn script(request: &Request<'_>, expanded: &Expanded, is_index: bool) -> Script {
     let mut url_path = [b"/", &request.path[..]].concat();
     let mut path_info = Vec::new();
@@ -422,7 +429,7 @@ fn script(request: &Request<'_>, expanded: &Expanded, is_index: bool) -> Script 
     Script { name: expanded.name.clone(), url_path, path_info, query: None }
 }
 
-/// Where a directory really is: the raw path with a slash, the raw query kept.
+/// Location for a directory that was requested without its slash; path and query keep their encoding.
 fn with_slash(request: &Request<'_>) -> Vec<u8> {
     let path = request.path_and_query().split(|&b| b == b'?').next().unwrap_or_default();
     let mut to = [path, b"/"].concat();

@@ -12,22 +12,22 @@ use crate::docroot::path::Expanded;
 /// State that a look-up carries from check to check.
 pub(super) struct LookupContext<'r> {
     pub(super) query: &'r ResolveRequest<'r>,
-    /// The mapped name, links not yet expanded.
+    /// Mapped name, with links not expanded.
     pub(super) name: &'r [u8],
     pub(super) throttle_name: Arc<[u8]>,
-    /// The directory that has a say, as it was before anything in it was looked at.
+    /// Check of the directory that the result depends on, made before anything in the directory was read.
     pub(super) directory_check: Option<DirectoryCheck>,
     /// The request's way through the rules, if there are any.
     pub(super) rule_context: Option<&'r RuleContext<'r>>,
 }
 
 impl LookupContext<'_> {
-    /// The user that a rule's password file knows.
+    /// User accepted by the password file of a rule.
     pub(super) fn user(&self) -> Option<Box<[u8]>> {
         self.rule_context.and_then(RuleContext::user)
     }
 
-    /// The key under which the outcome is remembered.
+    /// Key of the result in the cache.
     pub(super) fn key(&self) -> Vec<u8> {
         self.rule_context.map_or_else(|| self.name.to_vec(), |rule_context| rule_context.key(self.name))
     }
@@ -35,18 +35,18 @@ impl LookupContext<'_> {
 
 /// File that is to be served, if it may be.
 pub(super) struct Candidate<'r> {
-    /// Its name before links were expanded: as asked, or the directory's index file.
+    /// Name before links were expanded: the requested name, or the directory's index file.
     pub(super) chosen: &'r [u8],
     pub(super) expanded: &'r Expanded,
     /// Result of `stat` for the name.
     pub(super) seen: &'r FileStat,
-    /// Candidate for its directory.
+    /// Set if the file is the index file of the requested directory.
     pub(super) is_index: bool,
-    /// Credentials were needed.
+    /// Set if credentials were demanded.
     pub(super) protected: bool,
 }
 
-/// Is this the name of a file that is never served?
+/// Tells whether the name begins with `.ht`: such files are never served.
 pub(super) fn is_password_file(base: &[u8]) -> bool {
     base.get(..3).is_some_and(|start| start.eq_ignore_ascii_case(b".ht"))
 }
@@ -56,7 +56,9 @@ pub(super) fn kind(meta: &FileStat) -> SFlag {
     SFlag::from_bits_truncate(meta.st_mode & SFlag::S_IFMT.bits())
 }
 
-/// Any of these permission bits set (thttpd looks at the world's bits, not at `access`).
+/// Tells whether any of these permission bits is set.
+///
+/// Like thttpd, the server reads the bits for others instead of calling `access`.
 pub(super) fn world(meta: &FileStat, bits: Mode) -> bool {
     Mode::from_bits_truncate(meta.st_mode).intersects(bits)
 }

@@ -1,4 +1,4 @@
-//! Files that lie compressed beside the file asked for (`F.gz`, `F.br`, `F.zst`).
+//! Precompressed files beside the requested file (`F.gz`, `F.br`, `F.zst`).
 
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -14,15 +14,15 @@ use crate::representation::coding::{Coding, Variant, is_older, select};
 use crate::representation::{Content, FileFacts, Representation};
 use crate::rules::Covering;
 
-/// Versions of ignored files that were reported; when there are so many, all are forgotten.
+/// Maximum number of reported files in memory; a full set is emptied.
 const MOST_REPORTED: usize = 4096;
 
-/// Ignored files that the log has told of.
+/// Ignored files that were reported in the log, by version.
 #[derive(Debug, Default)]
 pub(super) struct Reported(Mutex<HashSet<FileFacts>>);
 
 impl Reported {
-    /// Is this version new?
+    /// Adds a version; `true` if it was not reported before.
     fn insert(&self, version: FileFacts) -> bool {
         let mut reported = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if reported.len() >= MOST_REPORTED {
@@ -32,19 +32,19 @@ impl Reported {
     }
 }
 
-/// What lies beside a file.
+/// Precompressed files beside one file.
 #[derive(Debug, Default)]
 pub(super) struct Siblings {
-    /// Those that may be sent for it.
+    /// Files that may be sent in place of the plain one.
     pub variants: Vec<Variant>,
-    /// When this holds, for each file that there is.
+    /// Snapshots that must still hold, one for each existing file.
     pub snapshots: Vec<Snapshot>,
-    /// It cannot be told cheaply when that changes.
+    /// Set if changes cannot be detected cheaply, so that the result must not be cached.
     pub volatile: bool,
 }
 
 impl Resolver {
-    /// The compressed forms of a plain file that has the facts `plain`.
+    /// Finds the precompressed forms of a plain file with the facts `plain`.
     pub(super) fn siblings(
         &self,
         lookup: &LookupContext<'_>,
@@ -58,7 +58,7 @@ impl Resolver {
         let chosen = file.chosen.strip_suffix(b"/").unwrap_or(file.chosen);
         for coding in Coding::ALL {
             let name = [chosen, coding.suffix()].concat();
-            // What is not there or leads nowhere is no sibling.
+            // A missing file or a dangling link is not a sibling.
             let Ok(expanded) = self.expanded(lookup.query.view, &name) else { continue };
             let Ok(seen) = self.stat(lookup.query.view, &expanded.name) else { continue };
             if !expanded.path_info.is_empty() {
@@ -90,7 +90,7 @@ impl Resolver {
         Ok(siblings)
     }
 
-    /// The variant that a sibling is, or why it is none.
+    /// Checks a sibling: returns the variant, or the reason for ignoring the file.
     fn variant(
         &self,
         lookup: &LookupContext<'_>,
@@ -135,15 +135,16 @@ impl Resolver {
         Ok(Ok(Variant { coding, name, representation, content, covering }))
     }
 
-    /// Tells the operator once a version.
+    /// Reports an ignored file in the log, once for each version.
     fn report(&self, name: &[u8], seen: &FileStat, reason: &str) {
         if self.reported.insert(FileFacts::from(seen)) {
             crate::log::notice!("{} is not sent in place of the plain file: {reason}", name.escape_ascii());
         }
     }
 
-    /// The form of a file to answer with: the one that the client likes best of those it may have, where the
-    /// guards in `satisfied` hold.
+    /// Chooses the form of a file to send: the client's most preferred among the permitted ones.
+    ///
+    /// The guards in `satisfied` have been checked already.
     pub(super) fn negotiate(
         &self,
         query: &ResolveRequest<'_>,
@@ -165,27 +166,27 @@ impl Resolver {
     }
 }
 
-/// A plain file in every form that it has.
+/// Plain file with its precompressed forms.
 pub(super) struct Forms<'f> {
     pub(super) representation: &'f Arc<Representation>,
     pub(super) content: &'f Content,
-    /// The other forms.
+    /// Precompressed forms.
     pub(super) variants: &'f [Variant],
 }
 
 impl<'f> Forms<'f> {
-    /// Those of a remembered file.
+    /// Forms of a cached file.
     pub(super) fn from_entry(entry: &'f CacheEntry) -> Forms<'f> {
         Forms { representation: &entry.representation, content: &entry.content, variants: &entry.variants }
     }
 }
 
-/// A file beside the one that is asked for.
+/// Candidate for a precompressed form.
 pub(super) struct Sibling<'r> {
     pub(super) coding: Coding,
-    /// Its name, links not expanded.
+    /// Name with links not expanded.
     pub(super) name: &'r [u8],
-    /// The same, expanded.
+    /// Name with links expanded.
     pub(super) file: &'r [u8],
     seen: &'r FileStat,
 }

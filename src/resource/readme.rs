@@ -1,4 +1,4 @@
-//! Text that goes with an answer: the README.txt of a list, and for `--explain` the password file.
+//! Additional text for answers: the README.txt of a list, and the password file for `--explain`.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -14,8 +14,9 @@ use crate::request::{Fields, Method, Request};
 use crate::rules::Listing;
 
 impl Resolver {
-    /// The text of the README.txt of the directory that is asked for, if a GET of it would be answered with
-    /// that: it is looked up as one.
+    /// Text of the README.txt of the requested directory, if the client may GET that file.
+    ///
+    /// The file is looked up like a requested one, so that all checks apply.
     pub(super) fn readme(&self, lookup: &LookupContext<'_>) -> Option<Arc<[u8]>> {
         let query = lookup.query;
         if self.list_style(lookup) != ListingStyle::Modern {
@@ -33,7 +34,7 @@ impl Resolver {
         }
     }
 
-    /// What a list looks like here.
+    /// Style of the list of the requested directory.
     fn list_style(&self, lookup: &LookupContext<'_>) -> ListingStyle {
         match lookup
             .rule_context
@@ -45,7 +46,7 @@ impl Resolver {
         }
     }
 
-    /// Everything that the list of `dir` depends on, for this request.
+    /// Cache key of the list of `dir`: all settings that change the list for this request.
     pub(super) fn list_key(
         &self,
         lookup: &LookupContext<'_>,
@@ -61,7 +62,7 @@ impl Resolver {
         ListKey { dir: dir.into(), url_path: request.path[..].into(), view, signature, readme }
     }
 
-    /// Names the password file that a refusal comes from, and what is wrong in it.
+    /// Explains which password file caused a refusal, and the fault in it.
     pub(super) fn tell_of_passwords(
         &self,
         lookup: &LookupContext<'_>,

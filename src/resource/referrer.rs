@@ -1,18 +1,18 @@
-//! The referrer filter: pages of other sites may not embed ours (thttpd's `check_referrer`).
+//! Referrer filter: refuses requests from pages of other sites (thttpd's `check_referrer`).
 
 use crate::config::Config;
 
-/// May a request with this referrer have `name`?
+/// Tells whether a request with this referrer may have `name`.
 ///
-/// `name` is the name before symbolic links are expanded, without its leading slash; `own_host` is
-/// the virtual host, else the server's name, for when no `localpat` is set.
+/// `name` has no leading slash, and its symbolic links are not expanded. `own_host` is the virtual host or
+/// the server's name; it is used if `localpat` is not set.
 pub fn allows(config: &Config, name: &[u8], referrer: Option<&[u8]>, own_host: Option<&str>) -> bool {
     let Some(protected) = &config.url_pattern else { return true };
     let Some(host) = referrer.and_then(host_of) else {
         return !(config.no_empty_referrers && protected.matches(name));
     };
     let local = match (&config.local_pattern, own_host) {
-        // A user name can be made to look like a host; thttpd takes neither for local.
+        // A user name can be made to look like a host, so thttpd refuses a referrer that has one.
         _ if host.contains('@') => false,
         (Some(pattern), _) => pattern.matches(host.as_bytes()),
         (None, Some(own)) => host.eq_ignore_ascii_case(own),
@@ -21,8 +21,10 @@ pub fn allows(config: &Config, name: &[u8], referrer: Option<&[u8]>, own_host: O
     local || !protected.matches(name)
 }
 
-/// Host of a URL, lower case, without its port; with what stands around it where there is a user name,
-/// which no client sends here (RFC 9110 10.1.3). None when there is no `//` in the URL.
+/// Host of a URL: lower case, without port; `None` if the URL has no `//`.
+///
+/// User information before the host is kept, so that [`allows`] can refuse it. Clients must not send it in
+/// Referer (RFC 9110 §10.1.3).
 fn host_of(url: &[u8]) -> Option<String> {
     let start = url.windows(2).position(|two| two == b"//")? + 2;
     let rest = &url[start..];

@@ -1,4 +1,4 @@
-//! An open file → its metadata and content.
+//! Representation of an open file: its metadata and content.
 
 use std::fs::File;
 use std::io::ErrorKind;
@@ -16,11 +16,11 @@ use crate::request::Rejection;
 use crate::sys::fd::OpenFile;
 use crate::sys::filesystem;
 
-/// Files up to this size are read whole and sent with their head in one call.
+/// Maximum size of a file that is read whole and sent together with its head, in bytes.
 const SMALL: u64 = 64 * 1024;
 
 impl Resolver {
-    /// The representation of the file `opened`, of the type that `name` tells, and its content.
+    /// Representation and content of the file `opened`; the media type depends on `name`.
     pub(super) fn represent(
         &self,
         lookup: &LookupContext<'_>,
@@ -37,7 +37,7 @@ impl Resolver {
         Ok((representation, content))
     }
 
-    /// Gives the file called `name` the type and charset that a rule says.
+    /// Sets the media type and charset of the file `name` by response rules.
     fn apply_type_rules(&self, lookup: &LookupContext<'_>, name: &[u8], representation: &mut Representation) {
         if let Some(response_rules) = lookup.rule_context.and_then(RuleContext::response_rules) {
             (representation.media_type, representation.encodings) =

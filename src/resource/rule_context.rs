@@ -11,56 +11,57 @@ pub(super) struct RuleContext<'w> {
     pub(super) rules: &'w Rules,
     pub(super) site: SiteKey,
     pub(super) query: &'w ResolveRequest<'w>,
-    /// The look-up is of a file that a rule has named: it is remembered apart from the name asked.
+    /// Set while looking up a file named by a rule. Its cache key differs from the requested name's.
     pub(super) internal: bool,
     pub(super) state: RefCell<WalkState>,
 }
 
-/// What a walk has come to so far.
+/// Results collected so far.
 #[derive(Default)]
 pub(super) struct WalkState {
-    /// The guards that hold.
+    /// Guards that the client has passed.
     pub(super) covering: Covering,
-    /// Those of them that the look-up under way has met.
+    /// Guards of the names in the current look-up.
     pub(super) lookup_covering: Covering,
     pub(super) user: Option<Box<[u8]>>,
-    /// The file chosen, links not expanded.
+    /// Chosen file, with links not expanded.
     pub(super) chosen: Option<Vec<u8>>,
-    /// A form of the file is not for everybody, so that shared caches must not keep any.
+    /// Set if only some clients may have one form of the file: shared caches must not keep any form.
     pub(super) has_restricted_form: bool,
 }
 
 impl<'w> RuleContext<'w> {
-    /// The key under which the outcome of looking `name` up is remembered: the name asked, whatever a rewrite
-    /// has made of it, unless a rule has named the file.
+    /// Cache key for the result of looking `name` up.
+    ///
+    /// The key is the requested name even after a rewrite, unless a rule has named the file.
     pub(super) fn key(&self, name: &[u8]) -> Vec<u8> {
         let (request, client) = (self.query.request, self.query.client);
         let key = |name| self.rules.cache_key(name, client.scheme, request.host).into_owned();
         match self.internal {
-            // No name that is asked for holds a NUL.
+            // A requested name never contains a NUL, so that the key is unique.
             true => [&key(name)[..], b"\0\xff"].concat(),
             false => key(&self.query.name()),
         }
     }
 
-    /// The guards that hold.
+    /// Guards that the client has passed.
     pub(super) fn satisfied_guards(&self) -> Covering {
         self.state.borrow().covering.clone()
     }
 
-    /// Takes note of the file chosen.
+    /// Records the chosen file.
     pub(super) fn choose(&self, name: &[u8]) {
         self.state.borrow_mut().chosen = Some(name.to_vec());
     }
 
-    /// The dress of the file chosen, else of the name asked.
+    /// Response rules for the chosen file, or for the requested name if no file was chosen.
     pub(super) fn response_rules(&self) -> Option<Arc<ResponseRules>> {
         let chosen = self.state.borrow().chosen.clone();
         let name = chosen.unwrap_or_else(|| self.query.name().into_owned());
         self.rules.response_rules(&self.site.name(&name))
     }
 
-    /// What is to be remembered with the file that was looked up as `name`.
+    /// Rules to store in the cache with the file that was looked up as `name`.
     pub(super) fn ruling(&self, name: &[u8]) -> Box<Ruling> {
         let state = self.state.borrow();
         let covering = if self.internal { &state.lookup_covering } else { &state.covering };
@@ -80,7 +81,7 @@ impl<'w> RuleContext<'w> {
 }
 
 impl RuleContext<'_> {
-    /// The user that a rule's password file knows.
+    /// User accepted by the password file of a rule.
     pub(super) fn user(&self) -> Option<Box<[u8]>> {
         self.state.borrow().user.clone()
     }
@@ -90,7 +91,7 @@ impl RuleContext<'_> {
         chosen.unwrap_or_else(|| self.query.name().into_owned())
     }
 
-    /// Something that a rule has found, which no throttle covers but by the name asked.
+    /// Result without a file. Throttles apply by the requested name.
     pub(super) fn found(&self, resource: Resource) -> Resolved {
         let name = self.query.name();
         let name = name.strip_suffix(b"/").unwrap_or(&name);

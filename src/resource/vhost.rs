@@ -1,4 +1,4 @@
-//! Host → directory of the virtual host [thttpd's `vhost_map`].
+//! Virtual hosts: maps a host to its directory (thttpd's `vhost_map`).
 
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::{Mutex, PoisonError};
@@ -11,12 +11,12 @@ use crate::docroot::{Links, View};
 use crate::request::Request;
 use crate::rules::SortedMap;
 
-/// Time for which the answer is kept whether a host has a directory.
+/// Time for which a host's entry is used before the disk is asked again.
 const KEPT_FOR: Duration = Duration::from_secs(1);
-/// Hosts of which the answer is kept.
+/// Maximum number of hosts in memory.
 const MOST_KEPT: usize = 1024;
 
-/// Where hosts without a directory of their own are served from (`vhost_default`).
+/// Directory for hosts that have none (`vhost_default`).
 #[derive(Debug)]
 pub struct DefaultHost {
     directory: String,
@@ -25,12 +25,12 @@ pub struct DefaultHost {
 }
 
 impl DefaultHost {
-    /// `directory` is relative to that of all hosts.
+    /// Default host; `directory` is relative to the directory of all hosts.
     pub fn new(directory: &str) -> DefaultHost {
         DefaultHost { directory: directory.to_owned(), known: Mutex::default() }
     }
 
-    /// `host` itself if it has a directory, else the default; `look` asks the disk.
+    /// Returns `host` if it has a directory, else the default; `look` reads the disk.
     pub fn or_default(&self, host: String, look: &dyn Fn(&str) -> bool) -> String {
         let now = Instant::now();
         let has = match self.recent(&host, now) {
@@ -55,8 +55,10 @@ impl DefaultHost {
     }
 }
 
-/// Tells whether `host` has a directory in the tree. One that cannot be looked at, or that is a mount point,
-/// is taken to be there: then the ordinary look-up says what is wrong, and waits where that is allowed.
+/// Tells whether `host` has a directory in the tree.
+///
+/// A directory that cannot be read, or that is a mount point, counts as existing: the ordinary look-up then
+/// reports the error, and may wait for remote storage.
 pub fn has_directory(view: &View<'_>, links: Links, host: &str) -> bool {
     match view.stat_beneath(host.as_bytes(), links) {
         Ok(meta) => SFlag::from_bits_truncate(meta.st_mode & SFlag::S_IFMT.bits()) == SFlag::S_IFDIR,
@@ -64,9 +66,10 @@ pub fn has_directory(view: &View<'_>, links: Links, host: &str) -> bool {
     }
 }
 
-/// The directory that serves `request` when vhosting is on: its host in lower case, else the
-/// address the connection came in on. `request::head` has made sure that a host is a plain name.
-/// An IPv6 address has one directory, without brackets, however the client writes it.
+/// Directory for `request` with virtual hosts: the host in lower case, else the local address.
+///
+/// `request::head` has verified that the host is a plain name. An IPv6 address has one directory without
+/// brackets, however the client writes the address.
 pub fn directory(request: &Request<'_>, local: IpAddr) -> String {
     match request.host {
         Some(host) => match literal(host) {

@@ -1,7 +1,7 @@
-//! If-Match, If-None-Match, If-Modified-Since, If-Unmodified-Since and If-Range against a
-//! representation (RFC 9110 §13).
+//! Preconditions: If-Match, If-None-Match, If-Modified-Since, If-Unmodified-Since and If-Range (RFC 9110
+//! §13).
 //!
-//! Called by `response::file` for GET and HEAD of what would otherwise be 200.
+//! `response::file` calls this for GET and HEAD requests that would otherwise be answered with 200.
 
 use std::time::{Duration, SystemTime};
 
@@ -11,15 +11,15 @@ use crate::request::Fields;
 /// Result of evaluating the preconditions of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PreconditionResult {
-    /// None stands in the way.
+    /// All preconditions hold.
     Proceed,
-    /// The client has it already: 304.
+    /// The client's copy is current: 304.
     NotModified,
-    /// The client wants it only in another state: 412.
+    /// A precondition failed: 412.
     Failed,
 }
 
-/// Weighs the preconditions in the order of RFC 9110 §13.2.2. A date that is none is ignored.
+/// Evaluates the preconditions in the order of RFC 9110 §13.2.2. Malformed dates are ignored.
 pub fn evaluate(fields: &Fields<'_>, representation: &Representation) -> PreconditionResult {
     let unmet = match matches(fields, "If-Match", representation, Comparison::Strong) {
         Some(matched) => !matched,
@@ -37,9 +37,10 @@ pub fn evaluate(fields: &Fields<'_>, representation: &Representation) -> Precond
     if had { PreconditionResult::NotModified } else { PreconditionResult::Proceed }
 }
 
-/// May the Range field be honoured (RFC 9110 §13.1.5)? Yes without If-Range, and when it holds
-/// the current validator: a strong entity tag, or exactly the Last-Modified date. While a file is
-/// not settled neither is a strong validator, and its bytes are sent whole.
+/// Tells whether the Range field applies (RFC 9110 §13.1.5).
+///
+/// Without If-Range, the Range field applies. Else If-Range must hold the current strong entity tag, or
+/// exactly the Last-Modified date. A file that is not settled has no strong validator, and is sent whole.
 pub fn range_applies(fields: &Fields<'_>, representation: &Representation) -> bool {
     let Some(validator) = fields.last("If-Range") else { return true };
     if validator.starts_with(b"\"") {
@@ -48,14 +49,14 @@ pub fn range_applies(fields: &Fields<'_>, representation: &Representation) -> bo
     representation.settled && representation.modified.is_some_and(|date| parse_date(validator) == Some(date))
 }
 
-/// How entity tags are compared (RFC 9110 §8.8.3.2).
+/// Comparison of entity tags (RFC 9110 §8.8.3.2).
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Comparison {
     Strong,
     Weak,
 }
 
-/// Does the list field `name` hold the representation's entity tag, or `*`? None if absent.
+/// Tells whether the list field `name` holds the representation's entity tag, or `*`; `None` if absent.
 fn matches(
     fields: &Fields<'_>,
     name: &str,
@@ -74,7 +75,7 @@ fn matches(
     fields.all(name).map(matched).reduce(|one, other| one || other)
 }
 
-/// An entity tag; `opaque` includes its quotes.
+/// Entity tag; `opaque` includes its quotes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 struct Tag<'v> {
     weak: bool,
@@ -82,7 +83,7 @@ struct Tag<'v> {
 }
 
 impl<'v> Tag<'v> {
-    /// The tag that `value` begins with, and what follows it.
+    /// Reads the tag at the start of `value`; returns the tag and the remaining text.
     fn parse(value: &'v [u8]) -> Option<(Tag<'v>, &'v [u8])> {
         let (weak, quoted) = match value.strip_prefix(b"W/") {
             Some(quoted) => (true, quoted),
@@ -94,7 +95,7 @@ impl<'v> Tag<'v> {
     }
 }
 
-/// The entity tags of a list, in order. Members that are none are passed over: they match nothing.
+/// Entity tags of a list, in order. Malformed members are skipped, as they match nothing.
 struct Tags<'v>(&'v [u8]);
 
 impl<'v> Iterator for Tags<'v> {
@@ -114,8 +115,10 @@ impl<'v> Iterator for Tags<'v> {
     }
 }
 
-/// The date in the field `name`, which must be there exactly once to count, and that of the representation.
-/// A field with a date is ignored where there is none to compare (RFC 9110 §13.1.3, §13.1.4).
+/// Date in the field `name`, and that of the representation, if both exist.
+///
+/// A field that occurs more than once, or without a date to compare, is ignored (RFC 9110 §13.1.3,
+/// §13.1.4).
 fn dates(
     fields: &Fields<'_>,
     name: &str,
@@ -127,14 +130,14 @@ fn dates(
     if values.next().is_some() {
         return None;
     }
-    // Nearly every client sends back what it was sent.
+    // Fast path: most clients send back the date exactly as they received it.
     if value == representation.last_modified.as_bytes() {
         return Some((modified, modified));
     }
     Some((parse_date(value)?, modified))
 }
 
-/// Any of the three forms of RFC 9110 §5.6.7; a leap second is the one behind it.
+/// Parses any of the three date forms of RFC 9110 §5.6.7; second 60 counts as the next second.
 fn parse_date(value: &[u8]) -> Option<SystemTime> {
     let text = std::str::from_utf8(value).ok()?;
     if let Some((before, after)) = text.rsplit_once(":60 ") {

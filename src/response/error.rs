@@ -1,6 +1,6 @@
-//! A [`Rejection`] → its page: the operator's own `errors/errNNN.html`, else a short built-in one.
+//! Error pages: the operator's `errors/errNNN.html`, else a short built-in page.
 //!
-//! Every 4xx and 5xx that the server itself sends is born here, whichever stage found the fault.
+//! All 4xx and 5xx responses of the server itself are made here, from the [`Rejection`] of any stage.
 
 use std::borrow::Cow;
 use std::io::Read;
@@ -12,17 +12,16 @@ use crate::docroot::path::expand;
 use crate::docroot::{DocRoot, Links, View};
 use crate::request::Rejection;
 
-/// Largest page of the operator's that is sent; a larger one is passed over.
+/// Maximum size of an operator's page, in bytes; a larger file is ignored.
 const LARGEST_PAGE: u64 = 1024 * 1024;
 
-/// Characters of the request target that a page repeats.
+/// Maximum number of characters of the request target in a page.
 const URL_SHOWN: usize = 80;
 
-/// Seconds after which a client that met an overload should try again.
+/// Value of Retry-After for a 503, in seconds.
 const RETRY_AFTER: &[u8] = b"10";
 
-/// Where the operator's own error pages are found: `errors/` in the root, and in each virtual
-/// host's directory.
+/// Location of the operator's error pages: `errors/` in the root and in each virtual host's directory.
 #[derive(Debug)]
 pub struct ErrorPages {
     root: Option<Arc<DocRoot>>,
@@ -30,21 +29,20 @@ pub struct ErrorPages {
 }
 
 impl ErrorPages {
-    /// No pages but the built-in ones.
+    /// Error pages without files: built-in pages only.
     #[cfg(test)]
     pub fn builtin() -> ErrorPages {
         ErrorPages { root: None, media_type: Vec::new() }
     }
 
-    /// Pages below `root`, the directory that URLs are resolved in. They are sent as HTML in
-    /// `charset`.
+    /// Error pages below `root`, the directory that URLs are resolved in, sent as HTML in `charset`.
     pub fn below(root: Arc<DocRoot>, charset: &[u8]) -> ErrorPages {
         ErrorPages { root: Some(root), media_type: html_in(charset) }
     }
 
-    /// The page for `status`, of the host's first.
+    /// Operator's page for `status`; the host's directory comes before the root.
     ///
-    /// One that lies where no worker may go just now is passed over: the answer is not to wait for it.
+    /// A page in storage that may not answer is ignored, so that an error is sent without waiting.
     fn find(&self, status: u16, policy: &Policy<'_>) -> Option<Vec<u8>> {
         let root = self.root.as_ref()?;
         let local = View::local(root);
@@ -63,8 +61,7 @@ fn find_in(view: &View<'_>, status: u16, host_dir: Option<&[u8]>) -> Option<Vec<
         .or_else(|| read(view, name.as_bytes()))
 }
 
-/// Reads a page. One that is missing, unreadable, no file, too large, or that links lead out of
-/// the tree to does not exist.
+/// Reads a page; `None` if the file is missing, unreadable, not regular, too large or outside the tree.
 fn read(view: &View<'_>, name: &[u8]) -> Option<Vec<u8>> {
     let expanded = expand(view, name, true).ok().filter(|expanded| expanded.path_info.is_empty())?;
     let file = view.open_read(&expanded.name, Links::Refuse).ok()?;
@@ -76,11 +73,11 @@ fn read(view: &View<'_>, name: &[u8]) -> Option<Vec<u8>> {
     (page.len() as u64 <= LARGEST_PAGE).then_some(page)
 }
 
-/// The answer to a request that was rejected.
+/// Error response for a rejection.
 ///
-/// `url` is the request target as sent, empty if none was understood. A rejection without a sentence gets
-/// the usual one of its status. The caller adds what only it knows (WWW-Authenticate,
-/// Allow).
+/// `url` is the request target as sent, empty if the target was malformed. A rejection without a sentence
+/// gets the usual sentence of its status. The caller adds the fields that need more context
+/// (WWW-Authenticate, Allow).
 pub fn page(rejection: &Rejection, url: &[u8], policy: &Policy<'_>) -> Response {
     let status = rejection.status;
     let mut response = match policy.pages.find(status, policy) {
@@ -109,7 +106,7 @@ fn built_in(rejection: &Rejection, url: &[u8], signature: &str) -> Vec<u8> {
     Page { title: title.as_bytes(), charset: b"UTF-8", style: "" }.render(&content, signature)
 }
 
-/// The directory above what `url` names, relative to it; none for the top, or where no path was understood.
+/// Relative link to the directory above `url`; `None` for the top, or for a malformed target.
 fn way_up(url: &[u8]) -> Option<&'static str> {
     let path = url.split(|&byte| byte == b'?').next().unwrap_or_default();
     match path {
@@ -120,7 +117,7 @@ fn way_up(url: &[u8]) -> Option<&'static str> {
     }
 }
 
-/// The beginning of a request target, as text.
+/// Beginning of a request target, as text.
 fn shown(url: &[u8]) -> String {
     let text = String::from_utf8_lossy(url);
     let mut shown: String = text.chars().take(URL_SHOWN).collect();
@@ -130,7 +127,7 @@ fn shown(url: &[u8]) -> String {
     shown
 }
 
-/// Sentence for readers about a status, where no stage has a more exact one.
+/// Sentence about a status, for rejections without a sentence of their own.
 fn usual_sentence(status: u16) -> &'static str {
     match status {
         400 => "The server could not make sense of this request.",

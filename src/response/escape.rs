@@ -1,8 +1,9 @@
-//! Text → HTML text, and path → URL path: what keeps names and targets from becoming markup.
+//! Escaping: text to HTML, and paths to URL paths, so that names and targets cannot become markup.
 
-/// Appends `text` so that HTML shows it as it is, in content and in quoted attributes alike.
-/// Control bytes, which have no shape and could break a line of a listing, show as U+FFFD.
-/// Other bytes stay as they are: they mean what the page's charset says.
+/// Appends `text` escaped for HTML content and quoted attributes.
+///
+/// Control bytes become U+FFFD, as they are not visible and could break a line of a listing. Other bytes
+/// are kept: their meaning depends on the page's charset.
 pub fn html(out: &mut Vec<u8>, text: &[u8]) {
     for &byte in text {
         match byte {
@@ -17,8 +18,9 @@ pub fn html(out: &mut Vec<u8>, text: &[u8]) {
     }
 }
 
-/// Appends a decoded `path` as a URL spells it: all but letters, digits and `/_.-~` as `%xx`, in
-/// lower-case hex as thttpd's listings do.
+/// Appends a decoded `path` as a URL path.
+///
+/// All bytes but letters, digits and `/_.-~` become `%xx`, in lower-case hex as in thttpd's listings.
 pub fn url_path(out: &mut Vec<u8>, path: &[u8]) {
     for &byte in path {
         if byte.is_ascii_alphanumeric() || b"/_.-~".contains(&byte) {
@@ -29,9 +31,9 @@ pub fn url_path(out: &mut Vec<u8>, path: &[u8]) {
     }
 }
 
-/// Appends a path and query that are spelled as a URL already, with whatever no URL may hold
-/// (RFC 3986 §2) escaped: blanks, quotes, backslashes, controls, bytes over 127, and a `%` that
-/// begins no escape.
+/// Appends an encoded path and query, and escapes bytes that no URL may hold (RFC 3986 §2).
+///
+/// Such bytes are blanks, quotes, backslashes, controls, bytes over 127, and a `%` without two hex digits.
 pub fn url_reference(out: &mut Vec<u8>, reference: &[u8]) {
     for (at, &byte) in reference.iter().enumerate() {
         let allowed = match byte {
@@ -62,7 +64,7 @@ mod tests {
         out
     }
 
-    /// Text that a browser shows for `text`, as far as [`html`] writes entities.
+    /// Text that a browser shows for `text`, with the entities of [`html`] decoded.
     fn html_shown(text: &[u8]) -> String {
         String::from_utf8_lossy(text)
             .replace("&lt;", "<")

@@ -1,4 +1,4 @@
-//! A file → 200, 206 or 304; or what stands in the way, 412 or 416.
+//! Responses for files: 200, 206, 304, or the errors 412 and 416.
 
 use std::hash::{BuildHasher, RandomState};
 use std::ops::Range;
@@ -10,7 +10,7 @@ use super::{Body, Policy, Response, head, refuse};
 use crate::representation::{Content, Representation};
 use crate::request::{Method, Rejection, Request};
 
-/// Why a file is not sent.
+/// Reason why a file is not sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Unmet {
     /// A precondition failed: 412.
@@ -79,7 +79,7 @@ fn selection(request: &Request<'_>, representation: &Representation) -> Selectio
 fn slice(content: Content, range: Range<u64>) -> Body {
     match content {
         Content::Memory(bytes) => {
-            // A range lies within the file, whose length is that of its bytes in memory.
+            // The range ends within the file, whose length is that of its bytes in memory.
             let end = bytes.len().min(range.end as usize);
             Body::Bytes(bytes, end.min(range.start as usize)..end)
         }
@@ -91,14 +91,16 @@ fn content_range(range: &Range<u64>, len: u64) -> String {
     format!("bytes {}-{}/{len}", range.start, range.end - 1)
 }
 
-/// RFC 9110 §14.6. The boundary is random, so that no file can hold it on purpose.
+/// Response with several ranges (multipart/byteranges, RFC 9110 §14.6).
+///
+/// The boundary is random, so that a file cannot contain the delimiter on purpose.
 fn multipart(representation: Arc<Representation>, source: Content, ranges: &[Range<u64>]) -> Response {
     let random = || RandomState::new().hash_one(0_u8);
     let boundary = format!("{:016x}{:016x}", random(), random());
     let parts = ranges
         .iter()
         .map(|range| {
-            // The first part's line end ends an empty preamble: zsync looks for it before each boundary.
+            // The preamble is empty and ends with CRLF, since zsync expects CRLF before each boundary.
             let mut part = format!("\r\n--{boundary}\r\n").into_bytes();
             head::field(&mut part, "Content-Type", &representation.media_type);
             head::field(&mut part, "Content-Range", content_range(range, representation.len).as_bytes());

@@ -1,4 +1,4 @@
-//! Fixtures that the tests of this folder share: requests, files and policies made of literals.
+//! Test fixtures of this folder: requests, files and policies made of literals.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -13,12 +13,12 @@ use crate::representation::mime::Types;
 use crate::representation::{Content, FileFacts, Representation};
 use crate::request::{BodyLength, Fields, Method, Request, Version};
 
-/// When the tests take place.
+/// Current time of the tests.
 pub fn now() -> SystemTime {
     UNIX_EPOCH + Duration::from_secs(1_600_000_000)
 }
 
-/// A request for `target` with `fields`.
+/// Request for `target` with `fields`.
 pub fn request<'b>(method: &'b str, target: &'b str, fields: &[(&'b str, &'b str)]) -> Request<'b> {
     Request {
         method: Method::from_token(method.as_bytes()),
@@ -46,12 +46,12 @@ pub fn lines<'b>(fields: &[(&'b str, &'b str)]) -> Fields<'b> {
     all
 }
 
-/// `Hello, world!` and a line end, of 14 July 2017, as the recorded exchanges have it.
+/// `Hello, world!` with a line end, of 14 July 2017, as in the recorded exchanges.
 pub fn hello() -> (Arc<Representation>, Content) {
     file("hello.txt", b"Hello, world!\n")
 }
 
-/// A settled file held in memory.
+/// Settled file held in memory.
 pub fn file(name: &str, bytes: &[u8]) -> (Arc<Representation>, Content) {
     let old = (1_500_000_000, 0);
     let facts = FileFacts { device: 1, inode: 7, len: bytes.len() as u64, modified: old, changed: old };
@@ -62,7 +62,7 @@ pub fn file(name: &str, bytes: &[u8]) -> (Arc<Representation>, Content) {
     (Arc::new(representation), content)
 }
 
-/// The usual policy, with error pages from `pages`.
+/// Default policy, with error pages from `pages`.
 pub fn policy(pages: &ErrorPages) -> Policy<'_> {
     Policy {
         pages,
@@ -77,7 +77,7 @@ pub fn policy(pages: &ErrorPages) -> Policy<'_> {
     }
 }
 
-/// The content as one run of bytes, for bodies in memory.
+/// Content of a response as one byte string, for bodies in memory.
 pub fn content(response: &Response) -> Vec<u8> {
     match &response.body {
         Body::None => Vec::new(),
@@ -96,12 +96,12 @@ pub fn content(response: &Response) -> Vec<u8> {
     }
 }
 
-/// The directory of a tree, open.
+/// Open directory of a tree.
 pub fn open(tree: &crate::testing::TempTree) -> std::fs::File {
     std::fs::File::open(tree.path()).unwrap()
 }
 
-/// A tree as the root of a site.
+/// Tree as the root of a site.
 pub fn root(tree: &crate::testing::TempTree) -> Arc<DocRoot> {
     let path = tree.path().as_os_str().as_encoded_bytes();
     Arc::new(DocRoot::open(tree.path(), path).unwrap())

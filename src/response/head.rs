@@ -1,9 +1,8 @@
-//! A [`Response`] → the bytes of its head, in thttpd's order of fields.
+//! Response heads: writes a [`Response`]'s head, with fields in thttpd's order.
 //!
-//! Called by `conn::sending` once per response, into a buffer it reuses: nothing here allocates
-//! and nothing goes through formatting machinery. Every value but the dates and entity tags that we
-//! make ourselves is cleaned as it is written, so no field, whatever it was made from, can end its
-//! line early (RFC 9110 §5.5).
+//! Called once per response, into a reused buffer. For speed, no code here allocates or uses the formatting
+//! machinery. Every value is cleaned while being written, except dates and entity tags made by the server.
+//! So no field can end its line early, whatever its source (RFC 9110 §5.5).
 
 use std::cell::RefCell;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -13,28 +12,29 @@ use crate::representation::imf_fixdate;
 use crate::request::Version;
 use crate::rules::{AppliedRules, ResponseRules, is_freshness};
 
-/// The interim response to `Expect: 100-continue` (RFC 9110 §10.1.1), whole.
+/// Complete interim response to `Expect: 100-continue` (RFC 9110 §10.1.1).
 pub const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 
-/// Bytes of an IMF-fixdate.
+/// Length of an IMF-fixdate in bytes.
 const DATE_LEN: usize = 29;
 
-/// Fields of every response head: made once from the configuration.
+/// Fields of every response head, made once from the configuration.
 #[derive(Debug, Clone)]
 pub struct HeadPolicy {
-    /// The Server line.
+    /// Server line.
     server: Vec<u8>,
-    /// The P3P line; empty without one.
+    /// P3P line; empty if not configured.
     p3p: Vec<u8>,
-    /// `Cache-Control: max-age=` and the beginning of the Expires line; empty without a max-age.
+    /// `Cache-Control: max-age=` line and the beginning of the Expires line; empty without a max-age.
     max_age: Vec<u8>,
-    /// Seconds that responses stay fresh.
+    /// Value of max-age, in seconds.
     age: Option<u32>,
 }
 
 impl HeadPolicy {
-    /// `server` names the software; `p3p` (`-P`) is the P3P value, empty for none; `max_age`
-    /// (`-M`) is in seconds.
+    /// Fields for all heads: `server` names the software, `p3p` (`-P`) is the P3P value or empty.
+    ///
+    /// `max_age` (`-M`) is in seconds.
     pub fn new(server: &str, p3p: &[u8], max_age: Option<u32>) -> HeadPolicy {
         let mut policy =
             HeadPolicy { server: Vec::new(), p3p: Vec::new(), max_age: Vec::new(), age: max_age };
@@ -51,19 +51,20 @@ impl HeadPolicy {
     }
 }
 
-/// The time as heads tell it. Its text changes once a second: a worker keeps one and lets it
-/// [`advance`](Clock::advance).
+/// Current time as text for heads.
+///
+/// The text changes once a second, so each worker keeps one clock and calls [`advance`](Clock::advance).
 #[derive(Debug, Clone)]
 pub struct Clock {
     second: u64,
     date: [u8; DATE_LEN],
     expires: [u8; DATE_LEN],
-    /// What Expires says for other ages, within this second.
+    /// Expires values for other ages, within this second.
     ages: RefCell<Vec<(u32, [u8; DATE_LEN])>>,
 }
 
 impl Clock {
-    /// A clock that stands at `now`, for heads under `policy`.
+    /// Clock set to `now`, for heads under `policy`.
     pub fn new(now: SystemTime, policy: &HeadPolicy) -> Clock {
         let mut clock = Clock {
             second: u64::MAX,
@@ -75,7 +76,7 @@ impl Clock {
         clock
     }
 
-    /// Moves the clock to `now`, or back to it; cheap within one second.
+    /// Sets the clock to `now`, which may be earlier than before; cheap within one second.
     pub fn advance(&mut self, now: SystemTime, policy: &HeadPolicy) {
         let second = now.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
         if second == self.second {
@@ -88,7 +89,7 @@ impl Clock {
         self.expires.copy_from_slice(imf_fixdate(now + fresh).as_bytes());
     }
 
-    /// The Expires value for what stays fresh for `age` seconds.
+    /// Expires value of a response that stays fresh for `age` seconds.
     fn in_seconds(&self, age: u32) -> [u8; DATE_LEN] {
         const MOST_AGES: usize = 8;
         let mut ages = self.ages.borrow_mut();
@@ -105,7 +106,7 @@ impl Clock {
         text
     }
 
-    /// The Date value.
+    /// Value of the Date field.
     #[cfg(test)]
     pub fn date(&self) -> &[u8] {
         &self.date
@@ -115,13 +116,13 @@ impl Clock {
 /// Properties of the exchange that a head depends on.
 #[derive(Debug, Clone, Copy)]
 pub struct Frame<'a> {
-    /// The request's version: 0.9 gets no head at all.
+    /// Version of the request: 0.9 gets no head.
     pub version: Version,
-    /// The connection will take another request after this response, unless the response closes it.
+    /// Set if the connection stays open after this response, unless the response closes it.
     pub keep_alive: bool,
-    /// The content goes out in chunks (1.1 only); no length is said.
+    /// Set if the content is sent in chunks (1.1 only), without Content-Length.
     pub chunked: bool,
-    /// The time.
+    /// Current time.
     pub clock: &'a Clock,
     /// Fields of every head.
     pub policy: &'a HeadPolicy,
@@ -184,17 +185,17 @@ pub fn write(out: &mut Vec<u8>, response: &Response, frame: &Frame<'_>) {
 pub struct CgiHead<'a> {
     /// Status code.
     pub status: Status,
-    /// Its phrase, when it is not the usual one.
+    /// Reason phrase, if the script sets one.
     pub reason: Option<&'a str>,
-    /// Bytes of content, when they are to be said.
+    /// Value of Content-Length, if the length is known.
     pub length: Option<u64>,
-    /// Its fields in order, without any that says how the message is framed or the connection used.
+    /// Fields in order, except those about framing and the connection.
     pub fields: &'a [(String, Vec<u8>)],
-    /// What rules say of it.
+    /// Response rules for the script.
     pub applied_rules: Option<&'a AppliedRules>,
 }
 
-/// Appends the head of a `foreign` response, empty line included, to `out`.
+/// Appends the head of a script's response `foreign`, empty line included, to `out`.
 pub fn write_cgi_head(out: &mut Vec<u8>, foreign: &CgiHead<'_>, frame: &Frame<'_>) {
     status_line(out, foreign.status, foreign.reason.unwrap_or(foreign.status.reason()));
     if !replaces(foreign.applied_rules, "Server") {
@@ -219,7 +220,7 @@ pub fn write_cgi_head(out: &mut Vec<u8>, foreign: &CgiHead<'_>, frame: &Frame<'_
     out.extend_from_slice(b"\r\n");
 }
 
-/// Appends what rules add to the response of a script; its own fields stay.
+/// Appends the fields that rules add to the response of a script; the script's own fields stay.
 fn apply_to_foreign(out: &mut Vec<u8>, foreign: &CgiHead<'_>, applied_rules: &AppliedRules, clock: &Clock) {
     let response_rules = &*applied_rules.response_rules;
     let has = |name: &str| {
@@ -243,12 +244,12 @@ fn apply_to_foreign(out: &mut Vec<u8>, foreign: &CgiHead<'_>, applied_rules: &Ap
     }
 }
 
-/// Is the server's own field `name` left out?
+/// Tells whether rules replace or remove the server's own field `name`.
 fn replaces(applied_rules: Option<&AppliedRules>, name: &str) -> bool {
     applied_rules.is_some_and(|applied_rules| applied_rules.response_rules.replaces(name))
 }
 
-/// Tells which pages of other origins may read a response (Fetch §3.2).
+/// Field that names the origin whose pages may read a response (Fetch §3.2).
 const ALLOW_ORIGIN: &str = "Access-Control-Allow-Origin";
 
 fn allow_origin(out: &mut Vec<u8>, applied_rules: &AppliedRules) {
@@ -259,7 +260,7 @@ fn allow_origin(out: &mut Vec<u8>, applied_rules: &AppliedRules) {
     }
 }
 
-/// What a cache line says, where no header line says the same field; false where there is none.
+/// Appends Cache-Control and Expires of a cache rule, unless header rules set them; false without a rule.
 fn cache(out: &mut Vec<u8>, applied_rules: &AppliedRules, clock: &Clock) -> bool {
     let Some((line, expires)) = applied_rules.cache() else { return false };
     if !applied_rules.response_rules.replaces("Cache-Control") {
@@ -271,7 +272,7 @@ fn cache(out: &mut Vec<u8>, applied_rules: &AppliedRules, clock: &Clock) -> bool
     true
 }
 
-/// Always `HTTP/1.1`, our own version, whatever the request's (RFC 9110 §2.5).
+/// Appends the status line. The version is always `HTTP/1.1`, that of the server (RFC 9110 §2.5).
 fn status_line(out: &mut Vec<u8>, status: Status, reason: &str) {
     out.extend_from_slice(b"HTTP/1.1 ");
     decimal(out, status.0.into());
@@ -280,7 +281,7 @@ fn status_line(out: &mut Vec<u8>, status: Status, reason: &str) {
     out.extend_from_slice(b"\r\n");
 }
 
-/// The Connection field: `close` before every end (thttpd's rule), `keep-alive` for a 1.0 client alone.
+/// Appends the Connection field: `close` if the connection ends, `keep-alive` for a 1.0 client only.
 fn connection(out: &mut Vec<u8>, version: Version, keep_alive: bool) {
     match (version, keep_alive) {
         (_, false) => out.extend_from_slice(b"Connection: close\r\n"),
@@ -289,7 +290,7 @@ fn connection(out: &mut Vec<u8>, version: Version, keep_alive: bool) {
     }
 }
 
-/// RFC 9112 §6: how the content's end is known.
+/// Appends the field that tells where the content ends (RFC 9112 §6).
 fn framing(out: &mut Vec<u8>, response: &Response, frame: &Frame<'_>) {
     if frame.chunked {
         out.extend_from_slice(b"Transfer-Encoding: chunked\r\n");
@@ -304,8 +305,9 @@ fn content_length(out: &mut Vec<u8>, length: u64) {
     out.extend_from_slice(b"\r\n");
 }
 
-/// P3P on everything; the configured freshness on all but errors, whose Cache-Control says the
-/// opposite already (thttpd sent both).
+/// Appends P3P to every head, and the configured freshness to all but errors.
+///
+/// The built-in Cache-Control of errors would contradict the freshness; thttpd sent both.
 fn freshness(out: &mut Vec<u8>, response: &Response, frame: &Frame<'_>) {
     let applied_rules = response.applied_rules.as_ref();
     if !replaces(applied_rules, "P3P") {
@@ -333,12 +335,12 @@ fn freshness(out: &mut Vec<u8>, response: &Response, frame: &Frame<'_>) {
     }
 }
 
-/// One field line. Control bytes in the value, line ends above all, become spaces.
+/// Appends one field line. Control bytes in the value, including line ends, become spaces.
 pub fn field(out: &mut Vec<u8>, name: &str, value: &[u8]) {
     let start = out.len() + name.len() + b": ".len();
     own_field(out, name, value);
     let is_bad = |byte: u8| byte.is_ascii_control() && byte != b'\t';
-    // Without an early exit the compiler checks many bytes at a time; nearly all values are clean.
+    // Without an early exit the compiler can check many bytes at a time. Nearly all values are clean.
     if value.iter().fold(false, |found, &byte| found | is_bad(byte)) {
         for byte in out[start..start + value.len()].iter_mut().filter(|byte| is_bad(**byte)) {
             *byte = b' ';
@@ -346,7 +348,7 @@ pub fn field(out: &mut Vec<u8>, name: &str, value: &[u8]) {
     }
 }
 
-/// One field line whose value needs no cleaning: this server made it of printable characters.
+/// Appends one field line with a value made by the server, which needs no cleaning.
 fn own_field(out: &mut Vec<u8>, name: &str, value: &[u8]) {
     out.extend_from_slice(name.as_bytes());
     out.extend_from_slice(b": ");

@@ -1,7 +1,8 @@
-//! A directory → the page that lists it: in thttpd's columns, as a table, or as JSON.
+//! Directory lists: as thttpd's columns, as a table, or as JSON.
 //!
-//! Reads through the directory's open descriptor only: what was checked is what is listed. Links are
-//! relative (RFC 3986 §4.2), so that they hold behind a proxy that takes a prefix off the path.
+//! Entries are read through the directory's open descriptor only, so that the listed directory is the
+//! checked one. Links are relative (RFC 3986 §4.2), so that they work behind a proxy that removes a path
+//! prefix.
 
 use std::sync::Arc;
 
@@ -25,17 +26,16 @@ mod modern;
 
 use entries::Entries;
 
-/// Bytes after which a listing breaks off with a note: what one request may hold.
+/// Maximum size of a page in bytes, to bound the memory of one request; longer lists end with a note.
 const LARGEST_PAGE: usize = 16 * 1024 * 1024;
 
-/// Pages up to this size fit into a socket's buffer, and wait nowhere else for their reader.
+/// Pages up to this size fit into a socket buffer, so that no memory has to be reserved for them.
 const SMALL: usize = 64 * 1024;
 
 /// Lists `directory`.
 ///
-/// Left out are `.ht*` files, links that lead nowhere, and at the top the way up; dot files too
-/// if the policy hides them. The page carries no validator: a directory's own times do not move
-/// when a file in it grows.
+/// The list omits `.ht*` files, dangling links, the parent entry at the top, and dot files if the policy
+/// hides them. The page has no validator, as a directory's times do not change when a file in it grows.
 pub fn page(request: &Request<'_>, directory: Directory, policy: &Policy<'_>) -> Result<Response, Rejection> {
     let view = ListView::new(request, policy.listing_style);
     let (body, held) = match &directory.kept {
@@ -58,10 +58,10 @@ fn whole(page: &ListPage) -> Body {
     Body::Bytes(Arc::clone(&page.bytes), 0..page.bytes.len())
 }
 
-/// Content, and the memory that it is counted in.
+/// Content, and the reservation for its memory.
 type MadeList = (Body, Option<Arc<MemoryReservation>>);
 
-/// Makes the list, and keeps it for others where that is possible.
+/// Makes the list, and caches it if possible.
 fn make(mut directory: Directory, view: ListView, policy: &Policy<'_>) -> Result<MadeList, Rejection> {
     let mut held = room_for(&directory)?;
     let keep = directory.keep.take();
@@ -75,7 +75,7 @@ fn make(mut directory: Directory, view: ListView, policy: &Policy<'_>) -> Result
         return Ok((Body::Page(page), None));
     }
     if !held.as_mut().is_some_and(|held| held.resize(page.len())) {
-        // What was held goes first: where nothing is, there is room for one.
+        // The old list is dropped first: the cache then has room for one of this size.
         drop(held.take());
         held = Some(LISTING_MEMORY.reserve(page.len()).ok_or_else(too_many)?);
     }
@@ -90,8 +90,9 @@ fn make(mut directory: Directory, view: ListView, policy: &Policy<'_>) -> Result
     }
 }
 
-/// Memory for a list that is likely to be long: refused before the work rather than after it. A
-/// directory's own size, on most file systems, grows with its names.
+/// Reserves memory for a list that is likely to be long.
+///
+/// The refusal comes before the work. On most file systems, a directory's size grows with its names.
 fn room_for(directory: &Directory) -> Result<Option<MemoryReservation>, Rejection> {
     let size = fstat(&directory.dir).map_or(0, |meta| meta.st_size);
     match usize::try_from(size).unwrap_or_default().min(LARGEST_PAGE) {
@@ -111,8 +112,10 @@ fn rejection(errno: Errno) -> Rejection {
     }
 }
 
-/// Appends the relative reference to an entry. A colon in a name would make a scheme of what is before it
-/// (RFC 3986 §4.2), for a client that undoes its escape.
+/// Appends the relative reference to an entry.
+///
+/// A colon in the first segment would be read as the end of a scheme (RFC 3986 §4.2), even if escaped, by
+/// clients that decode the escape first.
 fn reference(out: &mut Vec<u8>, name: &[u8], is_directory: bool) {
     if name.contains(&b':') {
         out.extend_from_slice(b"./");

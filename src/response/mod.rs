@@ -1,9 +1,9 @@
-//! Resource → [`Response`]: status, fields and body are decided here; no socket is touched.
+//! Responses: decides status, fields and body for a resource; touches no socket.
 //!
-//! Enters: the [`Request`], what it named (a [`Resource`], or the [`Rejection`] of an earlier
-//! stage), and the [`Policy`]. Leaves: a [`Response`], which `conn` sends, its head written by
-//! [`head::write`]. Of the disk only two things are read: a directory's entries, through its open
-//! descriptor, and the operator's own error pages.
+//! Input: the [`Request`], its [`Resource`] or the [`Rejection`] of an earlier stage, and the [`Policy`].
+//! Output: a [`Response`] for `conn` to send, with a head written by [`head::write`]. Only two things are
+//! read from the disk: a directory's entries, through its open descriptor, and the operator's own error
+//! pages.
 //!
 //! ```text
 //!              ┌─ File ──► file ──► conditional ─► range ─► 200 206 304 412 416
@@ -43,40 +43,41 @@ pub mod status;
 pub use error::ErrorPages;
 pub use status::Status;
 
-/// Product name: the Server field, the foot of its pages, SERVER_SOFTWARE.
+/// Product name, for the Server field, the foot of pages and SERVER_SOFTWARE.
 pub const SERVER: &str = concat!("thttpd/", env!("CARGO_PKG_VERSION"));
 
 /// Methods that files and listings answer (RFC 9110 §10.2.1).
 const ALLOW: (&str, Cow<'static, [u8]>) = ("Allow", Cow::Borrowed(b"GET, HEAD, OPTIONS"));
 
-/// A decided response.
+/// Complete response, ready to be sent.
 #[derive(Debug)]
 pub struct Response {
     /// Status code.
     pub status: Status,
-    /// Content-Type, when it is not the representation's own.
+    /// Content-Type, if that differs from the representation's.
     pub media_type: Option<Cow<'static, [u8]>>,
-    /// The file whose metadata (Last-Modified, ETag, Content-Encoding, and Content-Type unless
-    /// `media_type` has it) the head carries, if any.
+    /// File whose metadata the head carries.
+    ///
+    /// The fields are Last-Modified, ETag, Content-Encoding, and Content-Type unless `media_type` is set.
     pub representation: Option<Arc<Representation>>,
-    /// `Content-Range`, value only.
+    /// Value of Content-Range.
     pub content_range: Option<String>,
-    /// Further fields, in order, last in the head: Location, WWW-Authenticate, Allow, Retry-After.
+    /// Additional fields, at the end of the head: Location, WWW-Authenticate, Allow, Retry-After.
     pub fields: Vec<(&'static str, Cow<'static, [u8]>)>,
-    /// The content.
+    /// Content.
     pub body: Body,
-    /// The connection ends after this response whatever the request asked.
+    /// Set if the connection must be closed after this response.
     pub close: bool,
-    /// A 503 for want of something that may be there in a moment.
+    /// Set for a 503 whose cause may pass within moments, so that the request is tried again first.
     pub may_pass: bool,
-    /// The memory of a large page, held until it is sent.
+    /// Memory reservation of a large page, released when the page is sent.
     pub held: Option<Arc<MemoryReservation>>,
-    /// What rules say of it.
+    /// Response rules for the head.
     pub applied_rules: Option<AppliedRules>,
 }
 
 impl Response {
-    /// A response without fields of its own and without content.
+    /// Response without additional fields and without content.
     pub fn bare(status: u16) -> Response {
         Response {
             status: Status(status),
@@ -92,7 +93,7 @@ impl Response {
         }
     }
 
-    /// A generated page. `media_type` names its charset.
+    /// Response with a generated page. `media_type` includes the charset.
     pub fn page(status: u16, media_type: impl Into<Cow<'static, [u8]>>, page: Vec<u8>) -> Response {
         Response { media_type: Some(media_type.into()), body: Body::Page(page), ..Response::bare(status) }
     }
@@ -104,31 +105,32 @@ impl Response {
     }
 }
 
-/// A response's content.
+/// Content of a response.
 #[derive(Debug)]
 pub enum Body {
-    /// None, and the head says nothing of length (304, 204).
+    /// No content, and no Content-Length (304, 204).
     None,
-    /// Bytes made or cached in memory; `start..end` of them are sent.
+    /// Bytes in memory; the range `start..end` is sent.
     Bytes(Arc<[u8]>, Range<usize>),
     /// A generated page.
     Page(Vec<u8>),
-    /// `start..end` of a file.
+    /// Range `start..end` of a file.
     File(Arc<OpenFile>, Range<u64>),
-    /// Several ranges of a file: each a part's head and its bytes; then the closing delimiter
-    /// (multipart/byteranges, RFC 9110 §14.6). The boundary is in `media_type`.
+    /// Several ranges of a file (multipart/byteranges, RFC 9110 §14.6), each with a part head.
+    ///
+    /// The closing delimiter follows the last part. The boundary is in `media_type`.
     Parts {
-        /// The shared source.
+        /// Source of all parts.
         source: Content,
-        /// Part head, then the range of the source that follows it.
+        /// Head of each part, and the range of the source that follows it.
         parts: Vec<(Vec<u8>, Range<u64>)>,
-        /// After the last part.
+        /// Closing delimiter.
         closing: Vec<u8>,
     },
 }
 
 impl Body {
-    /// Bytes of content; for HEAD, what GET would have sent.
+    /// Length of the content in bytes; for HEAD, the length of GET's content.
     pub fn bytes(&self) -> u64 {
         match self {
             Body::None => 0,
@@ -146,29 +148,29 @@ impl Body {
 /// Settings that a response depends on.
 #[derive(Clone, Copy)]
 pub struct Policy<'a> {
-    /// Where the operator's own error pages are.
+    /// Location of the operator's error pages.
     pub pages: &'a ErrorPages,
-    /// With vhosting, the host's directory below the root: its error pages go first.
+    /// Directory of the virtual host below the root; its error pages have precedence.
     pub host_dir: Option<&'a [u8]>,
-    /// Charset of listings (`-T`): names are sent as the bytes they are.
+    /// Charset of listings (`-T`): names are sent as raw bytes.
     pub charset: &'a [u8],
-    /// Leave dot files out of listings.
+    /// Set if listings omit dot files.
     pub hide_dotfiles: bool,
-    /// Form of lists of directories.
+    /// Style of directory lists.
     pub listing_style: ListingStyle,
-    /// How the redirect to a directory's slash names it.
+    /// Form of the Location when redirecting to a directory's slash.
     pub redirects: RedirectForm,
-    /// Text at the foot of our pages; empty = they have none.
+    /// Text at the foot of generated pages; empty = no foot.
     pub signature: &'a str,
-    /// The worker that answers.
+    /// Worker that answers; told before a call that may block.
     pub blocking: &'a dyn Blocking,
     /// The current time, for the age of entries in a listing.
     pub now: SystemTime,
 }
 
-/// Answers `request`, which names `resource`.
+/// Response to `request` for `resource`.
 ///
-/// A [`Resource::Script`] is not for this stage (`cgi` runs it); it is answered with 500.
+/// Scripts are run by `cgi`; a [`Resource::Script`] here is answered with 500.
 pub fn respond(request: &Request<'_>, resource: Resource, policy: &Policy<'_>) -> Response {
     match (resource, request.method) {
         (_, Method::Unknown) => refuse(&unknown_method(request), request, policy),
@@ -197,12 +199,12 @@ pub fn respond(request: &Request<'_>, resource: Resource, policy: &Policy<'_>) -
     }
 }
 
-/// The error page for a `rejection` of `request` by any stage.
+/// Error response for a `rejection` of `request` by any stage.
 pub fn refuse(rejection: &Rejection, request: &Request<'_>, policy: &Policy<'_>) -> Response {
     error::page(rejection, request.target, policy)
 }
 
-/// What a rule says in place of any resource.
+/// Response with the status set by a rule.
 fn status(status: u16, request: &Request<'_>, policy: &Policy<'_>) -> Response {
     match status {
         200 => Response::page(200, b"text/plain; charset=UTF-8", b"ok".to_vec()),
@@ -211,7 +213,9 @@ fn status(status: u16, request: &Request<'_>, policy: &Policy<'_>) -> Response {
     }
 }
 
-/// What a page of another origin may send (Fetch §4.8); from where it may, its dress says.
+/// Answer to a CORS preflight request: allowed methods and fields (Fetch §4.8).
+///
+/// Access-Control-Allow-Origin comes from the response rules.
 fn preflight(is_script: bool, headers: Option<Vec<u8>>) -> Response {
     let methods = if is_script { &b"GET, HEAD, POST"[..] } else { b"GET, HEAD" };
     let response = Response::bare(204).with("Access-Control-Allow-Methods", methods);
@@ -221,7 +225,7 @@ fn preflight(is_script: bool, headers: Option<Vec<u8>>) -> Response {
     }
 }
 
-/// RFC 9110 §9.3.7: no content, only what the resource can do.
+/// Answer to OPTIONS (RFC 9110 §9.3.7): no content, and the allowed methods.
 fn options() -> Response {
     let mut response = Response::bare(204);
     response.fields.push(ALLOW);

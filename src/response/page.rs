@@ -1,25 +1,26 @@
-//! The HTML round every generated page: it fits a phone's width, follows the reader's choice of
-//! light or dark, and loads nothing.
+//! HTML frame of every generated page.
+//!
+//! Pages fit a phone's width, follow the reader's choice of light or dark, and load nothing.
 
 use super::escape;
 
-/// Style sheet of all pages. `color-scheme` alone gives colours for both light and dark.
+/// Style sheet of all pages. `color-scheme` alone sets colours for both light and dark.
 const STYLE: &str = ":root{color-scheme:light dark}\
 body{font:1rem/1.5 system-ui,sans-serif;max-width:45rem;margin:2rem auto;padding:0 1rem;overflow-wrap:anywhere}\
 h1{font-size:1.4rem}footer{margin-top:2rem;font-size:.8rem;opacity:.7}";
 
-/// Contents of a generated page.
+/// Parts of a generated page.
 pub struct Page<'a> {
     /// Title and heading, plain text.
     pub title: &'a [u8],
-    /// The charset its bytes are in.
+    /// Charset of the page's bytes.
     pub charset: &'a [u8],
-    /// Style beyond the common one; trusted text.
+    /// Additional style; trusted text.
     pub style: &'static str,
 }
 
 impl Page<'_> {
-    /// The page with `content`, markup that the caller has escaped, below its heading; an empty `foot` is none.
+    /// Renders the page around `content`, which the caller has escaped. An empty `foot` is omitted.
     pub fn render(&self, content: &[u8], foot: &str) -> Vec<u8> {
         let mut out = Vec::with_capacity(content.len() + STYLE.len() + 600);
         out.extend_from_slice(b"<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"");

@@ -1,37 +1,37 @@
-//! The Range field → which bytes of a representation to send (RFC 9110 §14).
+//! The Range field: selects the bytes of a representation to send (RFC 9110 §14).
 //!
-//! Called by `response::file`, for GET alone: no other method has ranges (§14.2). However a
-//! request asks, no byte is sent twice, and many parts are made only where their heads and their bytes
-//! come to less than the file, so ranges are hardly ever dearer than the file.
+//! Only GET has ranges (§14.2). No byte is sent twice in one response. Many parts are sent only if they
+//! need fewer bytes than the file, so that range requests cannot be used to multiply the traffic.
 
 use std::ops::Range;
 
-/// More ranges than this in one request get the whole file. Programs that fetch what has changed of a file
-/// (zsync) ask for some hundreds.
+/// Maximum number of ranges in one request; with more, the whole file is sent.
+///
+/// Programs that fetch the changed parts of a file (zsync) ask for some hundreds.
 const MOST_RANGES: usize = 256;
 
-/// So many parts are made at any price: small ranges of small files are rightly asked for.
+/// Number of parts that are sent even if the whole file would be shorter.
 const FEW_PARTS: usize = 16;
 
-/// About what a part costs besides its bytes: delimiter, Content-Type, Content-Range.
+/// Approximate size of a part's head in bytes: delimiter, Content-Type, Content-Range.
 const PART_HEAD: u64 = 160;
 
 /// Result of a Range field.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Selection {
-    /// Everything, as if there were no such field: it is malformed, of another unit, or too greedy.
+    /// Whole file: the field is malformed, of another unit, or asks for too many ranges.
     Whole,
     /// One range: 206.
     One(Range<u64>),
-    /// At least two, without overlap, in the order asked: 206 multipart/byteranges.
+    /// At least two ranges without overlap, in the requested order: 206 multipart/byteranges.
     Several(Vec<Range<u64>>),
-    /// None of the ranges begins within the file: 416.
+    /// No range begins within the file: 416.
     Unsatisfiable,
 }
 
 /// Reads a Range field for a representation of `len` bytes.
 ///
-/// Of an empty file everything is sent, which is nothing: a resumed download of it should not fail.
+/// An empty file is sent whole, so that resuming its download succeeds.
 pub fn select(value: &[u8], len: u64) -> Selection {
     if len == 0 {
         return Selection::Whole;
@@ -47,23 +47,24 @@ pub fn select(value: &[u8], len: u64) -> Selection {
     }
 }
 
-/// Would many parts take more bytes than the file? Parts do not overlap, so the sum cannot overflow.
+/// Tells whether many parts take more bytes than the file. Parts do not overlap, so the sum cannot
+/// overflow.
 fn is_dearer_than_whole(ranges: &[Range<u64>], len: u64) -> bool {
     let bytes: u64 = ranges.iter().map(|range| range.end - range.start).sum();
     ranges.len() > FEW_PARTS && bytes.saturating_add(ranges.len() as u64 * PART_HEAD) > len
 }
 
-/// One member of a range set; numbers too large for any file stand at the largest.
+/// One member of a range set. Numbers saturate at the largest value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Spec {
     /// First and last position.
     From(u64, u64),
-    /// So many bytes at the end.
+    /// Number of bytes at the end.
     Suffix(u64),
 }
 
 impl Spec {
-    /// The bytes it names of a file of `len` (more than zero); none if it is unsatisfiable.
+    /// Range within a file of `len` (more than zero) bytes; `None` if unsatisfiable.
     fn within(self, len: u64) -> Option<Range<u64>> {
         match self {
             Spec::From(first, last) if first < len => Some(first..last.min(len - 1) + 1),
@@ -84,7 +85,7 @@ impl Spec {
     }
 }
 
-/// The members of the set, at least one; none if the field is to be ignored.
+/// Members of the set, at least one; `None` if the field is to be ignored.
 fn parse(value: &[u8]) -> Option<Vec<Spec>> {
     let equals = value.iter().position(|&byte| byte == b'=')?;
     if !value[..equals].eq_ignore_ascii_case(b"bytes") {
@@ -101,7 +102,7 @@ fn parse(value: &[u8]) -> Option<Vec<Spec>> {
     (!specs.is_empty()).then_some(specs)
 }
 
-/// Decimal digits, at least one, nothing else; saturating.
+/// Number in decimal digits, at least one and nothing else; saturating.
 fn number(digits: &[u8]) -> Option<u64> {
     if digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) {
         return None;
@@ -109,8 +110,9 @@ fn number(digits: &[u8]) -> Option<u64> {
     Some(digits.iter().fold(0_u64, |n, digit| n.saturating_mul(10).saturating_add((digit - b'0').into())))
 }
 
-/// Joins ranges that overlap or touch. If there are none, the order asked for is kept
-/// (RFC 9110 §15.3.7.2); else they are sorted.
+/// Joins ranges that overlap or touch, and sorts them.
+///
+/// Without any such ranges, the requested order is kept (RFC 9110 §15.3.7.2).
 fn coalesce(asked: Vec<Range<u64>>) -> Vec<Range<u64>> {
     let mut sorted: Vec<&Range<u64>> = Vec::with_capacity(asked.len());
     for range in &asked {

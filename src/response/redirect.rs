@@ -1,11 +1,12 @@
-//! The name of a directory without its slash → a redirect to the name with it.
+//! Redirects: to a directory's name with its slash, and to the location of a rule.
 
 use super::page::Page;
 use super::{Policy, Response, Status, escape};
 use crate::config::choice::RedirectForm;
 
-/// Sends the client to `reference`, a path that ends in a slash and perhaps a query, as the client spelled
-/// them. 302, as thttpd: the client may ask the old name again, for it may become a file.
+/// Redirects to `reference`, a path that ends in a slash, with an optional query.
+///
+/// The encoding is the client's. The status is 302 as in thttpd, since the name may become a file later.
 pub fn to(reference: &[u8], policy: &Policy<'_>) -> Response {
     let location = match policy.redirects {
         RedirectForm::Absolute => absolute(reference),
@@ -14,7 +15,7 @@ pub fn to(reference: &[u8], policy: &Policy<'_>) -> Response {
     to_location(302, location, policy)
 }
 
-/// Sends the client to `location`, as it stands.
+/// Redirects to `location`, unchanged.
 pub fn to_location(status: u16, location: Vec<u8>, policy: &Policy<'_>) -> Response {
     let mut content = b"<p>What you asked for is at <a href=\"".to_vec();
     escape::html(&mut content, &location);
@@ -27,8 +28,10 @@ pub fn to_location(status: u16, location: Vec<u8>, policy: &Policy<'_>) -> Respo
     Response::page(status, b"text/html; charset=UTF-8", page).with("Location", location)
 }
 
-/// The path from the server's root. A path on this same server and nothing else: it begins with exactly one
-/// slash, so no second one (nor a backslash, which browsers take for one) makes a host of what follows.
+/// Absolute path for the Location field.
+///
+/// The path begins with exactly one slash. A second slash, or a backslash, would be read as the start of a
+/// host.
 fn absolute(reference: &[u8]) -> Vec<u8> {
     let rest = reference.iter().position(|&byte| byte != b'/').map_or(&b""[..], |at| &reference[at..]);
     let mut location = b"/".to_vec();
@@ -36,8 +39,9 @@ fn absolute(reference: &[u8]) -> Vec<u8> {
     location
 }
 
-/// The last segment of the path with its slash, relative to the target of the request. A colon in it would
-/// make a scheme (RFC 3986 §4.2).
+/// Last segment of the path with its slash, relative to the request target.
+///
+/// A colon in the segment would be read as the end of a scheme (RFC 3986 §4.2).
 fn relative(reference: &[u8]) -> Vec<u8> {
     let end = reference.iter().position(|&byte| byte == b'?').unwrap_or(reference.len());
     let path = reference[..end].strip_suffix(b"/").unwrap_or(&reference[..end]);

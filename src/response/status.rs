@@ -1,12 +1,14 @@
 //! Status codes and their reason phrases (RFC 9110 §15).
 
-/// A status code.
+/// Status code of a response.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Status(pub u16);
 
 impl Status {
-    /// The phrase after the code. Codes without a registered phrase, which only a script can
-    /// send, get that of their class (RFC 9110 §15: treat as x00).
+    /// Reason phrase of the code.
+    ///
+    /// Only scripts can send codes without a registered phrase. They get the phrase of their class (RFC
+    /// 9110 §15).
     pub fn reason(self) -> &'static str {
         match self.0 {
             100 => "Continue",
@@ -37,7 +39,7 @@ impl Status {
         }
     }
 
-    /// The status of a response that carries a file or confirms one: 200, 206, 304.
+    /// Tells whether the status carries a file or confirms a cached one: 200, 206, 304.
     pub fn is_of_file(self) -> bool {
         matches!(self.0, 200 | 206 | 304)
     }
@@ -85,7 +87,7 @@ impl Status {
         }
     }
 
-    /// 4xx and 5xx.
+    /// Tells whether the status is 4xx or 5xx.
     pub fn is_error(self) -> bool {
         self.0 >= 400
     }

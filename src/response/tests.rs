@@ -1,4 +1,4 @@
-//! Which resource and method come to which response.
+//! Responses by resource and method.
 
 use super::fixture::{content, hello, open, policy, request, root};
 use super::*;
@@ -89,7 +89,7 @@ fn the_server_itself_tells_its_methods() {
 }
 
 #[test]
-fn what_is_unmet_becomes_an_error_page_with_what_its_status_requires() {
+fn unmet_conditions_become_error_pages_with_required_fields() {
     let pages = ErrorPages::builtin();
     let beyond = request("GET", "/hello.txt", &[("Range", "bytes=99-")]);
     let response = respond(&beyond, hello_file(), &policy(&pages));

@@ -1,7 +1,7 @@
-//! Buckets of tokens: how often clients may ask.
+//! Token buckets: limits on how often clients may send requests.
 //!
-//! A bucket is kept as the one moment at which it will be full again (the generic cell rate algorithm), so
-//! that a full bucket is one that need not be kept.
+//! Each bucket is stored as the time at which the bucket will be full again (the generic cell rate
+//! algorithm). A full bucket therefore needs no entry in the table.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -10,40 +10,44 @@ use std::time::Instant;
 
 use crate::request::client::ClientAddress;
 
-/// Buckets kept at most by one line; newcomers beyond share one.
+/// Maximum number of buckets in the table of one line; further clients share one bucket.
 const MOST_BUCKETS: usize = 16 * 1024;
 
-/// A sweep for full buckets looks at all of them, and so happens at most once in this time, in nanoseconds.
+/// Minimum time between two sweeps for full buckets, in nanoseconds.
+///
+/// A sweep visits every bucket of the line, so that a sweep for each new client would be slow.
 const SWEEP_PAUSE: u64 = 100_000_000;
 
 const SECOND: u64 = 1_000_000_000;
 
-/// A line's bound on requests.
+/// Request limit of one `requests` line.
 #[derive(Debug)]
 pub struct Requests {
     per_address: bool,
-    /// Nanoseconds in which one token comes.
+    /// Nanoseconds until the next token is added.
     interval: u64,
-    /// Tokens that a full bucket has.
+    /// Number of tokens in a full bucket.
     burst: u64,
     buckets: Arc<Mutex<Buckets>>,
 }
 
-/// The buckets that are not full, by client; when each will be, in nanoseconds since `start`.
+/// Buckets that are not full, by client. Values are the times when each is full again, in nanoseconds since
+/// `start`.
 #[derive(Debug)]
 struct Buckets {
     start: Instant,
     of_clients: HashMap<u128, u64>,
-    /// The bucket of all clients together, or of newcomers when the table is full.
+    /// Bucket of all clients together, or of new clients when the table is full.
     shared: u64,
     swept: u64,
 }
 
 impl Requests {
-    /// Reads `[per-address] N/s|m|h [burst B]`. Without a burst, a bucket holds what comes in its unit.
+    /// Reads `[per-address] N/s|m|h [burst B]`. Without a burst, a bucket holds the tokens of one unit of
+    /// time.
     ///
     /// # Errors
-    /// How it is written.
+    /// The syntax of the action.
     pub fn parse(words: &[String]) -> Result<Requests, String> {
         const USAGE: &str = "write: requests [per-address] N/s|m|h [burst B]";
         let (per_address, words) = match words {
@@ -70,7 +74,7 @@ impl Requests {
     /// Takes a token for a request of `client`.
     ///
     /// # Errors
-    /// There is none: seconds until there is one.
+    /// Seconds until the next token, if the bucket is empty.
     pub fn take(&self, client: ClientAddress) -> Result<(), u64> {
         let mut buckets = self.lock();
         let now = u64::try_from(buckets.start.elapsed().as_nanos()).unwrap_or(u64::MAX);
@@ -85,7 +89,8 @@ impl Requests {
         Ok(())
     }
 
-    /// Goes on with the buckets of `old`, where the bound is the same.
+    /// Takes over the buckets of `old`, if both lines have the same limit, so that a reload does not reset
+    /// them.
     pub fn follow(&mut self, old: &Requests) {
         let bound = |one: &Requests| (one.per_address, one.interval, one.burst);
         if bound(self) == bound(old) {
@@ -94,7 +99,7 @@ impl Requests {
     }
 
     fn lock(&self) -> MutexGuard<'_, Buckets> {
-        // A panic elsewhere leaves at worst a token too many.
+        // A panic in another thread leaves at worst one token too many: the table stays usable.
         self.buckets.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -124,7 +129,7 @@ impl Buckets {
         }
     }
 
-    /// Is there room for another bucket? Full ones go first.
+    /// Tells whether the table has room for another bucket; a full table is swept first.
     fn has_room(&mut self, now: u64) -> bool {
         if self.of_clients.len() >= MOST_BUCKETS && now.saturating_sub(self.swept) >= SWEEP_PAUSE {
             self.swept = now;
@@ -139,7 +144,7 @@ fn count(text: &str) -> Result<u64, String> {
     digits.filter(|n| (1..=SECOND).contains(n)).ok_or_else(|| format!("{text}: not a number from 1 up"))
 }
 
-/// One number for each client: an IPv4 address, an IPv6 network of /64, or what has no address.
+/// Table key of a client: an IPv4 address, an IPv6 /64 network, or one key for clients without an address.
 fn network(client: ClientAddress) -> u128 {
     match client {
         ClientAddress::Ip(IpAddr::V4(address)) => address.to_ipv6_mapped().to_bits(),
@@ -226,7 +231,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_bound_is_told() {
+    fn invalid_limits_are_reported() {
         for (text, part) in [
             ("", "write: "),
             ("5", "write: "),

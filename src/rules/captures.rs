@@ -1,18 +1,20 @@
-//! What the wildcards of a glob stand for: each as short as can be, the leftmost first.
+//! Captures: the part of a name that each wildcard of a glob matches.
 //!
-//! Found by dynamic programming: for each piece of the glob, from the last to the first, where in the
-//! name the rest can begin. Time and memory grow with the product of the two lengths, whatever both are.
+//! Each wildcard matches as few bytes as possible, the leftmost wildcard first. The match is found by
+//! dynamic programming: for each piece of the glob, from the last to the first, a row tells where in the
+//! name the rest of the glob can begin. Time and memory grow with the product of the two lengths in the
+//! worst case.
 
 use crate::config::pattern;
 
-/// One glob, ready to be compared and to tell its wildcards.
+/// One glob, compiled for comparing and for capturing.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Glob {
     matcher: pattern::Pattern,
     pieces: Box<[Piece]>,
 }
 
-/// A stretch of a glob.
+/// One piece of a glob: literal text or a wildcard.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Piece {
     Literal(Box<[u8]>),
@@ -24,12 +26,12 @@ enum Piece {
     AnyRun,
 }
 
-/// What the wildcards of an alternative stand for, in order.
+/// Texts that the wildcards of an alternative match, in order.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Captures<'a>(Vec<&'a [u8]>);
 
 impl<'a> Captures<'a> {
-    /// `count` wildcards that all stand for `text`.
+    /// Captures of `count` wildcards that all match `text`.
     pub(super) fn repeat(text: &'a str, count: usize) -> Captures<'a> {
         Captures(vec![text.as_bytes(); count])
     }
@@ -57,12 +59,12 @@ impl Glob {
         self.matcher.matches(name)
     }
 
-    /// How many wildcards there are.
+    /// Number of wildcards in the glob.
     pub(super) fn wildcards(&self) -> usize {
         self.pieces.iter().filter(|piece| !matches!(piece, Piece::Literal(_))).count()
     }
 
-    /// Adds to `found` what each wildcard stands for in `name`; none if it does not match.
+    /// Adds the text that each wildcard matches in `name` to `found`; `None` if `name` does not match.
     pub(super) fn capture<'a>(&self, name: &'a [u8], found: &mut Captures<'a>) -> Option<()> {
         let rows = self.rows(name);
         let (mut at, first) = (0, rows.first()?);
@@ -83,7 +85,8 @@ impl Glob {
         Some(())
     }
 
-    /// For each piece, and behind the last, where in `name` the rest of the glob can begin.
+    /// One row for each piece, and one for the end: positions in `name` where the rest of the glob can
+    /// begin.
     fn rows(&self, name: &[u8]) -> Vec<Vec<bool>> {
         let mut end = vec![false; name.len() + 1];
         end[name.len()] = true;
@@ -97,7 +100,7 @@ impl Glob {
     }
 }
 
-/// Where `piece` can begin, when what follows it can begin where `after` says.
+/// Positions where `piece` can begin, given the positions `after` where the next piece can begin.
 fn row(piece: &Piece, name: &[u8], after: &[bool]) -> Vec<bool> {
     let mut row = vec![false; after.len()];
     for at in (0..after.len()).rev() {
@@ -135,7 +138,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    /// The definition, read aloud: the shortest first, tried in order.
+    /// Reference matcher: tries every length of each wildcard in order, the shortest first.
     fn oracle(pieces: &[Piece], name: &[u8]) -> Option<Vec<Vec<u8>>> {
         let Some((piece, rest)) = pieces.split_first() else {
             return name.is_empty().then(Vec::new);

@@ -1,4 +1,4 @@
-//! What is allowed in a rules file but probably not meant, for `--check`.
+//! Warnings for `--check`: rules that are valid but probably not meant.
 
 use std::path::Path;
 
@@ -10,21 +10,21 @@ use super::template::Context;
 use super::{Line, Rules};
 use crate::request::client::Scheme;
 
-/// What the checks have to know of the configuration.
+/// Parts of the configuration that the checks depend on.
 #[derive(Debug, Clone, Copy)]
 pub struct Surroundings<'a> {
-    /// The directory that is served.
+    /// Directory that is served.
     pub served: &'a Path,
-    /// Where names of files begin.
+    /// Directory that relative file names in rules start from.
     pub start: &'a Path,
-    /// There are virtual hosts.
+    /// Set if virtual hosts are enabled.
     pub vhost: bool,
-    /// Some proxy may say that a client came by https.
+    /// Set if a trusted proxy can report that a client connected over https.
     pub has_proxies: bool,
 }
 
 impl Rules {
-    /// A line for each thing that is probably not meant, with its place.
+    /// Warnings about rules that are probably not meant, one line each, with their place.
     pub fn warnings(&self, around: &Surroundings<'_>) -> Vec<String> {
         let mut told = Vec::new();
         self.warn_of_routes(around, &mut told);
@@ -44,8 +44,10 @@ impl Rules {
         told
     }
 
-    /// The line that has caches keep the page `full`, a name below the served directory, for good: a page is
-    /// found by its name, which does not change with its content. `vhost`: it begins with the host's directory.
+    /// The `cache immutable` line that applies to the page `full`, a name below the served directory.
+    ///
+    /// A page is requested by a name that does not change with the content, so that `immutable` would keep
+    /// an old page in caches. With `vhost`, `full` begins with the virtual host's directory.
     pub fn keeps_for_good(&self, full: &[u8], vhost: bool) -> Option<&dyn std::fmt::Display> {
         let first = full.split(|&b| b == b'/').next().unwrap_or_default();
         let host = str::from_utf8(first).ok().filter(|_| vhost);
@@ -76,7 +78,7 @@ impl Rules {
         }
     }
 
-    /// Where lines stand that ask for `scheme`.
+    /// Places of the lines whose pattern asks for `scheme`.
     fn places_by_scheme(&self, scheme: Scheme) -> Vec<String> {
         fn asking<A>(lines: &[Line<A>], scheme: Scheme) -> impl Iterator<Item = String> {
             lines.iter().filter(move |line| line.pattern.asks_for(scheme)).map(|line| line.place.to_string())
@@ -88,7 +90,7 @@ impl Rules {
     }
 }
 
-/// Does `above` end the search, or take the place, for every name that `line` covers?
+/// Tells whether `above` makes `line` ineffective: `above` covers all its names and decides first.
 fn is_hidden_by(line: &Line<Route>, above: &Line<Route>) -> bool {
     let ends = match (&above.action, &line.action) {
         (Route::Try(_), Route::Try(_)) | (Route::Fallback { .. }, Route::Fallback { .. }) => true,
@@ -98,7 +100,8 @@ fn is_hidden_by(line: &Line<Route>, above: &Line<Route>) -> bool {
     ends && covers(&above.pattern, &line.pattern)
 }
 
-/// Does `one` cover all that `other` covers? A no may be wrong; a yes is not.
+/// Tells whether `one` covers every name that `other` covers. False negatives are possible, false positives
+/// are not.
 fn covers(one: &Pattern, other: &Pattern) -> bool {
     let covered = |narrow: &Alternative| one.alternatives().iter().any(|wide| is_wider(wide, narrow));
     other.alternatives().iter().all(covered)
@@ -108,7 +111,7 @@ fn is_wider(wide: &Alternative, narrow: &Alternative) -> bool {
     let scheme = wide.scheme.is_none() || wide.scheme == narrow.scheme;
     let host = match (&wide.host, &narrow.host) {
         (None, None) => true,
-        // A plain name has a virtual host's directory in front, and one of a host has not.
+        // A pattern without a host is compared with a name that includes the virtual host's directory.
         (None, Some(_)) => wide.name.as_str() == "**",
         (Some(wide), None) => wide.as_str() == "*" && narrow.name.as_str() == "**",
         (Some(wide), Some(narrow)) => wide.as_str() == "*" || wide == narrow,
@@ -120,7 +123,7 @@ fn is_wider(wide: &Alternative, narrow: &Alternative) -> bool {
     scheme && host && (wide == narrow || begins)
 }
 
-/// Would the target of a redirect be redirected by the same line?
+/// Tells whether the target of a redirect matches the redirect's own pattern, which would be a loop.
 fn leads_to_itself(line: &Line<Route>) -> bool {
     let Route::Redirect { target, .. } = &line.action else { return false };
     [Scheme::Http, Scheme::Https].into_iter().any(|scheme| {

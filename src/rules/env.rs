@@ -1,26 +1,28 @@
-//! Values of the environment as a script or as JSON: what configures a page in an image without a shell.
+//! The `env` action: environment variables as a script or as JSON.
+//!
+//! Container images without a shell use this to configure the pages they serve.
 
 use super::pattern::Pattern;
 use super::words::Words;
 use crate::config::expand::is_name;
 
-/// The content of one env line, made at start.
+/// Content of one `env` line, made at start.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Environment {
-    /// The media type of the content.
+    /// Media type of the content.
     pub media_type: &'static str,
-    /// The content.
+    /// Bytes of the response body.
     pub content: Box<[u8]>,
-    /// Names and values, for the dump.
+    /// Names and values, for `--dump-config`.
     names: Box<[String]>,
 }
 
 impl Environment {
-    /// Reads `NAME`, `NAME=TEXT` and `NAME:-TEXT`, and the environment.
+    /// Reads `NAME`, `NAME=TEXT` and `NAME:-TEXT`, and looks the variables up in the environment.
     ///
     /// # Errors
-    /// A pattern that is no literal name ending in .js or .json; a name that is none; a variable that is not
-    /// set and has no default, or is not UTF-8.
+    /// The pattern is not a literal name ending in .js or .json, a name is not valid, or a variable is not
+    /// UTF-8 or is not set and has no default.
     pub(super) fn parse(words: &Words, pattern: &Pattern) -> Result<Environment, String> {
         let file = pattern.literal().unwrap_or_default();
         let is_script = file.ends_with(".js");
@@ -73,7 +75,7 @@ fn variable(word: &str) -> Result<(&str, String), String> {
     }
 }
 
-/// Appends `text` as a JSON string has it, harmless within a script element, too.
+/// Appends `text` as the inside of a JSON string that is also safe in an HTML script element.
 fn escape(out: &mut String, text: &str) {
     for c in text.chars() {
         match c {
@@ -110,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_sent_is_told() {
+    fn invalid_env_lines_are_reported() {
         for (pattern, words, part) in [
             ("**.js", "A=1", "one name"),
             ("/env.txt", "A=1", "ending in .js or .json"),

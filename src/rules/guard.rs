@@ -1,8 +1,9 @@
-//! Guards: who may have what. Every name of a request is compared, so that no link, rewrite or other
-//! spelling leads round one.
+//! Guards: access rules by address, password and request rate.
 //!
-//! Every allow, deny and requests line that covers any of the names must hold. Of auth lines, for each name
-//! separately the last that covers it counts, and every password file that results must be satisfied.
+//! Every name that a request leads to is compared, so that no link, rewrite or other spelling avoids a
+//! guard. All allow, deny and requests lines that cover any of the names must hold. Of the auth lines, the
+//! last one that covers a name counts for that name; every password file that results must accept the
+//! client.
 
 use std::cell::RefCell;
 use std::os::unix::ffi::OsStrExt;
@@ -17,21 +18,22 @@ use crate::config::address_list::AddressList;
 use crate::request::Client;
 use crate::sys::filesystem::OpenDirectory;
 
-/// What a guard line demands.
+/// Condition of a guard line.
 #[derive(Debug)]
 pub enum Guard {
     /// The client is in the list.
     Allow(AddressList),
     /// The client is not in the list.
     Deny(AddressList),
-    /// The client is a user of the file; none frees what earlier lines protect.
+    /// The client is a user of the file. `None` (`auth -`) lifts the password demanded by earlier lines.
     Auth(Option<AuthFile>),
-    /// The client does not ask too often.
+    /// The client stays below a request rate.
     Requests(Requests),
 }
 
-/// Lines of `requests` that have counted one request already: a request that is tried again, while
-/// something is short or storage is slow, counts once.
+/// Indices of `requests` lines that have already counted the current request.
+///
+/// A request is tried again when a resource is short or storage is slow; each line counts the request once.
 #[derive(Debug, Default)]
 pub struct Charged(RefCell<Vec<usize>>);
 
@@ -44,38 +46,40 @@ impl Charged {
         self.0.borrow_mut().push(place);
     }
 
-    /// Begins with the next request.
+    /// Forgets the counted lines, before the next request.
     pub fn clear(&self) {
         self.0.borrow_mut().clear();
     }
 }
 
-/// A password file that a line names.
+/// Password file named by an `auth` line.
 #[derive(Debug)]
 pub struct AuthFile {
-    /// As written.
+    /// Path as written in the rules file.
     pub path: PathBuf,
-    /// Told to clients that are asked for a password.
+    /// Realm sent to clients in WWW-Authenticate.
     pub realm: String,
-    /// The directory that holds the file, open since the start; none where it could not be opened.
+    /// Directory that holds the file, opened at start; `None` if opening failed.
     pub dir: Option<Arc<OpenDirectory>>,
 }
 
 impl AuthFile {
-    /// The file's name in its directory.
+    /// Base name of the file.
     pub fn base(&self) -> &[u8] {
         self.path.file_name().unwrap_or_default().as_bytes()
     }
 
-    /// Opens the directory; `start` is where relative names begin.
+    /// Opens the directory of the file. Relative paths start from `start`.
     pub(super) fn open(&mut self, start: &Path) {
         let path = start.join(&self.path);
         let dir = path.parent().unwrap_or(Path::new("/"));
         self.dir = OpenDirectory::open(dir).ok().map(Arc::new);
     }
 
-    /// Would the server serve the file under its own name? One below the served directory `dir` must be
-    /// named `.ht...`; `start` is where relative names begin.
+    /// Tells whether the server would serve the file to clients.
+    ///
+    /// A file below the served directory `dir` must be named `.ht...`, since such names are never served.
+    /// Relative paths start from `start`.
     pub(super) fn is_served_below(&self, dir: &Path, start: &Path) -> bool {
         let Ok(dir) = start.join(dir).canonicalize() else { return false };
         let path = start.join(&self.path);
@@ -86,7 +90,7 @@ impl AuthFile {
     }
 }
 
-/// Is the file one that is never served?
+/// Tells whether the file's name begins with `.ht`, so that the file is never served.
 fn is_hidden(path: &Path) -> bool {
     let name = path.file_name().unwrap_or_default().as_bytes();
     name.get(..3).is_some_and(|start| start.eq_ignore_ascii_case(b".ht"))
@@ -117,18 +121,18 @@ impl Guard {
     }
 }
 
-/// The guards that cover the names of a request, by their places among all guards.
+/// Guards that cover the names of a request, as indices into all guard lines.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Covering {
-    /// Allow and deny.
+    /// Indices of allow and deny lines.
     access: Vec<usize>,
     requests: Vec<usize>,
-    /// Auth lines that ask for a password.
+    /// Indices of auth lines that demand a password.
     auth: Vec<usize>,
 }
 
 impl Covering {
-    /// Takes in what `other` has, and gives back what of it is new.
+    /// Adds the guards of `other`, and returns the ones that were not present before.
     pub fn add(&mut self, mut other: Covering) -> Covering {
         other.access.retain(|place| !self.access.contains(place));
         other.requests.retain(|place| !self.requests.contains(place));
@@ -139,7 +143,7 @@ impl Covering {
         other
     }
 
-    /// What `other` has beyond this.
+    /// Guards of `other` that are missing here.
     pub fn beyond(&self, other: &Covering) -> Covering {
         let new = |own: &[usize], other: &[usize]| -> Vec<usize> {
             other.iter().filter(|place| !own.contains(place)).copied().collect()
@@ -151,33 +155,33 @@ impl Covering {
         }
     }
 
-    /// Does no guard cover any of the names?
+    /// Tells whether no guard covers the names.
     pub fn is_empty(&self) -> bool {
         self.access.is_empty() && self.requests.is_empty() && self.auth.is_empty()
     }
 
-    /// May not everybody have what is covered?
+    /// Tells whether only some clients may have the response, by address or password.
     pub fn is_restricted(&self) -> bool {
         !self.access.is_empty() || !self.auth.is_empty()
     }
 
-    /// Is a password asked for?
+    /// Tells whether a password is demanded.
     pub fn asks_for_password(&self) -> bool {
         !self.auth.is_empty()
     }
 }
 
-/// A guard that does not hold.
+/// Guard that refuses a request.
 #[derive(Debug)]
 pub struct Refused<'r> {
-    /// The guard's line.
+    /// Line of the guard.
     pub line: &'r Line<Guard>,
-    /// Seconds to wait, where that helps: 429. Else it is 403.
+    /// Seconds until a retry can succeed (status 429); `None` for 403.
     pub retry_after: Option<u64>,
 }
 
 impl Rules {
-    /// The guards that cover any of `names`, the spellings of one name.
+    /// Guards that cover any of `names`, the spellings of one name.
     pub fn cover(&self, names: &[Name<'_>]) -> Covering {
         let mut covering = Covering::default();
         let mut last_auth = None;
@@ -195,10 +199,10 @@ impl Rules {
         covering
     }
 
-    /// Do the addresses and numbers hold that `covering` demands of `client`? Takes a token of each bucket.
+    /// Checks the addresses and request rates of `covering` for `client`. Takes a token of each bucket.
     ///
     /// # Errors
-    /// The first line that does not hold; addresses come first.
+    /// The first line that refuses; addresses are checked before rates.
     pub fn admit(&self, covering: &Covering, client: &Client, charged: &Charged) -> Result<(), Refused<'_>> {
         for line in covering.access.iter().filter_map(|place| self.guards.get(*place)) {
             let holds = match &line.action {
@@ -221,7 +225,7 @@ impl Rules {
         Ok(())
     }
 
-    /// The password files that `covering` asks for, with their lines.
+    /// Password files that `covering` demands, with their lines.
     pub fn auth_files<'r>(
         &'r self,
         covering: &Covering,
@@ -233,7 +237,7 @@ impl Rules {
         })
     }
 
-    /// The lines of `covering`, for whom it is explained.
+    /// Lines of `covering` in file order, for `--explain`.
     pub fn covering_lines(&self, covering: &Covering) -> Vec<&Line<Guard>> {
         let Covering { access, requests, auth } = covering;
         let mut places: Vec<usize> = access.iter().chain(requests).chain(auth).copied().collect();
@@ -241,7 +245,7 @@ impl Rules {
         places.into_iter().filter_map(|place| self.guards.get(place)).collect()
     }
 
-    /// Every password file.
+    /// Password files of all auth lines, with their lines.
     pub fn all_auth_files(&self) -> impl Iterator<Item = (&Line<Guard>, &AuthFile)> {
         self.guards.iter().filter_map(|line| match &line.action {
             Guard::Auth(Some(file)) => Some((line, file)),

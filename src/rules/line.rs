@@ -17,7 +17,7 @@ use super::{Fault, Line, Rules};
 use crate::config::origin::Origin;
 use crate::config::suggest;
 
-/// Every word that begins an action, but for the numbers of rates.
+/// Action words, except for the numbers of rates.
 const ACTIONS: [&str; 19] = [
     "redirect",
     "rewrite",
@@ -40,7 +40,7 @@ const ACTIONS: [&str; 19] = [
     "per-connection",
 ];
 
-/// Reads lines in order, into rules and faults.
+/// Parser state: reads lines in order and collects rules and faults.
 #[derive(Debug, Default)]
 pub(super) struct Reader {
     pub(super) rules: Rules,
@@ -48,18 +48,18 @@ pub(super) struct Reader {
     above: Above,
 }
 
-/// The pattern that an indented line goes on with.
+/// Pattern that an indented line continues.
 #[derive(Debug, Default)]
 enum Above {
     #[default]
     Nothing,
-    /// One that was found at fault already.
+    /// A pattern with a reported fault. Lines that continue such a pattern are skipped.
     Faulty,
     Pattern(Arc<Pattern>),
 }
 
 impl Reader {
-    /// Reads all lines of a file called `name`.
+    /// Reads all lines of the file called `name`.
     pub(super) fn file(&mut self, content: &[u8], name: &str) {
         let name: Arc<str> = name.into();
         for (raw, number) in content.split(|&b| b == b'\n').zip(1..) {
@@ -159,14 +159,14 @@ impl Reader {
     }
 }
 
-/// `line` up to a `#` that stands at its start or behind a blank.
+/// The part of `line` before a comment: a `#` at the start or behind a blank.
 fn without_comment(line: &str) -> &str {
     let bytes = line.as_bytes();
     let begins = |at: &usize| bytes[*at] == b'#' && (*at == 0 || matches!(bytes[at - 1], b' ' | b'\t'));
     (0..bytes.len()).find(begins).map_or(line, |at| &line[..at])
 }
 
-/// Why a word that is no action is refused, with what may have been meant.
+/// Error text for a word that is not an action, with a suggestion of the nearest action.
 fn stranger(word: &str) -> String {
     match suggest::nearest(word, &mut ACTIONS.iter().copied()) {
         Some(meant) => format!("{word}: unknown action; did you mean {meant}?"),

@@ -1,15 +1,15 @@
 //! The rules file: headers, caching, redirects, access and rates by name, in thttpd's patterns.
 //!
 //! ```text
-//! PATTERN ACTION ──line──► Line<Route>   what becomes of a name before the look-up
-//!                          Line<Guard>   who may have what, by every name of the file
+//! PATTERN ACTION ──line──► Line<Route>          changes to the name before the look-up
+//!                          Line<Guard>          access, by every name of the file
 //!                          Line<ResponseRule>   fields of the response, by the file served
-//!                          Line<Rate>    bytes a second, for `throttle`
+//!                          Line<Rate>           bytes a second, for `throttle`
 //! ```
 //!
-//! `boot` loads the rules; `resource` asks them round its look-up, in the order that thttpd-rules(5) gives.
-//! What they come to for a file is kept with its cache entry, so that patterns are compared when a file is
-//! looked up and not when it is served again.
+//! `boot` loads the rules. `resource` applies them before, during and after its look-up, in the order of
+//! thttpd-rules(5). The result for a file is stored in its cache entry, so that a cached file is served
+//! without comparing patterns again.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -46,20 +46,19 @@ pub use sorted_map::SortedMap;
 use rate::Rate;
 use response_rule::ResponseRule;
 
-/// Sets of dress lines whose bytes are kept, and hosts whose kind is known, at most: both are made anew
-/// when they are full.
+/// Maximum number of combined rule sets, and of known hosts, in memory. A full table is emptied.
 const MOST_KEPT: usize = 1024;
 
-/// One line: a pattern and what it does.
+/// One line of the rules file: a pattern and an action.
 #[derive(Debug)]
 pub struct Line<A> {
-    /// Which names it covers.
+    /// Names that the line covers.
     pub pattern: Arc<Pattern>,
-    /// What it does.
+    /// Action for those names.
     pub action: A,
-    /// Where it stands.
+    /// File and line number of the rule.
     pub place: Origin,
-    /// The action as written.
+    /// Action as written.
     pub text: Box<str>,
 }
 
@@ -70,18 +69,18 @@ impl<A> Line<A> {
 }
 
 impl<A> fmt::Display for Line<A> {
-    /// `rules:12: cache immutable`
+    /// Writes the place and the action, as in `rules:12: cache immutable`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: {}", self.place, self.text)
     }
 }
 
-/// A line that is not as it should be.
+/// Error in a line of the rules file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fault {
-    /// Where it stands.
+    /// File and line number of the error.
     pub place: Origin,
-    /// What is wrong with it.
+    /// Description of the error.
     pub text: String,
 }
 
@@ -99,7 +98,7 @@ pub struct Rules {
     response: Vec<Line<ResponseRule>>,
     rates: Vec<Line<Rate>>,
     connections_per_address: Option<usize>,
-    /// Lines of each kind by whether they ask for hosts or schemes.
+    /// Set if a pattern asks for a host or a scheme.
     asks_for_site: bool,
     combined: Mutex<SortedMap<Box<[usize]>, Arc<ResponseRules>>>,
     /// What the hosts seen last are to the patterns.
@@ -118,10 +117,10 @@ impl Rules {
         Rules::read(reader)
     }
 
-    /// Reads the rules of `config`: its file, and its lines. Names of files begin in `start`.
+    /// Reads the rules of `config`: the rules file and `rule` lines. Relative paths start from `start`.
     ///
     /// # Errors
-    /// What is wrong, a line each, with its place.
+    /// Descriptions of all faults, a line each, with their place.
     pub fn load(config: &Config, start: &Path) -> Result<Rules, String> {
         let mut reader = line::Reader::default();
         if let Some(path) = &config.rules_file {
@@ -168,7 +167,7 @@ impl Rules {
         Ok(rules)
     }
 
-    /// Goes on with what `old` has counted, where the bounds are the same.
+    /// Takes over the request counts of `old` for lines with the same limit.
     pub fn follow(&mut self, old: &Rules) {
         for line in &mut self.guards {
             let same = |one: &&Line<Guard>| one.pattern == line.pattern && one.text == line.text;
@@ -180,12 +179,12 @@ impl Rules {
         }
     }
 
-    /// Is there nothing to ask on the way of a request?
+    /// Tells whether no rule applies to requests; rates are applied elsewhere.
     pub fn is_empty(&self) -> bool {
         self.routes.is_empty() && self.guards.is_empty() && self.response.is_empty()
     }
 
-    /// Is there any guard?
+    /// Tells whether there are guards.
     pub fn has_guards(&self) -> bool {
         !self.guards.is_empty()
     }
@@ -195,24 +194,24 @@ impl Rules {
         self.rates.iter().map(|line| &line.action)
     }
 
-    /// The smallest cap on simultaneous connections of an address.
+    /// Smallest limit on simultaneous connections of one address.
     pub fn connections_per_address(&self) -> Option<usize> {
         self.connections_per_address
     }
 
-    /// The patterns of routes, guards and dress.
+    /// Patterns of routes, guards and response rules.
     fn patterns(&self) -> impl Iterator<Item = &Pattern> {
         let routes = self.routes.iter().map(|line| &*line.pattern);
         let guards = self.guards.iter().map(|line| &*line.pattern);
         routes.chain(guards).chain(self.response.iter().map(|line| &*line.pattern))
     }
 
-    /// What the dress lines that cover `name` come to; none where there is none.
+    /// Combined response rules that cover `name`; `None` if no line does.
     pub fn response_rules(&self, name: &Name<'_>) -> Option<Arc<ResponseRules>> {
         self.response_rules_where(&|line| line.pattern.matches(name))
     }
 
-    /// The same for a request whose target was not understood: lines that cover everything.
+    /// Combined response rules whose pattern covers everything, for a request with a malformed target.
     pub fn universal_response_rules(&self) -> Option<Arc<ResponseRules>> {
         self.response_rules_where(&|line| line.pattern.is_everything())
     }
@@ -236,12 +235,12 @@ impl Rules {
         Some(response_rules)
     }
 
-    /// The dress lines that cover `name`, for whom it is explained.
+    /// Response rules that cover `name`, as text for `--explain`.
     pub fn response_lines(&self, name: &Name<'_>) -> impl Iterator<Item = String> {
         self.response.iter().filter(|line| line.pattern.matches(name)).map(ToString::to_string)
     }
 
-    /// The key under which the outcome for `name` is kept: what the rules may tell apart is in it.
+    /// Cache key for `name`: includes the scheme and host if patterns depend on them.
     pub fn cache_key<'n>(&self, name: &'n [u8], scheme: Scheme, host: Option<&str>) -> Cow<'n, [u8]> {
         if !self.asks_for_site {
             return Cow::Borrowed(name);
@@ -253,7 +252,7 @@ impl Rules {
         Cow::Owned(key)
     }
 
-    /// Which patterns' hosts `host` matches, a bit each: hosts that no pattern tells apart have one key.
+    /// Bit set of the host patterns that `host` matches. Hosts with equal bits share cache entries.
     fn kind_of_host(&self, host: &str) -> Arc<[u8]> {
         let mut hosts = self.hosts.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(kind) = hosts.get(host) {
@@ -268,7 +267,7 @@ impl Rules {
         kind
     }
 
-    /// The rules as they were understood, a comment line each, in their order.
+    /// Parsed rules as comment lines, in file order, for `--dump-config`.
     pub fn dump(&self) -> String {
         let mut lines: Vec<(usize, String)> = Vec::new();
         let mut add = |place: &Origin, pattern: &Pattern, text: &str| {

@@ -1,13 +1,13 @@
-//! A rule's pattern: which names, of which hosts and schemes, it covers.
+//! Patterns of rules: the names, hosts and schemes that a line covers.
 //!
 //! ```text
 //! PATTERN     = alternative *( "|" alternative )
 //! alternative = [ [ "http:" | "https:" ] "//" HOST "/" ] GLOB
 //! ```
 //!
-//! Globs are those of cgipat ([`config::pattern`](crate::config::pattern)). A plain alternative is compared
-//! with the name below the served directory, a virtual host's directory first; one with a host with that
-//! host and the name below the host's tree.
+//! Globs are those of cgipat ([`config::pattern`](crate::config::pattern)). An alternative without a host
+//! is compared with the name below the served directory, which begins with the virtual host's directory. An
+//! alternative with a host is compared with the host and the name below the host's tree.
 
 use std::fmt;
 
@@ -15,14 +15,14 @@ use super::captures::{Captures, Glob};
 use crate::config::printable::printable;
 use crate::request::client::Scheme;
 
-/// A pattern of one line.
+/// Pattern of one line: its text and its alternatives.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Pattern {
     text: Box<[u8]>,
     alternatives: Box<[Alternative]>,
 }
 
-/// One of the names that a pattern stands for.
+/// One alternative of a pattern.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Alternative {
     pub(super) scheme: Option<Scheme>,
@@ -30,32 +30,34 @@ pub(super) struct Alternative {
     pub(super) name: Glob,
 }
 
-/// The site that a client asked: what a pattern may say of it.
+/// Site that a request is for, as patterns compare it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SiteKey {
-    /// How the client reached it.
+    /// Scheme by which the client reached the server.
     pub scheme: Scheme,
-    /// The host asked for: lower case, without port, brackets and one dot at the end.
+    /// Requested host: lower case, without port, brackets and one trailing dot.
     pub host: String,
-    /// The directory of the virtual host, where names begin with such a one.
+    /// Directory of the virtual host; `None` if virtual hosts are off.
     pub directory: Option<String>,
 }
 
 impl SiteKey {
-    /// The site of `scheme` and `host` as a request or a configuration spells it.
-    /// Its names begin with `directory`, if there are virtual hosts.
+    /// Site of `scheme` and `host`, as a request or a configuration spells the host.
+    ///
+    /// With virtual hosts, names of files begin with `directory`.
     pub fn new(scheme: Scheme, host: &str, directory: Option<&str>) -> SiteKey {
         SiteKey { scheme, host: plain_host(host), directory: directory.map(str::to_owned) }
     }
 
-    /// `full`, a name below the served directory, as asked of this site.
+    /// Name of the file `full` (relative to the served directory) when requested from this site.
     pub fn name<'a>(&'a self, full: &'a [u8]) -> Name<'a> {
         let (scheme, asked) = (self.scheme, self.host.as_bytes());
         let Some(own) = &self.directory else {
             return Name { scheme, asked, host: asked, path: full, full };
         };
-        // The directory tells whose file it is, also where a link led there from another host. Hosts without
-        // one share the default's, and are told apart by what was asked.
+        // The first segment is the host's directory. A link may lead from one host to another's tree, so
+        // the segment decides. Hosts without a directory share the default's, and differ by the requested
+        // host.
         let slash = full.iter().position(|&b| b == b'/');
         let (dir, path) = slash.map_or((full, &b""[..]), |at| (&full[..at], &full[at + 1..]));
         let host = dir.strip_suffix(b".").unwrap_or(dir);
@@ -63,23 +65,23 @@ impl SiteKey {
     }
 }
 
-/// One name of a file or directory, as patterns see it.
+/// Name of a file or directory, split for comparison with patterns.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Name<'a> {
     scheme: Scheme,
-    /// The host asked for, where the name lies in that host's tree.
+    /// Requested host, if the name lies in that host's tree.
     asked: &'a [u8],
-    /// The host whose tree it lies in.
+    /// Host whose tree contains the name.
     host: &'a [u8],
-    /// Below the host's tree.
+    /// Path below the host's tree.
     path: &'a [u8],
-    /// Below the served directory.
+    /// Path below the served directory.
     full: &'a [u8],
 }
 
 #[cfg(test)]
 impl<'a> Name<'a> {
-    /// A name of no known host.
+    /// Name without a host.
     pub fn plain(full: &'a [u8]) -> Name<'a> {
         Name { scheme: Scheme::Http, asked: b"", host: b"", path: full, full }
     }
@@ -89,13 +91,13 @@ impl Pattern {
     /// Reads a pattern of the rules file.
     ///
     /// # Errors
-    /// A sentence for the operator: a host without a slash behind it, or no host where one should be.
+    /// A sentence for the operator: a host has no slash behind it, or the host is missing.
     pub fn parse(text: &str) -> Result<Pattern, String> {
         let alternatives: Result<Vec<_>, _> = text.split('|').map(Alternative::parse).collect();
         Ok(Pattern { text: text.as_bytes().into(), alternatives: alternatives?.into() })
     }
 
-    /// Reads a pattern of a throttle file: slashes in front of an alternative do not count.
+    /// Reads a pattern of a throttle file, where leading slashes of an alternative are ignored.
     pub fn relative(text: impl AsRef<[u8]>) -> Pattern {
         let pattern = crate::config::pattern::Pattern::relative(text);
         let alternatives = pattern.as_bytes().split(|&b| b == b'|');
@@ -103,23 +105,23 @@ impl Pattern {
         Pattern { text: pattern.as_bytes().into(), alternatives: alternatives.map(plain).collect() }
     }
 
-    /// The pattern as written.
+    /// Pattern as written, in bytes.
     pub fn as_bytes(&self) -> &[u8] {
         &self.text
     }
 
-    /// The pattern as text.
+    /// Pattern as written, in text.
     pub fn as_str(&self) -> &str {
-        // A line of the rules file is text; a throttle file's patterns are compared and shown as bytes.
+        // A rules file is UTF-8. Patterns of a throttle file may be other bytes; `as_bytes` shows those.
         str::from_utf8(&self.text).unwrap_or_default()
     }
 
-    /// Does an alternative cover `name`?
+    /// Tells whether an alternative covers `name`.
     pub fn matches(&self, name: &Name<'_>) -> bool {
         self.alternatives.iter().any(|alternative| alternative.matches(name))
     }
 
-    /// What the wildcards stand for in the first alternative that covers `name`.
+    /// Captures of the first alternative that covers `name`.
     pub fn captures<'a>(&self, name: &Name<'a>) -> Option<Captures<'a>> {
         let alternative = self.alternatives.iter().find(|alternative| alternative.matches(name))?;
         let mut found = Captures::default();
@@ -134,7 +136,7 @@ impl Pattern {
         Some(found)
     }
 
-    /// How many wildcards every alternative has, and how many of them every alternative has in its host.
+    /// Minimum number of wildcards over all alternatives, and the minimum of those within hosts.
     pub fn wildcards(&self) -> (usize, usize) {
         let host = |one: &Alternative| one.host.as_ref().map_or(0, Glob::wildcards);
         let all = |one: &Alternative| host(one) + one.name.wildcards();
@@ -142,7 +144,7 @@ impl Pattern {
         (least(&all).unwrap_or(0), least(&host).unwrap_or(0))
     }
 
-    /// The one name that the pattern stands for, if it has no wildcard and no alternative.
+    /// Literal name of a pattern that has neither a wildcard nor a second alternative.
     pub fn literal(&self) -> Option<&str> {
         match &*self.alternatives {
             [only] if only.name.wildcards() == 0 => Some(only.name.as_str()),
@@ -150,7 +152,7 @@ impl Pattern {
         }
     }
 
-    /// Does the pattern cover every name of every host over both schemes?
+    /// Tells whether the pattern covers every name of every host over both schemes.
     pub fn is_everything(&self) -> bool {
         let every = |one: &Alternative| {
             let host = one.host.as_ref().is_none_or(|host| host.as_str() == "*" || host.as_str() == "**");
@@ -159,12 +161,12 @@ impl Pattern {
         self.alternatives.iter().any(every)
     }
 
-    /// Does an alternative ask for this scheme?
+    /// Tells whether an alternative asks for `scheme`.
     pub fn asks_for(&self, scheme: Scheme) -> bool {
         self.alternatives.iter().any(|one| one.scheme == Some(scheme))
     }
 
-    /// Does an alternative ask for certain hosts?
+    /// Tells whether an alternative asks for a host.
     pub fn has_host(&self) -> bool {
         let is_certain = |one: &Alternative| one.host.as_ref().is_some_and(|host| host.as_str() != "*");
         self.alternatives.iter().any(is_certain)
@@ -223,8 +225,8 @@ fn is_port(text: &str) -> bool {
     text.bytes().all(|b| b.is_ascii_digit() || b == b'*')
 }
 
-/// A host as patterns compare it. An IPv6 address has no brackets and one spelling, as the directory of a
-/// virtual host has.
+/// Host in the form that patterns compare. An IPv6 address has no brackets and one spelling, like the
+/// directory of a virtual host.
 fn plain_host(host: &str) -> String {
     let bare = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
     if let Some(address) = bare.and_then(|bare| bare.parse::<std::net::Ipv6Addr>().ok()) {
@@ -283,7 +285,7 @@ mod tests {
     }
 
     #[test]
-    fn what_names_no_host_is_told() {
+    fn patterns_without_a_host_are_reported() {
         for (text, part) in
             [("//h", "a slash behind"), ("///a", "no host"), ("https:///", "no host"), ("//h:80/", "port")]
         {

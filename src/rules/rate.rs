@@ -12,54 +12,56 @@
 
 use super::pattern::Pattern;
 
-/// Whose bytes a rate adds up.
+/// Unit that shares the maximum of a rate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Each {
-    /// All responses the pattern covers share the maximum: thttpd's rule.
+    /// All responses that the pattern covers share the maximum, as in thttpd.
     Rule,
-    /// Every client address (IPv6: every /64) has the maximum to itself.
+    /// Each client address (IPv6: each /64) has the whole maximum.
     Address,
-    /// Every connection has the maximum to itself.
+    /// Each connection has the whole maximum.
     Connection,
 }
 
-/// One rate.
+/// Rate limit of the names that one pattern covers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rate {
-    /// Which names it covers.
+    /// Names that the limit covers.
     pub pattern: Pattern,
-    /// Whose bytes are added up.
+    /// Unit that shares the maximum.
     pub each: Each,
-    /// Bytes a second below which one more sender may not push the share; 0 = no minimum.
+    /// Minimum share of each sender, in bytes a second; 0 = no minimum.
+    ///
+    /// A request that would push the shares below the minimum is refused.
     pub min: u64,
-    /// Bytes a second at most; 0 lets nothing be sent.
+    /// Maximum rate in bytes a second; with 0, nothing is sent.
     pub max: u64,
 }
 
-/// What stands behind a pattern.
+/// Rate limit without its pattern, as parsed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limit {
-    /// Whose bytes are added up.
+    /// Unit that shares the maximum.
     pub each: Each,
-    /// As [`Rate::min`].
+    /// Minimum share in bytes a second ([`Rate::min`]).
     pub min: u64,
-    /// As [`Rate::max`].
+    /// Maximum in bytes a second ([`Rate::max`]).
     pub max: u64,
-    /// What follows the numbers, which thttpd ignores.
+    /// Set if text follows the numbers; thttpd ignores such text.
     pub has_rest: bool,
 }
 
-/// The word that stands for the cap on connections where a pattern would.
+/// Keyword of the limit on connections, in the place of a pattern.
 pub const CONNECTIONS: &str = "connections";
 
-/// Blanks, as thttpd's files have them.
+/// Blanks that separate words, as in thttpd's files.
 pub const BLANKS: [char; 2] = [' ', '\t'];
 
 impl Limit {
     /// Reads `MAX`, `MIN-MAX`, `per-address MAX` or `per-connection MAX`.
     ///
     /// # Errors
-    /// What is wrong with it.
+    /// The fault of the text, for the operator.
     pub fn parse(text: &str) -> Result<Limit, &'static str> {
         if text.starts_with(|c: char| c.is_ascii_digit()) {
             return Limit::shared(text);
@@ -76,7 +78,7 @@ impl Limit {
         }
     }
 
-    /// thttpd's own kind: `MAX` or `MIN-MAX`.
+    /// Reads thttpd's own form: `MAX` or `MIN-MAX`.
     fn shared(numbers: &str) -> Result<Limit, &'static str> {
         let (first, rest) = digits(numbers).ok_or("no rate after the pattern")?;
         let range = rest.strip_prefix('-').and_then(|rest| digits(rest.trim_start_matches(BLANKS)));
@@ -90,13 +92,13 @@ impl Limit {
         Ok(Limit { each: Each::Rule, min, max, has_rest: !rest.is_empty() })
     }
 
-    /// The rate of the names that `pattern` covers.
+    /// Adds the pattern to the limit.
     pub fn with_pattern(self, pattern: Pattern) -> Rate {
         Rate { pattern, each: self.each, min: self.min, max: self.max }
     }
 }
 
-/// The number that `text` starts with, as large as fits, and what follows it.
+/// Leading number of `text`, saturated at the largest value, and the text behind the number.
 fn digits(text: &str) -> Option<(u64, &str)> {
     let end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
     let (number, rest) = text.split_at(end);

@@ -1,66 +1,66 @@
-//! Dress: fields, caching, types, origins and lists, by the file that is served.
+//! Response rules: header fields, caching, types, origins and directory lists, by the file served.
 //!
-//! All lines that cover the file apply, in order; of the same field the last counts. What they come to is
-//! made once for each set of lines, as the very bytes that a head takes.
+//! All lines that cover the file apply, in order; for one field the last line counts.
+//! [`ResponseRules`](super::ResponseRules) combines them once for each set of lines.
 
 use super::words::{Words, expanded};
 use crate::config::choice::ListingStyle;
 use crate::config::kind::media;
 use crate::config::suggest;
 
-/// What a dress line does.
+/// Action of one line that changes responses.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ResponseRule {
-    /// Sets, adds or removes a field.
+    /// Sets, adds or removes a header field: name and value.
     Header(Change, Box<str>, Box<str>),
-    /// How long caches may keep it.
+    /// Limits how long caches may keep the response.
     Cache(Cache),
-    /// The media type, and that there is no content encoding.
+    /// Sets the media type, and removes the content encoding.
     Type(Box<str>),
-    /// The charset of text; none names none.
+    /// Sets the charset of text; `None` sends no charset.
     Charset(Option<Box<str>>),
-    /// Origins that scripts of other sites may read it from; `*` is every one.
+    /// Allows scripts of these origins to read the response; `*` allows every origin.
     Cors(Box<[String]>),
-    /// How a directory is listed.
+    /// Sets how a directory is listed.
     Listing(Listing),
 }
 
-/// What becomes of a field.
+/// Change to a header field.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Change {
-    /// It has this value alone.
+    /// The field has this value alone.
     Set,
-    /// It has this value, too.
+    /// The field has this value beside others.
     Add,
-    /// It is not sent.
+    /// The field is not sent.
     Remove,
 }
 
-/// How long caches may keep a response.
+/// Time for which caches may keep a response.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Cache {
-    /// So many seconds.
+    /// Number of seconds.
     Seconds(u32),
-    /// For good: the name changes with the content.
+    /// Unlimited: another content has another name.
     Immutable,
-    /// As long as they ask each time.
+    /// Unlimited, if the cache revalidates before each use.
     Revalidate,
-    /// Not at all.
+    /// None: the response must not be stored.
     Never,
-    /// Nothing is said.
+    /// No Cache-Control field is sent.
     Silent,
 }
 
-/// How a directory without an index file is shown.
+/// Form in which a directory without an index file is shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Listing {
-    /// Not at all: 403.
+    /// No list: 403.
     Off,
-    /// In this style.
+    /// A list in this style.
     Style(ListingStyle),
 }
 
-/// Fields that are the server's to say, and the action that does their job.
+/// Fields that only the server may set, and the action that sets each instead.
 const RESERVED: [(&str, &str); 19] = [
     ("Accept-Ranges", ""),
     ("Allow", ""),
@@ -84,7 +84,7 @@ const RESERVED: [(&str, &str); 19] = [
 ];
 
 impl ResponseRule {
-    /// Reads the dress action `word`; `rest` is what follows it.
+    /// Reads the action `word` that changes responses; `rest` is the text behind the word.
     ///
     /// # Errors
     /// A sentence for the operator.
@@ -168,7 +168,7 @@ fn cors(words: &Words) -> Result<ResponseRule, String> {
     Ok(ResponseRule::Cors(words.iter().map(str::to_owned).collect()))
 }
 
-/// `NAME: VALUE`, `+NAME: VALUE` or `-NAME`.
+/// Reads `NAME: VALUE`, `+NAME: VALUE` or `-NAME`.
 fn header(text: &str) -> Result<ResponseRule, String> {
     let (change, rest) = match text.as_bytes().first() {
         Some(b'+') => (Change::Add, &text[1..]),
@@ -221,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_told() {
+    fn faults_are_reported() {
         for (word, rest, part) in [
             ("header", "X-A", "write: header"),
             ("header", "X A: b", "not the name"),

@@ -1,67 +1,68 @@
-//! What dress lines come to for one file: ready bytes, and what a response has to ask.
+//! Response rules that apply to one file, combined: ready bytes for the head, and settings.
 
 use std::sync::Arc;
 
 use super::guard::Covering;
 use super::response_rule::{Cache, Change, Listing, ResponseRule};
 
-/// What the dress lines of one file come to.
+/// Effect of all response rules that cover one file.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct ResponseRules {
     /// Field lines for every response, line ends included.
     pub lines: Box<[u8]>,
-    /// Cache-Control and Expires lines of header actions, for what is no error: what went wrong is never kept.
+    /// Cache-Control and Expires lines of header actions. Errors are sent without them, so that no cache
+    /// keeps an error.
     pub freshness: Box<[u8]>,
-    /// How long caches may keep the file.
+    /// Time for which caches may keep the file.
     cache: Option<Cache>,
-    /// The Cache-Control line that says so; empty where nothing is to be said.
+    /// Cache-Control line for responses that every client may have; empty for none.
     public: Box<[u8]>,
-    /// The same for what not everybody may have.
+    /// Cache-Control line for responses that only some clients may have; empty for none.
     private: Box<[u8]>,
-    /// The media type.
+    /// Media type.
     pub media_type: Option<Box<str>>,
-    /// The charset of text; `Some(None)` is none.
+    /// Charset of text; `Some(None)` sends no charset.
     pub charset: Option<Option<Box<str>>>,
-    /// How the directory is listed.
+    /// Form in which the directory is listed.
     pub listing: Option<Listing>,
-    /// What the foot of our pages says instead of the server's name; empty = there is no foot.
+    /// Text at the foot of generated pages in place of the server's name; empty = no foot.
     pub signature: Option<Box<str>>,
-    /// The fields of `lines` and `freshness`.
+    /// Names and values of the fields in `lines` and `freshness`.
     fields: Vec<(Box<str>, Box<str>)>,
-    /// Fields of ours that are not sent, as they are set or removed.
+    /// Fields that the server does not send by itself, as rules set or remove them.
     replaced: Vec<Box<str>>,
     /// Fields of scripts that are not sent.
     removed: Vec<Box<str>>,
-    /// Origins that may read it.
+    /// Origins that may read the response.
     origins: Box<[String]>,
 }
 
-/// A response's dress.
+/// Response rules bound to one request.
 #[derive(Debug, Clone)]
 pub struct AppliedRules {
-    /// What its lines come to.
+    /// Combined rules of the file.
     pub response_rules: Arc<ResponseRules>,
-    /// Not everybody may have it: shared caches must not keep it.
+    /// Set if only some clients may have the response: shared caches must not keep it.
     pub private: bool,
-    /// The origin that may read it, for Access-Control-Allow-Origin.
+    /// Value of Access-Control-Allow-Origin, if the request's origin may read the response.
     pub origin: Option<Box<[u8]>>,
 }
 
-/// What the rules come to for a remembered file.
+/// Rules that apply to a cached file, stored with the cache entry.
 #[derive(Debug)]
 pub struct Ruling {
-    /// Guards that cover any of its names.
+    /// Guards that cover any name of the file.
     pub covering: Covering,
-    /// Its dress.
+    /// Combined response rules of the file.
     pub response_rules: Option<Arc<ResponseRules>>,
-    /// The name that was looked up, where a rewrite has made another of the one asked.
+    /// Name that was looked up, if a rewrite has changed the requested name.
     pub rewritten: Option<Box<[u8]>>,
-    /// A form of it, compressed beforehand, is not for everybody.
+    /// Set if only some clients may have a precompressed form of the file.
     pub has_restricted_form: bool,
 }
 
 impl Ruling {
-    /// The dress of a response to a request from `origin`; `user` when a password was asked for.
+    /// Response rules for a request from `origin`; `user` tells that a password was demanded.
     pub fn applied_rules(&self, origin: Option<&[u8]>, user: bool) -> Option<AppliedRules> {
         let response_rules = Arc::clone(self.response_rules.as_ref()?);
         let private = user || self.has_restricted_form || self.covering.is_restricted();
@@ -70,7 +71,7 @@ impl Ruling {
 }
 
 impl ResponseRules {
-    /// Applies `lines` in order.
+    /// Combines `lines` in order.
     pub(super) fn combine<'d>(lines: impl Iterator<Item = &'d ResponseRule>) -> ResponseRules {
         let mut it = ResponseRules::default();
         for line in lines {
@@ -108,7 +109,8 @@ impl ResponseRules {
     fn change(&mut self, change: Change, name: &str, value: &str) {
         if change != Change::Add {
             self.fields.retain(|(known, _)| !known.eq_ignore_ascii_case(name));
-            // Vary tells what a response depends on: ours stays true beside the operator's.
+            // Vary lists the fields that select a response: the server's own Vary is sent beside the
+            // operator's.
             if !name.eq_ignore_ascii_case("Vary") {
                 self.replaced.push(name.into());
             }
@@ -122,28 +124,28 @@ impl ResponseRules {
         }
     }
 
-    /// Forgets what lines above say of the field `name`, which another action says now.
+    /// Removes the field `name` set by earlier lines, since a later action sets the field.
     fn take_back(&mut self, name: &str) {
         self.fields.retain(|(known, _)| !known.eq_ignore_ascii_case(name));
         self.replaced.retain(|known| !known.eq_ignore_ascii_case(name));
     }
 
-    /// Is the server's own field `name` left out?
+    /// Tells whether rules replace or remove the server's own field `name`.
     pub fn replaces(&self, name: &str) -> bool {
         self.replaced.iter().any(|known| known.eq_ignore_ascii_case(name))
     }
 
-    /// Is a script's field `name` left out?
+    /// Tells whether rules remove a script's field `name`.
     pub fn removes(&self, name: &str) -> bool {
         self.removed.iter().any(|known| known.eq_ignore_ascii_case(name))
     }
 
-    /// The fields that are set or added.
+    /// Fields that are set or added.
     pub fn fields(&self) -> &[(Box<str>, Box<str>)] {
         &self.fields
     }
 
-    /// Is another response sent to other origins?
+    /// Tells whether the response depends on the Origin field, so that Vary must name it.
     pub fn varies_by_origin(&self) -> bool {
         !self.origins.is_empty() && !self.allows_all()
     }
@@ -152,7 +154,7 @@ impl ResponseRules {
         self.origins.iter().any(|origin| origin == "*")
     }
 
-    /// What Access-Control-Allow-Origin says to a request from `origin`.
+    /// Value of Access-Control-Allow-Origin for a request from `origin`.
     fn allowed(&self, origin: Option<&[u8]>) -> Option<Box<[u8]>> {
         if self.allows_all() {
             return Some(b"*"[..].into());
@@ -161,20 +163,21 @@ impl ResponseRules {
         self.origins.iter().any(|listed| listed.as_bytes() == origin).then(|| origin.into())
     }
 
-    /// May pages of other sites read the file at all?
+    /// Tells whether pages of any other origin may read the file.
     pub fn has_origins(&self) -> bool {
         !self.origins.is_empty()
     }
 }
 
 impl AppliedRules {
-    /// The dress of a response to a request from `origin`; `private` as there.
+    /// Binds the rules to a request from `origin`; `private` tells that only some clients may have the
+    /// response.
     pub fn new(response_rules: Arc<ResponseRules>, origin: Option<&[u8]>, private: bool) -> AppliedRules {
         let origin = if response_rules.has_origins() { response_rules.allowed(origin) } else { None };
         AppliedRules { response_rules, private, origin }
     }
 
-    /// The Cache-Control line of a file, and the seconds for Expires; none where no line says anything.
+    /// Cache-Control line of a file, and the seconds for Expires; `None` if no rule sets them.
     pub fn cache(&self) -> Option<(&[u8], Option<u32>)> {
         let expires = match self.response_rules.cache? {
             Cache::Seconds(seconds) => Some(seconds),
@@ -184,7 +187,7 @@ impl AppliedRules {
     }
 }
 
-/// The Cache-Control lines of what everybody may have, and of what not everybody may.
+/// Cache-Control lines for responses that every client may have, and for private ones.
 fn cache_lines(cache: Cache) -> (Box<[u8]>, Box<[u8]>) {
     let (public, private) = match cache {
         Cache::Seconds(seconds) => (format!("max-age={seconds}"), format!("private, max-age={seconds}")),
@@ -199,7 +202,7 @@ fn cache_lines(cache: Cache) -> (Box<[u8]>, Box<[u8]>) {
     (line(public), line(private))
 }
 
-/// Does the field say how long a response may be kept?
+/// Tells whether the field limits how long a response may be kept.
 pub fn is_freshness(name: &str) -> bool {
     name.eq_ignore_ascii_case("Cache-Control") || name.eq_ignore_ascii_case("Expires")
 }
@@ -270,7 +273,7 @@ mod tests {
     }
 
     #[test]
-    fn what_not_everybody_may_have_is_kept_by_no_shared_cache() {
+    fn restricted_files_are_private_to_caches() {
         for (word, public, private) in [
             ("60", "max-age=60", "private, max-age=60"),
             ("immutable", "public, max-age=31536000, immutable", "private, max-age=31536000, immutable"),

@@ -1,8 +1,8 @@
-//! Routes: what becomes of a name before anything is looked up.
+//! Routes: redirects, rewrites and other actions on a name before the look-up.
 //!
-//! Lines are tried from the top against the name asked for. The first redirect, status, env or pass ends the
-//! search; a rewrite changes the name for the lines below it, so that it cannot loop; the first try and the
-//! first fallback are noted for the look-up.
+//! Lines are compared with the requested name from the top. The first redirect, status, env or pass ends
+//! the search. A rewrite changes the name for the lines below it only, so that it cannot loop. The first
+//! try and the first fallback are kept for the look-up.
 
 use super::env::Environment;
 use super::pattern::{Pattern, SiteKey};
@@ -10,36 +10,36 @@ use super::template::{Context, Template};
 use super::words::Words;
 use super::{Line, Rules};
 
-/// What a route line does.
+/// Action of a route line.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Route {
-    /// Sends the client elsewhere.
+    /// Answers with a redirect.
     Redirect {
         /// 301, 302, 303, 307 or 308.
         status: u16,
-        /// Where to.
+        /// Location of the redirect.
         target: Template,
     },
-    /// Looks another name up.
+    /// Replaces the name for the look-up and the lines below.
     Rewrite(Template),
-    /// Tries the name with these behind it.
+    /// Suffixes to append to a name that does not exist.
     Try(Box<[String]>),
-    /// Serves a file instead of 404.
+    /// Serves a file in place of 404.
     Fallback {
-        /// Below the host's tree, without a leading slash.
+        /// Path below the host's tree, without a leading slash.
         file: Box<str>,
-        /// Also for names that look like those of other types.
+        /// Applies also to names whose suffix is that of another type than a page.
         any: bool,
     },
     /// Answers with a status.
     Status(u16),
     /// Answers with values of the environment.
     Env(Environment),
-    /// Ends the search.
+    /// Ends the search without an action.
     Pass,
 }
 
-/// Statuses that say nothing without a field of their own.
+/// Statuses that need a field of their own, which this action does not send.
 const NEED_FIELDS: [u16; 5] = [401, 405, 407, 416, 426];
 
 impl Route {
@@ -111,39 +111,40 @@ fn status(word: &str) -> Result<Route, String> {
     }
 }
 
-/// What the routes of a request come to.
+/// Result of the routes for one request.
 #[derive(Debug, Default)]
 pub struct Routed<'r> {
-    /// The names that rewrites have yielded, in order, below the host's tree; the last is looked up.
+    /// Names that rewrites have produced, in order, below the host's tree; the last is looked up.
     pub rewritten: Vec<Vec<u8>>,
-    /// The query where a rewrite has made another one.
+    /// Query set by a rewrite; `Some(None)` drops the client's.
     pub query: Option<Option<Vec<u8>>>,
-    /// Suffixes to be tried.
+    /// Suffixes to try.
     pub suffixes: &'r [String],
-    /// The file to be served instead of 404, and whether any name may have it.
+    /// File to serve in place of 404, and whether every name may have it.
     pub fallback: Option<(&'r str, bool)>,
-    /// An answer that needs no look-up.
+    /// Answer that needs no look-up.
     pub answer: Option<Answer<'r>>,
-    /// Each line that had a say.
+    /// Lines that applied, in order.
     pub lines: Vec<&'r Line<Route>>,
 }
 
-/// An answer that needs no look-up.
+/// Answer that needs no look-up.
 #[derive(Debug)]
 pub enum Answer<'r> {
-    /// A redirect with its status and its Location.
+    /// Redirect with its status and its Location.
     Redirect(u16, Vec<u8>),
-    /// A status.
+    /// Response with this status.
     Status(u16),
     /// Values of the environment.
     Env(&'r Environment),
-    /// A rewrite that came to no name.
+    /// 404: a rewrite produced no valid name.
     Nothing,
 }
 
 impl Rules {
-    /// Sends the request for `path`, decoded and without its first slash, along the routes. `prefix` is the
-    /// virtual host's directory with its slash, or empty.
+    /// Applies the routes to `path`, which is decoded and has no leading slash.
+    ///
+    /// `prefix` is the virtual host's directory with its slash, or empty.
     pub fn route(&self, site: &SiteKey, path: &[u8], prefix: &[u8], query: Option<&[u8]>) -> Routed<'_> {
         let mut routed = Routed::default();
         let mut full = [prefix, path].concat();

@@ -1,12 +1,12 @@
 //! Targets of redirects and rewrites: text with `$1`, `$host`, `$scheme` and `$uri` in it.
 //!
-//! What is put in is percent-encoded as its place needs it, so that no name and no host can end a field,
-//! begin a query, or lead to another site.
+//! Each value is percent-encoded for the part of the URL where it is inserted. No name and no host can then
+//! end a field, begin a query, or change the host of a redirect.
 
 use super::captures::Captures;
 use super::pattern::{Pattern, SiteKey};
 
-/// A stretch of a target.
+/// One piece of a target: literal text or a variable.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Piece {
     Literal(Box<[u8]>),
@@ -14,40 +14,40 @@ enum Piece {
     Capture(usize),
     Host,
     Scheme,
-    /// The path asked for, with its slash.
+    /// Requested path, with its leading slash.
     Uri,
 }
 
-/// A target, ready to be filled in.
+/// Parsed target.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Template {
     path: Box<[Piece]>,
     query: Query,
-    /// From the `#` on.
+    /// Text from the `#` on.
     fragment: Box<[u8]>,
 }
 
-/// What becomes of the query.
+/// Query of the target.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Query {
-    /// The client's is kept.
+    /// The client's query is kept.
     Client,
-    /// There is none.
+    /// No query is sent.
     Dropped,
-    /// The target has its own.
+    /// The target has a query of its own.
     Own(Box<[Piece]>),
 }
 
-/// What a template is filled in with.
+/// Values of the variables for one request.
 #[derive(Debug, Clone, Copy)]
 pub struct Context<'a> {
-    /// What the wildcards of the line's pattern stand for.
+    /// Captures of the line's pattern.
     pub captures: &'a Captures<'a>,
-    /// The site asked.
+    /// Site of the request.
     pub site: &'a SiteKey,
-    /// The path asked for: decoded, without its first slash.
+    /// Requested path: decoded, without its leading slash.
     pub path: &'a [u8],
-    /// The client's query.
+    /// Query of the request.
     pub query: Option<&'a [u8]>,
 }
 
@@ -76,7 +76,8 @@ impl Template {
         Ok(template)
     }
 
-    /// Reads the path and query of a rewrite, for a line with `pattern`. The path is percent-decoded here.
+    /// Reads the path and query of a rewrite, for a line with `pattern`. Literal text of the path is
+    /// percent-decoded.
     ///
     /// # Errors
     /// A sentence for the operator.
@@ -109,7 +110,7 @@ impl Template {
         Ok(Template { path: pieces(path, pattern)?, query, fragment: fragment.as_bytes().into() })
     }
 
-    /// The Location that a request is sent to.
+    /// Location of the redirect for one request.
     pub fn location(&self, context: &Context<'_>) -> Vec<u8> {
         let mut out = Vec::new();
         for piece in &self.path {
@@ -131,7 +132,8 @@ impl Template {
             }
         }
         if out.first() == Some(&b'/') {
-            // A second slash, or a backslash, which is encoded, would make a host of what follows.
+            // A second slash at the start would make a host of the text behind it. A backslash is encoded
+            // already.
             let slashes = out.iter().take_while(|&&b| b == b'/').count();
             out.drain(1..slashes);
         }
@@ -143,8 +145,10 @@ impl Template {
         out
     }
 
-    /// The path that a request is rewritten to, without its first slash; none where one arises that names
-    /// nothing: a dot segment, an empty segment or a NUL.
+    /// Path that a request is rewritten to, without its leading slash.
+    ///
+    /// `None` if the path would contain a dot segment, an empty segment or a NUL, as no file has such a
+    /// name.
     pub fn path(&self, context: &Context<'_>) -> Option<Vec<u8>> {
         let mut out = Vec::new();
         for piece in &self.path {
@@ -154,7 +158,8 @@ impl Template {
                 Piece::Host => out.extend_from_slice(context.site.host.as_bytes()),
                 Piece::Scheme => out.extend_from_slice(context.site.scheme.as_str().as_bytes()),
                 Piece::Uri => {
-                    // Behind a slash of the target's own, the path's is that one.
+                    // The target's literal text ends with a slash, so the leading slash of the path is left
+                    // out.
                     if !(out.is_empty() || out.ends_with(b"/")) {
                         out.push(b'/');
                     }
@@ -168,7 +173,7 @@ impl Template {
         sound.then_some(out)
     }
 
-    /// The query that goes with the path or the location.
+    /// Query that goes with the path or the location.
     pub fn query(&self, context: &Context<'_>) -> Option<Vec<u8>> {
         let pieces = match &self.query {
             Query::Client => return context.query.map(<[u8]>::to_vec),
@@ -212,7 +217,7 @@ fn pieces(text: &str, pattern: &Pattern) -> Result<Box<[Piece]>, String> {
     Ok(pieces.into())
 }
 
-/// The variable that `text` begins with, and the length of its name.
+/// Variable at the start of `text`, and the length of its name.
 fn variable(text: &str, pattern: &Pattern) -> Result<(Piece, usize), String> {
     if let Some(digit) = text.chars().next().and_then(|c| c.to_digit(10)) {
         let (number, (all, _)) = (digit as usize, pattern.wildcards());
@@ -239,8 +244,10 @@ fn variable(text: &str, pattern: &Pattern) -> Result<(Piece, usize), String> {
     }
 }
 
-/// Refuses an authority that a name of this server could change: behind `scheme://` there may be literal
-/// text, `$host` and wildcards of the pattern's host, up to a slash, `$uri` or the end.
+/// Refuses an authority that a requested name could change.
+///
+/// Between `scheme://` and a slash, `$uri` or the end, only literal text, `$host` and wildcards of the
+/// pattern's host are allowed.
 fn check_authority(text: &str, rest: &str, pattern: &Pattern) -> Result<(), String> {
     let end = ["/", "$uri"].iter().filter_map(|end| rest.find(end)).min().unwrap_or(rest.len());
     let authority = pieces(&rest[..end], pattern)?;
@@ -268,14 +275,14 @@ fn check_authority(text: &str, rest: &str, pattern: &Pattern) -> Result<(), Stri
     Ok(())
 }
 
-/// Bytes that stand for themselves in a path, beside letters and digits (RFC 3986 §3.3).
+/// Bytes that are not encoded in a path, beside letters and digits (RFC 3986 §3.3).
 const PATH: &[u8] = b"-._~/!$&'()*+,;=:@";
-/// Those that do in a value within a query.
+/// Bytes that are not encoded in a value within a query, beside letters and digits.
 const VALUE: &[u8] = b"-._~/";
-/// Those that do in a query which is spelled already.
+/// Bytes that are not encoded in a query that the client has encoded already.
 const SPELLED: &[u8] = b"-._~:/?@!$&'()*+,;=%";
 
-/// Appends `text` with all but letters, digits and `kept` percent-encoded.
+/// Appends `text` with all bytes but letters, digits and `kept` percent-encoded.
 fn encode(out: &mut Vec<u8>, text: &[u8], kept: &[u8]) {
     const HEX: &[u8; 16] = b"0123456789ABCDEF";
     for &byte in text {
@@ -287,7 +294,7 @@ fn encode(out: &mut Vec<u8>, text: &[u8], kept: &[u8]) {
     }
 }
 
-/// Appends a host as a URL has it.
+/// Appends a host in the form of a URL: an IPv6 address in brackets.
 fn host(out: &mut Vec<u8>, host: &[u8]) {
     if host.contains(&b':') {
         out.push(b'[');
@@ -304,7 +311,7 @@ mod tests {
     use crate::request::client::Scheme;
     use proptest::prelude::*;
 
-    /// The Location for a request of `path` with `query` at `www.example.org`.
+    /// Location for a request of `path` with `query` at `www.example.org`.
     fn location(pattern: &str, target: &str, path: &[u8], query: Option<&str>) -> String {
         let pattern = Pattern::parse(pattern).unwrap();
         let template = Template::redirect(target, &pattern).unwrap();

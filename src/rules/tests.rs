@@ -9,7 +9,7 @@ fn parsed(text: &str) -> Rules {
     Rules::parse(text.as_bytes(), "rules").unwrap_or_else(|faults| panic!("{text}: {faults:?}"))
 }
 
-/// What is wrong with `text`, a line each.
+/// Faults of `text`, a line each.
 fn faults(text: &str) -> Vec<String> {
     let faults = Rules::parse(text.as_bytes(), "rules").err().unwrap_or_default();
     faults.iter().map(Fault::to_string).collect()

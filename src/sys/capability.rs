@@ -1,23 +1,23 @@
-//! Capabilities of the process, capabilities(7), some of which container engines and service managers
-//! take away from root.
+//! Capabilities of the process, capabilities(7).
 //!
-//! `boot/` asks before anything is opened, so that a start that must fail says so at once.
+//! Container engines and service managers take some of them away from root. `boot/` asks before opening
+//! anything, so that a start that must fail does so at once.
 
 use nix::libc;
 
-/// `_LINUX_CAPABILITY_VERSION_3`
+/// Value of `_LINUX_CAPABILITY_VERSION_3`.
 const VERSION: u32 = 0x2008_0522;
 const CAP_SETGID: u32 = 6;
 const CAP_SETUID: u32 = 7;
 
-/// `struct __user_cap_header_struct`
+/// Layout of `struct __user_cap_header_struct`.
 #[repr(C)]
 struct Header {
     version: u32,
     pid: libc::c_int,
 }
 
-/// `struct __user_cap_data_struct`
+/// Layout of `struct __user_cap_data_struct`.
 #[repr(C)]
 #[derive(Clone, Copy, Default)]
 struct Data {
@@ -26,8 +26,9 @@ struct Data {
     inheritable: u32,
 }
 
-/// Whether this process has the capabilities to become another user and another group. `true` where the
-/// kernel does not say: the calls themselves will tell.
+/// Tells whether this process may change its user and group ids.
+///
+/// True if the kernel does not tell, as the calls themselves will then fail.
 pub fn may_change_user() -> bool {
     let mut header = Header { version: VERSION, pid: 0 };
     let mut data = [Data::default(); 2];

@@ -1,4 +1,4 @@
-//! Descriptors known by number, and how many there may be.
+//! File descriptors: access by number, limits, and counting.
 
 use std::fs::File;
 use std::os::fd::{BorrowedFd, RawFd};
@@ -9,21 +9,21 @@ use nix::sys::resource::{Resource, getrlimit};
 
 use super::thread;
 
-/// How many descriptors the process may have, as things stand: boot raises it before anybody asks.
+/// Maximum number of descriptors of the process; `boot` raises the limit before other modules ask.
 pub fn limit() -> usize {
     let soft = getrlimit(Resource::RLIMIT_NOFILE).map_or(1024, |(soft, _)| soft);
     usize::try_from(soft).unwrap_or(usize::MAX)
 }
 
-/// Descriptors in use beside those of connections.
+/// Number of descriptors in use beside those of connections.
 static NON_CONNECTION_FDS: AtomicUsize = AtomicUsize::new(0);
 
-/// Some descriptors that are in use as long as this lives.
+/// Guard that counts descriptors as in use.
 #[derive(Debug)]
 pub struct FdGuard(usize);
 
 impl FdGuard {
-    /// Counts `n` descriptors in.
+    /// Counts `n` descriptors as in use.
     pub fn new(n: usize) -> FdGuard {
         NON_CONNECTION_FDS.fetch_add(n, SeqCst);
         FdGuard(n)
@@ -36,15 +36,15 @@ impl Drop for FdGuard {
     }
 }
 
-/// How many are counted now: what a connection has open may outlast any one turn of it.
+/// Number of counted descriptors. A connection may keep descriptors open across its turns.
 pub fn non_connection_fds() -> usize {
     NON_CONNECTION_FDS.load(SeqCst)
 }
 
-/// An open file that counts.
+/// Open file that counts as a descriptor in use.
 #[derive(Debug)]
 pub struct OpenFile {
-    /// Present until it is dropped.
+    /// File, present until drop.
     open: Option<Counting>,
     is_remote: bool,
 }
@@ -56,18 +56,19 @@ struct Counting {
 }
 
 impl OpenFile {
-    /// A file of a file system that may not answer: it is closed by a thread of its own, since even that
-    /// can hang (FUSE asks its program at each close).
+    /// File of a file system that may not answer.
+    ///
+    /// Another thread closes the file, since even `close` can hang (FUSE asks its program at each close).
     pub fn remote(file: File) -> OpenFile {
         OpenFile { open: Some(Counting::from(file)), is_remote: true }
     }
 
-    /// May reading it hang?
+    /// Tells whether reading the file may hang.
     pub fn is_remote(&self) -> bool {
         self.is_remote
     }
 
-    /// The file, if it has not been taken out.
+    /// Returns the file, unless it was taken out.
     pub fn file(&self) -> Option<&File> {
         self.open.as_ref().map(|open| &open.file)
     }
@@ -93,12 +94,12 @@ impl Drop for OpenFile {
     }
 }
 
-/// Files for the thread that closes them.
+/// Files for the closing thread.
 static TO_CLOSE: Mutex<Vec<Counting>> = Mutex::new(Vec::new());
-/// Wakes that thread.
+/// Wakes the closing thread.
 static HAS_FILES: Condvar = Condvar::new();
 
-/// Closes a file in a thread that nobody waits for; here only where the system has no thread for it.
+/// Closes a file in the closing thread; in the calling thread only if no thread can be started.
 fn close_elsewhere(open: Counting) {
     static HAS_THREAD: OnceLock<bool> = OnceLock::new();
     let has_thread =
@@ -109,18 +110,18 @@ fn close_elsewhere(open: Counting) {
     }
 }
 
-/// Closes what there is to close, for the life of the process.
+/// Closes queued files, for the life of the process.
 fn close_all() {
     loop {
         let files = TO_CLOSE.lock().unwrap_or_else(PoisonError::into_inner);
         let files = HAS_FILES.wait_while(files, |files| files.is_empty());
         let taken = std::mem::take(&mut *files.unwrap_or_else(PoisonError::into_inner));
-        // Closing may take long, so the lock is free meanwhile.
+        // Closing may take long, so the lock is released first.
         drop(taken);
     }
 }
 
-/// Names an open descriptor by its number, for a system call that only looks at it.
+/// Borrows an open descriptor by its number, for a system call that only inspects it.
 pub fn borrow<'fd>(fd: RawFd) -> BorrowedFd<'fd> {
     // SAFETY: the number is only handed to the kernel, which answers EBADF if it is not open; no
     // ownership is taken. -1, which BorrowedFd forbids, is never passed: callers hold an open pipe.

@@ -1,7 +1,7 @@
-//! Which file systems answer from this machine alone.
+//! Local file systems: those that answer without another machine or program.
 //!
-//! A look at any other one may take as long as another machine, or a program, takes to answer, which may
-//! be for ever. inotify(7) sees what happens in the local ones, and not what others do in the rest.
+//! A call on any other file system may take as long as that machine or program, possibly forever.
+//! inotify(7) reports all changes in local file systems, but not changes by other machines in remote ones.
 
 use std::fs::File;
 use std::io;
@@ -13,7 +13,7 @@ use nix::sys::statfs::{
     fstatfs,
 };
 
-/// `XFS_SUPER_MAGIC`, which nix does not have for musl.
+/// Value of `XFS_SUPER_MAGIC`, which nix lacks for musl.
 const XFS_SUPER_MAGIC: FsType = FsType(0x5846_5342);
 
 /// File systems whose every change passes through this kernel's own directory entries.
@@ -26,17 +26,17 @@ const LOCAL: [FsType; 6] = [
     OVERLAYFS_SUPER_MAGIC,
 ];
 
-/// Does the open `file` lie in a local file system?
+/// Tells whether the open `file` is in a local file system.
 pub fn is_local(file: BorrowedFd<'_>) -> bool {
     fstatfs(file).is_ok_and(|system| LOCAL.contains(&system.filesystem_type()))
 }
 
-/// A directory that stays open, of which files are read while requests are served.
+/// Directory held open, from which files are read while serving.
 #[derive(Debug)]
 pub struct OpenDirectory {
-    /// The directory.
+    /// Open directory.
     pub file: File,
-    /// It lies in a local file system. Asked when it is opened: the question itself may hang.
+    /// Set if the directory is in a local file system; determined on opening, as the call itself may hang.
     pub is_local: bool,
 }
 
@@ -44,7 +44,7 @@ impl OpenDirectory {
     /// Opens the directory at `path`.
     ///
     /// # Errors
-    /// As open(2).
+    /// Those of open(2).
     pub fn open(path: &Path) -> io::Result<OpenDirectory> {
         let file = File::open(path)?;
         let is_local = is_local(file.as_fd());

@@ -1,14 +1,14 @@
-//! Users, found without the C library's name service, which a static binary and an empty root do
-//! not have: `/etc/passwd` and `/etc/group` are read here. Numbers work where neither file exists.
+//! User and group look-up in `/etc/passwd` and `/etc/group`.
 //!
-//! `boot/` looks the user up while it is root; [`log`](crate::log) gives its file to them.
+//! A static binary and an empty root have no name service of the C library. Numeric ids work without these
+//! files. `boot/` looks the user up while running as root; [`log`](crate::log) gives its file to that user.
 
 use std::fs;
 
 /// User to change to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct User {
-    /// As the operator wrote it.
+    /// Name as written by the operator.
     pub name: String,
     /// User id.
     pub uid: u32,
@@ -18,12 +18,13 @@ pub struct User {
     pub groups: Vec<u32>,
 }
 
-/// `nobody` where there is no file to ask: the kernel's overflow id, which every system agrees on.
+/// Id of `nobody` without a user database: the kernel's overflow id.
 const NOBODY: u32 = 65534;
 
 impl User {
-    /// Finds `name`: a user name or number, and behind a colon, if wanted, the group's name or number,
-    /// which is then the only group. None: there is no such user or group.
+    /// Finds `name`: a user name or number, with an optional `:` and a group name or number.
+    ///
+    /// A given group becomes the only group. `None` if the user or group does not exist.
     pub fn find(name: &str) -> Option<User> {
         let read = |path| fs::read(path).map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
         User::find_in(name, &read("/etc/passwd").unwrap_or_default(), &read("/etc/group").unwrap_or_default())
@@ -47,7 +48,7 @@ impl User {
     }
 }
 
-/// The number of the group called `name`, or `name` itself if it is a number.
+/// Id of the group called `name`, or `name` itself if it is a number.
 pub fn group(name: &str) -> Option<u32> {
     let text = fs::read("/etc/group").map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
     find_group(name, &text.unwrap_or_default())
@@ -61,7 +62,7 @@ struct IdEntry<'a> {
 }
 
 impl<'a> IdEntry<'a> {
-    /// By name first: a name may consist of digits. A number need not be in the file.
+    /// Finds `user` by name first, as a name may consist of digits. A number need not be in the file.
     fn find(user: &'a str, passwd: &'a str) -> Option<IdEntry<'a>> {
         let number = parse_id(user);
         let by_name = passwd.lines().filter_map(IdEntry::parse).find(|entry| entry.name == user);
@@ -75,7 +76,7 @@ impl<'a> IdEntry<'a> {
         by_name.or_else(by_number).or_else(without_file)
     }
 
-    /// `name:password:uid:gid:…`
+    /// Parses `name:password:uid:gid:…`.
     fn parse(line: &'a str) -> Option<IdEntry<'a>> {
         let mut parts = line.split(':');
         let name = parts.next().filter(|name| !name.is_empty())?;
@@ -84,7 +85,7 @@ impl<'a> IdEntry<'a> {
     }
 }
 
-/// `name:password:gid:member,member`
+/// Finds a group in lines `name:password:gid:member,member`.
 fn find_group(wanted: &str, group: &str) -> Option<u32> {
     let mut lines = group.lines().map(|line| line.split(':'));
     let named = lines.find_map(|mut parts| (parts.next()? == wanted).then(|| parse_id(parts.nth(1)?))?);
@@ -92,7 +93,7 @@ fn find_group(wanted: &str, group: &str) -> Option<u32> {
     named.or_else(without_file)
 }
 
-/// The groups that have `name` among their members.
+/// Groups with the member `name`.
 fn memberships<'a>(name: &'a str, group: &'a str) -> impl Iterator<Item = u32> + 'a {
     group.lines().filter_map(move |line| {
         let mut parts = line.split(':').skip(2);
@@ -101,7 +102,7 @@ fn memberships<'a>(name: &'a str, group: &'a str) -> impl Iterator<Item = u32> +
     })
 }
 
-/// A decimal id; the largest number means "no change" to the kernel and belongs to no user.
+/// Parses a decimal id. The largest number means "no change" to the kernel, and is refused.
 fn parse_id(text: &str) -> Option<u32> {
     let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     text.parse().ok().filter(|&id| digits && id != u32::MAX)
@@ -143,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn who_is_not_there_is_not_found() {
+    fn missing_users_are_not_found() {
         for name in ["nosuch", "", "-1", "+1", "4294967295", "99999999999", " 1", "broken"] {
             assert_eq!(find(name), None, "{name:?}");
         }

@@ -1,4 +1,4 @@
-//! Something that happens once, and that a thread may wait for.
+//! Latch: an event that happens once, and that another thread can wait for.
 
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
@@ -9,22 +9,22 @@ struct LatchState {
     changed: Condvar,
 }
 
-/// The side that waits.
+/// Waiting side of a latch.
 #[derive(Debug)]
 pub struct Latch(Arc<LatchState>);
 
-/// The side that is waited for: dropping it ends the wait, also where its thread ends by a panic.
+/// Setting side of a latch: dropping it ends the wait, also by a panic of its thread.
 #[derive(Debug)]
 pub struct LatchSetter(Arc<LatchState>);
 
-/// Both sides of a new latch.
+/// Makes both sides of a new latch.
 pub fn latch() -> (LatchSetter, Latch) {
     let state = Arc::<LatchState>::default();
     (LatchSetter(Arc::clone(&state)), Latch(state))
 }
 
 impl Latch {
-    /// Returns when the other side is dropped, or after `limit`.
+    /// Waits until the setter is dropped, or for `limit`.
     pub fn wait(&self, limit: Duration) {
         let is_set = self.0.is_set.lock().unwrap_or_else(PoisonError::into_inner);
         drop(self.0.changed.wait_timeout_while(is_set, limit, |is_set| !*is_set));

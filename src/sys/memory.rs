@@ -1,32 +1,31 @@
-//! The C library's allocator, told how this server uses it; and what memory clients may hold.
+//! Memory: settings of the C library's allocator, and budgets for clients.
 
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed, Ordering::SeqCst};
 
 const MIB: usize = 1024 * 1024;
 
-/// Memory for large generated pages that clients have not yet read, all together.
+/// Budget of all large generated pages that clients have not read yet.
 pub static LISTING_MEMORY: MemoryBudget = MemoryBudget::new(64 * MIB);
 
-/// Heap memory for heads and bodies of unfinished requests, all together.
+/// Budget of heap memory for heads and bodies of all unfinished requests.
 pub static REQUEST_MEMORY: MemoryBudget = MemoryBudget::new(usize::MAX);
 
-/// Disk and memfd space for bodies of unfinished requests, all together.
+/// Budget of disk and memfd space for bodies of all unfinished requests.
 pub static SPOOL_SPACE: MemoryBudget = MemoryBudget::new(usize::MAX);
 
-/// The part of that in files that are memory, where there is no disk to be had.
+/// Budget of memfd space alone, for systems without a disk to use.
 pub static SPOOL_MEMORY: MemoryBudget = MemoryBudget::new(usize::MAX);
 
-/// Default bound of [`REQUEST_MEMORY`] where memory has no limit.
+/// Default of [`REQUEST_MEMORY`] without a memory limit, in bytes.
 const REQUEST_MEMORY_DEFAULT: usize = 48 * MIB;
 
-/// Default bound of [`SPOOL_SPACE`].
+/// Default of [`SPOOL_SPACE`] in bytes.
 const SPOOL_SPACE_DEFAULT: usize = 1024 * MIB;
 
-/// Bytes by which use must have fallen until it is worth looking for pages to give back.
+/// Minimum decrease of use, in bytes, that makes trimming the heap worthwhile.
 const WORTH_A_TRIM: usize = 4 * MIB;
 
-/// Sets the budgets from the options, each 0 for its default, which follows `limit`, the memory that the
-/// process may have.
+/// Sets the budgets from options; 0 selects a default that depends on `limit`, the process's memory limit.
 pub fn set_budgets(request_memory: usize, spool_space: usize, limit: Option<usize>) {
     let part = |divisor| limit.map_or(usize::MAX, |limit| limit / divisor);
     let chosen = |option: usize, default: usize| if option == 0 { default } else { option };
@@ -36,16 +35,16 @@ pub fn set_budgets(request_memory: usize, spool_space: usize, limit: Option<usiz
     LISTING_MEMORY.set_most((64 * MIB).min(part(8)));
 }
 
-/// So many bytes for one purpose.
+/// Budget of bytes for one purpose.
 #[derive(Debug)]
 pub struct MemoryBudget {
     most: AtomicUsize,
     held: AtomicUsize,
-    /// The most that was held since the last [`give_back`].
+    /// Maximum use since the last [`give_back`].
     peak: AtomicUsize,
 }
 
-/// A part of a room, given back when dropped.
+/// Reserved part of a budget, returned on drop.
 #[derive(Debug)]
 pub struct MemoryReservation {
     budget: &'static MemoryBudget,
@@ -57,27 +56,27 @@ impl MemoryBudget {
         MemoryBudget { most: AtomicUsize::new(most), held: AtomicUsize::new(0), peak: AtomicUsize::new(0) }
     }
 
-    /// Changes the bound; what is held stays held.
+    /// Changes the maximum; existing reservations stay.
     fn set_most(&self, most: usize) {
         self.most.store(most, SeqCst);
     }
 
-    /// MemoryBudget for `bytes` more; none if it is full. Where nothing is held, there is always room for one.
+    /// Reserves `bytes`; `None` if the budget is exhausted. The first reservation always succeeds.
     pub fn reserve(&'static self, bytes: usize) -> Option<MemoryReservation> {
         self.take(bytes, 0).then(|| MemoryReservation { budget: self, bytes })
     }
 
-    /// Bytes that may be held at most.
+    /// Maximum number of reserved bytes.
     pub fn most(&self) -> usize {
         self.most.load(Relaxed)
     }
 
-    /// More than half is held: what can go elsewhere should.
+    /// Tells whether more than half is in use, so that data should go elsewhere.
     pub fn is_tight(&self) -> bool {
         self.held.load(Relaxed) > self.most.load(Relaxed) / 2
     }
 
-    /// Takes `bytes` for one who holds `own` already.
+    /// Takes `bytes` for a reservation that already has `own` bytes.
     fn take(&self, bytes: usize, own: usize) -> bool {
         let most = self.most.load(Relaxed);
         let fits = |held: usize| held == own || held.saturating_add(bytes) <= most;
@@ -89,7 +88,7 @@ impl MemoryBudget {
         taken.is_ok()
     }
 
-    /// How far use has fallen below its peak; the peak is counted anew from here if that is enough.
+    /// Decrease of use since its peak; resets the peak if the decrease is `enough`.
     fn fall(&self, enough: usize) -> bool {
         let held = self.held.load(Relaxed);
         let has_fallen = self.peak.load(Relaxed).saturating_sub(held) >= enough;
@@ -101,7 +100,7 @@ impl MemoryBudget {
 }
 
 impl MemoryReservation {
-    /// Holds `bytes` from now on. `false`: there is no room for more, and what was held stays.
+    /// Resizes the reservation to `bytes`; false if the budget is exhausted, with the old size kept.
     pub fn resize(&mut self, bytes: usize) -> bool {
         match bytes.checked_sub(self.bytes) {
             Some(more) if !self.budget.take(more, self.bytes) => return false,
@@ -121,9 +120,9 @@ impl Drop for MemoryReservation {
     }
 }
 
-/// Gives freed pages back to the system, if requests or pages held much more a moment ago; or in any case
-/// if `is_due`. glibc keeps what lies between blocks in use; musl gives a group of blocks back by itself
-/// once all of them are free.
+/// Returns free heap pages to the system after use has decreased much, or always if `is_due`.
+///
+/// glibc keeps free pages between used blocks. musl returns a group of blocks by itself once all are free.
 pub fn give_back(is_due: bool) {
     let has_fallen = [&REQUEST_MEMORY, &LISTING_MEMORY].map(|room| room.fall(WORTH_A_TRIM)).contains(&true);
     if has_fallen || is_due {
@@ -139,10 +138,11 @@ fn trim() {
     }
 }
 
-/// Makes all threads draw on one arena. glibc's arenas for further threads grow by a system call for
-/// every page, which a worker that fills the cache spent some 7 % of its time on; the first
-/// one grows in larger steps, and what is small is each thread's own all the same. Call it before the
-/// first thread. Other C libraries have no such arenas.
+/// Makes all threads use one malloc arena. Call this before starting threads.
+///
+/// glibc's additional arenas grow by a system call per page, which took some 7 % of the time of a worker
+/// that fills the cache. The main arena grows in larger steps, and each thread has a cache for small blocks
+/// anyway. Other C libraries have no arenas.
 pub fn share_one_arena() {
     #[cfg(target_env = "gnu")]
     {
@@ -160,7 +160,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_refused_takes_no_room_and_what_is_dropped_gives_it_back() {
+    fn refused_reservations_take_nothing_and_dropped_ones_are_returned() {
         static BUDGET: MemoryBudget = MemoryBudget::new(10);
         let first = BUDGET.reserve(9);
         assert!(first.is_some());
@@ -176,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_held_grows_as_far_as_there_is_room_and_shrinks() {
+    fn reservations_grow_within_the_budget_and_shrink() {
         static BUDGET: MemoryBudget = MemoryBudget::new(10);
         let mut first = BUDGET.reserve(4).unwrap();
         let second = BUDGET.reserve(2).unwrap();

@@ -1,6 +1,6 @@
-//! How much memory the process may have, by its own limits and those of its control group.
+//! Memory limit of the process: by its own limits, and by its control group.
 //!
-//! `command` asks once, before chroot and Landlock hide where the answers stand.
+//! `command` calls this before chroot and Landlock hide the files.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -8,19 +8,20 @@ use std::sync::OnceLock;
 
 use nix::sys::resource::{Resource, getrlimit};
 
-/// Where the system shows control groups.
+/// Mount point of control groups.
 const CONTROL_GROUPS: &str = "/sys/fs/cgroup";
 
-/// Which group the process is in.
+/// File with the control group of the process.
 const OWN_GROUPS: &str = "/proc/self/cgroup";
 
-/// Version 1 says "no limit" by a number near the largest one.
+/// Smallest number that means "no limit" in version 1 of control groups.
 const NO_LIMIT: usize = 1 << 60;
 
 static LIMIT: OnceLock<Option<usize>> = OnceLock::new();
 
-/// The smallest of `RLIMIT_DATA`, `RLIMIT_AS` and the control groups' limits, in bytes; none where memory
-/// has no limit. The first call's answer holds for the life of the process.
+/// Smallest of `RLIMIT_DATA`, `RLIMIT_AS` and the control groups' limits, in bytes; `None` without a limit.
+///
+/// The result of the first call is cached for the life of the process.
 pub fn memory_limit() -> Option<usize> {
     *LIMIT.get_or_init(|| {
         let own = fs::read_to_string(OWN_GROUPS).unwrap_or_default();
@@ -35,8 +36,7 @@ fn process_limit(resource: Resource) -> Option<usize> {
     usize::try_from(soft).ok().filter(|limit| *limit < NO_LIMIT)
 }
 
-/// The smallest limit of the groups that `own` (proc_pid_cgroup(5)) names, and of those above them: a
-/// group has no more than the group that it is in.
+/// Smallest limit of the control groups in `own` (proc_pid_cgroup(5)) and their parents.
 fn group_limit(root: &Path, own: &str) -> Option<usize> {
     let limits = own.lines().filter_map(|line| {
         let mut parts = line.splitn(3, ':').skip(1);
@@ -79,7 +79,7 @@ mod tests {
         tree.file("a/b/c/memory.max", "max\n");
         assert_eq!(group_limit(tree.path(), "0::/a/b/c\n"), Some(1_048_576));
         assert_eq!(group_limit(tree.path(), "0::/\n"), None);
-        // A namespace shows another root than the path begins at.
+        // In a cgroup namespace, the path may begin at another root than the mounted one.
         assert_eq!(group_limit(tree.path(), "0::/a/not/shown\n"), Some(1_048_576));
     }
 

@@ -1,4 +1,4 @@
-//! Where we meet the system: the only module that may hold `unsafe`.
+//! System calls: the only module that may contain `unsafe`.
 
 pub mod capability;
 pub mod fd;

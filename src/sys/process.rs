@@ -1,6 +1,6 @@
 //! Child processes: fork and exec without waiting for either, and handles on processes.
 //!
-//! Called by `cgi::script` for each script.
+//! `cgi::script` uses this for each script.
 
 use std::ffi::CString;
 use std::io;
@@ -15,10 +15,10 @@ use nix::libc;
 
 use super::scheduling::ask_for_slice;
 
-/// Descriptor on which a child tells why it could not be executed.
+/// Descriptor on which a child reports why exec failed.
 const STATUS: libc::c_int = 3;
 
-/// A program to execute, in the form that execve(2) takes.
+/// Program to execute, in the form of execve(2).
 #[derive(Debug)]
 pub struct Program {
     /// Working directory of the process.
@@ -49,21 +49,21 @@ pub struct Streams<'fd> {
 pub struct Forked {
     /// Process number, and that of its process group.
     pub pid: i32,
-    /// Non-blocking; see [`exec_result`].
+    /// Status pipe, non-blocking; read by [`exec_result`].
     pub status: OwnedFd,
 }
 
 /// Forks a process that executes `program` in a process group of its own.
 ///
-/// Returns as soon as the process exists: its directory and its file may lie on storage that does not
-/// answer, and then only the process waits. [`exec_result`] tells what came of it.
+/// Returns as soon as the process exists. Its directory and its file may lie on storage that does not
+/// answer, and then only the child waits. [`exec_result`] returns the result of exec.
 ///
-/// The process starts with every signal at its default action and none blocked (the server's threads block
-/// all), in time slices of the usual length, and without any descriptor above standard error: one that
-/// hangs must not keep a listening port.
+/// The child starts with default actions for all signals and none blocked (the server's threads block all),
+/// with time slices of the usual length, and without descriptors above standard error, so that a hanging
+/// child does not hold a listening port.
 ///
 /// # Errors
-/// No room for another process or descriptor.
+/// The system lacks resources for another process or descriptor.
 pub fn spawn(program: &Program, streams: Streams<'_>) -> io::Result<Forked> {
     let (status, told) = nix::unistd::pipe2(OFlag::O_CLOEXEC | OFlag::O_NONBLOCK)?;
     let pointers = |texts: &[CString]| -> Vec<*const libc::c_char> {
@@ -103,7 +103,8 @@ fn become_program(program: &Program, streams: &Streams<'_>, told: &OwnedFd, arra
         libc::dup2(streams.input.as_raw_fd(), 0);
         libc::dup2(streams.output.as_raw_fd(), 1);
         libc::dup2(streams.error.as_raw_fd(), 2);
-        // Where the pipe has this number already, dup3 changes nothing, and it closes on exec as it is.
+        // If the pipe has this number already, dup3 fails and changes nothing; the pipe is close-on-exec
+        // anyway.
         libc::dup3(told.as_raw_fd(), STATUS, libc::O_CLOEXEC);
         close_from(STATUS + 1);
         libc::nice(program.nice);
@@ -117,7 +118,7 @@ fn become_program(program: &Program, streams: &Streams<'_>, told: &OwnedFd, arra
     }
 }
 
-/// Closes every descriptor from `first` on.
+/// Closes all descriptors from `first` on.
 fn close_from(first: libc::c_int) {
     // SAFETY: only called in a child between fork and exec, which uses none of these descriptors.
     unsafe {
@@ -125,7 +126,7 @@ fn close_from(first: libc::c_int) {
         if libc::syscall(libc::SYS_close_range, from, last, 0 as libc::c_long) == 0 {
             return;
         }
-        // Before Linux 5.9: one by one.
+        // Before Linux 5.9, each descriptor is closed separately.
         let mut limit = std::mem::zeroed::<libc::rlimit>();
         libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit);
         for fd in first..libc::c_int::try_from(limit.rlim_cur).unwrap_or(MOST_CLOSED).min(MOST_CLOSED) {
@@ -134,19 +135,19 @@ fn close_from(first: libc::c_int) {
     }
 }
 
-/// Descriptors closed one by one at most: the kernel's own default bound (`fs.nr_open`).
+/// Maximum number of descriptors closed one by one: the kernel's default limit (`fs.nr_open`).
 const MOST_CLOSED: libc::c_int = 1 << 20;
 
-/// Outcome of a [`spawn`]: none while the child has not come to it, then whether its program runs.
+/// Result of [`spawn`]: `None` until exec has succeeded or failed.
 ///
 /// # Errors
-/// The reason for which the program could not be executed, or its directory not be entered.
+/// The reason why exec or changing the directory failed.
 pub fn exec_result(status: &OwnedFd) -> Option<io::Result<()>> {
     let mut errno = [0; size_of::<i32>()];
     loop {
         return match nix::unistd::read(status, &mut errno) {
             Ok(n) if n == errno.len() => Some(Err(io::Error::from_raw_os_error(i32::from_ne_bytes(errno)))),
-            // The pipe was closed by exec.
+            // A successful exec has closed the pipe.
             Ok(_) => Some(Ok(())),
             Err(Errno::EAGAIN) => None,
             Err(Errno::EINTR) => continue,
@@ -155,7 +156,7 @@ pub fn exec_result(status: &OwnedFd) -> Option<io::Result<()>> {
     }
 }
 
-/// Reaps the child `pid`, and tells how it ended; none if there is no such child. Waits for its end.
+/// Waits for the child `pid`, reaps it, and returns its exit status; `None` if there is no such child.
 pub fn wait_for(pid: i32) -> Option<ExitStatus> {
     let mut status = 0;
     loop {
@@ -169,8 +170,9 @@ pub fn wait_for(pid: i32) -> Option<ExitStatus> {
     }
 }
 
-/// Default action for all signals, and none blocked. Signals that have no action to set (KILL,
-/// STOP, those libc keeps for itself) say so, which does not matter.
+/// Sets the default action for all signals, and unblocks them.
+///
+/// The calls fail for KILL, STOP and signals reserved by libc, which does not matter.
 fn default_signals() {
     // SAFETY: `set` is initialised by sigemptyset before it is read; SIG_DFL is a valid action for
     // every signal, and no handler of ours is lost, because exec resets handlers anyway.
@@ -184,8 +186,10 @@ fn default_signals() {
     }
 }
 
-/// Lets ended children be waited for. A server started with SIGCHLD ignored would have the kernel
-/// forget them at once, and a later signal could reach another process with the same number.
+/// Makes the kernel keep ended children until they are reaped.
+///
+/// With SIGCHLD ignored by the parent process, the kernel would drop them at once, and a later signal could
+/// hit another process with the reused number.
 pub fn keep_ended_children() {
     // SAFETY: SIG_DFL is a valid action for SIGCHLD and runs no code of ours.
     unsafe {
@@ -193,8 +197,9 @@ pub fn keep_ended_children() {
     }
 }
 
-/// A descriptor that becomes readable when the child `pid` has ended (pidfd_open(2), Linux 5.3).
-/// The child must not have been waited for yet.
+/// Opens a descriptor that is readable when the child `pid` has ended (pidfd_open(2), Linux 5.3).
+///
+/// The child must not have been reaped.
 ///
 /// # Errors
 /// ENOSYS on older kernels; no descriptor left; no such process.

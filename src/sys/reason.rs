@@ -2,7 +2,7 @@
 
 use std::io;
 
-/// The C library's words for `error`, those of thttpd's `%m`: without Rust's `(os error N)`.
+/// Text of `error` as from thttpd's `%m`, without Rust's `(os error N)`.
 pub fn reason(error: &io::Error) -> String {
     let mut text = error.to_string();
     if error.raw_os_error().is_some() {

@@ -1,4 +1,4 @@
-//! Reading a file that an operator names, without waiting for anything but the disk.
+//! Reading of regular files named by the operator, without blocking on FIFOs or devices.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -7,14 +7,13 @@ use std::path::Path;
 
 use nix::libc::{O_NOCTTY, O_NONBLOCK, makedev};
 
-/// Reads the whole regular file at `path`; `/dev/null` is an empty one.
+/// Reads the whole regular file at `path`; `/dev/null` counts as empty.
 ///
-/// A FIFO would block `open` until something writes to it, and a device may never end: a start that
-/// waits for one looks like a hang. Both are refused.
+/// A FIFO would block `open` until another process writes, and a device may never end, so that the start
+/// would hang. Both are refused.
 ///
 /// # Errors
-/// As open(2) and read(2); `InvalidInput`, with a sentence that says what `path` is, for any other kind
-/// of file.
+/// Those of open(2) and read(2); `InvalidInput` with a description of the file type for other files.
 pub fn read_regular_file(path: &Path) -> io::Result<Vec<u8>> {
     let mut file = File::options().read(true).custom_flags(O_NONBLOCK | O_NOCTTY).open(path)?;
     let meta = file.metadata()?;

@@ -1,19 +1,21 @@
-//! How long the scheduler lets a thread run before another one's turn.
+//! Scheduling: time slices of threads.
 
 use std::time::Duration;
 
 use nix::libc::{SYS_sched_getattr, SYS_sched_setattr, c_int, c_long, c_uint, pid_t, sched_attr, syscall};
 
-/// The calling thread itself.
+/// Id of the calling thread for sched_setattr(2).
 const ME: pid_t = 0;
 const NO_FLAGS: c_uint = 0;
 
-/// Asks for turns of `slice` for the calling thread, and for those it starts from now on; of zero, for
-/// the system's own (some milliseconds). The thread gets no more processor time and no less, but sooner
-/// after it wakes, and in smaller pieces. Linux 6.12 and later take 0.1 to 100 ms; earlier ones pay no
-/// heed. What an administrator has chosen, a niceness or a policy like `SCHED_FIFO`, stays.
+/// Requests a time slice of `slice` for the calling thread and its future threads; zero = the system's
+/// default.
 ///
-/// Async-signal-safe: it may be called between fork and exec.
+/// The thread's share of processor time is unchanged, but it runs sooner after waking, and in smaller
+/// pieces. Linux 6.12 and later accept 0.1 to 100 ms; earlier versions ignore the request. A niceness or
+/// policy such as `SCHED_FIFO` set by an administrator is kept.
+///
+/// Async-signal-safe: may be called between fork and exec.
 pub fn ask_for_slice(slice: Duration) {
     let Some(mut attributes) = attributes().filter(is_ordinary) else { return };
     attributes.sched_runtime = u64::try_from(slice.as_nanos()).unwrap_or(u64::MAX);
@@ -24,13 +26,13 @@ pub fn ask_for_slice(slice: Duration) {
     }
 }
 
-/// Other policies read the same field as something else.
+/// Tells whether the policy is an ordinary one; others use the field for another purpose.
 fn is_ordinary(attributes: &sched_attr) -> bool {
     use nix::libc::{SCHED_BATCH, SCHED_OTHER};
     [SCHED_OTHER, SCHED_BATCH].map(c_int::cast_unsigned).contains(&attributes.sched_policy)
 }
 
-/// The calling thread's scheduling attributes; none before Linux 3.14, or where they may not be asked for.
+/// Scheduling attributes of the calling thread; `None` before Linux 3.14, or if not permitted.
 fn attributes() -> Option<sched_attr> {
     let size = size_of::<sched_attr>() as c_uint;
     // SAFETY: all of the structure's fields are integers, for which zero is a value; the call writes
@@ -47,7 +49,7 @@ fn attributes() -> Option<sched_attr> {
 mod tests {
     use super::*;
 
-    /// Calls `ask_for_slice` on a thread that is nicer by `nice`; its attributes afterwards.
+    /// Attributes of a thread that is nicer by `nice`, after `ask_for_slice`.
     fn after(nice: c_int, slice: Duration) -> sched_attr {
         let ask = move || {
             // SAFETY: changes this thread's own niceness (Linux has one for each thread).
@@ -58,7 +60,7 @@ mod tests {
         std::thread::spawn(ask).join().unwrap()
     }
 
-    /// Does this kernel let a thread choose?
+    /// Tells whether this kernel supports the request.
     fn heeds() -> bool {
         let release = nix::sys::utsname::uname().unwrap().release().to_string_lossy().into_owned();
         let mut numbers = release.split(['.', '-']).map_while(|number| number.parse::<u32>().ok());

@@ -1,20 +1,20 @@
-//! What the system runs out of: one list of errors for all stages.
+//! Shortages of system resources: one list of errors for all stages.
 //!
-//! The rule is one, too: a request that lacks a descriptor, memory or a process waits, parked, for at most
-//! `head_timeout`, and is answered 503 with Retry-After when the shortage has not passed by then. Which
-//! stage meets what is in the table of `net::admission`.
+//! A request that lacks a descriptor, memory or a process is parked for at most `head_timeout`, and then
+//! answered with 503 and Retry-After. The table in `net::admission` lists the cases of each stage.
 
 use std::io;
 
 use nix::errno::Errno;
 
-/// Is `errno` a shortage of descriptors or memory, which may pass? EAGAIN is none: of a file or a socket it
-/// says "not ready".
+/// Tells whether `errno` is a shortage of descriptors or memory, which may pass.
+///
+/// EAGAIN is not, as it means "not ready" for files and sockets.
 pub fn is_shortage(errno: Errno) -> bool {
     matches!(errno, Errno::EMFILE | Errno::ENFILE | Errno::ENOMEM | Errno::ENOBUFS)
 }
 
-/// The same for the start of a process or a thread, where EAGAIN says that there are too many.
+/// Tells whether starting a process or thread failed for a shortage; here EAGAIN means too many.
 pub fn is_process_shortage(error: &io::Error) -> bool {
     let errno = error.raw_os_error().map(Errno::from_raw);
     errno.is_some_and(|errno| errno == Errno::EAGAIN || is_shortage(errno))
@@ -25,7 +25,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_may_pass_is_a_shortage_and_what_is_wrong_for_good_is_none() {
+    fn only_errors_that_may_pass_are_shortages() {
         for errno in [Errno::EMFILE, Errno::ENFILE, Errno::ENOMEM, Errno::ENOBUFS] {
             assert!(is_shortage(errno) && is_process_shortage(&errno.into()), "{errno}");
         }

@@ -3,8 +3,9 @@
 use nix::libc;
 use nix::sys::signal::{SigSet, Signal};
 
-/// Waits for one of `signals`, which the caller has blocked, and takes it; none if the system gives one
-/// that has no name. (nix's `wait` panics over that, with a table of every error's name to do so.)
+/// Waits for one of `signals`, which the caller has blocked, and consumes it; `None` for an unknown signal.
+///
+/// nix's `wait` would panic for the latter, and bring a table of all error names into the binary.
 pub fn wait(signals: &SigSet) -> Option<Signal> {
     let mut number = 0;
     // SAFETY: the set is an initialised one and only read; the number is ours, and written to before

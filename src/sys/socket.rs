@@ -1,4 +1,4 @@
-//! Socket options that nix has no name for.
+//! Socket options and requests that nix lacks.
 
 use std::ffi::c_int;
 use std::os::fd::{AsFd, AsRawFd};
@@ -7,11 +7,10 @@ use nix::errno::Errno;
 use nix::libc;
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, socket};
 
-/// Lets the kernel keep a connection that has sent nothing from accept(2) for about `seconds`, tcp(7).
+/// Makes the kernel hold back connections without data from accept(2) for about `seconds`, tcp(7).
 ///
 /// # Errors
-///
-/// `socket` is no TCP socket.
+/// `socket` is not a TCP socket.
 pub fn defer_accept(socket: &impl AsFd, seconds: c_int) -> nix::Result<()> {
     let fd = socket.as_fd().as_raw_fd();
     let size = size_of::<c_int>() as libc::socklen_t;
@@ -23,8 +22,9 @@ pub fn defer_accept(socket: &impl AsFd, seconds: c_int) -> nix::Result<()> {
     Errno::result(answer).map(drop)
 }
 
-/// Bytes given to a TCP `socket` that its peer has not acknowledged (`SIOCOUTQ`, tcp(7)); zero where the
-/// system does not tell.
+/// Number of sent bytes of a TCP `socket` that the peer has not acknowledged (`SIOCOUTQ`, tcp(7)).
+///
+/// Zero if the system does not tell.
 pub fn unacknowledged(socket: &impl AsFd) -> usize {
     let mut count: c_int = 0;
     // SAFETY: the call writes one integer, which lives through it; the descriptor is open as long as
@@ -33,9 +33,9 @@ pub fn unacknowledged(socket: &impl AsFd) -> usize {
     if answer == 0 { usize::try_from(count).unwrap_or_default() } else { 0 }
 }
 
-/// The number of the network interface called `name`, netdevice(7); none if there is none.
+/// Index of the network interface called `name`, netdevice(7); `None` if there is none.
 ///
-/// `if_nametoindex(3)` asks the same, and would bring a resolver along into a static program.
+/// `if_nametoindex(3)` would link a resolver into a static program.
 pub fn interface_index(name: &str) -> Option<u32> {
     let any = socket(AddressFamily::Unix, SockType::Datagram, SockFlag::SOCK_CLOEXEC, None).ok()?;
     // SAFETY: all-zero bytes are a value of each field of this plain structure.

@@ -6,15 +6,15 @@ use std::ffi::c_int;
 
 use nix::libc::{ENOSYS, pthread_attr_t, pthread_t};
 
-/// Says that it is not known where a thread's stack lies.
+/// Replacement that reports the position of a thread's stack as unknown.
 ///
-/// glibc finds the first thread's by scanning `/proc/self/maps`, and brings `fopen`, `sscanf` and the
-/// reading of floating-point numbers along. Rust's std alone asks, as it and its threads start, so that
-/// it can say in its own words what a fault beyond the stack is. Such a fault ends the program in any case.
+/// glibc finds the main thread's stack by scanning `/proc/self/maps`, with `fopen`, `sscanf` and
+/// floating-point parsing. Only Rust's std asks, at the start of threads, to print its own message for a
+/// stack overflow. Such a fault ends the program in any case.
 ///
 /// # Safety
 ///
-/// None is needed: nothing is read or written.
+/// No requirements: no memory is read or written.
 #[unsafe(no_mangle)]
 unsafe extern "C" fn pthread_getattr_np(_thread: pthread_t, _attributes: *mut pthread_attr_t) -> c_int {
     ENOSYS

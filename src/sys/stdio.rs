@@ -1,20 +1,19 @@
-//! Lines for standard output and standard error, each in one write.
+//! Output lines for standard output and standard error, each in one write.
 //!
 //! Several threads and processes may share one stream, as messages and access lines do in a container.
-//! A line that is written in pieces would be cut by theirs.
+//! Their output would cut a line that is written in pieces.
 
 use std::borrow::Cow;
 use std::io::{self, Write};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// Held while a line is written to a stream that messages share.
+/// Lock held while writing a line to a stream that messages share.
 static STREAM: Mutex<()> = Mutex::new(());
 
-/// Writes `text` and a line end to standard error, in one write, as [`for_terminal`] shows it.
+/// Writes `text` and a line end to standard error in one write, escaped by [`for_terminal`].
 ///
 /// # Errors
-///
-/// As write(2); standard error may be closed.
+/// Those of write(2); standard error may be closed.
 pub fn error_line(text: &str) -> io::Result<()> {
     let _stream = hold_stream();
     write_line(&mut io::stderr(), &for_terminal(text))
@@ -23,8 +22,7 @@ pub fn error_line(text: &str) -> io::Result<()> {
 /// Writes `text` and a line end to `stream`, in one write.
 ///
 /// # Errors
-///
-/// As write(2).
+/// Those of write(2).
 pub fn write_line(stream: &mut dyn Write, text: &str) -> io::Result<()> {
     let mut line = String::with_capacity(text.len() + 1);
     line.push_str(text);
@@ -32,8 +30,9 @@ pub fn write_line(stream: &mut dyn Write, text: &str) -> io::Result<()> {
     stream.write_all(line.as_bytes())
 }
 
-/// `text` with control characters escaped, line ends and tabs apart: names of files and what stands in them
-/// must not send a terminal commands.
+/// Escapes control characters in `text`, except line ends and tabs.
+///
+/// File names and file contents must not send commands to a terminal.
 pub fn for_terminal(text: &str) -> Cow<'_, str> {
     let is_plain = |c: char| !c.is_control() || matches!(c, '\n' | '\t');
     if text.chars().all(is_plain) {
@@ -49,7 +48,7 @@ pub fn for_terminal(text: &str) -> Cow<'_, str> {
     Cow::Owned(shown)
 }
 
-/// Keeps [`error_line`] waiting as long as the guard lives. The holder must not call it.
+/// Blocks [`error_line`] while the guard lives. The holder must not call that function.
 pub fn hold_stream() -> MutexGuard<'static, ()> {
     STREAM.lock().unwrap_or_else(PoisonError::into_inner)
 }

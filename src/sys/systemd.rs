@@ -1,5 +1,4 @@
-//! systemd's two small protocols, without its library: sockets handed over at start
-//! (sd_listen_fds(3)) and messages about our state (sd_notify(3)).
+//! systemd's protocols, without its library: sd_listen_fds(3) for sockets, sd_notify(3) for the state.
 //!
 //! `boot/` takes the sockets; `control/` sends the messages.
 
@@ -22,33 +21,33 @@ use nix::sys::socket::{
 use nix::sys::stat::fstat;
 use nix::unistd::pipe2;
 
-/// The first descriptor that is handed over.
+/// Number of the first descriptor handed over.
 const FIRST: i32 = 3;
-/// More sockets than any unit file lists; a larger number is not meant seriously.
+/// Maximum number of sockets accepted, above that of any real unit file.
 const MOST: i32 = 256;
 
-/// The name under which systemd keeps our listening sockets from one process of the service to the next.
+/// Name of the listening sockets that systemd keeps between processes of the service.
 pub const STORED: &str = "thttpd-listener";
-/// How long systemd may take to answer a barrier, in milliseconds. A manager that is too old to know of them never does.
+/// Maximum wait for systemd's answer to a barrier, in milliseconds; old versions never answer.
 const BARRIER_TIME: u16 = 5000;
 
-/// A socket that was handed over.
+/// Socket handed over by systemd.
 #[derive(Debug)]
 pub struct HandedSocket {
-    /// It listens.
+    /// Listening socket.
     pub fd: OwnedFd,
-    /// Its `FileDescriptorName=` in the socket unit, or [`STORED`]; empty where `LISTEN_FDNAMES` has none.
+    /// Name from `FileDescriptorName=` in the socket unit, or [`STORED`]; empty if `LISTEN_FDNAMES` has
+    /// none.
     pub name: String,
 }
 
-/// The listening stream sockets that were handed to this process; empty when it was started without.
+/// Takes the listening stream sockets handed to this process; empty if there are none.
 ///
-/// Call it once: it owns the descriptors. It must come before the process forks, since `LISTEN_PID`
-/// names the process that was started, and before it opens anything.
+/// Call this once, as the result owns the descriptors. The call must come before any fork, since
+/// `LISTEN_PID` names the started process, and before opening other descriptors.
 ///
 /// # Errors
-///
-/// A descriptor is no listening stream socket.
+/// A descriptor is not a listening stream socket.
 pub fn listeners() -> io::Result<Vec<HandedSocket>> {
     let number = |name: &str| env::var(name).ok()?.parse::<i32>().ok();
     if number("LISTEN_PID").map(|pid| pid.cast_unsigned()) != Some(std::process::id()) {
@@ -71,7 +70,7 @@ fn take(number: i32) -> io::Result<OwnedFd> {
     match check(&fd) {
         Ok(()) => Ok(fd),
         Err(error) => {
-            // Not ours to close: it may not even be open.
+            // An invalid descriptor must not be closed; it may not even be open.
             std::mem::forget(fd);
             Err(error)
         }
@@ -89,22 +88,22 @@ fn check(fd: &impl AsFd) -> io::Result<()> {
     Ok(())
 }
 
-/// Whether standard error is the journal: `JOURNAL_STREAM` names its device and inode (systemd.exec(5)).
+/// Tells whether standard error is the journal, by device and inode in `JOURNAL_STREAM` (systemd.exec(5)).
 pub fn has_standard_error() -> bool {
     let Ok(journal) = env::var("JOURNAL_STREAM") else { return false };
     fstat(io::stderr()).is_ok_and(|stderr| journal == format!("{}:{}", stderr.st_dev, stderr.st_ino))
 }
 
-/// The way to tell systemd about our state; nothing happens where there is no systemd.
+/// Connection for state messages to systemd; without systemd, all calls do nothing.
 #[derive(Debug)]
 pub struct Notify {
     socket: Option<UnixDatagram>,
-    /// Half of what systemd allows between two signs of life; none = it does not watch.
+    /// Half of systemd's maximum interval between keep-alive messages; `None` = no watchdog.
     pub watchdog: Option<Duration>,
 }
 
 impl Notify {
-    /// Connects to `NOTIFY_SOCKET`, if there is one. Call it before chroot.
+    /// Connects to `NOTIFY_SOCKET` if set. Call this before chroot.
     pub fn from_environment() -> Notify {
         let socket = env::var_os("NOTIFY_SOCKET").and_then(|path| connect(&path).ok());
         let micros = env::var("WATCHDOG_USEC").ok().and_then(|text| text.parse().ok());
@@ -113,13 +112,14 @@ impl Notify {
         Notify { socket, watchdog }
     }
 
-    /// Ready to serve.
+    /// Reports that the server is ready.
     pub fn ready(&self, status: &str) {
         self.send(&ready(status));
     }
 
-    /// Ready to serve for the first time; systemd keeps `listeners` for the next process of the service, so
-    /// that clients find them open while it is restarted (`FileDescriptorStoreMax=`).
+    /// Reports the first readiness, and stores `listeners` in systemd (`FileDescriptorStoreMax=`).
+    ///
+    /// Clients then find the sockets open while the service is restarted.
     pub fn ready_and_store(&self, status: &str, listeners: &[TcpListener]) {
         if listeners.is_empty() {
             return self.ready(status);
@@ -127,33 +127,33 @@ impl Notify {
         self.send_with(&format!("{}\nFDSTORE=1\nFDNAME={STORED}", ready(status)), listeners);
     }
 
-    /// Whether [`Notify::ready_and_store`] reaches anyone.
+    /// Tells whether [`Notify::ready_and_store`] has a receiver.
     pub fn is_connected(&self) -> bool {
         self.socket.is_some()
     }
 
-    /// Has systemd close the listening sockets that it keeps; returns when they are closed.
+    /// Makes systemd close the stored listening sockets; returns when they are closed.
     pub fn close_stored(&self) {
         self.send(&format!("FDSTOREREMOVE=1\nFDNAME={STORED}"));
-        // systemd closes this descriptor when it has worked off what was sent before (sd_notify_barrier(3)).
+        // systemd closes this descriptor after processing all earlier messages (sd_notify_barrier(3)).
         let Ok((answer, barrier)) = pipe2(OFlag::O_CLOEXEC) else { return };
         self.send_with("BARRIER=1", &[barrier]);
         let _ = poll(&mut [PollFd::new(answer.as_fd(), PollFlags::empty())], PollTimeout::from(BARRIER_TIME));
     }
 
-    /// The configuration is being read again; [`Notify::ready`] ends it.
+    /// Reports that the configuration is being read; [`Notify::ready`] ends that state.
     pub fn reloading(&self) {
         let now = nix::time::clock_gettime(nix::time::ClockId::CLOCK_MONOTONIC).map(Duration::from);
         let micros = now.unwrap_or_default().as_micros();
         self.send(&format!("RELOADING=1\nMONOTONIC_USEC={micros}"));
     }
 
-    /// The end has begun.
+    /// Reports that the shutdown has begun.
     pub fn stopping(&self) {
         self.send("STOPPING=1");
     }
 
-    /// Alive.
+    /// Sends a keep-alive message.
     pub fn alive(&self) {
         self.send("WATCHDOG=1");
     }
@@ -168,7 +168,7 @@ impl Notify {
 
     fn send(&self, message: &str) {
         if let Some(socket) = &self.socket {
-            // A service manager that does not listen needs no message.
+            // A failed send is ignored: the service manager may not listen any more.
             let _ = socket.send(message.as_bytes());
         }
     }
@@ -178,7 +178,7 @@ fn ready(status: &str) -> String {
     format!("READY=1\nSTATUS={status}\nMAINPID={}", std::process::id())
 }
 
-/// A path, or behind `@` a name in the abstract namespace.
+/// Connects to a path, or to an abstract name behind `@`.
 fn connect(path: &OsString) -> io::Result<UnixDatagram> {
     let socket = UnixDatagram::unbound()?;
     socket.set_nonblocking(true)?;

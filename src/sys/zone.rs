@@ -1,10 +1,7 @@
-//! The local time zone, fixed at start.
+//! Local time zone, from the C library.
 //!
-//! chrono reads `/etc/localtime` in each thread by itself, and looks again every second: after
-//! chroot it would find nothing and log UTC. So the zone's rule is taken out of its file once, while
-//! the file can be seen, and handed to chrono the way that needs no file, as `TZ`. thttpd has the
-//! C library remember the zone before its chroot, for the same reason; in a static program glibc's code
-//! for that would bring 80 KB, and chrono's is 13.
+//! chrono would read `/etc/localtime` in each thread, and check it every second: after chroot it would find
+//! no file and log UTC. The C library reads the zone once, as for thttpd.
 
 use std::ffi::{CStr, OsString};
 use std::path::{Path, PathBuf};
@@ -40,8 +37,10 @@ pub fn fix() {
     }
 }
 
-/// Abbreviation of the local time zone at `unix` seconds since the epoch, such as `CEST`; none if it is
-/// unknown. chrono knows its offset alone.
+/// Abbreviation of the local time zone at `unix` seconds since the epoch, such as `CEST`; `None` if
+/// unknown.
+///
+/// chrono only provides the offset.
 pub fn name(unix: i64) -> Option<String> {
     #[allow(deprecated)] // for musl, libc says that it will change to what it is here
     let unix: libc::time_t = unix;

@@ -1,4 +1,4 @@
-//! Clients told apart by address, and how many connections each may have at once.
+//! Connections per client address, with an optional limit.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -9,7 +9,7 @@ use crate::request::client::ClientNetwork;
 
 type Counts = Arc<Mutex<HashMap<ClientNetwork, usize>>>;
 
-/// Connections of each client, if they are bounded. Clients without any are not remembered.
+/// Number of connections of each client, if limited. Clients without connections have no entry.
 #[derive(Debug)]
 pub(super) struct Addresses {
     most: Option<usize>,
@@ -21,12 +21,12 @@ impl Addresses {
         Addresses { most, counts: Counts::default() }
     }
 
-    /// Bounds the connections of each client by `most`, if that is tighter.
+    /// Limits the connections of each client to `most`, if that is lower than the current limit.
     pub(super) fn cap(&mut self, most: usize) {
         self.most = Some(self.most.map_or(most, |cap| cap.min(most)));
     }
 
-    /// Goes on counting where `old` stands: its connections are still there.
+    /// Takes over the counts of `old`, whose connections are still open.
     pub(super) fn follow(&mut self, old: &Addresses) {
         self.counts = Arc::clone(&old.counts);
     }
@@ -44,7 +44,7 @@ impl Addresses {
     }
 }
 
-/// One connection counted under its client's address; dropping it counts it out.
+/// Connection counted for its client's address, until drop.
 #[derive(Debug)]
 pub struct AddressPermit {
     network: ClientNetwork,
@@ -53,7 +53,7 @@ pub struct AddressPermit {
 }
 
 impl AddressPermit {
-    /// The client has its fill already: this connection is good for nothing but to be told so.
+    /// Tells whether the connection exceeds the limit, so that it only gets a 503 response.
     pub fn is_surplus(&self) -> bool {
         self.surplus
     }

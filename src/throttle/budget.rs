@@ -1,14 +1,14 @@
-//! Budgets: how many bytes may leave now under one cap, and how long a fair share of it takes.
+//! Byte budgets: the bytes that may be sent now under one limit, and the time for a fair share.
 //!
-//! A [`Budget`] answers two questions that are kept apart on purpose. *May these bytes go now?* is
-//! exact, in whole numbers: a token bucket that holds a quarter second's worth. *When should a sender
-//! come back?* is an estimate: its last bytes at an equal share of the rate. The estimate makes
-//! sending even and wake-ups useful; the bucket alone keeps the limit, so no order of calls, late
-//! wake-up or vanished client can break it.
+//! A [`Budget`] answers two separate questions. *May these bytes be sent now?* is exact, in integers: a
+//! token bucket with the bytes of a quarter second. *When should a sender come back?* is an estimate: the
+//! time of its last bytes at an equal share of the rate. The estimate makes sending even and wake-ups
+//! useful. The bucket alone keeps the limit, so that no order of calls, late wake-up or vanished client can
+//! break it.
 //!
-//! A sender counts in each of its budgets only for the part of an equal share it can use: one that
-//! waits for a budget `W` although this one would have let it go after `w` counts `w/W` here. As the
-//! senders repeat their turns, these weights settle where every budget is used up or no sender wants more.
+//! A sender counts in each budget only for the part of an equal share that it can use: a sender that waits
+//! for a budget `W`, and could have continued in this budget after `w`, counts `w/W` here. Over several
+//! turns these weights converge: every budget is used up, or no sender needs more.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -16,34 +16,35 @@ use std::time::{Duration, Instant};
 
 use crate::request::client::ClientNetwork;
 
-/// Levels are counted in billionths of a byte: rate × nanoseconds, without rounding.
+/// Factor of levels, which are in billionths of a byte: rate × nanoseconds, without rounding.
 const BYTE: i128 = 1_000_000_000;
 
-/// The weight of a sender that only this budget holds back.
+/// Weight of a sender that only this budget limits.
 const WHOLE: u64 = 1 << 16;
 
-/// A petabyte a second: faster than any network, and sums of it fit.
+/// Maximum rate in bytes a second: above that of any network, and sums of it do not overflow.
 const FASTEST: u64 = 1 << 50;
 
-/// No estimate is trusted for longer than this; it also keeps arithmetic on instants in range.
+/// Maximum of an estimated wait; keeps arithmetic on instants in range.
 const LONGEST_WAIT: Duration = Duration::from_secs(3600);
 
-/// Token bucket for the responses that one payer gets under one rule.
+/// Token bucket for the responses of one payer under one rule.
 #[derive(Debug)]
 pub(super) struct Budget {
-    /// Bytes a second, 1 to `FASTEST`.
+    /// Rate in bytes a second, 1 to `FASTEST`.
     rate: u64,
-    /// Billionths of a byte that may be sent at `as_of`; negative after bytes sent without a grant.
+    /// Level at `as_of` in billionths of a byte; negative after bytes were sent without a grant.
     level: i128,
-    /// Bytes granted that may leave at any moment. Together with `level` they never exceed the capacity,
-    /// so that a worker which sends late adds nothing to what others may send by then.
+    /// Granted bytes that may be sent at any time. With `level` they never exceed the capacity.
+    ///
+    /// A worker that sends late thus does not increase the bytes that others may send.
     granted: u64,
     as_of: Option<Instant>,
-    /// Responses that draw on it.
+    /// Number of responses that use the budget.
     pacers: usize,
-    /// Weights of the responses waiting for their turn or in the middle of it.
+    /// Sum of the weights of responses that wait or have their turn.
     waiting: u64,
-    /// Bytes promised to those who came in time and found too little.
+    /// Bytes reserved for senders that came in time and found too few.
     owed: u64,
 }
 
@@ -55,25 +56,26 @@ impl Budget {
         budget
     }
 
-    /// A quarter second's worth: what may go beyond `rate × t` in any stretch of time.
+    /// Capacity: the bytes of a quarter second, which any interval may exceed `rate × t` by.
     fn capacity(&self) -> i128 {
         (i128::from(self.rate) * BYTE / 4).max(BYTE)
     }
 
-    /// The most that `level` may be beside what is granted.
+    /// Maximum of `level` beside the granted bytes.
     fn room(&self) -> i128 {
         self.capacity() - bytes(self.granted)
     }
 
-    /// Bytes that the estimates leave in the bucket for senders that come a little early.
+    /// Bytes that estimates leave in the bucket, for senders that come slightly early.
     fn reserve(&self) -> i128 {
         let room = (self.capacity() - bytes(self.slice())).max(0);
         (self.capacity() / 4).min(room / 2)
     }
 
-    /// Bytes for one turn: the senders come round four times a second, but no turn is shorter than a
-    /// millisecond or a small packet, so that crowds do not wake the server for crumbs; and none is
-    /// so long that a late one makes the bucket run over.
+    /// Bytes for one turn, so that each sender has four turns a second.
+    ///
+    /// A turn is at least a millisecond or a small packet long, so that many senders do not cause many tiny
+    /// wake-ups. A turn is short enough that a late one does not overflow the bucket.
     fn slice(&self) -> u64 {
         let rate = self.rate as f64;
         let longest = (1460.0 / rate).clamp(0.05, 0.125);
@@ -82,7 +84,7 @@ impl Budget {
         ((rate * turn) as u64).max(1)
     }
 
-    /// Fills the bucket up to `now`. A `now` from just before the last one changes nothing.
+    /// Fills the bucket up to `now`. A `now` slightly before the last one changes nothing.
     fn refill(&mut self, now: Instant) {
         let since = self.as_of.map_or(Duration::ZERO, |as_of| now.saturating_duration_since(as_of));
         let gain = i128::from(self.rate).saturating_mul(since.as_nanos() as i128);
@@ -90,29 +92,29 @@ impl Budget {
         self.as_of = Some(self.as_of.map_or(now, |as_of| as_of.max(now)));
     }
 
-    /// Are `n` bytes there, and what is owed to others besides?
+    /// Tells whether `n` bytes are available beside those reserved for others.
     fn holds(&self, n: u64) -> bool {
         self.level >= bytes(n) + bytes(self.owed)
     }
 
-    /// When it [`holds`](Budget::holds) `n` bytes if no sender takes any.
+    /// Time at which the budget [`holds`](Budget::holds) `n` bytes, if no sender takes any.
     fn filled(&self, n: u64, now: Instant) -> Instant {
         let missing = (bytes(n) + bytes(self.owed) - self.level).max(0) as u128;
         let nanos = missing.div_ceil(u128::from(self.rate));
         now + Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX)).min(LONGEST_WAIT)
     }
 
-    /// Seconds that `n` bytes take at an equal share among those waiting.
+    /// Time in seconds that `n` bytes take at an equal share among those waiting.
     fn fair_time(&self, n: u64) -> f64 {
         n as f64 * (1.0 + self.waiting as f64 / WHOLE as f64) / self.rate as f64
     }
 
-    /// Seconds by which sending lags behind the rate; below zero, by which it is ahead.
+    /// Time in seconds by which sending is behind the rate; negative if ahead.
     fn lag(&self) -> f64 {
         (self.level - self.reserve() - bytes(self.owed)) as f64 / BYTE as f64 / self.rate as f64
     }
 
-    /// True when no sender uses the budget and a new one would be no different.
+    /// Tells whether the budget is unused and full, so that it equals a new one.
     fn is_spent(&mut self, now: Instant) -> bool {
         self.refill(now);
         self.pacers == 0 && self.level == self.capacity()
@@ -123,16 +125,16 @@ fn bytes(n: u64) -> i128 {
     i128::from(n) * BYTE
 }
 
-/// Owner of a budget.
+/// Unit that a budget belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) enum Payer {
     Everyone,
     Network(ClientNetwork),
-    /// By both ends' address, so that it lasts from one request of a persistent connection to the next.
+    /// Connection by both addresses, so that the budget lasts across requests on a persistent connection.
     Connection(SocketAddr),
 }
 
-/// Names a budget.
+/// Key of a budget.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct Scope {
     /// Index of the rule.
@@ -140,13 +142,13 @@ pub(super) struct Scope {
     pub(super) payer: Payer,
 }
 
-/// A sender's place in one budget.
+/// Share of a sender in one budget.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Share {
     pub(super) scope: Scope,
-    /// Its part of the budget's `waiting`.
+    /// Part of the budget's `waiting`.
     weight: u64,
-    /// Its part of the budget's `owed`.
+    /// Part of the budget's `owed`.
     owed: u64,
 }
 
@@ -156,29 +158,27 @@ impl Share {
     }
 }
 
-/// All budgets that are in use or not yet full again.
+/// Budgets in use, and those not yet full again.
 #[derive(Debug, Default)]
 pub(super) struct Budgets {
     all: HashMap<Scope, Budget>,
-    /// Size at which full, unused budgets are looked for, so that a flood of addresses cannot pile
-    /// them up between two ticks.
+    /// Number of budgets at which full, unused ones are removed, even between two ticks.
     sweep_at: usize,
 }
 
 impl Budgets {
-    /// One more response draws on `scope`.
+    /// Adds a response to the budget of `scope`.
     pub(super) fn enter(&mut self, scope: Scope, rate: u64) {
         self.all.entry(scope).or_insert_with(|| Budget::new(rate)).pacers += 1;
     }
 
-    /// The response has ended. Its budget stays until it is full: asking again must not be a way
-    /// round the limit.
+    /// Ends a response. Its budget stays until full, so that a new request cannot evade the limit.
     pub(super) fn leave(&mut self, shares: &mut [Share]) {
         self.step_back(shares);
         self.each(shares, |budget, _| budget.pacers -= 1);
     }
 
-    /// Forgets the budgets that are unused and full at `now`.
+    /// Removes budgets that are unused and full at `now`.
     pub(super) fn sweep(&mut self, now: Instant) {
         self.all.retain(|_, budget| !budget.is_spent(now));
         self.sweep_at = self.all.len() * 2 + 64;
@@ -191,7 +191,7 @@ impl Budgets {
         slice
     }
 
-    /// Queues for `slice` bytes, having sent `charge` bytes since `since`. Returns when to come.
+    /// Queues for a turn; returns the time of the turn.
     pub(super) fn queue(&mut self, shares: &mut [Share], turn: ThrottleTurn) -> Instant {
         let ThrottleTurn { slice, charge, since, now } = turn;
         if self.all.len() >= self.sweep_at {
@@ -218,8 +218,8 @@ impl Budgets {
     /// Takes `n` bytes from every budget.
     ///
     /// # Errors
-    /// When to come again, nothing taken, if one of them holds less. The bytes are promised then:
-    /// those who come before that moment leave them alone.
+    /// Time to come again, if one of the budgets has fewer bytes. No byte is taken, and the bytes are
+    /// reserved: senders that come earlier do not get them.
     pub(super) fn take(&mut self, shares: &mut [Share], n: u64, now: Instant) -> Result<(), Instant> {
         let mut later = None;
         self.each(shares, |budget, share| {
@@ -245,11 +245,11 @@ impl Budgets {
         }
     }
 
-    /// Ends a grant of `granted` bytes, of which `sent` have gone out by `now`; what is sent beyond the
-    /// grant is charged, whether or not it is there.
+    /// Ends a grant of `granted` bytes, of which `sent` were sent by `now`. Bytes beyond the grant are
+    /// charged too.
     pub(super) fn settle(&mut self, shares: &mut [Share], granted: u64, sent: u64, now: Instant) {
         self.each(shares, |budget, _| {
-            // First, while the grant still leaves less room.
+            // The refill comes first, while the grant still reduces the maximum level.
             budget.refill(now);
             budget.granted -= granted;
             let level = budget.level.saturating_add(bytes(granted)).saturating_sub(bytes(sent));
@@ -257,7 +257,7 @@ impl Budgets {
         });
     }
 
-    /// Ends a grant of `granted` bytes of which none were sent.
+    /// Ends a grant of `granted` bytes without sending.
     pub(super) fn give_back(&mut self, shares: &mut [Share], granted: u64) {
         self.each(shares, |budget, _| {
             budget.granted -= granted;
@@ -265,7 +265,7 @@ impl Budgets {
         });
     }
 
-    /// Leaves the queues.
+    /// Leaves the queues of all shares.
     pub(super) fn step_back(&mut self, shares: &mut [Share]) {
         self.each(shares, |budget, share| {
             budget.waiting -= std::mem::take(&mut share.weight);
@@ -273,7 +273,7 @@ impl Budgets {
         });
     }
 
-    /// True when no sender draws on a budget, waits for one or is owed by one.
+    /// Tells whether no sender uses a budget, waits for one or has reserved bytes.
     #[cfg(test)]
     pub(super) fn are_idle(&self) -> bool {
         self.all
@@ -293,11 +293,11 @@ impl Budgets {
 /// Request of a sender for one turn.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct ThrottleTurn {
-    /// Bytes it would send.
+    /// Bytes to send.
     pub(super) slice: u64,
-    /// Bytes its share has to cover first.
+    /// Bytes sent before, which the share must cover first.
     pub(super) charge: u64,
-    /// Since when its share covers them.
+    /// Start of the time that covers them.
     pub(super) since: Instant,
     pub(super) now: Instant,
 }

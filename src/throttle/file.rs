@@ -1,4 +1,4 @@
-//! The throttle file: bytes → rules.
+//! Parser of the throttle file.
 //!
 //! ```text
 //! # comment, to the end of the line
@@ -9,11 +9,11 @@
 //! connections     per-address 20          at most 20 connections of one address at once
 //! ```
 //!
-//! The first two kinds are thttpd's, read as it reads them: blanks are spaces and tabs, a leading
-//! slash of the pattern and of each alternative is dropped, what follows the numbers is ignored (but
-//! told of). The other three are ours. Their second word is not a number, so thttpd called such lines
-//! unparsable, and no file that worked with it can hold one by accident. A pattern that is just
-//! `connections` is written `/connections`. Addresses are IPv4 addresses and IPv6 /64 networks.
+//! The first two forms are thttpd's, with its rules: blanks are spaces and tabs, a leading slash of the
+//! pattern and of each alternative is dropped, and text behind the numbers is ignored (with a warning). The
+//! other three are additions. Their second word is not a number, so that thttpd refused such lines, and no
+//! valid file of thttpd contains one. The pattern `connections` is written `/connections`. Addresses are
+//! IPv4 addresses and IPv6 /64 networks.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -23,22 +23,22 @@ use crate::rules::Pattern;
 
 use super::{Each, Rule};
 
-/// A line that is not as it should be.
+/// Error in a line of the throttle file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ThrottleFileError {
-    /// The throttle file.
+    /// Path of the throttle file.
     pub file: PathBuf,
     /// Line number, from 1.
     pub line: usize,
-    /// The line without its comment.
+    /// Line without its comment.
     pub text: String,
-    /// Description of the mistake.
+    /// Description of the error.
     pub why: &'static str,
-    /// The line makes no rule; else it does, and only part of it was ignored.
+    /// Set if the line was skipped; otherwise only a part of it was ignored.
     pub skipped: bool,
 }
 
-/// thttpd's words for a skipped line, with the place and the reason added.
+/// Writes thttpd's words for a skipped line, with the place and the reason added.
 impl fmt::Display for ThrottleFileError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let kind = if self.skipped { "unparsable" } else { "doubtful" };
@@ -50,15 +50,15 @@ impl fmt::Display for ThrottleFileError {
 /// Contents of a throttle file.
 #[derive(Debug, Default)]
 pub struct Parsed {
-    /// Its rules, in order.
+    /// Rules in file order.
     pub rules: Vec<Rule>,
-    /// The smallest cap on simultaneous connections per address, if there is any.
+    /// Smallest limit on simultaneous connections per address, if there is one.
     pub connections_per_address: Option<usize>,
-    /// Mistakes found, in the order of lines.
+    /// Errors in the order of lines.
     pub problems: Vec<ThrottleFileError>,
 }
 
-/// Reads all lines of `content`; `path` is for the problems.
+/// Parses all lines of `content`; `path` is for errors.
 pub fn parse(path: &Path, content: &[u8]) -> Parsed {
     let mut parsed = Parsed::default();
     for (index, raw) in content.split(|&b| b == b'\n').enumerate() {
@@ -101,8 +101,9 @@ enum ThrottleLine {
     Connections(usize),
 }
 
-/// A line that is not empty → what it says, and a doubt if part of it was ignored. The pattern may hold
-/// any bytes: names of files do.
+/// Parses a non-empty line; returns its meaning, and a warning if part of it was ignored.
+///
+/// The pattern may contain any bytes, as file names do.
 fn line(text: &[u8]) -> Result<(ThrottleLine, Option<&'static str>), &'static str> {
     let (subject, rest) = split_blank(text).ok_or("a pattern without a rate")?;
     if rest.first().is_some_and(u8::is_ascii_digit) {
@@ -124,7 +125,7 @@ fn line(text: &[u8]) -> Result<(ThrottleLine, Option<&'static str>), &'static st
     Ok((ThrottleLine::Rule(Rule { pattern: Pattern::relative(subject), each, min: 0, max }), None))
 }
 
-/// thttpd's own kind: `numbers` is `MAX` or `MIN-MAX`.
+/// Parses thttpd's form: `numbers` is `MAX` or `MIN-MAX`.
 fn shared_rule(pattern: &[u8], numbers: &[u8]) -> Result<(ThrottleLine, Option<&'static str>), &'static str> {
     let (first, rest) = digits(numbers).ok_or("no rate after the pattern")?;
     let range = rest.strip_prefix(b"-").and_then(|rest| digits(without_blanks(rest)));
@@ -147,13 +148,13 @@ fn without_blanks(text: &[u8]) -> &[u8] {
     &text[text.iter().take_while(|&&b| is_blank(b)).count()..]
 }
 
-/// The first word of `text`, and what follows the blanks behind it.
+/// First word of `text`, and the text behind the following blanks.
 fn split_blank(text: &[u8]) -> Option<(&[u8], &[u8])> {
     let end = text.iter().position(|&b| is_blank(b))?;
     Some((&text[..end], without_blanks(&text[end..])))
 }
 
-/// The number that `text` starts with, as large as fits, and what follows it.
+/// Leading number of `text`, saturated at the largest value, and the text behind the number.
 fn digits(text: &[u8]) -> Option<(u64, &[u8])> {
     let end = text.iter().take_while(|b| b.is_ascii_digit()).count();
     let (number, rest) = text.split_at(end);

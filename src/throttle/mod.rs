@@ -1,20 +1,20 @@
 //! Throttles: bandwidth limits by URL pattern (thttpd's `-t`, `throttles=`).
 //!
-//! Input: the throttle file ([`file`] has its syntax), and for each request the name it asks
-//! for. Output: a [`Pacer`] that says how many bytes of the response may be sent now or when to
-//! ask again, or [`Refused`]. `boot` calls [`Throttles::load`], `conn` calls [`Throttles::admit`] once
-//! a request and keeps the pacer beside the response, a timer calls [`Throttles::tick`] every 2 s.
+//! Input: the throttle file (its syntax is in [`file`]), and the name that each request asks for. Output: a
+//! [`Pacer`], which tells how many bytes of the response may be sent now or when to ask again, or
+//! [`Refused`]. `boot` calls [`Throttles::load`], `conn` calls [`Throttles::admit`] once per request and
+//! keeps the pacer with the response, and a timer calls [`Throttles::tick`] every 2 s.
 //!
-//! Each rule has a budget of bytes that fills at the rule's maximum (`budget`). Two promises follow:
+//! Each rule has a byte budget that fills at the rule's maximum rate (`budget`). This guarantees:
 //!
-//! * never more than `max × (t + ¼ s)` bytes in any stretch of `t` seconds (one byte at least: below
-//!   4 B/s a single byte is more than a quarter second's worth);
-//! * senders under one rule get equal shares, and what one cannot use, because its client is slow or
-//!   another rule holds it lower, goes to the others.
+//! * never more than `max × (t + ¼ s)` bytes in any interval of `t` seconds (at least one byte: below 4 B/s
+//!   a single byte exceeds a quarter second);
+//! * equal shares for senders under one rule; the part that one cannot use, because of a slow client or
+//!   another rule, goes to the others.
 //!
-//! thttpd evens out shares every 2 s and paces by the average since a download began; limits and
-//! messages are the same here, the flow is smoother. This module never waits: a pause is a moment
-//! to come back at, and the moments of many senders are spread so that each wake-up finds its bytes.
+//! thttpd adjusts shares every 2 s and paces by the average since a download began. Limits and messages are
+//! equal here; the flow is smoother. No call waits: a pause is a time to come back, and the times of many
+//! senders are spread so that each wake-up finds its bytes.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -44,14 +44,15 @@ use address::Addresses;
 use budget::{Budgets, Payer, Scope};
 
 impl Rule {
-    /// Would one more sender beside `sending` others be left too little? This is what the manual
-    /// says of the minimum; thttpd 2.29 compares it with the past rate, which starts at zero, and so
-    /// refuses every request for ever.
+    /// Tells whether one more sender beside `sending` others would make the shares too small.
+    ///
+    /// This is the meaning of the minimum in the manual. thttpd 2.29 compares it with the past rate, which
+    /// starts at zero, and so refuses every request forever.
     fn refuses(&self, sending: usize) -> bool {
         self.max == 0 || self.max / (sending as u64).saturating_add(1) < self.min
     }
 
-    /// The budget of this rule, the `index`th, that a response to `peer` draws on.
+    /// Budget of this rule, the `index`th, for a response to `peer`.
     fn scope(&self, index: usize, peer: SocketAddr) -> Scope {
         let payer = match self.each {
             Each::Rule => Payer::Everyone,
@@ -62,7 +63,7 @@ impl Rule {
     }
 }
 
-/// A request or a connection is turned away for now: 503 with Retry-After (RFC 9110 §10.2.3).
+/// Refusal of a request or connection: 503 with Retry-After (RFC 9110 §10.2.3).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Refused;
 
@@ -75,7 +76,7 @@ impl From<Refused> for Rejection {
 /// Totals of one rule, for its minimum, the log and the statistics.
 #[derive(Debug, Default, Clone, Copy)]
 struct Tally {
-    /// Responses under way.
+    /// Number of responses in progress.
     sending: usize,
     /// Bytes sent since the last tick.
     bytes: u64,
@@ -84,36 +85,36 @@ struct Tally {
 }
 
 impl Tally {
-    /// thttpd's average: two parts of the past, one of the last 2 s, in whole numbers.
+    /// Updates thttpd's average: two parts of the past, one of the last 2 s, in integers.
     fn average(&mut self) {
         self.rate = self.rate.saturating_mul(2).saturating_add(self.bytes / 2) / 3;
         self.bytes = 0;
     }
 }
 
-/// The use of one rule, for metrics.
+/// Use of one rule, for metrics.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Rate<'a> {
-    /// The names it covers.
+    /// Pattern of the rule.
     pub pattern: &'a [u8],
     /// Rolling average in bytes a second.
     pub now: u64,
-    /// Bytes a second at most.
+    /// Maximum in bytes a second.
     pub most: u64,
 }
 
-/// Everything that changes while responses are sent.
+/// State that changes while responses are sent.
 ///
-/// One lock guards it all: it is held for a microsecond, some ten times a second for each download,
-/// and makes "enough in every budget, so take from each" a single step.
+/// One lock protects the whole state. The lock is held for a microsecond, some ten times a second for each
+/// download, and makes the check of all budgets and the taking of bytes one step.
 #[derive(Debug)]
 struct Ledger {
     budgets: Budgets,
-    /// One for each rule.
+    /// Tally of each rule.
     tallies: Vec<Tally>,
 }
 
-/// All rules, in file order, and what is being sent under them.
+/// All rules in file order, with their state.
 #[derive(Debug)]
 pub struct Throttles {
     rules: Vec<Rule>,
@@ -122,12 +123,12 @@ pub struct Throttles {
 }
 
 impl Throttles {
-    /// No rules: nothing is ever paced or refused.
+    /// Throttles without rules.
     pub fn none() -> Throttles {
         Throttles::new(Vec::new(), None)
     }
 
-    /// `rules` in file order; `connections_per_address` caps simultaneous connections.
+    /// Throttles with `rules` in file order; `connections_per_address` limits simultaneous connections.
     pub fn new(rules: Vec<Rule>, connections_per_address: Option<usize>) -> Throttles {
         let ledger = Ledger { budgets: Budgets::default(), tallies: vec![Tally::default(); rules.len()] };
         Throttles {
@@ -137,10 +138,10 @@ impl Throttles {
         }
     }
 
-    /// Reads the throttle file. Lines that mean nothing are skipped and told of, as in thttpd.
+    /// Reads the throttle file. Invalid lines are skipped and reported, as in thttpd.
     ///
     /// # Errors
-    /// The file cannot be read; boot ends then, as in thttpd.
+    /// The file cannot be read; the start then fails, as in thttpd.
     pub fn load(path: &Path) -> io::Result<(Throttles, Vec<ThrottleFileError>)> {
         let parsed = file::parse(path, &read_regular_file(path)?);
         Ok((Throttles::new(parsed.rules, parsed.connections_per_address), parsed.problems))
@@ -152,15 +153,17 @@ impl Throttles {
         self.ledger().tallies.resize(self.rules.len(), Tally::default());
     }
 
-    /// Bounds the simultaneous connections of each client address as well (the option
-    /// `max_connections_per_address`); the tighter of it and the file's own cap holds.
+    /// Limits simultaneous connections of each address (`max_connections_per_address`).
+    ///
+    /// The lower of this limit and that of the throttle file applies.
     pub fn cap_connections(&mut self, per_address: usize) {
         self.addresses.cap(per_address);
     }
 
-    /// Takes the place of `old` when the configuration is read again: connections stay counted, and
-    /// as long as the rules are the same, so do the bytes and senders under them. Under changed rules
-    /// responses end as they began, beside those that begin anew.
+    /// Takes over the state of `old` after reading the configuration again.
+    ///
+    /// Connections stay counted, and so do bytes and senders if the rules are unchanged. Under changed
+    /// rules, responses in progress keep the old rules.
     pub fn follow(&mut self, old: &Throttles) {
         self.addresses.follow(&old.addresses);
         if self.rules == old.rules {
@@ -168,7 +171,7 @@ impl Throttles {
         }
     }
 
-    /// No rule: [`Throttles::admit`] costs nothing and there is no need to tick.
+    /// Tells whether there is no rule: [`Throttles::admit`] is then free, and ticks are not needed.
     pub fn is_empty(&self) -> bool {
         self.rules.is_empty()
     }
@@ -178,7 +181,7 @@ impl Throttles {
         &self.rules
     }
 
-    /// What each rule allows and is used for, in file order.
+    /// Limits and use of each rule, in file order.
     pub fn rates(&self) -> Vec<Rate<'_>> {
         let ledger = self.ledger();
         let rules = self.rules.iter().zip(&ledger.tallies);
@@ -187,12 +190,13 @@ impl Throttles {
             .collect()
     }
 
-    /// Starts a response to `peer`. `name` is the symlink-expanded name below the root without a
-    /// leading slash, virtual host included, before an index file is chosen: `.` for the top, `sub`
-    /// for `/sub/`. None when no rule covers it.
+    /// Admits a response to `peer`; `None` if no rule covers it.
+    ///
+    /// `name` is the expanded name below the root without a leading slash, virtual host included, before an
+    /// index file is chosen: `.` for the top, `sub` for `/sub/`.
     ///
     /// # Errors
-    /// [`Refused`] when a rule's minimum could not be kept with one more sender.
+    /// [`Refused`] if one more sender would break a rule's minimum.
     pub fn admit(self: &Arc<Throttles>, name: &Name<'_>, peer: SocketAddr) -> Result<Option<Pacer>, Refused> {
         let covering: Vec<usize> =
             (0..self.rules.len()).filter(|&i| self.rules[i].pattern.matches(name)).collect();
@@ -213,18 +217,18 @@ impl Throttles {
         Ok(Some(Pacer::new(Arc::clone(self), scopes)))
     }
 
-    /// Takes note of a new connection; the permit is kept as long as the connection. None when there
-    /// is no cap on simultaneous connections per address. Beyond the cap a client may have as many
-    /// connections again that are only told so (`is_surplus`): answering is polite, but not to a flood.
+    /// Counts a new connection; the permit lives as long as the connection. `None` without a limit.
+    ///
+    /// Beyond the limit, a client may have the limit's number of connections again, marked as surplus
+    /// (`is_surplus`), which get a 503 response.
     ///
     /// # Errors
-    /// [`Refused`] beyond that: the connection is not worth an answer.
+    /// [`Refused`] beyond that: the connection is closed without a response.
     pub fn connection(&self, peer: IpAddr) -> Result<Option<AddressPermit>, Refused> {
         self.addresses.admit(peer)
     }
 
-    /// To be called every 2 s while there are rules: brings the averages up to date and returns what
-    /// the log should say of them.
+    /// Updates the averages, and returns messages for the log. Called every 2 s if there are rules.
     pub fn tick(&self) -> Vec<Event> {
         let mut ledger = self.ledger();
         ledger.budgets.sweep(std::time::Instant::now());
@@ -233,7 +237,7 @@ impl Throttles {
         rules.flat_map(|((number, rule), tally)| remarks(number, rule, tally)).collect()
     }
 
-    /// For the statistics: a line for each rule with its limits, rate and senders.
+    /// Lines for the statistics: limits, rate and senders of each rule.
     pub fn report(&self) -> Vec<String> {
         let ledger = self.ledger();
         let rules = self.rules.iter().enumerate().zip(&ledger.tallies);
@@ -253,12 +257,12 @@ impl Throttles {
     }
 
     fn ledger(&self) -> MutexGuard<'_, Ledger> {
-        // A panic in another request's turn leaves numbers behind, not broken invariants.
+        // A panic under the lock may leave outdated numbers, but no broken invariant.
         self.ledger.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// thttpd's messages about one rule after a tick; none while nothing is sent under it.
+/// Messages of thttpd about one rule after a tick; none while no response uses the rule.
 fn remarks(number: usize, rule: &Rule, tally: &Tally) -> Vec<Event> {
     let Tally { sending, rate, .. } = *tally;
     if sending == 0 || rule.each != Each::Rule {

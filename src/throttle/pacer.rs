@@ -1,8 +1,8 @@
-//! The pacer: what one response may send, and when.
+//! Pacer: the bytes that one response may send, and when.
 //!
-//! `conn` asks [`Pacer::allowance`], sends no more than it says, tells [`Pacer::sent`] what really
-//! went out, and parks the connection when it is told to come back later. Time is a parameter, so
-//! that a test can be a simulation. Dropping the pacer frees its share at once.
+//! `conn` calls [`Pacer::allowance`], sends at most that many bytes, reports the sent ones by
+//! [`Pacer::sent`], and parks the connection if told to come back later. Time is a parameter, so that tests
+//! can simulate it. Dropping the pacer frees its share at once.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -10,35 +10,35 @@ use std::time::Instant;
 use super::Throttles;
 use super::budget::{Scope, Share, ThrottleTurn};
 
-/// Permission of a response to send.
+/// Permission to send.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Allowance {
-    /// Send this many bytes, at least one, at once; then say with [`Pacer::sent`] how many went out.
+    /// Send up to this many bytes (at least one) now, and report the number by [`Pacer::sent`].
     Bytes(u64),
-    /// Nothing before this moment; ask again then.
+    /// Send nothing before this time; ask again then.
     Until(Instant),
 }
 
-/// Paces one response under all rules that cover it; the tightest holds.
+/// Pacer of one response under all rules that cover it; the lowest rate applies.
 #[derive(Debug)]
 pub struct Pacer {
     throttles: Arc<Throttles>,
     shares: Vec<Share>,
     state: PaceState,
-    /// Bytes there are to send, as far as is known.
+    /// Number of bytes left to send, as far as known.
     remaining: u64,
-    /// Bytes sent in the last turn, and when; none before the first.
+    /// Bytes sent in the last turn, and the time of it; `None` before the first.
     last: Option<(u64, Instant)>,
 }
 
-/// Where the response is in its cycle.
+/// State of the response in its cycle of turns.
 #[derive(Debug, Clone, Copy)]
 enum PaceState {
-    /// Nothing asked for.
+    /// No turn was requested.
     Idle,
-    /// The response has a turn at this moment.
+    /// The response has its turn at this time.
     Waiting(Instant),
-    /// The response may be sending this many bytes right now.
+    /// The response may be sending this many bytes now.
     Granted(u64),
 }
 
@@ -48,15 +48,17 @@ impl Pacer {
         Pacer { throttles, shares, state: PaceState::Idle, remaining: u64::MAX, last: None }
     }
 
-    /// Says that there are no more than `bytes` to send: the rest of a response, head included, or
-    /// what a script has written so far. Without it a turn is asked for in full even for a few bytes,
-    /// and others wait longer than they need.
+    /// Sets the number of bytes left to send: the rest of a response, or the output of a script so far.
+    ///
+    /// Without this, a full turn is requested even for a few bytes, and others wait longer than needed.
     pub fn set_remaining(&mut self, bytes: u64) {
         self.remaining = bytes;
     }
 
-    /// How much may be sent at `now`. Ask when there is something to send and the client takes it: a
-    /// turn that is asked for is kept from the others until [`Pacer::sent`].
+    /// Bytes that may be sent at `now`.
+    ///
+    /// Ask only with data to send and a client that accepts it: granted bytes are kept from the others
+    /// until [`Pacer::sent`].
     pub fn allowance(&mut self, now: Instant) -> Allowance {
         let throttles = Arc::clone(&self.throttles);
         let budgets = &mut throttles.ledger().budgets;
@@ -87,8 +89,10 @@ impl Pacer {
         }
     }
 
-    /// Tells what went out since the last [`Pacer::allowance`]: once for each, with every byte of the
-    /// response, its head too; 0 if the client took none. What was not sent is free for others.
+    /// Reports the bytes sent since the last [`Pacer::allowance`], head included, once for each call; 0 if
+    /// none.
+    ///
+    /// Unused bytes of the grant become available to others.
     pub fn sent(&mut self, bytes: u64, now: Instant) {
         let throttles = Arc::clone(&self.throttles);
         let mut ledger = throttles.ledger();

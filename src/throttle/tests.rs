@@ -1,4 +1,4 @@
-//! Tests of the throttles. Time is simulated: nothing sleeps, nothing depends on the machine.
+//! Throttle tests with simulated time: no sleeping, and independent of the machine.
 
 mod admission;
 mod file;

@@ -131,14 +131,14 @@ const ON_A_FULL_DISK: &str = "mount -t tmpfs -o size=256k,mode=777 none $DIR || 
 head -c 258048 /dev/zero >$DIR/ballast
 exec \"$0\" \"$@\"";
 
-/// A shell that runs `script` where mounts are seen by nobody else.
+/// Shell that runs `script` in a mount namespace of its own.
 fn apart(script: &str) -> Command {
     let mut command = Command::new("unshare");
     command.args(["-m", "sh", "-c", script]).stdin(Stdio::null());
     command
 }
 
-/// A server whose log is on a disk of its own, full but for a few lines.
+/// Server with its log on a small disk that is nearly full.
 struct FullDisk {
     server: Running,
     tree: Tree,
@@ -168,7 +168,7 @@ impl FullDisk {
         Some(FullDisk { server, tree, port, disk })
     }
 
-    /// Asks for a thousand files, each by its number; waits until the administrator is told.
+    /// Requests a thousand numbered files, and waits for the warning to the administrator.
     fn overfill(&self) {
         let mut client = Client::connect(([127, 0, 0, 1], self.port).into());
         for number in 0..1000 {
@@ -234,7 +234,7 @@ fn with_virtual_hosts_a_line_begins_with_the_host_and_goes_on_with_the_path() {
         ("GET http://a.example:80/a.txt?q HTTP/1.1", "Host: b", "\"GET /a.example/a.txt?q HTTP/1.1\" 200"),
         ("GET http://a.example HTTP/1.0", "X: y", "\"GET /a.example/ HTTP/1.0\" 200"),
         ("OPTIONS * HTTP/1.1", "Host: a.example", "\"OPTIONS * HTTP/1.1\" 204"),
-        // Whose request it would have been is not known.
+        // The virtual host of a malformed request is unknown.
         ("GET /a.txt HTTP/1.1", "X: y", "\"GET /127.0.0.1/a.txt HTTP/1.1\" 400"),
         ("GET a.txt HTTP/1.1", "Host: a.example", "\"GET a.txt HTTP/1.1\" 400"),
     ] {

@@ -1,4 +1,4 @@
-//! Without `-D`: the process that was started ends when the server is ready, or has failed.
+//! Start without `-D`: the started process exits when the server is ready or has failed.
 
 use std::fs;
 use std::path::PathBuf;

@@ -121,7 +121,7 @@ fn scripts_that_may_not_be_executed_and_hashes_that_are_not_understood_are_warne
     }
     assert_eq!(text.lines().filter(|line| line.starts_with("warning: ")).count(), 4, "{text}");
     assert!(!text.contains("secret") && text.ends_with("the configuration is sound\n"), "{text}");
-    // A pattern of wildcards alone says nothing of files that may not be executed.
+    // A pattern of wildcards alone does not mark files as scripts, so no warning is due.
     let output = check(&["-d", www.to_str().unwrap(), "-c", "**", "-l", "-"]);
     assert!(!stdout(&output).contains("cgipat"));
 }

@@ -1,4 +1,4 @@
-//! Landlock and no_new_privs: on where nothing is lost by it, and off on demand.
+//! Landlock and no_new_privs: applied if no feature is lost, and off on request.
 
 use std::fs;
 use std::os::unix::fs::{chown, symlink};
@@ -17,7 +17,7 @@ fn start(tree: &Tree, flags: &[&str]) -> Server {
 
 fn has_landlock() -> bool {
     let has = read("/sys/kernel/security/lsm".as_ref()).split(',').any(|name| name == "landlock");
-    // Where that file is not to be seen the kernel's version is a good guess.
+    // If that file is not visible, the kernel's version is a good estimate.
     let release = read("/proc/sys/kernel/osrelease".as_ref());
     let major = release.split('.').next().and_then(|major| major.parse::<u32>().ok()).unwrap_or(0);
     if !has && major < 6 {

@@ -1,5 +1,4 @@
-//! Every way not to start: one line with what to do, and status 1, in the foreground and from the
-//! background alike.
+//! Failures of the start: one line with advice, and status 1, in the foreground and in the background.
 
 use std::net::TcpListener;
 use std::os::unix::fs::symlink;
@@ -10,7 +9,7 @@ use super::{run, stderr, thttpd};
 use crate::support::server::free_port;
 use crate::support::{Tree, is_root};
 
-/// Runs the server with `flags`, in the foreground and not, and checks the one line that it says.
+/// Runs the server with `flags` in foreground and background, and checks its one line of output.
 fn refuses(flags: &[&str], says: &str, advises: &str) {
     refuses_as(thttpd, flags, says, advises);
 }
@@ -30,7 +29,7 @@ fn refuses_as(command: impl Fn() -> Command, flags: &[&str], says: &str, advises
     }
 }
 
-/// As somebody who is not root.
+/// Command that runs as a user other than root.
 fn unprivileged() -> Command {
     let mut command = thttpd();
     command.uid(65534).gid(65534);

@@ -1,4 +1,4 @@
-//! IPv4 and IPv6: which of them an address of `-h` stands for.
+//! IPv4 and IPv6: the families of each address of `-h`.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::process::{Command, Stdio};
@@ -7,7 +7,7 @@ use super::{Running, stderr, thttpd};
 use crate::support::server::free_port;
 use crate::support::{Client, Tree, is_root};
 
-/// What `curl` gets from either family in a network of its own, where `bindv6only` is set.
+/// Script for a network namespace with `bindv6only` set: output of `curl` over each family.
 const IN_A_NETWORK_OF_ITS_OWN: &str = "ip link set lo up && echo 1 >/proc/sys/net/ipv6/bindv6only || exit 99
 \"$0\" -D -p 8080 -h :: -d $WWW -l /dev/null & server=$!
 for host in '[::1]' 127.0.0.1; do

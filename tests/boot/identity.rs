@@ -38,7 +38,7 @@ fn every_thread_is_the_user_and_nobody_else() {
 }
 
 #[test]
-fn what_only_root_may_read_is_not_served() {
+fn files_that_only_root_may_read_are_not_served() {
     if !is_root() {
         return;
     }
@@ -50,7 +50,7 @@ fn what_only_root_may_read_is_not_served() {
 }
 
 #[test]
-fn somebody_who_is_not_root_stays_who_they_are() {
+fn a_server_not_started_as_root_keeps_its_user() {
     use std::os::unix::process::CommandExt;
     if !is_root() {
         return;
@@ -163,8 +163,7 @@ fn a_log_file_keeps_the_group_that_reads_it() {
     }
 }
 
-/// Starts the server as root without `capabilities`, and with `flags`. What it says on standard error when
-/// it does not start; none when it serves.
+/// Output of a start as root without `capabilities`; `None` if the server starts.
 fn refusal_without(capabilities: &str, flags: &[&str]) -> Option<String> {
     use std::io::Read;
     let tree = Tree::new();

@@ -1,4 +1,4 @@
-//! Bytes beyond ASCII in what the operator writes: they are taken as they are, whatever they mean.
+//! Bytes beyond ASCII in settings: they are used unchanged, in any encoding.
 
 use std::fs;
 use std::io::{Read, Write};

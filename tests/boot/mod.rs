@@ -1,5 +1,6 @@
-//! Start, signals, logs and end: what an administrator sees. Tests that change users, roots or limits
-//! need root and say so where they cannot run.
+//! Start, signals, logs and end, as an administrator sees them.
+//!
+//! Tests that change users, roots or limits need root, and report if they cannot run.
 
 use std::fs;
 use std::net::TcpStream;
@@ -42,8 +43,7 @@ pub fn thttpd() -> Command {
     command
 }
 
-/// Runs to the end, which comes by itself and soon. What it says is caught in files: a server in the
-/// background would hold a pipe open.
+/// Runs a command that ends by itself. Output goes to files, as a background server would keep a pipe open.
 fn run(command: &mut Command) -> Output {
     let tree = Tree::new();
     let file = |name| tree.beside(name, "");
@@ -108,7 +108,7 @@ impl Drop for Running {
     }
 }
 
-/// Whether process `pid` is there and not just waiting to be taken notice of.
+/// Tells whether process `pid` exists and is not a zombie.
 fn is_running(pid: i32) -> bool {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
     // The state follows the name, which stands in parentheses.

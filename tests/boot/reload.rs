@@ -1,4 +1,4 @@
-//! HUP with `reload_on_hup`: the configuration is read again, and nobody notices.
+//! HUP with `reload_on_hup`: the configuration is read again without an effect on clients.
 
 use std::fs;
 
@@ -7,7 +7,7 @@ use nix::sys::signal::Signal;
 use super::read;
 use crate::support::{Server, Tree, eventually};
 
-/// A server whose configuration can be changed, and which has `flags` besides.
+/// Server with a config file that can be changed, and with `flags`.
 fn start(tree: &Tree, config: &str, flags: &[&str]) -> Server {
     let path = tree.beside("conf", config);
     let all: Vec<&str> = ["-C", path.to_str().unwrap()].into_iter().chain(flags.iter().copied()).collect();
@@ -61,7 +61,7 @@ fn a_mistake_in_the_configuration_leaves_the_old_one_in_force() {
 }
 
 #[test]
-fn what_needs_a_restart_is_named() {
+fn changes_that_need_a_restart_are_named() {
     let tree = Tree::new();
     let server = start(&tree, "reload_on_hup", &[]);
     tree.beside("conf", "reload_on_hup workers=7");

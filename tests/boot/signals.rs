@@ -1,4 +1,4 @@
-//! TERM, INT, USR1, USR2, HUP: what each does to those who are being served.
+//! TERM, INT, USR1, USR2, HUP: effects on clients.
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpStream};
@@ -90,7 +90,7 @@ fn usr1_ends_idle_connections_and_finishes_the_others() {
     let busy = in_the_middle(&server);
     server.signal(Signal::SIGUSR1);
     assert_eq!(idle.stream().read(&mut [0; 1]).unwrap(), 0, "the idle one is closed");
-    // Not at that very moment: whoever has come until the listener closes is still served.
+    // Clients are still served until the listener closes, shortly after the signal.
     eventually("nobody is let in", || TcpStream::connect(server.address()).is_err());
     assert!(server.is_alive(), "somebody is being served");
     assert!(rest(busy) > size - 1000);

@@ -139,7 +139,7 @@ fn without_a_log_file_access_lines_go_to_the_daemon_without_their_date() {
 }
 
 #[test]
-fn what_a_client_wrote_cannot_begin_a_line_of_the_log() {
+fn client_data_cannot_begin_a_line_of_the_log() {
     let tree = Tree::new();
     let mut syslogd = Syslogd::bind(&tree.dir().join("socket"));
     let (_server, port) = start(&tree, &[]);
@@ -162,8 +162,10 @@ fn without_a_daemon_the_foreground_tells_on_standard_error() {
     assert!(text.ends_with("thttpd: exiting due to signal 15\n"), "{text}");
 }
 
-/// Starts and ends a server that has a warning to give (its throttle file); what it says on standard error,
-/// and what the log daemon hears. With `journal`, standard error is the journal's, as systemd says it.
+/// Standard error and log messages of a server with a warning, from start to end.
+///
+/// The warning comes from its throttle file. With `journal`, standard error is the journal's, as systemd
+/// declares it.
 fn told_at_start(tree: &Tree, journal: bool) -> (String, Vec<String>) {
     let mut syslogd = Syslogd::bind(&tree.dir().join("socket"));
     fs::write(tree.dir().join("throttles"), "no number\n").unwrap();
@@ -194,7 +196,7 @@ fn a_start_as_root_without_chroot_is_told_to_the_log_alone_and_once() {
 }
 
 #[test]
-fn what_the_log_daemon_has_does_not_go_to_the_journal_again() {
+fn messages_of_the_log_daemon_do_not_go_to_the_journal_again() {
     for (journal, times) in [(false, 1), (true, 0)] {
         let (said, heard) = told_at_start(&Tree::new(), journal);
         assert_eq!(said.matches("throttles:1").count(), times, "{said}");
@@ -251,7 +253,7 @@ fn refusals_are_told_in_thttpds_words() {
 }
 
 #[test]
-fn what_scripts_complain_of_is_told_in_the_foreground_beside_the_daemon() {
+fn errors_of_scripts_are_shown_in_the_foreground_beside_the_daemon() {
     let tree = Tree::new();
     let script = tree.www().join("cgi-bin/script");
     crate::scripts::lay_script(&script, "#!/bin/sh\necho a complaint >&2\n");

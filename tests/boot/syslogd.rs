@@ -1,4 +1,4 @@
-//! A log daemon of the test's own.
+//! Log daemon for tests.
 
 use std::io::ErrorKind;
 use std::os::unix::fs::PermissionsExt;

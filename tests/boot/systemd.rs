@@ -170,7 +170,7 @@ fn systemd_is_given_the_listening_sockets_to_keep() {
     descriptors.into_iter().for_each(|fd| nix::unistd::close(fd).unwrap());
 }
 
-/// A server on `port` that systemd, whose notifications `tree` has, hands `stored` from the process before.
+/// Server on `port` that gets `stored` sockets from systemd, whose notification socket is in `tree`.
 fn restarted(tree: &Tree, stored: &TcpListener, port: u16) -> Running {
     let mut command = Command::new("sh");
     let script = "exec 3<&0 </dev/null; LISTEN_FDS=1 LISTEN_PID=$$ exec \"$0\" \"$@\"";

@@ -17,8 +17,7 @@ fn threads(server: &Server, name: &str) -> Vec<Pid> {
     named.map(|task| Pid::from_raw(task.file_name().to_str().unwrap().parse().unwrap())).collect()
 }
 
-/// Is this thread asleep, and so in nobody's way? One held still while it allocates would keep the others
-/// from it, the one that is to notice included.
+/// Tells whether the thread is asleep, so that it holds no lock of the allocator while it is stopped.
 fn is_asleep(thread: Pid) -> bool {
     let stat = read(std::path::Path::new(&format!("/proc/{thread}/stat")));
     stat.rsplit(") ").next().is_some_and(|rest| rest.starts_with('S'))

@@ -1,4 +1,4 @@
-//! `makeweb` with a home and a directory of users of the test's own.
+//! `makeweb` with a home and a directory of users for the test.
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
@@ -65,7 +65,7 @@ fn a_user_gets_a_directory_and_a_link_to_it() {
 }
 
 #[test]
-fn what_is_there_is_left_alone() {
+fn existing_directories_are_left_alone() {
     let place = Place::new();
     place.run();
     fs::write(place.directory.join("index.html"), "mine").unwrap();

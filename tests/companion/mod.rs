@@ -1,5 +1,4 @@
-//! The programs for the shell that come with the server, as their manual pages have them. The two for
-//! CGI are run by the server, in `scripts`.
+//! Companion programs for the shell, as in their manual pages. `scripts` tests the CGI programs.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -68,8 +67,10 @@ fn names_in(dir: &Path) -> Vec<String> {
     names
 }
 
-/// Copies a program with `mode`, for `user` and `group`. `install` writes it: a thread of ours that forks
-/// while we had it open for writing would keep it from being run.
+/// Copies a program with `mode`, `user` and `group`.
+///
+/// `install` writes the file: if a thread of the test forked while the test had it open for writing, exec
+/// would fail.
 fn install(program: &str, mode: &str, (user, group): (u32, u32), at: impl AsRef<OsStr>) {
     let (user, group) = (user.to_string(), group.to_string());
     let arguments = ["-m", mode, "-o", &user, "-g", &group, program];

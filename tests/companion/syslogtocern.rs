@@ -1,4 +1,4 @@
-//! `syslogtocern`, fed with what the server has said to the system's log.
+//! `syslogtocern` with lines that the server has sent to the system log.
 
 use std::fs;
 use std::net::SocketAddr;
@@ -13,7 +13,7 @@ use crate::boot::{Running, thttpd};
 use crate::support::server::free_port;
 use crate::support::{Client, Server, Tree};
 
-/// Two lines of ours and one of another program's, as syslog daemons write them.
+/// Two lines of the server and one of another program, as syslog daemons write them.
 const LINES: &str = "\
 Nov  3 04:05:06 www thttpd[12]: 10.0.0.1 - jef \"GET /a HTTP/1.1\" 200 5 \"\" \"x\"
 Nov  3 04:05:07 www cron[7]: (root) CMD (thttpd)
@@ -45,7 +45,7 @@ fn ask(address: SocketAddr) {
     client.get("/program");
 }
 
-/// What a syslog daemon has in its file when a server without a log of its own was asked.
+/// File of a syslog daemon after requests to a server without an access log file.
 fn filed_by_syslogd() -> String {
     let tree = site();
     let mut syslogd = Syslogd::bind(&tree.dir().join("socket"));
@@ -73,7 +73,7 @@ fn undated(line: &str) -> String {
 }
 
 #[test]
-fn what_the_server_says_to_syslog_becomes_the_log_that_it_would_have_written() {
+fn syslog_lines_become_the_log_that_the_server_would_have_written() {
     let server = site();
     let by_file = Server::start(&server, &[]);
     ask(by_file.address());

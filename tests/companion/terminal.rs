@@ -1,4 +1,4 @@
-//! `thtpasswd` on a terminal: what it asks, and that nobody can read the answer over a shoulder.
+//! `thtpasswd` on a terminal: prompts, and passwords without echo.
 
 use std::fs::File;
 use std::io::{Read, Write};

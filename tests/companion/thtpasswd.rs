@@ -1,4 +1,4 @@
-//! `thtpasswd` and the server that reads what it writes.
+//! `thtpasswd`, and the server that reads its files.
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
@@ -23,7 +23,7 @@ fn run(flags: &[&str], file: &Path, user: &str, password: &str) -> Output {
     fed(thtpasswd().args(flags).arg(file).arg(user), &format!("{password}\n"))
 }
 
-/// A password file beside the document root, with one user whose hash nothing matches.
+/// Password file beside the document root, with a user whose hash matches no password.
 fn with_file() -> (Tree, PathBuf) {
     let tree = Tree::new();
     let file = tree.beside("passwords", "# staff\nother:*:Other, of course\n");
@@ -137,7 +137,7 @@ fn a_new_file_is_as_private_as_the_umask_wants_it() {
 fn the_new_file_takes_the_place_of_the_old_one_with_its_mode_and_leaves_nothing_else() {
     let (tree, file) = with_file();
     fs::set_permissions(&file, fs::Permissions::from_mode(0o604)).unwrap();
-    // Whoever has the old file open goes on reading all of it.
+    // A program that has the old file open can still read all of it.
     let old = tree.dir().join("old");
     fs::hard_link(&file, &old).unwrap();
     let before = text(&file);
@@ -166,7 +166,7 @@ fn the_new_file_belongs_to_whom_the_old_one_did() {
 fn a_change_that_cannot_be_written_changes_nothing_and_leaves_nothing() {
     let (tree, file) = with_file();
     let before = text(&file);
-    // No file may have a single byte, and the signal that says so is ignored: as on a full disk.
+    // Files may have no byte, and SIGXFSZ is ignored: the effect is that of a full disk.
     let script = "trap '' XFSZ; ulimit -f 0; exec \"$0\" -d \"$1\" jef";
     let mut shell = Command::new("sh");
     shell.args(["-c", script, env!("CARGO_BIN_EXE_thtpasswd")]).arg(&file);
@@ -222,7 +222,7 @@ fn a_link_to_nothing_makes_no_file_where_it_leads() {
 }
 
 #[test]
-fn what_is_no_file_is_refused_without_waiting_for_it() {
+fn irregular_files_are_refused_without_waiting() {
     let tree = Tree::new();
     let fifo = tree.dir().join("fifo");
     nix::unistd::mkfifo(&fifo, nix::sys::stat::Mode::S_IRUSR).unwrap();

@@ -5,8 +5,10 @@ use serde_json::Value;
 use super::{latin1, shown};
 use crate::support::Answer;
 
-/// What differs, as sentences; empty = as expected. `normal` takes ports and paths of this run out of
-/// a text; `log` reads the access log's lines since the request.
+/// Differences between an answer and its expectation, as sentences; empty = none.
+///
+/// `normal` removes ports and paths of this run from a text; `log` reads the access-log lines of the
+/// request.
 pub fn differences(
     expect: &Value,
     answer: &Answer,

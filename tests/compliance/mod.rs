@@ -1,7 +1,7 @@
-//! The recorded exchanges: what thttpd 2.29 answered, turned into what its replacement must answer.
+//! Recorded exchanges: answers of thttpd 2.29, as expectations for its replacement.
 //!
-//! `tree.json` is the document tree, `cases.json` the groups of flags, the requests' bytes and the
-//! expectations; where they differ from thttpd, `why` says so.
+//! `tree.json` is the document tree, `cases.json` has the groups of flags, the requests' bytes and the
+//! expectations. If they differ from thttpd, `why` gives the reason.
 
 use std::collections::HashMap;
 use std::fs;

@@ -1,4 +1,4 @@
-//! A headless browser: hostile names are text, pages fit a phone.
+//! Headless browser: hostile names are shown as text, pages fit a phone.
 
 use crate::support::{Server, Tree, dom_of};
 

@@ -1,4 +1,4 @@
-//! Nothing is remembered that the disk no longer says: each change shows on the very next request.
+//! Cache consistency: each change of the disk shows on the next request.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -46,7 +46,7 @@ fn every_change_of_a_file_shows_at_once() {
 }
 
 #[test]
-fn what_happens_to_a_file_by_a_name_made_later_shows_at_once() {
+fn changes_to_a_file_by_a_later_hard_link_show_at_once() {
     let tree = Tree::new();
     let server = Server::start(&tree, &[]);
     let mut client = server.connect();
@@ -128,7 +128,7 @@ fn every_change_shows_at_once_among_many_clients() {
     warm(&mut server.connect(), "/still/a.txt");
     let done = AtomicBool::new(false);
     std::thread::scope(|scope| {
-        // Their requests put questions to the kernel all the time, whose answers others use.
+        // The requests poll the inotify queue all the time, and other workers use the results.
         for _ in 0..WRITERS {
             scope.spawn(|| {
                 let mut client = server.connect();

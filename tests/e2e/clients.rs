@@ -1,4 +1,4 @@
-//! Download programs of a distribution, each in the way that it asks for parts of files.
+//! Download programs of a distribution, with their ways of requesting parts of files.
 
 use std::fs;
 use std::path::Path;

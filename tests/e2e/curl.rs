@@ -1,4 +1,4 @@
-//! curl: ranges, resumed downloads, conditions, reuse of connections, uploads nobody wants.
+//! curl: ranges, resumed downloads, conditions, reuse of connections, refused uploads.
 
 use crate::support::{Server, Tree, run};
 
@@ -124,7 +124,7 @@ fn an_upload_nobody_wants_is_answered_405_whatever_its_size() {
             let Some(output) = run("curl", &[&["-sS", "--max-time", "20"], &arguments[..]].concat()) else {
                 return;
             };
-            // curl may learn of the answer while it still sends, and say so in its exit status.
+            // curl may get the answer while it still sends, and reports that in its exit status.
             assert_eq!(String::from_utf8_lossy(&output.stdout), "405", "{size} bytes, chunked: {chunked}");
         }
     }

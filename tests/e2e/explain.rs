@@ -1,4 +1,4 @@
-//! `--explain URL`: why this URL gets what it gets.
+//! `--explain URL`: reasons for the answer to a URL.
 
 use std::process::Command;
 

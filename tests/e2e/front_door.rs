@@ -1,4 +1,4 @@
-//! What a stranger finds first is there, and names only what exists.
+//! README and other entry pages: they exist, and refer to existing files only.
 
 use std::fs;
 use std::path::Path;

@@ -1,5 +1,6 @@
-//! The clock is set, forwards and back, while the server runs. libfaketime changes what the server is
-//! told of the time of day; deadlines go by the monotonic clock, which nobody can set.
+//! Changes of the system clock, forwards and back, while the server runs.
+//!
+//! libfaketime changes the time of day; deadlines use the monotonic clock, which cannot be set.
 
 use std::fs;
 use std::path::PathBuf;
@@ -18,7 +19,7 @@ fn library() -> Option<PathBuf> {
     Some(found.expect("faketime is installed, its library is not found"))
 }
 
-/// A server whose clock is off by what the file says.
+/// Server with a clock offset that is read from a file.
 fn start(tree: &Tree, library: &PathBuf, offset: &PathBuf) -> Server {
     let clock = |command: &mut Command| {
         command.env("LD_PRELOAD", library).env("FAKETIME_TIMESTAMP_FILE", offset);
@@ -48,8 +49,7 @@ fn a_clock_that_jumps_moves_dates_and_nothing_else() {
             assert_eq!(answer.text(), "a");
             (date(&answer) != date(&first)) == year_changes
         });
-        // The file did not change, whatever the time; but no response is older than what it says of
-        // the file (RFC 9110 §8.8.2.1).
+        // The file did not change, but Last-Modified must not be later than Date (RFC 9110 §8.8.2.1).
         if !shift.starts_with('-') {
             assert_eq!(field(&client.get("/a"), "Last-Modified"), modified);
         }

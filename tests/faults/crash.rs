@@ -1,4 +1,4 @@
-//! The server is killed.
+//! Crash: the server is killed.
 
 use nix::sys::signal::Signal;
 

@@ -1,4 +1,4 @@
-//! Descriptors run out: connections wait or are told so, and all is well again when some are free.
+//! Shortage of descriptors: connections wait or get 503, and service resumes when some are free.
 
 use std::time::Instant;
 
@@ -32,7 +32,7 @@ fn files_kept_open_leave_room_for_connections() {
 }
 
 #[test]
-fn whoever_is_let_in_has_its_file_however_slowly_the_others_read_theirs() {
+fn admitted_clients_get_their_file_however_slowly_others_read() {
     let _alone = alone();
     // So large that no socket's buffers take one whole; with holes, since their bytes do not matter.
     const SIZE: usize = 8 << 20;
@@ -60,7 +60,7 @@ fn whoever_is_let_in_has_its_file_however_slowly_the_others_read_theirs() {
     assert!(!said.contains("accept - "), "{said}");
 }
 
-/// Names of the large files that the server has open; deleted ones say so.
+/// Names of the large files that the server has open; deleted ones are marked.
 fn open_files(server: &Server) -> Vec<String> {
     let entries = std::fs::read_dir(format!("/proc/{}/fd", server.pid())).unwrap();
     let targets = entries.filter_map(|entry| std::fs::read_link(entry.ok()?.path()).ok());
@@ -98,7 +98,7 @@ fn connections_beyond_the_limit_wait_for_their_turn() {
         client.stream().set_read_timeout(Some(Duration::from_secs(30))).unwrap();
         assert_eq!(client.answer("GET").text(), "a");
     }
-    // Told of, but not in a flood of its own.
+    // The shortage is logged, but not in a flood of messages.
     let said = std::fs::read_to_string(&server.stderr).unwrap();
     let lines = said.lines().filter(|line| line.contains("too many connections")).count();
     assert!((1..=3).contains(&lines), "{said}");

@@ -1,4 +1,4 @@
-//! Clients that end their side, and still read.
+//! Clients that close their sending side, and still read.
 
 use super::{LARGE, tree};
 use crate::support::Server;

@@ -1,5 +1,4 @@
-//! The access log cannot be written. (That a full disk costs no request is tested beside the log's
-//! other promises.)
+//! Failures of the access log. A full disk is tested with the log's other properties.
 
 use nix::sys::signal::Signal;
 

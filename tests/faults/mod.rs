@@ -1,4 +1,4 @@
-//! Whatever fails, goes away or is taken away: serving goes on, or goes on as soon as it can.
+//! Faults of the system: service continues, or resumes as soon as possible.
 
 use std::time::Duration;
 

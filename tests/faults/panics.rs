@@ -1,4 +1,4 @@
-//! A defect of ours: a panic in one request. Debug builds can be asked for one.
+//! Panic in one request, which debug builds offer for this test.
 
 use super::{assert_serves, eventually, tree};
 use crate::support::Server;

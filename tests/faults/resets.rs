@@ -1,4 +1,4 @@
-//! Clients that reset their connections, at every moment of an exchange.
+//! Clients that reset their connections, at every stage of an exchange.
 
 use std::net::TcpStream;
 

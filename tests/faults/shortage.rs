@@ -1,4 +1,4 @@
-//! Descriptors run out: requests of every kind wait for them, and are 503 in the end.
+//! Shortage of descriptors: requests of every kind wait, and get 503 in the end.
 
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -27,7 +27,8 @@ fn tree() -> Tree {
     tree
 }
 
-/// Sets how many of `what` (a flag of prlimit) the server may have. It is to run as our own user.
+/// Sets a resource limit of the server; `what` is a flag of prlimit. The server must run as the test's
+/// user.
 fn limit(server: &Server, what: &str, count: usize) {
     let limit = format!("--{what}={count}:");
     let status = Command::new("prlimit").args(["--pid", &server.pid().to_string(), &limit]).status();

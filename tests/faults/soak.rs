@@ -1,8 +1,7 @@
-//! Everything at once, for as long as one likes: `tests/soak --minutes N`. An ordinary run of the tests
-//! has a few seconds of it.
+//! Soak test with all kinds of load: `tests/soak --minutes N`. An ordinary run takes a few seconds.
 //!
-//! Memory and descriptors are counted when the load has ended, after a first part that warms the server
-//! up, and again after the second: what is more then was not given back.
+//! Memory and descriptors are counted after a warm-up, and again after the load has ended: an increase is a
+//! leak.
 
 use std::fs::{self, File};
 use std::io::Read;
@@ -27,7 +26,7 @@ struct Load<'s> {
     exchanges: AtomicU64,
 }
 
-/// What clients do, each over and over in a thread of its own; how many exchanges one go is.
+/// Kinds of clients, each repeated in a thread of its own. Each call returns its number of exchanges.
 const KINDS: [fn(&Load<'_>) -> u64; 8] =
     [persistent, abandoned, half_heads, uploads, hostile, changing, slow_reader, signals];
 

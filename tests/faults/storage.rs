@@ -1,4 +1,4 @@
-//! Storage that is slow or answers nothing keeps nobody waiting who asks for something else.
+//! Slow or hanging storage does not delay requests for other files.
 
 use std::fs;
 use std::net::TcpStream;

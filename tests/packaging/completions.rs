@@ -1,4 +1,4 @@
-//! The shells know every option that the program knows, and no other.
+//! Shell completions: they have all options of the program, and no others.
 
 use std::collections::BTreeSet;
 use std::process::Command;
@@ -21,7 +21,7 @@ fn words(path: &str) -> BTreeSet<String> {
     lines.flat_map(|line| line.split(word)).filter(|w| !w.is_empty()).map(str::to_owned).collect()
 }
 
-/// How fish writes a flag: `-o p`, `-l help`.
+/// Flag in fish's notation: `-o p`, `-l help`.
 fn in_fish(flag: &str) -> String {
     match flag.strip_prefix("--") {
         Some(long) => format!("-c thttpd -l {long} "),

@@ -1,5 +1,4 @@
-//! Each recipe of `thttpd-cookbook(7)` as a reader types it, in a root, a network and a process tree of
-//! its own.
+//! Recipes of `thttpd-cookbook(7)`, run as written in a root, a network and a process tree of their own.
 
 use std::collections::BTreeSet;
 use std::process::{Command, Stdio};
@@ -76,7 +75,7 @@ exec env -i HOME=/root PATH=/opt:/usr/sbin:/usr/bin:/sbin:/bin THTTPD_SYSLOG_SOC
     chroot "$ROOT" sh -eu -c "$SCRIPT"
 "#;
 
-/// What stands between two answers.
+/// Separator between two answers.
 const MARK: &str = "=== next ===\n";
 
 /// Programs of other projects; without one, its recipe cannot be tried.

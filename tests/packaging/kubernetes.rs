@@ -1,5 +1,5 @@
-//! The manifest for Kubernetes: what it promises stands in it, and its very flags start a server that its
-//! probes find well.
+//! Kubernetes manifest: its contents match its comments, and its flags start a server that its probes
+//! accept.
 
 use std::io::{BufRead, BufReader};
 use std::os::unix::process::CommandExt;

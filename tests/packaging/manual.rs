@@ -1,4 +1,4 @@
-//! The manual is the specification: nothing in it is missing from the program, and the reverse.
+//! Manual and program: each describes everything of the other.
 
 use std::collections::BTreeSet;
 use std::ffi::OsString;
@@ -135,7 +135,7 @@ fn page_names() -> Vec<String> {
     entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
 }
 
-/// Not installed everywhere: a missing formatter is said and passed over, a complaint never is.
+/// A missing formatter is reported and skipped, as it is not installed everywhere.
 #[test]
 fn the_formatter_finds_nothing_wrong_with_any_page() {
     for page in page_names() {
@@ -144,7 +144,7 @@ fn the_formatter_finds_nothing_wrong_with_any_page() {
             return;
         };
         let said = String::from_utf8(output.stdout).unwrap();
-        // Whether a page referred to is installed says nothing about this one.
+        // Messages about missing pages that are referred to do not concern this page.
         let complaints: Vec<&str> =
             said.lines().filter(|line| !line.contains("referenced manual not found")).collect();
         assert!(complaints.is_empty(), "{complaints:#?}");

@@ -1,4 +1,4 @@
-//! What the page for those who come from another server tells them to write is known to this one.
+//! Migration page: this server accepts all its lines.
 
 use thttpd::config::args;
 use thttpd::config::options::OPTIONS;

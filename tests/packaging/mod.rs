@@ -1,5 +1,7 @@
-//! What is packaged agrees with the program: the manual, the completions, the units, and the
-//! configuration files that packages ship or shipped. Installing for real is `packaging/test`'s.
+//! Packaged files: the manual, the completions, the units, and current and former config files match the
+//! program.
+//!
+//! `packaging/test` tests real installations.
 
 use std::fs;
 use std::path::PathBuf;

@@ -1,4 +1,4 @@
-//! Configuration files as distributions wrote them for thttpd 2 mean what they meant there.
+//! Config files of distributions for thttpd 2 keep their meaning.
 
 use std::ffi::OsString;
 use std::path::Path;

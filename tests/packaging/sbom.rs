@@ -1,4 +1,4 @@
-//! The list of what the programs are made of.
+//! Software bill of materials.
 
 use std::collections::BTreeSet;
 use std::process::Command;

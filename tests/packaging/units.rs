@@ -1,10 +1,10 @@
-//! The systemd units, and what else the packages give to the services of the system.
+//! systemd units, and the other files that packages give to system services.
 
 use std::process::Command;
 
 use super::{source, text};
 
-/// The lines of a unit file that say something.
+/// Lines of a unit file with settings.
 fn settings(path: &str) -> Vec<String> {
     let text = text(path);
     text.lines().filter(|line| !line.is_empty() && !line.starts_with('#')).map(str::to_owned).collect()

@@ -1,5 +1,4 @@
-//! Access rules behind proxies: each form of a client's address in each place where it may stand, from peers
-//! that are trusted and from others.
+//! Access rules behind proxies: all forms and places of a client's address, from trusted and other peers.
 
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
@@ -12,7 +11,7 @@ const RULES: &str = "open/** allow 203.0.113.0/24 2001:db8::/32\nshut/** deny 20
                      nobody/** allow 0.0.0.0/0 ::/0 unix\neverybody/** deny 192.0.2.255\n\
                      once/** requests per-address 1/h\n";
 
-/// Who a request turns out to be of.
+/// Client that a request is attributed to.
 #[derive(Clone, Copy, PartialEq)]
 enum Seen {
     /// One of the addresses of the rules.
@@ -85,14 +84,14 @@ impl Site {
     }
 }
 
-/// How a request comes in, its fields, and what a failure says of it.
+/// Way of sending a request, its fields, and text for failures.
 struct Sent<'a> {
     way: Way,
     fields: &'a str,
     told: &'a str,
 }
 
-/// How a request comes in.
+/// Way of sending a request.
 #[derive(Clone, Copy, PartialEq)]
 enum Way {
     /// From 127.0.0.1.
@@ -123,7 +122,7 @@ const CASES: &[Case] = &[
     ("x-forwarded-for", "X-Forwarded-For: \"[2001:db8::9]:80\"\r\n", Seen::Listed, "2001:db8::9"),
     ("x-forwarded-for", "X-Forwarded-For: 198.51.100.1\r\n", Seen::Other, "198.51.100.1"),
     ("x-forwarded-for", "", Seen::Other, "127.0.0.1"),
-    // What the client wrote itself stands further left, or in a line above.
+    // Elements that the client wrote are further left, or in a line above.
     ("x-forwarded-for", "X-Forwarded-For: 203.0.113.9, 198.51.100.1\r\n", Seen::Other, "198.51.100.1"),
     (
         "x-forwarded-for",
@@ -134,12 +133,12 @@ const CASES: &[Case] = &[
     ("x-forwarded-for", "x-forwarded-for: 203.0.113.9,198.51.100.1\r\n", Seen::Other, "198.51.100.1"),
     ("x-forwarded-for", "X-Forwarded-For: 203.0.113.9, 127.0.0.1\r\n", Seen::Listed, "203.0.113.9"),
     ("x-forwarded-for", "X-Forwarded-For: 127.0.0.1\r\n", Seen::Other, "127.0.0.1"),
-    // Fields of other names say nothing.
+    // Fields with other names are ignored.
     ("x-forwarded-for", "Forwarded: for=203.0.113.9\r\nX-Real-IP: 203.0.113.9\r\n", Seen::Other, "127.0.0.1"),
     ("x-forwarded-for", "X-Forwarded-For-: 203.0.113.9\r\n", Seen::Other, "127.0.0.1"),
     ("x-forwarded-for", "X_Forwarded_For: 203.0.113.9\r\n", Seen::Other, "127.0.0.1"),
     ("x-forwarded-for", "True-Client-IP: 203.0.113.9\r\nVia: 203.0.113.9\r\n", Seen::Other, "127.0.0.1"),
-    // What is no address is nobody's.
+    // An invalid address makes the client unknown.
     ("x-forwarded-for", "X-Forwarded-For:\r\n", Seen::Unknown, "127.0.0.1"),
     ("x-forwarded-for", "X-Forwarded-For: unknown\r\n", Seen::Unknown, "127.0.0.1"),
     ("x-forwarded-for", "X-Forwarded-For: 203.0.113.9,\r\n", Seen::Unknown, "127.0.0.1"),
@@ -170,7 +169,7 @@ const CASES: &[Case] = &[
 ];
 
 #[test]
-fn what_a_trusted_proxy_says_decides_over_access() {
+fn the_client_named_by_a_trusted_proxy_decides_over_access() {
     let tree = tree();
     for field in ["x-forwarded-for", "forwarded", "x-real-ip"] {
         let options = ["trusted_proxies=127.0.0.1,unix", &format!("client_header={field}")];
@@ -249,7 +248,7 @@ fn numbers_of_requests_are_those_of_the_client_that_the_proxy_names() {
         let fields = format!("X-Forwarded-For: {client}\r\n");
         assert_eq!([ask(&fields), ask(&fields)], [200, 429], "{client}");
     }
-    // One site of IPv6 is one client, and a client that cannot be told has no bucket of another.
+    // One IPv6 site is one client, and an unknown client shares no bucket with another.
     assert_eq!(ask("X-Forwarded-For: 2001:db8:1::2\r\n"), 429);
     assert_eq!(ask("X-Forwarded-For: 203.0.113.1, 203.0.113.3\r\n"), 200);
     let unknown = [ask("X-Forwarded-For: unknown\r\n"), ask("X-Forwarded-For: none\r\n")];

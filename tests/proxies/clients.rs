@@ -4,7 +4,7 @@ use nix::sys::signal::Signal;
 
 use crate::support::{Client, Server, Tree, eventually};
 
-/// What a script is told of its client, a line each; and a file.
+/// Tree with a script that prints its client's variables, and with a file.
 fn tree() -> Tree {
     let tree = Tree::new();
     let variables = ["REMOTE_ADDR", "REMOTE_PORT", "HTTPS", "HTTP_X_FORWARDED_FOR", "HTTP_X_FORWARDED_PROTO"];
@@ -21,7 +21,7 @@ fn server(tree: &Tree, options: &[&str]) -> Server {
     Server::start(tree, &[&["-c", "/cgi-bin/*"][..], &flags].concat())
 }
 
-/// What a script says to a request with `fields`, and the client in the log.
+/// Output of the script for a request with `fields`, and the client in the log.
 fn asked(server: &Server, fields: &str) -> (String, String) {
     let before = server.log_lines().len();
     let mut client = server.connect();
@@ -100,7 +100,7 @@ fn each_request_of_a_proxys_connection_has_its_own_client() {
     assert_eq!(ask("/a.txt?2", "Forwarded: for=\"[2001:db8::2]\"\r\n"), "2001:db8::2");
     assert_eq!(ask("/a.txt?3", ""), "127.0.0.1");
     assert_eq!(ask("/a.txt?4", "Forwarded: for=203.0.113.4\r\nX-Forwarded-For: 9.9.9.9\r\n"), "203.0.113.4");
-    // Bytes that are no request belong to nobody but the peer.
+    // Invalid bytes are attributed to the peer.
     proxy.send("G\u{1}T / HTTP/1.1\r\n\r\n");
     assert_eq!(proxy.answer("GET").status, 400);
     let last = || server.log_lines().pop().unwrap();

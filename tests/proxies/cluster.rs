@@ -1,5 +1,4 @@
-//! What a server in a cluster has: an end that is announced, JSON lines, a default host, options in the
-//! environment, and probes.
+//! Features for clusters: announced shutdown, JSON log, default host, options in the environment, probes.
 
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -28,7 +27,7 @@ fn health(status: u16) -> u16 {
     Client::connect(([127, 0, 0, 1], status).into()).get("/healthz").status
 }
 
-/// A server that has become nobody may remove files only from a directory of its own.
+/// Gives the directory to the server's user, who may remove files only from a directory of its own.
 fn give_away(tree: &Tree) {
     if nix::unistd::geteuid().is_root() {
         std::os::unix::fs::chown(tree.dir(), Some(65534), None).unwrap();
@@ -46,7 +45,7 @@ fn after_term_the_server_says_so_and_serves_on_until_the_delay_is_over() {
     let signalled = Instant::now();
     server.signal(Signal::SIGTERM);
     eventually("the health has turned", || health(status) == 503);
-    // New connections are taken; every response says that its connection closes.
+    // New connections are accepted; every response announces the end of its connection.
     let fresh = server.connect().get("/a.txt");
     assert_eq!((fresh.status, fresh.field("Connection")), (200, Some("close")));
     assert!(pid_file.exists());
@@ -149,7 +148,7 @@ fn each_exchange_is_a_json_object_whatever_the_request_was() {
     let big = objects.iter().find(|object| object["url"] == "/big.bin").unwrap();
     assert_eq!((&big["bytes"], &big["file"]), (&3_000_000.into(), &"big.bin".into()));
     assert!(objects.iter().any(|object| object["status"] == 400 && object["method"] == "UNKNOWN"));
-    // A client that cannot be told is logged as the proxy, and told apart from it.
+    // An unknown client is logged as the proxy, and yet distinct from the proxy.
     let unknown = &objects[7];
     assert_eq!((&unknown["client"], &unknown["peer"]), (&"127.0.0.1".into(), &"127.0.0.1".into()));
     assert!(objects[1].get("peer").is_none());

@@ -1,5 +1,6 @@
-//! Four hosts, each a network namespace: a client, HAProxy, and two replicas with the lines of
-//! `thttpd-proxies(7)`, which are restarted one after the other.
+//! Four hosts in network namespaces: a client, HAProxy, and two replicas that are restarted in turn.
+//!
+//! The configurations are the lines of `thttpd-proxies(7)`.
 
 use std::fs;
 use std::process::{Command, Stdio};
@@ -59,7 +60,7 @@ wait $client
 kill $proxy "$(cat "$DIR/pid2")" "$(cat "$DIR/pid3")"
 "#;
 
-/// The lines below a heading of the page: the proxy's, and our own.
+/// Lines below a heading of the page: the proxy's, and the server's.
 fn page(heading: &str) -> (String, String) {
     let text = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/man/thttpd-proxies.7")).unwrap();
     let section = text.split(&format!(".Sh {heading}\n")).nth(1).expect(heading).to_owned();

@@ -1,4 +1,4 @@
-//! `listen=`: several addresses, IPv6, sockets in the file system, and those that are handed over.
+//! `listen=`: several addresses, IPv6, Unix sockets, and sockets handed over.
 
 use std::fs;
 use std::net::{Ipv6Addr, TcpListener, TcpStream};
@@ -33,7 +33,7 @@ fn through(path: &Path) -> Client {
     Client::of(TcpStream::from(OwnedFd::from(stream)))
 }
 
-/// What a server that does not start says.
+/// Output of a server that does not start.
 fn refusal(tree: &Tree, options: &[&str]) -> String {
     let mut command = thttpd();
     command.args(["-D", "-l", "/dev/null", "-d"]).arg(tree.www());
@@ -127,7 +127,7 @@ fn a_socket_has_the_mode_and_group_that_are_asked_for_and_goes_with_its_server()
     assert_eq!(fs::symlink_metadata(&special).unwrap().gid(), group.as_raw());
     if nix::unistd::geteuid().is_root() {
         assert_ne!(fs::symlink_metadata(&plain).unwrap().uid(), 0, "it is the server's user's");
-        // Who has become nobody may remove it only from a directory of its own.
+        // The user `nobody` may remove the socket only from a directory of its own.
         fs::set_permissions(tree.dir(), fs::Permissions::from_mode(0o777)).unwrap();
     }
     server.end(Signal::SIGTERM);
@@ -138,7 +138,7 @@ fn a_socket_has_the_mode_and_group_that_are_asked_for_and_goes_with_its_server()
 fn a_stale_socket_is_replaced_and_nothing_else_is() {
     let tree = tree();
     let path = tree.dir().join("sock");
-    // A socket that nobody listens on any more.
+    // A stale socket, without a listening process.
     drop(UnixListener::bind(&path).unwrap());
     let first = server(&tree, &path.display().to_string(), &[]);
     assert_eq!(through(&path).get("/a.txt").text(), "hello");

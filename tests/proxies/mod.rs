@@ -1,4 +1,4 @@
-//! The server behind proxies: the client it sees, its listeners, and what it tells of itself.
+//! The server behind proxies: its clients, its listeners, and its status pages.
 
 mod access;
 mod clients;

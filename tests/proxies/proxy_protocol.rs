@@ -119,7 +119,7 @@ fn a_connection_that_persists_keeps_its_client() {
 }
 
 #[test]
-fn what_is_no_head_ends_the_connection_without_a_word() {
+fn invalid_heads_end_the_connection_without_a_response() {
     let tree = tree();
     let site = Site::new(&tree, &["trusted_proxies=127.0.0.1"]);
     let mut datagram = v2([203, 0, 113, 9], b"");

@@ -1,4 +1,4 @@
-//! Status listeners: `/healthz` and `/metrics`, whatever state the server is in.
+//! Status listeners: `/healthz` and `/metrics` in every state of the server.
 
 use std::fs;
 use std::io::Write;

@@ -1,4 +1,4 @@
-//! Field lines (RFC 9112 §5) and what they say of the host and of expectations.
+//! Field lines (RFC 9112 §5): hosts and expectations.
 
 use super::{Case, Closes, Stays, case, run, tree, unfinished, with_fields};
 

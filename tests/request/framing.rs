@@ -1,9 +1,9 @@
-//! How content ends (RFC 9112 §6, §7): whatever two servers could read differently is refused, and
-//! what follows it is never taken for a request.
+//! Framing of content (RFC 9112 §6, §7): ambiguous framing is refused, and content is never taken for a
+//! request.
 
 use super::{Case, Closes, Stays, case, run, several, tree, with_fields};
 
-/// What would be served if the content before it were misread.
+/// Request that would be served if the content before it were misread.
 const SMUGGLED: &str = "GET /a.txt HTTP/1.1\r\nHost: smuggled\r\n\r\n";
 
 fn refused(fields: &str) -> Case {

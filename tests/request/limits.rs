@@ -1,5 +1,6 @@
-//! Each limit is an option: what keeps it is served, the least beyond it is told so, and others go on.
-//! (Times have their tests beside the parking lot's, content beside the scripts'.)
+//! Limits of requests: values up to each limit are served, one above is refused, and others continue.
+//!
+//! Time limits are tested in `waiting`, limits on content in `scripts`.
 
 use super::{CONTENT, tree, with_fields};
 use crate::support::{Client, Server, eventually};

@@ -2,7 +2,7 @@
 
 use super::{Case, Closes, Server, Stays, case, run, tree, unfinished};
 
-/// A request whose first line is `line`.
+/// Request with the first line `line`.
 fn first(line: &str) -> Vec<u8> {
     format!("{line}\r\nHost: x\r\n\r\n").into_bytes()
 }

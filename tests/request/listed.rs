@@ -1,4 +1,4 @@
-//! Requests that thttpd took and this server does not, or reads otherwise: each stands in
+//! Requests that thttpd accepts and this server refuses or reads differently, listed in
 //! thttpd-differences(7).
 
 use super::{Closes, Stays, case, run, tree, with_fields};

@@ -1,9 +1,7 @@
-//! Hostile requests, by class: each gets the status or the end that RFC 9110 and RFC 9112 ask for, and
-//! leaves the server serving.
+//! Hostile requests, by class: statuses of RFC 9110 and RFC 9112, and a server that continues to work.
 //!
-//! A class is a table of [`Case`]s. [`run`] sends each on a connection of its own, checks every
-//! response for what no response may be (a field line that is none, markup of the client's), and then
-//! asks for a good page.
+//! A class is a table of [`Case`]s. [`run`] sends each on its own connection, checks every response for
+//! invalid field lines and markup of the client's, and then requests a normal page.
 
 use crate::support::{Answer, Client, Server, Tree};
 
@@ -17,14 +15,14 @@ mod protocols;
 mod ranges;
 mod targets;
 
-/// What becomes of the connection after the last response.
+/// State of the connection after the last response.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum End {
     /// The server closes it; nothing else comes.
     Closes,
-    /// It takes another request.
+    /// The connection accepts another request.
     Stays,
-    /// The server waits for more; told that there is none, it says 400 and closes.
+    /// The server waits for more bytes; at the end of input, it sends 400 and closes.
     Waits,
 }
 
@@ -106,7 +104,7 @@ fn check_still_serving(client: &mut Client, shown: &str) {
     assert_eq!((next.status, next.text().as_str()), (200, CONTENT), "on the same connection, after {shown}");
 }
 
-/// What holds of every response, whatever was asked.
+/// Checks properties of every response, whatever the request.
 fn check_answer(answer: &Answer, shown: &str) {
     assert!(answer.head.starts_with("HTTP/1.1 "), "{shown}: {}", answer.head);
     for line in answer.head.lines().skip(1) {

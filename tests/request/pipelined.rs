@@ -1,5 +1,6 @@
-//! What follows an error on the same connection (RFC 9112 §9.3): after one that leaves the framing in
-//! doubt, nothing; after any other, the next answer.
+//! Bytes behind an error on one connection (RFC 9112 §9.3).
+//!
+//! After an error with doubtful framing they are ignored; after any other error they are the next request.
 
 use super::{CONTENT, Case, Closes, End, Stays, run, several, tree};
 use crate::support::Server;
@@ -98,7 +99,7 @@ fn a_last_response_arrives_whole_though_the_client_goes_on_sending() {
             let mut client = server.connect();
             let mut sender = client.stream().try_clone().unwrap();
             let request = format!("GET {path} HTTP/{version}\r\nHost: x\r\nConnection: close\r\n\r\n{more}");
-            // It may well be reset before all is sent; what counts is that the response was not.
+            // The connection may be reset before all is sent; the response must not be lost.
             let sending =
                 std::thread::spawn(move || std::io::Write::write_all(&mut sender, request.as_bytes()));
             let answer = client.try_answer("GET");
@@ -116,7 +117,7 @@ fn a_long_last_response_arrives_whole_though_more_is_sent_meanwhile() {
     let server = Server::start(&tree, &[]);
     let mut client = server.connect();
     client.send("GET /large HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
-    // It is under way, and far from its end, when the rest comes.
+    // The response has begun, and is far from its end, when the remaining bytes arrive.
     let mut start = [0; 1000];
     std::io::Read::read_exact(&mut client.stream(), &mut start).unwrap();
     client.send(GOOD.repeat(100));
@@ -126,7 +127,7 @@ fn a_long_last_response_arrives_whole_though_more_is_sent_meanwhile() {
 }
 
 #[test]
-fn what_follows_a_request_without_version_does_not_cost_its_answer() {
+fn bytes_behind_a_request_without_version_do_not_cost_its_answer() {
     let tree = tree();
     let server = Server::start(&tree, &[]);
     for rest in ["Host: x\r\n\r\n", GOOD, &GOOD.repeat(20_000)] {

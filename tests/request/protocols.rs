@@ -1,4 +1,4 @@
-//! Other protocols, and noise: no answer but 400 or 505, and no waiting where the first bytes tell.
+//! Other protocols and noise: 400 or 505, without waiting if the first bytes are invalid.
 
 use super::{Case, Closes, case, run, tree, unfinished};
 

@@ -1,4 +1,4 @@
-//! Ranges (RFC 9110 §14): malformed ones are passed over, none makes a response dearer than the file.
+//! Ranges (RFC 9110 §14): malformed ones are ignored, and no response is longer than the file.
 
 use super::{CONTENT, Case, Stays, case, run, tree, with_fields};
 use crate::support::Server;

@@ -1,4 +1,4 @@
-//! Request targets (RFC 9112 §3.2): none leads outside the tree, to a password file, or to what is no
+//! Request targets (RFC 9112 §3.2): none leads outside the tree, to a password file, or to an irregular
 //! file.
 
 use std::os::unix::net::UnixListener;
@@ -83,7 +83,7 @@ fn climbing_stays_at_the_top() {
 }
 
 #[test]
-fn what_is_no_target_is_400() {
+fn malformed_targets_are_400() {
     let targets = [
         "a.txt",
         "?x",
@@ -131,7 +131,7 @@ fn what_is_no_target_is_400() {
 }
 
 #[test]
-fn what_must_not_be_served_is_403() {
+fn protected_files_are_403() {
     let targets = [
         "/.htpasswd-not",
         "/.htpasswd-not/",

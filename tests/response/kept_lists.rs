@@ -1,4 +1,4 @@
-//! Long lists are kept for those who ask again, and every change shows at once.
+//! Long directory lists are cached, and every change shows at once.
 
 use std::fs;
 use std::io::Write;
@@ -9,7 +9,7 @@ use crate::support::{Client, Server, Tree, eventually};
 
 const NAMES: usize = 3000;
 
-/// A tree whose directory `many` has a list long enough to be kept.
+/// Tree with a directory `many`, whose list is long enough to be cached.
 fn tree() -> Tree {
     let tree = Tree::new();
     for n in 0..NAMES {

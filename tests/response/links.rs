@@ -1,4 +1,4 @@
-//! Links and redirects lead to the right place, also behind a proxy that takes a prefix off the path.
+//! Links and redirects lead to the right place, also behind a proxy that removes a path prefix.
 
 use std::fs;
 use std::process::{Child, Command, Stdio};
@@ -40,12 +40,12 @@ impl Drop for Proxy {
     }
 }
 
-/// What the links of a page lead to, in order.
+/// Targets of the links on a page, in order.
 fn links(page: &str) -> Vec<&str> {
     page.split("<a href=\"").skip(1).map(|rest| rest.split('"').next().unwrap()).collect()
 }
 
-/// Where `reference` leads from `base`, both without escapes that matter here (RFC 3986 §5.3).
+/// Resolves `reference` against `base`; escapes do not matter here (RFC 3986 §5.3).
 fn resolved(base: &str, reference: &str) -> String {
     let mut segments: Vec<&str> = base.split('?').next().unwrap().split('/').collect();
     segments.pop();

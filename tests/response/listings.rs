@@ -1,4 +1,4 @@
-//! Lists of directories: valid pages, README.txt for those who may have it, and bounds.
+//! Directory lists: valid pages, README.txt for permitted clients, and limits.
 
 use std::fs;
 use std::time::{Duration, Instant};

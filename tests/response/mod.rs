@@ -1,4 +1,4 @@
-//! What a client is told of a resource, and in which form it gets it.
+//! Responses: statuses, metadata and forms of resources.
 
 mod downloads;
 mod kept_lists;

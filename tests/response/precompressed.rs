@@ -1,4 +1,4 @@
-//! Files compressed beforehand are sent in place of the plain ones, where that is right.
+//! Precompressed files are sent in place of the plain ones, if all conditions hold.
 
 use std::fs;
 use std::process::Command;

@@ -1,4 +1,4 @@
-//! Entity tags and dates: servers with equal files agree, and no change of content is missed.
+//! Entity tags and dates: servers with equal files agree, and every change of content is noticed.
 
 use std::fs;
 use std::path::Path;

@@ -1,5 +1,6 @@
-//! A browser loads a small single-page application: deep links, hashed assets, `env.js` and a redirect, by
-//! the first example of thttpd-rules(5).
+//! A browser loads a single-page application by the first example of thttpd-rules(5).
+//!
+//! The application has deep links, hashed assets, `env.js` and a redirect.
 
 use super::examples::by_example;
 use crate::support::{Server, Tree, dom_of};

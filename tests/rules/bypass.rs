@@ -1,12 +1,14 @@
-//! Ways round a guard that a hostile client may try: links, rewrites, dot segments, escapes, spellings of hosts
-//! and of methods, scripts that send elsewhere, and other names that are free.
+//! Attempts to bypass a guard.
+//!
+//! They use links, rewrites, dot segments, escapes, spellings of hosts and methods, redirects of scripts,
+//! and other names that are not guarded.
 
 use std::os::unix::fs::symlink;
 
 use super::{RIGHT, USERS, ask, ruled};
 use crate::support::{Server, Tree, is_root};
 
-/// A tree whose directory `private` holds what must not come out, and ways into it.
+/// Tree with a guarded directory `private`, and ways into it.
 fn tree() -> Tree {
     let tree = Tree::new();
     tree.file("private/a.txt", "secret");

@@ -1,12 +1,11 @@
-//! The examples of thttpd-rules(5), taken out of the page itself: each loads without a warning, and curl
-//! sees what it says.
+//! Examples of thttpd-rules(5), read from the page: each loads without a warning, and works with curl.
 
 use std::process::Command;
 
 use super::USERS;
 use crate::support::{Answer, Server, Tree, run};
 
-/// The example whose first line is `# rules of KIND`, with the password file that it names replaced.
+/// Example that begins with `# rules of KIND`, with its password file replaced.
 fn example(kind: &str, tree: &Tree) -> String {
     let blocks = blocks();
     let found = blocks.iter().find(|block| block.starts_with(&format!("# rules of {kind}")));
@@ -26,7 +25,7 @@ fn blocks() -> Vec<String> {
     blocks.map(plain).collect()
 }
 
-/// A server by an example, and that `--check` finds nothing to say about it.
+/// Server with the rules of an example, after `--check` without warnings.
 pub fn by_example(kind: &str, tree: &Tree, flags: &[&str]) -> Server {
     let rules = tree.beside("rules", &example(kind, tree));
     let option = format!("rules={}", rules.display());
@@ -41,7 +40,7 @@ pub fn by_example(kind: &str, tree: &Tree, flags: &[&str]) -> Server {
     })
 }
 
-/// What curl is told; `arguments` are words, and fields begin with `-H`.
+/// Response to curl; `arguments` are words, and fields begin with `-H`.
 fn curl(server: &Server, arguments: &[&str], path: &str) -> Option<Answer> {
     let url = server.url(path);
     let fixed = ["-sS", "-i", "--path-as-is", "--max-time", "60", &url];
@@ -76,7 +75,7 @@ fn see(server: &Server, kind: &str, cases: &[Case]) {
 }
 
 const PASSWORD: &[&str] = &["-u", "user:password"];
-/// As a trusted proxy says it of a client from outside.
+/// Field of a trusted proxy for a client from outside.
 const OUTSIDE: &[&str] = &["-H", "X-Forwarded-For: 203.0.113.9"];
 const FROM_PROXY: &[&str] = &["-o", "trusted_proxies=127.0.0.1"];
 

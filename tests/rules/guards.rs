@@ -1,4 +1,4 @@
-//! Addresses, passwords and numbers of requests: no other name of a file leads round them.
+//! Guards: addresses, passwords and request rates apply under every name of a file.
 
 use std::fs;
 
@@ -72,7 +72,7 @@ fn no_spelling_and_no_link_leads_round_a_guard() {
 }
 
 #[test]
-fn who_is_right_gets_all_of_it_and_is_logged_by_name() {
+fn authenticated_clients_get_the_file_and_are_logged_by_name() {
     let tree = closed();
     let users = tree.beside("users", USERS);
     let server = ruled(&tree, &format!("private/** auth {} Staff only\n", users.display()), &[]);

@@ -1,4 +1,4 @@
-//! Each line of rules on the page for those who come from another server, tried as its left side says.
+//! Rules on the migration page: each line behaves as the line of the other server beside it.
 
 use super::{USERS, ask, ruled};
 use crate::support::Tree;

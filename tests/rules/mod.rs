@@ -1,4 +1,4 @@
-//! What the rules file and the options that go with it promise.
+//! The rules file and its options.
 
 use std::fs;
 use std::path::PathBuf;
@@ -9,13 +9,13 @@ use crate::support::{Answer, Server, Tree, eventually};
 
 mod application;
 mod bypass;
-mod dress;
 mod examples;
 mod guards;
 mod migration;
 mod options;
 mod precompressed;
 mod rates;
+mod responses;
 mod routes;
 mod table;
 mod told;

@@ -23,7 +23,7 @@ fn a_value_takes_what_the_environment_has() {
 }
 
 #[test]
-fn what_the_environment_lacks_stops_the_start_with_its_place() {
+fn missing_variables_stop_the_start_with_their_place() {
     let tree = Tree::new();
     let conf = tree.beside("conf", "port=80\ncharset=${THTTPD_TEST_NONE}\n");
     for flags in [&["--check"][..], &["-D"], &["--dump-config"]] {

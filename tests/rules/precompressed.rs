@@ -1,4 +1,4 @@
-//! Files compressed beforehand, and the rules: what guards a form guards it under every name.
+//! Precompressed files and rules: guards of a form apply under every name.
 
 use super::{RIGHT, USERS, ask, get, ruled, warmed};
 use crate::support::{Server, Tree, run};

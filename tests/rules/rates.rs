@@ -1,4 +1,4 @@
-//! Rates that stand in the rules file: bytes are paced as by a throttle file.
+//! Rates in the rules file: bytes are paced as with a throttle file.
 
 use std::time::{Duration, Instant};
 
@@ -15,7 +15,7 @@ fn tree() -> Tree {
     tree
 }
 
-/// How long `count` downloads of `target` at once take, all together.
+/// Time of `count` simultaneous downloads of `target`.
 fn downloads(server: &Server, target: &str, count: usize) -> Duration {
     let begun = Instant::now();
     let begin = |_| {

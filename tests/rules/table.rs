@@ -1,5 +1,6 @@
-//! Each action of thttpd-rules(5) in each case: what it makes of a response that would be another one
-//! without it. `table.txt` has a row for each action and for some that stand together, and a cell for each case.
+//! Each action of thttpd-rules(5) in each case, compared with the response without the action.
+//!
+//! `table.txt` has a row for each action and for some combinations, and a cell for each case.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -119,7 +120,7 @@ fn shown(answer: &Answer, bare: &Answer) -> String {
         if is_page || found == bare.fields(name).collect::<Vec<_>>() {
             continue;
         }
-        // A date says only that there is one.
+        // Of a date, only its presence is compared.
         let value = if name == "Expires" && !found.is_empty() { "date".to_owned() } else { found.join("+") };
         text += &format!(" {name}={value}");
     }

@@ -1,4 +1,4 @@
-//! `--check`, `--explain` and `--dump-config` of rules.
+//! Rules in `--check`, `--explain` and `--dump-config`.
 
 use std::process::{Command, Output};
 

@@ -6,7 +6,7 @@ use std::process::Command;
 use super::Site;
 use crate::support::{Server, Tree};
 
-/// Lays a program of ours, executable; `cp` writes it, for the reason that [`super::lay_script`] has.
+/// Installs a program of the server, executable; `cp` writes it, for the reason in [`super::lay_script`].
 fn install(program: &str, at: &Path) {
     std::fs::create_dir_all(at.parent().unwrap()).unwrap();
     let copied = Command::new("cp").arg("--preserve=mode").arg(program).arg(at).status().unwrap();

@@ -1,4 +1,4 @@
-//! Requests with content: what a script's standard input holds, and when it starts.
+//! Requests with content: a script's standard input, and the time of its start.
 
 use super::{Server, Site, lay_script};
 use crate::support::eventually;
@@ -139,7 +139,7 @@ fn a_request_behind_content_is_answered_after_a_file_that_the_script_names() {
     let mut others = [(); 3].map(|()| site.server.connect());
     others.iter_mut().for_each(|other| drop(other.get("/hello.txt")));
     let mut client = site.server.connect();
-    // The nod says that the head was read, and nothing with it.
+    // The interim response shows that the head was read, and no content with it.
     for expectation in ["", "Expect: 100-continue\r\n"] {
         client.send(format!(
             "POST /cgi-bin/away HTTP/1.1\r\nHost: x\r\n{expectation}Content-Length: 4\r\n\r\n"

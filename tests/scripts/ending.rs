@@ -1,5 +1,5 @@
-//! How scripts end: by themselves, by limits, with their client, with the server; and that no
-//! process and no descriptor is left then.
+//! Ends of scripts: by themselves, by limits, with the client, with the server. No process or descriptor
+//! remains.
 
 use std::time::{Duration, Instant};
 
@@ -70,7 +70,7 @@ fn a_script_that_ignores_int_is_killed_with_all_its_group() {
     site.expect_no_process();
 }
 
-/// Background jobs that a script leaves behind, each of which makes `done` when told to go on.
+/// Background jobs of a script, each of which writes `done` when told to continue.
 fn background(start: &str) -> String {
     let job = "sh -c 'while ! test -e ../go && test -d .; do sleep 0.01; i=$((i+1)); test $i -lt 6000 || exit; done; : > ../done.$0'";
     format!("{HEAD}; {} echo hi", start.replace("JOB", &format!("{job} $QUERY_STRING")))

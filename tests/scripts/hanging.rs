@@ -1,4 +1,4 @@
-//! Scripts whose start hangs, because the storage that their program lies on does not answer.
+//! Scripts whose start hangs, because their program is on storage that does not answer.
 
 use std::net::TcpListener;
 use std::time::{Duration, Instant};
@@ -11,7 +11,7 @@ use crate::support::fuse::FuseMount;
 const HEAD: &str = "printf 'Content-Type: text/plain\\n\\n'";
 const LIMIT: Duration = Duration::from_secs(3);
 
-/// A site whose script `hang` has its interpreter on silent storage.
+/// Site with a script `hang`, whose interpreter is on hanging storage.
 fn with_hanging_script(config: &str) -> Option<(Site, FuseMount)> {
     let scripts = [("ok", format!("{HEAD}; echo hi")), ("endless", "exec sleep 1000".to_owned())];
     let scripts: Vec<(&str, &str)> = scripts.iter().map(|(name, text)| (*name, text.as_str())).collect();
@@ -34,7 +34,7 @@ fn a_start_that_hangs_costs_only_itself_and_is_answered_504_at_its_limit() {
     for _ in 0..5 {
         assert_eq!(site.get("/cgi-bin/ok").text(), "hi\n");
     }
-    // Told before the others are: they wait for their limit.
+    // This answer comes before those of the waiting starts, which take their time limit.
     assert!(begun.elapsed() < LIMIT, "other scripts waited: {:?}", begun.elapsed());
     for client in &mut hanging {
         assert_eq!(client.answer("GET").status, 504);

@@ -1,4 +1,4 @@
-//! Many scripts at once, and files beside them.
+//! Many simultaneous scripts, and requests for files.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::time::{Duration, Instant};
@@ -10,7 +10,7 @@ use crate::support::eventually;
 const BUSY: &str =
     "printf 'Content-Type: text/plain\\n\\nhi'; i=0; while [ $i -lt 2000 ]; do i=$((i + 1)); done";
 
-/// How long requests for a small file took, one after another: median, and 99 of 100.
+/// Response times of requests for a small file: median, and 99th percentile.
 fn files(site: &Site, requests: usize) -> (Duration, Duration) {
     let mut client = site.server.connect();
     let mut took: Vec<Duration> = (0..requests)

@@ -1,5 +1,4 @@
-//! Scripts (CGI) through the real server: what they get, what becomes of their output, and that
-//! nothing of them is left.
+//! Scripts (CGI) through the real server: input, output, and absence of leftovers.
 
 mod companions;
 mod content;
@@ -38,7 +37,7 @@ impl Site {
         Site { server, tree }
     }
 
-    /// The response to a request whose field lines besides Host are `fields`.
+    /// Response to a request with the field lines `fields` besides Host.
     pub fn ask(&self, request_line: &str, fields: &str, content: &str) -> Answer {
         let mut client = self.server.connect();
         client.send(format!("{request_line}\r\nHost: localhost\r\n{fields}\r\n{content}"));
@@ -56,8 +55,7 @@ impl Site {
         client
     }
 
-    /// Processes that this server's scripts have started and that still run, told by the environment
-    /// that they inherit.
+    /// Running processes of this server's scripts, recognised by their environment.
     pub fn processes(&self) -> Vec<i32> {
         let mark = format!("SERVER_PORT={}", self.server.port);
         let pids = std::fs::read_dir("/proc").unwrap();
@@ -74,7 +72,7 @@ impl Site {
         eventually("no process of a script is left", || self.processes().is_empty());
     }
 
-    /// What the server told the log, here its standard error, since no daemon listens.
+    /// Waits for a log line with `part` on standard error, as no log daemon listens.
     pub fn told(&self, part: &str) {
         eventually(&format!("a message with {part:?}"), || {
             std::fs::read_to_string(&self.server.stderr).is_ok_and(|text| text.contains(part))

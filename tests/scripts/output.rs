@@ -1,4 +1,4 @@
-//! What a script writes, and what the client and the log get.
+//! Output of scripts, and the resulting responses and log lines.
 
 use std::time::{Duration, Instant};
 
@@ -201,7 +201,7 @@ fn the_access_log_counts_what_was_really_sent() {
     assert!(line.contains("\" 200 0 "), "{line}");
     site.asking("/cgi-bin/nph-x").rest();
     assert!(site.server.logged("nph-x").contains("\" 200 3 "));
-    // What is passed on as it stands is counted whole.
+    // All bytes of a raw response are counted.
     site.asking("/cgi-bin/nph-head").rest();
     assert!(site.server.logged("nph-head").contains("\" 203 23 "), "{:?}", site.server.log_lines());
 }

@@ -1,4 +1,4 @@
-//! Programs that people run under thttpd, as Debian packages them.
+//! CGI programs that are commonly run under thttpd, from Debian packages.
 
 use std::path::Path;
 use std::process::Command;
@@ -19,7 +19,7 @@ fn is_here(path: &str) -> bool {
     here
 }
 
-/// Runs git in `dir`, apart from anybody's configuration.
+/// Runs git in `dir`, without a user's configuration.
 fn git(dir: &Path, arguments: &[&str]) -> String {
     let mut command = Command::new("git");
     command.args(arguments).current_dir(dir).env("HOME", dir).env("GIT_CONFIG_NOSYSTEM", "1");
@@ -67,7 +67,7 @@ fn noise(n: usize) -> Vec<u8> {
     .collect()
 }
 
-/// Root's server becomes `nobody`, and git serves only what belongs to who runs it.
+/// Gives `path` to the user `nobody`, as which root's server runs; git serves only its user's files.
 fn give_to_server(path: &Path) {
     if nix::unistd::geteuid().is_root() {
         let status = Command::new("chown").arg("-R").arg("nobody").arg(path).status().unwrap();
@@ -140,7 +140,7 @@ fn cgit_shows_a_repository_and_lets_it_be_cloned() {
     lay_script(&site.tree.www().join("cgi-bin/cgit"), &wrapper);
     assert!(page(site.get("/cgi-bin/cgit/")).contains("Shown by cgit"));
     assert!(page(site.get("/cgi-bin/cgit/repo/log/")).contains("The first commit"));
-    // What cgit serves itself is the dumb protocol.
+    // cgit itself serves the dumb protocol.
     git(site.tree.dir(), &["clone", "-q", &site.server.url("/cgi-bin/cgit/repo"), "clone"]);
     assert_eq!(std::fs::read_to_string(site.tree.dir().join("clone/readme")).unwrap(), "read me\n");
 }
@@ -168,6 +168,6 @@ fn a_php_page_works_by_php_cgi() {
     let fields = "Content-Type: application/x-www-form-urlencoded\r\nContent-Length: 7\r\n";
     let post = site.ask("POST /cgi-bin/page.php?a=2 HTTP/1.1", fields, "b=three");
     assert_eq!(page(post), "2|three|-|page.php|beside");
-    // What is no form must not become options of the interpreter.
+    // A query without `=` must not become options of the interpreter.
     assert!(!page(site.get("/cgi-bin/page.php?-s")).contains("&lt;?php"));
 }

@@ -1,4 +1,4 @@
-//! The programs beside the server: password files, logs and includes.
+//! Companion programs: password files, logs and includes.
 
 use std::fs;
 use std::io::Write;
@@ -81,7 +81,7 @@ fn cve_2000_0900_a_page_with_includes_leads_no_higher_than_the_site() {
     let tree = Tree::new();
     tree.beside("secret", SECRET);
     tree.file("page.shtml", "the page");
-    // Whoever is not asked for a password is not shown what is behind one.
+    // Content behind a password is not included, since this request was not asked for that password.
     tree.file("private/.htpasswd", SECRET);
     tree.file("private/page.shtml", SECRET);
     tree.link("../secret", "link");

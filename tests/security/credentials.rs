@@ -1,4 +1,4 @@
-//! Password files that crashed the server, or opened what they should shut.
+//! Password files that crashed the server, or granted access that they should deny.
 
 use std::os::unix::fs::PermissionsExt;
 
@@ -138,14 +138,14 @@ fn a_protected_directory_is_so_by_every_name_and_method() {
             let answer = client.answer(method);
             assert!(matches!(answer.status, 401 | 405), "{method} {target}: {}", answer.head);
         }
-        // Neither conditions nor ranges tell what is behind it.
+        // Neither conditions nor ranges reveal protected content.
         for fields in ["If-None-Match: *\r\n", "Range: bytes=0-0\r\n", "If-Match: \"x\"\r\n"] {
             assert_eq!(get_with(&server, target, fields).status, 401, "{target} {fields}");
         }
     }
 }
 
-/// A link whose target is away for a moment (renamed, not mounted yet) must not open what it protects.
+/// A link whose target is missing for a moment (renamed, not mounted yet) must not open its directory.
 #[test]
 fn a_password_file_that_cannot_be_looked_up_shuts_its_directory_and_with_g_the_tree() {
     let tree = Tree::new();

@@ -1,4 +1,4 @@
-//! Whose page it is: referrers, and the hosts of `-v`.
+//! Hosts: referrers, and the directories of `-v`.
 
 use super::{Server, Tree, ask, get_with};
 
@@ -35,7 +35,7 @@ fn a_site_may_refer_to_its_own_pictures_by_any_name_of_its_own() {
 }
 
 #[test]
-fn what_lies_beside_the_directories_of_hosts_is_no_host() {
+fn files_beside_the_directories_of_hosts_are_no_hosts() {
     let tree = Tree::new();
     tree.file("notes.txt", "notes");
     tree.file("tool.cgi", "#!/bin/sh\necho; echo ran\n");

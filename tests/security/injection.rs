@@ -1,4 +1,4 @@
-//! Bytes of a client's, or of a file's name, that became markup or lines of ours.
+//! Injection: bytes of clients or file names that became markup or header lines.
 
 use super::{Server, Tree, get_with};
 

@@ -1,4 +1,4 @@
-//! What a client can do to the log, and who may read it.
+//! Logs: effects of client data, and permissions of the files.
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};

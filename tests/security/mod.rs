@@ -1,5 +1,7 @@
-//! One test for each class of hole that has been found in thttpd and its kin (sthttpd, mini_httpd,
-//! merecat), named after what went wrong there. The numbers are those of the CVE list.
+//! One test for each class of vulnerability found in thttpd and its relatives.
+//!
+//! The relatives are sthttpd, mini_httpd and merecat. Tests are named after the fault; numbers are those of
+//! the CVE list.
 
 use crate::scripts::Site;
 use crate::support::{Answer, Server, Tree, is_root};
@@ -13,7 +15,7 @@ mod overflows;
 mod scripts;
 mod traversal;
 
-/// What no response may hold.
+/// Text that no response may contain.
 const SECRET: &str = "the secret text";
 
 /// A request as it stands, on a connection of its own.

@@ -1,5 +1,4 @@
-//! Values longer than some buffer. Debug builds check every bound and every sum; a release build would
-//! answer the same.
+//! Values longer than a buffer. Debug builds check every bound and sum; a release build answers equally.
 
 use super::{Answer, Server, Tree, edges, get_with};
 

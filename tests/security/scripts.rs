@@ -1,4 +1,4 @@
-//! What a script gets of the server and of other clients: nothing.
+//! Scripts get no data of the server or of other clients.
 
 use super::{Server, Site, Tree, get_with};
 
@@ -29,7 +29,7 @@ fn cve_2016_5387_httpoxy_a_client_sets_no_proxy_and_nothing_else_that_programs_o
     assert_eq!(of("PATH").as_deref(), Some("/usr/local/bin:/usr/ucb:/bin:/usr/bin"));
     assert_eq!(of("REMOTE_ADDR").as_deref(), Some("127.0.0.1"));
     assert_eq!(of("HTTP_X_Y").as_deref(), Some("y"), "the name with a hyphen, not its double");
-    // Every variable is one that we made: all others would come from a client, or from our own start.
+    // Every variable is made by the server: others would come from a client, or from the server's start.
     let known = [
         "PATH",
         "SERVER_",
@@ -138,7 +138,7 @@ fn a_script_that_may_not_be_executed_is_refused_and_its_source_is_not_shown() {
     }
     assert_eq!(get_with(&server, "/page.txt", "").text(), source);
     assert_eq!(get_with(&server, "/cgi-bin/", "").text(), "a page");
-    // A pattern of wildcards alone only says that what may be executed is a script.
+    // A pattern of wildcards alone only makes executable files scripts.
     for pattern in ["**", "/**", "*/*|**"] {
         let (_tree, server) = start(pattern);
         for name in ["/db.php", "/cgi-bin/tool", "/page.txt"] {

@@ -61,7 +61,7 @@ fn cve_2017_10671_a_path_of_nothing_but_dots_and_slashes_is_resolved_within_its_
             }
         }
     }
-    // Where the name becomes empty, a byte before it was read.
+    // With an empty name, the old code read a byte before it.
     assert_eq!(get_with(&server, "/x/../", "").text(), "the front page");
 }
 
@@ -178,7 +178,7 @@ fn cve_2001_0892_a_password_file_is_not_served_by_any_of_its_names() {
 }
 
 #[test]
-fn what_is_no_file_is_neither_opened_nor_waited_for() {
+fn irregular_files_are_neither_opened_nor_waited_for() {
     let tree = tree();
     let mode = nix::sys::stat::Mode::from_bits_truncate(0o644);
     nix::unistd::mkfifo(&tree.www().join("fifo"), mode).unwrap();

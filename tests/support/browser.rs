@@ -1,4 +1,4 @@
-//! A headless browser.
+//! Headless browser for tests.
 
 use super::{Tree, run};
 

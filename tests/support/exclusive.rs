@@ -1,7 +1,7 @@
-//! Tests run beside each other, unless one needs the machine for itself.
+//! Exclusive tests: tests run concurrently, unless one needs the machine alone.
 //!
-//! Every [`Tree`](super::Tree) is a share of the machine. A test that measures, or holds thousands of
-//! connections, takes all of it with [`alone`]: tests that have begun end first, others begin afterwards.
+//! Every [`Tree`](super::Tree) holds a shared lock. A test that measures, or holds thousands of
+//! connections, takes the exclusive lock with [`alone`]: running tests end first, others begin afterwards.
 
 use std::collections::HashMap;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};

@@ -1,7 +1,7 @@
-//! A file system in user space that can be told to be slow, or to answer nothing at all.
+//! FUSE file system that can be slow, or not answer at all.
 //!
-//! It speaks the kernel's FUSE protocol on `/dev/fuse` itself, in threads of the test: the kernel ends the
-//! mount when the descriptor is closed, so a test that is killed leaves no process waiting for it.
+//! It implements the kernel's FUSE protocol on `/dev/fuse` in threads of the test. The kernel ends the
+//! mount when the descriptor is closed, so that a killed test leaves no hanging process.
 
 use std::fs::File;
 use std::io::{Read, Write};
@@ -34,7 +34,7 @@ const ENOSYS: i32 = 38;
 /// Inode number of the top; that of a file is its place in the list, counted from two.
 const TOP: u64 = 1;
 
-/// How requests are answered.
+/// Way of answering requests.
 #[derive(Clone, Copy, PartialEq)]
 enum Mood {
     Prompt,
@@ -124,7 +124,7 @@ impl Drop for Hang<'_> {
 impl Drop for FuseMount {
     fn drop(&mut self) {
         let _ = umount2(&self.at, MntFlags::MNT_DETACH);
-        // Whoever waits for an answer is sent an error: the mount goes when nobody is in it any more.
+        // Waiting callers get an error: the mount can end only when no process uses it.
         self.set(Mood::Ended);
         for thread in self.threads.drain(..) {
             let _ = thread.join();
@@ -153,7 +153,7 @@ impl Shared {
         }
     }
 
-    /// Waits as long as the mood says; false when it is over.
+    /// Waits as the mood requires; false when the mount has ended.
     fn wait(&self, code: u32) -> bool {
         let mut mood = self.mood.lock().unwrap();
         while *mood == Mood::Silent && code != INIT {

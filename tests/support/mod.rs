@@ -1,4 +1,4 @@
-//! What every end-to-end test needs.
+//! Support for all end-to-end tests.
 
 pub mod browser;
 pub mod exclusive;
@@ -17,7 +17,7 @@ pub use wire::{Answer, Client};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
-/// Tells other threads to end, whatever becomes of this one.
+/// Guard that makes other threads end when this one ends in any way.
 pub struct Done<'a>(pub &'a AtomicBool);
 
 impl Drop for Done<'_> {
@@ -26,7 +26,7 @@ impl Drop for Done<'_> {
     }
 }
 
-/// Asks `probe` until it says yes; panics with `what` after ten seconds.
+/// Repeats `probe` until it returns true; panics with `what` after ten seconds.
 pub fn eventually(what: &str, mut probe: impl FnMut() -> bool) {
     let deadline = Instant::now() + Duration::from_secs(10);
     while !probe() {
@@ -35,7 +35,9 @@ pub fn eventually(what: &str, mut probe: impl FnMut() -> bool) {
     }
 }
 
-/// Runs a real client; none, said aloud, where it is not installed. CI sets THTTPD_TESTS_SKIP=never.
+/// Runs a real client; `None`, with a message, if it is not installed.
+///
+/// CI sets THTTPD_TESTS_SKIP=never.
 pub fn run(program: &str, arguments: &[&str]) -> Option<std::process::Output> {
     match std::process::Command::new(program).args(arguments).output() {
         Ok(output) => Some(output),
@@ -47,7 +49,7 @@ pub fn run(program: &str, arguments: &[&str]) -> Option<std::process::Output> {
     }
 }
 
-/// Tests that change users or enter a chroot need root; says so where it is missing.
+/// Tells whether the test runs as root, as changing users and chroot require; prints a message if not.
 pub fn is_root() -> bool {
     let root = nix::unistd::geteuid().is_root();
     if !root {

@@ -1,4 +1,4 @@
-//! The real binary, started and ended.
+//! The real binary: start and end.
 
 use std::fs;
 use std::net::{SocketAddr, TcpStream};
@@ -29,13 +29,13 @@ impl Server {
         Server::start_with(tree, flags, |_| {})
     }
 
-    /// The same; `prepare` may set the environment of the command.
+    /// Starts a server; `prepare` may set the environment of the command.
     pub fn start_with(tree: &Tree, flags: &[&str], prepare: impl Fn(&mut Command)) -> Server {
         let bare = || Command::new(env!("CARGO_BIN_EXE_thttpd"));
         Server::start_command(tree, flags, &bare, &prepare)
     }
 
-    /// The same, under what a shell has set up with `script` in the same process (`ulimit -n 128`).
+    /// Starts a server in a process prepared by the shell code `script` (`ulimit -n 128`).
     pub fn start_after(tree: &Tree, script: &str, flags: &[&str]) -> Server {
         let wrapped = || {
             let mut shell = Command::new("sh");
@@ -51,7 +51,7 @@ impl Server {
         command: &dyn Fn() -> Command,
         prepare: &dyn Fn(&mut Command),
     ) -> Server {
-        // Another process may take the port between our look and the server's bind: then once more.
+        // Another process may take the port before the server binds it; then the start is repeated.
         for _ in 0..5 {
             if let Some(server) = Server::try_start(tree, flags, (command(), prepare), free_port()) {
                 return server;
@@ -63,7 +63,7 @@ impl Server {
         );
     }
 
-    /// The same as [`Server::start`], on a port that another server has just left.
+    /// Starts a server on a port that another server has just left.
     pub fn start_on(port: u16, tree: &Tree, flags: &[&str]) -> Server {
         let bare = Command::new(env!("CARGO_BIN_EXE_thttpd"));
         Server::try_start(tree, flags, (bare, &|_| {}), port).expect("the port is free again")
@@ -180,12 +180,13 @@ impl Drop for Server {
     }
 }
 
-/// Ports that the system gives to nobody by itself: below those of clients, on Linux as it comes.
+/// Ports outside the range that Linux gives to clients by default.
 const PORTS: Range<u32> = 12_000..32_000;
 
-/// A port that is free, and that no other test of this run is given: one that asked the system for any
-/// could be given a client's, or that of a test whose server has not bound it yet, and then talk to
-/// another test's server.
+/// Port that is free, and not given to any other test of this run.
+///
+/// A port chosen by the system could be a client's, or be that of a test whose server has not bound it yet;
+/// the test would then reach another server.
 pub fn free_port() -> u16 {
     static GIVEN: AtomicU32 = AtomicU32::new(0);
     // Test runs side by side begin at different places.
@@ -196,8 +197,10 @@ pub fn free_port() -> u16 {
     ports.take(PORTS.len()).find(|port| is_free(*port)).expect("a free port")
 }
 
-/// Does nobody listen here? Asked without listening: a process that another test forks at this moment has
-/// our socket until it execs, and a client that waits for its server would be let in by it.
+/// Tells whether no process listens on the port.
+///
+/// The check does not bind the port: a process that another test forks at that moment would hold the socket
+/// until exec, and accept a client's connection.
 fn is_free(port: u16) -> bool {
     let socket = socket(AddressFamily::Inet, SockType::Stream, SockFlag::SOCK_CLOEXEC, None).unwrap();
     setsockopt(&socket, sockopt::ReuseAddr, &true).unwrap();

@@ -1,4 +1,4 @@
-//! A temporary directory with a document tree and the server's own files beside it.
+//! Temporary directory with a document tree, and the server's own files beside it.
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
@@ -33,7 +33,7 @@ impl Tree {
         Tree { dir, _share: share }
     }
 
-    /// Where logs and configuration of the test go.
+    /// Directory for logs and configuration of the test.
     pub fn dir(&self) -> &Path {
         &self.dir
     }

@@ -1,4 +1,4 @@
-//! A client that sends the very bytes it is told and reads responses by RFC 9112.
+//! Client that sends given bytes, and reads responses by RFC 9112.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
@@ -71,7 +71,7 @@ impl Client {
         self.answer("GET")
     }
 
-    /// Says that nothing more will be sent.
+    /// Closes the sending side.
     pub fn finish(&self) {
         let _ = self.stream.shutdown(Shutdown::Write);
     }

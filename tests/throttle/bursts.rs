@@ -1,7 +1,6 @@
-//! Whatever starts at once, a rule lets through no more than its rate and a quarter second's worth.
+//! Bursts: a rule lets through at most its rate, plus the bytes of a quarter second.
 //!
-//! The moments are the kernel's, taken as each packet arrives: a test that is late to read measures no
-//! less exactly.
+//! Times are the kernel's, taken on the arrival of each packet, so that a late reader measures exactly too.
 
 use std::io::{IoSliceMut, Write};
 use std::net::TcpStream;

@@ -1,12 +1,10 @@
-//! Throttles with real sockets: rates are measured over seconds, and every tolerance comes from the
-//! rule it tests, not from the machine.
+//! Throttles with real sockets: rates are measured over seconds, with tolerances from the rule under test.
 //!
-//! A client can only see bytes later than they were sent. So "no more than `max × (t + ¼ s)` since
-//! the first request" holds on any machine and is asserted without exception. That all of a rate is
-//! used also takes a machine that lets the server run in time: a worker that comes more than some
-//! hundred milliseconds late must not make up for it. What is asserted of a stretch of time is
-//! therefore tried again on the next few stretches ([`patiently`]); a server that is wrong is wrong
-//! in all of them.
+//! A client sees bytes later than they were sent. So "at most `max × (t + ¼ s)` since the first request"
+//! holds on any machine, and is asserted without exception. Full use of a rate also needs a machine that
+//! runs the server in time: a worker that is late by some hundred milliseconds must not catch up.
+//! Assertions about an interval are therefore tried again on the next few intervals ([`patiently`]); a
+//! faulty server fails in all of them.
 
 mod bursts;
 mod crowd;
@@ -28,7 +26,7 @@ fn serve(rules: &str, large: &[&str]) -> (Tree, Server) {
     serve_with(&[], rules, large)
 }
 
-/// The same, with further flags.
+/// Starts a server with throttle rules and further flags.
 fn serve_with(flags: &[&str], rules: &str, large: &[&str]) -> (Tree, Server) {
     let tree = Tree::new();
     for name in large {

@@ -1,4 +1,4 @@
-//! Rates, shares, and what is counted.
+//! Rates, shares, and counting.
 
 use std::net::Ipv4Addr;
 use std::time::Instant;
@@ -57,7 +57,7 @@ fn when_one_ends_the_others_take_its_share_within_a_second() {
     });
 }
 
-/// A server whose `/a.bin` never ends, under one rule.
+/// Server whose `/a.bin` never ends, under one rule.
 fn serve_endless(rules: &str) -> (Tree, Server) {
     let tree = Tree::new();
     let file = tree.file("a.bin", "");
@@ -88,7 +88,7 @@ fn the_tightest_of_several_rules_holds_and_the_widest_is_used_up() {
 }
 
 #[test]
-fn what_clients_do_not_read_is_left_to_others() {
+fn bytes_that_clients_do_not_read_are_left_to_others() {
     let (_tree, server) = serve_endless("a.bin 20000000\n");
     // Their socket buffers take some megabytes, and then nothing.
     let _stalled: Vec<_> = (0..10).map(|_| Download::begin(&server, "/a.bin")).collect();

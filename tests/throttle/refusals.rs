@@ -1,4 +1,4 @@
-//! Minimums and caps: who is turned away, and how.
+//! Minimums and limits: refused requests and connections.
 
 use super::{Download, serve};
 use crate::support::{Client, Server, eventually};

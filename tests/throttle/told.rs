@@ -1,4 +1,4 @@
-//! What the system log hears of throttles.
+//! Messages of throttles in the system log.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -10,7 +10,7 @@ use nix::sys::signal::Signal;
 use super::Download;
 use crate::support::{Server, Tree};
 
-/// A log daemon: what it hears, it gives to whoever waits for it.
+/// Log daemon that returns the received messages.
 struct Daemon(UnixDatagram);
 
 impl Daemon {

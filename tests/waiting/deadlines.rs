@@ -1,4 +1,4 @@
-//! Every wait ends: each limit in time, with what the client is told.
+//! Time limits of all waits, and the responses at their end.
 
 use std::time::{Duration, Instant};
 
@@ -104,7 +104,7 @@ fn a_connection_has_its_time_and_its_requests() {
     let mut client = server.connect();
     takes_a_second(|| {
         let began = Instant::now();
-        // It ends with a response, or between two.
+        // The connection ends with a response, or between two.
         while let Some(answer) = try_get(&mut client)
             && answer.field("Connection").is_none()
         {

@@ -1,4 +1,4 @@
-//! The end, with many connections parked.
+//! Shutdown with many waiting connections.
 
 use std::time::{Duration, Instant};
 
@@ -33,7 +33,7 @@ fn a_drain_with_a_thousand_parked_connections_ends_at_once() {
 fn a_drain_answers_those_whose_connections_the_kernel_has_made_already() {
     let tree = tree();
     let mut server = Server::start(&tree, &[]);
-    // Nobody is accepted while the server is stopped; the kernel makes the connections all the same.
+    // The server is stopped and accepts no connection; the kernel completes the handshakes.
     server.signal(Signal::SIGSTOP);
     let mut clients: Vec<Client> = (0..400).map(|_| server.connect()).collect();
     clients.iter_mut().for_each(|client| client.send("GET /a HTTP/1.1\r\nHost: x\r\n\r\n"));

@@ -1,4 +1,4 @@
-//! A client that always wants more keeps nobody waiting.
+//! A client with endless requests delays no other client.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -7,8 +7,9 @@ use crate::support::{Done, Server, Tree};
 /// Requests of others, one after the other.
 const OTHERS: usize = 40;
 
-/// How many responses of `size` bytes a client got that is always `ahead` requests ahead of what it has
-/// read, while others were served by the same single worker.
+/// Number of responses of `size` bytes to a client that is always `ahead` requests ahead of its reading.
+///
+/// Others are served by the single worker at that time.
 fn served_meanwhile(ahead: usize, size: usize) -> usize {
     let tree = Tree::new();
     tree.file("a", "a");

@@ -1,4 +1,4 @@
-//! Unfinished requests hold a bounded memory, and give it back.
+//! Memory of unfinished requests is bounded, and returned.
 
 use std::io::{ErrorKind, Write};
 use std::net::TcpStream;
@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::{affordable, alone};
 use crate::support::{Server, Tree, eventually};
 
-/// A request of a script whose content never ends: a head of 14 kB, and 65 kB of content.
+/// Request to a script with endless content: a head of 14 kB, and 65 kB of content.
 fn unfinished() -> Vec<u8> {
     let field = format!("X-Field: {}\r\n", "x".repeat(986));
     let head =

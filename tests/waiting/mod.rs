@@ -1,9 +1,7 @@
-//! The promises of the parking lot: whoever waits holds a descriptor and a little memory, and nothing
-//! else; in particular no worker.
+//! Waiting connections: each holds a descriptor and a little memory, but no worker.
 //!
-//! Latency is compared with that of the same server without the crowd, in the same test on the same
-//! machine. A disturbance from outside can only make the promise look broken, so a comparison that fails
-//! is made again.
+//! Latency is compared with that of the server without waiting connections, in one test on one machine.
+//! Disturbances can only make the result worse, so that a failed comparison is repeated.
 
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
@@ -23,7 +21,7 @@ pub mod slow_readers;
 mod stalled;
 mod trickled;
 
-/// How many connections of `wanted` this process may hold; raises its own limit as far as it can.
+/// Number of connections, at most `wanted`, that this process may hold after raising its limit.
 pub fn affordable(wanted: usize) -> usize {
     let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
     let _ = setrlimit(Resource::RLIMIT_NOFILE, hard, hard);

@@ -1,4 +1,4 @@
-//! Slow password hashes: one client's flood of attempts keeps no other client waiting.
+//! Slow password hashes: many attempts of one client delay no other client.
 
 use std::net::{Ipv4Addr, TcpStream};
 use std::num::NonZero;
@@ -27,7 +27,7 @@ fn connect_from(address: Ipv4Addr, server: &Server) -> Client {
     Client::of(TcpStream::from(fd))
 }
 
-/// An attempt whose answer is not known yet: user `u` and a password of its own, in base64.
+/// Attempt with an unknown result: user `u` and a unique password, in base64.
 fn attempt(number: usize) -> String {
     const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     let letters = [18, 12, 6, 0].map(|shift| char::from(DIGITS[number >> shift & 63]));
@@ -35,7 +35,7 @@ fn attempt(number: usize) -> String {
     format!("GET /file HTTP/1.1\r\nHost: x\r\nAuthorization: Basic dTpw{password}\r\n\r\n")
 }
 
-/// Asks until the server is told to end; each answer counts.
+/// Sends attempts until told to end, and counts each answer.
 fn flood(client: &mut Client, next: &AtomicUsize, answered: &AtomicUsize, over: &AtomicBool) {
     client.stream().set_read_timeout(Some(Duration::from_secs(60))).unwrap();
     while !over.load(SeqCst) {
@@ -77,8 +77,8 @@ fn a_flood_of_attempts_from_one_address_lets_others_be_next() {
         }
         over.store(true, SeqCst);
     });
-    // In each slot one that was being worked out and one that came first; another may have been answered
-    // without the flood's thread having said so. A lottery among all lets a dozen pass on average.
+    // In each slot, one attempt was in progress and one came first; another may have been answered and not
+    // counted yet. Without a fair queue, a dozen would pass on average.
     let total: usize = before_us.iter().sum();
     let most = ATTEMPTS * (3 * slots + 1);
     assert!(total <= most, "{before_us:?} of the flood were answered before us, {most} in all are allowed");

@@ -1,4 +1,4 @@
-//! A client that only trickles is given up; one that is slow and steady is not.
+//! Minimum rates: a client that only trickles is disconnected; a slow and steady one is not.
 
 use std::io::{Read, Write};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -74,7 +74,7 @@ fn readers_of_a_byte_now_and_then_do_not_keep_long_lists_from_others() {
     });
 }
 
-/// How long the slow are watched, and what a server asks of them: its defaults where there is time.
+/// Time of watching slow clients, and the server's flags: defaults if time allows.
 fn patience() -> (Duration, &'static [&'static str]) {
     match std::env::var("THTTPD_SOAK_MINUTES").ok().map(|text| text.parse::<f64>().expect("minutes")) {
         Some(minutes) => (Duration::from_secs_f64(60.0 * minutes.min(10.0)), &[]),
@@ -129,7 +129,7 @@ fn steady_download(server: &Server, time: Duration) {
         client.stream().read_exact(&mut piece).expect("the server goes on");
         std::thread::sleep(Duration::from_millis(100));
     }
-    // What was sent before an end could still be read: the log tells whether there was one.
+    // Bytes sent before an end can still be read: the log tells whether there was an end.
     assert_eq!(server.log_lines(), [""; 0]);
 }
 

@@ -1,4 +1,4 @@
-//! A client that stalls, wherever it may, holds no worker: with a single one, others are served.
+//! Stalled clients: at any stage, they hold no worker; even with a single worker, others are served.
 
 use super::slow_readers::slow_reader;
 use crate::support::{Client, Server, Tree};

@@ -1,4 +1,4 @@
-//! Slowloris: heads and content that come a byte at a time, or stop in the middle.
+//! Slowloris: heads and content that arrive byte by byte, or stop in the middle.
 
 use std::time::{Duration, Instant};
 
@@ -40,7 +40,7 @@ fn a_trickled_head_ends_with_the_deadline_of_its_first_byte() {
     client.send("GET /a HTTP/1.1\r\nX: ");
     client.stream().set_nonblocking(true).unwrap();
     let mut first = [0; 1];
-    // A byte every 50 ms, until the server says something.
+    // One byte every 50 ms, until the server responds.
     while client.stream().peek(&mut first).is_err() {
         client.send("y");
         std::thread::sleep(Duration::from_millis(50));

@@ -2,11 +2,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::*;
 
-/// The one client of most tests.
+/// Client of tests in which the client does not matter.
 const CLIENT: ClientNetwork = ClientNetwork::UNKNOWN;
 
 fn mark(number: u64) -> AttemptKey {
-    // Spread over the rows as a digest would be.
+    // The keys are spread over the rows as digests are.
     let mut mark = [1; 16];
     mark[..8].copy_from_slice(&number.wrapping_mul(0x9e37_79b9_7f4a_7c15).to_le_bytes());
     mark[8..].copy_from_slice(&number.to_le_bytes());
@@ -71,7 +71,7 @@ fn a_full_house_is_told_at_once_and_known_answers_still_come() {
     let attempt_cache = AttemptCache::new(1);
     attempt_cache.ask(CLIENT, &mark(1), true, || true);
     let outcome = attempt_cache.ask(CLIENT, &mark(2), true, || {
-        // From within: the only place is taken by this very question.
+        // Called from within the computation: the only slot is taken by this attempt.
         assert_eq!(attempt_cache.ask(CLIENT, &mark(3), true, || unreachable!("no place")), None);
         assert_eq!(attempt_cache.ask(CLIENT, &mark(1), true, || unreachable!("known")), Some(true));
         false

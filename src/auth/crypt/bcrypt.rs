@@ -4,14 +4,15 @@ use blowfish::Blowfish;
 
 use super::text64;
 
-/// Characters of a salt: 128 bits.
+/// Length of a salt in characters: 128 bits.
 pub const SALT_LETTERS: usize = 22;
 
-/// Bytes of a password that count.
+/// Number of significant bytes of a password.
 pub const LONGEST_PASSWORD: usize = 72;
 
-/// Digest text of `password`, stretched over 2^`cost` rounds; None if the salt is not
-/// [`SALT_LETTERS`] characters of the scheme's alphabet. `cost` is below 32.
+/// Digest text of `password` after 2^`cost` rounds; `None` for an invalid salt.
+///
+/// A salt has [`SALT_LETTERS`] characters of the scheme's alphabet. `cost` is below 32.
 pub fn digest(cost: u32, salt: &[u8], password: &[u8]) -> Option<Vec<u8>> {
     let mut salt_bytes = [0; 16];
     text64::read_high_first(text64::BCRYPT, salt, &mut salt_bytes)?;
@@ -21,12 +22,14 @@ pub fn digest(cost: u32, salt: &[u8], password: &[u8]) -> Option<Vec<u8>> {
         let block = (0..64).fold(block, |block, _| cipher.bc_encrypt(block));
         sum.extend(block.iter().flat_map(|half| half.to_be_bytes()));
     }
-    // Every implementation leaves the last byte out of the text.
+    // bcrypt's text format omits the last byte.
     Some(text64::high_first(text64::BCRYPT, &sum[..23]))
 }
 
-/// The expensive key schedule. The key is the password with its terminating NUL; the cipher takes
-/// [`LONGEST_PASSWORD`] bytes of it, and starts over where it is shorter.
+/// Runs the expensive key schedule.
+///
+/// The key is the password with its terminating NUL. The cipher takes [`LONGEST_PASSWORD`] bytes and
+/// repeats a shorter key.
 fn schedule(cost: u32, salt: &[u8; 16], password: &[u8]) -> Blowfish {
     let mut key = password.to_vec();
     key.push(0);

@@ -1,18 +1,18 @@
-//! crypt(3)'s original scheme: 25 rounds of DES over a zero block, keyed by the password, with the
-//! salt bent into the cipher. Only the first eight characters count, and seven bits of each.
+//! DES crypt, crypt(3)'s original scheme: 25 rounds of salted DES over a zero block.
 //!
-//! No crate offers it: the salt changes DES's expansion step, so a stock DES cannot be used. Bits
-//! are numbered from 1 at the most significant end, as FIPS 46 does; its tables follow.
+//! The password is the key; only its first eight characters count, and seven bits of each. No crate offers
+//! this scheme, since the salt changes DES's expansion step. Bits are numbered from 1 at the most
+//! significant end, as in the tables of FIPS 46.
 
 use super::text64;
 
-/// Digest text for two salt characters; None if they are not from the alphabet.
+/// Digest text for two salt characters; `None` if they are not in the alphabet.
 pub fn digest(salt: &[u8], password: &[u8]) -> Option<Vec<u8>> {
     let &[first, second] = salt else { return None };
     let swap = salt_mask(text64::bits(text64::CRYPT, first)?, text64::bits(text64::CRYPT, second)?);
     let keys = round_keys(key_of(password));
-    // The initial and final permutations of neighbouring encryptions cancel out, and a zero block
-    // is its own permutation: one final permutation is all that is left of them.
+    // The initial and final permutations of successive encryptions cancel out, and a zero block is its own
+    // permutation. Only the last final permutation remains.
     let (mut left, mut right) = (0, 0);
     for _ in 0..25 {
         for &key in &keys {
@@ -24,7 +24,7 @@ pub fn digest(salt: &[u8], password: &[u8]) -> Option<Vec<u8>> {
     Some(text64::high_first(text64::CRYPT, &block.to_be_bytes()))
 }
 
-/// The password as a 64-bit DES key: seven bits a character, the parity bits zero.
+/// DES key of a password: seven bits per character, with zero parity bits.
 fn key_of(password: &[u8]) -> u64 {
     let mut key = [0; 8];
     for (byte, &letter) in key.iter_mut().zip(password) {
@@ -33,13 +33,14 @@ fn key_of(password: &[u8]) -> u64 {
     u64::from_be_bytes(key)
 }
 
-/// Salt bit `i` swaps bits `i` and `i + 24` of the expanded half; the mask holds it in the
-/// numbering of a 24-bit half.
+/// Mask for the salted expansion: salt bit `i` swaps bits `i` and `i + 24`.
+///
+/// The mask uses the numbering of a 24-bit half.
 fn salt_mask(first: u8, second: u8) -> u32 {
     (u32::from(second) << 6 | u32::from(first)).reverse_bits() >> 8
 }
 
-/// The sixteen 48-bit round keys.
+/// Computes the sixteen 48-bit round keys.
 fn round_keys(key: u64) -> [u64; 16] {
     const HALF: u64 = (1 << 28) - 1;
     let chosen = permute(key, 64, &KEY_CHOICE);
@@ -51,7 +52,7 @@ fn round_keys(key: u64) -> [u64; 16] {
     })
 }
 
-/// DES's round function with the salt's swap after the expansion.
+/// Round function of DES, with the salt's swap after the expansion.
 fn feistel(half: u32, key: u64, swap: u32) -> u32 {
     // Expansion: each of the eight groups is four bits with the neighbour on either side.
     let expanded = (0..8).fold(0u64, |all, at| all << 6 | u64::from(half.rotate_left(4 * at + 5) & 63));
@@ -65,12 +66,12 @@ fn feistel(half: u32, key: u64, swap: u32) -> u32 {
     permute(u64::from(chosen), 32, &MIX) as u32
 }
 
-/// Picks the bits of a `width`-bit `value` that `table` names, in its order.
+/// Selects bits of a `width`-bit `value` in the order of `table`.
 fn permute(value: u64, width: u32, table: &[u8]) -> u64 {
     table.iter().fold(0, |all, &bit| all << 1 | value >> (width - u32::from(bit)) & 1)
 }
 
-/// How far the key halves turn before each round.
+/// Rotation of the key halves before each round.
 const SHIFTS: [u32; 16] = [1, 1, 2, 2, 2, 2, 2, 2, 1, 2, 2, 2, 2, 2, 2, 1];
 
 /// Permuted choice 1.

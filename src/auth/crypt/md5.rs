@@ -1,4 +1,4 @@
-//! MD5 crypt: `$1$` of the BSDs and Linux, and Apache's `$apr1$`, which differs in its magic only.
+//! MD5 crypt: `$1$` of the BSDs and Linux, and Apache's `$apr1$`, which differs only in its prefix.
 
 use md5::{Digest, Md5};
 
@@ -13,7 +13,7 @@ pub fn digest(magic: &[u8], salt: &[u8], password: &[u8]) -> Vec<u8> {
     }
     let mut bits = password.len();
     while bits > 0 {
-        // An empty password never comes here, so it has a first byte.
+        // Empty passwords are refused by the caller, so a first byte exists.
         start.update(if bits & 1 == 1 { &[0] } else { &password[..1] });
         bits >>= 1;
     }
@@ -24,7 +24,7 @@ pub fn digest(magic: &[u8], salt: &[u8], password: &[u8]) -> Vec<u8> {
     text(&sum.into())
 }
 
-/// One of the thousand rounds: which parts go in depends on the round's number.
+/// Computes one of the thousand rounds; the round's number selects the parts that are hashed.
 fn stretch(
     round: u32,
     sum: &md5::digest::Output<Md5>,
@@ -44,7 +44,7 @@ fn stretch(
     next.finalize()
 }
 
-/// The sum's bytes in the scheme's own order.
+/// Digest text, with the bytes in the scheme's own order.
 fn text(sum: &[u8; 16]) -> Vec<u8> {
     let mut text = Vec::with_capacity(22);
     for (a, b, c) in [(0, 6, 12), (1, 7, 13), (2, 8, 14), (3, 9, 15), (4, 10, 5)] {

@@ -1,7 +1,7 @@
-//! Password hashes as crypt(3) writes them: DES, `$1$`, `$apr1$`, `$2a$`/`$2b$`/`$2y$`, `$5$`, `$6$`.
+//! Password hashes of crypt(3): DES, `$1$`, `$apr1$`, `$2a$`/`$2b$`/`$2y$`, `$5$`, `$6$`.
 //!
-//! The server asks [`verify`], `thtpasswd` also [`make`]. In Rust, not libc's crypt(3): a static
-//! binary cannot count on finding one, and must know the same hashes wherever it runs.
+//! The server calls [`verify`]; `thtpasswd` also calls [`make`]. libc's crypt(3) is not used, since a
+//! static binary may find none, and must accept equal hashes on every system.
 
 mod bcrypt;
 mod des;
@@ -11,44 +11,46 @@ pub(super) mod text64;
 
 pub use bcrypt::LONGEST_PASSWORD as BCRYPT_LONGEST_PASSWORD;
 
-/// A way to hash, with its work factor.
+/// Hash scheme with its work factor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Scheme {
-    /// crypt(3)'s original; only eight characters of the password count.
+    /// DES, crypt(3)'s original; only eight characters of the password count.
     Des,
-    /// `$1$`
+    /// MD5, `$1$`.
     Md5,
-    /// `$apr1$`, known to Apache's and nginx's tools.
+    /// MD5, `$apr1$`, as written by Apache's and nginx's tools.
     Apr1,
     /// `$2y$` over 2^cost rounds; only 72 bytes of the password count.
     Bcrypt {
         /// 4 to [`MOST_BCRYPT_COST`].
         cost: u32,
     },
-    /// `$5$`
+    /// SHA-256, `$5$`.
     Sha256 {
-        /// [`SHA_ROUNDS`] unless the hash says otherwise.
+        /// Number of rounds; [`SHA_ROUNDS`] unless the hash names another.
         rounds: u32,
     },
-    /// `$6$`
+    /// SHA-512, `$6$`.
     Sha512 {
-        /// [`SHA_ROUNDS`] unless the hash says otherwise.
+        /// Number of rounds; [`SHA_ROUNDS`] unless the hash names another.
         rounds: u32,
     },
 }
 
-/// Rounds of a SHA hash that does not name them.
+/// Number of rounds of a SHA hash that names none.
 pub const SHA_ROUNDS: u32 = 5000;
 
-/// A hash that asks for more rounds never matches: checking it would hold a core for seconds, and
-/// where users write their own `.htpasswd`, one of them could stop the server.
+/// Maximum number of rounds; a hash with more never matches.
+///
+/// Checking such a hash would occupy a core for seconds. Users who write their own `.htpasswd` could then
+/// stop the server.
 pub const MOST_SHA_ROUNDS: u32 = 10_000_000;
 
-/// Highest cost accepted for bcrypt, which is the highest that Apache's htpasswd makes.
+/// Maximum cost of bcrypt, equal to the maximum of Apache's htpasswd.
 pub const MOST_BCRYPT_COST: u32 = 17;
 
 impl Scheme {
-    /// Is the work factor one that the scheme knows and the server bears?
+    /// Tells whether the work factor is valid for the scheme and within the server's limits.
     fn is_bearable(self) -> bool {
         match self {
             Scheme::Des | Scheme::Md5 | Scheme::Apr1 => true,
@@ -60,7 +62,7 @@ impl Scheme {
     }
 }
 
-/// A hash taken apart.
+/// Parsed hash.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Stored<'h> {
     scheme: Scheme,
@@ -68,18 +70,20 @@ struct Stored<'h> {
     digest: &'h [u8],
 }
 
-/// Is `password` the one that `hash` was made from? A hash of an unknown form never matches.
-/// Takes the same time wherever the digests differ.
+/// Tells whether `hash` was made from `password`. A hash of an unknown form never matches.
+///
+/// The comparison takes constant time.
 pub fn verify(hash: &[u8], password: &[u8]) -> bool {
     let Some(stored) = parse(hash) else { return false };
     digest(stored.scheme, stored.salt, password).is_some_and(|digest| same(&digest, stored.digest))
 }
 
-/// What to say of a hash that [`verify`] does not understand; none of one that it does, and none where no
-/// password is wanted: an empty field, `*` or `!`. Nothing of the hash itself is said but its kind.
+/// Error text for a hash that [`verify`] does not support; `None` for a supported one.
+///
+/// Entries that disable a password (empty, `*`, `!`) are no error. Only the kind of the hash is shown.
 pub fn trouble(hash: &[u8]) -> Option<String> {
     const INSTEAD: &str = "set the password anew with thtpasswd";
-    // A text of thirteen letters passes for DES, unless one is none of crypt(3)'s.
+    // A text of thirteen characters counts as DES, unless it has one outside crypt(3)'s alphabet.
     let is_text = !hash.starts_with(b"$") && !hash.iter().all(|b| text64::CRYPT.contains(b));
     if hash.is_empty() || matches!(hash[0], b'*' | b'!') || (parse(hash).is_some() && !is_text) {
         return None;
@@ -101,7 +105,7 @@ pub fn trouble(hash: &[u8]) -> Option<String> {
     })
 }
 
-/// The letters that tell a hash's kind: `$y$`, `{SHA}`.
+/// Prefix that tells the kind of a hash: `$y$`, `{SHA}`.
 fn kind(hash: &[u8]) -> Option<&str> {
     let end = match hash.first()? {
         b'$' => hash[1..].iter().position(|&b| b == b'$')?,
@@ -112,13 +116,14 @@ fn kind(hash: &[u8]) -> Option<&str> {
     str::from_utf8(&hash[..end + 2]).ok().filter(|_| is_plain)
 }
 
-/// Would [`verify`] take milliseconds rather than microseconds?
+/// Tells whether [`verify`] would take milliseconds instead of microseconds.
 pub fn is_slow(hash: &[u8]) -> bool {
     parse(hash).is_some_and(|stored| !matches!(stored.scheme, Scheme::Des | Scheme::Md5 | Scheme::Apr1))
 }
 
-/// The hash of `password`, salted with as much of `random` as the scheme takes.
-/// None if the scheme's work factor is out of its bounds.
+/// Hash of `password`, with as much of `random` as the scheme's salt takes.
+///
+/// `None` if the work factor is out of bounds.
 pub fn make(scheme: Scheme, random: &[u8; 16], password: &[u8]) -> Option<Vec<u8>> {
     if !scheme.is_bearable() {
         return None;
@@ -139,17 +144,17 @@ pub fn make(scheme: Scheme, random: &[u8; 16], password: &[u8]) -> Option<Vec<u8
     Some([prefix.as_bytes(), &salt, between, &digest].concat())
 }
 
-/// `$5$` or `$6$`, with the rounds when they are not the ones understood.
+/// Prefix `$5$` or `$6$`, with the rounds unless they are the default.
 fn sha_prefix(id: char, rounds: u32) -> String {
     if rounds == SHA_ROUNDS { format!("${id}$") } else { format!("${id}$rounds={rounds}$") }
 }
 
-/// Takes a hash apart; None if its form is unknown or its work factor out of bounds.
+/// Parses a hash; `None` if its form is unknown or its work factor out of bounds.
 fn parse(hash: &[u8]) -> Option<Stored<'_>> {
     parse_any(hash).filter(|stored| stored.scheme.is_bearable())
 }
 
-/// Takes a hash apart, by its prefix.
+/// Parses a hash by its prefix.
 fn parse_any(hash: &[u8]) -> Option<Stored<'_>> {
     let Some(rest) = hash.strip_prefix(b"$") else {
         return (hash.len() == 13).then(|| Stored {
@@ -171,13 +176,13 @@ fn parse_any(hash: &[u8]) -> Option<Stored<'_>> {
     }
 }
 
-/// `SALT$DIGEST` with a salt of at most `longest` characters.
+/// Parses `SALT$DIGEST` with a salt of at most `longest` characters.
 fn salted(scheme: Scheme, text: &[u8], longest: usize) -> Option<Stored<'_>> {
     let (salt, digest) = split(text)?;
     (salt.len() <= longest).then_some(Stored { scheme, salt, digest })
 }
 
-/// `COST$` and the salt with the digest right after it.
+/// Parses `COST$` and the salt with the digest right behind it.
 fn parse_bcrypt(text: &[u8]) -> Option<Stored<'_>> {
     let (cost, rest) = split(text)?;
     let cost = number(cost).filter(|_| cost.len() == 2)?;
@@ -185,14 +190,14 @@ fn parse_bcrypt(text: &[u8]) -> Option<Stored<'_>> {
     Some(Stored { scheme: Scheme::Bcrypt { cost }, salt, digest })
 }
 
-/// The rounds a SHA hash asks for, and what follows them.
+/// Number of rounds in a SHA hash, and the remaining text.
 fn parse_rounds(text: &[u8]) -> Option<(u32, &[u8])> {
     let Some(text) = text.strip_prefix(b"rounds=") else { return Some((SHA_ROUNDS, text)) };
     let (rounds, rest) = split(text)?;
     Some((number(rounds)?, rest))
 }
 
-/// Digits only.
+/// Parses digits only.
 fn number(text: &[u8]) -> Option<u32> {
     if !text.iter().all(u8::is_ascii_digit) {
         return None;
@@ -200,13 +205,13 @@ fn number(text: &[u8]) -> Option<u32> {
     str::from_utf8(text).ok()?.parse().ok()
 }
 
-/// The texts before and after the first `$`.
+/// Splits the text at its first `$`.
 fn split(text: &[u8]) -> Option<(&[u8], &[u8])> {
     let at = text.iter().position(|&b| b == b'$')?;
     Some((&text[..at], &text[at + 1..]))
 }
 
-/// The digest text a hash of `scheme` and `salt` has for `password`.
+/// Digest text for `password` with `scheme` and `salt`.
 fn digest(scheme: Scheme, salt: &[u8], password: &[u8]) -> Option<Vec<u8>> {
     match scheme {
         Scheme::Des => des::digest(salt, password),
@@ -218,8 +223,9 @@ fn digest(scheme: Scheme, salt: &[u8], password: &[u8]) -> Option<Vec<u8>> {
     }
 }
 
-/// Compares without stopping at the first difference: how long it takes tells an attacker nothing
-/// but the length, which the scheme fixes anyway.
+/// Compares in constant time, so that the time does not reveal the position of a difference.
+///
+/// The length is fixed by the scheme.
 fn same(one: &[u8], other: &[u8]) -> bool {
     let differences = one.iter().zip(other).fold(0, |all, (a, b)| all | (a ^ b));
     one.len() == other.len() && std::hint::black_box(differences) == 0

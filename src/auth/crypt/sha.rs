@@ -20,8 +20,9 @@ pub fn digest512(rounds: u32, salt: &[u8], password: &[u8]) -> Option<Vec<u8>> {
     Some(text)
 }
 
-/// Both schemes take byte `n` from each third of the sum for their `n`th group of four characters;
-/// `turn` says in which order the thirds go.
+/// Digest text made of byte groups: the `n`th group takes byte `n` from each third of the sum.
+///
+/// `turn` gives the order of the thirds.
 fn text_of_triples(sum: &[u8], third: usize, turn: impl Fn(usize, usize) -> usize) -> Vec<u8> {
     let mut text = Vec::with_capacity(86);
     for triple in 0..third {

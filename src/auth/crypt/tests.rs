@@ -1,5 +1,6 @@
-//! Vectors made by other programs: `openssl passwd`, Apache's `htpasswd`, perl's crypt (libxcrypt),
-//! and the `.htpasswd` of the recorded exchanges.
+//! Test vectors by other programs: `openssl passwd`, Apache's `htpasswd`, perl's crypt (libxcrypt).
+//!
+//! The `.htpasswd` of the recorded exchanges is included.
 
 use proptest::prelude::*;
 
@@ -8,7 +9,7 @@ use super::*;
 const FORTY_ONE: &[u8] = b"a password of forty-one characters, truly";
 
 const VECTORS: &[(&[u8], &str)] = &[
-    // crypt(3) by perl: seven bits of eight characters count.
+    // Made with perl's crypt: seven bits of eight characters count.
     (b"wonder", "ab5da3hZp5iFU"),
     (b"toor", "zzyFDjAEl8M4."),
     (b"", "./Una9Fi.seRo"),
@@ -86,7 +87,7 @@ fn hashes_made_by_other_programs_match_their_password() {
 #[test]
 fn another_password_never_matches() {
     for (password, hash) in VECTORS {
-        // Before the part that counts ends, in every scheme.
+        // The change is within the significant part of every scheme.
         let other = [b"!", *password].concat();
         assert!(!verify(hash.as_bytes(), &other), "{hash}");
     }
@@ -99,7 +100,7 @@ fn a_changed_shortened_or_lengthened_hash_never_matches() {
         assert!(!verify(&hash[..hash.len() - 1], password));
         assert!(!verify(&[hash, b"."].concat(), password));
         let mut changed = hash.to_vec();
-        // The first digest character: the last may carry bits that are not there.
+        // The first digest character is changed, as the last one may hold unused bits.
         let at = hash.len() - 11;
         changed[at] = if changed[at] == b'A' { b'B' } else { b'A' };
         assert!(!verify(&changed, password), "{}", changed.escape_ascii());
@@ -184,7 +185,7 @@ fn digests_are_compared_to_their_last_byte() {
     assert!(!same(b"abc", b"abd") && !same(b"xbc", b"abc") && !same(b"ab", b"abc") && !same(b"abc", b"ab"));
 }
 
-/// A hash that is likely to get past the first checks.
+/// Random text that often passes the first checks of the parser.
 fn hash_like() -> impl Strategy<Value = Vec<u8>> {
     let id = prop::sample::select(vec![
         "",
@@ -204,7 +205,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
     #[test]
-    fn what_is_made_verifies_and_nothing_else_does(
+    fn made_hashes_verify_their_password_alone(
         scheme in prop::sample::select(&SCHEMES[..]),
         random in any::<[u8; 16]>(),
         password in "[a-z]{1,8}",

@@ -1,7 +1,7 @@
-//! The text form of digests: six bits a character, in the two alphabets password hashes use.
+//! Text encodings of digests: six bits per character, in two alphabets.
 //!
-//! The MD5 and SHA schemes write groups of three bytes lowest bits first; DES and bcrypt write
-//! highest bits first, and bcrypt orders its alphabet differently.
+//! The MD5 and SHA schemes write groups of three bytes, lowest bits first. DES and bcrypt write the highest
+//! bits first, and bcrypt has another alphabet.
 
 /// Alphabet of crypt(3): DES, MD5 and SHA digests and salts.
 pub const CRYPT: &[u8; 64] = b"./0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
@@ -9,9 +9,9 @@ pub const CRYPT: &[u8; 64] = b"./0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijk
 /// Alphabet of bcrypt.
 pub const BCRYPT: &[u8; 64] = b"./ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
 
-/// The six bits that `letter` stands for in `alphabet`.
+/// Value of `letter` in `alphabet`: six bits.
 pub fn bits(alphabet: &[u8; 64], letter: u8) -> Option<u8> {
-    // An alphabet has 64 letters, so its positions fit.
+    // An alphabet has 64 letters, so every position fits into a byte.
     alphabet.iter().position(|&one| one == letter).map(|at| at as u8)
 }
 
@@ -23,7 +23,7 @@ pub fn push_low_first(text: &mut Vec<u8>, mut group: u32, letters: usize) {
     }
 }
 
-/// `bytes` as text, highest bits first; the last character is filled up with zero bits.
+/// Encodes `bytes` with the highest bits first; the last character is padded with zero bits.
 pub fn high_first(alphabet: &[u8; 64], bytes: &[u8]) -> Vec<u8> {
     let mut text = Vec::with_capacity(bytes.len() * 4 / 3 + 1);
     for group in bytes.chunks(3) {
@@ -34,8 +34,10 @@ pub fn high_first(alphabet: &[u8; 64], bytes: &[u8]) -> Vec<u8> {
     text
 }
 
-/// Undoes [`high_first`] into `bytes`, which says how many to expect; bits left over in the last
-/// character are ignored. None when `text` has another length or a foreign character.
+/// Decodes text of [`high_first`] into `bytes`, whose length decides the expected length.
+///
+/// Unused bits in the last character are ignored. `None` if `text` has another length or an invalid
+/// character.
 pub fn read_high_first(alphabet: &[u8; 64], text: &[u8], bytes: &mut [u8]) -> Option<()> {
     if text.len() != (bytes.len() * 8).div_ceil(6) {
         return None;

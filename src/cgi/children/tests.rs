@@ -1,4 +1,4 @@
-//! Real scripts: that they run as promised, and that nothing of them is left.
+//! Real scripts: start, output, signals, and the absence of leftovers.
 
 use std::io::ErrorKind;
 use std::os::unix::fs::PermissionsExt;
@@ -18,11 +18,11 @@ use crate::request::BodyLength;
 use crate::request::spool::Spool;
 use crate::testing::TempTree;
 
-/// Longer than anything here takes on a busy machine.
+/// Time limit of waits in these tests, longer than any step takes on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(20);
 const UNBOUNDED: ScriptBounds = ScriptBounds { scripts: 0, time: Duration::ZERO, room: Duration::ZERO };
 
-/// A place for scripts, and what is told of them.
+/// Directory for scripts, and their events.
 struct Stage {
     tree: TempTree,
     children: Children,
@@ -36,7 +36,7 @@ impl Stage {
         Stage { tree: TempTree::new(), children, told }
     }
 
-    /// Runs shell commands, as a script without a file of its own.
+    /// Runs shell commands as a script without a file of its own.
     fn run(&self, commands: &str) -> RunningScript {
         self.start(commands, UNBOUNDED).unwrap()
     }
@@ -51,7 +51,7 @@ impl Stage {
         self.children.reserve(bounds).map(|reservation| self.children.run(job, reservation))
     }
 
-    /// Lays a script; gives its path.
+    /// Writes a script, and returns its path.
     fn lay(&self, text: &str) -> PathBuf {
         self.tree.file("dir/script", text);
         let path = self.tree.path().join("dir/script");
@@ -59,7 +59,7 @@ impl Stage {
         path
     }
 
-    /// The next note that `wanted` picks.
+    /// Next event that `wanted` selects.
     fn event<T>(&self, wanted: impl Fn(&ScriptEvent) -> Option<T>) -> T {
         let until = Instant::now() + PATIENCE;
         loop {
@@ -103,7 +103,7 @@ fn wait_for_output(running: &RunningScript) {
     assert_eq!(poll(&mut fds, patience), Ok(1), "output in time");
 }
 
-/// One line of output, which tells that the script has come so far.
+/// One line of output, which tells that the script has reached that point.
 fn line(running: &RunningScript) -> String {
     let mut line = Vec::new();
     let mut byte = [0];
@@ -117,7 +117,7 @@ fn line(running: &RunningScript) -> String {
     }
 }
 
-/// How it ended; waits for that.
+/// Exit of the script, after waiting for it.
 fn end(running: &RunningScript) -> Result<ScriptExit, StartError> {
     until("its end", || running.end().is_some());
     running.end().unwrap()
@@ -131,7 +131,7 @@ fn until(what: &str, mut holds: impl FnMut() -> bool) {
     }
 }
 
-/// Gone, or a zombie that its new parent has not reaped.
+/// Tells whether the process is gone, or a zombie that its new parent has not reaped.
 fn is_gone(pid: i32) -> bool {
     let dead = std::fs::read_to_string(format!("/proc/{pid}/stat"))
         .is_ok_and(|stat| stat.rsplit(')').next().is_some_and(|rest| rest.trim_start().starts_with('Z')));
@@ -146,8 +146,8 @@ fn a_script_runs_in_its_directory_with_its_arguments_environment_and_input() {
     );
     let expected = "script|2|t w o|hello|dir\nscript\ninput";
     until("its output", || {
-        // A test beside this one may have forked while the script was open for writing; then it is
-        // busy for a moment.
+        // Another test may have forked while the script was open for writing: exec gives ETXTBSY for a
+        // moment.
         let running = stage.run_job(job(&path, b"input"), UNBOUNDED).unwrap();
         let got = output(&running);
         let end = end(&running);
@@ -160,7 +160,7 @@ fn a_script_runs_in_its_directory_with_its_arguments_environment_and_input() {
 #[test]
 fn a_script_gets_nothing_that_was_not_meant_for_it() {
     let stage = Stage::new();
-    // A descriptor of ours that is not close-on-exec, as a careless parent might leave us.
+    // A descriptor without FD_CLOEXEC, as a careless parent process might leave one.
     let leaked = File::open("/").unwrap();
     fcntl(leaked.as_fd(), FcntlArg::F_SETFD(FdFlag::empty())).unwrap();
     let running = stage.run(
@@ -169,7 +169,7 @@ fn a_script_gets_nothing_that_was_not_meant_for_it() {
     );
     let got = output(&running);
     let mut lines = got.lines();
-    // ls itself opens the fourth.
+    // ls itself opens the fourth descriptor.
     assert_eq!(lines.next().unwrap().trim(), "0 1 2 3");
     assert_eq!(lines.next(), Some("GREETING=hello"));
     let (group, nice) = lines.next().unwrap().split_once(' ').unwrap();
@@ -182,7 +182,7 @@ fn a_script_starts_with_no_signal_blocked_or_ignored() {
     let stage = Stage::new();
     let mut grep = job(Path::new("/bin/grep"), b"");
     grep.arguments = vec!["-hE".into(), "^Sig(Blk|Ign)".into(), "/proc/self/status".into()];
-    // As the server's threads do.
+    // Signals are blocked as in the server's threads.
     let before = SigSet::thread_get_mask().unwrap();
     SigSet::all().thread_block().unwrap();
     let running = stage.run_job(grep, UNBOUNDED).unwrap();
@@ -190,7 +190,7 @@ fn a_script_starts_with_no_signal_blocked_or_ignored() {
     let got = output(&running);
     for line in got.lines() {
         let set = line.split_whitespace().last().unwrap();
-        // Above 31 are libc's own.
+        // libc itself uses signals above 31.
         assert_eq!(u64::from_str_radix(set, 16).unwrap() & 0x7fff_ffff, 0, "{got}");
     }
     assert_eq!(got.lines().count(), 2);
@@ -332,7 +332,7 @@ fn the_limit_on_scripts_is_exact_and_freed_by_their_end() {
     let stage = Stage::new();
     let bounds = ScriptBounds { scripts: 2, time: Duration::ZERO, room: Duration::ZERO };
     let start = |commands| stage.start(commands, bounds);
-    // exec, because a shell that is just starting a command may lose the signal.
+    // With exec, no signal is lost while the shell starts the command.
     let first = start("read nothing; echo ready; exec sleep 1000").unwrap();
     assert_eq!(line(&first), "ready");
     let second = start("exit 0").unwrap();
@@ -347,7 +347,7 @@ fn the_limit_on_scripts_is_exact_and_freed_by_their_end() {
 }
 
 #[test]
-fn what_cannot_be_run_is_told_and_takes_no_place() {
+fn unrunnable_scripts_are_reported_and_take_no_slot() {
     let stage = Stage::new();
     let path = stage.lay("#!/no/such/interpreter\n");
     let running = stage.run_job(job(&path, b""), UNBOUNDED).unwrap();

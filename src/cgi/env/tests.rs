@@ -1,11 +1,11 @@
-//! Requests, and what a script sees of them.
+//! Environment variables of scripts, by request.
 
 use super::*;
 use crate::config::Limits;
 use crate::config::pattern::Pattern;
 use crate::request::{Parsed, head};
 
-/// The environment of a request for `cgi-bin/env` with the given PATH_INFO.
+/// Environment of a request for `cgi-bin/env` with the given PATH_INFO.
 struct Seen(Vec<(OsString, OsString)>);
 
 impl Seen {
@@ -85,7 +85,7 @@ fn the_variables_of_rfc_3875_and_of_thttpd_are_set() {
 }
 
 #[test]
-fn what_the_request_lacks_is_not_set_but_the_query_always_is() {
+fn variables_without_a_value_are_unset_except_the_query() {
     let seen = seen("GET /cgi-bin/env HTTP/1.0\r\n\r\n");
     assert_eq!(seen.get("QUERY_STRING"), Some(""));
     assert_eq!(seen.get("SERVER_NAME"), Some("fallback"));
@@ -115,7 +115,7 @@ fn every_field_is_handed_on_and_repeated_ones_are_joined() {
 }
 
 #[test]
-fn what_could_mislead_a_script_is_kept_from_it() {
+fn misleading_fields_are_kept_from_scripts() {
     let seen = seen(
         "POST /cgi-bin/env HTTP/1.1\r\nHost: h\r\nProxy: http://evil/\r\nProxy-Authorization: x\r\n\
          Authorization: Basic YTpi\r\nX_Forwarded_For: evil\r\nX-Real.IP: evil\r\nTransfer-Encoding: chunked\r\n\r\n",

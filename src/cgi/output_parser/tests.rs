@@ -1,10 +1,10 @@
-//! Whole outputs, in pieces of every size, and what the client gets.
+//! Script outputs, in pieces of every size, and the resulting responses.
 
 use super::*;
 
 const PARSED: ResponsePlan = ResponsePlan { version: Version::Http11, head_only: false, raw: false };
 
-/// Result of an output: the bytes sent, the bytes of content among them, and how it ended.
+/// Result of an output: the bytes sent, the number of content bytes, and the end.
 #[derive(Debug, PartialEq, Eq)]
 struct Outcome {
     sent: String,
@@ -24,7 +24,7 @@ fn send(translation: &mut OutputParser, sent: &mut Vec<u8>, at_once: usize) {
     }
 }
 
-/// Feeds `output` in pieces of `step`, sends `step` bytes at once.
+/// Feeds `output` in pieces of `step` bytes, and sends `step` bytes at once.
 fn run(response_plan: ResponsePlan, output: &str, step: usize, whole: bool) -> Result<Outcome, &'static str> {
     let mut translation = OutputParser::new(response_plan);
     let mut sent = Vec::new();
@@ -48,7 +48,7 @@ fn outcome(sent: &str, content: u64, finish: OutputEnd) -> Result<Outcome, &'sta
     Ok(Outcome { sent: sent.into(), content, finish })
 }
 
-/// Undoes chunks, so that outputs that arrive in different pieces compare equal.
+/// Decodes chunks, so that outputs in different pieces compare equal.
 fn dechunked(outcome: Outcome) -> Outcome {
     let Some((head, mut chunks)) = outcome.sent.split_once("Chunked>") else { return outcome };
     let mut content = String::new();
@@ -151,7 +151,7 @@ fn the_response_of_a_script_that_was_ended_is_not_completed() {
         assert!(matches!(got.finish, OutputEnd::Cut(_)));
         assert!(!got.sent.ends_with("0\r\n\r\n"));
     }
-    // Its length tells that this one is whole, however the script ended.
+    // The declared length shows that the output is complete, whatever the script's exit.
     let got = run(PARSED, "Content-Length: 5\n\nhello", 100, false).unwrap();
     assert_eq!(got.finish, OutputEnd::Complete);
 }
@@ -192,7 +192,7 @@ fn only_a_response_whose_end_is_framed_keeps_the_connection() {
 const CHUNKED: &str = "Transfer-Encoding: chunked\n\n";
 
 #[test]
-fn what_a_script_has_chunked_itself_is_decoded_and_framed_anew() {
+fn chunks_of_a_script_are_decoded_and_framed_anew() {
     let output = format!("{CHUNKED}5\r\nhello\r\n6;x=y\r\n world\r\n0\r\nTrailer: x\r\n\r\nrubbish");
     for step in 1..=output.len() {
         let got = run(PARSED, &output, step, true).map(dechunked);

@@ -1,22 +1,22 @@
-//! The text of a page → what is to be copied and what is to be done. Pure.
+//! Directives of a page: splits a page into text and directives. Pure.
 //!
-//! A directive is `<!--#NAME TAG="VALUE" ... -->`; quotes may be single or left out.
+//! A directive is `<!--#NAME TAG="VALUE" ... -->`; the quotes may be single ones, or missing.
 
-/// A piece of a page.
+/// Piece of a page.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Piece<'p> {
-    /// To be copied.
+    /// Text to be copied.
     Text(&'p [u8]),
-    /// Text between `<!--#` and `-->`.
+    /// Directive: the text between `<!--#` and `-->`.
     Directive(&'p [u8]),
 }
 
-/// The pieces of a page in order. A directive that is not closed is text.
+/// Pieces of a page in order. A directive without an end is text.
 pub fn pieces(page: &[u8]) -> Pieces<'_> {
     Pieces { rest: page }
 }
 
-/// See [`pieces`].
+/// Iterator of [`pieces`].
 pub struct Pieces<'p> {
     rest: &'p [u8],
 }
@@ -48,13 +48,13 @@ impl<'p> Iterator for Pieces<'p> {
     }
 }
 
-/// The first word of a directive, and the rest of it.
+/// First word of a directive, and the rest.
 pub fn name(directive: &[u8]) -> (&[u8], &[u8]) {
     let directive = directive.trim_ascii_start();
     directive.split_at(directive.iter().position(u8::is_ascii_whitespace).unwrap_or(directive.len()))
 }
 
-/// The `TAG="VALUE"` pairs in order; a tag without a value has an empty one.
+/// Pairs `TAG="VALUE"` in order; a tag without a value has an empty one.
 pub fn tags(mut text: &[u8]) -> Vec<(&[u8], &[u8])> {
     let mut tags = Vec::new();
     loop {
@@ -76,7 +76,7 @@ pub fn tags(mut text: &[u8]) -> Vec<(&[u8], &[u8])> {
     }
 }
 
-/// A value, in quotes or up to the next blank, and what follows it.
+/// Value, in quotes or up to the next blank, and the remaining text.
 fn value(text: &[u8]) -> (&[u8], &[u8]) {
     if let [quote @ (b'"' | b'\''), inside @ ..] = text {
         let end = inside.iter().position(|b| b == quote).unwrap_or(inside.len());
@@ -107,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_closed_is_text() {
+    fn unclosed_directives_are_text() {
         for page in [&b"x<!--#echo var=\"X\""[..], b"x<!--#", b"x<!--", b"x<"] {
             let text: Vec<u8> = pieces(page)
                 .flat_map(|piece| match piece {

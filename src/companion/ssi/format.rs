@@ -1,4 +1,4 @@
-//! How `ssi` writes dates and sizes.
+//! Formats of dates and sizes in `ssi`.
 
 use std::fmt::{self, Write};
 use std::time::SystemTime;
@@ -7,10 +7,10 @@ use chrono::{DateTime, Local, TimeZone, Utc};
 
 use crate::sys::zone;
 
-/// thttpd's.
+/// Default date format of thttpd.
 pub const DEFAULT_TIME: &str = "%a %b %e %T %Z %Y";
 
-/// `time` in the local zone by a strftime(3) format, or by the default one if it is not [valid](is_valid).
+/// Formats `time` in the local zone, by a [valid](is_valid) strftime(3) format or the default one.
 pub fn local(time: SystemTime, format: &str) -> String {
     let time = DateTime::<Local>::from(time);
     let zone = zone::name(time.timestamp()).unwrap_or_else(|| time.offset().to_string());
@@ -25,15 +25,14 @@ pub fn gmt(time: SystemTime, format: &str) -> String {
     named(format).or_else(|| named(DEFAULT_TIME)).unwrap_or_default()
 }
 
-/// `format` with the zone's name in place of `%Z`, which chrono writes as a number.
+/// Replaces `%Z` in `format` by the zone's name, which chrono would write as a number.
 fn with_zone(format: &str, zone: &str) -> String {
-    // Behind `%%` a Z is a letter.
+    // Behind `%%`, a Z is literal.
     let parts: Vec<String> = format.split("%%").map(|part| part.replace("%Z", zone)).collect();
     parts.join("%%")
 }
 
-/// Can a date be written by `format`? chrono panics over one that it does not know, and some that it
-/// knows it only reads.
+/// Tells whether dates can be written by `format`; chrono panics for formats that it cannot write.
 pub fn is_valid(format: &str) -> bool {
     written(&DateTime::<Utc>::UNIX_EPOCH, format).is_some()
 }
@@ -46,7 +45,7 @@ where
     write!(text, "{}", time.format(format)).ok().map(|()| text)
 }
 
-/// A size: exact, or in the largest unit of which there is a whole one.
+/// Size in bytes, or in the largest unit that fits at least once.
 pub fn size(bytes: u64, abbreviated: bool) -> String {
     match bytes {
         _ if !abbreviated => bytes.to_string(),

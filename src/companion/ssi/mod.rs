@@ -1,8 +1,7 @@
 //! `ssi`: a CGI program that sends a page with its server-side includes filled in.
 //!
-//! PATH_TRANSLATED → [`site::Site`] opens the page, if it may be shown → [`page`] copies its text and
-//! carries out each [`directive`]. There is no `exec`, and whatever the client can choose leaves
-//! here as text, not as markup.
+//! `site::Site` opens PATH_TRANSLATED if the page may be shown; `page` copies its text and executes each
+//! `directive`. There is no `exec`, and data from the client is written as text, not as markup.
 
 use std::io::{self, BufWriter, Write};
 use std::path::PathBuf;
@@ -26,23 +25,23 @@ usage:  ssi
 A CGI program: the server runs it for /cgi-bin/ssi/PAGE, and it sends that page with its
 server-side includes filled in. Copy it to where cgipat matches; ssi(8) has examples.";
 
-/// Answers the request that the environment describes.
+/// Answers the request in the environment.
 ///
 /// # Errors
-/// There is no page to show, which the client has been told; standard error, which is the server's
-/// log, is told again.
+/// No page can be shown. The client gets an error page, and standard error, which the server logs, a
+/// message.
 pub fn run(arguments: &[OsString]) -> Result<(), Refusal> {
     if super::helped_by_hand(arguments, USAGE) {
         return Ok(());
     }
     let mut out = BufWriter::new(io::stdout().lock());
     let outcome = answer(&environment, &mut out);
-    // A client that has left is no error of ours.
+    // A closed connection is not this program's error.
     let _ = out.flush();
     outcome
 }
 
-/// Writes the response; how the program is to end.
+/// Writes the response; returns the result of the program.
 fn answer(variables: Variables<'_>, out: &mut dyn Write) -> Result<(), Refusal> {
     let (site, name) = match document(variables) {
         Ok(document) => document,
@@ -54,7 +53,7 @@ fn answer(variables: Variables<'_>, out: &mut dyn Write) -> Result<(), Refusal> 
     match site.open(&name) {
         Ok(shown) => {
             let _ = out.write_all(b"Content-Type: text/html\r\n\r\n");
-            // Writes fail from here on only when the reader has gone.
+            // From here on, only a closed connection makes writes fail.
             let _ = Filler::new(&site, variables, out).fill(shown);
             Ok(())
         }
@@ -73,8 +72,10 @@ fn answer(variables: Variables<'_>, out: &mut dyn Write) -> Result<(), Refusal> 
     }
 }
 
-/// The site and the name of the page in it. The server has put PATH_TRANSLATED together from the
-/// site's directory and PATH_INFO; what is left without the latter is the directory.
+/// Site, and the name of the page in it.
+///
+/// PATH_TRANSLATED is the site's directory followed by PATH_INFO, so that removing PATH_INFO gives the
+/// directory.
 fn document(variables: Variables<'_>) -> Result<(Site, Vec<u8>), &'static str> {
     let file = variables("PATH_TRANSLATED").ok_or("Couldn't get PATH_TRANSLATED environment variable.")?;
     let info = variables("PATH_INFO").ok_or("Couldn't get PATH_INFO environment variable.")?;

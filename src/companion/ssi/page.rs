@@ -1,4 +1,4 @@
-//! Copies a page and carries out its directives.
+//! Page output: copies text and executes directives.
 
 use std::io::{self, Read, Write};
 use std::time::SystemTime;
@@ -10,16 +10,16 @@ use super::site::{Shown, Site, SsiError};
 use crate::docroot::path::split;
 use crate::response::escape;
 
-/// Bytes of one file; the rest of a larger one is not sent.
+/// Maximum number of bytes sent of one file.
 const MOST_BYTES: u64 = 16 * 1024 * 1024;
 
-/// How deep includes may be nested. A page that includes itself ends here.
+/// Maximum depth of nested includes, which ends a page that includes itself.
 const MOST_DEPTH: usize = 16;
 
-/// Includes of one answer, or a page that includes itself twice would be sent 2^16 times.
+/// Maximum number of includes in one answer: a page that includes itself twice would be sent 2^16 times.
 const MOST_INCLUDES: usize = 256;
 
-/// Fills in one answer.
+/// Writer of one answer.
 pub struct Filler<'s> {
     site: &'s Site,
     variables: Variables<'s>,
@@ -27,7 +27,7 @@ pub struct Filler<'s> {
     time_format: String,
     abbreviated: bool,
     includes: usize,
-    /// The page asked for, also while an include of it is filled in.
+    /// Requested page, also while an include is processed.
     document: Document,
 }
 
@@ -36,9 +36,9 @@ struct Document {
     modified: SystemTime,
 }
 
-/// The file whose directives are carried out.
+/// File whose directives are processed.
 struct DirectivePlace<'p> {
-    /// Its directory, relative to the site's root; empty for the top.
+    /// Directory of the file, relative to the site's root; empty for the top.
     dir: &'p [u8],
     depth: usize,
 }
@@ -50,17 +50,17 @@ struct Attribute<'t> {
 }
 
 impl<'s> Filler<'s> {
-    /// Writes to `out`; `variables` are those of CGI.
+    /// Writer to `out`, with the CGI variables `variables`.
     pub fn new(site: &'s Site, variables: Variables<'s>, out: &'s mut dyn Write) -> Filler<'s> {
         let document = Document { name: Vec::new(), modified: SystemTime::UNIX_EPOCH };
         let time_format = format::DEFAULT_TIME.to_owned();
         Filler { site, variables, out, time_format, abbreviated: false, includes: 0, document }
     }
 
-    /// Writes the page asked for.
+    /// Writes the requested page.
     ///
     /// # Errors
-    /// Of the writer.
+    /// Those of the writer.
     pub fn fill(&mut self, page: Shown) -> io::Result<()> {
         self.document = Document { name: page.name.clone(), modified: page.modified };
         self.copy(page, 0)
@@ -68,7 +68,7 @@ impl<'s> Filler<'s> {
 
     fn copy(&mut self, page: Shown, depth: usize) -> io::Result<()> {
         let mut text = Vec::new();
-        // A page that breaks off is better than none, and a CGI program has no log of its own.
+        // A partial page is better than none, and a CGI program has no log of its own.
         let _ = page.file.take(MOST_BYTES).read_to_end(&mut text);
         let place = DirectivePlace { dir: split(&page.name).0, depth };
         for piece in pieces(&text) {
@@ -135,7 +135,7 @@ impl<'s> Filler<'s> {
         }
     }
 
-    /// The directives that name a file.
+    /// Executes the directives that name a file.
     fn of_file(
         &mut self,
         directive: &[u8],
@@ -171,7 +171,7 @@ impl<'s> Filler<'s> {
         self.out.write_all(&escaped)
     }
 
-    /// Writes an error into the page at the place where it happened.
+    /// Writes an error into the page, at its place.
     fn complain(&mut self, title: &str, what: &str, which: &[u8]) -> io::Result<()> {
         write!(self.out, "<HR><H2>{title}</H2>\nThe {what} <CODE>")?;
         self.write_text(which)?;
@@ -179,8 +179,10 @@ impl<'s> Filler<'s> {
     }
 }
 
-/// The name relative to the root: `virtual` from the root if it begins with a slash, everything else
-/// from the directory of the page, which `file` must not leave.
+/// Name of a file relative to the root.
+///
+/// `virtual` is relative to the root if it begins with a slash. Other names are relative to the page's
+/// directory, which `file` must not leave.
 fn file_name(tag: &[u8], value: &[u8], dir: &[u8]) -> Result<Vec<u8>, SsiError> {
     match value.strip_prefix(b"/") {
         Some(_) if tag == b"file" => Err(SsiError::NotPermitted),

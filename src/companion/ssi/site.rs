@@ -1,4 +1,4 @@
-//! Which files `ssi` may show: those that the server itself would send to anybody.
+//! Site of `ssi`: opens only files that the server would send to every client.
 
 use std::fs::File;
 use std::io;
@@ -14,54 +14,54 @@ use crate::config::pattern::Pattern;
 use crate::docroot::path::{Unexpandable, expand, split};
 use crate::docroot::{DocRoot, Links, View};
 
-/// The directory below which everything shown must lie.
+/// Directory that contains all files to show.
 pub struct Site {
     root: DocRoot,
     path: PathBuf,
     cgi_pattern: Option<Pattern>,
 }
 
-/// A file that may be shown, open.
+/// Open file that may be shown.
 pub struct Shown {
-    /// For reading.
+    /// Open file.
     pub file: File,
-    /// Relative to the site's root, links expanded.
+    /// Name relative to the site's root, links expanded.
     pub name: Vec<u8>,
-    /// Bytes.
+    /// Length in bytes.
     pub len: u64,
-    /// When it was changed.
+    /// Modification time.
     pub modified: SystemTime,
 }
 
-/// Why a file is not shown.
+/// Reason why a file is not shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SsiError {
-    /// There is none of that name.
+    /// The file does not exist.
     NotFound,
     /// The file is outside the site, protected, a password file, a script, or not world-readable.
     NotPermitted,
 }
 
 impl Site {
-    /// The site at `path`; `cgi_pattern` as the server hands it to scripts.
+    /// Site at `path`, with the `cgi_pattern` that the server passes to scripts.
     ///
     /// # Errors
-    /// `path` is no directory that can be searched.
+    /// `path` is not a directory, or may not be searched.
     pub fn open_at(path: PathBuf, cgi_pattern: Option<Vec<u8>>) -> io::Result<Site> {
         let cgi_pattern = cgi_pattern.filter(|text| !text.is_empty()).map(Pattern::relative);
         let root = DocRoot::open(&path, path.as_os_str().as_bytes())?;
         Ok(Site { root, path, cgi_pattern })
     }
 
-    /// The site's directory.
+    /// Directory of the site.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Opens `name`, relative to the root, if it may be shown.
+    /// Opens `name`, relative to the root, if the file may be shown.
     ///
     /// # Errors
-    /// See [`SsiError`].
+    /// Those of [`SsiError`].
     pub fn open(&self, name: &[u8]) -> Result<Shown, SsiError> {
         if name.split(|&b| b == b'/').any(|segment| segment == b"..") {
             return Err(SsiError::NotPermitted);
@@ -79,7 +79,7 @@ impl Site {
         }
         let file = View::anywhere(&self.root).open_read(&name, Links::Refuse).map_err(problem)?;
         let meta = file.metadata().map_err(|_| SsiError::NotPermitted)?;
-        // The server's own rule: read by the world, and not marked as a program.
+        // The server's rule applies: readable for others, and not executable for others.
         if !meta.is_file() || meta.mode() & 0o004 == 0 || meta.mode() & 0o001 != 0 {
             return Err(SsiError::NotPermitted);
         }
@@ -87,7 +87,8 @@ impl Site {
         Ok(Shown { file, name, len: meta.len(), modified })
     }
 
-    /// True when the directory has a password file: this request has not been asked for that password.
+    /// Tells whether the directory has a password file, since this request's credentials were not checked
+    /// by it.
     fn is_protected(&self, dir: &[u8]) -> bool {
         let file = [dir, b"/", auth::FILE_NAME].concat();
         let file = file.strip_prefix(b"/").unwrap_or(&file);
@@ -99,7 +100,7 @@ impl Site {
     }
 }
 
-/// `.htpasswd`, its backups, and whatever else is named like it.
+/// Tells whether the name begins with `.ht`, as `.htpasswd` and its backups do.
 fn is_private(name: &[u8]) -> bool {
     name.split(|&b| b == b'/')
         .any(|segment| segment.get(..3).is_some_and(|start| start.eq_ignore_ascii_case(b".ht")))

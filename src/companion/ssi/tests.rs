@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 use super::*;
 use crate::testing::TempTree;
 
-/// The answer for `page`, with a few variables of CGI.
+/// Answer for `page`, with some CGI variables.
 fn answered(tree: &TempTree, page: &str) -> (String, bool) {
     let root = tree.path().join("www");
     let variables = |name: &str| {
@@ -23,7 +23,7 @@ fn answered(tree: &TempTree, page: &str) -> (String, bool) {
     (String::from_utf8(out).unwrap(), outcome.is_ok())
 }
 
-/// Page that `text` becomes.
+/// Page with the content `text`, after processing.
 fn filled(tree: &TempTree, text: &str) -> String {
     tree.file("www/dir/page.shtml", text);
     let (answer, done) = answered(tree, "/dir/page.shtml");
@@ -131,7 +131,7 @@ fn nothing_is_shown_that_the_server_would_not_show() {
         is_refused(&tree, &format!("<!--#include virtual=\"{name}\"-->"));
         is_refused(&tree, &format!("<!--#fsize virtual=\"{name}\"-->"));
     }
-    // A relative link ends at the top, as thttpd has it: there is nothing of that name.
+    // A relative link ends at the top, as in thttpd, where no such file exists.
     assert!(filled(&tree, "<!--#include virtual=\"/out\"-->").contains("<H2>Not Found</H2>"));
     is_refused(&tree, "<!--#include file=\"/top.txt\"-->");
     is_refused(&tree, "<!--#include file=\"../out\"-->");

@@ -7,14 +7,15 @@ use std::path::PathBuf;
 use super::super::Refusal;
 use crate::auth::crypt::{SHA_ROUNDS, Scheme};
 
-/// Rounds of a new SHA-512 hash: ten times crypt(3)'s default, which is of 2007. The server computes
-/// a hash once and remembers the outcome, so a costlier one slows guessing, not serving.
+/// Number of rounds of a new SHA-512 hash: ten times crypt(3)'s default of 2007.
+///
+/// The server caches the result of a hash, so that an expensive one slows guessing but not serving.
 const NEW_ROUNDS: u32 = 10 * SHA_ROUNDS;
 
 /// Cost of a new bcrypt hash.
 const NEW_COST: u32 = 10;
 
-/// Usage, also for `--help`.
+/// Usage text, also for `--help`.
 pub const USAGE: &str = "\
 Usage: thtpasswd [-c] [-i] [-6 [-r rounds] | -5 | -B [-C cost] | -m | -1 | -d] passwordfile username
        thtpasswd -n [-i] [hash option] username
@@ -24,41 +25,41 @@ The -c flag creates a new file, -D deletes the user, -v verifies a password, -n 
 -i reads the password from standard input. Hashes: -6 SHA-512 (the default), -5 SHA-256, -B bcrypt,
 -m Apache's MD5, -1 MD5, -d DES.";
 
-/// Action that the command line asks for.
+/// Action of the command line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Action {
     /// Add the user, or change the password.
     Update,
-    /// `-c`
+    /// `-c`: create the file.
     Create,
-    /// `-D`
+    /// `-D`: delete the user.
     Delete,
-    /// `-v`
+    /// `-v`: verify the password.
     Verify,
-    /// `-n`
+    /// `-n`: print the line.
     Print,
 }
 
-/// A command line that makes sense.
+/// Parsed command line.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Invocation {
-    /// What to do.
+    /// Action to take.
     pub action: Action,
-    /// How to hash.
+    /// Hash scheme.
     pub scheme: Scheme,
-    /// Read the password from standard input, even a terminal, without asking.
+    /// Set to read the password from standard input without a prompt, even on a terminal.
     pub from_stdin: bool,
-    /// Empty with [`Action::Print`].
+    /// Password file; empty with [`Action::Print`].
     pub file: PathBuf,
-    /// Without anything that would break its line.
+    /// User name, free of characters that would break a line.
     pub user: Vec<u8>,
 }
 
 impl Invocation {
-    /// From the arguments, the program's name not among them.
+    /// Parses the arguments, without the program's name.
     ///
     /// # Errors
-    /// Usage, or what is wrong with the user's name.
+    /// Usage, or the fault of the user name.
     pub fn parse(arguments: &[OsString]) -> Result<Invocation, Refusal> {
         let (flags, operands) = Flags::parse(arguments)?;
         let action = flags.action.unwrap_or(Action::Update);
@@ -68,20 +69,20 @@ impl Invocation {
             _ => return Err(usage()),
         };
         let user = user.as_bytes().to_vec();
-        // Every name that stands in the file can be deleted, valid or not.
+        // Every name in the file can be deleted, valid or not.
         if action != Action::Delete {
             check_user(&user)?;
         }
         Ok(Invocation { action, scheme: flags.scheme()?, from_stdin: flags.from_stdin, file, user })
     }
 
-    /// The user, for messages.
+    /// User name for messages.
     pub fn shown_user(&self) -> String {
         String::from_utf8_lossy(&self.user).into_owned()
     }
 }
 
-/// A name must fit its line and the server's log line, and be no comment.
+/// Checks that a name fits its line and the server's log line, and is no comment.
 fn check_user(user: &[u8]) -> Result<(), Refusal> {
     let fits = |&b: &u8| b != b':' && b != b' ' && !b.is_ascii_control();
     if user.is_empty() || user.len() > 255 || user.starts_with(b"#") || !user.iter().all(fits) {
@@ -99,7 +100,7 @@ fn usage() -> Refusal {
 #[derive(Default)]
 struct Flags {
     action: Option<Action>,
-    /// The letter of the hash.
+    /// Letter of the hash scheme.
     hash: Option<u8>,
     rounds: Option<u32>,
     cost: Option<u32>,
@@ -107,7 +108,7 @@ struct Flags {
 }
 
 impl Flags {
-    /// Letters, alone or together (`-ci`), up to the first operand or `--`.
+    /// Parses flags, single or combined (`-ci`), up to the first operand or `--`.
     fn parse(mut arguments: &[OsString]) -> Result<(Flags, &[OsString]), Refusal> {
         let mut flags = Flags::default();
         while let Some((first, rest)) = arguments.split_first() {
@@ -184,7 +185,7 @@ impl Flags {
     }
 }
 
-/// The next argument, as the value of a flag.
+/// Takes the next argument as the value of a flag.
 fn next<'a>(arguments: &mut &'a [OsString]) -> Result<&'a OsStr, Refusal> {
     let (value, rest) = arguments.split_first().ok_or_else(usage)?;
     *arguments = rest;
@@ -235,7 +236,7 @@ mod tests {
     }
 
     #[test]
-    fn what_makes_no_sense_is_answered_with_usage() {
+    fn invalid_arguments_are_answered_with_usage() {
         for line in [
             "",
             "file",

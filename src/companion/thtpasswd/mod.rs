@@ -1,7 +1,8 @@
-//! `thtpasswd`: keeps `.htpasswd` files (thttpd's `htpasswd`, under the name distributions give it).
+//! `thtpasswd`: manages `.htpasswd` files (thttpd's `htpasswd`, under the name used by distributions).
 //!
-//! arguments → [`Invocation`] → password from the terminal or standard input → hash → [`text`] of the
-//! file changed → file replaced in one step. Messages are thttpd's where it had them.
+//! The steps are: parse the arguments (`Invocation`), read the password from the terminal or standard
+//! input, hash it, change the text of the file (`text`), and replace the file atomically. Messages are
+//! thttpd's where it has them.
 
 use std::ffi::OsString;
 use std::fs::{self, File, Metadata};
@@ -21,16 +22,16 @@ mod text;
 
 use invocation::{Action, Invocation};
 
-/// Exit status of `-v` when the password is wrong or the user is not there.
+/// Exit status of `-v` if the password is wrong or the user does not exist.
 const WRONG: u8 = 3;
 
-/// A larger file is none that the server would read.
+/// Maximum size of a password file in bytes, as in the server.
 const MOST_FILE_BYTES: u64 = 1024 * 1024;
 
-/// Does what the arguments say, the program's name not among them.
+/// Executes the arguments, given without the program's name.
 ///
 /// # Errors
-/// What to tell the user.
+/// Message for the user.
 pub fn run(arguments: &[OsString]) -> Result<(), Refusal> {
     if super::helped(arguments, invocation::USAGE) {
         return Ok(());
@@ -49,7 +50,7 @@ pub fn run(arguments: &[OsString]) -> Result<(), Refusal> {
     }
 }
 
-/// `-c`: a file with this user alone, in place of any that is there.
+/// `-c`: writes a file with this user alone, replacing an existing file.
 fn create(invocation: &Invocation) -> Result<(), Refusal> {
     say(&format!("Adding password for {}.", invocation.shown_user()));
     let hash = new_hash(invocation)?;
@@ -57,10 +58,10 @@ fn create(invocation: &Invocation) -> Result<(), Refusal> {
     change(&path, |_| Ok(text::with_hash(b"", &invocation.user, &hash)))
 }
 
-/// Without a flag: the user's password changed, or the user added.
+/// Changes the user's password, or adds the user.
 fn update(invocation: &Invocation) -> Result<(), Refusal> {
     let path = followed(&invocation.file);
-    // Before anyone types a password twice for nothing.
+    // The file is checked before the user types a password.
     let user_is_there = text::hash_of(&existing(&path)?, &invocation.user).is_some();
     let doing = if user_is_there { "Changing password for user" } else { "Adding user" };
     say(&format!("{doing} {}", invocation.shown_user()));
@@ -68,7 +69,7 @@ fn update(invocation: &Invocation) -> Result<(), Refusal> {
     change(&path, |old| Ok(text::with_hash(&old.ok_or_else(|| missing(&path))?, &invocation.user, &hash)))
 }
 
-/// `-D`
+/// `-D`: deletes the user.
 fn delete(invocation: &Invocation) -> Result<(), Refusal> {
     let path = followed(&invocation.file);
     change(&path, |old| {
@@ -79,7 +80,7 @@ fn delete(invocation: &Invocation) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// `-v`
+/// `-v`: verifies the password.
 fn verify(invocation: &Invocation) -> Result<(), Refusal> {
     let file = existing(&followed(&invocation.file))?;
     let password = password::ask(invocation.from_stdin, &["Password:"])?;
@@ -94,7 +95,7 @@ fn verify(invocation: &Invocation) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// Asks for a new password and hashes it.
+/// Prompts for a new password and hashes it.
 fn new_hash(invocation: &Invocation) -> Result<Vec<u8>, Refusal> {
     let password = password::ask(invocation.from_stdin, &["New password:", "Re-type new password:"])?;
     password::check_new(&password, invocation.scheme)?;
@@ -106,8 +107,7 @@ fn new_hash(invocation: &Invocation) -> Result<Vec<u8>, Refusal> {
         .ok_or_else(|| Refusal::new("The cost or number of rounds is out of bounds."))
 }
 
-/// Replaces the file by what `edit` makes of its text, holding the lock that keeps a second
-/// `thtpasswd` from losing this one's change.
+/// Replaces the file by the result of `edit`, under a lock against concurrent changes.
 fn change(
     path: &Path,
     edit: impl FnOnce(Option<Vec<u8>>) -> Result<Vec<u8>, Refusal>,
@@ -139,7 +139,7 @@ fn change(
     replacement.write_all(&new).and_then(|()| replacement.finish()).map_err(unwritable)
 }
 
-/// The text of a file that must be there.
+/// Text of a file that must exist.
 fn existing(path: &Path) -> Result<Vec<u8>, Refusal> {
     let opened = TargetDirectory::containing(path).and_then(|(place, name)| place.open(&name)).and_then(read);
     opened.map(|(text, _)| text).map_err(|error| match error.kind() {
@@ -172,7 +172,7 @@ fn unreadable(path: &Path, error: &io::Error) -> Refusal {
     Refusal::new(format!("Could not open passwd file {} for reading.\n{}", path.display(), reason(error)))
 }
 
-/// Where a link leads: the file is to be replaced, not the link to it.
+/// Target of a link: the file is replaced, not the link.
 fn followed(path: &Path) -> PathBuf {
     fs::canonicalize(path).unwrap_or_else(|_| path.to_owned())
 }

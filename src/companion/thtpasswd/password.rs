@@ -1,4 +1,4 @@
-//! Asks for a password: on the terminal without showing it, or from standard input.
+//! Password input: from the terminal without echo, or from standard input.
 
 use std::io::{self, IsTerminal, Read, Write};
 use std::os::fd::AsFd;
@@ -8,14 +8,15 @@ use nix::sys::termios::{LocalFlags, SetArg, SpecialCharacterIndices, Termios, tc
 use super::super::{Refusal, reason};
 use crate::auth::crypt::{BCRYPT_LONGEST_PASSWORD, Scheme};
 
-/// Longest password: with a user's name it must fit into what the server reads of a request.
+/// Maximum length of a password in bytes: it must fit into the server's limit together with a user name.
 const MOST_BYTES: usize = 256;
 
 /// Byte that Ctrl-C sends.
 const INTERRUPT: u8 = 3;
 
-/// The password. On a terminal each of `prompts` is shown and answered, and all answers must agree;
-/// otherwise, or when `from_stdin` is wanted, it is the first line of standard input.
+/// Reads a password; on a terminal every prompt is answered, and all answers must agree.
+///
+/// Without a terminal, or with `from_stdin`, the password is the first line of standard input.
 ///
 /// # Errors
 /// The answers differ, or there was none.
@@ -35,10 +36,10 @@ pub fn ask(from_stdin: bool, prompts: &[&str]) -> Result<Vec<u8>, Refusal> {
     Ok(answer.unwrap_or_default())
 }
 
-/// May this password be set?
+/// Checks whether this password may be set.
 ///
 /// # Errors
-/// It is empty, or the server or the scheme could not check all of it.
+/// The password is empty, or too long for the server or the scheme.
 pub fn check_new(password: &[u8], scheme: Scheme) -> Result<(), Refusal> {
     let why = if password.is_empty() {
         "An empty password protects nothing."
@@ -54,7 +55,7 @@ pub fn check_new(password: &[u8], scheme: Scheme) -> Result<(), Refusal> {
     Err(Refusal::new(why))
 }
 
-/// Asks with the terminal's echo off.
+/// Prompts with the terminal's echo off.
 fn hidden(prompt: &str) -> Result<Vec<u8>, Refusal> {
     let silence = Silence::begin().map_err(failed)?;
     let mut terminal = io::stderr();
@@ -69,10 +70,10 @@ fn hidden(prompt: &str) -> Result<Vec<u8>, Refusal> {
     Ok(answer)
 }
 
-/// One line of standard input, without its end; or up to what Ctrl-C sends, which is part of it.
+/// Reads one line of standard input, without its end, or up to a Ctrl-C, which is included.
 fn line() -> io::Result<Vec<u8>> {
     let mut line = Vec::new();
-    // One over the bound, for check_new to see that it is too long; and a carriage return.
+    // One byte above the maximum lets `check_new` notice the excess; another one is for a carriage return.
     for byte in io::stdin().lock().bytes().take(MOST_BYTES + 2) {
         match byte? {
             b'\n' => break,
@@ -85,10 +86,10 @@ fn line() -> io::Result<Vec<u8>> {
     Ok(line.strip_suffix(b"\r").map(<[u8]>::to_vec).unwrap_or(line))
 }
 
-/// The terminal without echo, until this is dropped.
+/// Terminal without echo, restored on drop.
 ///
-/// Signals of its keys are off as well, or Ctrl-C would leave the user's shell without echo: it ends
-/// the line instead, as a character of it.
+/// Signal keys are off too, as Ctrl-C would leave the user's shell without echo: the character ends the
+/// line instead.
 struct Silence {
     before: Termios,
 }
@@ -99,7 +100,7 @@ impl Silence {
         let mut silent = before.clone();
         silent.local_flags.remove(LocalFlags::ECHO | LocalFlags::ISIG);
         silent.control_chars[SpecialCharacterIndices::VEOL as usize] = INTERRUPT;
-        // Input typed before the question is not an answer to it.
+        // Input typed before the prompt is discarded.
         tcsetattr(io::stdin().as_fd(), SetArg::TCSAFLUSH, &silent)?;
         Ok(Silence { before })
     }

@@ -1,16 +1,17 @@
-//! Changes to the text of a password file. Pure; every byte that is not the user's stays.
+//! Changes to the text of a password file. Pure; all other bytes are kept.
 //!
-//! The server's rule decides which line is a user's: the first with their name before its first
-//! colon (see [`htpasswd`](crate::resource::auth)). Here, a line that starts with `#` is a comment.
+//! As in the server, the first line with a user's name before its first colon counts (see
+//! [`htpasswd`](crate::auth)). Here, a line that starts with `#` is a comment.
 
-/// The hash of `user`.
+/// Hash of `user`.
 pub fn hash_of<'t>(text: &'t [u8], user: &[u8]) -> Option<&'t [u8]> {
     let line = text.split(|&b| b == b'\n').find(|line| is_of(line, user))?;
     line.get(user.len() + 1..)?.split(|&b| b == b':').next().map(<[u8]>::trim_ascii_end)
 }
 
-/// `text` with `hash` for `user`: in their first line, which is the one that counts, or at the end.
-/// Fields after the hash stay.
+/// Sets `hash` for `user`, in the user's first line or in a new one at the end.
+///
+/// Fields after the hash are kept.
 pub fn with_hash(text: &[u8], user: &[u8], hash: &[u8]) -> Vec<u8> {
     let mut new = Vec::with_capacity(text.len() + user.len() + hash.len() + 2);
     let mut found = false;
@@ -33,8 +34,9 @@ pub fn with_hash(text: &[u8], user: &[u8], hash: &[u8]) -> Vec<u8> {
     new
 }
 
-/// `text` without any line of `user`: were only the first removed, a second would come into force.
-/// None if there is none.
+/// Removes all lines of `user`, as removing only the first would make a second one count.
+///
+/// `None` if there is no such line.
 pub fn without(text: &[u8], user: &[u8]) -> Option<Vec<u8>> {
     let kept: Vec<u8> =
         text.split_inclusive(|&b| b == b'\n').filter(|line| !is_of(line, user)).flatten().copied().collect();
@@ -93,7 +95,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_was_set_is_what_the_server_reads(text in "([ab:#\\r\\n]{0,12}\n){0,6}[ab:]{0,4}", user in "[ab]{1,2}") {
+        fn hashes_that_were_set_are_read_by_the_server(text in "([ab:#\\r\\n]{0,12}\n){0,6}[ab:]{0,4}", user in "[ab]{1,2}") {
             let new = with_hash(text.as_bytes(), user.as_bytes(), b"H");
             prop_assert_eq!(hash_of(&new, user.as_bytes()), Some(&b"H"[..]));
             let gone = without(&new, user.as_bytes()).unwrap();

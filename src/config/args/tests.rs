@@ -1,4 +1,4 @@
-//! The command line as thttpd reads it, and the messages when it cannot be read.
+//! Command lines as thttpd reads them, and error messages.
 
 use std::fs;
 use std::os::unix::ffi::OsStringExt;
@@ -9,7 +9,7 @@ use super::*;
 use crate::config::LogTarget;
 use crate::config::pattern::Pattern;
 
-/// The end of a message about a word that is no option.
+/// End of a message about an unknown option.
 const HELP: &str = "./thttpd --help lists them all";
 
 fn run(argv: &[&str]) -> Result<Invocation, ConfigErrors> {
@@ -29,7 +29,7 @@ fn refused(argv: &[&str]) -> String {
     run(argv).map(|invocation| panic!("{argv:?}: {invocation:?}")).unwrap_err().to_string()
 }
 
-/// A config file in a directory of its own that is gone with it.
+/// Config file in its own directory, removed on drop.
 struct ConfigFile(std::path::PathBuf);
 
 impl ConfigFile {
@@ -304,7 +304,7 @@ fn a_refused_value_leaves_the_one_before_it_in_force() {
 }
 
 proptest! {
-    /// getopts collects the occurrences of each option; their order must survive that.
+    /// getopts collects the occurrences of each option; the order must survive that.
     #[test]
     fn flags_act_in_the_order_in_which_they_stand(line in prop::collection::vec(0..9_usize, 0..30)) {
         const FLAGS: [&str; 9] = ["-r", "-nor", "-s", "-nos", "-v", "-nov", "-g", "-nog", "-p"];

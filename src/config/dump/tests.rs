@@ -1,4 +1,4 @@
-//! A dump can be read again, and tells where each value came from.
+//! Dumps: valid as config files, with the origin of each value.
 
 use proptest::prelude::*;
 
@@ -60,7 +60,7 @@ fn neither_a_value_nor_a_file_name_can_add_a_line() {
     assert_eq!(read_again(&dump).config.port, 80);
 }
 
-/// One word of any option.
+/// Random word for a random option.
 fn any_word() -> impl Strategy<Value = String> {
     (0..OPTIONS.len(), any::<bool>(), 0..100_000_u32, "[a-zA-Z0-9*?|/=-]{1,12}").prop_map(
         |(at, on, n, text)| {
@@ -78,10 +78,10 @@ fn any_word() -> impl Strategy<Value = String> {
 
 proptest! {
     #[test]
-    fn what_is_dumped_reads_back_as_the_same_configuration(words in prop::collection::vec(any_word(), 0..40)) {
+    fn dumps_read_back_as_the_same_configuration(words in prop::collection::vec(any_word(), 0..40)) {
         let mut settings = Settings::default();
         for word in words {
-            // A number out of range is refused and leaves the value before it.
+            // A number out of range is refused, and the previous value is kept.
             settings.word(word.as_bytes(), Origin::Assignment);
         }
         let again = read_again(&dumped(&settings));

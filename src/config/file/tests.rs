@@ -1,4 +1,4 @@
-//! Config files as thttpd reads them, as they are found in the wild, and as they are got wrong.
+//! Config files: thttpd's rules, files from distributions, and common errors.
 
 use std::path::PathBuf;
 
@@ -39,7 +39,7 @@ fn each_name_of_thttpd_sets_what_it_always_set() {
         ("data_dir=data", |c| c.data_dir == Some("data".into())),
         ("nosymlinkcheck", |c| !c.symlink_check),
         ("nosymlinkcheck symlinkcheck", |c| c.symlink_check),
-        // 2.25 and sthttpd.
+        // Names of thttpd 2.25 and sthttpd.
         ("nosymlink", |c| !c.symlink_check),
         ("nosymlinks", |c| !c.symlink_check),
         ("nosymlinks symlink", |c| c.symlink_check),
@@ -106,7 +106,7 @@ fn an_empty_value_is_a_value() {
     assert_eq!(config("localpat=").local_pattern, Some(Pattern::new("")));
 }
 
-/// Words of one's own in the manner of the files that distributions install.
+/// Files with lines in the style of distributions.
 #[test]
 fn files_in_the_manner_of_distributions_are_read() {
     let debian = "# /etc/thttpd/thttpd.conf\n\n# the usual port\nport=80 \n\ndir=/var/www\n\
@@ -279,7 +279,7 @@ proptest! {
         prop_assert_eq!(told(&text).lines().count(), shown);
     }
 
-    /// Where blanks, line ends and comments stand makes no difference.
+    /// Positions of blanks, line ends and comments do not matter.
     #[test]
     fn the_layout_of_a_file_does_not_matter(
         words in prop::collection::vec(

@@ -1,4 +1,4 @@
-//! The table against itself, against `Config::default()`, and against `thttpd.conf.example`.
+//! The table of options, compared with itself, `Config::default()` and `thttpd.conf.example`.
 
 use std::collections::HashSet;
 use std::ffi::OsStr;
@@ -14,7 +14,7 @@ use crate::config::settings::Settings;
 
 const EXAMPLE: &str = include_str!("../../../thttpd.conf.example");
 
-/// A value that the option takes and that is not its default.
+/// Valid value of the option that is not its default.
 fn another_value(row: &OptionSpec) -> String {
     match &row.kind {
         Kind::Number { least, most, .. } => (least.max(&0) + 77).min(*most).to_string(),
@@ -32,7 +32,7 @@ fn another_value(row: &OptionSpec) -> String {
     }
 }
 
-/// Every word that changes the option, as a config file would hold it.
+/// Words that change the option, in the form of a config file.
 fn changing_word(row: &OptionSpec) -> String {
     match row.kind.takes() {
         HasArg::Yes => format!("{}={}", row.name, another_value(row)),
@@ -83,19 +83,18 @@ fn each_option_changes_its_own_field_and_no_other() {
     }
 }
 
-/// The debug form names every field. If every option is changed and no field reads as before, then
-/// none lacks its row.
+/// The Debug format names every field: if all options are changed, no field may keep its default.
 #[test]
 fn every_field_of_the_configuration_has_an_option() {
     let words: Vec<String> = settable().map(changing_word).collect();
     let changed = format!("{:?}", parsed(&words.join(" ")).config);
     let default = format!("{:?}", Config::default());
-    // `limits: Limits { head: 16384, …`: a piece between commas ends in the innermost field.
+    // `limits: Limits { head: 16384, …`: each part between commas ends in an innermost field.
     let fields = |text: &str| -> HashSet<String> {
         let innermost = text.split(',').filter_map(|piece| piece.rsplit('{').next());
         innermost.map(|field| field.trim_end_matches('}').trim().to_owned()).collect()
     };
-    // A directory without a flag sets this one.
+    // Only a directory without a flag sets this field.
     let has_no_option = |field: &&String| !field.starts_with("fallback_port: ");
     let (changed, default) = (fields(&changed), fields(&default));
     let same: Vec<&String> = changed.intersection(&default).filter(has_no_option).collect();
@@ -103,14 +102,14 @@ fn every_field_of_the_configuration_has_an_option() {
 }
 
 #[test]
-fn what_has_no_value_at_first_says_what_holds_instead() {
+fn options_without_a_default_describe_their_absence() {
     for row in settable().filter(|row| row.kind.takes() == HasArg::Yes) {
         let absent = row.kind.read(&Config::default()).is_none();
         assert_eq!(absent, !row.unset.is_empty(), "{}", row.name);
     }
 }
 
-/// The lines of the example that are options when their `#` is removed.
+/// Lines of the example file that are options without their `#`.
 fn example_options() -> Vec<&'static str> {
     let lines = EXAMPLE.lines().filter_map(|line| line.strip_prefix('#'));
     lines.filter(|line| !line.is_empty() && !line.starts_with(' ')).collect()

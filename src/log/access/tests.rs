@@ -11,7 +11,7 @@ use nix::unistd::mkfifo;
 
 use super::*;
 
-/// A directory of this test's own, removed with all that is in it.
+/// Directory of one test, removed on drop.
 struct Dir(PathBuf);
 
 impl Dir {
@@ -39,7 +39,7 @@ fn nobody() -> User {
     User { name: "nobody".into(), uid: 65534, gid: 65534, groups: vec![] }
 }
 
-/// Records an exchange that `target` tells from all others.
+/// Records an exchange with a unique `target`.
 fn record(log: &AccessLog, target: &str) {
     let entry = AccessEntry {
         peer: "127.0.0.1",
@@ -56,7 +56,7 @@ fn record(log: &AccessLog, target: &str) {
     log.record(&entry, &Details::default(), SystemTime::now());
 }
 
-/// The targets of all lines, each line checked to be whole.
+/// Targets of all lines; each line must be complete.
 fn targets(text: &str) -> Vec<String> {
     text.lines()
         .map(|line| {

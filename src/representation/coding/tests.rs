@@ -1,4 +1,4 @@
-//! Which variant is selected, and which files are variants.
+//! Selection of variants, and validation of precompressed files.
 
 use super::*;
 use crate::representation::mime::Types;
@@ -15,8 +15,9 @@ fn selected(accept_encoding: &[&str], if_none_match: &str) -> &'static str {
     selected_of(accept_encoding, if_none_match, &Coding::ALL)
 }
 
-/// A file of 100 bytes, in gzip of 50, in brotli of 40 and in zstd of 45; what is selected for the fields by a
-/// client that may have `permitted`.
+/// Selection for a file of 100 bytes, with variants in gzip (50), brotli (40) and zstd (45 bytes).
+///
+/// The client may have the codings in `permitted`.
 fn selected_of(accept_encoding: &[&str], if_none_match: &str, permitted: &[Coding]) -> &'static str {
     let variant = |coding: Coding, len| Variant {
         coding,
@@ -64,7 +65,7 @@ fn the_highest_weight_counts_and_then_the_smallest() {
 }
 
 #[test]
-fn what_the_client_has_goes_first_if_it_accepts_that() {
+fn the_form_that_a_client_has_goes_first_if_accepted() {
     for (accept, had, expected) in [
         ("gzip, br", "\"gzip\"", "gzip"),
         ("gzip, br", "\"x\", W/\"gzip\"", "gzip"),
@@ -79,7 +80,7 @@ fn what_the_client_has_goes_first_if_it_accepts_that() {
 }
 
 #[test]
-fn what_a_client_may_not_have_is_passed_over() {
+fn forms_that_a_client_may_not_have_are_skipped() {
     for (permitted, expected) in
         [(&[Coding::Gzip, Coding::Zstd][..], "zstd"), (&[Coding::Gzip], "gzip"), (&[], "identity")]
     {

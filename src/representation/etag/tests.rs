@@ -1,4 +1,4 @@
-//! Which files share a tag, which do not, and which tags are strong.
+//! Entity tags: equal and different ones, weak and strong ones.
 
 use std::sync::Arc;
 
@@ -16,7 +16,7 @@ fn tagged(source: EtagSource, content: &Content, facts: &FileFacts, settled: boo
     Tagger::new(source, 1).tag(content, facts, settled, true).expect("a tag").to_string()
 }
 
-/// A file of `len` bytes on disk, open, with its facts.
+/// File of `len` bytes on disk, open, with its facts.
 fn on_disk(tree: &TempTree, len: u64) -> (Content, FileFacts) {
     tree.file("f", b"");
     let file = File::options().read(true).write(true).open(tree.path().join("f")).expect("open");
@@ -28,7 +28,7 @@ fn on_disk(tree: &TempTree, len: u64) -> (Content, FileFacts) {
 #[test]
 fn a_tag_of_content_is_the_same_whatever_else_is_known_of_the_file() {
     let tag = tagged(EtagSource::Content, &memory(b"Hello, world!\n"), &FACTS, true);
-    // `printf 'Hello, world!\n' | sha256sum`
+    // Result of `printf 'Hello, world!\n' | sha256sum`.
     assert_eq!(tag, "\"d9014c4624844aa5bac314773d6b689a\"");
     let other = FileFacts { device: 2, inode: 8, modified: (0, 0), changed: (1_600_000_000, 0), ..FACTS };
     assert_eq!(tag, tagged(EtagSource::Content, &memory(b"Hello, world!\n"), &other, true));

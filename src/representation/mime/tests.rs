@@ -1,5 +1,7 @@
-//! thttpd's rules, the types that the recorded exchanges ask for, and every difference from
-//! thttpd's own table, which the manual lists.
+//! Media types: thttpd's rules, the types in the recorded exchanges, and all differences from thttpd's
+//! table.
+//!
+//! The manual lists the differences.
 
 use super::*;
 use crate::testing::TempTree;
@@ -143,7 +145,7 @@ fn every_extension_has_the_type_that_mime_guess_gives_it_in_any_case() {
     }
 }
 
-/// Where `mime_guess` knows better, or today's name is another.
+/// Extensions where `mime_guess` is more exact, or uses the type's current name.
 const DIFFERENT: &[(&str, &str)] = &[
     ("aif", "audio/aiff"),
     ("aifc", "audio/aiff"),
@@ -210,7 +212,7 @@ proptest! {
     }
 
     #[test]
-    fn what_is_found_is_what_mime_guess_would_find(extension in "[a-z0-9~ \\n-]{0,4}") {
+    fn look_up_agrees_with_mime_guess(extension in "[a-z0-9~ \\n-]{0,4}") {
         let found = look_up(extension.as_bytes());
         prop_assert_eq!(found.as_deref(), mime_guess::from_ext(&extension).first_raw());
     }

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 
 use super::*;
 
-/// The proxies of the tests: 10.0.0.0/8, fd00::/8 and Unix sockets.
+/// Trusted proxies of the tests: 10.0.0.0/8, fd00::/8 and Unix sockets.
 fn trust(field: &str) -> ProxyTrust {
     ProxyTrust { trusted: AddressList::parse("10.0.0.0/8,fd00::/8,unix").unwrap(), field: field.into() }
 }
@@ -19,7 +19,7 @@ fn peer(text: &str) -> Client {
 /// Field lines.
 type Lines<'a> = &'a [(&'static str, &'a str)];
 
-/// The client as the log would show it; `?` in front where it is unknown.
+/// Client in the form of the log; a leading `?` marks an unknown one.
 fn shown(address: ClientAddress) -> String {
     match address {
         ClientAddress::Ip(address) => address.to_string(),
@@ -44,11 +44,11 @@ fn by_forwarded(value: &str) -> String {
     shown(client("forwarded", "10.0.0.1", &[("Forwarded", value)]).address)
 }
 
-/// A peer, the lines of its X-Forwarded-For, and the client that must come out.
+/// Peer, lines of its X-Forwarded-For, and the expected client.
 type Case = (&'static str, &'static [&'static str], &'static str);
 
 const CHAINS: &[Case] = &[
-    // The peer is not trusted, and speaks for nobody.
+    // The peer is not trusted.
     ("192.0.2.1", &["203.0.113.9"], "192.0.2.1"),
     ("192.0.2.1", &["10.0.0.1"], "192.0.2.1"),
     ("192.0.2.1", &["nonsense"], "192.0.2.1"),
@@ -56,7 +56,7 @@ const CHAINS: &[Case] = &[
     // The field is missing.
     ("10.0.0.1", &[], "10.0.0.1"),
     ("unix", &[], "-"),
-    // One proxy; what the client wrote stands further left.
+    // One proxy; the client's own element stands further left.
     ("10.0.0.1", &["203.0.113.9"], "203.0.113.9"),
     ("unix", &["203.0.113.9"], "203.0.113.9"),
     ("fd00::1", &["2001:db8::9"], "2001:db8::9"),
@@ -88,7 +88,7 @@ const FORMS: &[Case] = &[
     ("10.0.0.1", &["::ffff:203.0.113.9"], "203.0.113.9"),
     ("10.0.0.1", &["::ffff:10.0.0.2"], "10.0.0.2"),
     ("10.0.0.1", &["\t203.0.113.9\t"], "203.0.113.9"),
-    // What a trusted proxy names is no address.
+    // A trusted proxy names something that is not an address.
     ("10.0.0.1", &[""], "?10.0.0.1"),
     ("10.0.0.1", &["203.0.113.9,"], "?10.0.0.1"),
     ("10.0.0.1", &["unknown"], "?10.0.0.1"),
@@ -174,7 +174,7 @@ fn a_field_with_one_address_says_one_or_nothing() {
     for broken in [&["198.51.100.1, 203.0.113.9"][..], &["198.51.100.1", "203.0.113.9"], &[""], &["x"]] {
         assert_eq!(real_ip(broken), "?10.0.0.1", "{}", broken.join(" | "));
     }
-    // Another field than the one that was chosen says nothing.
+    // A field other than the configured one is ignored.
     let other = client("x-real-ip", "10.0.0.1", &[("X-Forwarded-For", "203.0.113.9")]);
     assert_eq!(shown(other.address), "10.0.0.1");
 }

@@ -1,4 +1,4 @@
-//! Tables of heads and what becomes of them.
+//! Request heads, and the outcome of parsing each.
 
 use super::*;
 use proptest::prelude::*;
@@ -7,7 +7,7 @@ fn limits() -> Limits {
     Limits { head: 1024, target: 200, fields: 30, ..Limits::default() }
 }
 
-/// Status of the refusal; 0 = complete, 1 = waits for more.
+/// Status of the refusal; 0 = complete, 1 = incomplete.
 fn outcome(bytes: &[u8]) -> u16 {
     match parse(bytes, &limits()) {
         Ok(Parsed::Complete(..)) => 0,
@@ -81,7 +81,7 @@ fn malformed_heads_are_400() {
         b"\x16\x03\x01\x02\x00\x01",
     ] {
         let head_text = String::from_utf8_lossy(head);
-        // The lone CR never ends a line here, so its head stays incomplete until a limit refuses it.
+        // A lone CR never ends a line, so that the head stays incomplete until a limit refuses it.
         let want = if head.contains(&b'\n') || head[0] == 0x16 { 400 } else { 1 };
         assert_eq!(outcome(head), want, "{head_text:?}");
     }

@@ -18,7 +18,7 @@ fn from(text: &str) -> ProxyHead {
     ProxyHead { source: Some(text.parse().unwrap()), is_tls: false }
 }
 
-/// A head of version 2.
+/// Version 2 head.
 fn v2(kind: u8, family: u8, content: &[u8]) -> Vec<u8> {
     let length = u16::try_from(content.len()).unwrap().to_be_bytes();
     [&V2[..], &[kind, family], &length, content].concat()
@@ -35,7 +35,7 @@ fn tlv(kind: u8, value: &[u8]) -> Vec<u8> {
     [&[kind], &u16::try_from(value.len()).unwrap().to_be_bytes()[..], value].concat()
 }
 
-/// Heads that are whole and sound, and what they say.
+/// Valid heads with their contents.
 fn sound() -> Vec<(Vec<u8>, ProxyHead)> {
     let nobody = ProxyHead::default();
     let with = |values: &[u8]| [INET, values].concat();
@@ -167,7 +167,7 @@ fn binary_heads_whose_lengths_do_not_agree_are_refused() {
     for bytes in heads {
         assert_eq!(parse(&bytes, LIMIT), Err(ProxyError::BadLength), "{}", bytes.escape_ascii());
     }
-    // The address does not fit: that is known before it has come.
+    // The declared length is too short for the address, which is known before the address arrives.
     assert_eq!(parse(&v2(0x21, 0x11, &INET[..11])[..16], LIMIT), Err(ProxyError::BadLength));
 }
 

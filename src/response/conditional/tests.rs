@@ -1,4 +1,4 @@
-//! Preconditions by table, for a file of Fri, 14 Jul 2017 02:40:00 GMT.
+//! Precondition tests for a file of Fri, 14 Jul 2017 02:40:00 GMT.
 
 use super::PreconditionResult::{Failed, NotModified, Proceed};
 use super::*;
@@ -10,7 +10,7 @@ const THEN: &str = "Fri, 14 Jul 2017 02:40:00 GMT";
 const BEFORE: &str = "Fri, 14 Jul 2017 02:39:59 GMT";
 const AFTER: &str = "Sun, 13 Sep 2020 12:26:40 GMT";
 
-/// The file with the entity tag `etag`; not settled if that is weak.
+/// File with the entity tag `etag`; a weak tag makes the file unsettled.
 fn tagged(etag: &str) -> Representation {
     let settled = !etag.starts_with("W/");
     Representation { etag: etag.into(), settled, ..Arc::unwrap_or_clone(hello().0) }
@@ -29,7 +29,7 @@ fn if_modified_since_takes_the_three_date_forms_and_ignores_the_rest() {
         ("Friday, 14-Jul-17 02:40:00 GMT", NotModified),
         ("Fri Jul 14 02:40:00 2017", NotModified),
         ("Fri Jul 14 02:39:59 2017", Proceed),
-        // The second behind 02:39:59, and that behind it.
+        // Second 60 counts as 02:40:00.
         ("Fri, 14 Jul 2017 02:39:60 GMT", NotModified),
         ("Fri, 14 Jul 2017 02:38:60 GMT", Proceed),
         ("Thu, 14 Jul 2017 02:40:00 GMT", Proceed),

@@ -1,4 +1,4 @@
-//! Pages of our own and of the operator's.
+//! Error pages: built-in ones, and the operator's files.
 
 use super::*;
 use crate::response::SERVER;
@@ -19,7 +19,7 @@ fn built_in_page(rejection: &Rejection, url: &[u8]) -> String {
     text(&page(rejection, url, &ErrorPages::builtin(), None))
 }
 
-/// The page for a 404 below `dir`.
+/// Page for a 404 below `dir`.
 fn found(dir: &TempTree, host_dir: Option<&[u8]>) -> String {
     text(&page(&Rejection::new(404, ""), b"/x", &ErrorPages::below(root(dir), b"koi8-r"), host_dir))
 }

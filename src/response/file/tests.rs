@@ -1,4 +1,4 @@
-//! Files: which status, which bytes.
+//! Responses for files: status and bytes.
 
 use super::*;
 use crate::response::fixture::{content, file, hello, request};
@@ -6,7 +6,7 @@ use proptest::prelude::*;
 
 const THEN: &str = "Fri, 14 Jul 2017 02:40:00 GMT";
 
-/// The answer to `method` of `hello.txt`.
+/// Answer to `method` of `hello.txt`.
 fn answer(method: &str, fields: &[(&str, &str)]) -> Result<Response, Unmet> {
     let (representation, content) = hello();
     respond(&request(method, "/hello.txt", fields), representation, content)
@@ -75,7 +75,7 @@ fn preconditions_go_before_ranges_for_get_and_head() {
     }
 }
 
-/// Takes multipart/byteranges apart again: each part's Content-Range and bytes.
+/// Splits multipart/byteranges content: each part's Content-Range and bytes.
 fn parts(media_type: &[u8], content: &[u8]) -> Vec<(String, Vec<u8>)> {
     let boundary =
         str::from_utf8(media_type).unwrap().strip_prefix("multipart/byteranges; boundary=").unwrap();

@@ -1,4 +1,4 @@
-//! Whole heads, byte for byte, and what no value can do to them.
+//! Whole heads, byte for byte, and values that try to break a line.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use crate::response::fixture::{hello, now};
 use crate::response::{Body, Response};
 use proptest::prelude::*;
 
-/// The head of `response` in the usual frame, changed by `change`, as lines.
+/// Head of `response` in the usual frame, modified by `change`, as lines.
 fn lines(policy: &HeadPolicy, response: &Response, change: impl FnOnce(&mut Frame<'_>)) -> Vec<String> {
     let clock = Clock::new(now(), policy);
     let mut frame =

@@ -1,4 +1,4 @@
-//! The list in thttpd's columns.
+//! Directory list in thttpd's columns.
 
 use std::io::Write;
 use std::os::unix::ffi::OsStrExt;
@@ -13,30 +13,32 @@ use crate::log::MONTHS;
 use crate::response::page::Page;
 use crate::response::{Policy, escape};
 
-/// Entries last changed longer ago than this many seconds show their year (182 days).
+/// Age in seconds from which entries show their year instead of the time (182 days).
 const RECENT: i64 = 182 * 24 * 60 * 60;
 
-/// A clock may be this many seconds behind that of the file system, and a file is still not of the future.
+/// Tolerated difference between the clocks of the server and the file system, in seconds.
+///
+/// A file that is newer by less does not count as a file of the future.
 const CLOCK_SKEW: i64 = 60;
 
-/// On a phone only sizes and names are left, and names wrap.
+/// Style for phones: only sizes and names are shown, and names wrap.
 const STYLE: &str = "body{max-width:none}pre{overflow-x:auto;line-height:1.7}\
 @media(max-width:40rem){pre{white-space:pre-wrap}pre span{display:none}}";
 
-/// Widths of the columns that hold numbers: at least thttpd's, and as wide as the widest number.
+/// Widths of the numeric columns: at least thttpd's, and as wide as the widest number.
 struct Widths {
     links: usize,
     bytes: usize,
 }
 
-/// The whole page.
+/// Renders the whole page.
 pub fn render(entries: &Entries, policy: &Policy<'_>) -> Vec<u8> {
     let title = [b"Index of /", &entries.url_path[..]].concat();
     let content = content(entries, seconds(policy.now));
     Page { title: &title, charset: policy.charset, style: STYLE }.render(&content, policy.signature)
 }
 
-/// The rows, and a note if they are not all.
+/// Renders the rows, and a note if the list is incomplete.
 pub fn content(entries: &Entries, now: i64) -> Vec<u8> {
     let widest = |of: fn(&Entry) -> i128, least: usize| {
         let digits = entries.list.iter().map(|entry| of(entry).to_string().len()).max();
@@ -68,7 +70,7 @@ pub fn content(entries: &Entries, now: i64) -> Vec<u8> {
     out
 }
 
-/// What rows have in common.
+/// Values that all rows share.
 struct Row<'w> {
     widths: &'w Widths,
     now: i64,
@@ -95,7 +97,7 @@ fn row(out: &mut Vec<u8>, entries: &Entries, entry: &Entry, common: &Row<'_>) {
     out.push(b'\n');
 }
 
-/// The entry's kind, and what everyone may do with it.
+/// Mode column: type of the entry, and the permissions of others.
 fn mode_column(mode: u32) -> String {
     let letter = match kind(mode) {
         SFlag::S_IFIFO => 'p',
@@ -121,9 +123,9 @@ fn class(target_mode: u32) -> &'static str {
     }
 }
 
-/// `Nov 24 11:05`, or `Jan  2  2020` when long ago or in the future.
+/// Time column: `Nov 24 11:05`, or `Jan  2  2020` if long ago or in the future.
 ///
-/// By hand, because chrono's formats are a whole language, and its tables some 25 KB of a small binary.
+/// chrono's formatting code and tables would add some 25 KB to the binary.
 pub fn time_column<Tz: TimeZone>(time: &DateTime<Tz>, now: i64) -> String {
     let (month, day) = (MONTHS[time.month0() as usize], time.day());
     let age = now - time.timestamp();

@@ -1,4 +1,4 @@
-//! The entries of a directory, read once, in the order of their names.
+//! Entries of a directory, read once and sorted by name.
 
 use std::ffi::{CStr, CString, OsString};
 use std::sync::Arc;
@@ -14,22 +14,22 @@ use crate::resource::Directory;
 use crate::resource::list_limiter::ListPermit;
 use crate::response::Policy;
 
-/// Entries after which a listing breaks off with a note: what one request may hold.
+/// Maximum number of entries in a list, to bound the memory of one request; longer lists end with a note.
 pub const MOST_ENTRIES: usize = 100_000;
 
-/// One entry.
+/// One directory entry.
 #[derive(Debug)]
 pub struct Entry {
     name: CString,
     /// Permission and type bits of the entry itself.
     pub mode: u32,
-    /// Those of what it leads to, if it is a link.
+    /// Mode bits of the link's target, if the entry is a link.
     pub target_mode: u32,
-    /// Names of the same inode.
+    /// Number of hard links.
     pub links: nix::libc::nlink_t,
-    /// Bytes.
+    /// Size in bytes.
     pub size: i64,
-    /// Bytes of what it leads to, if it is a link.
+    /// Size of the link's target in bytes, if the entry is a link.
     pub target_size: i64,
     /// Last change, in seconds since the epoch.
     pub modified: i64,
@@ -48,65 +48,67 @@ impl Entry {
         }
     }
 
-    /// Its name.
+    /// File name of the entry.
     pub fn name(&self) -> &[u8] {
         self.name.to_bytes()
     }
 
-    /// Is it a directory, or a link to one?
+    /// Tells whether the entry is a directory, or a link to one.
     pub fn is_directory(&self) -> bool {
         kind(self.target_mode) == SFlag::S_IFDIR
     }
 
-    /// Is it a symbolic link?
+    /// Tells whether the entry is a symbolic link.
     pub fn is_link(&self) -> bool {
         kind(self.mode) == SFlag::S_IFLNK
     }
 
-    /// Is it a plain file, or a link to one?
+    /// Tells whether the entry is a regular file, or a link to one.
     pub fn is_file(&self) -> bool {
         kind(self.target_mode) == SFlag::S_IFREG
     }
 }
 
-/// The type of a file.
+/// File type bits of a mode.
 pub fn kind(mode: u32) -> SFlag {
     SFlag::from_bits_truncate(mode & SFlag::S_IFMT.bits())
 }
 
-/// A directory's entries.
+/// Entries of one directory.
 #[derive(Debug)]
 pub struct Entries {
     dir: Dir,
-    /// The directory's decoded path: no leading slash, trailing slash, empty for the top.
+    /// Decoded path of the directory: no leading slash, a trailing slash, empty for the top.
     pub url_path: Vec<u8>,
-    /// By name, in the order of the bytes.
+    /// Entries in the byte order of their names.
     pub list: Vec<Entry>,
-    /// There are no more than these.
+    /// Set if the list holds all entries.
     pub complete: bool,
-    /// Bytes after which a page breaks off.
+    /// Maximum size of a page in bytes.
     pub largest_page: usize,
-    /// The subdirectories, where a change to anything else that is shown is an event in this directory: no
-    /// link is among the entries, no file with other names, nothing of another file system.
+    /// Subdirectories, if inotify events of this directory report every change to the rest of the list.
+    ///
+    /// `None` if an entry is a link, has other names, or lies on another file system: such a list is not
+    /// cached.
     pub subdirectories: Option<Vec<Subdirectory>>,
     /// Text of a README.txt to show below the list.
     pub readme: Option<Arc<[u8]>>,
-    /// Held until the page is made.
+    /// Permit, returned when the page is made.
     _permit: Option<ListPermit>,
 }
 
 impl Entries {
-    /// Reads them.
+    /// Reads all entries.
     ///
     /// # Errors
-    /// When the directory cannot be read.
+    /// Errors of reading the directory.
     pub fn read(directory: Directory, policy: &Policy<'_>) -> Result<Entries, Errno> {
         Entries::read_at_most(directory, policy, MOST_ENTRIES)
     }
 
-    /// Reads `most` of them.
+    /// Reads at most `most` entries.
     pub fn read_at_most(directory: Directory, policy: &Policy<'_>, most: usize) -> Result<Entries, Errno> {
-        // Opened again by way of itself: the descriptor may be one for paths only.
+        // The directory is reopened through itself, since the descriptor may be an `O_PATH` one.
         let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
         let mut dir = Dir::openat(&directory.dir, c".", flags, Mode::empty())?;
         let is_top = directory.url_path.is_empty();
@@ -137,14 +139,15 @@ impl Entries {
         Ok(Entries { dir, url_path, list, complete, largest_page, subdirectories, readme, _permit: permit })
     }
 
-    /// Where a link leads; none if it is no link any more.
+    /// Target of a link; `None` if the entry is not a link any more.
     pub fn target(&self, entry: &Entry) -> Option<OsString> {
         readlinkat(&self.dir, &*entry.name).ok()
     }
 }
 
-/// What the disk says of `name`; none if it is gone, a link to nothing, or in storage that no worker may
-/// look at just now.
+/// Metadata of `name`.
+///
+/// `None` if the file is gone, is a dangling link, or lies in storage that may not answer now.
 fn look(
     dir: &Dir,
     name: &CStr,
@@ -152,7 +155,8 @@ fn look(
     blocking: &dyn Blocking,
 ) -> Option<(FileStat, FileStat)> {
     let entry = match listed {
-        // Nothing but a directory, as good as ever, has another file system mounted on it.
+        // Only directories can be mount points of other file systems that block; these types need no
+        // caution.
         Some(Type::File | Type::Symlink) => fstatat(dir, name, AtFlags::AT_SYMLINK_NOFOLLOW).ok()?,
         _ => stat_carefully(dir, name, AtFlags::AT_SYMLINK_NOFOLLOW, blocking)?,
     };
@@ -161,7 +165,7 @@ fn look(
     Some((entry, target))
 }
 
-/// Collects what decides whether a list may be kept ([`Entries::subdirectories`]).
+/// Collector of the facts that decide whether a list may be cached ([`Entries::subdirectories`]).
 struct Watchable {
     device: Option<u64>,
     subdirectories: Option<Vec<Subdirectory>>,
@@ -189,7 +193,7 @@ impl Watchable {
     }
 }
 
-/// `stat` of a name that may lead to another file system, which is asked only if a worker may wait for it.
+/// Runs `stat` on a name that may lead to another file system, if the worker is allowed to wait for that.
 fn stat_carefully(dir: &Dir, name: &CStr, flags: AtFlags, blocking: &dyn Blocking) -> Option<FileStat> {
     let last = if flags.is_empty() { OFlag::empty() } else { OFlag::O_NOFOLLOW };
     let how =
@@ -201,7 +205,7 @@ fn stat_carefully(dir: &Dir, name: &CStr, flags: AtFlags, blocking: &dyn Blockin
     }
 }
 
-/// Is an entry of this name listed?
+/// Tells whether an entry of this name is listed.
 fn is_shown(name: &[u8], is_top: bool, hide_dotfiles: bool) -> bool {
     match name {
         b".." => !is_top,

@@ -1,4 +1,4 @@
-//! The list as JSON: `[{"name","href","type","mtime","size"}]`.
+//! Directory list as JSON: `[{"name","href","type","mtime","size"}]`.
 
 use std::io::Write;
 
@@ -7,8 +7,9 @@ use chrono::{DateTime, Datelike, Timelike};
 use super::entries::{Entries, Entry};
 use super::reference;
 
-/// The whole array, the directory itself and the way up left out. A byte of a name that is no UTF-8 shows as
-/// U+FFFD; `href` names it exactly.
+/// Renders the array, without the directory itself and its parent.
+///
+/// Bytes of a name that are not UTF-8 become U+FFFD in `name`; `href` is exact.
 pub fn render(entries: &Entries) -> Vec<u8> {
     let mut out = b"[".to_vec();
     let named = entries.list.iter().filter(|entry| !matches!(entry.name(), b"." | b".."));
@@ -32,7 +33,7 @@ fn object(out: &mut Vec<u8>, entry: &Entry) {
     out.extend_from_slice(b"{\"name\":");
     string(out, entry.name());
     out.extend_from_slice(b",\"href\":\"");
-    // A reference holds nothing that would have to be escaped.
+    // A reference contains no character that JSON would escape.
     reference(out, entry.name(), entry.is_directory());
     // Writing to memory cannot fail.
     let _ = write!(out, "\",\"type\":\"{kind}\",\"mtime\":\"{}\",\"size\":", timestamp(entry.modified));
@@ -42,7 +43,7 @@ fn object(out: &mut Vec<u8>, entry: &Entry) {
     };
 }
 
-/// RFC 3339, in UTC; times that it cannot write become its beginning.
+/// Time as RFC 3339 in UTC; times outside the years 0–9999 become the epoch.
 fn timestamp(seconds: i64) -> String {
     let time = DateTime::from_timestamp(seconds, 0).filter(|time| (0..=9999).contains(&time.year()));
     let time = time.unwrap_or_default();
@@ -56,7 +57,7 @@ fn string(out: &mut Vec<u8>, text: &[u8]) {
     for character in String::from_utf8_lossy(text).chars() {
         match character {
             '"' | '\\' => out.extend_from_slice(&[b'\\', character as u8]),
-            // U+2028 and U+2029 end a line in scripts of old.
+            // U+2028 and U+2029 end a line in old JavaScript.
             control if control.is_control() || matches!(control, '\u{2028}' | '\u{2029}') => {
                 let _ = write!(out, "\\u{:04x}", u32::from(control));
             }

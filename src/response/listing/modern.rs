@@ -1,4 +1,6 @@
-//! The list as a table that can be sorted: for eyes, keyboards and screen readers, without a script.
+//! Directory list as a sortable HTML table, without a script.
+//!
+//! Keyboards and screen readers can use the table.
 
 use std::cmp::Ordering;
 use std::io::Write;
@@ -11,7 +13,9 @@ use crate::request::list_view::{ListView, SortKey};
 use crate::response::page::Page;
 use crate::response::{Policy, escape};
 
-/// Beside what all pages have. Dark and light follow `color-scheme`; on a phone the dates go, and names wrap.
+/// Style beyond that of all pages.
+///
+/// Dark and light follow `color-scheme`. On a phone, dates are hidden and names wrap.
 const STYLE: &str = "body{max-width:60rem}nav ol{display:flex;flex-wrap:wrap;list-style:none;padding:0;margin:0}\
 nav li:not(:last-child)::after{content:\"/\";margin:0 .4rem;opacity:.6}\
 table{border-collapse:collapse;width:100%;margin:1rem 0}\
@@ -25,11 +29,11 @@ tbody tr:hover{background:#8882}\
 h2{font-size:1.2rem}section pre{white-space:pre-wrap;border:1px solid #8885;padding:1rem}\
 @media(max-width:40rem){td:nth-child(3),th:nth-child(3){display:none}}";
 
-/// Nothing is loaded or run, and the page's own style is known by its digest.
+/// Content-Security-Policy of the page: nothing is loaded or run, and the style is allowed by its digest.
 pub const SECURITY_POLICY: &str = "default-src 'none'; style-src \
 'sha256-a8r0r7SJbgl8oQKwoJIq6GIHdGPo/dg348PvQASZ08c='; base-uri 'none'; form-action 'none'";
 
-/// The whole page; sorts the entries.
+/// Sorts the entries and renders the whole page.
 pub fn render(entries: &mut Entries, view: ListView, policy: &Policy<'_>) -> Vec<u8> {
     entries.list.retain(|entry| !matches!(entry.name(), b"." | b".."));
     entries.list.sort_by(|one, other| order(one, other, view));
@@ -38,7 +42,7 @@ pub fn render(entries: &mut Entries, view: ListView, policy: &Policy<'_>) -> Vec
     Page { title: &title, charset: policy.charset, style: STYLE }.render(&content, policy.signature)
 }
 
-/// Directories first, whatever the view.
+/// Sort order of the table; directories come first in every view.
 fn order(one: &Entry, other: &Entry, view: ListView) -> Ordering {
     let by_name = || one.name().cmp(other.name());
     let by_key = match view.key {
@@ -101,7 +105,7 @@ fn content(entries: &Entries, view: ListView) -> Vec<u8> {
     out
 }
 
-/// A line of text; its tabs stay.
+/// Appends a line of text; tabs are kept.
 fn text_line(out: &mut Vec<u8>, line: &[u8]) {
     for (at, piece) in line.split(|&byte| byte == b'\t').enumerate() {
         if at > 0 {
@@ -111,7 +115,7 @@ fn text_line(out: &mut Vec<u8>, line: &[u8]) {
     }
 }
 
-/// The way from the top down to here.
+/// Appends links to all directories from the top down to this one.
 fn breadcrumb(out: &mut Vec<u8>, url_path: &[u8]) {
     let segments: Vec<&[u8]> = url_path.split(|&byte| byte == b'/').filter(|s| !s.is_empty()).collect();
     out.extend_from_slice(b"<nav aria-label=\"Breadcrumb\"><ol>");
@@ -176,13 +180,13 @@ fn summary(out: &mut Vec<u8>, entries: &Entries, complete: bool) {
     };
 }
 
-/// Three digits or four and a unit: `1023 B`, `1.5 KiB`, `12 GiB`.
+/// Size in three or four digits with a unit: `1023 B`, `1.5 KiB`, `12 GiB`.
 fn short_size(bytes: i64) -> String {
     if bytes < 1024 {
         return format!("{bytes} B");
     }
     let (mut tenths, mut unit) = (i128::from(bytes) * 10, 0);
-    // Rounded up to the next unit, `1024 KiB` is `1.0 MiB`.
+    // A value that rounds up to 1024 moves to the next unit: `1024 KiB` becomes `1.0 MiB`.
     while tenths >= 10 * 1024 - 5 && unit < UNITS.len() {
         tenths = (tenths + 512) / 1024;
         unit += 1;

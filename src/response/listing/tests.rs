@@ -13,14 +13,14 @@ use chrono::{FixedOffset, Local, TimeZone};
 use nix::fcntl::OFlag;
 use nix::sys::stat::Mode;
 
-/// Long before [`now`], so that rows show a year.
+/// Time long before [`now`], so that rows show a year.
 const LONG_AGO: u64 = 1_000_000_000;
 
 fn directory(dir: &TempTree, url_path: &str) -> Directory {
     Directory::new(open(dir), url_path.into())
 }
 
-/// The whole page for `dir` as `/sub/`, or as `url_path`.
+/// Page for `dir` under the path `/sub/`, or under `url_path`.
 fn page_of(dir: &TempTree, url_path: &str, change: impl FnOnce(&mut Policy<'_>)) -> String {
     let pages = ErrorPages::builtin();
     let mut policy = policy(&pages);
@@ -30,12 +30,12 @@ fn page_of(dir: &TempTree, url_path: &str, change: impl FnOnce(&mut Policy<'_>))
     String::from_utf8_lossy(&content(&response)).into_owned()
 }
 
-/// Targets of the links of a page, in order.
+/// Targets of the links in a page, in order.
 fn links(page: &str) -> Vec<&str> {
     page.split("<a href=\"").skip(1).map(|rest| rest.split('"').next().unwrap()).collect()
 }
 
-/// The row whose link is called `name`.
+/// Row whose link is called `name`.
 fn row<'p>(page: &'p str, name: &str) -> &'p str {
     let shown = format!(">{name}</a>");
     page.lines().find(|line| line.contains(&shown)).unwrap_or_else(|| panic!("no {name} in {page}"))
@@ -174,7 +174,7 @@ fn a_descriptor_for_paths_only_will_do() {
 }
 
 #[test]
-fn what_is_no_directory_is_an_error() {
+fn listing_a_file_is_an_error() {
     let dir = TempTree::new();
     dir.file("file", b"");
     let file = File::open(dir.path().join("file")).unwrap();
@@ -236,7 +236,7 @@ fn columns_grow_with_their_numbers() {
     assert_eq!(column(head, "bytes ") + 5, column(small, "12345 ") + 5 + "<b>".len());
 }
 
-/// The answer for a directory of two files and a directory, in the style `modern`.
+/// Answer for a directory with two files and a subdirectory, in the style `modern`.
 fn modern(query: &'static str, accept: &'static str) -> (Response, String) {
     let dir = TempTree::new();
     dir.file("b.txt", b"1");

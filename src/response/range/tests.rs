@@ -1,4 +1,4 @@
-//! Range fields by table, for a file of 14 bytes; and what no field can select.
+//! Range fields for a file of 14 bytes, and properties that hold for every field.
 
 use super::Selection::{One, Several, Unsatisfiable, Whole};
 use super::*;
@@ -42,7 +42,7 @@ fn ranges_past_the_end_are_unsatisfiable() {
 }
 
 #[test]
-fn what_is_no_byte_range_is_ignored() {
+fn malformed_ranges_are_ignored() {
     for value in [
         "",
         "bytes",
@@ -83,7 +83,7 @@ fn several_ranges_keep_their_order_unless_they_meet() {
     }
 }
 
-/// What `n` ranges of two bytes, each `apart` bytes behind the one before, select of `len` bytes.
+/// Selection for `n` ranges of two bytes, `apart` bytes from each other, of `len` bytes.
 fn scattered(n: usize, apart: usize, len: u64) -> Selection {
     let members: Vec<_> = (0..n).map(|at| format!("{}-{}", at * apart, at * apart + 1)).collect();
     select(format!("bytes={}", members.join(",")).as_bytes(), len)
@@ -93,7 +93,7 @@ fn scattered(n: usize, apart: usize, len: u64) -> Selection {
 fn more_ranges_than_programs_ask_for_get_the_whole_file() {
     assert!(matches!(scattered(256, 1000, 300_000), Several(all) if all.len() == 256));
     assert_eq!(scattered(257, 1000, 300_000), Whole);
-    // The limit is on what is asked for: work done for overlapping ranges counts.
+    // The limit applies to requested ranges: overlapping ranges cause work too.
     assert_eq!(select(format!("bytes={}", ["0-0"; 257].join(",")).as_bytes(), LEN), Whole);
     assert_eq!(select(format!("bytes={}", ["0-0"; 256].join(",")).as_bytes(), LEN), One(0..1));
 }
@@ -115,7 +115,7 @@ fn an_empty_file_is_sent_whole() {
     }
 }
 
-/// Ranges of a selection, checked to be inside the file and without overlap.
+/// Ranges of a selection, asserted to lie within the file and not to overlap.
 fn selected(selection: Selection, len: u64) -> Vec<Range<u64>> {
     let ranges = match selection {
         Whole | Unsatisfiable => Vec::new(),

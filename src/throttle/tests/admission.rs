@@ -1,4 +1,4 @@
-//! Who is let in, who is refused, and what the log says of it.
+//! Admission: accepted and refused requests, and log messages.
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -78,7 +78,7 @@ fn connect(throttles: &Throttles, address: &str) -> Result<Option<AddressPermit>
     throttles.connection(address.parse::<IpAddr>().unwrap())
 }
 
-/// The connection of one who may have it.
+/// Permit of a connection within the limit.
 fn welcome(throttles: &Throttles, address: &str) -> AddressPermit {
     let permit = connect(throttles, address).unwrap().unwrap();
     assert!(!permit.is_surplus(), "{address} has too many already");
@@ -168,7 +168,7 @@ fn a_rule_per_address_or_connection_gives_each_its_own_budget() {
     }
 }
 
-/// Says that `bytes` were sent, and lets 2 s pass.
+/// Reports `bytes` as sent, and advances time by 2 s.
 fn tick(throttles: &Throttles, pacer: &mut Pacer, bytes: u64) -> Vec<(Level, String)> {
     pacer.sent(bytes, Instant::now());
     throttles.tick().into_iter().map(|message| (message.level, message.text)).collect()

@@ -47,7 +47,7 @@ fn nothing_is_made_of_empty_lines_and_comments() {
 }
 
 #[test]
-fn what_follows_the_numbers_is_ignored_but_told_of() {
+fn text_behind_the_numbers_is_ignored_with_a_warning() {
     for (line, min, max) in
         [("x 50k", 0, 50), ("x 5 6", 0, 5), ("x 5-", 0, 5), ("x 5 - 6", 0, 5), ("x 5-6-7", 5, 6)]
     {

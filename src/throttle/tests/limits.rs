@@ -1,4 +1,4 @@
-//! The limit holds over any window, whatever arrives, waits, stalls or vanishes.
+//! Limits hold over any interval, whatever arrives, waits, stalls or vanishes.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
@@ -12,17 +12,17 @@ use crate::rules::Name;
 use crate::rules::Pattern;
 use crate::throttle::{Allowance, Each, Pacer, Rule, Throttles};
 
-/// Names that fall under different rules of [`rules`].
+/// Names covered by different rules of [`rules`].
 const NAMES: [&str; 4] = ["a.html", "b.mpg", "sub/c.mpg", "sub/d.html"];
 
-/// Responses that may be under way at once; several share an address, and some a connection.
+/// Maximum number of simultaneous responses; several share an address, and some a connection.
 const SLOTS: usize = 8;
 
 fn client(slot: usize) -> SocketAddr {
     SocketAddr::new(peer(slot / 3).ip(), 40_000 + slot as u16 / 2)
 }
 
-/// When a response says what it has sent, and whether the bytes left at once or only then.
+/// Time at which a response reports its sent bytes, and whether they were sent at once or only then.
 #[derive(Debug, Clone, Copy)]
 struct Told {
     after: Duration,
@@ -37,16 +37,16 @@ fn told() -> impl Strategy<Value = Told> {
     (moment(), any::<bool>()).prop_map(|(after, leaves_late)| Told { after, leaves_late })
 }
 
-/// What happens next.
+/// Event of the simulation.
 #[derive(Debug, Clone)]
 enum Event {
-    /// A response asks; it gets this part of the allowance rid, at once or just before it says so.
+    /// A response asks, and sends this part of the allowance.
     Ask { slot: usize, part: f64, told: Told },
-    /// It asks at the moment it was told to come, or so much later.
+    /// A response asks again at its time, or later.
     Return { slot: usize, late: Duration },
     /// A client vanishes in the middle of a response.
     Vanish { slot: usize },
-    /// A response says how much of it is left.
+    /// A response sets the number of bytes left.
     Expect { slot: usize, left: u64 },
 }
 
@@ -85,10 +85,10 @@ fn rules() -> impl Strategy<Value = Vec<Rule>> {
     prop::collection::vec(any_rule, 1..5)
 }
 
-/// The rule, and the client it adds up for if it does not for all.
+/// Rule, and the client it sums up for, unless for all.
 type Payer = (usize, Option<IpAddr>, Option<SocketAddr>);
 
-/// Adds up, beside the throttles and without their code, what each rule let out for each payer.
+/// Independent check: sums up the bytes of each payer under each rule, without the throttles' code.
 #[derive(Default)]
 struct Witness {
     levels: HashMap<Payer, (i128, Instant)>,
@@ -97,7 +97,7 @@ struct Witness {
 impl Witness {
     const BYTE: i128 = 1_000_000_000;
 
-    /// `bytes` of the response `what` left for `to`: was any rule broken over any window that ends now?
+    /// Records that `bytes` of a response were sent, and checks all rules over all intervals that end now.
     fn sees(&mut self, rules: &[Rule], (name, to): (&str, SocketAddr), bytes: u64, now: Instant) {
         for (index, rule) in rules.iter().enumerate() {
             if !rule.pattern.matches(&Name::plain(name.as_bytes())) {
@@ -118,7 +118,7 @@ impl Witness {
     }
 }
 
-/// A response under way.
+/// Response in progress.
 struct Response {
     pacer: Pacer,
     name: &'static str,

@@ -1,4 +1,4 @@
-//! Equal shares, handed over at once, none wasted; few wake-ups.
+//! Sharing: equal shares, passed on at once, none wasted; few wake-ups.
 
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ fn throttles(rules: Vec<Rule>) -> Arc<Throttles> {
     Arc::new(Throttles::new(rules, None))
 }
 
-/// Wake-ups some milliseconds late, a little differently each time.
+/// Delay of the `n`th wake-up, some milliseconds.
 fn jitter(n: usize) -> f64 {
     0.001 + (n * 7919 % 13) as f64 / 2000.0
 }
@@ -28,7 +28,7 @@ fn one_download_has_the_whole_rate_over_any_ten_seconds() {
             let from = f64::from(second);
             let want = rate as f64 * 10.0;
             let got = outcome.total(from, from + 10.0);
-            // Below some bytes a second a single byte is more than three percent.
+            // At a few bytes a second, a single byte is more than three percent.
             assert!((got - want).abs() <= (want * 0.03).max(1.0), "{rate} B/s: {got} in 10 s from {from} s");
         }
     }
@@ -85,7 +85,7 @@ fn when_one_ends_the_others_take_its_share_within_a_second() {
 }
 
 #[test]
-fn what_slow_clients_leave_goes_to_the_others() {
+fn shares_unused_by_slow_clients_go_to_the_others() {
     let slow = Download { reads: 3_000.0, ..Download::of("a") };
     let downloads = [slow, slow, Download::of("a"), Download::of("a")];
     let outcome = run(&throttles(vec![rule("**", 100_000)]), &downloads, 30.0, jitter);
@@ -136,7 +136,7 @@ fn many_narrow_rules_under_a_wide_one_fill_it() {
 }
 
 #[test]
-fn what_a_crowd_held_lower_leaves_goes_to_the_one_that_is_not() {
+fn shares_unused_under_a_lower_rule_go_to_other_senders() {
     let narrow = rule("slow/**", 50_000);
     let capped = Rule { each: Each::Connection, ..rule("slow/**", 500) };
     for (held, left) in [(narrow, 950_000.0), (capped, 800_000.0)] {

@@ -1,4 +1,4 @@
-//! A model of the server and its clients around real pacers, on a clock of its own.
+//! Simulation of the server and its clients around real pacers, with a clock of its own.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -10,12 +10,12 @@ use crate::rules::Name;
 use crate::rules::Pattern;
 use crate::throttle::{Allowance, Each, Pacer, Rule, Throttles};
 
-/// A rule of thttpd's kind without a minimum.
+/// Rule in thttpd's form without a minimum.
 pub fn rule(pattern: &str, max: u64) -> Rule {
     Rule { pattern: Pattern::relative(pattern), each: Each::Rule, min: 0, max }
 }
 
-/// Client `n`, every one with an address of its own.
+/// Address of client `n`, different for each.
 pub fn peer(n: usize) -> SocketAddr {
     (Ipv4Addr::from_bits(0x0a00_0000 + n as u32), 40_000).into()
 }
@@ -24,14 +24,14 @@ pub fn seconds(s: f64) -> Duration {
     Duration::from_secs_f64(s)
 }
 
-/// One download.
+/// Download in the simulation.
 #[derive(Debug, Clone, Copy)]
 pub struct Download {
     pub name: &'static str,
     pub begins: f64,
-    /// When its client goes away.
+    /// Time at which its client disconnects.
     pub ends: f64,
-    /// Bytes a second its client reads, through a socket buffer of `BUFFER` bytes.
+    /// Rate in bytes a second at which its client reads, through a socket buffer of `BUFFER` bytes.
     pub reads: f64,
 }
 
@@ -43,7 +43,7 @@ impl Download {
 
 const BUFFER: f64 = 4096.0;
 
-/// What left, when, for which download; and how often a worker was woken for it.
+/// Bytes sent with time and download, and the number of wake-ups.
 #[derive(Debug, Default)]
 pub struct Outcome {
     pub sends: Vec<(f64, usize, u64)>,
@@ -51,12 +51,12 @@ pub struct Outcome {
 }
 
 impl Outcome {
-    /// Bytes of download `who`, in seconds `from..to`.
+    /// Bytes of download `who` in the seconds `from..to`.
     pub fn bytes(&self, who: usize, from: f64, to: f64) -> f64 {
         self.sum(from, to, |w| w == who)
     }
 
-    /// Bytes of all downloads, in seconds `from..to`.
+    /// Bytes of all downloads in the seconds `from..to`.
     pub fn total(&self, from: f64, to: f64) -> f64 {
         self.sum(from, to, |_| true)
     }
@@ -67,8 +67,7 @@ impl Outcome {
     }
 }
 
-/// Runs `downloads` for `length` seconds. `late` is how many seconds after its moment the `n`th
-/// wake-up really happens.
+/// Runs `downloads` for `length` seconds; `late` is the delay of the `n`th wake-up in seconds.
 pub fn run(
     throttles: &Arc<Throttles>,
     downloads: &[Download],
@@ -114,7 +113,7 @@ pub fn run(
                 outcome.sends.push((now, who, sent));
             }
             if sent < n {
-                // Writable again when a quarter of the buffer is free, as sockets are.
+                // A socket is writable again when a quarter of its buffer is free.
                 break now + BUFFER / 4.0 / download.reads;
             }
         };
@@ -123,8 +122,7 @@ pub fn run(
     outcome
 }
 
-/// The most bytes by which any stretch of time went over `rate`: what a stretch of `t` seconds
-/// carried beyond `rate × t`.
+/// Maximum over all intervals of the bytes sent beyond `rate × t`.
 pub fn excess(sends: impl IntoIterator<Item = (f64, u64)>, rate: f64) -> f64 {
     let (mut level, mut last, mut worst) = (0.0_f64, 0.0, 0.0_f64);
     for (at, bytes) in sends {

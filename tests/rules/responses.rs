@@ -1,4 +1,4 @@
-//! Fields, caching, types, origins and lists go by the file that is served.
+//! Response rules: fields, caching, types, origins and lists depend on the file that is served.
 
 use super::{RIGHT, USERS, ask, get, ruled, warmed};
 use crate::support::Tree;
@@ -110,7 +110,7 @@ fn cache_lines_count_before_max_age_and_for_files_alone() {
 }
 
 #[test]
-fn what_is_not_for_everybody_is_kept_by_no_shared_cache() {
+fn restricted_responses_are_private_to_caches() {
     let tree = pages();
     tree.file("own/.htpasswd", USERS);
     tree.file("own/a.txt", "x");
