@@ -7,7 +7,7 @@ use crate::resource::AccessDenied;
 use crate::response::{Policy, Response, refuse as refusal_page};
 use crate::rules::{AppliedRules, Listing};
 
-/// The response that `make` makes, with its dress.
+/// Makes a response by `make`, and applies the response rules.
 pub fn apply_rules(
     applied_rules: Option<AppliedRules>,
     policy: &Policy<'_>,

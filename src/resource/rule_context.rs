@@ -1,4 +1,4 @@
-//! One request on its way through the rules: the guards met, the file chosen, the dress of the response.
+//! State of one look-up by rules: the guards met, the file chosen, and the rules of the response.
 
 use std::cell::RefCell;
 use std::sync::Arc;
@@ -71,7 +71,7 @@ impl<'w> RuleContext<'w> {
         Box::new(Ruling { covering, response_rules: self.response_rules(), rewritten, has_restricted_form })
     }
 
-    /// The dress of the response; `covering_user`: credentials were needed.
+    /// Response rules for the request; `covering_user` tells that credentials were needed.
     pub(super) fn applied_rules(&self, covering_user: bool) -> Option<AppliedRules> {
         let state = self.state.borrow();
         let private = covering_user || state.covering.is_restricted() || state.has_restricted_form;
