@@ -101,7 +101,7 @@ pub struct Rules {
     /// Set if a pattern asks for a host or a scheme.
     asks_for_site: bool,
     combined: Mutex<SortedMap<Box<[usize]>, Arc<ResponseRules>>>,
-    /// What the hosts seen last are to the patterns.
+    /// Keys of the hosts seen last ([`Rules::kind_of_host`]).
     hosts: Mutex<SortedMap<Box<str>, Arc<[u8]>>>,
 }
 

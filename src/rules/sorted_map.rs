@@ -30,7 +30,7 @@ impl<K: Ord, V> SortedMap<K, V> {
         }
     }
 
-    /// The same, after forgetting everything where there are `most` entries.
+    /// Inserts an entry; a map of `most` entries is emptied first.
     pub fn insert_within(&mut self, most: usize, key: K, value: V) {
         if self.0.len() >= most {
             self.0.clear();
