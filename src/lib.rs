@@ -23,8 +23,8 @@
 //!
 //! | Step | File | Function | Yields |
 //! |---|---|---|---|
-//! | accept a connection | `net/listener.rs` | `accept` | `AdmittedConnection` |
-//! | hand it to a worker | `net/mod.rs` | `Shared::enqueue` | `ReadyConnection` |
+//! | accept a connection | `net/accept.rs` | `accept` | `AdmittedConnection` |
+//! | hand it to a worker | `net/shared.rs` | `Shared::enqueue` | `ReadyConnection` |
 //! | give it a turn | `net/worker.rs` | `Worker::run_turns` | `Next` |
 //! | run its state | `conn/mod.rs` | `Connection::turn`, `State::advance` | `Advance` |
 //! | read and parse a head | `conn/state/read_request.rs`, `request/head.rs` | `ReadRequest::advance`, `parse` | `Request` |
@@ -39,12 +39,13 @@
 //!
 //! | Question | Files |
 //! |---|---|
-//! | where is 404 decided? | `resource/lookup.rs` by the file system, `resource/ruled.rs` by a rule; `resource/denial.rs` makes it |
+//! | where is 404 decided? | `resource/lookup.rs` by the file system, `resource/by_rules.rs` by a rule; `resource/denial.rs` makes it |
 //! | where does a timeout end a connection? | `conn/timeouts.rs`: each deadline, and how it ends; `net/poller.rs` wakes the connection for it |
 //! | which code may touch a connection? | `conn/session.rs`: its fields are private; `conn/mod.rs` alone makes states |
 //! | what happens when descriptors, memory or processes run out? | `net/admission.rs` |
 //! | how is an option added? | `config/mod.rs`, `config/options.rs`, and the code that reads it |
 //! | how is a response field added? | `response/head.rs`, or the response's own file in `response/` |
+
 /// The server's modules, which the crate keeps to itself: what no code uses is then seen by the compiler. The
 /// feature `internals` opens them to `tests/` and `fuzz/`.
 #[path = ""]

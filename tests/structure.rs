@@ -28,25 +28,13 @@ const SHARING: [&str; 10] = [
 ];
 
 /// Type names that two modules may have, each with what tells them apart.
-const REPEATED: [(&str, &str); 18] = [
-    ("Action", "of a companion's and of the server's command line"),
+const REPEATED: [(&str, &str); 6] = [
     ("Alternative", "of thttpd's patterns and of the rules'"),
     ("Cache", "of files, and the rules' action"),
-    ("Draft", "of a script's head and of a log line"),
-    ("Environment", "of the configuration and of rules"),
-    ("Field", "of the options' table and its kinds"),
-    ("Invocation", "of a companion and of the server"),
     ("Line", "of arguments and of rules"),
-    ("Parsed", "of a request and of the throttle file"),
     ("Pattern", "thttpd's and the rules'"),
-    ("Piece", "of templates"),
-    ("Progress", "of a socket and of a log file's task"),
     ("Rate", "of rules and of throttles"),
-    ("Refused", "by listeners, guards and throttles"),
-    ("Scheme", "of hashes and of URLs"),
     ("Site", "of a companion and of the server"),
-    ("Variables", "of scripts, as made and as read"),
-    ("Version", "of a file and of HTTP"),
 ];
 
 /// Modules of the server and their code, without comments, tests, `main.rs` and `lib.rs`.
@@ -244,4 +232,17 @@ fn a_types_name_means_one_thing() {
     assert_none(repeated.map(|(name, modules)| format!("{name}: {}", in_modules(modules))).collect());
     let needless: Vec<&str> = allowed.into_iter().filter(|name| !places.contains_key(*name)).collect();
     assert!(needless.is_empty(), "these names stand for one type by now: {needless:?}");
+}
+
+#[test]
+fn files_that_the_crates_page_names_are_there() {
+    let page = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/src/lib.rs")).unwrap();
+    let quoted = page
+        .lines()
+        .filter(|line| line.starts_with("//!"))
+        .flat_map(|line| line.split('`').skip(1).step_by(2));
+    let files: Vec<&str> = quoted.filter(|text| text.ends_with(".rs")).collect();
+    assert!(files.len() > 10, "{files:?}");
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    assert_none(files.into_iter().filter(|file| !root.join(file).exists()).map(str::to_owned).collect());
 }

@@ -4,7 +4,7 @@ use std::os::unix::fs::symlink;
 use std::path::PathBuf;
 use std::time::Instant;
 
-use super::crypt::Scheme;
+use super::crypt::HashScheme;
 use super::*;
 use crate::docroot::DocRoot;
 
@@ -88,13 +88,13 @@ fn authorization(pair: &str) -> Vec<u8> {
     [b"Basic ".to_vec(), crypt::text64::high_first(ALPHABET, pair.as_bytes())].concat()
 }
 
-fn line(user: &str, scheme: Scheme, password: &str) -> Vec<u8> {
+fn line(user: &str, scheme: HashScheme, password: &str) -> Vec<u8> {
     let hash = crypt::make(scheme, b"0123456789abcdef", password.as_bytes()).unwrap();
     [user.as_bytes(), b":", &hash, b"\n"].concat()
 }
 
 const PRIVATE: &str = "Basic realm=\"private\"";
-const SLOW: Scheme = Scheme::Bcrypt { cost: 4 };
+const SLOW: HashScheme = HashScheme::Bcrypt { cost: 4 };
 
 #[test]
 fn a_directory_without_file_is_open_whatever_the_credentials() {
@@ -136,11 +136,11 @@ fn the_realm_of_the_top_is_a_dot() {
 #[test]
 fn a_global_file_decides_alone_and_without_one_the_local_does() {
     let site = Site::new("global");
-    site.write("private", &line("alice", Scheme::Des, "local"));
+    site.write("private", &line("alice", HashScheme::Des, "local"));
     let place = site.place("private", Some(""));
     assert_eq!(site.ask(&place, Some("alice:local")).0, "user alice");
     assert_eq!(site.ask(&site.place("", Some("")), None).0, "open");
-    site.write("", &line("root", Scheme::Des, "global"));
+    site.write("", &line("root", HashScheme::Des, "global"));
     assert_eq!(site.ask(&place, Some("root:global")).0, "user root");
     assert_eq!(site.ask(&place, Some("alice:local")).0, "Basic realm=\".\"");
 }
@@ -200,7 +200,7 @@ fn a_dangling_global_file_shuts_the_whole_tree() {
 #[test]
 fn a_link_to_a_password_file_is_followed_where_links_are() {
     let site = Site::new("links");
-    fs::write(site.path.join("passwords"), line("alice", Scheme::Des, "wonder")).unwrap();
+    fs::write(site.path.join("passwords"), line("alice", HashScheme::Des, "wonder")).unwrap();
     symlink("../passwords", site.path.join("private/.htpasswd")).unwrap();
     let place = Realm { links: Links::Follow, ..site.place("private", None) };
     assert_eq!(site.ask(&place, Some("alice:wonder")).0, "user alice");
@@ -248,7 +248,7 @@ fn nothing_is_remembered_of_a_file_that_may_still_change_unseen() {
 fn attempts_without_a_free_slot_are_busy() {
     let mut site = Site::new("busy");
     site.authenticator.attempt_cache = AttemptCache::new(1);
-    site.write("private", &line("alice", Scheme::Des, "wonder"));
+    site.write("private", &line("alice", HashScheme::Des, "wonder"));
     let inner = Cell::new(None);
     site.authenticator.attempt_cache.ask(ClientNetwork::UNKNOWN, &AttemptKey::default(), false, || {
         inner.set(Some(site.check("private", Some("alice:wonder"))));

@@ -92,9 +92,9 @@ pub fn listen(
         let kept = kept.map_err(|error| Failure::from_call("dup", error, ""))?;
         match try_listen(wanted, kept) {
             // With a predecessor's own sockets, there is no holder to wait for.
-            Err(Refused::Bind { errno: Errno::EADDRINUSE, .. })
+            Err(ListenError::Bind { errno: Errno::EADDRINUSE, .. })
                 if already.is_empty() && succession.wait() => {}
-            outcome => return outcome.map_err(Refused::into_failure),
+            outcome => return outcome.map_err(ListenError::into_failure),
         }
     }
 }
@@ -118,23 +118,23 @@ pub fn try_bind(wanted: &Wanted) -> Result<(), Failure> {
 }
 
 /// Reason for not listening.
-enum Refused {
+enum ListenError {
     Bind { call: &'static str, address: SocketAddr, errno: Errno },
     NoFamily,
 }
 
-impl Refused {
+impl ListenError {
     fn into_failure(self) -> Failure {
         match self {
-            Refused::Bind { call, address, errno } => refusal(call, address, errno),
-            Refused::NoFamily => {
+            ListenError::Bind { call, address, errno } => refusal(call, address, errno),
+            ListenError::NoFamily => {
                 Failure::new("can't find any valid address", "this machine speaks neither IPv6 nor IPv4")
             }
         }
     }
 }
 
-fn try_listen(wanted: &Wanted, mut already: Vec<TcpListener>) -> Result<Vec<TcpListener>, Refused> {
+fn try_listen(wanted: &Wanted, mut already: Vec<TcpListener>) -> Result<Vec<TcpListener>, ListenError> {
     let mut listeners: Vec<TcpListener> = Vec::new();
     for &(mut address) in &wanted.addresses {
         if let (0, Some(first)) = (address.port(), listeners.first()) {
@@ -144,10 +144,10 @@ fn try_listen(wanted: &Wanted, mut already: Vec<TcpListener>) -> Result<Vec<TcpL
         match found.map_or_else(|| open(address, wanted.dual), |at| Ok(already.swap_remove(at))) {
             Ok(listener) => listeners.push(listener),
             Err((_, errno)) if is_left_out(address, &wanted.addresses, errno) => {}
-            Err((call, errno)) => return Err(Refused::Bind { call, address, errno }),
+            Err((call, errno)) => return Err(ListenError::Bind { call, address, errno }),
         }
     }
-    if listeners.is_empty() { Err(Refused::NoFamily) } else { Ok(listeners) }
+    if listeners.is_empty() { Err(ListenError::NoFamily) } else { Ok(listeners) }
 }
 
 /// Tells whether an address may be skipped because the machine lacks its family.

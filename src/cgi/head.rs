@@ -81,7 +81,7 @@ impl Default for EndFinder {
 pub fn parse(head: &[u8]) -> Result<Asked, &'static str> {
     let mut lines =
         head.split(|&b| b == b'\n').map(|line| line.strip_suffix(b"\r").unwrap_or(line)).peekable();
-    let mut draft = Draft::default();
+    let mut draft = HeadBuilder::default();
     if let Some(line) = lines.next_if(|line| line.starts_with(b"HTTP/")) {
         draft.status_line(line)?;
     }
@@ -100,7 +100,7 @@ pub fn status_of_line(line: &[u8]) -> Option<u16> {
 
 /// Partly parsed head.
 #[derive(Debug, Default)]
-struct Draft {
+struct HeadBuilder {
     status: Option<(u16, Option<String>)>,
     has_location: bool,
     length: Option<u64>,
@@ -112,7 +112,7 @@ struct Draft {
     lines: usize,
 }
 
-impl Draft {
+impl HeadBuilder {
     fn status_line(&mut self, line: &[u8]) -> Result<(), &'static str> {
         let blank = line.iter().position(|&b| b == b' ').ok_or("its status line has no status")?;
         self.status = Some(status_and_reason(&line[blank..]).ok_or("its status line has no valid status")?);

@@ -5,7 +5,7 @@ use std::os::unix::ffi::OsStringExt;
 use crate::response::escape;
 
 /// Look-up function for CGI variables; tests pass their own.
-pub type Variables<'v> = &'v dyn Fn(&str) -> Option<Vec<u8>>;
+pub type VariableLookup<'v> = &'v dyn Fn(&str) -> Option<Vec<u8>>;
 
 /// Value of a variable in the process's environment.
 pub fn environment(name: &str) -> Option<Vec<u8>> {

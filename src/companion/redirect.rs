@@ -11,7 +11,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use nix::fcntl::OFlag;
 
 use super::Refusal;
-use super::cgi_page::{Variables, environment, problem};
+use super::cgi_page::{VariableLookup, environment, problem};
 use crate::response::escape;
 
 /// Maximum size of a list in bytes.
@@ -50,7 +50,7 @@ fn list() -> io::Result<Vec<u8>> {
 }
 
 /// Response, and the result of the program.
-fn answer(variables: Variables<'_>, list: io::Result<Vec<u8>>) -> (Vec<u8>, Result<(), Refusal>) {
+fn answer(variables: VariableLookup<'_>, list: io::Result<Vec<u8>>) -> (Vec<u8>, Result<(), Refusal>) {
     let internal = |why: &str| (problem("500 Internal Error", why, b""), Err(Refusal::new(why)));
     let Some(script) = variables("SCRIPT_NAME") else {
         return internal("Couldn't get SCRIPT_NAME environment variable.");

@@ -6,11 +6,11 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::error_kind::ConfigErrorKind;
-use super::foreign::{self, Refused};
+use super::foreign::{self, RefusedWord};
 use super::origin::Origin;
 use super::printable::printable;
 
-/// Refused option: its place, its text, and the reason.
+/// RefusedWord option: its place, its text, and the reason.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConfigError {
     /// File and line; `None` for the command line.
@@ -77,10 +77,9 @@ impl fmt::Display for ConfigErrors {
         if let Some(more @ 1..) = self.list.len().checked_sub(Self::MOST_SHOWN) {
             lines.push(format!("... and {more} more"));
         }
-        let in_files = self
-            .list
-            .iter()
-            .filter_map(|error| error.place.as_ref().map(|place| Refused { written: &error.written, place }));
+        let in_files = self.list.iter().filter_map(|error| {
+            error.place.as_ref().map(|place| RefusedWord { written: &error.written, place })
+        });
         lines.extend(foreign::hint(in_files));
         f.write_str(&lines.join("\n"))
     }

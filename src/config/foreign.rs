@@ -112,7 +112,7 @@ fn is_busybox(word: &str) -> bool {
 }
 
 /// A refused option of a file.
-pub struct Refused<'a> {
+pub struct RefusedWord<'a> {
     /// Its words as written.
     pub written: &'a str,
     /// The file and line.
@@ -121,10 +121,10 @@ pub struct Refused<'a> {
 
 /// Hint about the file that the `refused` options are in, where most of their lines have another server's
 /// words.
-pub fn hint<'a>(refused: impl Iterator<Item = Refused<'a>>) -> Option<String> {
-    let is_word = |one: &Refused<'_>| one.written.contains(|c: char| c.is_ascii_alphanumeric());
-    let in_files: Vec<Refused<'_>> = refused.filter(is_word).collect();
-    let lines = |is_counted: &dyn Fn(&Refused<'_>) -> bool| {
+pub fn hint<'a>(refused: impl Iterator<Item = RefusedWord<'a>>) -> Option<String> {
+    let is_word = |one: &RefusedWord<'_>| one.written.contains(|c: char| c.is_ascii_alphanumeric());
+    let in_files: Vec<RefusedWord<'_>> = refused.filter(is_word).collect();
+    let lines = |is_counted: &dyn Fn(&RefusedWord<'_>) -> bool| {
         let counted = in_files.iter().filter(|one| is_counted(one));
         let mut places: Vec<_> = counted.map(|one| one.place).collect();
         places.dedup();

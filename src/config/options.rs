@@ -153,23 +153,23 @@ const fn act(flag: &'static str, value: &'static str, act: CliAction, help: &'st
 }
 
 /// Accessor of a numeric field of any type.
-type Field = fn(&mut Config) -> &mut dyn Number;
+type NumberField = fn(&mut Config) -> &mut dyn Number;
 
-const fn count(field: Field, least: i64, most: i64) -> Kind {
+const fn count(field: NumberField, least: i64, most: i64) -> Kind {
     Kind::Number { field, unit: Unit::Count, least, most }
 }
 
-const fn bytes(field: Field, least: i64, most: i64) -> Kind {
+const fn bytes(field: NumberField, least: i64, most: i64) -> Kind {
     Kind::Number { field, unit: Unit::Bytes, least, most }
 }
 
 /// Time in seconds, at most a year so that no deadline overflows.
-const fn seconds(field: Field, least: i64) -> Kind {
+const fn seconds(field: NumberField, least: i64) -> Kind {
     Kind::Number { field, unit: Unit::Seconds, least, most: 366 * 86400 }
 }
 
 /// Time in seconds for caches; negative values turn the option off.
-const fn age(field: Field) -> Kind {
+const fn age(field: NumberField) -> Kind {
     Kind::Number { field, unit: Unit::Seconds, least: i64::MIN, most: u32::MAX as i64 }
 }
 

@@ -19,7 +19,7 @@ use crate::response::{Policy, Response, refuse as refusal_page, respond};
 use crate::rules::AppliedRules;
 use crate::site::Site;
 use crate::sys::memory::MemoryReservation;
-use crate::throttle::{Pacer, Refused as Overloaded};
+use crate::throttle::{Overloaded, Pacer};
 
 /// Facts of a request beyond its bytes and the site.
 pub struct RequestContext<'a> {

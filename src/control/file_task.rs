@@ -16,7 +16,7 @@ pub(super) struct FileTask<T>(Receiver<T>);
 
 /// Progress of a [`FileTask`].
 #[derive(Debug)]
-pub(super) enum Progress<T> {
+pub(super) enum TaskState<T> {
     /// Result, returned once.
     Done(T),
     /// The work goes on.
@@ -56,11 +56,11 @@ impl<T: Send + 'static> FileTask<T> {
     }
 
     /// Checks whether the work is done.
-    pub(super) fn poll(&self) -> Progress<T> {
+    pub(super) fn poll(&self) -> TaskState<T> {
         match self.0.try_recv() {
-            Ok(result) => Progress::Done(result),
-            Err(TryRecvError::Empty) => Progress::Pending,
-            Err(TryRecvError::Disconnected) => Progress::Failed,
+            Ok(result) => TaskState::Done(result),
+            Err(TryRecvError::Empty) => TaskState::Pending,
+            Err(TryRecvError::Disconnected) => TaskState::Failed,
         }
     }
 
@@ -81,13 +81,13 @@ mod tests {
         let long = Duration::from_secs(60);
         let (go, wait) = channel();
         let task = FileTask::start(&commands, move || wait.recv()).unwrap();
-        assert!(matches!(task.poll(), Progress::Pending));
+        assert!(matches!(task.poll(), TaskState::Pending));
         go.send(7).unwrap();
         assert_eq!(commands.next(long), None);
-        assert!(matches!(task.poll(), Progress::Done(Ok(7))));
+        assert!(matches!(task.poll(), TaskState::Done(Ok(7))));
         let task: FileTask<()> =
             FileTask::start(&commands, || std::panic::resume_unwind(Box::new(()))).unwrap();
         assert_eq!(commands.next(long), None);
-        assert!(matches!(task.poll(), Progress::Failed));
+        assert!(matches!(task.poll(), TaskState::Failed));
     }
 }

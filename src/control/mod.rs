@@ -19,7 +19,7 @@ mod reload;
 mod unread;
 mod watchdog;
 
-use file_task::{FileTask, Progress};
+use file_task::{FileTask, TaskState};
 use reload::Reload;
 pub use unread::ReadFiles;
 use watchdog::Watchdog;
@@ -185,7 +185,7 @@ impl Control {
 
     /// Warns about changed files that a HUP does not read again, since the sender may expect that.
     fn tell_unread(&mut self) {
-        if self.unread_look.as_ref().is_some_and(|look| matches!(look.poll(), Progress::Pending)) {
+        if self.unread_look.as_ref().is_some_and(|look| matches!(look.poll(), TaskState::Pending)) {
             return;
         }
         let read = Arc::clone(&self.read);

@@ -4,7 +4,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::file_task::{FileTask, Progress};
+use super::file_task::{FileTask, TaskState};
 use super::{ConfigReader, Control, Periodic, THROTTLE_TIME};
 use crate::boot::{build_site, load};
 use crate::cgi::{self, children::Children};
@@ -57,9 +57,9 @@ impl Control {
     pub(super) fn finish_reload(&mut self) {
         let Some(task) = &self.reload.task else { return };
         let outcome = match task.poll() {
-            Progress::Done(outcome) => outcome,
-            Progress::Failed => Err("an internal error".into()),
-            Progress::Pending => return self.tell_long_reload(),
+            TaskState::Done(outcome) => outcome,
+            TaskState::Failed => Err("an internal error".into()),
+            TaskState::Pending => return self.tell_long_reload(),
         };
         let again = std::mem::take(&mut self.reload).again;
         if self.shutdown.is_some() {

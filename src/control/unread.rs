@@ -17,13 +17,13 @@ struct ReadFile {
     /// Directory, held open since no path leads there after chroot.
     dir: OwnedFd,
     name: OsString,
-    version: Version,
+    version: FileStamp,
 }
 
-/// Version of a file: device, inode, size, and modification time in seconds and nanoseconds.
-type Version = (u64, u64, i64, i64, i64);
+/// FileStamp of a file: device, inode, size, and modification time in seconds and nanoseconds.
+type FileStamp = (u64, u64, i64, i64, i64);
 
-fn version(meta: &FileStat) -> Version {
+fn version(meta: &FileStat) -> FileStamp {
     (meta.st_dev, meta.st_ino, meta.st_size, meta.st_mtime, meta.st_mtime_nsec)
 }
 

@@ -10,7 +10,7 @@ use super::listen_socket::{AcceptedSocket, Listener};
 use super::shared::Shared;
 use crate::conn::Connection;
 use crate::request::Rejection;
-use crate::throttle::Refused;
+use crate::throttle::Overloaded;
 
 /// Result of one accept.
 pub enum AcceptOutcome {
@@ -74,11 +74,11 @@ fn admit(
     };
     let (connection, address) = match permit {
         Ok(Some(permit)) if permit.is_surplus() => {
-            let refusal = Rejection { close: true, ..Refused.into() };
+            let refusal = Rejection { close: true, ..Overloaded.into() };
             (connection.refused(refusal), Some(permit))
         }
         Ok(permit) => (connection, permit),
-        Err(Refused) => return None,
+        Err(Overloaded) => return None,
     };
     let connection = if listener.expects_proxy { connection.behind_proxy() } else { connection };
     shared.listeners.count_accepted();

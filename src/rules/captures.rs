@@ -11,12 +11,12 @@ use crate::config::pattern;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Glob {
     matcher: pattern::Pattern,
-    pieces: Box<[Piece]>,
+    pieces: Box<[CapturePiece]>,
 }
 
 /// One piece of a glob: literal text or a wildcard.
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Piece {
+enum CapturePiece {
     Literal(Box<[u8]>),
     /// `?`: one byte.
     One,
@@ -61,7 +61,7 @@ impl Glob {
 
     /// Number of wildcards in the glob.
     pub(super) fn wildcards(&self) -> usize {
-        self.pieces.iter().filter(|piece| !matches!(piece, Piece::Literal(_))).count()
+        self.pieces.iter().filter(|piece| !matches!(piece, CapturePiece::Literal(_))).count()
     }
 
     /// Adds the text that each wildcard matches in `name` to `found`; `None` if `name` does not match.
@@ -73,11 +73,11 @@ impl Glob {
         }
         for (piece, after) in self.pieces.iter().zip(&rows[1..]) {
             let length = match piece {
-                Piece::Literal(text) => text.len(),
-                Piece::One => 1,
-                Piece::Run | Piece::AnyRun => after[at..].iter().position(|can| *can)?,
+                CapturePiece::Literal(text) => text.len(),
+                CapturePiece::One => 1,
+                CapturePiece::Run | CapturePiece::AnyRun => after[at..].iter().position(|can| *can)?,
             };
-            if !matches!(piece, Piece::Literal(_)) {
+            if !matches!(piece, CapturePiece::Literal(_)) {
                 found.0.push(&name[at..at + length]);
             }
             at += length;
@@ -101,30 +101,30 @@ impl Glob {
 }
 
 /// Positions where `piece` can begin, given the positions `after` where the next piece can begin.
-fn row(piece: &Piece, name: &[u8], after: &[bool]) -> Vec<bool> {
+fn row(piece: &CapturePiece, name: &[u8], after: &[bool]) -> Vec<bool> {
     let mut row = vec![false; after.len()];
     for at in (0..after.len()).rev() {
         row[at] = match piece {
-            Piece::Literal(text) => name[at..].starts_with(text) && after[at + text.len()],
-            Piece::One => at < name.len() && after[at + 1],
-            Piece::Run => after[at] || at < name.len() && name[at] != b'/' && row[at + 1],
-            Piece::AnyRun => after[at] || at < name.len() && row[at + 1],
+            CapturePiece::Literal(text) => name[at..].starts_with(text) && after[at + text.len()],
+            CapturePiece::One => at < name.len() && after[at + 1],
+            CapturePiece::Run => after[at] || at < name.len() && name[at] != b'/' && row[at + 1],
+            CapturePiece::AnyRun => after[at] || at < name.len() && row[at + 1],
         };
     }
     row
 }
 
-fn pieces(text: &[u8]) -> Vec<Piece> {
+fn pieces(text: &[u8]) -> Vec<CapturePiece> {
     let mut pieces = Vec::new();
     let mut rest = text;
     while let Some(&first) = rest.first() {
         let (piece, length) = match first {
-            b'*' if rest.starts_with(b"**") => (Piece::AnyRun, 2),
-            b'*' => (Piece::Run, 1),
-            b'?' => (Piece::One, 1),
+            b'*' if rest.starts_with(b"**") => (CapturePiece::AnyRun, 2),
+            b'*' => (CapturePiece::Run, 1),
+            b'?' => (CapturePiece::One, 1),
             _ => {
                 let end = rest.iter().position(|b| matches!(b, b'*' | b'?')).unwrap_or(rest.len());
-                (Piece::Literal(rest[..end].into()), end)
+                (CapturePiece::Literal(rest[..end].into()), end)
             }
         };
         pieces.push(piece);
@@ -139,17 +139,17 @@ mod tests {
     use proptest::prelude::*;
 
     /// Reference matcher: tries every length of each wildcard in order, the shortest first.
-    fn oracle(pieces: &[Piece], name: &[u8]) -> Option<Vec<Vec<u8>>> {
+    fn oracle(pieces: &[CapturePiece], name: &[u8]) -> Option<Vec<Vec<u8>>> {
         let Some((piece, rest)) = pieces.split_first() else {
             return name.is_empty().then(Vec::new);
         };
         let longest = match piece {
-            Piece::Literal(text) => return oracle(rest, name.strip_prefix(&**text)?),
-            Piece::One => 1,
-            Piece::Run => name.iter().position(|&b| b == b'/').unwrap_or(name.len()),
-            Piece::AnyRun => name.len(),
+            CapturePiece::Literal(text) => return oracle(rest, name.strip_prefix(&**text)?),
+            CapturePiece::One => 1,
+            CapturePiece::Run => name.iter().position(|&b| b == b'/').unwrap_or(name.len()),
+            CapturePiece::AnyRun => name.len(),
         };
-        let shortest = usize::from(*piece == Piece::One);
+        let shortest = usize::from(*piece == CapturePiece::One);
         (shortest..=longest.min(name.len())).find_map(|length| {
             let mut found = oracle(rest, &name[length..])?;
             found.insert(0, name[..length].to_vec());

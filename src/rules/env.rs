@@ -8,7 +8,7 @@ use crate::config::expand::is_name;
 
 /// Content of one `env` line, made at start.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Environment {
+pub struct EnvScript {
     /// Media type of the content.
     pub media_type: &'static str,
     /// Bytes of the response body.
@@ -17,13 +17,13 @@ pub struct Environment {
     names: Box<[String]>,
 }
 
-impl Environment {
+impl EnvScript {
     /// Reads `NAME`, `NAME=TEXT` and `NAME:-TEXT`, and looks the variables up in the environment.
     ///
     /// # Errors
     /// The pattern is not a literal name ending in .js or .json, a name is not valid, or a variable is not
     /// UTF-8 or is not set and has no default.
-    pub(super) fn parse(words: &Words, pattern: &Pattern) -> Result<Environment, String> {
+    pub(super) fn parse(words: &Words, pattern: &Pattern) -> Result<EnvScript, String> {
         let file = pattern.literal().unwrap_or_default();
         let is_script = file.ends_with(".js");
         if !is_script && !file.ends_with(".json") {
@@ -49,7 +49,7 @@ impl Environment {
             false => ("application/json", object + "\n"),
         };
         let names = words.iter().map(str::to_owned).collect();
-        Ok(Environment { media_type, content: content.into_bytes().into(), names })
+        Ok(EnvScript { media_type, content: content.into_bytes().into(), names })
     }
 }
 
@@ -97,7 +97,7 @@ mod tests {
     use super::*;
 
     fn content(pattern: &str, words: &str) -> Result<String, String> {
-        let environment = Environment::parse(&Words::new(words)?, &Pattern::parse(pattern)?)?;
+        let environment = EnvScript::parse(&Words::new(words)?, &Pattern::parse(pattern)?)?;
         Ok(String::from_utf8(environment.content.to_vec()).unwrap())
     }
 

@@ -4,7 +4,7 @@
 //! the search. A rewrite changes the name for the lines below it only, so that it cannot loop. The first
 //! try and the first fallback are kept for the look-up.
 
-use super::env::Environment;
+use super::env::EnvScript;
 use super::pattern::{Pattern, SiteKey};
 use super::template::{Context, Template};
 use super::words::Words;
@@ -34,7 +34,7 @@ pub enum Route {
     /// Answers with a status.
     Status(u16),
     /// Answers with values of the environment.
-    Env(Environment),
+    Env(EnvScript),
     /// Ends the search without an action.
     Pass,
 }
@@ -67,7 +67,7 @@ impl Route {
                 let [status] = words.exactly("status CODE")?;
                 self::status(status)
             }
-            "env" => Environment::parse(words, pattern).map(Route::Env),
+            "env" => EnvScript::parse(words, pattern).map(Route::Env),
             _ => {
                 let [] = words.exactly("pass")?;
                 Ok(Route::Pass)
@@ -136,7 +136,7 @@ pub enum Answer<'r> {
     /// Response with this status.
     Status(u16),
     /// Values of the environment.
-    Env(&'r Environment),
+    Env(&'r EnvScript),
     /// 404: a rewrite produced no valid name.
     Nothing,
 }

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::Refused;
+use super::Overloaded;
 use crate::request::client::ClientNetwork;
 
 type Counts = Arc<Mutex<HashMap<ClientNetwork, usize>>>;
@@ -31,13 +31,13 @@ impl Addresses {
         self.counts = Arc::clone(&old.counts);
     }
 
-    pub(super) fn admit(&self, peer: IpAddr) -> Result<Option<AddressPermit>, Refused> {
+    pub(super) fn admit(&self, peer: IpAddr) -> Result<Option<AddressPermit>, Overloaded> {
         let Some(most) = self.most else { return Ok(None) };
         let network = ClientNetwork::from_address(peer);
         let mut counts = lock(&self.counts);
         let count = counts.get(&network).copied().unwrap_or(0);
         if count >= most.saturating_mul(2) {
-            return Err(Refused);
+            return Err(Overloaded);
         }
         counts.insert(network, count + 1);
         Ok(Some(AddressPermit { network, surplus: count >= most, counts: Arc::clone(&self.counts) }))

@@ -49,7 +49,7 @@ impl fmt::Display for ThrottleFileError {
 
 /// Contents of a throttle file.
 #[derive(Debug, Default)]
-pub struct Parsed {
+pub struct ThrottleFile {
     /// Rules in file order.
     pub rules: Vec<Rule>,
     /// Smallest limit on simultaneous connections per address, if there is one.
@@ -59,8 +59,8 @@ pub struct Parsed {
 }
 
 /// Parses all lines of `content`; `path` is for errors.
-pub fn parse(path: &Path, content: &[u8]) -> Parsed {
-    let mut parsed = Parsed::default();
+pub fn parse(path: &Path, content: &[u8]) -> ThrottleFile {
+    let mut parsed = ThrottleFile::default();
     for (index, raw) in content.split(|&b| b == b'\n').enumerate() {
         let raw = raw.split(|&b| b == b'#').next().unwrap_or_default().trim_ascii();
         if raw.is_empty() {

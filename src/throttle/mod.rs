@@ -2,7 +2,7 @@
 //!
 //! Input: the throttle file (its syntax is in [`file`]), and the name that each request asks for. Output: a
 //! [`Pacer`], which tells how many bytes of the response may be sent now or when to ask again, or
-//! [`Refused`]. `boot` calls [`Throttles::load`], `conn` calls [`Throttles::admit`] once per request and
+//! [`Overloaded`]. `boot` calls [`Throttles::load`], `conn` calls [`Throttles::admit`] once per request and
 //! keeps the pacer with the response, and a timer calls [`Throttles::tick`] every 2 s.
 //!
 //! Each rule has a byte budget that fills at the rule's maximum rate (`budget`). This guarantees:
@@ -65,10 +65,10 @@ impl Rule {
 
 /// Refusal of a request or connection: 503 with Retry-After (RFC 9110 §10.2.3).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Refused;
+pub struct Overloaded;
 
-impl From<Refused> for Rejection {
-    fn from(_: Refused) -> Rejection {
+impl From<Overloaded> for Rejection {
+    fn from(_: Overloaded) -> Rejection {
         Rejection::new(503, "Too many are asking at once; please try again later.")
     }
 }
@@ -196,8 +196,12 @@ impl Throttles {
     /// index file is chosen: `.` for the top, `sub` for `/sub/`.
     ///
     /// # Errors
-    /// [`Refused`] if one more sender would break a rule's minimum.
-    pub fn admit(self: &Arc<Throttles>, name: &Name<'_>, peer: SocketAddr) -> Result<Option<Pacer>, Refused> {
+    /// [`Overloaded`] if one more sender would break a rule's minimum.
+    pub fn admit(
+        self: &Arc<Throttles>,
+        name: &Name<'_>,
+        peer: SocketAddr,
+    ) -> Result<Option<Pacer>, Overloaded> {
         let covering: Vec<usize> =
             (0..self.rules.len()).filter(|&i| self.rules[i].pattern.matches(name)).collect();
         if covering.is_empty() {
@@ -205,7 +209,7 @@ impl Throttles {
         }
         let mut ledger = self.ledger();
         if covering.iter().any(|&i| self.rules[i].refuses(ledger.tallies[i].sending)) {
-            return Err(Refused);
+            return Err(Overloaded);
         }
         let scopes = covering.iter().map(|&i| {
             ledger.tallies[i].sending += 1;
@@ -223,8 +227,8 @@ impl Throttles {
     /// (`is_surplus`), which get a 503 response.
     ///
     /// # Errors
-    /// [`Refused`] beyond that: the connection is closed without a response.
-    pub fn connection(&self, peer: IpAddr) -> Result<Option<AddressPermit>, Refused> {
+    /// [`Overloaded`] beyond that: the connection is closed without a response.
+    pub fn connection(&self, peer: IpAddr) -> Result<Option<AddressPermit>, Overloaded> {
         self.addresses.admit(peer)
     }
 

@@ -198,7 +198,7 @@ fn many_clients_of_files_that_are_not_hashed_yet_all_get_strong_tags_that_agree(
     }
     let servers = [Server::start(&tree, &[]), Server::start(&tree, &[])];
     // By now no file may change unseen.
-    settled_tag(&mut servers[0].connect(), "/0");
+    settled_tag(&mut servers[0].connect(), &format!("/{}", FILES - 1));
     let tags_of = |server: &Server| -> Vec<String> {
         let ask = |n| {
             let mut client = server.connect();

@@ -13,7 +13,7 @@ pub use bcrypt::LONGEST_PASSWORD as BCRYPT_LONGEST_PASSWORD;
 
 /// Hash scheme with its work factor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Scheme {
+pub enum HashScheme {
     /// DES, crypt(3)'s original; only eight characters of the password count.
     Des,
     /// MD5, `$1$`.
@@ -49,13 +49,13 @@ pub const MOST_SHA_ROUNDS: u32 = 10_000_000;
 /// Maximum cost of bcrypt, equal to the maximum of Apache's htpasswd.
 pub const MOST_BCRYPT_COST: u32 = 17;
 
-impl Scheme {
+impl HashScheme {
     /// Tells whether the work factor is valid for the scheme and within the server's limits.
     fn is_bearable(self) -> bool {
         match self {
-            Scheme::Des | Scheme::Md5 | Scheme::Apr1 => true,
-            Scheme::Bcrypt { cost } => (4..=MOST_BCRYPT_COST).contains(&cost),
-            Scheme::Sha256 { rounds } | Scheme::Sha512 { rounds } => {
+            HashScheme::Des | HashScheme::Md5 | HashScheme::Apr1 => true,
+            HashScheme::Bcrypt { cost } => (4..=MOST_BCRYPT_COST).contains(&cost),
+            HashScheme::Sha256 { rounds } | HashScheme::Sha512 { rounds } => {
                 (1000..=MOST_SHA_ROUNDS).contains(&rounds)
             }
         }
@@ -65,7 +65,7 @@ impl Scheme {
 /// Parsed hash.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Stored<'h> {
-    scheme: Scheme,
+    scheme: HashScheme,
     salt: &'h [u8],
     digest: &'h [u8],
 }
@@ -118,13 +118,14 @@ fn kind(hash: &[u8]) -> Option<&str> {
 
 /// Tells whether [`verify`] would take milliseconds instead of microseconds.
 pub fn is_slow(hash: &[u8]) -> bool {
-    parse(hash).is_some_and(|stored| !matches!(stored.scheme, Scheme::Des | Scheme::Md5 | Scheme::Apr1))
+    parse(hash)
+        .is_some_and(|stored| !matches!(stored.scheme, HashScheme::Des | HashScheme::Md5 | HashScheme::Apr1))
 }
 
 /// Hash of `password`, with as much of `random` as the scheme's salt takes.
 ///
 /// `None` if the work factor is out of bounds.
-pub fn make(scheme: Scheme, random: &[u8; 16], password: &[u8]) -> Option<Vec<u8>> {
+pub fn make(scheme: HashScheme, random: &[u8; 16], password: &[u8]) -> Option<Vec<u8>> {
     if !scheme.is_bearable() {
         return None;
     }
@@ -132,15 +133,18 @@ pub fn make(scheme: Scheme, random: &[u8; 16], password: &[u8]) -> Option<Vec<u8
         random[..count].iter().map(|&b| text64::CRYPT[usize::from(b & 63)]).collect()
     };
     let (prefix, salt) = match scheme {
-        Scheme::Des => (String::new(), letters(2)),
-        Scheme::Md5 => ("$1$".into(), letters(8)),
-        Scheme::Apr1 => ("$apr1$".into(), letters(8)),
-        Scheme::Bcrypt { cost } => (format!("$2y${cost:02}$"), text64::high_first(text64::BCRYPT, random)),
-        Scheme::Sha256 { rounds } => (sha_prefix('5', rounds), letters(16)),
-        Scheme::Sha512 { rounds } => (sha_prefix('6', rounds), letters(16)),
+        HashScheme::Des => (String::new(), letters(2)),
+        HashScheme::Md5 => ("$1$".into(), letters(8)),
+        HashScheme::Apr1 => ("$apr1$".into(), letters(8)),
+        HashScheme::Bcrypt { cost } => {
+            (format!("$2y${cost:02}$"), text64::high_first(text64::BCRYPT, random))
+        }
+        HashScheme::Sha256 { rounds } => (sha_prefix('5', rounds), letters(16)),
+        HashScheme::Sha512 { rounds } => (sha_prefix('6', rounds), letters(16)),
     };
     let digest = digest(scheme, &salt, password)?;
-    let between: &[u8] = if matches!(scheme, Scheme::Des | Scheme::Bcrypt { .. }) { b"" } else { b"$" };
+    let between: &[u8] =
+        if matches!(scheme, HashScheme::Des | HashScheme::Bcrypt { .. }) { b"" } else { b"$" };
     Some([prefix.as_bytes(), &salt, between, &digest].concat())
 }
 
@@ -158,26 +162,30 @@ fn parse(hash: &[u8]) -> Option<Stored<'_>> {
 fn parse_any(hash: &[u8]) -> Option<Stored<'_>> {
     let Some(rest) = hash.strip_prefix(b"$") else {
         return (hash.len() == 13).then(|| Stored {
-            scheme: Scheme::Des,
+            scheme: HashScheme::Des,
             salt: &hash[..2],
             digest: &hash[2..],
         });
     };
     let (id, rest) = split(rest)?;
     match id {
-        b"1" => salted(Scheme::Md5, rest, 8),
-        b"apr1" => salted(Scheme::Apr1, rest, 8),
+        b"1" => salted(HashScheme::Md5, rest, 8),
+        b"apr1" => salted(HashScheme::Apr1, rest, 8),
         b"2a" | b"2b" | b"2y" => parse_bcrypt(rest),
         b"5" | b"6" => {
             let (rounds, rest) = parse_rounds(rest)?;
-            salted(if id == b"5" { Scheme::Sha256 { rounds } } else { Scheme::Sha512 { rounds } }, rest, 16)
+            salted(
+                if id == b"5" { HashScheme::Sha256 { rounds } } else { HashScheme::Sha512 { rounds } },
+                rest,
+                16,
+            )
         }
         _ => None,
     }
 }
 
 /// Parses `SALT$DIGEST` with a salt of at most `longest` characters.
-fn salted(scheme: Scheme, text: &[u8], longest: usize) -> Option<Stored<'_>> {
+fn salted(scheme: HashScheme, text: &[u8], longest: usize) -> Option<Stored<'_>> {
     let (salt, digest) = split(text)?;
     (salt.len() <= longest).then_some(Stored { scheme, salt, digest })
 }
@@ -187,7 +195,7 @@ fn parse_bcrypt(text: &[u8]) -> Option<Stored<'_>> {
     let (cost, rest) = split(text)?;
     let cost = number(cost).filter(|_| cost.len() == 2)?;
     let (salt, digest) = rest.split_at_checked(bcrypt::SALT_LETTERS)?;
-    Some(Stored { scheme: Scheme::Bcrypt { cost }, salt, digest })
+    Some(Stored { scheme: HashScheme::Bcrypt { cost }, salt, digest })
 }
 
 /// Number of rounds in a SHA hash, and the remaining text.
@@ -212,14 +220,14 @@ fn split(text: &[u8]) -> Option<(&[u8], &[u8])> {
 }
 
 /// Digest text for `password` with `scheme` and `salt`.
-fn digest(scheme: Scheme, salt: &[u8], password: &[u8]) -> Option<Vec<u8>> {
+fn digest(scheme: HashScheme, salt: &[u8], password: &[u8]) -> Option<Vec<u8>> {
     match scheme {
-        Scheme::Des => des::digest(salt, password),
-        Scheme::Md5 => Some(md5::digest(b"$1$", salt, password)),
-        Scheme::Apr1 => Some(md5::digest(b"$apr1$", salt, password)),
-        Scheme::Bcrypt { cost } => bcrypt::digest(cost, salt, password),
-        Scheme::Sha256 { rounds } => sha::digest256(rounds, salt, password),
-        Scheme::Sha512 { rounds } => sha::digest512(rounds, salt, password),
+        HashScheme::Des => des::digest(salt, password),
+        HashScheme::Md5 => Some(md5::digest(b"$1$", salt, password)),
+        HashScheme::Apr1 => Some(md5::digest(b"$apr1$", salt, password)),
+        HashScheme::Bcrypt { cost } => bcrypt::digest(cost, salt, password),
+        HashScheme::Sha256 { rounds } => sha::digest256(rounds, salt, password),
+        HashScheme::Sha512 { rounds } => sha::digest512(rounds, salt, password),
     }
 }
 

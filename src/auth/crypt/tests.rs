@@ -68,13 +68,13 @@ const VECTORS: &[(&[u8], &str)] = &[
     ),
 ];
 
-const SCHEMES: [Scheme; 6] = [
-    Scheme::Des,
-    Scheme::Md5,
-    Scheme::Apr1,
-    Scheme::Bcrypt { cost: 4 },
-    Scheme::Sha256 { rounds: 1000 },
-    Scheme::Sha512 { rounds: 1000 },
+const SCHEMES: [HashScheme; 6] = [
+    HashScheme::Des,
+    HashScheme::Md5,
+    HashScheme::Apr1,
+    HashScheme::Bcrypt { cost: 4 },
+    HashScheme::Sha256 { rounds: 1000 },
+    HashScheme::Sha512 { rounds: 1000 },
 ];
 
 #[test]
@@ -154,17 +154,17 @@ fn the_random_bytes_become_the_salt() {
         let hash = make(*scheme, &random, b"x").unwrap();
         assert!(hash.starts_with(start.as_bytes()), "{}", hash.escape_ascii());
     }
-    let sha = make(Scheme::Sha512 { rounds: SHA_ROUNDS }, &random, b"x").unwrap();
+    let sha = make(HashScheme::Sha512 { rounds: SHA_ROUNDS }, &random, b"x").unwrap();
     assert!(sha.starts_with(b"$6$./0123456789ABCz$"), "{}", sha.escape_ascii());
 }
 
 #[test]
 fn a_work_factor_out_of_bounds_makes_no_hash() {
     for scheme in [
-        Scheme::Bcrypt { cost: 3 },
-        Scheme::Bcrypt { cost: 18 },
-        Scheme::Sha256 { rounds: 999 },
-        Scheme::Sha512 { rounds: MOST_SHA_ROUNDS + 1 },
+        HashScheme::Bcrypt { cost: 3 },
+        HashScheme::Bcrypt { cost: 18 },
+        HashScheme::Sha256 { rounds: 999 },
+        HashScheme::Sha512 { rounds: MOST_SHA_ROUNDS + 1 },
     ] {
         assert_eq!(make(scheme, &[0; 16], b"x"), None, "{scheme:?}");
     }

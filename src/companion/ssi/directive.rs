@@ -2,9 +2,9 @@
 //!
 //! A directive is `<!--#NAME TAG="VALUE" ... -->`; the quotes may be single ones, or missing.
 
-/// Piece of a page.
+/// PagePiece of a page.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Piece<'p> {
+pub enum PagePiece<'p> {
     /// Text to be copied.
     Text(&'p [u8]),
     /// Directive: the text between `<!--#` and `-->`.
@@ -25,9 +25,9 @@ const OPEN: &[u8] = b"<!--#";
 const CLOSE: &[u8] = b"-->";
 
 impl<'p> Iterator for Pieces<'p> {
-    type Item = Piece<'p>;
+    type Item = PagePiece<'p>;
 
-    fn next(&mut self) -> Option<Piece<'p>> {
+    fn next(&mut self) -> Option<PagePiece<'p>> {
         if self.rest.is_empty() {
             return None;
         }
@@ -35,15 +35,15 @@ impl<'p> Iterator for Pieces<'p> {
         if open > 0 {
             let (text, rest) = self.rest.split_at(open);
             self.rest = rest;
-            return Some(Piece::Text(text));
+            return Some(PagePiece::Text(text));
         }
         match find(self.rest, CLOSE) {
             Some(close) => {
                 let inside = &self.rest[OPEN.len()..close.max(OPEN.len())];
                 self.rest = &self.rest[close + CLOSE.len()..];
-                Some(Piece::Directive(inside))
+                Some(PagePiece::Directive(inside))
             }
-            None => Some(Piece::Text(std::mem::take(&mut self.rest))),
+            None => Some(PagePiece::Text(std::mem::take(&mut self.rest))),
         }
     }
 }
@@ -98,10 +98,10 @@ mod tests {
     fn text_and_directives_come_in_order() {
         let page = b"a<<!--#echo var=\"X\"-->b<!-- plain --><!--#fsize file=y -->";
         let expected = [
-            Piece::Text(b"a<"),
-            Piece::Directive(b"echo var=\"X\""),
-            Piece::Text(b"b<!-- plain -->"),
-            Piece::Directive(b"fsize file=y "),
+            PagePiece::Text(b"a<"),
+            PagePiece::Directive(b"echo var=\"X\""),
+            PagePiece::Text(b"b<!-- plain -->"),
+            PagePiece::Directive(b"fsize file=y "),
         ];
         assert_eq!(pieces(page).collect::<Vec<_>>(), expected);
     }
@@ -111,8 +111,8 @@ mod tests {
         for page in [&b"x<!--#echo var=\"X\""[..], b"x<!--#", b"x<!--", b"x<"] {
             let text: Vec<u8> = pieces(page)
                 .flat_map(|piece| match piece {
-                    Piece::Text(text) => text.to_vec(),
-                    Piece::Directive(_) => panic!("a directive in {}", page.escape_ascii()),
+                    PagePiece::Text(text) => text.to_vec(),
+                    PagePiece::Directive(_) => panic!("a directive in {}", page.escape_ascii()),
                 })
                 .collect();
             assert_eq!(text, page);
@@ -121,7 +121,7 @@ mod tests {
 
     #[test]
     fn the_shortest_directives_are_empty() {
-        assert_eq!(pieces(b"<!--#-->").collect::<Vec<_>>(), [Piece::Directive(b"")]);
+        assert_eq!(pieces(b"<!--#-->").collect::<Vec<_>>(), [PagePiece::Directive(b"")]);
         assert_eq!(name(b""), (&b""[..], &b""[..]));
     }
 
@@ -145,8 +145,8 @@ mod tests {
         fn no_byte_of_a_page_is_lost(page in "[-<!#>x\" =]{0,60}") {
             let whole: Vec<u8> = pieces(page.as_bytes())
                 .flat_map(|piece| match piece {
-                    Piece::Text(text) => text.to_vec(),
-                    Piece::Directive(inside) => {
+                    PagePiece::Text(text) => text.to_vec(),
+                    PagePiece::Directive(inside) => {
                         let _ = tags(name(inside).1);
                         [OPEN, inside, CLOSE].concat()
                     }

@@ -10,7 +10,7 @@ use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
 
 use super::Refusal;
-use super::cgi_page::{Variables, environment, problem};
+use super::cgi_page::{VariableLookup, environment, problem};
 
 mod directive;
 mod format;
@@ -42,7 +42,7 @@ pub fn run(arguments: &[OsString]) -> Result<(), Refusal> {
 }
 
 /// Writes the response; returns the result of the program.
-fn answer(variables: Variables<'_>, out: &mut dyn Write) -> Result<(), Refusal> {
+fn answer(variables: VariableLookup<'_>, out: &mut dyn Write) -> Result<(), Refusal> {
     let (site, name) = match document(variables) {
         Ok(document) => document,
         Err(why) => {
@@ -76,7 +76,7 @@ fn answer(variables: Variables<'_>, out: &mut dyn Write) -> Result<(), Refusal> 
 ///
 /// PATH_TRANSLATED is the site's directory followed by PATH_INFO, so that removing PATH_INFO gives the
 /// directory.
-fn document(variables: Variables<'_>) -> Result<(Site, Vec<u8>), &'static str> {
+fn document(variables: VariableLookup<'_>) -> Result<(Site, Vec<u8>), &'static str> {
     let file = variables("PATH_TRANSLATED").ok_or("Couldn't get PATH_TRANSLATED environment variable.")?;
     let info = variables("PATH_INFO").ok_or("Couldn't get PATH_INFO environment variable.")?;
     let root = file.strip_suffix(&info[..]).filter(|_| info.starts_with(b"/"));

@@ -3,8 +3,8 @@
 use std::io::{self, Read, Write};
 use std::time::SystemTime;
 
-use super::super::cgi_page::Variables;
-use super::directive::{Piece, name, pieces, tags};
+use super::super::cgi_page::VariableLookup;
+use super::directive::{PagePiece, name, pieces, tags};
 use super::format;
 use super::site::{Shown, Site, SsiError};
 use crate::docroot::path::split;
@@ -22,7 +22,7 @@ const MOST_INCLUDES: usize = 256;
 /// Writer of one answer.
 pub struct Filler<'s> {
     site: &'s Site,
-    variables: Variables<'s>,
+    variables: VariableLookup<'s>,
     out: &'s mut dyn Write,
     time_format: String,
     abbreviated: bool,
@@ -51,7 +51,7 @@ struct Attribute<'t> {
 
 impl<'s> Filler<'s> {
     /// Writer to `out`, with the CGI variables `variables`.
-    pub fn new(site: &'s Site, variables: Variables<'s>, out: &'s mut dyn Write) -> Filler<'s> {
+    pub fn new(site: &'s Site, variables: VariableLookup<'s>, out: &'s mut dyn Write) -> Filler<'s> {
         let document = Document { name: Vec::new(), modified: SystemTime::UNIX_EPOCH };
         let time_format = format::DEFAULT_TIME.to_owned();
         Filler { site, variables, out, time_format, abbreviated: false, includes: 0, document }
@@ -73,8 +73,8 @@ impl<'s> Filler<'s> {
         let place = DirectivePlace { dir: split(&page.name).0, depth };
         for piece in pieces(&text) {
             match piece {
-                Piece::Text(text) => self.out.write_all(text)?,
-                Piece::Directive(directive) => self.carry_out(directive, &place)?,
+                PagePiece::Text(text) => self.out.write_all(text)?,
+                PagePiece::Directive(directive) => self.carry_out(directive, &place)?,
             }
         }
         Ok(())

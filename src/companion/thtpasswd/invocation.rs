@@ -5,7 +5,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
 use super::super::Refusal;
-use crate::auth::crypt::{SHA_ROUNDS, Scheme};
+use crate::auth::crypt::{HashScheme, SHA_ROUNDS};
 
 /// Number of rounds of a new SHA-512 hash: ten times crypt(3)'s default of 2007.
 ///
@@ -25,9 +25,9 @@ The -c flag creates a new file, -D deletes the user, -v verifies a password, -n 
 -i reads the password from standard input. Hashes: -6 SHA-512 (the default), -5 SHA-256, -B bcrypt,
 -m Apache's MD5, -1 MD5, -d DES.";
 
-/// Action of the command line.
+/// PasswordAction of the command line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Action {
+pub enum PasswordAction {
     /// Add the user, or change the password.
     Update,
     /// `-c`: create the file.
@@ -42,38 +42,38 @@ pub enum Action {
 
 /// Parsed command line.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Invocation {
-    /// Action to take.
-    pub action: Action,
+pub struct PasswordArguments {
+    /// PasswordAction to take.
+    pub action: PasswordAction,
     /// Hash scheme.
-    pub scheme: Scheme,
+    pub scheme: HashScheme,
     /// Set to read the password from standard input without a prompt, even on a terminal.
     pub from_stdin: bool,
-    /// Password file; empty with [`Action::Print`].
+    /// Password file; empty with [`PasswordAction::Print`].
     pub file: PathBuf,
     /// User name, free of characters that would break a line.
     pub user: Vec<u8>,
 }
 
-impl Invocation {
+impl PasswordArguments {
     /// Parses the arguments, without the program's name.
     ///
     /// # Errors
     /// Usage, or the fault of the user name.
-    pub fn parse(arguments: &[OsString]) -> Result<Invocation, Refusal> {
+    pub fn parse(arguments: &[OsString]) -> Result<PasswordArguments, Refusal> {
         let (flags, operands) = Flags::parse(arguments)?;
-        let action = flags.action.unwrap_or(Action::Update);
+        let action = flags.action.unwrap_or(PasswordAction::Update);
         let (file, user) = match operands {
-            [user] if action == Action::Print => (PathBuf::new(), user),
-            [file, user] if action != Action::Print => (PathBuf::from(file), user),
+            [user] if action == PasswordAction::Print => (PathBuf::new(), user),
+            [file, user] if action != PasswordAction::Print => (PathBuf::from(file), user),
             _ => return Err(usage()),
         };
         let user = user.as_bytes().to_vec();
         // Every name in the file can be deleted, valid or not.
-        if action != Action::Delete {
+        if action != PasswordAction::Delete {
             check_user(&user)?;
         }
-        Ok(Invocation { action, scheme: flags.scheme()?, from_stdin: flags.from_stdin, file, user })
+        Ok(PasswordArguments { action, scheme: flags.scheme()?, from_stdin: flags.from_stdin, file, user })
     }
 
     /// User name for messages.
@@ -99,7 +99,7 @@ fn usage() -> Refusal {
 
 #[derive(Default)]
 struct Flags {
-    action: Option<Action>,
+    action: Option<PasswordAction>,
     /// Letter of the hash scheme.
     hash: Option<u8>,
     rounds: Option<u32>,
@@ -136,10 +136,10 @@ impl Flags {
 
     fn letter(&mut self, letter: u8) -> Result<(), Refusal> {
         let action = match letter {
-            b'c' => Action::Create,
-            b'D' => Action::Delete,
-            b'v' => Action::Verify,
-            b'n' => Action::Print,
+            b'c' => PasswordAction::Create,
+            b'D' => PasswordAction::Delete,
+            b'v' => PasswordAction::Verify,
+            b'n' => PasswordAction::Print,
             b'i' => {
                 self.from_stdin = true;
                 return Ok(());
@@ -165,19 +165,19 @@ impl Flags {
         Ok(())
     }
 
-    fn scheme(&self) -> Result<Scheme, Refusal> {
+    fn scheme(&self) -> Result<HashScheme, Refusal> {
         let letter = self.hash.unwrap_or(if self.cost.is_some() { b'B' } else { b'6' });
         let rounds = self.rounds.unwrap_or(NEW_ROUNDS);
         let scheme = match letter {
-            b'1' => Scheme::Md5,
-            b'm' => Scheme::Apr1,
-            b'd' => Scheme::Des,
-            b'5' => Scheme::Sha256 { rounds },
-            b'B' => Scheme::Bcrypt { cost: self.cost.unwrap_or(NEW_COST) },
-            _ => Scheme::Sha512 { rounds },
+            b'1' => HashScheme::Md5,
+            b'm' => HashScheme::Apr1,
+            b'd' => HashScheme::Des,
+            b'5' => HashScheme::Sha256 { rounds },
+            b'B' => HashScheme::Bcrypt { cost: self.cost.unwrap_or(NEW_COST) },
+            _ => HashScheme::Sha512 { rounds },
         };
-        let takes_rounds = matches!(scheme, Scheme::Sha256 { .. } | Scheme::Sha512 { .. });
-        let takes_cost = matches!(scheme, Scheme::Bcrypt { .. });
+        let takes_rounds = matches!(scheme, HashScheme::Sha256 { .. } | HashScheme::Sha512 { .. });
+        let takes_cost = matches!(scheme, HashScheme::Bcrypt { .. });
         if (self.rounds.is_some() && !takes_rounds) || (self.cost.is_some() && !takes_cost) {
             return Err(usage());
         }
@@ -196,40 +196,49 @@ fn next<'a>(arguments: &mut &'a [OsString]) -> Result<&'a OsStr, Refusal> {
 mod tests {
     use super::*;
 
-    fn parse(line: &str) -> Result<Invocation, Refusal> {
-        Invocation::parse(&line.split_whitespace().map(OsString::from).collect::<Vec<_>>())
+    fn parse(line: &str) -> Result<PasswordArguments, Refusal> {
+        PasswordArguments::parse(&line.split_whitespace().map(OsString::from).collect::<Vec<_>>())
     }
 
-    fn understood(line: &str) -> (Action, Scheme, bool, String, String) {
+    fn understood(line: &str) -> (PasswordAction, HashScheme, bool, String, String) {
         let i = parse(line).unwrap_or_else(|refusal| panic!("{line}: {}", refusal.message));
         (i.action, i.scheme, i.from_stdin, i.file.display().to_string(), i.shown_user())
     }
 
     #[test]
     fn thttpds_two_forms_are_understood() {
-        let default = Scheme::Sha512 { rounds: 50_000 };
-        assert_eq!(understood("file jef"), (Action::Update, default, false, "file".into(), "jef".into()));
-        assert_eq!(understood("-c file jef"), (Action::Create, default, false, "file".into(), "jef".into()));
+        let default = HashScheme::Sha512 { rounds: 50_000 };
+        assert_eq!(
+            understood("file jef"),
+            (PasswordAction::Update, default, false, "file".into(), "jef".into())
+        );
+        assert_eq!(
+            understood("-c file jef"),
+            (PasswordAction::Create, default, false, "file".into(), "jef".into())
+        );
     }
 
     #[test]
     fn flags_may_stand_together_and_two_dashes_end_them() {
         let (action, scheme, from_stdin, ..) = understood("-ciB file jef");
-        assert_eq!((action, scheme, from_stdin), (Action::Create, Scheme::Bcrypt { cost: 10 }, true));
+        assert_eq!(
+            (action, scheme, from_stdin),
+            (PasswordAction::Create, HashScheme::Bcrypt { cost: 10 }, true)
+        );
         assert_eq!(understood("-D -- -file -jef").3, "-file");
     }
 
     #[test]
     fn every_hash_has_its_letter() {
         for (flags, scheme) in [
-            ("-1", Scheme::Md5),
-            ("-m", Scheme::Apr1),
-            ("-d", Scheme::Des),
-            ("-s", Scheme::Sha512 { rounds: 50_000 }),
-            ("-6 -r 5000", Scheme::Sha512 { rounds: 5000 }),
-            ("-5r 1000", Scheme::Sha256 { rounds: 1000 }),
-            ("-r7000", Scheme::Sha512 { rounds: 7000 }),
-            ("-C 12", Scheme::Bcrypt { cost: 12 }),
+            ("-1", HashScheme::Md5),
+            ("-m", HashScheme::Apr1),
+            ("-d", HashScheme::Des),
+            ("-s", HashScheme::Sha512 { rounds: 50_000 }),
+            ("-6 -r 5000", HashScheme::Sha512 { rounds: 5000 }),
+            ("-5r 1000", HashScheme::Sha256 { rounds: 1000 }),
+            ("-r7000", HashScheme::Sha512 { rounds: 7000 }),
+            ("-C 12", HashScheme::Bcrypt { cost: 12 }),
         ] {
             assert_eq!(understood(&format!("{flags} file jef")).1, scheme, "{flags}");
         }
@@ -259,8 +268,8 @@ mod tests {
     fn a_name_that_would_break_its_line_is_refused() {
         for user in ["", "a:b", "a b", "a\nb", "a\x7f", "#a", &"x".repeat(256)] {
             let arguments = ["file", user].map(OsString::from);
-            assert!(Invocation::parse(&arguments).is_err(), "{user:?}");
+            assert!(PasswordArguments::parse(&arguments).is_err(), "{user:?}");
         }
-        assert!(Invocation::parse(&["-D", "file", "a b"].map(OsString::from)).is_ok());
+        assert!(PasswordArguments::parse(&["-D", "file", "a b"].map(OsString::from)).is_ok());
     }
 }

@@ -1,6 +1,6 @@
 //! `thtpasswd`: manages `.htpasswd` files (thttpd's `htpasswd`, under the name used by distributions).
 //!
-//! The steps are: parse the arguments (`Invocation`), read the password from the terminal or standard
+//! The steps are: parse the arguments (`PasswordArguments`), read the password from the terminal or standard
 //! input, hash it, change the text of the file (`text`), and replace the file atomically. Messages are
 //! thttpd's where it has them.
 
@@ -13,14 +13,14 @@ use nix::libc::ETIMEDOUT;
 
 use super::replacement::TargetDirectory;
 use super::{Refusal, reason, say};
-use crate::auth::crypt::{self, Scheme};
+use crate::auth::crypt::{self, HashScheme};
 use crate::sys::stdio;
 
 mod invocation;
 mod password;
 mod text;
 
-use invocation::{Action, Invocation};
+use invocation::{PasswordAction, PasswordArguments};
 
 /// Exit status of `-v` if the password is wrong or the user does not exist.
 const WRONG: u8 = 3;
@@ -36,22 +36,22 @@ pub fn run(arguments: &[OsString]) -> Result<(), Refusal> {
     if super::helped(arguments, invocation::USAGE) {
         return Ok(());
     }
-    let invocation = Invocation::parse(arguments)?;
+    let invocation = PasswordArguments::parse(arguments)?;
     match invocation.action {
-        Action::Print => {
+        PasswordAction::Print => {
             let hash = new_hash(&invocation)?;
             say(&format!("{}:{}", invocation.shown_user(), String::from_utf8_lossy(&hash)));
             Ok(())
         }
-        Action::Verify => verify(&invocation),
-        Action::Create => create(&invocation),
-        Action::Update => update(&invocation),
-        Action::Delete => delete(&invocation),
+        PasswordAction::Verify => verify(&invocation),
+        PasswordAction::Create => create(&invocation),
+        PasswordAction::Update => update(&invocation),
+        PasswordAction::Delete => delete(&invocation),
     }
 }
 
 /// `-c`: writes a file with this user alone, replacing an existing file.
-fn create(invocation: &Invocation) -> Result<(), Refusal> {
+fn create(invocation: &PasswordArguments) -> Result<(), Refusal> {
     say(&format!("Adding password for {}.", invocation.shown_user()));
     let hash = new_hash(invocation)?;
     let path = followed(&invocation.file);
@@ -59,7 +59,7 @@ fn create(invocation: &Invocation) -> Result<(), Refusal> {
 }
 
 /// Changes the user's password, or adds the user.
-fn update(invocation: &Invocation) -> Result<(), Refusal> {
+fn update(invocation: &PasswordArguments) -> Result<(), Refusal> {
     let path = followed(&invocation.file);
     // The file is checked before the user types a password.
     let user_is_there = text::hash_of(&existing(&path)?, &invocation.user).is_some();
@@ -70,7 +70,7 @@ fn update(invocation: &Invocation) -> Result<(), Refusal> {
 }
 
 /// `-D`: deletes the user.
-fn delete(invocation: &Invocation) -> Result<(), Refusal> {
+fn delete(invocation: &PasswordArguments) -> Result<(), Refusal> {
     let path = followed(&invocation.file);
     change(&path, |old| {
         let text = text::without(&old.ok_or_else(|| missing(&path))?, &invocation.user);
@@ -81,7 +81,7 @@ fn delete(invocation: &Invocation) -> Result<(), Refusal> {
 }
 
 /// `-v`: verifies the password.
-fn verify(invocation: &Invocation) -> Result<(), Refusal> {
+fn verify(invocation: &PasswordArguments) -> Result<(), Refusal> {
     let file = existing(&followed(&invocation.file))?;
     let password = password::ask(invocation.from_stdin, &["Password:"])?;
     let wrong = |message: String| Refusal { message, status: WRONG };
@@ -96,10 +96,10 @@ fn verify(invocation: &Invocation) -> Result<(), Refusal> {
 }
 
 /// Prompts for a new password and hashes it.
-fn new_hash(invocation: &Invocation) -> Result<Vec<u8>, Refusal> {
+fn new_hash(invocation: &PasswordArguments) -> Result<Vec<u8>, Refusal> {
     let password = password::ask(invocation.from_stdin, &["New password:", "Re-type new password:"])?;
     password::check_new(&password, invocation.scheme)?;
-    if invocation.scheme == Scheme::Des && password.len() > 8 {
+    if invocation.scheme == HashScheme::Des && password.len() > 8 {
         let _ = stdio::error_line("Only the first eight characters of the password will count.");
     }
     let salt = super::random().map_err(|error| Refusal::new(format!("/dev/urandom: {}", reason(&error))))?;

@@ -6,7 +6,7 @@ use std::os::fd::AsFd;
 use nix::sys::termios::{LocalFlags, SetArg, SpecialCharacterIndices, Termios, tcgetattr, tcsetattr};
 
 use super::super::{Refusal, reason};
-use crate::auth::crypt::{BCRYPT_LONGEST_PASSWORD, Scheme};
+use crate::auth::crypt::{BCRYPT_LONGEST_PASSWORD, HashScheme};
 
 /// Maximum length of a password in bytes: it must fit into the server's limit together with a user name.
 const MOST_BYTES: usize = 256;
@@ -40,14 +40,14 @@ pub fn ask(from_stdin: bool, prompts: &[&str]) -> Result<Vec<u8>, Refusal> {
 ///
 /// # Errors
 /// The password is empty, or too long for the server or the scheme.
-pub fn check_new(password: &[u8], scheme: Scheme) -> Result<(), Refusal> {
+pub fn check_new(password: &[u8], scheme: HashScheme) -> Result<(), Refusal> {
     let why = if password.is_empty() {
         "An empty password protects nothing."
     } else if password.len() > MOST_BYTES {
         "A password has at most 256 bytes."
     } else if password.iter().any(u8::is_ascii_control) {
         "A password holds no control characters."
-    } else if matches!(scheme, Scheme::Bcrypt { .. }) && password.len() > BCRYPT_LONGEST_PASSWORD {
+    } else if matches!(scheme, HashScheme::Bcrypt { .. }) && password.len() > BCRYPT_LONGEST_PASSWORD {
         "bcrypt takes only 72 bytes of a password; choose a shorter one, or another hash."
     } else {
         return Ok(());
@@ -122,13 +122,13 @@ mod tests {
 
     #[test]
     fn a_password_that_could_not_be_checked_in_full_is_refused() {
-        let sha = Scheme::Sha512 { rounds: 5000 };
+        let sha = HashScheme::Sha512 { rounds: 5000 };
         assert!(check_new(&[b'x'; 256], sha).is_ok());
         assert!(check_new(&[b'x'; 257], sha).is_err());
         assert!(check_new(b"", sha).is_err());
         assert!(check_new(b"a\tb", sha).is_err());
-        assert!(check_new(&[b'x'; 72], Scheme::Bcrypt { cost: 10 }).is_ok());
-        assert!(check_new(&[b'x'; 73], Scheme::Bcrypt { cost: 10 }).is_err());
-        assert!(check_new("pässwörd:with colon".as_bytes(), Scheme::Des).is_ok());
+        assert!(check_new(&[b'x'; 72], HashScheme::Bcrypt { cost: 10 }).is_ok());
+        assert!(check_new(&[b'x'; 73], HashScheme::Bcrypt { cost: 10 }).is_err());
+        assert!(check_new("pässwörd:with colon".as_bytes(), HashScheme::Des).is_ok());
     }
 }

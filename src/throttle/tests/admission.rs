@@ -7,13 +7,13 @@ use std::time::Instant;
 use super::simulation::{peer, rule};
 use crate::log::Level;
 use crate::rules::Name;
-use crate::throttle::{AddressPermit, Each, Pacer, Refused, Rule, Throttles};
+use crate::throttle::{AddressPermit, Each, Overloaded, Pacer, Rule, Throttles};
 
 fn throttles(rules: Vec<Rule>) -> Arc<Throttles> {
     Arc::new(Throttles::new(rules, None))
 }
 
-fn admit(throttles: &Arc<Throttles>, name: &str) -> Result<Option<Pacer>, Refused> {
+fn admit(throttles: &Arc<Throttles>, name: &str) -> Result<Option<Pacer>, Overloaded> {
     throttles.admit(&Name::plain(name.as_bytes()), peer(0))
 }
 
@@ -74,7 +74,7 @@ fn a_maximum_of_zero_lets_nothing_be_sent() {
     assert!(admit(&throttles, "a").unwrap().is_none());
 }
 
-fn connect(throttles: &Throttles, address: &str) -> Result<Option<AddressPermit>, Refused> {
+fn connect(throttles: &Throttles, address: &str) -> Result<Option<AddressPermit>, Overloaded> {
     throttles.connection(address.parse::<IpAddr>().unwrap())
 }
 

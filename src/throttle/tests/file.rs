@@ -5,10 +5,10 @@ use std::path::Path;
 use proptest::prelude::*;
 
 use crate::rules::Name;
-use crate::throttle::file::{Parsed, parse};
+use crate::throttle::file::{ThrottleFile, parse};
 use crate::throttle::{Each, Throttles};
 
-fn read(content: impl AsRef<[u8]>) -> Parsed {
+fn read(content: impl AsRef<[u8]>) -> ThrottleFile {
     parse(Path::new("throttles"), content.as_ref())
 }
 
