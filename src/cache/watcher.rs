@@ -31,6 +31,9 @@ const DEEPEST: usize = 64;
 /// file system mounted over a directory.
 const TRUSTED_FOR: Duration = Duration::from_secs(1);
 
+/// Minimum time between two searches of a full table for watches that nothing uses.
+const SEARCH_INTERVAL: Duration = Duration::from_secs(1);
+
 /// Events watched in a directory.
 const CHANGES: AddWatchFlags = AddWatchFlags::IN_CREATE
     .union(AddWatchFlags::IN_DELETE)
@@ -59,12 +62,15 @@ struct WatchTable {
     by_name: HashMap<Box<[u8]>, Chain>,
     /// Files that are watched no more, until the kernel has said so too.
     retired: HashSet<WatchDescriptor>,
+    /// Time before which a full table is not searched for unused watches again.
+    next_search: Option<Instant>,
 }
 
 impl WatchTable {
     /// Is there room for one more watch? Those that no name and no outcome has a use for make some.
     fn has_room(&mut self, inotify: &Inotify) -> bool {
-        if self.by_descriptor.len() >= MOST_WATCHES && self.by_name.len() < self.by_descriptor.len() {
+        let is_full = self.by_descriptor.len() >= MOST_WATCHES;
+        if is_full && self.by_name.len() < self.by_descriptor.len() && self.may_search() {
             let retired = &mut self.retired;
             self.by_descriptor.retain(|&descriptor, directory| {
                 let stays = Arc::strong_count(directory) > 1 || inotify.rm_watch(descriptor).is_err();
@@ -75,6 +81,16 @@ impl WatchTable {
             });
         }
         self.by_descriptor.len() < MOST_WATCHES
+    }
+
+    /// Allows one search of the table in a while: each look-up of a file asks for room.
+    fn may_search(&mut self) -> bool {
+        let now = Instant::now();
+        let may = self.next_search.is_none_or(|at| now >= at);
+        if may {
+            self.next_search = Some(now + SEARCH_INTERVAL);
+        }
+        may
     }
 }
 
