@@ -10,7 +10,7 @@ use super::foreign::{self, RefusedWord};
 use super::origin::Origin;
 use super::printable::printable;
 
-/// RefusedWord option: its place, its text, and the reason.
+/// Refused option: its place, its text, and the reason.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConfigError {
     /// File and line; `None` for the command line.

@@ -1,5 +1,6 @@
 //! Context of a turn: the worker with its buffers, its budget, and the connection at hand.
 
+use std::mem::take;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -178,4 +179,16 @@ pub struct Turn<'a> {
     pub budget: TurnBudget,
     /// Reason for which the worker has the connection.
     pub wake: Wake,
+}
+
+impl Turn<'_> {
+    /// Lends `read` the worker's buffer with the session's kept input, and keeps what is left in it.
+    pub fn with_buffer<T>(&mut self, read: impl FnOnce(&mut Self, &mut ReceiveBuffer) -> T) -> T {
+        let mut buffer = take(&mut self.worker.receive_buffer);
+        self.session.load_pending(&mut buffer);
+        let outcome = read(self, &mut buffer);
+        self.session.keep_pending(&mut buffer);
+        self.worker.receive_buffer = buffer;
+        outcome
+    }
 }

@@ -1,18 +1,23 @@
 //! File operations for the control thread, which must handle signals even if the disk hangs.
 
 use std::io;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use crossbeam_channel::{Receiver, TryRecvError, bounded};
-
 use crate::boot::Commands;
+use crate::sys::latch::{Latch, latch};
+use crate::sys::thread;
 
 /// Stack size of a task's thread in bytes: enough to read a configuration with all its files.
 const STACK: usize = 1 << 20;
 
 /// Work in a thread of its own. A disk that hangs blocks only that thread.
 #[derive(Debug)]
-pub(super) struct FileTask<T>(Receiver<T>);
+pub(super) struct FileTask<T> {
+    result: Arc<Mutex<Option<T>>>,
+    /// Set when the thread ends, also by a panic.
+    end: Latch,
+}
 
 /// Progress of a [`FileTask`].
 #[derive(Debug)]
@@ -43,30 +48,32 @@ impl<T: Send + 'static> FileTask<T> {
         commands: &Commands,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> io::Result<FileTask<T>> {
-        let (sender, receiver) = bounded(1);
-        let waker = WakeOnDrop(commands.clone());
-        let thread = std::thread::Builder::new().name("files".into()).stack_size(STACK);
-        thread.spawn(move || {
-            // Drop order matters: the result is sent first, and the waker runs afterwards.
+        let result = Arc::<Mutex<Option<T>>>::default();
+        let (setter, end) = latch();
+        let (slot, waker) = (Arc::clone(&result), WakeOnDrop(commands.clone()));
+        let run = move || {
+            // Drop order matters: the latch is set first, and the waker runs afterwards.
             let _waker = waker;
-            let sender = sender;
-            let _ = sender.send(work());
-        })?;
-        Ok(FileTask(receiver))
+            let _setter = setter;
+            let done = work();
+            *slot.lock().unwrap_or_else(PoisonError::into_inner) = Some(done);
+        };
+        thread::start("files", STACK, Box::new(run))?;
+        Ok(FileTask { result, end })
     }
 
     /// Checks whether the work is done.
     pub(super) fn poll(&self) -> TaskState<T> {
-        match self.0.try_recv() {
-            Ok(result) => TaskState::Done(result),
-            Err(TryRecvError::Empty) => TaskState::Pending,
-            Err(TryRecvError::Disconnected) => TaskState::Failed,
+        if !self.end.is_set() {
+            return TaskState::Pending;
         }
+        let result = self.result.lock().unwrap_or_else(PoisonError::into_inner).take();
+        result.map_or(TaskState::Failed, TaskState::Done)
     }
 
     /// Waits for the end of the work, at most for `longest`.
     pub(super) fn wait(self, longest: Duration) {
-        let _ = self.0.recv_timeout(longest);
+        self.end.wait(longest);
     }
 }
 

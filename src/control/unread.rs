@@ -20,7 +20,7 @@ struct ReadFile {
     version: FileStamp,
 }
 
-/// FileStamp of a file: device, inode, size, and modification time in seconds and nanoseconds.
+/// Version of a file: device, inode, size, and modification time in seconds and nanoseconds.
 type FileStamp = (u64, u64, i64, i64, i64);
 
 fn version(meta: &FileStat) -> FileStamp {

@@ -24,6 +24,11 @@ pub fn latch() -> (LatchSetter, Latch) {
 }
 
 impl Latch {
+    /// True once the setter is dropped.
+    pub fn is_set(&self) -> bool {
+        *self.0.is_set.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Waits until the setter is dropped, or for `limit`.
     pub fn wait(&self, limit: Duration) {
         let is_set = self.0.is_set.lock().unwrap_or_else(PoisonError::into_inner);

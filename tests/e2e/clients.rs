@@ -18,10 +18,15 @@ fn path(path: &Path) -> &str {
 /// Runs a client that must end by itself within `SECONDS`; none where it is not installed.
 fn run_timed(program: &str, arguments: &[&str], dir: &Path) -> Option<Output> {
     const SECONDS: &str = "60";
-    run(program, &["--version"])?;
+    const NOT_FOUND: i32 = 127;
     let mut command = Command::new("timeout");
     command.args([SECONDS, program]).args(arguments).current_dir(dir);
-    Some(command.output().unwrap())
+    let output = command.output().unwrap();
+    if output.status.code() == Some(NOT_FOUND) {
+        // Says that the program is missing. No flag asks for a version of all: zsyncmake writes a file.
+        return run(program, &[]);
+    }
+    Some(output)
 }
 
 fn assert_success(output: &Output) {

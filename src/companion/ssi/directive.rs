@@ -2,7 +2,7 @@
 //!
 //! A directive is `<!--#NAME TAG="VALUE" ... -->`; the quotes may be single ones, or missing.
 
-/// PagePiece of a page.
+/// Piece of a page.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PagePiece<'p> {
     /// Text to be copied.

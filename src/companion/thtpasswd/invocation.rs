@@ -25,7 +25,7 @@ The -c flag creates a new file, -D deletes the user, -v verifies a password, -n 
 -i reads the password from standard input. Hashes: -6 SHA-512 (the default), -5 SHA-256, -B bcrypt,
 -m Apache's MD5, -1 MD5, -d DES.";
 
-/// PasswordAction of the command line.
+/// Action of the command line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PasswordAction {
     /// Add the user, or change the password.
@@ -43,7 +43,7 @@ pub enum PasswordAction {
 /// Parsed command line.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PasswordArguments {
-    /// PasswordAction to take.
+    /// Action to take.
     pub action: PasswordAction,
     /// Hash scheme.
     pub scheme: HashScheme,

@@ -1,6 +1,5 @@
 //! DiscardBody: content that no response needs is read past, to reach the next request.
 
-use std::mem::take;
 use std::time::Instant;
 
 use crate::conn::close_reason::CloseReason;
@@ -39,12 +38,7 @@ impl DiscardBody {
             return Advance::close(CloseReason::Shutdown);
         }
         turn.session.set_input_drained(false);
-        let mut buffer = take(&mut turn.worker.receive_buffer);
-        turn.session.load_pending(&mut buffer);
-        let advance = self.read(turn, &mut buffer);
-        turn.session.keep_pending(&mut buffer);
-        turn.worker.receive_buffer = buffer;
-        advance
+        turn.with_buffer(|turn, buffer| self.read(turn, buffer))
     }
 
     fn read(

@@ -64,12 +64,7 @@ impl ReadBody {
             }
             Some(ended) => return Advance::close(ended.close_reason()),
         }
-        let mut buffer = take(&mut turn.worker.receive_buffer);
-        turn.session.load_pending(&mut buffer);
-        let advance = self.read(turn, &mut buffer);
-        turn.session.keep_pending(&mut buffer);
-        turn.worker.receive_buffer = buffer;
-        advance
+        turn.with_buffer(|turn, buffer| self.read(turn, buffer))
     }
 
     fn read(mut self: Box<Self>, turn: &mut Turn<'_>, buffer: &mut ReceiveBuffer) -> Advance<Box<ReadBody>> {

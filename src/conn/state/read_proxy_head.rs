@@ -3,8 +3,6 @@
 //! `net` has made sure that the peer is a trusted proxy. A head that does not come in time, or is none,
 //! ends the connection without a response: the peer would take one for its backend's.
 
-use std::mem::take;
-
 use crate::conn::close_reason::CloseReason;
 use crate::conn::context::Turn;
 use crate::conn::io::receive_buffer::ReceiveBuffer;
@@ -29,12 +27,7 @@ impl ReadProxyHead {
         if turn.worker.stopping && turn.session.pending().is_empty() {
             return Advance::close(CloseReason::Shutdown);
         }
-        let mut buffer = take(&mut turn.worker.receive_buffer);
-        turn.session.load_pending(&mut buffer);
-        let advance = self.read(turn, &mut buffer);
-        turn.session.keep_pending(&mut buffer);
-        turn.worker.receive_buffer = buffer;
-        advance
+        turn.with_buffer(|turn, buffer| self.read(turn, buffer))
     }
 
     fn read(self, turn: &mut Turn<'_>, buffer: &mut ReceiveBuffer) -> Advance<ReadProxyHead> {

@@ -50,12 +50,7 @@ impl ReadRequest {
             return Advance::Go(timeouts::end_of_head(turn, self.first_byte));
         }
         self.paused = false;
-        let mut buffer = take(&mut turn.worker.receive_buffer);
-        turn.session.load_pending(&mut buffer);
-        let advance = self.read(turn, &mut buffer);
-        turn.session.keep_pending(&mut buffer);
-        turn.worker.receive_buffer = buffer;
-        advance
+        turn.with_buffer(|turn, buffer| self.read(turn, buffer))
     }
 
     fn read(mut self, turn: &mut Turn<'_>, buffer: &mut ReceiveBuffer) -> Advance<ReadRequest> {
