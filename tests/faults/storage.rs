@@ -181,10 +181,9 @@ fn signals_are_obeyed_while_storage_hangs_that_holds_known_files() {
     let Some((tree, mount)) = tree_with_mount() else { return };
     let mut server = Server::start(&tree, &[]);
     rest(&server, "/far/small");
-    // A process that is closing a file of this mount when it falls silent cannot end. The second response
-    // shows that the first one's file is done with.
     let mut client = server.connect();
     assert_eq!(["/far/large", "/a"].map(|target| client.get(target).status), [200, 200]);
+    mount.wait_until_unused();
     let _hang = mount.hang();
     // Longer than the interval at which files kept open are looked through.
     std::thread::sleep(Duration::from_secs(11));

@@ -7,6 +7,7 @@ use std::fs::File;
 use std::io::{Read, Write};
 use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Condvar, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -48,6 +49,8 @@ enum Mood {
 struct Shared {
     device: File,
     files: Vec<(String, Vec<u8>)>,
+    /// Files and directories opened and not released yet.
+    open: AtomicUsize,
     mood: Mutex<Mood>,
     changed: Condvar,
 }
@@ -80,8 +83,13 @@ impl FuseMount {
         let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV;
         mount(Some("test"), at, Some("fuse.test"), flags, Some(&options[..])).expect("mount of FUSE");
         let files = files.iter().map(|(name, bytes)| ((*name).to_owned(), bytes.to_vec())).collect();
-        let shared = Shared { device, files, mood: Mutex::new(Mood::Prompt), changed: Condvar::new() };
-        let shared = Arc::new(shared);
+        let shared = Arc::new(Shared {
+            device,
+            files,
+            open: AtomicUsize::new(0),
+            mood: Mutex::new(Mood::Prompt),
+            changed: Condvar::new(),
+        });
         let serve = |_| {
             let shared = Arc::clone(&shared);
             std::thread::spawn(move || shared.serve())
@@ -94,6 +102,12 @@ impl FuseMount {
     pub fn hang(&self) -> Hang<'_> {
         self.set(Mood::Silent);
         Hang(self)
+    }
+
+    /// Waits until every file that was opened is closed: a process that is closing one of a mount that hangs
+    /// cannot end.
+    pub fn wait_until_unused(&self) {
+        super::eventually("the files of the mount are closed", || self.shared.open.load(SeqCst) == 0);
     }
 
     /// From now on no request is answered, until the mount is dropped.
@@ -191,7 +205,10 @@ impl Shared {
             }
             GETATTR => Ok([vec![0; 16], self.attributes(node)?].concat()),
             // A handle, and that no pages are kept.
-            OPEN | OPENDIR => Ok([vec![0; 8], words(&[u32::from(code == OPEN), 0])].concat()),
+            OPEN | OPENDIR => {
+                self.open.fetch_add(1, SeqCst);
+                Ok([vec![0; 8], words(&[u32::from(code == OPEN), 0])].concat())
+            }
             READ => {
                 let (offset, size) = (number64(body, 8) as usize, number32(body, 16) as usize);
                 let bytes = self.bytes(node).ok_or(ENOENT)?;
@@ -201,7 +218,11 @@ impl Shared {
             READDIR if number64(body, 8) > 0 => Ok(Vec::new()),
             READDIR => Ok(self.entries()),
             STATFS => Ok(vec![0; 80]),
-            RELEASE | RELEASEDIR | FLUSH => Ok(Vec::new()),
+            RELEASE | RELEASEDIR => {
+                self.open.fetch_sub(1, SeqCst);
+                Ok(Vec::new())
+            }
+            FLUSH => Ok(Vec::new()),
             _ => Err(ENOSYS),
         }
     }
