@@ -272,6 +272,7 @@ fn enter(call: &str, dir: &Path, flag: &str) -> Result<(), Failure> {
         let is_closed = error.kind() == std::io::ErrorKind::PermissionDenied;
         let advice = match is_closed.then(|| closed_directory(dir)).flatten() {
             Some(closed) => format!("this user may not enter {}: see chmod", closed.display()),
+            None if dir.is_file() => format!("{} is a file: -C reads one, -d is a directory", dir.display()),
             None => format!("give an existing directory with {flag}, not {}", dir.display()),
         };
         Failure::from_call(call, error, advice)

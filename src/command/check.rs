@@ -150,7 +150,7 @@ fn directories(config: &Config) -> Vec<CheckError> {
 fn directory(option: &'static str, path: &Path) -> Option<CheckError> {
     let why = match fs::metadata(path) {
         Err(error) => reason(&error),
-        Ok(meta) if !meta.is_dir() => "Not a directory".into(),
+        Ok(meta) if !meta.is_dir() => "Not a directory; a configuration file is given with -C".into(),
         Ok(_) => reason(&access(path, AccessFlags::X_OK).err()?.into()),
     };
     Some((option, format!("{option}: {} - {why}", path.display())))

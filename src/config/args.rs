@@ -102,7 +102,7 @@ pub fn parse_in(dir: &Path, argv: &[OsString], program: &str) -> Result<Invocati
         let warnings = warnings::collect(&config, &origins);
         return Ok(Invocation { action, config, origins, from, warnings });
     }
-    Err(ConfigErrors { program: program.to_owned(), list: settings.problems })
+    Err(ConfigErrors { program: program.to_owned(), list: settings.problems, hint: settings.hint })
 }
 
 /// The command line in getopts' notation.

@@ -6,7 +6,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::error_kind::ConfigErrorKind;
-use super::foreign::{self, RefusedWord};
+use super::foreign;
 use super::origin::Origin;
 use super::printable::printable;
 
@@ -51,6 +51,8 @@ pub struct ConfigErrors {
     pub program: String,
     /// Errors in the order found; at least one.
     pub list: Vec<ConfigError>,
+    /// Hint at the manual, if a file is written for another server.
+    pub hint: Option<String>,
 }
 
 impl ConfigErrors {
@@ -69,18 +71,19 @@ impl fmt::Display for ConfigErrors {
             let mut line = format!("{program}{problem}");
             // The hint at `--help` is useful only for unknown words on the command line.
             if !in_file && problem.why.is_misuse() && std::mem::take(&mut needs_help) {
-                line.push_str(if line.ends_with('?') { " " } else { "; " });
+                let is_answered = line.ends_with('?');
+                line.push_str(if is_answered { " " } else { "; " });
                 line.push_str(&format!("{} --help lists them all", self.program));
+                if let (false, Some(server)) = (is_answered, foreign::server_with(&problem.written)) {
+                    line.push_str(&format!(", thttpd-migration(7) those of {server}"));
+                }
             }
             lines.push(line);
         }
         if let Some(more @ 1..) = self.list.len().checked_sub(Self::MOST_SHOWN) {
             lines.push(format!("... and {more} more"));
         }
-        let in_files = self.list.iter().filter_map(|error| {
-            error.place.as_ref().map(|place| RefusedWord { written: &error.written, place })
-        });
-        lines.extend(foreign::hint(in_files));
+        lines.extend(self.hint.clone());
         f.write_str(&lines.join("\n"))
     }
 }

@@ -114,7 +114,9 @@ impl fmt::Display for ConfigErrorKind {
             ConfigErrorKind::NotMedia => f.write_str("not a media type (type/subtype)"),
             ConfigErrorKind::Slash => f.write_str("a name in the list holds a slash"),
             ConfigErrorKind::Malformed(reason) => f.write_str(reason),
-            ConfigErrorKind::Unreadable(reason) => f.write_str(reason),
+            ConfigErrorKind::Unreadable(reason) => {
+                write!(f, "{reason}; give a configuration file that can be read with -C")
+            }
         }
     }
 }

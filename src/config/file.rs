@@ -8,6 +8,7 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
+use super::foreign;
 use super::origin::Origin;
 pub use super::origin::VARIABLE;
 use super::settings::Settings;
@@ -17,10 +18,15 @@ use crate::sys::read_regular_file;
 ///
 /// Errors are added to `settings.problems`. Any bytes are accepted.
 pub fn parse(text: &[u8], name: &str, settings: &mut Settings) {
-    let name: Arc<str> = name.into();
+    let before = settings.problems.len();
+    let file: Arc<str> = name.into();
     each_line(text, &mut |words, line| {
-        settings.line(words, &Origin::File { name: Arc::clone(&name), line });
+        settings.line(words, &Origin::File { name: Arc::clone(&file), line });
     });
+    let refused = settings.problems.iter().skip(before);
+    let lines = refused.filter_map(|problem| problem.place.as_ref().map(|(_, line)| *line));
+    let hint = foreign::hint(name, text, lines);
+    settings.hint = settings.hint.take().or(hint);
 }
 
 /// Applies the options of `text`, the content of the variable [`VARIABLE`], by these rules.

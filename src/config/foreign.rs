@@ -1,158 +1,194 @@
 //! Configuration files of other servers: detection by their words, and a hint to the manual.
 
-use std::sync::Arc;
+use super::printable::printable;
 
-/// Another server, and words of its config file that thttpd does not have.
+/// Another server, or another kind of file, and its words that thttpd does not have.
 struct Foreign {
     name: &'static str,
-    is_word: fn(&str) -> bool,
+    /// First words of its lines, and its long flags; with a `*` at the end: the beginning of a line.
+    words: &'static str,
+    /// Tells whether a line has its form, whatever the words.
+    is_line: fn(&str) -> bool,
 }
 
-/// Servers that thttpd-migration(7) has a section for.
-const SERVERS: [Foreign; 6] = [
-    Foreign { name: "merecat", is_word: |word| MERECAT.contains(&bare(word)) },
-    Foreign { name: "mini_httpd", is_word: |word| MINI_HTTPD.contains(&bare(word)) },
-    Foreign { name: "busybox httpd", is_word: is_busybox },
-    Foreign { name: "lighttpd", is_word: |word| LIGHTTPD.iter().any(|prefix| word.starts_with(prefix)) },
-    Foreign { name: "nginx", is_word: |word| NGINX.contains(&bare(word)) },
-    Foreign { name: "static-web-server", is_word: is_static_web_server },
+/// Servers that thttpd-migration(7) has a section for. Of equal counts the first wins, since merecat has the
+/// words of others too.
+const SERVERS: [Foreign; 10] = [
+    Foreign {
+        name: "merecat",
+        words: "hostname directory username virtual-host global-passwd check-symlinks check-referer local-pattern \
+                url-pattern list-dotfiles data-directory max-age compression-level user-agent-deny server location \
+                redirect cgi php ssi ssl",
+        is_line: |_| false,
+    },
+    Foreign { name: "mini_httpd", words: "ssl certfile cipher", is_line: |_| false },
+    Foreign { name: "busybox httpd", words: "", is_line: is_busybox },
+    Foreign {
+        name: "lighttpd",
+        words: "server.* url.* mimetype.* accesslog.* dir-listing.* index-file.* cgi.assign* auth.* static-file.* \
+                alias.* expire.* setenv.* ssl.* fastcgi.* proxy.* evhost.* simple-vhost.* deflate.* compress.* \
+                include_shell var.* $HTTP* $SERVER* \"*",
+        is_line: |_| false,
+    },
+    // Lines of no other server have a semicolon.
+    Foreign {
+        name: "nginx",
+        words: "http events server upstream types map",
+        is_line: |line| line.contains(';'),
+    },
+    Foreign {
+        name: "static-web-server",
+        words: "[general]* [advanced]* [[advanced.* page404 page-fallback security-headers cache-control-headers \
+                directory-listing compression root --root --host --page404 --page-fallback --cors-allow-origins \
+                source destination kind virtual-hosts --security-headers --cache-control-headers \
+                --directory-listing --config-file",
+        is_line: |line| line.contains("static-web-server "),
+    },
+    Foreign {
+        name: "Caddy",
+        words: "{* :* @* (* localhost* http:* https:* root encode file_server reverse_proxy php_fastcgi handle \
+                handle_path handle_errors route respond redir rewrite uri try_files header basicauth basic_auth \
+                import log tls bind templates",
+        is_line: |_| false,
+    },
+    Foreign {
+        name: "darkhttpd",
+        words: "--addr --daemon --chroot --uid --gid --maxconn --syslog --pidfile --no-keepalive --no-server-id \
+                --no-listing --mimetypes --default-mimetype --accf --forward --forward-all --forward-https --ipv6 \
+                --single-file --hide-dotfiles --trusted-ip",
+        is_line: |line| line.to_ascii_lowercase().contains("darkhttpd"),
+    },
+    Foreign { name: "a _redirects file", words: "", is_line: is_redirect },
+    Foreign { name: "a _headers file", words: "!", is_line: is_field_line },
 ];
 
-const MERECAT: [&str; 21] = [
-    "hostname",
-    "directory",
-    "username",
-    "virtual-host",
-    "global-passwd",
-    "check-symlinks",
-    "check-referer",
-    "local-pattern",
-    "url-pattern",
-    "list-dotfiles",
-    "data-directory",
-    "max-age",
-    "compression-level",
-    "user-agent-deny",
-    "server",
-    "location",
-    "redirect",
-    "cgi",
-    "php",
-    "ssi",
-    "ssl",
-];
-
-const MINI_HTTPD: [&str; 3] = ["ssl", "certfile", "cipher"];
-
-const LIGHTTPD: [&str; 8] = [
-    "server.",
-    "url.",
-    "mimetype.",
-    "accesslog.",
-    "dir-listing.",
-    "index-file.",
-    "cgi.assign",
-    "auth.backend",
-];
-
-const NGINX: [&str; 16] = [
-    "http",
-    "events",
-    "server",
-    "server_name",
-    "location",
-    "worker_processes",
-    "sendfile",
-    "include",
-    "root",
-    "try_files",
-    "return",
-    "rewrite",
-    "add_header",
-    "access_log",
-    "error_log",
-    "proxy_pass",
-];
-
-const STATIC_WEB_SERVER: [&str; 7] = [
-    "page404",
-    "page-fallback",
-    "security-headers",
-    "cache-control-headers",
-    "directory-listing",
-    "compression",
-    "root",
-];
-
-/// A table of TOML, or an option.
-fn is_static_web_server(word: &str) -> bool {
-    let is_table = ["[general]", "[advanced]", "[[advanced."].iter().any(|table| word.starts_with(table));
-    is_table || STATIC_WEB_SERVER.contains(&bare(word))
-}
-
-/// The word before a blank, a sign of equality, or a brace.
-fn bare(word: &str) -> &str {
-    word.split([' ', '=', '{', '"']).next().unwrap_or_default()
+impl Foreign {
+    /// Tells whether `line`, without comment and outer blanks, is in the words or the form of the server.
+    fn has(&self, line: &str) -> bool {
+        let known = |word: &str| self.words.split(' ').any(|one| one == word);
+        let begins = |one: &str| one.strip_suffix('*').is_some_and(|beginning| line.starts_with(beginning));
+        let mut words = line.split([' ', '\t', '=', '{', '"']);
+        words.next().is_some_and(known)
+            || words.any(|word| word.starts_with("--") && known(word))
+            || self.words.split(' ').any(begins)
+            || (self.is_line)(line)
+    }
 }
 
 /// Tells whether a line is in the form of BusyBox httpd.
 ///
 /// Forms: `H:/www`, `A:10.`, `E404:/page`, `*.php:/usr/bin/php-cgi`, `.ext:media/type`,
 /// `/path:user:password`.
-fn is_busybox(word: &str) -> bool {
-    let Some((key, value)) = word.split_once(':') else { return false };
+fn is_busybox(line: &str) -> bool {
+    let Some((key, value)) = line.split_once(':') else { return false };
     match key.as_bytes() {
         [b'H' | b'A' | b'D' | b'I' | b'P'] => true,
         [b'E', code @ ..] => code.len() == 3 && code.iter().all(u8::is_ascii_digit),
         [b'*', b'.', ..] => value.starts_with('/'),
         [b'.', ..] => value.contains('/'),
-        [b'/', ..] => value.contains(':'),
+        [b'/', ..] => value.contains(':') && !value.contains(' '),
         _ => false,
     }
 }
 
-/// A refused option of a file.
-pub struct RefusedWord<'a> {
-    /// Its words as written.
-    pub written: &'a str,
-    /// The file and line.
-    pub place: &'a (Arc<str>, usize),
+/// Tells whether a line goes from one path or URL to another, as in `/old /new 301`.
+fn is_redirect(line: &str) -> bool {
+    let is_place = |word: &str| word.starts_with('/') || word.starts_with("http");
+    let mut words = line.split_whitespace();
+    // Words for the query may stand between: `/store id=:id /blog/:id`.
+    words.next().is_some_and(is_place) && words.find(|word| !word.contains('=')).is_some_and(is_place)
 }
 
-/// Hint about the file that the `refused` options are in, where most of their lines have another server's
-/// words.
-pub fn hint<'a>(refused: impl Iterator<Item = RefusedWord<'a>>) -> Option<String> {
-    let is_word = |one: &RefusedWord<'_>| one.written.contains(|c: char| c.is_ascii_alphanumeric());
-    let in_files: Vec<RefusedWord<'_>> = refused.filter(is_word).collect();
-    let lines = |is_counted: &dyn Fn(&RefusedWord<'_>) -> bool| {
-        let counted = in_files.iter().filter(|one| is_counted(one));
-        let mut places: Vec<_> = counted.map(|one| one.place).collect();
-        places.dedup();
-        places.len()
+/// Tells whether a line is a field line of HTTP, as in `X-Frame-Options: DENY`; names without a hyphen are rare
+/// there, and `Port: 80` is a slip.
+fn is_field_line(line: &str) -> bool {
+    let is_name = |name: &str| {
+        name.starts_with(|c: char| c.is_ascii_uppercase())
+            && name.contains('-')
+            && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
     };
-    let count = |server: &Foreign| lines(&|one| (server.is_word)(one.written));
-    // Of equal counts the first wins, since merecat has TLS words too.
+    line.split_once(": ").is_some_and(|(name, _)| is_name(name))
+}
+
+/// Hint about the file `name` with the content `text`, where most of the lines that were refused have another
+/// server's words.
+///
+/// `refused`: numbers of those lines in their order, counted from 1.
+pub fn hint(name: &str, text: &[u8], refused: impl Iterator<Item = usize>) -> Option<String> {
+    let mut numbers: Vec<usize> = refused.collect();
+    numbers.dedup();
+    let all: Vec<&[u8]> = text.split(|&b| b == b'\n').collect();
+    let lines = numbers.iter().filter_map(|number| all.get(number.checked_sub(1)?));
+    let lines: Vec<String> = lines.map(|line| without_comment(&String::from_utf8_lossy(line))).collect();
+    let lines = || lines.iter().filter(|line| line.contains(|c: char| c.is_ascii_alphanumeric()));
+    let count = |server: &Foreign| lines().filter(|line| server.has(line)).count();
     let best = SERVERS.iter().rev().max_by_key(|server| count(server))?;
-    let (file, _) = in_files.first()?.place;
-    let is_likely = count(best) > 0 && count(best) * 2 >= lines(&|_| true);
+    let is_likely = count(best) > 0 && count(best) * 2 >= lines().count();
     is_likely.then(|| {
+        let (name, server) = (printable(name.as_bytes()), best.name);
         format!(
-            "{file}: the words are those of {}: thttpd-migration(7) says what replaces each of them",
-            best.name
+            "{name}: the words are those of {server}: thttpd-migration(7) says what replaces each of them"
         )
     })
 }
 
+/// Server that has the refused flag `flag`.
+pub fn server_with(flag: &str) -> Option<&'static str> {
+    let flag = flag.split('=').next().unwrap_or_default();
+    let has = |server: &&Foreign| flag.starts_with("--") && server.words.split(' ').any(|word| word == flag);
+    SERVERS.iter().find(has).map(|server| server.name)
+}
+
+fn without_comment(line: &str) -> String {
+    let line = line.trim();
+    let end = line.find(" #").unwrap_or(line.len());
+    line[..end].trim_end().to_owned()
+}
+
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
+    use super::hint;
     use crate::config::error::ConfigErrors;
-    use crate::config::file;
     use crate::config::settings::Settings;
+    use crate::config::{Config, args, file};
+    use crate::rules::{Fault, Rules};
+
+    /// Files of other servers that no rules file is.
+    const FILES: [(&str, &str); 12] = [
+        ("a _redirects file", "/old /new 301\n"),
+        ("a _redirects file", "# moved\n/a/* /b/:splat\n/n/:year/:name /b/:name 302!\n/* /index.html 200\n"),
+        ("a _redirects file", "https://www.e.org/* https://e.org/:splat 301\n/store id=:id /blog/:id 301\n"),
+        (
+            "a _headers file",
+            "/*\n  X-Frame-Options: DENY\n  X-A: b\n/a/*\n  Cache-Control: max-age=600\n  ! Link\n",
+        ),
+        ("Caddy", ":80 {\n\troot * /usr/share/caddy\n\tfile_server\n}\n"),
+        (
+            "Caddy",
+            "example.com {\n\troot * /srv\n\tencode gzip\n\tfile_server browse\n\theader /a* X-A b\n}\n",
+        ),
+        ("Caddy", "{\n\tadmin off\n}\n\nlocalhost\n\nreverse_proxy localhost:9000\n"),
+        (
+            "nginx",
+            "server {\n    root /srv;\n    location /a { return 301 /b; }\n    expires 30d; # a month\n}\n",
+        ),
+        (
+            "lighttpd",
+            "server.modules = (\n\t\"mod_indexfile\",\n\t\"mod_alias\",\n)\nserver.http-parseopts = (\n  \
+             \"host-strict\" => \"enable\",# default\n)\ninclude_shell \"/usr/share/lighttpd/create-mime.conf.pl\"\n",
+        ),
+        ("darkhttpd", "/usr/bin/darkhttpd /srv/www --port 8080 --log access.log\n"),
+        ("darkhttpd", "/srv/www --port 8080 --daemon --no-listing\n"),
+        ("static-web-server", "[[advanced.redirects]]\nsource = \"/a\"\ndestination = \"/b\"\nkind = 301\n"),
+    ];
 
     fn told(text: &str) -> String {
         let mut settings = Settings::default();
         file::parse(text.as_bytes(), "conf", &mut settings);
-        ConfigErrors { program: "thttpd".to_owned(), list: settings.problems }.to_string()
+        ConfigErrors { program: "thttpd".to_owned(), list: settings.problems, hint: settings.hint }
+            .to_string()
     }
 
     #[test]
@@ -188,13 +224,59 @@ mod tests {
                 "[general]\nhost = \"::\"\nport = 87\nroot = \"./public\"\npage404 = \"./404.html\"\n",
             ),
             ("lighttpd", "server.port = 80\nserver.document-root = \"/srv\"\n"),
-        ] {
+        ]
+        .into_iter()
+        .chain(FILES)
+        {
             let told = told(text);
             let hint = format!(
                 "conf: the words are those of {server}: thttpd-migration(7) says what replaces each of them"
             );
             assert_eq!(told.lines().last(), Some(hint.as_str()), "{told}");
         }
+    }
+
+    #[test]
+    fn a_rules_file_of_another_server_is_known_by_its_words() {
+        for (server, text) in FILES {
+            let path = std::env::temp_dir().join(format!("thttpd-foreign-{}", std::process::id()));
+            std::fs::write(&path, text).unwrap();
+            let config = Config { rules_file: Some(path.clone()), ..Config::default() };
+            let told = Rules::load(&config, Path::new("/")).unwrap_err();
+            std::fs::remove_file(path).unwrap();
+            assert!(
+                told.ends_with(&format!(
+                    ": the words are those of {server}: thttpd-migration(7) says what replaces each of them"
+                )),
+                "{told}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_slip_in_a_rules_file_is_no_other_server() {
+        for text in
+            ["a redirct /b", "a\nb/**", "** header", "/old redirect /new 301\n", "a /b\nb rewrit /c\nc try\n"]
+        {
+            let faults = Rules::parse(text.as_bytes(), "rules").unwrap_err();
+            let lines = faults.iter().filter_map(Fault::line);
+            assert_eq!(hint("rules", text.as_bytes(), lines), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_flag_of_another_server_is_known() {
+        let told = |flag: &str| args::parse(&[flag.into()], "thttpd").unwrap_err().to_string();
+        for (flag, server) in [
+            ("--maxconn", "darkhttpd"),
+            ("--no-keepalive", "darkhttpd"),
+            ("--cors-allow-origins=a", "static-web-server"),
+        ] {
+            let end = format!("thttpd --help lists them all, thttpd-migration(7) those of {server}");
+            assert!(told(flag).ends_with(&end), "{}", told(flag));
+            assert_eq!(told(flag).lines().count(), 1);
+        }
+        assert!(told("--wrong").ends_with("thttpd --help lists them all"), "{}", told("--wrong"));
     }
 
     #[test]

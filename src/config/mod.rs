@@ -25,7 +25,7 @@ pub mod error;
 pub mod error_kind;
 pub mod expand;
 pub mod file;
-mod foreign;
+pub mod foreign;
 pub mod help;
 pub mod kind;
 pub mod listen;

@@ -27,6 +27,8 @@ pub struct Settings {
     pub origins: Origins,
     /// Errors in the order found.
     pub problems: Vec<ConfigError>,
+    /// Hint at the manual, if a file is written for another server.
+    pub hint: Option<String>,
     /// Value of `--from`.
     pub from: Option<String>,
     /// Directory for relative names of config files; empty = the current directory.

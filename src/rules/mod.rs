@@ -16,8 +16,8 @@ use std::fmt;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::config::Config;
 use crate::config::origin::Origin;
+use crate::config::{Config, foreign};
 use crate::request::client::Scheme;
 use crate::sys::reason;
 
@@ -84,6 +84,13 @@ pub struct Fault {
     pub text: String,
 }
 
+impl Fault {
+    /// Line number, for a fault in a file.
+    pub fn line(&self) -> Option<usize> {
+        if let Origin::File { line, .. } = self.place { Some(line) } else { None }
+    }
+}
+
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: {}", self.place, self.text)
@@ -123,10 +130,13 @@ impl Rules {
     /// Descriptions of all faults, a line each, with their place.
     pub fn load(config: &Config, start: &Path) -> Result<Rules, String> {
         let mut reader = line::Reader::default();
+        let mut hint = None;
         if let Some(path) = &config.rules_file {
             let content = std::fs::read(start.join(path));
             let content = content.map_err(|error| format!("{}: {}", path.display(), reason(&error)))?;
-            reader.file(&content, &path.to_string_lossy());
+            let name = path.to_string_lossy();
+            reader.file(&content, &name);
+            hint = foreign::hint(&name, &content, reader.faults.iter().filter_map(Fault::line));
         }
         for text in &config.rules {
             reader.line(text, Origin::Assignment);
@@ -144,7 +154,9 @@ impl Rules {
         for (place, text) in served {
             reader.fault(&place, text);
         }
-        let lines = |faults: Vec<Fault>| faults.iter().map(Fault::to_string).collect::<Vec<_>>().join("\n");
+        let lines = |faults: Vec<Fault>| {
+            faults.iter().map(Fault::to_string).chain(hint).collect::<Vec<_>>().join("\n")
+        };
         let mut rules = Rules::read(reader).map_err(lines)?;
         for line in &mut rules.guards {
             if let Guard::Auth(Some(file)) = &mut line.action {

@@ -6,7 +6,6 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::config::error::ConfigErrors;
-use crate::config::foreign::{RefusedWord, hint};
 use crate::config::pattern::Pattern;
 use crate::config::{Config, LogTarget};
 
@@ -24,8 +23,8 @@ fn config(text: &str) -> Config {
 
 /// Text that standard error shows.
 fn told(text: &[u8]) -> String {
-    let list = read_text(text).problems;
-    ConfigErrors { program: "thttpd".to_owned(), list }.to_string()
+    let settings = read_text(text);
+    ConfigErrors { program: "thttpd".to_owned(), list: settings.problems, hint: settings.hint }.to_string()
 }
 
 #[test]
@@ -275,13 +274,10 @@ proptest! {
             "(port|dir|p3p|cgipat|head_limit|max_age|logfile)=[0-9KMG*?|/\u{0}-]{0,20}".prop_map(String::into_bytes),
         ],
     ) {
-        let list = read_text(&text).problems;
-        let shown = list.len().min(50) + usize::from(list.len() > 50);
+        let Settings { problems, hint, .. } = read_text(&text);
+        let shown = problems.len().min(50) + usize::from(problems.len() > 50);
         // One line more names the server whose file this seems to be.
-        let words = list.iter().filter_map(|one| {
-            one.place.as_ref().map(|place| RefusedWord { written: &one.written, place })
-        });
-        let hints = usize::from(hint(words).is_some());
+        let hints = usize::from(hint.is_some());
         prop_assert_eq!(told(&text).lines().count(), shown + hints);
     }
 
