@@ -17,7 +17,7 @@ use crate::config::CacheLimits;
 use crate::docroot::{Links, View};
 use crate::representation::coding::Variant;
 use crate::representation::{Content, Representation};
-use crate::rules::Ruling;
+use crate::rules::{OwnsResponseRules, ResponseRules, Ruling};
 
 mod directories;
 mod lists;
@@ -95,6 +95,13 @@ impl CacheEntry {
             }
             Content::Memory(_) => false,
         })
+    }
+}
+
+impl OwnsResponseRules for CacheEntry {
+    fn response_rules(&self) -> &ResponseRules {
+        let rules = self.ruling.as_ref().and_then(|ruling| ruling.response_rules.as_deref());
+        rules.unwrap_or(ResponseRules::none())
     }
 }
 

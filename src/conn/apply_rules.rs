@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use crate::request::Request;
 use crate::resource::AccessDenied;
 use crate::response::{Policy, Response, refuse as refusal_page};
-use crate::rules::{AppliedRules, Listing};
+use crate::rules::{AppliedRules, Listing, ResponseRules};
 
 /// Makes a response by `make`, and applies the response rules.
 pub fn apply_rules(
@@ -13,19 +13,23 @@ pub fn apply_rules(
     policy: &Policy<'_>,
     make: impl FnOnce(&Policy<'_>) -> Response,
 ) -> Response {
-    let mut response = make(&policy_for(applied_rules.as_ref(), policy));
+    let rules = applied_rules.as_ref().map(AppliedRules::response_rules);
+    let mut response = match rules.filter(|rules| rules.signature.is_some() || rules.listing.is_some()) {
+        Some(rules) => make(&policy_for(rules, policy)),
+        None => make(policy),
+    };
     response.applied_rules = response.applied_rules.or(applied_rules);
     response
 }
 
 /// The policy with what rules say instead of the configuration.
-fn policy_for<'p>(applied_rules: Option<&'p AppliedRules>, policy: &Policy<'p>) -> Policy<'p> {
-    let signature = applied_rules.and_then(|applied_rules| applied_rules.response_rules.signature.as_deref());
-    let listing_style = match applied_rules.and_then(|applied_rules| applied_rules.response_rules.listing) {
+fn policy_for<'p>(rules: &'p ResponseRules, policy: &Policy<'p>) -> Policy<'p> {
+    let listing_style = match rules.listing {
         Some(Listing::Style(style)) => style,
         _ => policy.listing_style,
     };
-    Policy { signature: signature.unwrap_or(policy.signature), listing_style, ..*policy }
+    let signature = rules.signature.as_deref().unwrap_or(policy.signature);
+    Policy { signature, listing_style, ..*policy }
 }
 
 /// The answer to a request that may not have what it names.

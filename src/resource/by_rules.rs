@@ -19,7 +19,7 @@ use super::precompressed::Forms;
 use super::rule_context::RuleContext;
 use super::{AccessDenied, Explain, Resolution, ResolveRequest, Resolved, Resolver, Resource, index};
 use crate::docroot::View;
-use crate::request::{Method, Request};
+use crate::request::{Fields, Method, Request};
 use crate::rules::{Answer, AppliedRules, Covering, Listing, Routed, SiteKey};
 
 impl Resolver {
@@ -250,14 +250,14 @@ impl Resolver {
             return None;
         }
         let response_rules = self.rules.response_rules(&self.site_key(query).name(&query.name()))?;
-        Some(AppliedRules::new(response_rules, query.request.fields.last("Origin"), true))
+        Some(AppliedRules::new(response_rules, &query.request.fields, true))
     }
 
     /// Response rules for a request with a malformed target.
     pub fn rules_for_malformed(&self) -> Option<AppliedRules> {
         self.rules
             .universal_response_rules()
-            .map(|response_rules| AppliedRules::new(response_rules, None, true))
+            .map(|response_rules| AppliedRules::new(response_rules, &Fields::with_capacity(0), true))
     }
 
     /// Answer to a CORS preflight request, if rules set origins for the requested name (Fetch §4.8).

@@ -394,8 +394,10 @@ impl Resolver {
             Some(ruling) => {
                 let outcome = self.remembered(query, &name, &entry);
                 let applied_rules = match &outcome {
+                    Ok(_) if ruling.response_rules.is_none() => None,
                     Ok(found) => {
-                        ruling.applied_rules(query.request.fields.last("Origin"), found.user.is_some())
+                        let private = found.user.is_some() || ruling.is_restricted();
+                        Some(AppliedRules::new(entry, &query.request.fields, private))
                     }
                     // A refused file has the response rules of the requested name, as in a look-up.
                     Err(_) => self.rules_for_request(query),

@@ -75,8 +75,8 @@ impl<'w> RuleContext<'w> {
     pub(super) fn applied_rules(&self, covering_user: bool) -> Option<AppliedRules> {
         let state = self.state.borrow();
         let private = covering_user || state.covering.is_restricted() || state.has_restricted_form;
-        let origin = self.query.request.fields.last("Origin");
-        self.response_rules().map(|response_rules| AppliedRules::new(response_rules, origin, private))
+        let fields = &self.query.request.fields;
+        self.response_rules().map(|response_rules| AppliedRules::new(response_rules, fields, private))
     }
 }
 

@@ -135,7 +135,8 @@ pub fn write(out: &mut Vec<u8>, response: &Response, frame: &Frame<'_>) {
     }
     status_line(out, response.status, response.status.reason());
     let applied_rules = response.applied_rules.as_ref();
-    if !replaces(applied_rules, "Server") {
+    let response_rules = applied_rules.map(AppliedRules::response_rules);
+    if !replaces(response_rules, "Server") {
         out.extend_from_slice(&frame.policy.server);
     }
     let representation = response.representation.as_deref();
@@ -169,12 +170,12 @@ pub fn write(out: &mut Vec<u8>, response: &Response, frame: &Frame<'_>) {
     framing(out, response, frame);
     freshness(out, response, frame);
     for (name, value) in &response.fields {
-        if !replaces(applied_rules, name) && !is_freshness(name) {
+        if !replaces(response_rules, name) && !is_freshness(name) {
             field(out, name, value);
         }
     }
     if let Some(applied_rules) = applied_rules {
-        out.extend_from_slice(&applied_rules.response_rules.lines);
+        out.extend_from_slice(&applied_rules.response_rules().lines);
         allow_origin(out, applied_rules);
     }
     out.extend_from_slice(b"\r\n");
@@ -198,7 +199,8 @@ pub struct CgiHead<'a> {
 /// Appends the head of a script's response `foreign`, empty line included, to `out`.
 pub fn write_cgi_head(out: &mut Vec<u8>, foreign: &CgiHead<'_>, frame: &Frame<'_>) {
     status_line(out, foreign.status, foreign.reason.unwrap_or(foreign.status.reason()));
-    if !replaces(foreign.applied_rules, "Server") {
+    let response_rules = foreign.applied_rules.map(AppliedRules::response_rules);
+    if !replaces(response_rules, "Server") {
         out.extend_from_slice(&frame.policy.server);
     }
     own_field(out, "Date", &frame.clock.date);
@@ -208,9 +210,7 @@ pub fn write_cgi_head(out: &mut Vec<u8>, foreign: &CgiHead<'_>, frame: &Frame<'_
     } else if let Some(length) = foreign.length {
         content_length(out, length);
     }
-    let is_sent = |name: &str| {
-        foreign.applied_rules.is_none_or(|applied_rules| !applied_rules.response_rules.removes(name))
-    };
+    let is_sent = |name: &str| response_rules.is_none_or(|rules| !rules.removes(name));
     for (name, value) in foreign.fields.iter().filter(|(name, _)| is_sent(name)) {
         field(out, name, value);
     }
@@ -222,7 +222,7 @@ pub fn write_cgi_head(out: &mut Vec<u8>, foreign: &CgiHead<'_>, frame: &Frame<'_
 
 /// Appends the fields that rules add to the response of a script; the script's own fields stay.
 fn apply_to_foreign(out: &mut Vec<u8>, foreign: &CgiHead<'_>, applied_rules: &AppliedRules, clock: &Clock) {
-    let response_rules = &*applied_rules.response_rules;
+    let response_rules = applied_rules.response_rules();
     let has = |name: &str| {
         let own = foreign.fields.iter().any(|(own, _)| own.eq_ignore_ascii_case(name));
         own && !response_rules.removes(name)
@@ -245,8 +245,8 @@ fn apply_to_foreign(out: &mut Vec<u8>, foreign: &CgiHead<'_>, applied_rules: &Ap
 }
 
 /// Tells whether rules replace or remove the server's own field `name`.
-fn replaces(applied_rules: Option<&AppliedRules>, name: &str) -> bool {
-    applied_rules.is_some_and(|applied_rules| applied_rules.response_rules.replaces(name))
+fn replaces(response_rules: Option<&ResponseRules>, name: &str) -> bool {
+    response_rules.is_some_and(|rules| rules.replaces(name))
 }
 
 /// Field that names the origin whose pages may read a response (Fetch §3.2).
@@ -254,7 +254,7 @@ const ALLOW_ORIGIN: &str = "Access-Control-Allow-Origin";
 
 fn allow_origin(out: &mut Vec<u8>, applied_rules: &AppliedRules) {
     if let Some(origin) =
-        applied_rules.origin.as_ref().filter(|_| !applied_rules.response_rules.replaces(ALLOW_ORIGIN))
+        applied_rules.origin.as_ref().filter(|_| !applied_rules.response_rules().replaces(ALLOW_ORIGIN))
     {
         field(out, ALLOW_ORIGIN, origin);
     }
@@ -263,10 +263,11 @@ fn allow_origin(out: &mut Vec<u8>, applied_rules: &AppliedRules) {
 /// Appends Cache-Control and Expires of a cache rule, unless header rules set them; false without a rule.
 fn cache(out: &mut Vec<u8>, applied_rules: &AppliedRules, clock: &Clock) -> bool {
     let Some((line, expires)) = applied_rules.cache() else { return false };
-    if !applied_rules.response_rules.replaces("Cache-Control") {
+    let rules = applied_rules.response_rules();
+    if !rules.replaces("Cache-Control") {
         out.extend_from_slice(line);
     }
-    if let Some(seconds) = expires.filter(|_| !applied_rules.response_rules.replaces("Expires")) {
+    if let Some(seconds) = expires.filter(|_| !rules.replaces("Expires")) {
         own_field(out, "Expires", &clock.in_seconds(seconds));
     }
     true
@@ -310,18 +311,17 @@ fn content_length(out: &mut Vec<u8>, length: u64) {
 /// The built-in Cache-Control of errors would contradict the freshness; thttpd sent both.
 fn freshness(out: &mut Vec<u8>, response: &Response, frame: &Frame<'_>) {
     let applied_rules = response.applied_rules.as_ref();
-    if !replaces(applied_rules, "P3P") {
+    let response_rules = applied_rules.map(AppliedRules::response_rules);
+    if !replaces(response_rules, "P3P") {
         out.extend_from_slice(&frame.policy.p3p);
     }
     if response.status.is_error() {
         return;
     }
-    let response_rules: Option<&ResponseRules> =
-        applied_rules.map(|applied_rules| &*applied_rules.response_rules);
-    out.extend_from_slice(response_rules.map_or(&[], |response_rules| &response_rules.freshness));
+    out.extend_from_slice(response_rules.map_or(&[][..], |response_rules| &response_rules.freshness));
     let is_said = response.status.is_of_file()
         && applied_rules.is_some_and(|applied_rules| cache(out, applied_rules, frame.clock))
-        || replaces(applied_rules, "Cache-Control");
+        || replaces(response_rules, "Cache-Control");
     if is_said {
         return;
     }

@@ -26,6 +26,7 @@ mod captures;
 pub mod check;
 pub mod env;
 mod guard;
+mod host_kinds;
 mod line;
 mod pattern;
 pub mod rate;
@@ -39,10 +40,11 @@ mod words;
 pub use guard::{Charged, Covering, Guard, Refused};
 pub use pattern::{Name, Pattern, SiteKey};
 pub use response_rule::Listing;
-pub use response_rules::{AppliedRules, ResponseRules, Ruling, is_freshness};
+pub use response_rules::{AppliedRules, OwnsResponseRules, ResponseRules, Ruling, is_freshness};
 pub use route::{Answer, Route, Routed};
 pub use sorted_map::SortedMap;
 
+use host_kinds::HostKinds;
 use rate::Rate;
 use response_rule::ResponseRule;
 
@@ -108,8 +110,7 @@ pub struct Rules {
     /// Set if a pattern asks for a host or a scheme.
     asks_for_site: bool,
     combined: Mutex<SortedMap<Box<[usize]>, Arc<ResponseRules>>>,
-    /// Keys of the hosts seen last ([`Rules::kind_of_host`]).
-    hosts: Mutex<SortedMap<Box<str>, Arc<[u8]>>>,
+    host_kinds: HostKinds,
 }
 
 impl Rules {
@@ -257,26 +258,20 @@ impl Rules {
         if !self.asks_for_site {
             return Cow::Borrowed(name);
         }
-        let mut key = name.to_vec();
-        key.push(0);
-        key.push(scheme as u8);
-        key.extend_from_slice(&self.kind_of_host(host.unwrap_or_default()));
+        let mut key = Vec::with_capacity(name.len() + 64);
+        key.extend_from_slice(name);
+        key.extend_from_slice(&[0, scheme as u8]);
+        self.host_kinds.append(&mut key, host.unwrap_or_default(), &|host| self.kind_of_host(host));
         Cow::Owned(key)
     }
 
     /// Bit set of the host patterns that `host` matches. Hosts with equal bits share cache entries.
-    fn kind_of_host(&self, host: &str) -> Arc<[u8]> {
-        let mut hosts = self.hosts.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(kind) = hosts.get(host) {
-            return Arc::clone(kind);
-        }
+    fn kind_of_host(&self, host: &str) -> Box<[u8]> {
         let site = SiteKey::new(Scheme::Http, host, None);
         let globs = self.patterns().flat_map(Pattern::alternatives).filter_map(|one| one.host.as_ref());
         let matched: Vec<bool> = globs.map(|glob| glob.matches(site.host.as_bytes())).collect();
         let byte = |bits: &[bool]| bits.iter().fold(0_u8, |byte, bit| byte << 1 | u8::from(*bit));
-        let kind: Arc<[u8]> = matched.chunks(8).map(byte).collect();
-        hosts.insert_within(MOST_KEPT, host.into(), Arc::clone(&kind));
-        kind
+        matched.chunks(8).map(byte).collect()
     }
 
     /// Parsed rules as comment lines, in file order, for `--dump-config`.

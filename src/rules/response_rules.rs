@@ -1,24 +1,26 @@
 //! Response rules that apply to one file, combined: ready bytes for the head, and settings.
 
+use std::fmt;
 use std::sync::Arc;
 
 use super::guard::Covering;
 use super::response_rule::{Cache, Change, Listing, ResponseRule};
+use crate::request::Fields;
 
 /// Effect of all response rules that cover one file.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct ResponseRules {
     /// Field lines for every response, line ends included.
-    pub lines: Box<[u8]>,
+    pub lines: Vec<u8>,
     /// Cache-Control and Expires lines of header actions. Errors are sent without them, so that no cache
     /// keeps an error.
-    pub freshness: Box<[u8]>,
+    pub freshness: Vec<u8>,
     /// Time for which caches may keep the file.
     cache: Option<Cache>,
     /// Cache-Control line for responses that every client may have; empty for none.
-    public: Box<[u8]>,
+    public: Vec<u8>,
     /// Cache-Control line for responses that only some clients may have; empty for none.
-    private: Box<[u8]>,
+    private: Vec<u8>,
     /// Media type.
     pub media_type: Option<Box<str>>,
     /// Charset of text; `Some(None)` sends no charset.
@@ -34,14 +36,46 @@ pub struct ResponseRules {
     /// Fields of scripts that are not sent.
     removed: Vec<Box<str>>,
     /// Origins that may read the response.
-    origins: Box<[String]>,
+    origins: Vec<String>,
+}
+
+/// Rules of a file that no line covers.
+static NO_RULES: ResponseRules = ResponseRules {
+    lines: Vec::new(),
+    freshness: Vec::new(),
+    cache: None,
+    public: Vec::new(),
+    private: Vec::new(),
+    media_type: None,
+    charset: None,
+    listing: None,
+    signature: None,
+    fields: Vec::new(),
+    replaced: Vec::new(),
+    removed: Vec::new(),
+    origins: Vec::new(),
+};
+
+/// Owner of response rules.
+///
+/// A response that comes from the cache keeps the cached file alive and not the rules by themselves: workers
+/// then change one reference count between them, and not two.
+pub trait OwnsResponseRules: fmt::Debug + Send + Sync {
+    /// The rules.
+    fn response_rules(&self) -> &ResponseRules;
+}
+
+impl OwnsResponseRules for ResponseRules {
+    fn response_rules(&self) -> &ResponseRules {
+        self
+    }
 }
 
 /// Response rules bound to one request.
 #[derive(Debug, Clone)]
 pub struct AppliedRules {
-    /// Combined rules of the file.
-    pub response_rules: Arc<ResponseRules>,
+    /// Owner of the combined rules of the file.
+    owner: Arc<dyn OwnsResponseRules>,
     /// Set if only some clients may have the response: shared caches must not keep it.
     pub private: bool,
     /// Value of Access-Control-Allow-Origin, if the request's origin may read the response.
@@ -62,15 +96,18 @@ pub struct Ruling {
 }
 
 impl Ruling {
-    /// Response rules for a request from `origin`; `user` tells that a password was demanded.
-    pub fn applied_rules(&self, origin: Option<&[u8]>, user: bool) -> Option<AppliedRules> {
-        let response_rules = Arc::clone(self.response_rules.as_ref()?);
-        let private = user || self.has_restricted_form || self.covering.is_restricted();
-        Some(AppliedRules::new(response_rules, origin, private))
+    /// Tells whether only some clients may have the response.
+    pub fn is_restricted(&self) -> bool {
+        self.has_restricted_form || self.covering.is_restricted()
     }
 }
 
 impl ResponseRules {
+    /// Rules of a file that no line covers.
+    pub fn none() -> &'static ResponseRules {
+        &NO_RULES
+    }
+
     /// Combines `lines` in order.
     pub(super) fn combine<'d>(lines: impl Iterator<Item = &'d ResponseRule>) -> ResponseRules {
         let mut it = ResponseRules::default();
@@ -86,7 +123,7 @@ impl ResponseRules {
                 ResponseRule::Charset(charset) => it.charset = Some(charset.clone()),
                 ResponseRule::Cors(origins) => {
                     it.take_back("Access-Control-Allow-Origin");
-                    it.origins = origins.clone();
+                    it.origins = origins.to_vec();
                 }
                 ResponseRule::Listing(listing) => it.listing = Some(*listing),
             }
@@ -102,7 +139,7 @@ impl ResponseRules {
             lines.extend_from_slice(b"Vary: Origin\r\n");
         }
         (it.public, it.private) = it.cache.map(cache_lines).unwrap_or_default();
-        (it.lines, it.freshness) = (lines.into(), freshness.into());
+        (it.lines, it.freshness) = (lines, freshness);
         it
     }
 
@@ -170,25 +207,32 @@ impl ResponseRules {
 }
 
 impl AppliedRules {
-    /// Binds the rules to a request from `origin`; `private` tells that only some clients may have the
-    /// response.
-    pub fn new(response_rules: Arc<ResponseRules>, origin: Option<&[u8]>, private: bool) -> AppliedRules {
-        let origin = if response_rules.has_origins() { response_rules.allowed(origin) } else { None };
-        AppliedRules { response_rules, private, origin }
+    /// Binds the rules of `owner` to a request with `fields`; `private` tells that only some clients may have
+    /// the response.
+    pub fn new(owner: Arc<dyn OwnsResponseRules>, fields: &Fields<'_>, private: bool) -> AppliedRules {
+        let rules = owner.response_rules();
+        let origin = if rules.has_origins() { rules.allowed(fields.last("Origin")) } else { None };
+        AppliedRules { owner, private, origin }
+    }
+
+    /// Combined rules of the file.
+    pub fn response_rules(&self) -> &ResponseRules {
+        self.owner.response_rules()
     }
 
     /// Cache-Control line of a file, and the seconds for Expires; `None` if no rule sets them.
     pub fn cache(&self) -> Option<(&[u8], Option<u32>)> {
-        let expires = match self.response_rules.cache? {
+        let rules = self.response_rules();
+        let expires = match rules.cache? {
             Cache::Seconds(seconds) => Some(seconds),
             _ => None,
         };
-        Some((if self.private { &self.response_rules.private } else { &self.response_rules.public }, expires))
+        Some((if self.private { &rules.private } else { &rules.public }, expires))
     }
 }
 
 /// Cache-Control lines for responses that every client may have, and for private ones.
-fn cache_lines(cache: Cache) -> (Box<[u8]>, Box<[u8]>) {
+fn cache_lines(cache: Cache) -> (Vec<u8>, Vec<u8>) {
     let (public, private) = match cache {
         Cache::Seconds(seconds) => (format!("max-age={seconds}"), format!("private, max-age={seconds}")),
         Cache::Immutable => {
@@ -198,7 +242,7 @@ fn cache_lines(cache: Cache) -> (Box<[u8]>, Box<[u8]>) {
         Cache::Never => ("no-store".into(), "no-store".into()),
         Cache::Silent => return Default::default(),
     };
-    let line = |value: String| format!("Cache-Control: {value}\r\n").into_bytes().into();
+    let line = |value: String| format!("Cache-Control: {value}\r\n").into_bytes();
     (line(public), line(private))
 }
 
@@ -259,7 +303,9 @@ mod tests {
         let it = Arc::new(response_rules(&[("cors", "https://a.example https://b.example:8443")]));
         assert_eq!(text(&it.lines), "Vary: Origin\r\n");
         let allowed = |origin: Option<&str>| {
-            let applied_rules = AppliedRules::new(Arc::clone(&it), origin.map(str::as_bytes), false);
+            let mut fields = Fields::with_capacity(1);
+            origin.into_iter().for_each(|origin| fields.push("Origin", origin.as_bytes()));
+            let applied_rules = AppliedRules::new(Arc::clone(&it) as _, &fields, false);
             applied_rules.origin.map(|origin| text(&origin).to_owned())
         };
         assert_eq!(allowed(Some("https://a.example")).as_deref(), Some("https://a.example"));
@@ -269,7 +315,10 @@ mod tests {
         }
         let any = Arc::new(response_rules(&[("cors", "*")]));
         assert_eq!(text(&any.lines), "");
-        assert_eq!(AppliedRules::new(any, None, false).origin.as_deref(), Some(&b"*"[..]));
+        assert_eq!(
+            AppliedRules::new(any, &Fields::with_capacity(0), false).origin.as_deref(),
+            Some(&b"*"[..])
+        );
     }
 
     #[test]
@@ -283,7 +332,8 @@ mod tests {
         ] {
             let it = Arc::new(response_rules(&[("cache", "5"), ("cache", word)]));
             let value = |private| {
-                let applied_rules = AppliedRules::new(Arc::clone(&it), None, private);
+                let applied_rules =
+                    AppliedRules::new(Arc::clone(&it) as _, &Fields::with_capacity(0), private);
                 let line = text(applied_rules.cache().unwrap().0).to_owned();
                 line.trim_end().trim_start_matches("Cache-Control: ").to_owned()
             };
