@@ -3,6 +3,7 @@
 mod browser;
 mod cached;
 mod clients;
+mod comparison;
 mod curl;
 mod explain;
 mod front_door;

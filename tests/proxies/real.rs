@@ -4,7 +4,6 @@ use std::fs;
 use std::net::TcpStream;
 use std::os::fd::AsRawFd;
 use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
 
 use nix::sys::signal::Signal;
@@ -12,82 +11,18 @@ use nix::sys::socket::{AddressFamily, SockFlag, SockType, SockaddrIn, bind, conn
 
 use crate::support::alone;
 use crate::support::server::free_port;
-use crate::support::{Client, Server, Tree, eventually};
+use crate::support::{Client, Peer, Server, Tree, eventually};
 
-/// A proxy that runs; ended with the test.
-struct Proxy {
-    child: Child,
-    port: u16,
-}
-
-impl Drop for Proxy {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-impl Proxy {
-    /// Starts `command` and waits until it listens on `port`; none where it is not installed.
-    fn start(command: &mut Command, port: u16) -> Option<Proxy> {
-        let program = command.get_program().to_string_lossy().into_owned();
-        let child = match command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn() {
-            Ok(child) => child,
-            Err(error) if std::env::var_os("THTTPD_TESTS_SKIP").is_none_or(|v| v != "never") => {
-                eprintln!("skipped: {program} - {error}");
-                return None;
-            }
-            Err(error) => panic!("{program} - {error}"),
-        };
-        let mut proxy = Proxy { child, port };
-        eventually("the proxy listens", || {
-            assert_eq!(proxy.child.try_wait().unwrap(), None, "{program} has ended");
-            TcpStream::connect(("127.0.0.1", port)).is_ok()
-        });
-        Some(proxy)
-    }
-
-    fn nginx(tree: &Tree, text: &str, port: u16) -> Option<Proxy> {
-        let dir = tree.dir().join("nginx");
-        fs::create_dir_all(&dir).unwrap();
-        let at = |name: &str| dir.join(name).display().to_string();
-        let temporary: String = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
-            .iter()
-            .map(|name| format!("{name}_temp_path {};\n", at(name)))
-            .collect();
-        let conf = format!(
-            "daemon off; master_process off; pid {}; error_log {};\nevents {{}}\nhttp {{ access_log off;\n{temporary}{text}\n}}\n",
-            at("pid"),
-            at("error.log")
-        );
-        let conf = tree.beside("nginx.conf", &conf);
-        Proxy::start(Command::new("nginx").arg("-p").arg(&dir).arg("-c").arg(conf), port)
-    }
-
-    fn haproxy(tree: &Tree, text: &str, port: u16) -> Option<Proxy> {
-        let conf = tree.beside("haproxy.cfg", text);
-        Proxy::start(Command::new("haproxy").arg("-db").arg("-f").arg(conf), port)
-    }
-
-    fn caddy(tree: &Tree, text: &str, port: u16) -> Option<Proxy> {
-        let conf = tree.beside("Caddyfile", text);
-        let mut command = Command::new("caddy");
-        command.args(["run", "--adapter", "caddyfile", "--config"]).arg(conf);
-        command.env("HOME", tree.dir()).env("XDG_DATA_HOME", tree.dir()).env("XDG_CONFIG_HOME", tree.dir());
-        Proxy::start(&mut command, port)
-    }
-
-    /// A request of a client that claims to be another one, and its line in the log of `server`.
-    fn logged(&self, server: &Server, tag: &str) -> String {
-        let mut client = Client::of(connect_from([127, 0, 0, 5], self.port));
-        client.send(format!(
-            "GET /a.txt?{tag} HTTP/1.1\r\nHost: localhost\r\nX-Forwarded-For: 198.51.100.66\r\n\
+/// A request of a client that claims to be another one, and its line in the log of `server`.
+fn logged(proxy: &Peer, server: &Server, tag: &str) -> String {
+    let mut client = Client::of(connect_from([127, 0, 0, 5], proxy.port));
+    client.send(format!(
+        "GET /a.txt?{tag} HTTP/1.1\r\nHost: localhost\r\nX-Forwarded-For: 198.51.100.66\r\n\
              X-Forwarded-Proto: https\r\nForwarded: for=198.51.100.66\r\nConnection: close\r\n\r\n"
-        ));
-        let answer = client.answer("GET");
-        assert_eq!((answer.status, answer.text().as_str()), (200, "hello"));
-        server.logged(&format!("?{tag}"))
-    }
+    ));
+    let answer = client.answer("GET");
+    assert_eq!((answer.status, answer.text().as_str()), (200, "hello"));
+    server.logged(&format!("?{tag}"))
 }
 
 /// A connection from another address than that of the proxies.
@@ -150,9 +85,9 @@ fn behind_nginx_the_client_is_seen_and_cannot_pass_for_another() {
     let words = own_line("NGINX", std::slice::from_ref(&backend));
     let server = server(&tree, &words, &["-o", "log_format=json"]);
     let text = page("NGINX", &[backend, ("listen 80;", format!("listen 127.0.0.1:{front};"))]);
-    let Some(proxy) = Proxy::nginx(&tree, &text, front) else { return };
+    let Some(proxy) = Peer::nginx(&tree, &text, front) else { return };
     for n in 0..3 {
-        let line = proxy.logged(&server, &format!("nginx{n}"));
+        let line = logged(&proxy, &server, &format!("nginx{n}"));
         assert!(line.contains("\"client\":\"127.0.0.5\"") && !line.contains("198.51.100.66"), "{line}");
     }
 }
@@ -165,8 +100,8 @@ fn behind_caddy_on_a_socket_the_client_is_seen_and_cannot_pass_for_another() {
     let words = own_line("CADDY", &[socket.clone(), (";group=caddy", ";mode=666".to_owned())]);
     let server = server(&tree, &words, &[]);
     let text = page("CADDY", &[socket, ("example.org", format!("http://localhost:{front}"))]);
-    let Some(proxy) = Proxy::caddy(&tree, &format!("{{\n admin off\n}}\n{text}"), front) else { return };
-    let line = proxy.logged(&server, "caddy");
+    let Some(proxy) = Peer::caddy(&tree, &format!("{{\n admin off\n}}\n{text}"), front) else { return };
+    let line = logged(&proxy, &server, "caddy");
     assert!(line.starts_with("127.0.0.5 "), "{line}");
 }
 
@@ -186,8 +121,8 @@ fn behind_haproxy_with_proxy_heads_the_client_is_seen_and_cannot_pass_for_anothe
             ("port 9117", format!("port {status}")),
         ],
     );
-    let Some(proxy) = Proxy::haproxy(&tree, &text, front) else { return };
-    let line = proxy.logged(&server, "haproxy");
+    let Some(proxy) = Peer::haproxy(&tree, &text, front) else { return };
+    let line = logged(&proxy, &server, "haproxy");
     assert!(line.starts_with("127.0.0.5 "), "{line}");
 }
 
@@ -216,7 +151,7 @@ fn a_rolling_restart_of_two_replicas_behind_haproxy_loses_no_request() {
          backend pages\n    option httpchk GET /healthz\n    option redispatch\n    retries 3\n{servers}"
     );
     let mut replicas = [0, 1].map(|n| replica(&trees[n], ports[n]));
-    let Some(_proxy) = Proxy::haproxy(&trees[0], &text, front) else { return };
+    let Some(_proxy) = Peer::haproxy(&trees[0], &text, front) else { return };
     let (stop, answered, failed) = (AtomicBool::new(false), AtomicU32::new(0), AtomicU32::new(0));
     let ask = || {
         let stream = TcpStream::connect(("127.0.0.1", front)).ok()?;

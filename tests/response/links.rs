@@ -1,43 +1,19 @@
 //! Links and redirects lead to the right place, also behind a proxy that removes a path prefix.
 
 use std::fs;
-use std::process::{Child, Command, Stdio};
 
 use crate::support::server::free_port;
-use crate::support::{Client, Server, Tree, dom_of, eventually, run};
+use crate::support::{Peer, Server, Tree, dom_of, run};
 
-/// A proxy, ended with the test.
-struct Proxy {
-    child: Child,
-    port: u16,
-}
-
-impl Proxy {
-    /// Debian's nginx, which serves `server` below `/prefix/`.
-    fn start(tree: &Tree, server: &Server) -> Option<Proxy> {
-        let (port, dir) = (free_port(), tree.dir().display().to_string());
-        let config = format!(
-            "daemon off; master_process off; error_log {dir}/nginx.error; pid {dir}/nginx.pid;\n\
-             events {{}}\nhttp {{ access_log off; client_body_temp_path {dir}/b; proxy_temp_path {dir}/p;\n\
-             fastcgi_temp_path {dir}/f; uwsgi_temp_path {dir}/u; scgi_temp_path {dir}/s;\n\
-             server {{ listen 127.0.0.1:{port}; location /prefix/ {{ proxy_redirect off;\n\
-             proxy_pass http://127.0.0.1:{}/; }} }} }}\n",
-            server.port
-        );
-        let config = tree.beside("nginx.conf", &config);
-        run("nginx", &["-v"])?;
-        let child = Command::new("nginx").arg("-c").arg(config).stderr(Stdio::null()).spawn().unwrap();
-        let proxy = Proxy { child, port };
-        eventually("nginx listens", || std::net::TcpStream::connect(("127.0.0.1", port)).is_ok());
-        Some(proxy)
-    }
-}
-
-impl Drop for Proxy {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
+/// Debian's nginx, which serves `server` below `/prefix/`.
+fn proxy(tree: &Tree, server: &Server) -> Option<Peer> {
+    let port = free_port();
+    let text = format!(
+        "server {{ listen 127.0.0.1:{port}; location /prefix/ {{ proxy_redirect off;\n\
+         proxy_pass http://127.0.0.1:{}/; }} }}",
+        server.port
+    );
+    Peer::nginx(tree, &text, port)
 }
 
 /// Targets of the links on a page, in order.
@@ -77,10 +53,8 @@ fn a_walk_through_lists_redirects_and_errors_stays_below_the_prefix() {
     for style in ["classic", "modern"] {
         let flags = ["-o", "redirects=relative", "-o", &format!("listing_style={style}")];
         let server = Server::start(&tree, &flags);
-        let Some(proxy) = Proxy::start(&tree, &server) else { return };
-        let get = |target: &str| {
-            Client::of(std::net::TcpStream::connect(("127.0.0.1", proxy.port)).unwrap()).get(target)
-        };
+        let Some(proxy) = proxy(&tree, &server) else { return };
+        let get = |target: &str| proxy.connect().get(target);
         let (mut seen, mut left) = (vec![], vec!["/prefix/".to_owned(), "/prefix/a/none".to_owned()]);
         while let Some(target) = left.pop() {
             assert!(target.starts_with("/prefix/"), "{target} leads out");
@@ -111,7 +85,7 @@ fn a_browser_follows_a_relative_redirect_behind_the_proxy() {
     let tree = Tree::new();
     tree.file("sub/file.txt", "content");
     let server = Server::start(&tree, &["-o", "redirects=relative"]);
-    let Some(proxy) = Proxy::start(&tree, &server) else { return };
+    let Some(proxy) = proxy(&tree, &server) else { return };
     let url = format!("http://127.0.0.1:{}/prefix/sub", proxy.port);
     let Some(dom) = dom_of(&tree, &url) else { return };
     assert!(dom.contains("Index of /sub/") && dom.contains("href=\"file.txt\""), "{dom}");

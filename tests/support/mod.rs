@@ -3,6 +3,7 @@
 pub mod browser;
 pub mod exclusive;
 pub mod fuse;
+pub mod peer;
 pub mod server;
 pub mod tree;
 pub mod wire;
@@ -10,6 +11,7 @@ pub mod wire;
 pub use browser::dom_of;
 pub use exclusive::alone;
 pub use fuse::FuseMount;
+pub use peer::Peer;
 pub use server::Server;
 pub use tree::Tree;
 pub use wire::{Answer, Client};
