@@ -35,7 +35,11 @@ impl Resolver {
         let outcome = self.resolve_by_rules(&mut rule_context, explain);
         let user = match &outcome {
             Ok(found) => found.user.is_some(),
-            Err(denied) => denied.user.is_some(),
+            Err(denied) => {
+                // No file is served, so that the response rules of the requested name apply.
+                rule_context.state.borrow_mut().chosen = None;
+                denied.user.is_some()
+            }
         };
         for line in rule_context.rules.response_lines(&rule_context.site.name(&rule_context.served_name())) {
             explain(format_args!("{line}"));
@@ -124,6 +128,12 @@ impl Resolver {
                 script.query = routed.query.clone();
                 Ok(Resolved { resource: Resource::Script(script), user, name })
             }
+            // The requested name has its slash already: another slash would be added without end.
+            Ok(Resolved { resource: Resource::Moved(_), .. }) if ends_in_slash(rule_context.query) => {
+                let path = Cow::Owned([&request.path[..], b"/"].concat());
+                let request = Request { path, ..request.clone() };
+                self.find(&ResolveRequest { request: &request, ..query }, Some(rule_context), explain)
+            }
             found => found,
         }
     }
@@ -192,10 +202,7 @@ impl Resolver {
                 Ok(Resolved { resource: Resource::File(file, content), user, name })
             }
             Err(denied) if !matches!(denied.rejection.status, 403 | 404) => Err(denied),
-            _ => {
-                rule_context.state.borrow_mut().chosen = None;
-                Err(absent)
-            }
+            _ => Err(absent),
         }
     }
 
@@ -277,4 +284,9 @@ impl Resolver {
         let headers = fields.last("Access-Control-Request-Headers").map(<[u8]>::to_vec);
         Some(Resource::Preflight { is_script, headers })
     }
+}
+
+/// Tells whether the client asked for a directory by its full name.
+fn ends_in_slash(query: &ResolveRequest<'_>) -> bool {
+    matches!(query.request.path.last(), None | Some(b'/'))
 }

@@ -44,6 +44,37 @@ fn rules_add_up_and_of_one_field_the_last_counts() {
 }
 
 #[test]
+fn what_is_refused_or_absent_has_the_rules_of_the_name_asked_for() {
+    let tree = pages();
+    let users = tree.beside("users", USERS);
+    let rules = format!(
+        "**.png header X-Is: image\nnone/** cors https://a.example\nempty/ header X-Is: directory\n\
+         / header X-Is: top\nindex.html header X-Is: index\nindex.html auth {}\n",
+        users.display()
+    );
+    let server = ruled(&tree, &rules, &[]);
+    for (target, status, is) in [
+        ("/a.png", 404, Some("image")),
+        ("/empty/a.png", 404, Some("image")),
+        ("/empty/b", 404, None),
+        ("/none/a/b.png", 404, Some("image")),
+        ("/none/b", 404, None),
+        ("/open.txt/a.png", 403, Some("image")),
+        ("/", 401, Some("top")),
+    ] {
+        let answer = get(&server, target);
+        assert_eq!((answer.status, answer.field("X-Is")), (status, is), "{target}");
+    }
+    for target in ["/none/b", "/none/a/b.png"] {
+        let answer = ask(&server, "GET", target, "Origin: https://a.example\r\n");
+        assert_eq!(answer.field("Access-Control-Allow-Origin"), Some("https://a.example"), "{target}");
+        assert_eq!(get(&server, target).field("Vary"), Some("Origin"), "{target}");
+    }
+    assert_eq!(warmed(&server, "/", RIGHT).field("X-Is"), Some("index"));
+    assert_eq!(get(&server, "/").field("X-Is"), Some("top"), "when the file is remembered");
+}
+
+#[test]
 fn fields_are_on_every_response() {
     let tree = pages();
     tree.file("closed.txt", "x");

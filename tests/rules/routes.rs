@@ -70,6 +70,20 @@ fn a_rewrite_serves_another_name_and_goes_on_below_itself() {
 }
 
 #[test]
+fn a_directory_that_a_rewrite_names_without_its_slash_is_served_where_the_client_has_one() {
+    let tree = application();
+    tree.file("new/index.html", "new");
+    tree.file("list/a.txt", "a");
+    let server = ruled(&tree, "old** rewrite /new\n/ rewrite /new\nto/ rewrite /list\n", &[]);
+    for target in ["/old/", "/old/deep/", "/"] {
+        assert_eq!(warmed(&server, target, "").text(), "new", "{target}");
+    }
+    assert!(get(&server, "/to/").text().contains("href=\"a.txt\""));
+    assert_eq!(location(&server, "/old", ""), (302, "/old/".into()));
+    assert_eq!(location(&server, "/old/deep?x=1", ""), (302, "/old/deep/?x=1".into()));
+}
+
+#[test]
 fn a_clean_url_finds_its_page_and_a_directory_with_an_index_keeps_its_slash() {
     let tree = application();
     tree.file("run.cgi", "#!/bin/sh\n");
