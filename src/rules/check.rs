@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::captures::Captures;
+use super::captures::{Captures, Glob};
 use super::pattern::{Alternative, Pattern, SiteKey};
 use super::response_rule::{Cache, ResponseRule};
 use super::route::Route;
@@ -114,13 +114,20 @@ fn is_wider(wide: &Alternative, narrow: &Alternative) -> bool {
         // A pattern without a host is compared with a name that includes the virtual host's directory.
         (None, Some(_)) => wide.name.as_str() == "**",
         (Some(wide), None) => wide.as_str() == "*" && narrow.name.as_str() == "**",
-        (Some(wide), Some(narrow)) => wide.as_str() == "*" || wide == narrow,
+        (Some(wide), Some(narrow)) => wide.as_str() == "*" || is_wider_glob(wide, narrow.as_str()),
     };
-    let (wide, narrow) = (wide.name.as_str(), narrow.name.as_str());
-    let begins = wide
-        .strip_suffix("**")
-        .is_some_and(|start| !start.contains(['*', '?']) && narrow.strip_prefix(start).is_some());
-    scheme && host && (wide == narrow || begins)
+    scheme && host && is_wider_glob(&wide.name, narrow.name.as_str())
+}
+
+/// Tells whether `wide` matches every text that the glob `narrow` matches.
+///
+/// Two texts stand for all: each wildcard of `narrow` is replaced by the shortest text, and by a long one
+/// with a byte that no literal of `wide` matches.
+fn is_wider_glob(wide: &Glob, narrow: &str) -> bool {
+    [["", "", "\0"], ["\0/\0\0", "\0\0\0", "/"]].iter().all(|[any_run, run, one]| {
+        let text = narrow.replace("**", "\u{1}").replace('*', run).replace('?', one);
+        wide.matches(text.replace('\u{1}', any_run).as_bytes())
+    })
 }
 
 /// Tells whether the target of a redirect matches the redirect's own pattern, which would be a loop.

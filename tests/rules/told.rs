@@ -63,6 +63,33 @@ fn a_check_warns_of_what_is_probably_not_meant() {
 }
 
 #[test]
+fn a_check_warns_of_each_route_that_one_above_covers_and_of_no_other() {
+    let tree = Tree::new();
+    for (above, below, is_covered) in [
+        ("old/*", "old/x", true),
+        ("old/*", "old/*", true),
+        ("**.php", "blog/wp-login.php", true),
+        ("**.php", "*.php", true),
+        ("*.html|*.htm", "a.htm|b.html", true),
+        ("//*.example.org/**", "//www.example.org/x", true),
+        ("//*/a/**", "//h/a/*/b", true),
+        ("a?", "ab", true),
+        ("old/*", "old/x/y", false),
+        ("old/*", "old/**", false),
+        ("*.php", "**.php", false),
+        ("*.html", "*.html|*.htm", false),
+        ("a?", "a*", false),
+        ("a*", "a?", false),
+        ("?*", "*", false),
+        ("//*.example.org/**", "//example.org/x", false),
+        ("http://*/a", "//h/a", false),
+    ] {
+        let text = said(&run(&tree, &format!("{above} status 404\n{below} status 410\n"), &["--check"]));
+        assert_eq!(text.contains("has no effect below"), is_covered, "{above} {below}: {text}");
+    }
+}
+
+#[test]
 fn a_check_warns_of_pages_that_caches_would_keep_for_good() {
     let tree = Tree::new();
     tree.file("app/shell.htm", "x");
