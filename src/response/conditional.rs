@@ -41,12 +41,18 @@ pub fn evaluate(fields: &Fields<'_>, representation: &Representation) -> Precond
 ///
 /// Without If-Range, the Range field applies. Else If-Range must hold the current strong entity tag, or
 /// exactly the Last-Modified date. A file that is not settled has no strong validator, and is sent whole.
+///
+/// Browsers send back also a weak tag when a player seeks. The weak tag of a settled file is made of length
+/// and date, so that such a tag counts wherever the date alone would.
 pub fn range_applies(fields: &Fields<'_>, representation: &Representation) -> bool {
     let Some(validator) = fields.last("If-Range") else { return true };
+    let is_tag = validator == representation.etag.as_bytes();
     if validator.starts_with(b"\"") {
-        return validator == representation.etag.as_bytes();
+        return is_tag;
     }
-    representation.settled && representation.modified.is_some_and(|date| parse_date(validator) == Some(date))
+    let is_weak_tag = is_tag && !validator.is_empty();
+    representation.settled
+        && representation.modified.is_some_and(|date| is_weak_tag || parse_date(validator) == Some(date))
 }
 
 /// Comparison of entity tags (RFC 9110 §8.8.3.2).

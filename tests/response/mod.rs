@@ -6,4 +6,5 @@ mod links;
 mod listings;
 mod pages;
 mod precompressed;
+mod seeks;
 mod validators;

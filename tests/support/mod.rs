@@ -8,7 +8,7 @@ pub mod server;
 pub mod tree;
 pub mod wire;
 
-pub use browser::dom_of;
+pub use browser::{Browser, dom_of};
 pub use exclusive::alone;
 pub use fuse::FuseMount;
 pub use peer::Peer;

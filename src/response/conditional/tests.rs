@@ -149,6 +149,18 @@ fn the_date_of_a_settled_file_counts_whatever_its_tag_is() {
 }
 
 #[test]
+fn the_weak_tag_of_a_settled_file_counts_as_its_date_does() {
+    let settled = Representation { settled: true, ..tagged("W/\"a\"") };
+    let undated = Representation { modified: None, settled: true, ..tagged("W/\"a\"") };
+    for (value, holds) in [("W/\"a\"", true), ("w/\"a\"", false), ("W/\"b\"", false), ("W/", false)] {
+        assert_eq!(range_applies(&lines(&[("If-Range", value)]), &settled), holds, "{value}");
+        assert!(!range_applies(&lines(&[("If-Range", value)]), &undated), "{value}");
+    }
+    let strong = Representation { settled: true, ..tagged("\"a\"") };
+    assert!(!range_applies(&lines(&[("If-Range", "W/\"a\"")]), &strong));
+}
+
+#[test]
 fn without_a_date_every_date_is_ignored_and_without_a_tag_every_tag_is_unmet() {
     let bare = Representation { modified: None, last_modified: "".into(), ..tagged("") };
     for (name, value, expected) in [
