@@ -136,6 +136,11 @@ impl ListCache {
         holds.then(|| kept.page.clone())
     }
 
+    /// Tells whether a list of `dir` is kept, valid or not.
+    pub(super) fn has_any_of(&self, dir: &[u8]) -> bool {
+        self.locked().iter().any(|kept| *kept.key.dir == *dir)
+    }
+
     /// Forgets lists that are too old to be used.
     pub(super) fn tidy(&self) {
         self.locked().retain(|kept| kept.made.elapsed() < MADE_AGAIN_AFTER);

@@ -186,6 +186,11 @@ impl Cache {
         self.lists.find(key, &self.directories, &DiskState { view, freshness })
     }
 
+    /// Tells whether a list of `dir` is cached in any form, valid or not.
+    pub fn may_have_list(&self, dir: &[u8]) -> bool {
+        self.lists.has_any_of(dir)
+    }
+
     /// The right to keep a page that is made from what is found after `check`; none where changes show in
     /// no event.
     pub fn keep_list(&self, key: ListKey, check: &DirectoryCheck) -> Option<KeepList> {

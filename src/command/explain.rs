@@ -94,6 +94,7 @@ impl Scene {
             blocking: &Patient,
             charged: &Charged::default(),
             may_wait: false,
+            may_list: true,
         };
         let site = self.resolver.site_key(&query);
         match self.resolver.look_up(&query, &mut |step| write_line(out, step)).outcome {

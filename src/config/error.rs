@@ -66,7 +66,7 @@ impl fmt::Display for ConfigErrors {
         let mut lines = Vec::new();
         let mut needs_help = true;
         for problem in self.list.iter().take(Self::MOST_SHOWN) {
-            let in_file = problem.place.is_some() || matches!(problem.why, ConfigErrorKind::Unreadable(_));
+            let in_file = problem.place.is_some();
             let program = if in_file { String::new() } else { format!("{}: ", self.program) };
             let mut line = format!("{program}{problem}");
             // The hint at `--help` is useful only for unknown words on the command line.

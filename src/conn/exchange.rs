@@ -105,6 +105,7 @@ pub fn decide(request: &Request<'_>, site: &Site, context: &RequestContext<'_>) 
         blocking: context.blocking,
         charged: context.session.charged(),
         may_wait: (context.may_wait)(Retry::Soon),
+        may_list: true,
     };
     if let Some(refusal) = context.session.refusal() {
         return refuse(refusal, request, &policy, site.resolver.rules_for_request(&query));

@@ -244,6 +244,9 @@ impl Resolver {
     /// Tells whether a directory without an index file is listed.
     pub(super) fn lists(&self, asked: &LookupContext<'_>) -> bool {
         let response_rules = asked.rule_context.and_then(RuleContext::response_rules);
+        if !asked.query.may_list {
+            return false;
+        }
         match response_rules.and_then(|response_rules| response_rules.listing) {
             Some(Listing::Off) => false,
             Some(Listing::Style(_)) => true,

@@ -12,7 +12,6 @@ use std::sync::Arc;
 use nix::sys::stat::{FileStat, Mode, SFlag, fstat};
 
 use super::denial::{io_denied, not_a_file, not_found, not_readable};
-use super::list_limiter::ListPermit;
 use super::lookup_context::{Candidate, LookupContext, is_password_file, kind, shown, world};
 use super::precompressed::Forms;
 use super::rule_context::RuleContext;
@@ -148,23 +147,25 @@ impl Resolver {
     fn list(&self, lookup: &LookupContext<'_>, dir: &[u8]) -> Result<Directory, AccessDenied> {
         let query = lookup.query;
         let opened = query.view.open_read(dir, self.links()).map_err(io_denied)?;
+        // Workers in remote storage are bounded by another limit already.
+        let is_bounded = query.view.is_local();
+        let permit = if is_bounded { self.list_limiter.try_take() } else { None };
+        let is_busy = is_bounded && permit.is_none();
+        // A README.txt is looked up only for a list that is made now, or that may be cached.
+        if is_busy && !self.cache.may_have_list(dir) {
+            return Err(busy_with_lists());
+        }
         let readme = self.readme(lookup);
         let key = self.list_key(lookup, dir, readme.clone());
         let kept = self.cache.list(&key, query.view, query.freshness);
-        // Workers in remote storage are bounded by another limit already.
-        let is_bounded = kept.is_some() || !query.view.is_local();
-        let permit = if is_bounded { None } else { Some(self.list_permit()?) };
+        if is_busy && kept.is_none() {
+            return Err(busy_with_lists());
+        }
+        let permit = permit.filter(|_| kept.is_none());
         let check = lookup.directory_check.as_ref().filter(|_| kept.is_none());
         let keep = check.and_then(|check| self.cache.keep_list(key, check));
         let url_path = query.request.path.to_vec();
         Ok(Directory { readme, permit, kept, keep, ..Directory::new(opened, url_path) })
-    }
-
-    /// Permit to make a list, or a refusal with 503 before the work begins.
-    fn list_permit(&self) -> Result<ListPermit, AccessDenied> {
-        let page = "This server is busy making lists of directories; please try again.";
-        let busy = || AccessDenied::from(Rejection::new(503, page)).until(Retry::AfterLists);
-        self.list_limiter.try_take().ok_or_else(busy)
     }
 
     fn file(
@@ -344,6 +345,12 @@ impl Resolver {
     fn links(&self) -> Links {
         if self.config.symlink_check { Links::Refuse } else { Links::Follow }
     }
+}
+
+/// Refusal of a list with 503 before the work begins.
+fn busy_with_lists() -> AccessDenied {
+    let page = "This server is busy making lists of directories; please try again.";
+    AccessDenied::from(Rejection::new(503, page)).until(Retry::AfterLists)
 }
 
 /// Result for a name without links that is a file or a directory: such a name needs no expansion.

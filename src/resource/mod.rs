@@ -253,6 +253,8 @@ pub struct ResolveRequest<'a> {
     pub charged: &'a Charged,
     /// Set if the request may be tried again later when a resource is short.
     pub may_wait: bool,
+    /// Set if directories may be listed: not while a list looks up its README.txt, which may be a directory.
+    pub may_list: bool,
 }
 
 impl<'a> ResolveRequest<'a> {

@@ -28,7 +28,8 @@ impl Resolver {
         }
         let path = Cow::Owned([&query.request.path, &b"README.txt"[..]].concat());
         let request = Request { method: Method::Get, path, fields, ..query.request.clone() };
-        match self.resolve(&ResolveRequest { request: &request, ..*query }).outcome.ok()?.resource {
+        let query = ResolveRequest { request: &request, may_list: false, ..*query };
+        match self.resolve(&query).outcome.ok()?.resource {
             Resource::File(file, Content::Memory(text)) if file.encodings.is_empty() => Some(text),
             _ => None,
         }

@@ -91,6 +91,16 @@ fn a_file_to_be_read_that_is_a_fifo_or_a_device() {
 }
 
 #[test]
+fn a_configuration_file_that_is_not_there_is_told_with_the_program_and_its_flag() {
+    for flags in [&["-C", "/nonexistent/conf"][..], &["--check", "-C", "/nonexistent/conf"]] {
+        let output = run(thttpd().args(flags));
+        let text = "/nonexistent/conf: No such file or directory; give a configuration file that can be read with -C";
+        assert_eq!(output.status.code(), Some(1));
+        assert_eq!(stderr(&output), format!("{}: {text}\n", env!("CARGO_BIN_EXE_thttpd")));
+    }
+}
+
+#[test]
 fn a_log_file_that_cannot_be_written() {
     let tree = Tree::new();
     refuses_beside_sound_flags(&tree, &["-l", "/nonexistent/log"], "/nonexistent/log - No such file", "-l");

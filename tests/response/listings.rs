@@ -39,6 +39,21 @@ fn a_readme_behind_the_referrer_filter_is_shown_to_local_pages_alone() {
 }
 
 #[test]
+fn a_readme_that_a_rewrite_leads_to_a_list_is_none() {
+    let tree = Tree::new();
+    tree.file("d/a.txt", "x");
+    tree.file("e/README.txt/b.txt", "x");
+    for rules in ["rule=** rewrite /d/", "rule=**README.txt rewrite /d/", "rule=d/README.txt rewrite /e/"] {
+        let server = Server::start(&tree, &["-o", "listing_style=modern", "-o", rules]);
+        for target in ["/d/", "/e/", "/e/README.txt/"] {
+            let answer = server.connect().get(target);
+            assert_eq!(answer.status, 200, "{rules} {target}");
+            assert!(!answer.text().contains("<h2>"), "{rules} {target}");
+        }
+    }
+}
+
+#[test]
 fn lists_of_a_hundred_thousand_names_take_bounded_memory_and_time() {
     let tree = Tree::new();
     let dir = tree.dir_in("many");

@@ -288,7 +288,8 @@ fn problems_of_files_and_of_the_line_are_told_in_order() {
     let path = file.path();
     let want = format!(
         "./thttpd: -p x: not a number\n{path}:1: port=abc: not a number\n\
-         /nonexistent/thttpd.conf: No such file or directory; give a configuration file that can be read with -C\n./thttpd: -q: unknown option; {HELP}"
+         ./thttpd: /nonexistent/thttpd.conf: No such file or directory; give a configuration file that can be read with -C\n\
+         ./thttpd: -q: unknown option; {HELP}"
     );
     assert_eq!(refused(&["-p", "x", "-C", &path, "-C", "/nonexistent/thttpd.conf", "-q"]), want);
 }
