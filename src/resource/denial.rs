@@ -4,11 +4,18 @@ use std::io;
 
 use nix::errno::Errno;
 
-use super::{AccessDenied, Retry};
+use super::{AccessDenied, Denial, Retry};
 use crate::log::Level;
 use crate::representation::etag::Untagged;
 use crate::request::Rejection;
 use crate::sys::is_shortage;
+
+impl From<Rejection> for AccessDenied {
+    fn from(rejection: Rejection) -> AccessDenied {
+        let (note, challenge, user, retry, retry_after) = (None, None, None, None, None);
+        AccessDenied(Box::new(Denial { rejection, note, challenge, user, retry, retry_after }))
+    }
+}
 
 /// Refusal of a file whose entity tag could not be computed.
 pub fn untagged(why: Untagged) -> AccessDenied {

@@ -224,13 +224,6 @@ impl Deref for AccessDenied {
     }
 }
 
-impl From<Rejection> for AccessDenied {
-    fn from(rejection: Rejection) -> AccessDenied {
-        let (note, challenge, user, retry, retry_after) = (None, None, None, None, None);
-        AccessDenied(Box::new(Denial { rejection, note, challenge, user, retry, retry_after }))
-    }
-}
-
 /// Callback that receives each decision of a resolution, for `--explain`; otherwise it does nothing.
 pub type Explain<'e> = &'e mut dyn FnMut(std::fmt::Arguments<'_>);
 
