@@ -21,11 +21,11 @@ use crate::config::printable::printable;
 use crate::docroot::blocking::Patient;
 use crate::docroot::path::{expand, join, split};
 use crate::docroot::{DocRoot, Links, View};
-use crate::request::client::ClientAddress;
+use crate::request::client::{ClientAddress, Scheme};
 use crate::request::head;
 use crate::request::{Client, Parsed, Request};
 use crate::resource::{AccessDenied, ResolveRequest, Resolved, Resolver, Resource};
-use crate::rules::{Charged, Name};
+use crate::rules::{Charged, Name, Rules};
 use crate::sys::reason;
 use crate::throttle::{Each, Throttles};
 
@@ -43,8 +43,9 @@ pub fn explain(config: Config, urls: &[String], from: Option<&str>) -> Result<St
     let root =
         DocRoot::open(Path::new("."), here.as_os_str().as_bytes()).map_err(|errno| failed(errno.into()))?;
     let config = Arc::new(config);
-    let resolver = Resolver::new(Arc::new(root), Arc::clone(&config), Arc::new(loaded.rules), loaded.types);
-    let scene = Scene { config, resolver, throttles: loaded.throttles, address };
+    let (root, rules) = (Arc::new(root), Arc::new(loaded.rules));
+    let resolver = Resolver::new(root, Arc::clone(&config), Arc::clone(&rules), loaded.types);
+    let scene = Scene { config, resolver, rules, throttles: loaded.throttles, address };
     let mut out = String::new();
     write_line(&mut out, format_args!("the tree is {}", shown.display()));
     for url in urls {
@@ -61,13 +62,20 @@ pub fn explain(config: Config, urls: &[String], from: Option<&str>) -> Result<St
 struct Scene {
     config: Arc<Config>,
     resolver: Resolver,
+    rules: Arc<Rules>,
     throttles: Throttles,
     address: ClientAddress,
 }
 
 impl Scene {
     fn explain_one(&self, out: &mut String, url: &str) -> Result<(), String> {
-        let bytes = head_for(url);
+        // Only a trusted proxy can report that a client connected over https.
+        let beyond_proxy = url.strip_prefix("https://").filter(|_| self.config.proxies.trusts_any());
+        let scheme = if beyond_proxy.is_some() { Scheme::Https } else { Scheme::Http };
+        let bytes = match beyond_proxy {
+            Some(rest) => head_for(&format!("http://{rest}")),
+            None => head_for(url),
+        };
         let request = match head::parse(&bytes, &self.config.limits) {
             Ok(Parsed::Complete(request, _)) => request,
             Ok(Parsed::Partial) => return Err(format!("{url}: not a URL")),
@@ -82,7 +90,8 @@ impl Scene {
         if let Some(host) = &host {
             write_line(out, format_args!("virtual hosts are on: looked up in {host}/"));
         }
-        let client = Client { address: self.address, ..Client::of_peer((Ipv4Addr::LOCALHOST, 0).into()) };
+        let client =
+            Client { address: self.address, scheme, ..Client::of_peer((Ipv4Addr::LOCALHOST, 0).into()) };
         let freshness = Freshness::default();
         let view = View::anywhere(self.resolver.root());
         let query = ResolveRequest {
@@ -98,9 +107,7 @@ impl Scene {
         };
         let site = self.resolver.site_key(&query);
         match self.resolver.look_up(&query, &mut |step| write_line(out, step)).outcome {
-            Ok(found) if throttle(out, &self.throttles, &site.name(&found.name)) => {
-                conclude(out, &request, &found)
-            }
+            Ok(found) if self.throttle(out, &site.name(&found.name)) => conclude(out, &request, &found),
             Ok(_) => write_line(out, format_args!("503: the throttle lets nothing through")),
             Err(denied) => {
                 self.explain_cause(out, &query, &denied);
@@ -150,6 +157,25 @@ impl Scene {
         files.into_iter().find(|file| view.stat(file, Links::Follow).is_ok())
     }
 
+    /// Explains the throttle rules for the resource; false if a rule lets no byte be sent.
+    fn throttle(&self, out: &mut String, name: &Name<'_>) -> bool {
+        let mut is_open = true;
+        for line in self.rules.rate_lines(name) {
+            write_line(out, format_args!("{line}"));
+        }
+        for rule in self.throttles.rules().iter().filter(|rule| rule.pattern.matches(name)) {
+            let each = match rule.each {
+                Each::Rule => "",
+                Each::Address => " for each address",
+                Each::Connection => " for each connection",
+            };
+            let (max, pattern) = (rule.max, &rule.pattern);
+            write_line(out, format_args!("throttled to {max} bytes a second{each} by {pattern}"));
+            is_open &= max > 0;
+        }
+        is_open
+    }
+
     /// First directory on the path of `name` that may not be entered, with its mode.
     fn shut_directory<'n>(&self, name: &'n [u8]) -> Option<(&'n [u8], u32)> {
         let view = View::anywhere(self.resolver.root());
@@ -172,22 +198,6 @@ fn client_address(from: Option<&str>) -> Result<ClientAddress, String> {
     }
 }
 
-/// Explains the throttle rules for the resource; false if a rule lets no byte be sent.
-fn throttle(out: &mut String, throttles: &Throttles, name: &Name<'_>) -> bool {
-    let mut is_open = true;
-    for rule in throttles.rules().iter().filter(|rule| rule.pattern.matches(name)) {
-        let each = match rule.each {
-            Each::Rule => "",
-            Each::Address => " for each address",
-            Each::Connection => " for each connection",
-        };
-        let (max, pattern) = (rule.max, &rule.pattern);
-        write_line(out, format_args!("throttled to {max} bytes a second{each} by {pattern}"));
-        is_open &= max > 0;
-    }
-    is_open
-}
-
 fn write_line(out: &mut String, line: std::fmt::Arguments<'_>) {
     // A file name may contain a line end, which must not start a new line. Writing to a String cannot fail.
     let _ = writeln!(out, "{}", line.to_string().replace('\n', "\\n"));
@@ -207,7 +217,8 @@ fn conclude(out: &mut String, request: &Request<'_>, found: &Resolved) {
         Resource::Directory(_) => write_line(out, format_args!("200: a listing of the directory")),
         Resource::Script(script) => {
             let name = Path::new(std::ffi::OsStr::from_bytes(&script.name)).display();
-            let query = request.query.unwrap_or_default().escape_ascii();
+            let query = script.query.as_ref().map_or(request.query, Option::as_deref);
+            let query = query.unwrap_or_default().escape_ascii();
             write_line(out, format_args!("the script {name} answers; its query is \"{query}\""));
         }
         Resource::Moved(to) => write_line(out, format_args!("302: to {}", to.escape_ascii())),

@@ -191,6 +191,9 @@ impl Resolver {
         let request = rule_context.query.request;
         let Some((file, any)) = routed.fallback else { return Err(absent) };
         let looks_like_a_page = any || !self.types.names_other_than_html(&request.path);
+        if !looks_like_a_page {
+            explain(format_args!("no fallback for this type of file, as the rule does not say any"));
+        }
         if !matches!(request.method, Method::Get | Method::Head) || !looks_like_a_page {
             return Err(absent);
         }

@@ -253,6 +253,11 @@ impl Rules {
         self.response.iter().filter(|line| line.pattern.matches(name)).map(ToString::to_string)
     }
 
+    /// Rates that cover `name`, as text for `--explain`.
+    pub fn rate_lines(&self, name: &Name<'_>) -> impl Iterator<Item = String> {
+        self.rates.iter().filter(|line| line.pattern.matches(name)).map(ToString::to_string)
+    }
+
     /// Cache key for `name`: includes the scheme and host if patterns depend on them.
     pub fn cache_key<'n>(&self, name: &'n [u8], scheme: Scheme, host: Option<&str>) -> Cow<'n, [u8]> {
         if !self.asks_for_site {

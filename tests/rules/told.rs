@@ -186,7 +186,11 @@ fn an_explanation_names_the_line_of_each_thing_that_it_says() {
     tree.file("private/b.txt", "x");
     tree.link("private/b.txt", "link.txt");
     let rules = "old/** redirect 301 /v2/$1\napp/** rewrite /v2/$1\n** fallback /index.html\nv2/** cache immutable\n\
-                 index.html cache revalidate\nprivate/** allow 10.0.0.0/8\nv2/** 5000\n";
+                 index.html cache revalidate\nprivate/** allow 10.0.0.0/8\nv2/** 5000\n\
+                 https://*/new redirect 302 /s\nrun rewrite /x.cgi?page=1\nv2/** per-address 9000\n";
+    tree.file("x.cgi", "#!/bin/sh\n");
+    tree.mode("x.cgi", 0o755);
+    let proxies = &["-o", "trusted_proxies=127.0.0.1"];
     let file = tree.dir().join("rules");
     let file = file.display().to_string();
     for (flags, url, parts, last) in [
@@ -194,10 +198,26 @@ fn an_explanation_names_the_line_of_each_thing_that_it_says() {
         (
             &[],
             "/app/a.txt",
-            vec!["rules:2: rewrite", "rules:4: cache immutable", "throttled to 5000"],
+            vec![
+                "rules:2: rewrite",
+                "rules:4: cache immutable",
+                "rules:7: 5000\n",
+                "rules:10: per-address 9000\n",
+                "throttled to 5000",
+            ],
             "200: 1 bytes",
         ),
         (&[], "/deep/link", vec!["rules:3: fallback", "rules:5: cache revalidate"], "200: 5 bytes"),
+        (&[], "/none.js", vec!["rules:3: fallback", "no fallback for this type"], "404: "),
+        (
+            &["-c", "*.cgi"],
+            "/run?a",
+            vec!["rules:9: rewrite"],
+            "the script x.cgi answers; its query is \"page=1\"",
+        ),
+        (proxies, "https://h/new", vec!["rules:8: redirect 302 /s"], "302: to /s"),
+        (proxies, "http://h/index.html", vec![], "200: "),
+        (&[], "https://h/new", vec!["421"], "no request can name this"),
         (&[], "/link.txt", vec!["rules:6: allow 10.0.0.0/8"], "403: "),
         (&["--from", "10.1.2.3"], "/link.txt", vec!["rules:6: allow 10.0.0.0/8"], "200: "),
     ] {
