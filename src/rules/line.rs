@@ -114,19 +114,21 @@ impl Reader {
         let word = expanded(word)?;
         let rest = rest.trim_start_matches(BLANKS);
         let rules = &mut self.rules;
+        // A rule is shown with its variables expanded; the parser reports those that cannot be.
+        let shown = &*expanded(text).unwrap_or_default();
         match &*word {
             "" => return Err("an action must follow the pattern".into()),
             "redirect" | "rewrite" | "try" | "fallback" | "status" | "env" | "pass" => {
                 let action = Route::parse(&word, &Words::new(rest)?, &pattern)?;
-                rules.routes.push(Line::new(pattern, action, place, text));
+                rules.routes.push(Line::new(pattern, action, place, shown));
             }
             "allow" | "deny" | "auth" | "requests" => {
                 let action = Guard::parse(&word, &Words::new(rest)?, &pattern)?;
-                rules.guards.push(Line::new(pattern, action, place, text));
+                rules.guards.push(Line::new(pattern, action, place, shown));
             }
             "header" | "cache" | "type" | "charset" | "cors" | "listing" => {
                 let action = ResponseRule::parse(&word, rest)?;
-                rules.response.push(Line::new(pattern, action, place, text));
+                rules.response.push(Line::new(pattern, action, place, shown));
             }
             "per-address" | "per-connection" => return self.rate(&pattern, &word, rest, place),
             number if number.starts_with(|c: char| c.is_ascii_digit()) => {

@@ -60,7 +60,7 @@ pub struct Line<A> {
     pub action: A,
     /// File and line number of the rule.
     pub place: Origin,
-    /// Action as written.
+    /// Action as written, with variables expanded.
     pub text: Box<str>,
 }
 

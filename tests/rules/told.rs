@@ -168,12 +168,12 @@ fn sound_rules_are_not_warned_of() {
 #[test]
 fn a_dump_shows_the_rules_as_understood() {
     let tree = Tree::new();
-    let rules = "# why\na\tcache   60 # here\n  header X: y\nconnections per-address 5\n";
+    let rules = "# why\na\tcache   ${THTTPD_NO:-60} # here\n  header X: $${y\nconnections per-address 5\n";
     let text = said(&run(&tree, rules, &["-o", "rule=b 500", "--dump-config"]));
     let file = tree.dir().join("rules");
     let file = file.display();
     let want = format!(
-        "\n# Rules\n# {file}:2: a cache   60\n# {file}:3: a header X: y\n# -o: b 500\n# connections per-address 5\n"
+        "\n# Rules\n# {file}:2: a cache   60\n# {file}:3: a header X: ${{y\n# -o: b 500\n# connections per-address 5\n"
     );
     assert!(text.ends_with(&want), "{text}");
 }
