@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use nix::errno::Errno;
 use nix::sys::stat::SFlag;
 
-use crate::docroot::{DocRoot, Links, View};
+use super::{DocRoot, Links, View};
 
 /// Maximum number of links followed for one name; more count as a loop (thttpd's MAX_LINKS).
 const MOST_LINKS: usize = 32;

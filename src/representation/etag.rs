@@ -17,8 +17,9 @@ use std::time::{Duration, SystemTime};
 use nix::sys::stat::fstat;
 use sha2::{Digest as _, Sha256};
 
+use super::content::Content;
+use super::facts::{FileFacts, since_epoch};
 use super::inline::Inline;
-use super::{Content, FileFacts, since_epoch};
 use crate::config::choice::EtagSource;
 
 /// Maximum size of a file whose content is hashed, in bytes.

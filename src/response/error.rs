@@ -3,17 +3,10 @@
 //! All 4xx and 5xx responses of the server itself are made here, from the [`Rejection`] of any stage.
 
 use std::borrow::Cow;
-use std::io::Read;
-use std::sync::Arc;
 
-use super::page::{Page, html_in};
+use super::page::Page;
 use super::{Policy, Response, Status, escape};
-use crate::docroot::path::expand;
-use crate::docroot::{DocRoot, Links, View};
-use crate::request::Rejection;
-
-/// Maximum size of an operator's page, in bytes; a larger file is ignored.
-const LARGEST_PAGE: u64 = 1024 * 1024;
+use crate::request::{Rejection, Request};
 
 /// Maximum number of characters of the request target in a page.
 const URL_SHOWN: usize = 80;
@@ -21,56 +14,9 @@ const URL_SHOWN: usize = 80;
 /// Value of Retry-After for a 503, in seconds.
 const RETRY_AFTER: &[u8] = b"10";
 
-/// Location of the operator's error pages: `errors/` in the root and in each virtual host's directory.
-#[derive(Debug)]
-pub struct ErrorPages {
-    root: Option<Arc<DocRoot>>,
-    media_type: Vec<u8>,
-}
-
-impl ErrorPages {
-    /// Error pages without files: built-in pages only.
-    #[cfg(test)]
-    pub fn builtin() -> ErrorPages {
-        ErrorPages { root: None, media_type: Vec::new() }
-    }
-
-    /// Error pages below `root`, the directory that URLs are resolved in, sent as HTML in `charset`.
-    pub fn below(root: Arc<DocRoot>, charset: &[u8]) -> ErrorPages {
-        ErrorPages { root: Some(root), media_type: html_in(charset) }
-    }
-
-    /// Operator's page for `status`; the host's directory comes before the root.
-    ///
-    /// A page in storage that may not answer is ignored, so that an error is sent without waiting.
-    fn find(&self, status: u16, policy: &Policy<'_>) -> Option<Vec<u8>> {
-        let root = self.root.as_ref()?;
-        let local = View::local(root);
-        let page = find_in(&local, status, policy.host_dir);
-        if !local.has_crossed() {
-            return page;
-        }
-        policy.blocking.enter_remote().then(|| find_in(&View::anywhere(root), status, policy.host_dir))?
-    }
-}
-
-fn find_in(view: &View<'_>, status: u16, host_dir: Option<&[u8]>) -> Option<Vec<u8>> {
-    let name = format!("errors/err{status}.html");
-    host_dir
-        .and_then(|host_dir| read(view, &[host_dir, b"/", name.as_bytes()].concat()))
-        .or_else(|| read(view, name.as_bytes()))
-}
-
-/// Reads a page; `None` if the file is missing, unreadable, not regular, too large or outside the tree.
-fn read(view: &View<'_>, name: &[u8]) -> Option<Vec<u8>> {
-    let expanded = expand(view, name, true).ok().filter(|expanded| expanded.path_info.is_empty())?;
-    let file = view.open_read(&expanded.name, Links::Refuse).ok()?;
-    if !file.metadata().ok()?.is_file() {
-        return None;
-    }
-    let mut page = Vec::new();
-    file.take(LARGEST_PAGE + 1).read_to_end(&mut page).ok()?;
-    (page.len() as u64 <= LARGEST_PAGE).then_some(page)
+/// Error response for a `rejection` of `request` by any stage.
+pub fn refuse(rejection: &Rejection, request: &Request<'_>, policy: &Policy<'_>) -> Response {
+    page(rejection, request.target, policy)
 }
 
 /// Error response for a rejection.
@@ -80,7 +26,7 @@ fn read(view: &View<'_>, name: &[u8]) -> Option<Vec<u8>> {
 /// (WWW-Authenticate, Allow).
 pub fn page(rejection: &Rejection, url: &[u8], policy: &Policy<'_>) -> Response {
     let status = rejection.status;
-    let mut response = match policy.pages.find(status, policy) {
+    let mut response = match policy.pages.find(status, policy.host_dir, policy.blocking) {
         Some(own) => Response::page(status, policy.pages.media_type.clone(), own),
         None => {
             Response::page(status, b"text/html; charset=UTF-8", built_in(rejection, url, policy.signature))

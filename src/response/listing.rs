@@ -10,7 +10,7 @@ use nix::errno::Errno;
 use nix::sys::stat::fstat;
 
 use super::page::html_in;
-use super::{Body, Policy, Response, escape};
+use super::{Body, Policy, Response};
 use crate::cache::ListPage;
 use crate::config::choice::ListingStyle;
 use crate::request::list_view::ListView;
@@ -23,11 +23,9 @@ mod classic;
 mod entries;
 mod json;
 mod modern;
+mod reference;
 
-use entries::Entries;
-
-/// Maximum size of a page in bytes, to bound the memory of one request; longer lists end with a note.
-const LARGEST_PAGE: usize = 16 * 1024 * 1024;
+use entries::{Entries, LARGEST_PAGE};
 
 /// Pages up to this size fit into a socket buffer, so that no memory has to be reserved for them.
 const SMALL: usize = 64 * 1024;
@@ -109,20 +107,6 @@ fn rejection(errno: Errno) -> Rejection {
     match errno {
         errno if is_shortage(errno) => Rejection::shortage(),
         _ => Rejection::new(500, ""),
-    }
-}
-
-/// Appends the relative reference to an entry.
-///
-/// A colon in the first segment would be read as the end of a scheme (RFC 3986 §4.2), even if escaped, by
-/// clients that decode the escape first.
-fn reference(out: &mut Vec<u8>, name: &[u8], is_directory: bool) {
-    if name.contains(&b':') {
-        out.extend_from_slice(b"./");
-    }
-    escape::url_path(out, name);
-    if is_directory {
-        out.push(b'/');
     }
 }
 

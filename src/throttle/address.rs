@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::Overloaded;
+use super::overloaded::Overloaded;
 use crate::request::client::ClientNetwork;
 
 type Counts = Arc<Mutex<HashMap<ClientNetwork, usize>>>;

@@ -20,8 +20,7 @@ use std::path::{Path, PathBuf};
 
 use crate::config::printable::printable;
 use crate::rules::Pattern;
-
-use super::{Each, Rule};
+use crate::rules::rate::{Each, Rate as Rule};
 
 /// Error in a line of the throttle file.
 #[derive(Debug, Clone, PartialEq, Eq)]

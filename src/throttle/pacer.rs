@@ -4,11 +4,14 @@
 //! [`Pacer::sent`], and parks the connection if told to come back later. Time is a parameter, so that tests
 //! can simulate it. Dropping the pacer frees its share at once.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::Throttles;
 use super::budget::{Scope, Share, ThrottleTurn};
+use super::overloaded::Overloaded;
+use super::throttles::Throttles;
+use crate::rules::Name;
 
 /// Permission to send.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,8 +45,41 @@ enum PaceState {
     Granted(u64),
 }
 
+impl Throttles {
+    /// Admits a response to `peer`; `None` if no rule covers it.
+    ///
+    /// `name` is the expanded name below the root without a leading slash, virtual host included, before an
+    /// index file is chosen: `.` for the top, `sub` for `/sub/`.
+    ///
+    /// # Errors
+    /// [`Overloaded`] if one more sender would break a rule's minimum.
+    pub fn admit(
+        self: &Arc<Throttles>,
+        name: &Name<'_>,
+        peer: SocketAddr,
+    ) -> Result<Option<Pacer>, Overloaded> {
+        let covering: Vec<usize> =
+            (0..self.rules.len()).filter(|&i| self.rules[i].pattern.matches(name)).collect();
+        if covering.is_empty() {
+            return Ok(None);
+        }
+        let mut ledger = self.ledger();
+        if covering.iter().any(|&i| self.rules[i].refuses(ledger.tallies[i].sending)) {
+            return Err(Overloaded);
+        }
+        let scopes = covering.iter().map(|&i| {
+            ledger.tallies[i].sending += 1;
+            let scope = self.rules[i].scope(i, peer);
+            ledger.budgets.enter(scope, self.rules[i].max);
+            scope
+        });
+        let scopes = scopes.collect();
+        Ok(Some(Pacer::new(Arc::clone(self), scopes)))
+    }
+}
+
 impl Pacer {
-    pub(super) fn new(throttles: Arc<Throttles>, scopes: Vec<Scope>) -> Pacer {
+    fn new(throttles: Arc<Throttles>, scopes: Vec<Scope>) -> Pacer {
         let shares = scopes.into_iter().map(Share::new).collect();
         Pacer { throttles, shares, state: PaceState::Idle, remaining: u64::MAX, last: None }
     }

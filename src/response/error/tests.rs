@@ -1,7 +1,7 @@
 //! Error pages: built-in ones, and the operator's files.
 
 use super::*;
-use crate::response::SERVER;
+use crate::response::{ErrorPages, SERVER};
 use crate::response::fixture::{content, root};
 use crate::testing::TempTree;
 use nix::sys::stat::Mode;

@@ -8,7 +8,7 @@ use chrono::{DateTime, Datelike, Local, TimeZone, Timelike};
 use nix::sys::stat::{Mode, SFlag};
 
 use super::entries::{Entries, Entry, kind};
-use super::reference;
+use super::reference::reference;
 use crate::log::MONTHS;
 use crate::response::page::Page;
 use crate::response::{Policy, escape};

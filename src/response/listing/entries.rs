@@ -14,6 +14,9 @@ use crate::resource::Directory;
 use crate::resource::list_limiter::ListPermit;
 use crate::response::Policy;
 
+/// Maximum size of a page in bytes, to bound the memory of one request; longer lists end with a note.
+pub(super) const LARGEST_PAGE: usize = 16 * 1024 * 1024;
+
 /// Maximum number of entries in a list, to bound the memory of one request; longer lists end with a note.
 pub const MOST_ENTRIES: usize = 100_000;
 
@@ -135,7 +138,7 @@ impl Entries {
         let list = names.into_iter().filter_map(look).collect();
         let subdirectories = watchable.subdirectories;
         let Directory { url_path, readme, permit, .. } = directory;
-        let largest_page = super::LARGEST_PAGE;
+        let largest_page = LARGEST_PAGE;
         Ok(Entries { dir, url_path, list, complete, largest_page, subdirectories, readme, _permit: permit })
     }
 

@@ -5,7 +5,7 @@ use std::io::Write;
 use chrono::{DateTime, Datelike, Timelike};
 
 use super::entries::{Entries, Entry};
-use super::reference;
+use super::reference::reference;
 
 /// Renders the array, without the directory itself and its parent.
 ///

@@ -8,7 +8,7 @@ use std::io::Write;
 use chrono::{Datelike, Local, TimeZone, Timelike};
 
 use super::entries::{Entries, Entry};
-use super::reference;
+use super::reference::reference;
 use crate::request::list_view::{ListView, SortKey};
 use crate::response::page::Page;
 use crate::response::{Policy, escape};

@@ -1,0 +1,70 @@
+//! The operator's own error pages, as files below the root.
+
+use std::io::Read;
+use std::sync::Arc;
+
+use super::page::html_in;
+use crate::docroot::blocking::Blocking;
+use crate::docroot::path::expand;
+use crate::docroot::{DocRoot, Links, View};
+
+/// Maximum size of an operator's page, in bytes; a larger file is ignored.
+const LARGEST_PAGE: u64 = 1024 * 1024;
+
+/// Location of the operator's error pages: `errors/` in the root and in each virtual host's directory.
+#[derive(Debug)]
+pub struct ErrorPages {
+    root: Option<Arc<DocRoot>>,
+    /// Media type of the pages.
+    pub(super) media_type: Vec<u8>,
+}
+
+impl ErrorPages {
+    /// Error pages without files: built-in pages only.
+    #[cfg(test)]
+    pub fn builtin() -> ErrorPages {
+        ErrorPages { root: None, media_type: Vec::new() }
+    }
+
+    /// Error pages below `root`, the directory that URLs are resolved in, sent as HTML in `charset`.
+    pub fn below(root: Arc<DocRoot>, charset: &[u8]) -> ErrorPages {
+        ErrorPages { root: Some(root), media_type: html_in(charset) }
+    }
+
+    /// Operator's page for `status`; the host's directory comes before the root.
+    ///
+    /// A page in storage that may not answer is ignored, so that an error is sent without waiting.
+    pub(super) fn find(
+        &self,
+        status: u16,
+        host_dir: Option<&[u8]>,
+        blocking: &dyn Blocking,
+    ) -> Option<Vec<u8>> {
+        let root = self.root.as_ref()?;
+        let local = View::local(root);
+        let page = find_in(&local, status, host_dir);
+        if !local.has_crossed() {
+            return page;
+        }
+        blocking.enter_remote().then(|| find_in(&View::anywhere(root), status, host_dir))?
+    }
+}
+
+fn find_in(view: &View<'_>, status: u16, host_dir: Option<&[u8]>) -> Option<Vec<u8>> {
+    let name = format!("errors/err{status}.html");
+    host_dir
+        .and_then(|host_dir| read(view, &[host_dir, b"/", name.as_bytes()].concat()))
+        .or_else(|| read(view, name.as_bytes()))
+}
+
+/// Reads a page; `None` if the file is missing, unreadable, not regular, too large or outside the tree.
+fn read(view: &View<'_>, name: &[u8]) -> Option<Vec<u8>> {
+    let expanded = expand(view, name, true).ok().filter(|expanded| expanded.path_info.is_empty())?;
+    let file = view.open_read(&expanded.name, Links::Refuse).ok()?;
+    if !file.metadata().ok()?.is_file() {
+        return None;
+    }
+    let mut page = Vec::new();
+    file.take(LARGEST_PAGE + 1).read_to_end(&mut page).ok()?;
+    (page.len() as u64 <= LARGEST_PAGE).then_some(page)
+}
