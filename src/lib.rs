@@ -29,8 +29,8 @@
 //! | run its state | `conn/mod.rs` | `Connection::turn`, `State::advance` | `Advance` |
 //! | read and parse a head | `conn/state/read_request.rs`, `request/head.rs` | `ReadRequest::advance`, `parse` | `Request` |
 //! | decide | `conn/exchange.rs` | `decide` | `Decision` |
-//! | find the resource | `resource/mod.rs`, `resource/lookup.rs` | `Resolver::resolve`, `look_up` | `Resolved` |
-//! | make the response | `response/mod.rs` | `respond` | `Response` |
+//! | find the resource | `resource/resolver.rs`, `resource/lookup.rs` | `Resolver::resolve`, `look_up` | `Resolved` |
+//! | make the response | `response/respond.rs` | `respond` | `Response` |
 //! | send and log it | `conn/reply.rs`, `conn/state/send_response.rs` | `send`, `SendResponse::advance` | `AccessEntry` |
 //! | lead to the next state | `conn/mod.rs` | `enter` | `State`, `CloseReason` |
 //! | wait for the next one | `net/poller.rs` | `Poller::park` | |

@@ -12,21 +12,6 @@ type Path = Vec<String>;
 /// The part of a folder that its `mod.rs` itself is.
 const PARENT: &str = "mod.rs";
 
-/// Folders whose files share types that stand in their `mod.rs`, which in turn calls these files. Elsewhere
-/// `mod.rs` counts as a file of its folder.
-const SHARING: [&str; 10] = [
-    "boot",
-    "control",
-    "docroot",
-    "representation",
-    "request",
-    "resource",
-    "response",
-    "response/listing",
-    "rules",
-    "throttle",
-];
-
 /// Type names that two modules may have, each with what tells them apart.
 const REPEATED: [(&str, &str); 6] = [
     ("Alternative", "of thttpd's patterns and of the rules'"),
@@ -184,20 +169,12 @@ fn circle(edges: &BTreeMap<String, BTreeSet<String>>, start: &str) -> Option<Vec
 #[test]
 fn no_imports_form_a_circle_inside_a_folder() {
     let mut circles = Vec::new();
-    let mut needless: BTreeSet<&str> = SHARING.into();
-    for (folder, mut edges) in imports() {
+    for (folder, edges) in imports() {
         let name = folder.join("/");
-        let has_circle = |edges: &BTreeMap<_, _>| edges.keys().find_map(|start| circle(edges, start));
-        if SHARING.contains(&name.as_str()) {
-            if has_circle(&edges).is_some() {
-                needless.remove(name.as_str());
-            }
-            edges.remove(PARENT);
-        }
-        circles.extend(has_circle(&edges).map(|circle| format!("src/{name}: {}", circle.join(" → "))));
+        let found = edges.keys().find_map(|start| circle(&edges, start));
+        circles.extend(found.map(|circle| format!("src/{name}: {}", circle.join(" → "))));
     }
     assert_none(circles);
-    assert!(needless.is_empty(), "free of circles by now, to be taken out of the list: {needless:?}");
 }
 
 #[test]

@@ -15,6 +15,8 @@ use nix::sys::socket::{
 use nix::unistd::geteuid;
 
 use super::failure::Failure;
+use super::names;
+use crate::config::Config;
 use crate::sys::socket::defer_accept;
 
 /// Length of the kernel's queue of connections (thttpd: 1024), limited by `net.core.somaxconn`.
@@ -212,6 +214,16 @@ fn prepare(fd: &OwnedFd, v6_only: Option<bool>) -> nix::Result<()> {
 pub fn tune(fd: &impl std::os::fd::AsFd) -> nix::Result<()> {
     setsockopt(fd, TcpNoDelay, &true)?;
     defer_accept(fd, DEFER_ACCEPT)
+}
+
+/// Addresses to listen on, with the fallback port if the port itself is not permitted.
+pub(crate) fn wanted_addresses(config: &Config) -> Result<Vec<SocketAddr>, Failure> {
+    let host = config.host.as_deref();
+    let wanted = names::addresses(host, config.port)?;
+    match config.fallback_port {
+        Some(port) if is_not_permitted(&wanted) => names::addresses(host, port),
+        _ => Ok(wanted),
+    }
 }
 
 #[cfg(test)]

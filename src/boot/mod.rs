@@ -5,7 +5,6 @@
 //! runs as root. `command` calls [`start`]; `control` takes the result.
 
 use std::io::IsTerminal;
-use std::net::SocketAddr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -23,15 +22,12 @@ use crate::log::access::AccessLog;
 use crate::log::syslog::{self, Echo};
 use crate::net::Server;
 use crate::net::listen_socket::{Listener, ListenerAddress, ListenerSet};
-use crate::representation::mime::Types;
-use crate::rules::Rules;
 use crate::site::{Loaded, Records, Site};
 use crate::sys::ids::User;
 use crate::sys::memory;
 use crate::sys::memory_limit::memory_limit;
 use crate::sys::systemd::{self, Notify};
 use crate::sys::zone;
-use crate::throttle::Throttles;
 
 mod announce;
 mod banner;
@@ -39,6 +35,7 @@ mod confine;
 mod daemon;
 mod failure;
 pub(crate) mod listen;
+mod load;
 pub(crate) mod names;
 mod pid_file;
 pub(crate) mod privileges;
@@ -47,6 +44,7 @@ pub(crate) mod sockets;
 mod unix_socket;
 
 pub use failure::Failure;
+pub(crate) use load::{load, load_rules, load_types};
 pub use pid_file::PidFile;
 pub use signals::{Commands, SignalAction, Signals};
 pub use unix_socket::SocketFile;
@@ -188,61 +186,6 @@ fn prepare(config: &Config) -> Result<Prepared, Failure> {
     // Unix sockets are bound last, so that an earlier failure leaves no socket file behind.
     let sockets = Sockets::prepare(handed, config, &privileges)?;
     Ok(Prepared { sockets, loaded, privileges, log, notify: Notify::from_environment() })
-}
-
-/// Addresses to listen on, with the fallback port if the port itself is not permitted.
-pub(crate) fn wanted_addresses(config: &Config) -> Result<Vec<SocketAddr>, Failure> {
-    let host = config.host.as_deref();
-    let wanted = names::addresses(host, config.port)?;
-    match config.fallback_port {
-        Some(port) if listen::is_not_permitted(&wanted) => names::addresses(host, port),
-        _ => Ok(wanted),
-    }
-}
-
-/// Reads the files named by the configuration.
-pub(crate) fn load(config: &Config) -> Result<Loaded, Failure> {
-    let rules = load_rules(config)?;
-    Ok(Loaded { throttles: load_throttles(config, &rules)?, types: load_types(config)?, rules })
-}
-
-/// Reads the rules; names of their files are relative to the current directory.
-pub(crate) fn load_rules(config: &Config) -> Result<Rules, Failure> {
-    let rules = Rules::load(config, Path::new("."));
-    rules.map_err(|faults| Failure::new(faults, "mend the rules; --check tells without starting"))
-}
-
-/// Reads the media types.
-pub(crate) fn load_types(config: &Config) -> Result<Types, Failure> {
-    let types = Types::new(&config.charset).with_default(&config.default_type);
-    let Some(path) = &config.mime_types else { return Ok(types) };
-    types.load(path).map_err(|faults| {
-        Failure::new(faults, "give mime_types a readable file of lines: type extension extension...")
-    })
-}
-
-/// Reads the throttle file; invalid lines are reported and skipped, as in thttpd.
-pub(crate) fn load_throttles(config: &Config, rules: &Rules) -> Result<Throttles, Failure> {
-    let (mut throttles, problems) = match &config.throttle_file {
-        None => (Throttles::none(), Vec::new()),
-        Some(path) => Throttles::load(path).map_err(|error| {
-            Failure::from_call(path.display(), error, "give a readable throttle file with -t")
-        })?,
-    };
-    for problem in problems {
-        match problem.skipped {
-            true => log::critical!("{problem}"),
-            false => log::warning!("{problem}"),
-        }
-    }
-    throttles.add_rates(rules.rates().cloned());
-    if let Some(most) = rules.connections_per_address() {
-        throttles.cap_connections(most);
-    }
-    if config.limits.connections_per_address > 0 {
-        throttles.cap_connections(config.limits.connections_per_address);
-    }
-    Ok(throttles)
 }
 
 fn open_log(config: &Config, privileges: &Privileges) -> Result<AccessLog, Failure> {

@@ -16,7 +16,7 @@ use super::listen::Wanted;
 use super::pid_file::PidFilePlace;
 use super::privileges::Privileges;
 use super::unix_socket::{self, SocketFile};
-use super::{listen, names, wanted_addresses};
+use super::{listen, names};
 use crate::config::Config;
 use crate::config::listen::{Address, Listen};
 use crate::net::listen_socket::{Listener, ListenerAddress, ListenerSet};
@@ -86,7 +86,7 @@ impl Sockets {
             sockets.add(entry, config, privileges)?;
         }
         if config.listen.is_empty() && !is_activated {
-            let addresses = wanted_addresses(config)?;
+            let addresses = listen::wanted_addresses(config)?;
             let wanted = Wanted { addresses, dual: false };
             sockets.unbound.push(Unbound { wanted, purpose: Purpose::default() });
         }

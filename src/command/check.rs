@@ -9,7 +9,7 @@ use nix::unistd::{AccessFlags, access, geteuid};
 use super::survey;
 use crate::boot::listen::{Wanted, try_bind};
 use crate::boot::privileges::Privileges;
-use crate::boot::{load_rules, load_types, sockets, try_where_it_would_serve, wanted_addresses};
+use crate::boot::{listen, load_rules, load_types, sockets, try_where_it_would_serve};
 use crate::config::args::Invocation;
 use crate::config::listen::{Address, Listen};
 use crate::config::{Config, LogTarget};
@@ -65,7 +65,7 @@ const SOUND: &str = "the configuration is sound\n";
 
 /// Reason why the server cannot listen on its addresses; ports of a running server are no problem.
 fn addresses(config: &Config) -> Option<CheckError> {
-    let addresses = match wanted_addresses(config) {
+    let addresses = match listen::wanted_addresses(config) {
         Err(failure) => return Some(("host", failure.to_string())),
         Ok(addresses) => addresses,
     };

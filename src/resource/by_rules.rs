@@ -15,8 +15,8 @@ use nix::sys::stat::SFlag;
 
 use super::denial::not_found;
 use super::lookup_context::{LookupContext, kind, shown};
-use super::precompressed::Forms;
 use super::rule_context::RuleContext;
+use super::siblings::Forms;
 use super::{AccessDenied, Explain, Resolution, ResolveRequest, Resolved, Resolver, Resource, index};
 use crate::docroot::View;
 use crate::request::{Fields, Method, Request};

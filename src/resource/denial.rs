@@ -1,14 +1,99 @@
 //! Refusals of a look-up: the answer and the operator's note for each cause.
 
 use std::io;
+use std::ops::{Deref, DerefMut};
 
 use nix::errno::Errno;
 
-use super::{AccessDenied, Denial, Retry};
+use crate::auth::AuthOutcome;
 use crate::log::Level;
 use crate::representation::etag::Untagged;
 use crate::request::Rejection;
 use crate::sys::is_shortage;
+
+/// Condition for trying a request again, if no decision is possible at present.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Retry {
+    /// Retry soon: descriptors are short, or the limit on password hashes is reached.
+    Soon,
+    /// Retry soon, for a short time only: the limit on directory lists is reached.
+    AfterLists,
+    /// Retry when a worker has returned from a file system that may not answer.
+    WhenRemoteIsFree,
+}
+
+/// Log text of a refusal, written after the client's address.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum DenialNote {
+    /// Text of the form `URL "URL" <text>`.
+    OfUrl(&'static str),
+    /// Complete text.
+    Whole(String),
+}
+
+/// Refusal of a request. Boxed, since a result that a look-up passes on is moved at each
+/// step, and all but few are good ones.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AccessDenied(Box<Denial>);
+
+/// Contents of [`AccessDenied`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Denial {
+    /// Response to send.
+    pub rejection: Rejection,
+    /// Message for the operator.
+    pub note: Option<(Level, DenialNote)>,
+    /// Value of WWW-Authenticate, for 401.
+    pub challenge: Option<String>,
+    /// Authenticated user, if the request is refused for another reason.
+    pub user: Option<Box<[u8]>>,
+    /// Condition for trying again; `None` if the refusal is final.
+    pub retry: Option<Retry>,
+    /// Value of Retry-After, in seconds.
+    pub retry_after: Option<u32>,
+}
+
+impl AccessDenied {
+    /// Refusal with a note for the operator.
+    pub(super) fn noted(rejection: Rejection, level: Level, note: &'static str) -> AccessDenied {
+        AccessDenied::from(rejection).with_note(level, DenialNote::OfUrl(note))
+    }
+
+    pub(super) fn with_note(mut self, level: Level, note: DenialNote) -> AccessDenied {
+        self.0.note = Some((level, note));
+        self
+    }
+
+    fn with_challenge(mut self, challenge: String) -> AccessDenied {
+        self.0.challenge = Some(challenge);
+        self
+    }
+
+    /// May be asked again, at the time that `retry` tells.
+    pub(super) fn until(mut self, retry: Retry) -> AccessDenied {
+        self.0.retry = Some(retry);
+        self
+    }
+
+    /// The user of the request; none where it needed no password.
+    pub fn into_user(self) -> Option<Box<[u8]>> {
+        self.0.user
+    }
+}
+
+impl DerefMut for AccessDenied {
+    fn deref_mut(&mut self) -> &mut Denial {
+        &mut self.0
+    }
+}
+
+impl Deref for AccessDenied {
+    type Target = Denial;
+
+    fn deref(&self) -> &Denial {
+        &self.0
+    }
+}
 
 impl From<Rejection> for AccessDenied {
     fn from(rejection: Rejection) -> AccessDenied {
@@ -73,4 +158,36 @@ pub fn io_denied(errno: Errno) -> AccessDenied {
 /// Error number of a failed read; EIO if the error has none.
 pub fn errno_of(error: &io::Error) -> Errno {
     error.raw_os_error().map_or(Errno::EIO, Errno::from_raw)
+}
+
+/// Converts the result of a password check: the user, if a password was demanded, or a refusal.
+pub(super) fn judged(outcome: AuthOutcome) -> Result<Option<Box<[u8]>>, AccessDenied> {
+    match outcome {
+        AuthOutcome::Open => Ok(None),
+        AuthOutcome::User(user) => Ok(Some(user)),
+        AuthOutcome::Challenge(challenge) => {
+            let why = Rejection::new(401, "You need a user name and a password to see {url}.");
+            Err(AccessDenied::from(why).with_challenge(challenge))
+        }
+        AuthOutcome::Misunderstood { challenge, trouble } => {
+            let why = Rejection::new(401, "You need a user name and a password to see {url}.");
+            let denied = AccessDenied::from(why).with_challenge(challenge);
+            Err(denied.with_note(Level::Error, DenialNote::Whole(trouble)))
+        }
+        AuthOutcome::Busy => {
+            let why = Rejection::new(503, "This server is busy checking passwords; please try again.");
+            Err(AccessDenied::from(why).until(Retry::Soon))
+        }
+        // A shortage of descriptors does not tell whether the directory has a password file: try again.
+        AuthOutcome::Unreadable { reason, .. } if is_shortage(errno_of(&reason)) => {
+            Err(io_denied(errno_of(&reason)))
+        }
+        AuthOutcome::Unreadable { path, reason } => {
+            let why = crate::sys::reason(&reason);
+            let said = format!("auth file {} could not be opened - {why}", path.escape_ascii());
+            let page = "{url} is protected by a password file that cannot be read.";
+            let denied = AccessDenied::from(Rejection::new(403, page));
+            Err(denied.with_note(Level::Error, DenialNote::Whole(said)))
+        }
+    }
 }

@@ -3,11 +3,11 @@
 use std::ffi::OsStr;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 
-use super::denial::{errno_of, io_denied};
+use super::denial::{errno_of, io_denied, judged};
 use super::lookup_context::LookupContext;
-use super::precompressed::Sibling;
 use super::rule_context::RuleContext;
-use super::{AccessDenied, DenialNote, Explain, ResolveRequest, Resolver, judged};
+use super::siblings::Sibling;
+use super::{AccessDenied, DenialNote, Explain, ResolveRequest, Resolver};
 use crate::auth::{AuthOutcome, NamedFile};
 use crate::docroot::path::{Expanded, split};
 use crate::log::Level;
@@ -212,7 +212,7 @@ fn append_slash(name: &mut Vec<u8>) {
 fn refusal(query: &ResolveRequest<'_>, refused: &Refused<'_>) -> AccessDenied {
     if let Some(seconds) = refused.retry_after {
         let mut denied = AccessDenied::from(Rejection::new(429, ""));
-        denied.0.retry_after = Some(u32::try_from(seconds).unwrap_or(u32::MAX));
+        denied.retry_after = Some(u32::try_from(seconds).unwrap_or(u32::MAX));
         return denied;
     }
     let url = query.request.target.escape_ascii();

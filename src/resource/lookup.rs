@@ -13,8 +13,8 @@ use nix::sys::stat::{FileStat, Mode, SFlag, fstat};
 
 use super::denial::{io_denied, not_a_file, not_found, not_readable};
 use super::lookup_context::{Candidate, LookupContext, is_password_file, kind, shown, world};
-use super::precompressed::Forms;
 use super::rule_context::RuleContext;
+use super::siblings::Forms;
 use super::{AccessDenied, Directory, Explain, Resolution, Resolved, Resolver, Resource, Retry, Script};
 use super::{ResolveRequest, index};
 use crate::cache::CacheEntry;
@@ -185,7 +185,7 @@ impl Resolver {
         match self.file_for_user(lookup, &candidate, explain) {
             Ok(resource) => Ok(Resolved { resource, user, name: Arc::clone(&lookup.throttle_name) }),
             Err(mut denied) => {
-                denied.0.user = user;
+                denied.user = user;
                 Err(denied)
             }
         }

@@ -1,47 +1,16 @@
 //! Precompressed files beside the requested file (`F.gz`, `F.br`, `F.zst`).
 
-use std::collections::HashSet;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use nix::sys::stat::{FileStat, Mode, SFlag};
 
 use super::lookup_context::{Candidate, LookupContext, is_password_file, kind, world};
+use super::siblings::{Forms, Sibling, Siblings};
 use super::{AccessDenied, ResolveRequest, Resolver};
-use crate::cache::CacheEntry;
-use crate::cache::Snapshot;
 use crate::docroot::path::split;
 use crate::representation::coding::{Coding, Variant, is_older, select};
 use crate::representation::{Content, FileFacts, Representation};
 use crate::rules::Covering;
-
-/// Maximum number of reported files in memory; a full set is emptied.
-const MOST_REPORTED: usize = 4096;
-
-/// Ignored files that were reported in the log, by version.
-#[derive(Debug, Default)]
-pub(super) struct Reported(Mutex<HashSet<FileFacts>>);
-
-impl Reported {
-    /// Adds a version; `true` if it was not reported before.
-    fn insert(&self, version: FileFacts) -> bool {
-        let mut reported = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if reported.len() >= MOST_REPORTED {
-            reported.clear();
-        }
-        reported.insert(version)
-    }
-}
-
-/// Precompressed files beside one file.
-#[derive(Debug, Default)]
-pub(super) struct Siblings {
-    /// Files that may be sent in place of the plain one.
-    pub variants: Vec<Variant>,
-    /// Snapshots that must still hold, one for each existing file.
-    pub snapshots: Vec<Snapshot>,
-    /// Set if changes cannot be detected cheaply, so that the result must not be cached.
-    pub volatile: bool,
-}
 
 impl Resolver {
     /// Finds the precompressed forms of a plain file with the facts `plain`.
@@ -164,29 +133,4 @@ impl Resolver {
             None => (Arc::clone(forms.representation), forms.content.clone()),
         }
     }
-}
-
-/// Plain file with its precompressed forms.
-pub(super) struct Forms<'f> {
-    pub(super) representation: &'f Arc<Representation>,
-    pub(super) content: &'f Content,
-    /// Precompressed forms.
-    pub(super) variants: &'f [Variant],
-}
-
-impl<'f> Forms<'f> {
-    /// Forms of a cached file.
-    pub(super) fn from_entry(entry: &'f CacheEntry) -> Forms<'f> {
-        Forms { representation: &entry.representation, content: &entry.content, variants: &entry.variants }
-    }
-}
-
-/// Candidate for a precompressed form.
-pub(super) struct Sibling<'r> {
-    pub(super) coding: Coding,
-    /// Name with links not expanded.
-    pub(super) name: &'r [u8],
-    /// Name with links expanded.
-    pub(super) file: &'r [u8],
-    seen: &'r FileStat,
 }

@@ -9,7 +9,7 @@ use crate::docroot::path::expand;
 use crate::docroot::{DocRoot, Links, View};
 
 /// Maximum size of an operator's page, in bytes; a larger file is ignored.
-const LARGEST_PAGE: u64 = 1024 * 1024;
+pub(super) const LARGEST_PAGE: u64 = 1024 * 1024;
 
 /// Location of the operator's error pages: `errors/` in the root and in each virtual host's directory.
 #[derive(Debug)]

@@ -2,7 +2,7 @@
 
 use super::fixture::{content, hello, open, policy, request, root};
 use super::*;
-use crate::resource::{Directory, Script};
+use crate::resource::{Directory, Resource, Script};
 use crate::testing::TempTree;
 
 fn answer(method: &str, resource: Resource) -> Response {

@@ -3,11 +3,12 @@
 use std::path::Path;
 
 use super::captures::{Captures, Glob};
+use super::line::Line;
 use super::pattern::{Alternative, Pattern, SiteKey};
 use super::response_rule::{Cache, ResponseRule};
 use super::route::Route;
+use super::rule_set::Rules;
 use super::template::Context;
-use super::{Line, Rules};
 use crate::request::client::Scheme;
 
 /// Parts of the configuration that the checks depend on.

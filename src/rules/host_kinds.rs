@@ -4,7 +4,10 @@ use std::cell::RefCell;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Mutex, PoisonError};
 
-use super::{MOST_KEPT, SortedMap};
+use super::sorted_map::SortedMap;
+
+/// Maximum number of hosts in memory. A full table is emptied.
+const MOST_HOSTS: usize = 1024;
 
 /// Kinds of the hosts seen last.
 #[derive(Debug)]
@@ -54,7 +57,7 @@ impl HostKinds {
             return kind.clone();
         }
         let kind = find(host);
-        kinds.insert_within(MOST_KEPT, host.into(), kind.clone());
+        kinds.insert_within(MOST_HOSTS, host.into(), kind.clone());
         kind
     }
 }

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use super::guard::Covering;
+use super::covering::Covering;
 use super::response_rule::{Cache, Change, Listing, ResponseRule};
 use crate::request::Fields;
 

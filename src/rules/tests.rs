@@ -2,6 +2,9 @@
 
 use proptest::prelude::*;
 
+use std::path::Path;
+
+use super::rate::Rate;
 use super::*;
 use crate::throttle;
 

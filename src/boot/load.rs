@@ -1,0 +1,56 @@
+//! Reading of the files that the configuration names.
+
+use std::path::Path;
+
+use super::failure::Failure;
+use crate::config::Config;
+use crate::log;
+use crate::representation::mime::Types;
+use crate::rules::Rules;
+use crate::site::Loaded;
+use crate::throttle::Throttles;
+
+/// Reads the files named by the configuration.
+pub(crate) fn load(config: &Config) -> Result<Loaded, Failure> {
+    let rules = load_rules(config)?;
+    Ok(Loaded { throttles: load_throttles(config, &rules)?, types: load_types(config)?, rules })
+}
+
+/// Reads the rules; names of their files are relative to the current directory.
+pub(crate) fn load_rules(config: &Config) -> Result<Rules, Failure> {
+    let rules = Rules::load(config, Path::new("."));
+    rules.map_err(|faults| Failure::new(faults, "mend the rules; --check tells without starting"))
+}
+
+/// Reads the media types.
+pub(crate) fn load_types(config: &Config) -> Result<Types, Failure> {
+    let types = Types::new(&config.charset).with_default(&config.default_type);
+    let Some(path) = &config.mime_types else { return Ok(types) };
+    types.load(path).map_err(|faults| {
+        Failure::new(faults, "give mime_types a readable file of lines: type extension extension...")
+    })
+}
+
+/// Reads the throttle file; invalid lines are reported and skipped, as in thttpd.
+pub(crate) fn load_throttles(config: &Config, rules: &Rules) -> Result<Throttles, Failure> {
+    let (mut throttles, problems) = match &config.throttle_file {
+        None => (Throttles::none(), Vec::new()),
+        Some(path) => Throttles::load(path).map_err(|error| {
+            Failure::from_call(path.display(), error, "give a readable throttle file with -t")
+        })?,
+    };
+    for problem in problems {
+        match problem.skipped {
+            true => log::critical!("{problem}"),
+            false => log::warning!("{problem}"),
+        }
+    }
+    throttles.add_rates(rules.rates().cloned());
+    if let Some(most) = rules.connections_per_address() {
+        throttles.cap_connections(most);
+    }
+    if config.limits.connections_per_address > 0 {
+        throttles.cap_connections(config.limits.connections_per_address);
+    }
+    Ok(throttles)
+}

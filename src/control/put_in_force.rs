@@ -1,0 +1,75 @@
+//! Reload of the configuration on HUP: its start, and the new configuration put in force.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::controller::{Control, THROTTLE_TIME};
+use super::file_task::{FileTask, TaskState};
+use super::periodic::Periodic;
+use super::reload::{LONG, Reload, Reloaded, read_again};
+use crate::log;
+
+impl Control {
+    /// Starts reading the configuration in a thread of its own, since the disk may hang.
+    ///
+    /// The old configuration stays until that is complete, and if there is any error.
+    pub(super) fn reload(&mut self) {
+        if self.reload.task.is_some() {
+            self.reload.again = true;
+            return;
+        }
+        self.running.notify.reloading();
+        let (reread, old) = (Arc::clone(&self.reread), Arc::clone(&self.running.site));
+        let children = self.running.children.clone();
+        match FileTask::start(&self.running.commands, move || read_again(&reread, &old, children)) {
+            Ok(task) => {
+                let told_at = Some(Instant::now() + LONG);
+                self.reload = Reload { task: Some(task), again: false, told_at };
+            }
+            Err(error) => self.end_reload(Err(error.to_string())),
+        }
+    }
+
+    /// Applies the new configuration, if reading is complete.
+    pub(super) fn finish_reload(&mut self) {
+        let Some(task) = &self.reload.task else { return };
+        let outcome = match task.poll() {
+            TaskState::Done(outcome) => outcome,
+            TaskState::Failed => Err("an internal error".into()),
+            TaskState::Pending => return self.tell_long_reload(),
+        };
+        let again = std::mem::take(&mut self.reload).again;
+        if self.shutdown.is_some() {
+            return;
+        }
+        let outcome = outcome.map(|reloaded| self.put_in_force(reloaded));
+        self.end_reload(outcome);
+        if again {
+            self.reload();
+        }
+    }
+
+    fn tell_long_reload(&mut self) {
+        if self.reload.told_at.is_some_and(|at| Instant::now() >= at) {
+            self.reload.told_at = None;
+            log::warning!("reading the configuration again takes long; the old one stays in force meanwhile");
+        }
+    }
+
+    fn end_reload(&self, outcome: Result<(), String>) {
+        self.running.site.stats.reloaded(outcome.is_ok());
+        match outcome {
+            Ok(()) => log::notice!("configuration read again"),
+            Err(reason) => log::critical!("configuration not read again, the old one stays - {reason}"),
+        }
+        self.running.notify.ready(&self.running.summary);
+    }
+
+    fn put_in_force(&mut self, Reloaded { site, children }: Reloaded) {
+        self.running.server.replace_site(Arc::clone(&site));
+        self.throttles = Periodic::new(THROTTLE_TIME).filter(|_| !site.throttles.is_empty());
+        self.stats = Periodic::new(site.config.stats_interval);
+        self.running.site = site;
+        self.running.children = children;
+    }
+}

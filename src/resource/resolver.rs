@@ -1,0 +1,210 @@
+//! Resolver of one configuration, and the way of a request whose file is in the cache.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use super::denial::{AccessDenied, DenialNote, Retry, judged};
+use super::found::{Resolution, Resolved, Resource};
+use super::list_limiter::ListLimiter;
+use super::referrer;
+use super::resolve_request::ResolveRequest;
+use super::siblings::{Forms, Reported};
+use super::vhost::{self, DefaultHost};
+use crate::auth::{Authenticator, Realm};
+use crate::cache::{Cache, CacheEntry};
+use crate::config::Config;
+use crate::docroot::{DocRoot, Links, View};
+use crate::log::Level;
+use crate::representation::etag::Tagger;
+use crate::representation::mime::Types;
+use crate::request::{Method, Rejection, Request};
+use crate::rules::{AppliedRules, Covering, Rules, Ruling};
+use crate::sys::thread;
+
+/// Resolver of requests below one root, under one configuration.
+#[derive(Debug)]
+pub struct Resolver {
+    pub(super) root: Arc<DocRoot>,
+    pub(super) config: Arc<Config>,
+    pub(super) rules: Arc<Rules>,
+    pub(super) auth: Authenticator,
+    pub(super) cache: Cache,
+    pub(super) list_limiter: ListLimiter,
+    pub(super) types: Types,
+    pub(super) tagger: Tagger,
+    pub(super) reported: Reported,
+    /// Server name for requests without a virtual host.
+    own_name: Option<String>,
+    default_host: Option<DefaultHost>,
+}
+
+impl Resolver {
+    /// Resolver with an empty cache; `types` maps file names to media types.
+    pub fn new(root: Arc<DocRoot>, config: Arc<Config>, rules: Arc<Rules>, types: Types) -> Resolver {
+        let links = if config.symlink_check { Links::Refuse } else { Links::Follow };
+        let cache = Cache::new(config.cache, links);
+        let hashing_at_once = (thread::processors() / 2).max(1);
+        let own_name = config.server_name();
+        let tagger = Tagger::new(config.etag, hashing_at_once);
+        let default_host = config.vhost_default.as_deref().map(DefaultHost::new);
+        Resolver {
+            root,
+            config,
+            rules,
+            auth: Authenticator::new(hashing_at_once),
+            cache,
+            list_limiter: ListLimiter::new(hashing_at_once),
+            types,
+            tagger,
+            reported: Default::default(),
+            own_name,
+            default_host,
+        }
+    }
+
+    /// Root of the served tree.
+    pub fn root(&self) -> &DocRoot {
+        &self.root
+    }
+
+    /// Server name for requests without a virtual host: `host`, else the machine's name.
+    pub fn own_name(&self) -> Option<&str> {
+        self.own_name.as_deref()
+    }
+
+    /// Directory of the virtual host for `request`, which arrived on `local`; may call `block_in_place`.
+    pub fn host_directory(&self, request: &Request<'_>, local: IpAddr, block_in_place: &dyn Fn()) -> String {
+        let host = vhost::directory(request, local);
+        let Some(default) = &self.default_host else { return host };
+        let links = if self.config.symlink_check { Links::Within } else { Links::Follow };
+        default.or_default(host, &|host| {
+            block_in_place();
+            vhost::has_directory(&View::local(&self.root), links, host)
+        })
+    }
+
+    /// Bytes of file content in the cache.
+    pub fn cached_bytes(&self) -> usize {
+        self.cache.bytes()
+    }
+
+    /// Closes cached files that were deleted. The timer thread calls this periodically.
+    pub fn tidy(&self) {
+        self.cache.tidy();
+    }
+
+    /// Finds the requested resource, checks access, and collects the response rules.
+    pub fn resolve(&self, query: &ResolveRequest<'_>) -> Resolution {
+        if query.request.asterisk {
+            let found = Resolved { resource: Resource::Server, user: None, name: Arc::from(&b"*"[..]) };
+            return Resolution { outcome: Ok(found), applied_rules: self.rules_for_malformed() };
+        }
+        // A view of local storage never blocks. The second try may enter remote storage, with few workers
+        // at once.
+        let answer = self.resolve_in(query);
+        if !query.view.has_crossed() {
+            return answer;
+        }
+        if !query.blocking.enter_remote() {
+            let page = "The storage behind {url} does not answer just now; please try again later.";
+            let denied =
+                AccessDenied::noted(Rejection::new(503, page), Level::Error, "waits for storage in vain");
+            let outcome = Err(denied.until(Retry::WhenRemoteIsFree));
+            return Resolution { outcome, applied_rules: self.rules_for_request(query) };
+        }
+        self.resolve_in(&ResolveRequest { view: &View::anywhere(&self.root), ..*query })
+    }
+
+    fn resolve_in(&self, query: &ResolveRequest<'_>) -> Resolution {
+        let name = query.name();
+        let key = self.rules.cache_key(&name, query.client.scheme, query.request.host);
+        let Some(entry) = self.cache.lookup(&key, query.view, query.freshness) else {
+            if query.view.has_crossed() {
+                return Resolution::none();
+            }
+            query.blocking.block_in_place();
+            return self.look_up(query, &mut |_| {});
+        };
+        match entry.ruling.as_deref() {
+            None => Resolution { outcome: self.remembered(query, &name, &entry), applied_rules: None },
+            // A preflight is answered before the file is looked at.
+            Some(_) if query.request.method == Method::Options => self.look_up(query, &mut |_| {}),
+            Some(ruling) => {
+                let outcome = self.remembered(query, &name, &entry);
+                let applied_rules = match &outcome {
+                    Ok(_) if ruling.response_rules.is_none() => None,
+                    Ok(found) => {
+                        let private = found.user.is_some() || ruling.is_restricted();
+                        Some(AppliedRules::new(entry, &query.request.fields, private))
+                    }
+                    // A refused file has the response rules of the requested name, as in a look-up.
+                    Err(_) => self.rules_for_request(query),
+                };
+                Resolution { outcome, applied_rules }
+            }
+        }
+    }
+
+    /// Outcome for a cached file: the checks that depend on the request are repeated.
+    pub(super) fn remembered(
+        &self,
+        query: &ResolveRequest<'_>,
+        name: &[u8],
+        entry: &CacheEntry,
+    ) -> Result<Resolved, AccessDenied> {
+        let ruling = entry.ruling.as_deref();
+        let known = match ruling {
+            Some(ruling) => self.enforce(ruling, query)?,
+            None => None,
+        };
+        let name = ruling.and_then(|ruling: &Ruling| ruling.rewritten.as_deref()).unwrap_or(name);
+        let user = if entry.protected || self.config.global_passwd {
+            self.authorize(query, &entry.auth_dir)?
+        } else {
+            None
+        };
+        self.check_referrer(query, name)?;
+        let none = Covering::default();
+        let satisfied = ruling.map_or(&none, |ruling| &ruling.covering);
+        let (representation, content) = self.negotiate(query, satisfied, &Forms::from_entry(entry));
+        let resource = Resource::File(representation, content);
+        Ok(Resolved { resource, user: user.or(known), name: Arc::clone(&entry.throttle_name) })
+    }
+
+    /// Password files that protect the files in `dir`.
+    pub(super) fn realm<'a>(&self, query: &ResolveRequest<'a>, dir: &'a [u8]) -> Realm<'a> {
+        Realm {
+            view: query.view,
+            dir,
+            global: self.config.global_passwd.then(|| query.vhost.unwrap_or_default().as_bytes()),
+            links: if self.config.symlink_check { Links::Within } else { Links::Follow },
+        }
+    }
+
+    /// Checks Basic credentials against `.htpasswd` in `dir`, or the global file (thttpd's `auth_check`).
+    pub(super) fn authorize(
+        &self,
+        query: &ResolveRequest<'_>,
+        dir: &[u8],
+    ) -> Result<Option<Box<[u8]>>, AccessDenied> {
+        let attempt = query.attempt();
+        judged(self.auth.check(&self.realm(query, dir), &attempt))
+    }
+
+    pub(super) fn check_referrer(&self, query: &ResolveRequest<'_>, name: &[u8]) -> Result<(), AccessDenied> {
+        if self.config.url_pattern.is_none() {
+            return Ok(());
+        }
+        let fields = &query.request.fields;
+        let field = fields.last("Referer").or_else(|| fields.last("Referrer"));
+        let own = if self.config.vhost { query.vhost } else { self.own_name() };
+        let name = if name.is_empty() { b"." } else { name };
+        if referrer::allows(&self.config, name, field, own) {
+            return Ok(());
+        }
+        let (url, referrer) = (query.request.target.escape_ascii(), field.unwrap_or_default().escape_ascii());
+        let said = format!("non-local referrer \"{}{url}\" \"{referrer}\"", own.unwrap_or_default());
+        let page = "{url} may only be reached from this site's own pages.";
+        Err(AccessDenied::from(Rejection::new(403, page)).with_note(Level::Info, DenialNote::Whole(said)))
+    }
+}

@@ -1,0 +1,178 @@
+//! The grammar of the rules file: bytes → lines with their patterns and actions.
+//!
+//! ```text
+//! line    = [ PATTERN ] BLANKS ACTION      ; a line that begins with a blank goes on with the pattern above
+//! comment = "#" at the start of a line or behind a blank, to the end of the line
+//! ```
+
+use std::sync::Arc;
+
+use super::guard::Guard;
+use super::line::{Fault, Line};
+use super::pattern::Pattern;
+use super::rate::{BLANKS, CONNECTIONS, Each, Limit};
+use super::response_rule::ResponseRule;
+use super::route::Route;
+use super::rule_set::Rules;
+use super::words::{Words, expanded};
+use crate::config::origin::Origin;
+use crate::config::suggest;
+
+/// Action words, except for the numbers of rates.
+const ACTIONS: [&str; 19] = [
+    "redirect",
+    "rewrite",
+    "try",
+    "fallback",
+    "status",
+    "env",
+    "pass",
+    "allow",
+    "deny",
+    "auth",
+    "requests",
+    "header",
+    "cache",
+    "type",
+    "charset",
+    "cors",
+    "listing",
+    "per-address",
+    "per-connection",
+];
+
+/// Parser state: reads lines in order and collects rules and faults.
+#[derive(Debug, Default)]
+pub(super) struct Reader {
+    pub(super) rules: Rules,
+    pub(super) faults: Vec<Fault>,
+    above: Above,
+}
+
+/// Pattern that an indented line continues.
+#[derive(Debug, Default)]
+enum Above {
+    #[default]
+    Nothing,
+    /// A pattern with a reported fault. Lines that continue such a pattern are skipped.
+    Faulty,
+    Pattern(Arc<Pattern>),
+}
+
+impl Reader {
+    /// Reads all lines of the file called `name`.
+    pub(super) fn file(&mut self, content: &[u8], name: &str) {
+        let name: Arc<str> = name.into();
+        for (raw, number) in content.split(|&b| b == b'\n').zip(1..) {
+            let place = Origin::File { name: Arc::clone(&name), line: number };
+            match std::str::from_utf8(raw) {
+                Ok(text) => self.line(text, place),
+                Err(_) => self.fault(&place, "not valid UTF-8".into()),
+            }
+        }
+    }
+
+    /// Reads one line.
+    pub(super) fn line(&mut self, text: &str, place: Origin) {
+        let text = without_comment(text).trim_end_matches(['\r', ' ', '\t']);
+        if text.is_empty() {
+            return;
+        }
+        let (pattern, action) = match text.starts_with(BLANKS) {
+            true => (None, text.trim_start_matches(BLANKS)),
+            false => match text.split_once(BLANKS) {
+                Some((pattern, action)) => (Some(pattern), action.trim_start_matches(BLANKS)),
+                None => (Some(text), ""),
+            },
+        };
+        if let Some(text) = pattern {
+            let parsed = expanded(text).and_then(|text| Pattern::parse(&text));
+            self.above = match parsed {
+                Ok(pattern) => Above::Pattern(Arc::new(pattern)),
+                Err(why) => {
+                    self.fault(&place, why);
+                    Above::Faulty
+                }
+            };
+        }
+        let pattern = match &self.above {
+            Above::Pattern(pattern) => Arc::clone(pattern),
+            Above::Faulty => return,
+            Above::Nothing => {
+                return self.fault(&place, "begins with a blank, but there is no pattern above it".into());
+            }
+        };
+        if let Err(why) = self.action(pattern, action, &place) {
+            self.fault(&place, why);
+        }
+    }
+
+    fn action(&mut self, pattern: Arc<Pattern>, text: &str, place: &Origin) -> Result<(), String> {
+        if text.chars().any(|c| c.is_control() && c != '\t') {
+            return Err("holds a control character".into());
+        }
+        let (word, rest) = text.split_once(BLANKS).unwrap_or((text, ""));
+        let word = expanded(word)?;
+        let rest = rest.trim_start_matches(BLANKS);
+        let rules = &mut self.rules;
+        // A rule is shown with its variables expanded; the parser reports those that cannot be.
+        let shown = &*expanded(text).unwrap_or_default();
+        match &*word {
+            "" => return Err("an action must follow the pattern".into()),
+            "redirect" | "rewrite" | "try" | "fallback" | "status" | "env" | "pass" => {
+                let action = Route::parse(&word, &Words::new(rest)?, &pattern)?;
+                rules.routes.push(Line::new(pattern, action, place, shown));
+            }
+            "allow" | "deny" | "auth" | "requests" => {
+                let action = Guard::parse(&word, &Words::new(rest)?, &pattern)?;
+                rules.guards.push(Line::new(pattern, action, place, shown));
+            }
+            "header" | "cache" | "type" | "charset" | "cors" | "listing" => {
+                let action = ResponseRule::parse(&word, rest)?;
+                rules.response.push(Line::new(pattern, action, place, shown));
+            }
+            "per-address" | "per-connection" => return self.rate(&pattern, &word, rest, place),
+            number if number.starts_with(|c: char| c.is_ascii_digit()) => {
+                return self.rate(&pattern, number, rest, place);
+            }
+            unknown => return Err(stranger(unknown)),
+        }
+        Ok(())
+    }
+
+    fn rate(&mut self, pattern: &Arc<Pattern>, word: &str, rest: &str, place: &Origin) -> Result<(), String> {
+        let text = format!("{word} {}", Words::new(rest)?.joined());
+        let limit = Limit::parse(text.trim_end())?;
+        if limit.has_rest {
+            return Err(format!("{}: nothing may follow the rate", text.trim_end()));
+        }
+        if pattern.as_str() == CONNECTIONS && limit.each == Each::Address {
+            let most = usize::try_from(limit.max).unwrap_or(usize::MAX);
+            let cap = self.rules.connections_per_address.get_or_insert(most);
+            *cap = most.min(*cap);
+            return Ok(());
+        }
+        let rate = limit.with_pattern(Pattern::clone(pattern));
+        self.rules.rates.push(Line::new(Arc::clone(pattern), rate, place, text.trim_end()));
+        Ok(())
+    }
+
+    pub(super) fn fault(&mut self, place: &Origin, text: String) {
+        self.faults.push(Fault { place: place.clone(), text });
+    }
+}
+
+/// The part of `line` before a comment: a `#` at the start or behind a blank.
+fn without_comment(line: &str) -> &str {
+    let bytes = line.as_bytes();
+    let begins = |at: &usize| bytes[*at] == b'#' && (*at == 0 || matches!(bytes[at - 1], b' ' | b'\t'));
+    (0..bytes.len()).find(begins).map_or(line, |at| &line[..at])
+}
+
+/// Error text for a word that is not an action, with a suggestion of the nearest action.
+fn stranger(word: &str) -> String {
+    match suggest::nearest(word, &mut ACTIONS.iter().copied()) {
+        Some(meant) => format!("{word}: unknown action; did you mean {meant}?"),
+        None => format!("{word}: unknown action"),
+    }
+}
