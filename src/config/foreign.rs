@@ -30,11 +30,11 @@ const SERVERS: [Foreign; 10] = [
                 include_shell var.* $HTTP* $SERVER* \"*",
         is_line: |_| false,
     },
-    // Lines of no other server have a semicolon.
+    // Lines of no other server end in a semicolon; values of fields have one inside.
     Foreign {
         name: "nginx",
         words: "http events server upstream types map",
-        is_line: |line| line.contains(';'),
+        is_line: |line| (line.ends_with(';') || line.contains("; }")) && !line.contains(" header "),
     },
     Foreign {
         name: "static-web-server",
@@ -46,10 +46,10 @@ const SERVERS: [Foreign; 10] = [
     },
     Foreign {
         name: "Caddy",
-        words: "{* :* @* (* localhost* http:* https:* root encode file_server reverse_proxy php_fastcgi handle \
+        words: "{* :* @* (* localhost localhost:* root encode file_server reverse_proxy php_fastcgi handle \
                 handle_path handle_errors route respond redir rewrite uri try_files header basicauth basic_auth \
                 import log tls bind templates",
-        is_line: |_| false,
+        is_line: |line| line.starts_with("http") && line.ends_with('{'),
     },
     Foreign {
         name: "darkhttpd",
@@ -81,6 +81,9 @@ impl Foreign {
 /// `/path:user:password`.
 fn is_busybox(line: &str) -> bool {
     let Some((key, value)) = line.split_once(':') else { return false };
+    if key.contains([' ', '\t']) {
+        return false;
+    }
     match key.as_bytes() {
         [b'H' | b'A' | b'D' | b'I' | b'P'] => true,
         [b'E', code @ ..] => code.len() == 3 && code.iter().all(u8::is_ascii_digit),
@@ -255,9 +258,19 @@ mod tests {
 
     #[test]
     fn a_slip_in_a_rules_file_is_no_other_server() {
-        for text in
-            ["a redirct /b", "a\nb/**", "** header", "/old redirect /new 301\n", "a /b\nb rewrit /c\nc try\n"]
-        {
+        for text in [
+            "a redirct /b",
+            "a\nb/**",
+            "** header",
+            "/old redirect /new 301\n",
+            "a /b\nb rewrit /c\nc try\n",
+            "https://*/** redirct 301 /x",
+            "localhost/** dney 10.0.0.1",
+            "**.html header Content-Type: text/html; charset=latin1",
+            "** header Strict-Transport-Security max-age=1; includeSubDomains",
+            "** header Content-Security-Policy default-src 'self';",
+            ".well-known/a\theader Content-Type: application/json",
+        ] {
             let faults = Rules::parse(text.as_bytes(), "rules").unwrap_err();
             let lines = faults.iter().filter_map(Fault::line);
             assert_eq!(hint("rules", text.as_bytes(), lines), None, "{text}");
