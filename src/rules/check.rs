@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use super::captures::{Captures, Glob};
+use super::guard::Guard;
 use super::line::Line;
 use super::pattern::{Alternative, Pattern, SiteKey};
 use super::response_rule::{Cache, ResponseRule};
@@ -29,6 +30,7 @@ impl Rules {
     pub fn warnings(&self, around: &Surroundings<'_>) -> Vec<String> {
         let mut told = Vec::new();
         self.warn_of_routes(around, &mut told);
+        self.warn_of_names(around, &mut told);
         for line in self.guards.iter().filter(|line| line.pattern.has_host() && !around.vhost) {
             told.push(format!("{line}: other names of the host reach the same files, as vhost is off"));
         }
@@ -79,6 +81,40 @@ impl Rules {
         }
     }
 
+    /// Warns of patterns that match no name, and of guards for a directory but not for its content.
+    fn warn_of_names(&self, around: &Surroundings<'_>, told: &mut Vec<String>) {
+        fn void<A>(lines: &[Line<A>]) -> impl Iterator<Item = String> {
+            let void = lines.iter().filter(|line| line.pattern.alternatives().iter().any(is_void));
+            void.map(|line| {
+                let why = "covers no name, as names are decoded and have no . or .. or // in them";
+                format!("{line}: `{}` {why}", line.pattern)
+            })
+        }
+        told.extend(void(&self.routes).chain(void(&self.guards)).chain(void(&self.response)));
+        // With virtual hosts a name begins with a host's directory.
+        let is_of_no_host = |one: &Alternative| {
+            let first = one.name.as_str().split('/').next().unwrap_or_default();
+            one.host.is_none() && !first.contains(['*', '?']) && !around.served.join(first).exists()
+        };
+        for line in self.guards.iter().filter(|_| around.vhost) {
+            if line.pattern.alternatives().iter().any(is_of_no_host) {
+                let why = "begins with no host's directory, as it must with vhost; for every host write //*/";
+                told.push(format!("{line}: `{}` {why}{}", line.pattern, line.pattern));
+            }
+        }
+        let site = SiteKey::new(Scheme::Http, "", None);
+        for line in self.guards.iter().filter(|line| !matches!(line.action, Guard::Requests(_))) {
+            let name = line.pattern.literal().filter(|_| !around.vhost || !line.pattern.has_host());
+            let Some(name) = name.map(|name| name.trim_end_matches('/')) else { continue };
+            let content = if name.is_empty() { "\0".to_owned() } else { format!("{name}/\0") };
+            let is_covered =
+                self.guards.iter().any(|one| one.pattern.matches(&site.name(content.as_bytes())));
+            if !is_covered && around.served.join(name).is_dir() {
+                told.push(format!("{line}: covers the directory and nothing in it; write {name}/**"));
+            }
+        }
+    }
+
     /// Places of the lines whose pattern asks for `scheme`.
     fn places_by_scheme(&self, scheme: Scheme) -> Vec<String> {
         fn asking<A>(lines: &[Line<A>], scheme: Scheme) -> impl Iterator<Item = String> {
@@ -118,6 +154,18 @@ fn is_wider(wide: &Alternative, narrow: &Alternative) -> bool {
         (Some(wide), Some(narrow)) => wide.as_str() == "*" || is_wider_glob(wide, narrow.as_str()),
     };
     scheme && host && is_wider_glob(&wide.name, narrow.name.as_str())
+}
+
+/// Tells whether the pattern has a segment or an escape that no name has.
+fn is_void(one: &Alternative) -> bool {
+    let name = one.name.as_str();
+    let is_escape = |at: usize| {
+        let digits = name.as_bytes().get(at + 1..at + 3);
+        digits.is_some_and(|digits| digits.iter().all(u8::is_ascii_hexdigit))
+    };
+    name.contains("//")
+        || name.split('/').any(|segment| matches!(segment, "." | ".."))
+        || name.match_indices('%').any(|(at, _)| is_escape(at))
 }
 
 /// Tells whether `wide` matches every text that the glob `narrow` matches.

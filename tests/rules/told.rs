@@ -156,6 +156,71 @@ fn a_file_that_is_no_text_is_refused_with_each_of_its_lines() {
 }
 
 #[test]
+fn a_check_warns_of_patterns_that_cover_no_name_and_of_guards_for_a_directory_alone() {
+    let tree = Tree::new();
+    tree.file("private/a.txt", "x");
+    let warned = |rules: &str, part: &str| said(&run(&tree, rules, &["--check"])).contains(part);
+    for (pattern, is_void) in [
+        ("my%20files/**", true),
+        ("./private/**", true),
+        ("a/../b|c", true),
+        ("a//b", true),
+        ("//h/a/./b", true),
+        ("100%|a%zz|%", false),
+        ("/a/**|//h/b/|**/|...", false),
+    ] {
+        for action in ["status 404", "deny 10.0.0.1", "cache 60"] {
+            let rules = format!("{pattern} {action}\n");
+            assert_eq!(warned(&rules, "covers no name"), is_void, "{rules}");
+        }
+    }
+    for (rules, is_alone) in [
+        ("private deny 10.0.0.1\n", true),
+        ("/private/ allow 10.0.0.1\n", true),
+        ("/ auth /etc/users\n", true),
+        ("private deny 10.0.0.1\nprivate/** deny 10.0.0.1\n", false),
+        ("/ deny 10.0.0.1\n** deny 10.0.0.2\n", false),
+        ("private/** deny 10.0.0.1\nprivate/a.txt deny 10.0.0.1\nnone deny 10.0.0.1\n", false),
+        ("private requests 5/s\n", false),
+    ] {
+        assert_eq!(warned(rules, "and nothing in it"), is_alone, "{rules}");
+    }
+}
+
+#[test]
+fn a_check_warns_of_guards_that_no_virtual_host_has() {
+    let tree = Tree::new();
+    tree.file("www.example.org/private/a.txt", "x");
+    for (pattern, is_void) in [
+        ("private/**", true),
+        ("//h/a|private", true),
+        ("www.example.org/private/**", false),
+        ("www.example.org", false),
+        ("*/private/**|**|?/a|//*/private/**", false),
+    ] {
+        let rules = format!("{pattern} deny 10.0.0.1\n{pattern} cache 60\n");
+        let text = said(&run(&tree, &rules, &["-v", "--check"]));
+        assert_eq!(text.matches("begins with no host's directory").count(), usize::from(is_void), "{text}");
+        let text = said(&run(&tree, &rules, &["--check"]));
+        assert!(!text.contains("no host's directory"), "{text}");
+    }
+}
+
+#[test]
+fn a_byte_order_mark_is_no_part_of_the_first_pattern() {
+    let tree = Tree::new();
+    tree.file("a.txt", "x");
+    let rules = "\u{feff}a.txt deny 127.0.0.1\n";
+    let output = run(&tree, rules, &["--explain", "/a.txt"]);
+    assert!(said(&output).contains("403: "), "{}", said(&output));
+    let conf = tree.beside("conf", "\u{feff}nolisting\n");
+    let throttles = tree.beside("throttles", "\u{feff}a.txt 5000\n");
+    let flags = ["-C", conf.to_str().unwrap(), "-t", throttles.to_str().unwrap(), "--explain", "/a.txt"];
+    let output = run(&tree, "", &flags);
+    assert!(said(&output).contains("throttled to 5000"), "{}", said(&output));
+}
+
+#[test]
 fn sound_rules_are_not_warned_of() {
     let tree = Tree::new();
     tree.file("index.html", "x");
