@@ -106,6 +106,7 @@ kvm_works() {
 run() {
 	local disk=$2 job="$$.$EPOCHREALTIME $1" deadline=$((SECONDS + seconds)) reader
 	shift 2
+	date +%s >"$work/input/now"
 	{ echo "$job" | dd bs=4096 conv=sync status=none; tar -C "$work/input" -c .; } >"$work/job"
 	truncate --size=32M "$work/job"
 	: >"$work/said"
