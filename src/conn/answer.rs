@@ -84,8 +84,8 @@ fn serve(
         }
     };
     let Decided { response, user, pacer, name, note } = decided;
-    if let Some(note) = note {
-        log_denial(turn.session, request, &note);
+    if let Some((level, note)) = note {
+        log_denial(turn.session, request, level, &note);
     }
     set_file(turn.session, name.as_deref());
     let client = Arc::clone(turn.session.client_text());
@@ -229,11 +229,11 @@ fn set_file(session: &mut Session, name: Option<&[u8]>) {
 }
 
 /// Logs a refusal worth knowing, at thttpd's levels.
-fn log_denial(session: &Session, request: &Request<'_>, (level, note): &(Level, DenialNote)) {
+fn log_denial(session: &Session, request: &Request<'_>, level: Level, note: &DenialNote) {
     let client = session.client_text();
     let text = match note {
         DenialNote::OfUrl(text) => format!("URL \"{}\" {text}", request.target.escape_ascii()),
         DenialNote::Whole(text) => text.clone(),
     };
-    log::send(*level, format_args!("{client} {text}"));
+    log::send(level, format_args!("{client} {text}"));
 }

@@ -14,6 +14,14 @@ use crate::log::Level;
 use crate::request::Rejection;
 use crate::rules::{Covering, Refused, Rules, Ruling};
 
+/// Name that a look-up has found in the tree.
+pub(super) struct FoundName<'r> {
+    /// Name with links not expanded.
+    pub(super) name: &'r [u8],
+    pub(super) expanded: &'r Expanded,
+    pub(super) is_dir: bool,
+}
+
 impl Resolver {
     /// Checks the guards that cover any of `names`, which the look-up has reached.
     pub(super) fn guard(
@@ -39,16 +47,15 @@ impl Resolver {
     /// Checks the guards of a name that was looked up.
     ///
     /// Three names are compared: the chosen name, the name with its links expanded, and the latter with
-    /// PATH_INFO. The flag of `found` tells whether the name is a directory.
+    /// PATH_INFO.
     pub(super) fn guard_expanded(
         &self,
         rule_context: Option<&RuleContext<'_>>,
-        name: &[u8],
-        found: (&Expanded, bool),
+        found: &FoundName<'_>,
         explain: Explain<'_>,
     ) -> Result<(), AccessDenied> {
         let Some(rule_context) = rule_context else { return Ok(()) };
-        let (expanded, is_dir) = found;
+        let FoundName { name, expanded, is_dir } = *found;
         let mut chosen = name.strip_suffix(b"/").unwrap_or(name).to_vec();
         if !expanded.path_info.is_empty() && chosen.ends_with(&expanded.path_info) {
             chosen.truncate(chosen.len() - expanded.path_info.len());

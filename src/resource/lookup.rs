@@ -12,6 +12,7 @@ use std::sync::Arc;
 use nix::sys::stat::{FileStat, Mode, SFlag, fstat};
 
 use super::denial::{io_denied, not_a_file, not_found, not_readable};
+use super::guards::FoundName;
 use super::lookup_context::{Candidate, LookupContext, is_password_file, kind, shown, world};
 use super::rule_context::RuleContext;
 use super::siblings::Forms;
@@ -60,7 +61,8 @@ impl Resolver {
             explain(format_args!("beyond it: {} (PATH_INFO)", shown(&expanded.path_info)));
         }
         let is_dir = kind(&meta) == SFlag::S_IFDIR;
-        self.guard_expanded(rule_context, &name, (&expanded, is_dir), explain)?;
+        let found = FoundName { name: &name, expanded: &expanded, is_dir };
+        self.guard_expanded(rule_context, &found, explain)?;
         let bits = meta.st_mode & 0o7777;
         explain(format_args!("permission bits {bits:04o}: the last digit counts, what others may do"));
         if !world(&meta, Mode::S_IROTH | Mode::S_IXOTH) {

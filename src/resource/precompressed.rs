@@ -43,8 +43,8 @@ impl Resolver {
                 self.report(&name, &seen, "in another directory");
                 continue;
             }
-            let sibling = Sibling { coding, name: &name, file: &expanded.name, seen: &seen };
-            match self.variant(lookup, &sibling, (file, plain))? {
+            let sibling = Sibling { coding, name: &name, file: &expanded.name, seen: &seen, plain };
+            match self.variant(lookup, &sibling, file)? {
                 Ok(variant) => {
                     siblings.volatile |= !variant.representation.settled;
                     if let Some(rule_context) = lookup.rule_context {
@@ -64,7 +64,7 @@ impl Resolver {
         &self,
         lookup: &LookupContext<'_>,
         sibling: &Sibling<'_>,
-        (file, plain): (&Candidate<'_>, &FileFacts),
+        file: &Candidate<'_>,
     ) -> Result<Result<Variant, &'static str>, AccessDenied> {
         if kind(sibling.seen) != SFlag::S_IFREG {
             return Ok(Err("no plain file"));
@@ -82,13 +82,13 @@ impl Resolver {
             return Ok(Err("not readable"));
         };
         let facts = FileFacts::from(&meta);
-        if facts.len >= plain.len {
+        if facts.len >= sibling.plain.len {
             return Ok(Err("not smaller"));
         }
-        if is_older(&facts, plain) {
+        if is_older(&facts, sibling.plain) {
             return Ok(Err("older than the file"));
         }
-        match sibling.coding.misfit(&opened, facts.len, plain.len) {
+        match sibling.coding.misfit(&opened, facts.len, sibling.plain.len) {
             Ok(None) => {}
             Ok(Some(reason)) => return Ok(Err(reason)),
             Err(_) => return Ok(Err("not readable")),

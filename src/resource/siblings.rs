@@ -60,5 +60,8 @@ pub(super) struct Sibling<'r> {
     pub(super) name: &'r [u8],
     /// Name with links expanded.
     pub(super) file: &'r [u8],
+    /// Result of `stat` for the name.
     pub(super) seen: &'r FileStat,
+    /// Facts of the plain file.
+    pub(super) plain: &'r FileFacts,
 }

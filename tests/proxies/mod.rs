@@ -2,6 +2,7 @@
 
 mod access;
 mod clients;
+mod closed;
 mod cluster;
 mod hosts;
 mod listeners;

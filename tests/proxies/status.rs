@@ -15,16 +15,22 @@ use crate::support::{Answer, Client, Server, Tree, eventually};
 use crate::waiting::idle_clients;
 
 /// A server with a listener for files and one for its status.
-struct Site {
-    server: Server,
+pub(super) struct Site {
+    pub(super) server: Server,
     status: u16,
 }
 
 impl Site {
-    fn new(tree: &Tree, flags: &[&str]) -> Site {
+    pub(super) fn new(tree: &Tree, flags: &[&str]) -> Site {
+        Site::prepared(tree, flags, |_| {})
+    }
+
+    /// A site whose server has the environment that `prepare` sets.
+    pub(super) fn prepared(tree: &Tree, flags: &[&str], prepare: impl Fn(&mut Command)) -> Site {
         let (port, status) = (free_port(), free_port());
         let listen = format!("listen=127.0.0.1:{port},127.0.0.1:{status};status");
-        Site { server: Server::start_on(port, tree, &[&["-o", &listen][..], flags].concat()), status }
+        let flags = [&["-o", &listen][..], flags].concat();
+        Site { server: Server::start_on_with(port, tree, &flags, prepare), status }
     }
 
     fn connect(&self) -> Client {
@@ -41,24 +47,24 @@ impl Site {
         self.ask("GET", "/healthz")
     }
 
-    fn metrics(&self) -> Metrics {
+    pub(super) fn metrics(&self) -> Metrics {
         let answer = self.ask("GET", "/metrics");
         assert_eq!(answer.field("Content-Type"), Some("text/plain; version=0.0.4; charset=utf-8"));
         Metrics(answer.text())
     }
 }
 
-struct Metrics(String);
+pub(super) struct Metrics(String);
 
 impl Metrics {
     /// The value of the line that begins with `name` and a blank.
-    fn get(&self, name: &str) -> f64 {
+    pub(super) fn get(&self, name: &str) -> f64 {
         let line = self.0.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
         line.unwrap_or_else(|| panic!("no {name} in\n{}", self.0)).parse().unwrap()
     }
 
     /// The sum over all labels of `name`.
-    fn sum(&self, name: &str) -> f64 {
+    pub(super) fn sum(&self, name: &str) -> f64 {
         let lines = self.0.lines().filter(|line| line.starts_with(&format!("{name}{{")));
         lines.map(|line| line.rsplit(' ').next().unwrap().parse::<f64>().unwrap()).sum()
     }
@@ -338,29 +344,4 @@ fn a_prometheus_scrapes_it() {
     let _ = prometheus.kill();
     let _ = prometheus.wait();
     assert!(found.is_ok());
-}
-
-#[test]
-fn each_connection_is_counted_by_the_reason_of_its_end() {
-    let tree = tree();
-    let site = Site::new(&tree, &["-o", "keepalive_timeout=1"]);
-    let reasons = ["client_end", "idle_timeout", "not_kept_alive", "protocol_error"];
-    let closed = || {
-        let metrics = site.metrics();
-        reasons.map(|one| metrics.get(&format!("thttpd_connections_closed_total{{reason=\"{one}\"}}")))
-    };
-    // The first connection asks whether the server is up.
-    eventually("the first is counted", || site.metrics().sum("thttpd_connections_closed_total") == 1.0);
-    let before = closed();
-    let mut idle = site.server.connect();
-    assert_eq!(idle.get("/a.txt").status, 200);
-    let mut last = site.server.connect();
-    last.send("GET /a.txt HTTP/1.0\r\n\r\n");
-    assert_eq!(last.answer("GET").status, 200);
-    let mut wrong = site.server.connect();
-    wrong.send("nonsense\r\n\r\n");
-    assert_eq!(wrong.answer("GET").status, 400);
-    drop((site.server.connect(), wrong));
-    eventually("each is counted", || closed() == before.map(|count| count + 1.0));
-    assert_eq!(site.metrics().sum("thttpd_connections_closed_total"), 5.0);
 }

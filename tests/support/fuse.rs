@@ -51,6 +51,8 @@ struct Shared {
     files: Vec<(String, Vec<u8>)>,
     /// Files and directories opened and not released yet.
     open: AtomicUsize,
+    /// Requests that wait for an answer.
+    held: AtomicUsize,
     mood: Mutex<Mood>,
     changed: Condvar,
 }
@@ -87,6 +89,7 @@ impl FuseMount {
             device,
             files,
             open: AtomicUsize::new(0),
+            held: AtomicUsize::new(0),
             mood: Mutex::new(Mood::Prompt),
             changed: Condvar::new(),
         });
@@ -108,6 +111,11 @@ impl FuseMount {
     /// cannot end.
     pub fn wait_until_unused(&self) {
         super::eventually("the files of the mount are closed", || self.shared.open.load(SeqCst) == 0);
+    }
+
+    /// Waits until a process waits for an answer of a mount that hangs.
+    pub fn wait_until_asked(&self) {
+        super::eventually("a process waits for the mount", || self.shared.held.load(SeqCst) > 0);
     }
 
     /// From now on no request is answered, until the mount is dropped.
@@ -170,9 +178,11 @@ impl Shared {
     /// Waits as the mood requires; false when the mount has ended.
     fn wait(&self, code: u32) -> bool {
         let mut mood = self.mood.lock().unwrap();
+        self.held.fetch_add(1, SeqCst);
         while *mood == Mood::Silent && code != INIT {
             mood = self.changed.wait(mood).unwrap();
         }
+        self.held.fetch_sub(1, SeqCst);
         let now = *mood;
         drop(mood);
         if let (Mood::Slow(time), LOOKUP) = (now, code) {

@@ -65,8 +65,13 @@ impl Server {
 
     /// Starts a server on a port that another server has just left.
     pub fn start_on(port: u16, tree: &Tree, flags: &[&str]) -> Server {
+        Server::start_on_with(port, tree, flags, |_| {})
+    }
+
+    /// Starts a server on `port`; `prepare` may set the environment of the command.
+    pub fn start_on_with(port: u16, tree: &Tree, flags: &[&str], prepare: impl Fn(&mut Command)) -> Server {
         let bare = Command::new(env!("CARGO_BIN_EXE_thttpd"));
-        Server::try_start(tree, flags, (bare, &|_| {}), port).expect("the port is free again")
+        Server::try_start(tree, flags, (bare, &prepare), port).expect("the port is free again")
     }
 
     fn try_start(
