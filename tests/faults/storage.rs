@@ -207,6 +207,8 @@ fn signals_are_obeyed_while_the_storage_of_the_configuration_hangs() {
     let said = |text: &str| {
         eventually(text, || fs::read_to_string(&server.stderr).unwrap().contains(text));
     };
+    // The start, which looks at the directory of the configuration to confine itself, is over.
+    assert_eq!(server.connect().get("/a").text(), "a");
     let hang = mount.hang();
     for _ in 0..100 {
         server.signal(Signal::SIGHUP);
