@@ -3,12 +3,16 @@
 use std::ffi::OsStr;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 
+use nix::errno::Errno;
+use nix::sys::stat::FileStat;
+
 use super::denial::{errno_of, io_denied, judged};
 use super::lookup_context::LookupContext;
 use super::rule_context::RuleContext;
 use super::siblings::Sibling;
-use super::{AccessDenied, DenialNote, Explain, ResolveRequest, Resolver};
+use super::{AccessDenied, DenialNote, Explain, ResolveRequest, Resolver, Retry};
 use crate::auth::{AuthOutcome, NamedFile};
+use crate::docroot::Links;
 use crate::docroot::path::{Expanded, split};
 use crate::log::Level;
 use crate::request::Rejection;
@@ -61,7 +65,7 @@ impl Resolver {
             chosen.truncate(chosen.len() - expanded.path_info.len());
             chosen.pop();
         }
-        let mut real = self.without_any_link(rule_context, &expanded.name)?;
+        let mut real = self.real_name(rule_context, &expanded.name)?;
         if is_dir {
             append_slash(&mut chosen);
             append_slash(&mut real);
@@ -88,23 +92,53 @@ impl Resolver {
         append_slash(&mut chosen);
         chosen.extend_from_slice(split(index).1);
         rule_context.choose(&chosen);
-        let real = self.without_any_link(rule_context, expanded)?;
+        let real = self.real_name(rule_context, expanded)?;
         self.guard(Some(rule_context), &[&chosen, index, &real], explain)
     }
 
-    /// Guards that cover any name of a precompressed sibling.
+    /// Name of the found file or directory without links, which [`Resolver::check_opened`] compares again.
+    fn real_name(&self, rule_context: &RuleContext<'_>, name: &[u8]) -> Result<Vec<u8>, AccessDenied> {
+        let real = self.without_any_link(rule_context, name)?;
+        rule_context.state.borrow_mut().real.clone_from(&real);
+        Ok(real.unwrap_or_else(|| name.to_vec()))
+    }
+
+    /// Checks that the guards were compared with the name of the file that has been `opened`.
+    ///
+    /// The kernel follows links anew when it opens a file, and a link may have been changed meanwhile.
+    pub(super) fn check_opened(
+        &self,
+        lookup: &LookupContext<'_>,
+        opened: &FileStat,
+    ) -> Result<(), AccessDenied> {
+        let real = lookup.rule_context.and_then(|rule_context| rule_context.state.borrow().real.clone());
+        match real {
+            Some(real) if !is_named(lookup, &real, opened) => {
+                let why = Rejection::new(503, "{url} is changing just now; please try again.");
+                Err(AccessDenied::from(why).until(Retry::Soon))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Guards that cover any name of a precompressed sibling, which has been `opened`.
     pub(super) fn cover_sibling(
         &self,
-        rule_context: Option<&RuleContext<'_>>,
+        lookup: &LookupContext<'_>,
         sibling: &Sibling<'_>,
+        opened: &FileStat,
     ) -> Result<Covering, AccessDenied> {
-        let Some(rule_context) = rule_context else { return Ok(Covering::default()) };
+        let Some(rule_context) = lookup.rule_context else { return Ok(Covering::default()) };
         let chosen = [&rule_context.served_name()[..], sibling.coding.suffix()].concat();
         let with_slash = [&chosen[..], b"/"].concat();
         let real = self.without_any_link(rule_context, sibling.file)?;
+        if real.as_ref().is_some_and(|real| !is_named(lookup, real, opened)) {
+            return Err(io_denied(Errno::ENOENT));
+        }
+        let real = real.as_deref().unwrap_or(sibling.file);
         let mut covering =
             rule_context.rules.cover(&[rule_context.site.name(&chosen), rule_context.site.name(&with_slash)]);
-        for name in [sibling.name, &real] {
+        for name in [sibling.name, real] {
             covering.add(rule_context.rules.cover(&[rule_context.site.name(name)]));
         }
         Ok(covering)
@@ -125,18 +159,22 @@ impl Resolver {
 
     /// Expands the links in `name` also when the look-up leaves that to the kernel.
     ///
-    /// A guard must be compared with the name of the file that is sent. A file outside the served tree has
-    /// no name that rules could cover, so that `name` is returned unchanged.
-    fn without_any_link(&self, rule_context: &RuleContext<'_>, name: &[u8]) -> Result<Vec<u8>, AccessDenied> {
+    /// A guard must be compared with the name of the file that is sent. `None` if that is `name` itself, and
+    /// for a file outside the served tree, which has no name that rules could cover.
+    fn without_any_link(
+        &self,
+        rule_context: &RuleContext<'_>,
+        name: &[u8],
+    ) -> Result<Option<Vec<u8>>, AccessDenied> {
         if self.config.symlink_check || !rule_context.rules.has_guards() {
-            return Ok(name.to_vec());
+            return Ok(None);
         }
         let top = self.root.path();
         let path = [top, name].concat();
         let real = std::fs::canonicalize(OsStr::from_bytes(&path));
         let real = real.map_err(|error| io_denied(errno_of(&error)))?.into_os_string().into_vec();
         let within = real.strip_prefix(top).or((*real == top[..top.len() - 1]).then_some(&b""[..]));
-        Ok(within.map_or_else(|| name.to_vec(), <[u8]>::to_vec))
+        Ok(within.map(<[u8]>::to_vec))
     }
 
     /// Checks the address lists and request rates of `covering`.
@@ -206,6 +244,12 @@ impl Resolver {
         }
         self.check_rule_files(&self.rules, &ruling.covering, query)
     }
+}
+
+/// Tells whether the `opened` file has the name `real`, in which no component is a link.
+fn is_named(lookup: &LookupContext<'_>, real: &[u8], opened: &FileStat) -> bool {
+    let seen = lookup.query.view.stat_beneath(real, Links::Refuse);
+    seen.is_ok_and(|seen| (seen.st_dev, seen.st_ino) == (opened.st_dev, opened.st_ino))
 }
 
 /// Appends a slash to the name of a directory, except to the empty name of the top directory.

@@ -149,6 +149,7 @@ impl Resolver {
     fn list(&self, lookup: &LookupContext<'_>, dir: &[u8]) -> Result<Directory, AccessDenied> {
         let query = lookup.query;
         let opened = query.view.open_read(dir, self.links()).map_err(io_denied)?;
+        self.check_opened(lookup, &fstat(opened.as_fd()).map_err(io_denied)?)?;
         // Workers in remote storage are bounded by another limit already.
         let is_bounded = query.view.is_local();
         let permit = if is_bounded { self.list_limiter.try_take() } else { None };
@@ -225,7 +226,7 @@ impl Resolver {
         // `/a.txt/` is `/a.txt` in thttpd, also for the referrer filter.
         let bare = lookup.name.strip_suffix(b"/").filter(|_| !file.is_index);
         self.check_referrer(lookup.query, bare.unwrap_or(lookup.name))?;
-        let (opened, meta) = self.open_regular(lookup.query.view, name, file.seen)?;
+        let (opened, meta) = self.open_candidate(lookup, file)?;
         let executable = world(&meta, Mode::S_IXOTH);
         if executable && self.config.cgi_pattern.as_ref().is_some_and(|p| p.matches(name)) {
             explain(format_args!("matches the CGI pattern and is executable: a script"));
@@ -300,6 +301,17 @@ impl Resolver {
         }
         // An index file in another directory would need both directories watched.
         directory_check.snapshot(lookup.query.view, &file.expanded.name, &probe, opened)
+    }
+
+    /// Opens the file that was found, if the guards were compared with its name.
+    fn open_candidate(
+        &self,
+        lookup: &LookupContext<'_>,
+        file: &Candidate<'_>,
+    ) -> Result<(File, FileStat), AccessDenied> {
+        let (opened, meta) = self.open_regular(lookup.query.view, &file.expanded.name, file.seen)?;
+        self.check_opened(lookup, &meta)?;
+        Ok((opened, meta))
     }
 
     /// Opens the regular file that was `seen` under this name.

@@ -75,10 +75,10 @@ impl Resolver {
         if is_password_file(split(sibling.file).1) || self.names_a_script(sibling.file, false) {
             return Ok(Err("by its name a password file or a script"));
         }
-        let Ok(covering) = self.cover_sibling(lookup.rule_context, sibling) else {
+        let Ok((opened, meta)) = self.open_regular(lookup.query.view, sibling.file, sibling.seen) else {
             return Ok(Err("not readable"));
         };
-        let Ok((opened, meta)) = self.open_regular(lookup.query.view, sibling.file, sibling.seen) else {
+        let Ok(covering) = self.cover_sibling(lookup, sibling, &meta) else {
             return Ok(Err("not readable"));
         };
         let facts = FileFacts::from(&meta);

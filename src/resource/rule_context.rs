@@ -26,6 +26,8 @@ pub(super) struct WalkState {
     pub(super) user: Option<Box<[u8]>>,
     /// Chosen file, with links not expanded.
     pub(super) chosen: Option<Vec<u8>>,
+    /// Name without links that the guards were compared with, if the file is opened by another name.
+    pub(super) real: Option<Vec<u8>>,
     /// Set if only some clients may have one form of the file: shared caches must not keep any form.
     pub(super) has_restricted_form: bool,
 }

@@ -4,9 +4,10 @@
 //! and other names that are not guarded.
 
 use std::os::unix::fs::symlink;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use super::{RIGHT, USERS, ask, ruled};
-use crate::support::{Server, Tree, is_root};
+use crate::support::{Done, Server, Tree, is_root};
 
 /// Tree with a guarded directory `private`, and ways into it.
 fn tree() -> Tree {
@@ -190,6 +191,39 @@ fn a_file_of_a_volume_is_guarded_by_each_of_its_names() {
     symlink("..2027", tree.www().join("volume/..next")).unwrap();
     std::fs::rename(tree.www().join("volume/..next"), tree.www().join("volume/..data")).unwrap();
     is_shut(&server, "/volume/conf.txt", "", "after");
+}
+
+#[test]
+fn a_link_that_changes_during_the_look_up_leads_round_no_guard() {
+    for flags in [&[][..], &["-nos"], &["-r"]].into_iter().filter(|flags| *flags != ["-r"] || is_root()) {
+        let tree = Tree::new();
+        tree.file("v/new/f.txt", "secret");
+        tree.file("v/old/f.txt", "open");
+        tree.link("old", "v/now");
+        let server = ruled(&tree, "v/new/** deny 127.0.0.1\n", flags);
+        let is_over = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                let dir = tree.www().join("v");
+                for target in ["new", "old"].iter().cycle() {
+                    symlink(target, dir.join("next")).unwrap();
+                    std::fs::rename(dir.join("next"), dir.join("now")).unwrap();
+                    if is_over.load(Relaxed) {
+                        break;
+                    }
+                }
+            });
+            let _done = Done(&is_over);
+            let mut client = server.connect();
+            for _ in 0..3000 {
+                let answer = client.get("/v/now/f.txt");
+                assert!(!answer.text().contains("secret"), "{}", flags.join(" "));
+                if answer.field("Connection") == Some("close") {
+                    client = server.connect();
+                }
+            }
+        });
+    }
 }
 
 #[test]
