@@ -13,5 +13,5 @@ mod metadata;
 pub mod mime;
 
 pub use content::Content;
-pub use facts::{FileFacts, FileTime, imf_fixdate};
+pub use facts::{FileFacts, imf_fixdate};
 pub use metadata::Representation;

@@ -23,7 +23,7 @@ mod rule_context;
 mod siblings;
 pub mod vhost;
 
-pub use denial::{AccessDenied, Denial, DenialNote, Retry};
+pub use denial::{AccessDenied, DenialNote, Retry};
 pub use found::{Directory, Resolution, Resolved, Resource, Script};
 pub use resolve_request::{Explain, ResolveRequest};
 pub use resolver::Resolver;

@@ -36,13 +36,12 @@ mod tests;
 mod words;
 
 pub use covering::Covering;
-pub use guard::Guard;
 pub use guarding::{Charged, Refused};
-pub use line::{Fault, Line};
+#[cfg(test)]
+pub use line::Fault;
 pub use pattern::{Name, Pattern, SiteKey};
 pub use response_rule::Listing;
 pub use response_rules::{AppliedRules, OwnsResponseRules, ResponseRules, Ruling, is_freshness};
-pub use route::Route;
 pub use routing::{Answer, Routed};
 pub use rule_set::Rules;
 pub use sorted_map::SortedMap;

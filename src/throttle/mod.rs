@@ -25,9 +25,10 @@ mod pacer;
 mod tests;
 mod throttles;
 
-pub use crate::rules::rate::{Each, Rate as Rule};
+pub use crate::rules::rate::Each;
+#[cfg(test)]
+pub use crate::rules::rate::Rate as Rule;
 pub use address::AddressPermit;
-pub use file::ThrottleFileError;
 pub use overloaded::Overloaded;
 pub use pacer::{Allowance, Pacer};
-pub use throttles::{Rate, Throttles};
+pub use throttles::Throttles;
