@@ -63,8 +63,11 @@ impl Resolver {
         let asked = query.name();
         // Before the look-up the name may be a file or a directory, so both forms are compared.
         let with_slash = [&asked[..], b"/"].concat();
-        let covering =
+        let mut covering =
             rule_context.rules.cover(&[rule_context.site.name(&asked), rule_context.site.name(&with_slash)]);
+        if let Some(plain) = self.plain_name(&asked) {
+            covering.add(rule_context.rules.cover(&[rule_context.site.name(plain)]));
+        }
         let new = rule_context.state.borrow_mut().covering.add(covering);
         self.admit(rule_context, &new, explain)?;
         let prefix = query.vhost.map(|host| [host.as_bytes(), b"/"].concat()).unwrap_or_default();

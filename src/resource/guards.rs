@@ -15,6 +15,7 @@ use crate::auth::{AuthOutcome, NamedFile};
 use crate::docroot::Links;
 use crate::docroot::path::{Expanded, split};
 use crate::log::Level;
+use crate::representation::coding::Coding;
 use crate::request::Rejection;
 use crate::rules::{Covering, Refused, Rules, Ruling};
 
@@ -35,7 +36,8 @@ impl Resolver {
         explain: Explain<'_>,
     ) -> Result<(), AccessDenied> {
         let Some(rule_context) = rule_context else { return Ok(()) };
-        for name in names {
+        let plain = names.iter().filter_map(|name| self.plain_name(name));
+        for name in names.iter().copied().chain(plain) {
             let covering = rule_context.rules.cover(&[rule_context.site.name(name)]);
             let new = {
                 let state = &mut *rule_context.state.borrow_mut();
@@ -46,6 +48,12 @@ impl Resolver {
             self.authenticate(rule_context, &new)?;
         }
         Ok(())
+    }
+
+    /// Name of the file whose precompressed form `name` may be; the guards of that file apply to the form.
+    pub(super) fn plain_name<'n>(&self, name: &'n [u8]) -> Option<&'n [u8]> {
+        let mut suffixes = Coding::ALL.iter().map(|coding| coding.suffix());
+        suffixes.find_map(|suffix| name.strip_suffix(suffix)).filter(|_| self.config.precompressed)
     }
 
     /// Checks the guards of a name that was looked up.

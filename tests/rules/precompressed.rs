@@ -63,6 +63,40 @@ fn a_form_that_a_client_may_not_have_is_never_sent() {
 }
 
 #[test]
+fn a_form_asked_for_by_its_own_name_has_the_guards_of_the_file() {
+    let Some(tree) = pages() else { return };
+    tree.link("../a.txt.gz", "other/d.gz");
+    for suffix in ["br", "zst"] {
+        tree.file(&format!("a.txt.{suffix}"), "x");
+    }
+    tree.file("only.tar.gz", "x");
+    let users = tree.beside("users", USERS);
+    let auth = format!("auth {}", users.display());
+    let targets =
+        ["/a.txt.gz", "/a.txt.br", "/a.txt.zst", "/a.txt%2egz", "/a.txt.gz/", "/in/x", "/other/d.gz"];
+    for (rules, refused) in [
+        ("a.txt deny 127.0.0.1\n".to_owned(), 403),
+        ("**.txt allow 192.0.2.1\n".to_owned(), 403),
+        (format!("a.txt {auth}\n"), 401),
+        (format!("**.txt {auth}\n**.gz|**.br|**.zst|in/* auth -\n"), 401),
+    ] {
+        let rules = format!("{rules}in/* rewrite /a.txt.gz\n");
+        let server = ruled(&tree, &rules, &["-o", "precompressed"]);
+        for target in targets {
+            for _ in 0..3 {
+                assert_eq!(get(&server, target).status, refused, "{rules}{target}");
+            }
+        }
+        if refused == 401 {
+            assert_eq!(warmed(&server, "/a.txt.gz", RIGHT).status, 200, "{rules}");
+        }
+        assert_eq!(get(&server, "/only.tar.gz").status, 200, "{rules}");
+        let without = ruled(&tree, &rules, &[]);
+        assert_eq!(get(&without, "/a.txt.gz").status, 200, "{rules}without the option a file of its own");
+    }
+}
+
+#[test]
 fn links_and_requests_lines_count_for_forms_too() {
     let Some(tree) = pages() else { return };
     tree.link("b.txt", "other/c.txt");
