@@ -38,11 +38,12 @@ position_independent() { readelf --file-header "$1" | grep -q 'Type: *DYN'; }
 	image=$TOP/target/image
 	mkdir -p "$TOP/target"
 	# The programs that are not run here are compiled meanwhile: each has one long step for one processor.
-	"$TOP/packaging/container/build" "$image-glibc" --libc glibc >"$image-glibc.log" 2>&1 &
+	"$TOP/packaging/container/build" "$image-glibc" --libc glibc >"$image-glibc.name" 2>"$image-glibc.log" &
 	glibc=$!
 	check "the image is within its limits" "$TOP/packaging/container/build" "$image" --libc musl
 	wait $glibc
 	check "so is the one with glibc" built "$image-glibc" $?
+	check "its archive alone is printed, to be loaded" test "$(cat "$image-glibc.name")" = "$image-glibc/thttpd-image.tar"
 	"$TOP/packaging/container/build" "$image-arm64" --platform linux/arm64 >"$image-arm64.log" 2>&1 &
 	arm64=$!
 	check "it is built again" again "$image-again"
@@ -51,7 +52,7 @@ position_independent() { readelf --file-header "$1" | grep -q 'Type: *DYN'; }
 	wait $arm64
 	check "the one for arm64 is within its limits" built "$image-arm64" $?
 	check "the program for arm64 does all that it should" "$HERE/arm64.sh" "$(program_of aarch64)"
-	rm -rf "$image-again" "$image-glibc" "$image-arm64"
+	rm -rf "$image-again" "$image-glibc" "$image-glibc.name" "$image-arm64"
 	set -- "$image/thttpd-image.tar" "$PASSED" "$FAILED"
 }
 scratch "$@"
