@@ -111,7 +111,7 @@ fn own(program: &Path, has_variant: bool) -> Result<Vec<Server>> {
     Ok(servers)
 }
 
-/// Those servers that start and send three files byte for byte.
+/// Servers of `servers` that start and send three files byte for byte.
 fn proved(servers: Vec<Server>, place: &Workplace) -> Vec<Server> {
     let proof = |server: &Server| -> Result<()> {
         let running = Running::start(server, place.setting(FEW))?;
@@ -134,7 +134,7 @@ fn proved(servers: Vec<Server>, place: &Workplace) -> Vec<Server> {
     servers
 }
 
-/// What all rounds share.
+/// Parts that all rounds share.
 struct Course<'a> {
     options: &'a Options,
     place: &'a Workplace,

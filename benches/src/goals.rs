@@ -1,4 +1,4 @@
-//! What our figures should be, next to those of the others, and whether they are.
+//! Goals for our figures, beside those of the others, and whether they are met.
 
 use crate::bench::Results;
 use crate::record::{Sample, Series};
@@ -73,9 +73,9 @@ const FAR: [(Figure, Against, f64); 2] =
 pub struct Verdict {
     /// The workload.
     pub workload: &'static str,
-    /// What should hold.
+    /// Goal, as a sentence.
     pub text: String,
-    /// What was measured: the median of the rounds.
+    /// Measured value: the median of the rounds.
     pub measured: f64,
     /// The lowest and the highest round.
     pub range: (f64, f64),
@@ -83,8 +83,8 @@ pub struct Verdict {
     pub reached: bool,
 }
 
-/// Judges what was measured; goals whose figures are missing are left out. To the listed goals come
-/// those of every distance, and one a workload: no worse 99th percentile than the best peer's.
+/// Judges the measured figures; goals without figures are left out. To the listed goals come those of
+/// every distance, and one a workload: no worse 99th percentile than the best peer's.
 pub fn judge(results: &Results) -> Vec<Verdict> {
     let Some(ours) = results.servers.iter().position(|server| server.role == Role::Ours) else {
         return Vec::new();

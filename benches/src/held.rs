@@ -24,7 +24,7 @@ const SIP: usize = 4096;
 const ROUNDS_A_SIP: usize = 50;
 const ROUND: Duration = Duration::from_millis(10);
 
-/// What hangs on.
+/// Connections that are held open during a measurement.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Held {
     /// Nothing.
@@ -38,7 +38,7 @@ pub enum Held {
 }
 
 impl Held {
-    /// The same, or as many connections as fit: a process may have `descriptors` open, lighttpd
+    /// Limits the number of connections to those that fit: a process may have `descriptors` open, lighttpd
     /// wants two for each connection, and the measured ones need room too.
     pub fn fitting(self, descriptors: u64) -> Self {
         let most = usize::try_from(descriptors / 2).unwrap_or(usize::MAX).saturating_sub(OTHERS);

@@ -17,7 +17,7 @@ pub const EXTRAS: [(&str, &str); 3] = [
     ("syscalls", "system calls per request, counted by strace"),
 ];
 
-/// What to do.
+/// Task of this run.
 pub enum Task {
     /// Print this and end.
     Print(String),
@@ -53,7 +53,7 @@ const SECONDS: f64 = 2.0;
 const QUICK_SECONDS: f64 = 0.5;
 const SHORT_SECONDS: f64 = 0.6;
 
-/// What `--short` measures.
+/// Workloads that `--short` measures.
 const SHORT: [&str; 10] = [
     "keep-1",
     "keep-4",

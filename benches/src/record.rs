@@ -1,4 +1,4 @@
-//! What was measured, as it came, before any median.
+//! Measured values as they came, before any median.
 
 use std::time::Duration;
 

@@ -11,7 +11,7 @@ use crate::tree::{MODIFIED_DATE, Page, Pages, Tree};
 pub struct Workload {
     /// The name for `--only`.
     pub name: &'static str,
-    /// What it is, in words.
+    /// Description in words.
     pub meaning: &'static str,
     /// The files asked for.
     pub pages: Pages,
@@ -31,7 +31,7 @@ pub struct Workload {
     pub warm: bool,
 }
 
-/// What most workloads share: 1 KiB over 64 persistent connections, nothing else going on.
+/// Settings that most workloads share: 1 KiB over 64 persistent connections, nothing else going on.
 const PLAIN: Workload = Workload {
     name: "",
     meaning: "",

@@ -15,9 +15,9 @@ use crate::tree::{Pages, Tree};
 /// The directory, removed when this is dropped.
 pub struct Workplace {
     directory: PathBuf,
-    /// What all servers serve.
+    /// Files that all servers serve.
     pub tree: Tree,
-    /// What a server is asked first.
+    /// First request to a server.
     first: Exchange,
     started: Cell<usize>,
 }
@@ -36,7 +36,7 @@ impl Workplace {
         Ok(Self { directory, tree, first, started: Cell::new(0) })
     }
 
-    /// What the next start of a server fills in.
+    /// Values that the next start of a server fills in.
     pub fn setting(&self, connections: usize) -> Setting<'_> {
         let number = self.started.get() + 1;
         self.started.set(number);

@@ -92,7 +92,7 @@ fn usr1_ends_idle_connections_and_finishes_the_others() {
     assert_eq!(idle.stream().read(&mut [0; 1]).unwrap(), 0, "the idle one is closed");
     // Clients are still served until the listener closes, shortly after the signal.
     eventually("nobody is let in", || TcpStream::connect(server.address()).is_err());
-    assert!(server.is_alive(), "somebody is being served");
+    assert!(server.is_alive(), "a client is being served");
     assert!(rest(busy) > size - 1000);
     assert_eq!(server.wait().code(), Some(0));
 }

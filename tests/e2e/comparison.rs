@@ -28,7 +28,7 @@ fn holds(feature: &str, server: &str, has: bool) {
     assert_eq!(cell != "–", has, "{feature}, {server}: README says {cell}");
 }
 
-/// What the servers serve: a directory without an index, one for `ada` with `secret`, and a script.
+/// Files that the servers serve: a directory without an index, one for `ada` with `secret`, and a script.
 fn tree() -> Tree {
     let tree = Tree::new();
     tree.file("d/listed.txt", "listed");

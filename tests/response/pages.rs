@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 
 use crate::support::{Server, Tree, run};
 
-/// What an HTML validator finds wrong with a page.
+/// Faults that an HTML validator finds in a page.
 fn faults(page: &[u8]) -> Option<String> {
     run("tidy", &["-v"])?;
     // The attribute is newer than the validator.
@@ -15,7 +15,7 @@ fn faults(page: &[u8]) -> Option<String> {
     Some(said_of(page, Command::new("tidy").args(arguments)))
 }
 
-/// What the validator of the W3C says, where `VNU_JAR` names it (npm: vnu-jar).
+/// Output of the validator of the W3C, where `VNU_JAR` names it (npm: vnu-jar).
 fn faults_by_vnu(folder: &Path) -> Option<String> {
     let jar = std::env::var_os("VNU_JAR")?;
     let output = Command::new("java").arg("-jar").arg(jar).args(["--skip-non-html"]).arg(folder).output();

@@ -22,7 +22,7 @@ fn five_hundred_slow_readers_of_a_mebibyte_do_not_slow_small_requests() {
         client.stream().read_exact(&mut [0; 16 * 1024]).unwrap();
     }
     assert_unhindered(&server, "/a", unloaded);
-    // Patience is rewarded: what is left arrives whole.
+    // The rest arrives whole for a client that waits.
     let last = crowd.pop().unwrap();
     drop(crowd);
     let mut rest = Vec::new();

@@ -13,7 +13,7 @@ use crate::tree::MODIFIED_DATE;
 /// Files above this are not held in memory but sent by `sendfile`.
 const HELD_IN_MEMORY: u64 = 64 * 1024;
 
-/// What to send.
+/// Response to one request, ready to be sent.
 pub struct Answer {
     /// The head, and the body of a small file.
     pub bytes: Vec<u8>,
@@ -45,7 +45,7 @@ impl Answers {
         Self { root, known: HashMap::new(), not_modified }
     }
 
-    /// The answer to a request whose file was asked for before.
+    /// Answer to a request for a file that was asked for before.
     pub fn find(&self, request: &[u8]) -> Option<Arc<Answer>> {
         if memmem::find(request, b"\r\nIf-Modified-Since: ").is_some() {
             return Some(Arc::clone(&self.not_modified));
@@ -53,7 +53,7 @@ impl Answers {
         self.known.get(target(request)).map(Arc::clone)
     }
 
-    /// Builds the answer to a request whose file is asked for the first time.
+    /// Builds the answer to the first request for a file.
     ///
     /// # Errors
     /// The file cannot be read.

@@ -79,7 +79,7 @@ impl Loop {
 
     fn accept(&mut self) -> Result<()> {
         let stream = match self.listener.accept() {
-            // It has gone again.
+            // The client has gone again.
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
             accepted => accepted?.0,
         };

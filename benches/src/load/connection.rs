@@ -12,7 +12,7 @@ use nix::sys::time::TimeVal;
 /// How long a blocking receive waits before the thread looks at the clock again.
 const BLOCKING_RECEIVE: Duration = Duration::from_millis(200);
 
-/// What the connection waits for.
+/// Event that the connection waits for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Stage {
     /// Its next request.
@@ -21,15 +21,15 @@ pub enum Stage {
     Send,
     /// The rest of the response's head.
     Head,
-    /// That many more bytes of its body.
+    /// Rest of the body, in bytes.
     Body(u64),
     /// The end of the connection, all bytes having come.
     End,
 }
 
-/// What a receive brought.
+/// Result of a receive.
 pub enum Received {
-    /// That many bytes.
+    /// Number of bytes.
     Bytes(usize),
     /// Nothing for now.
     Nothing,

@@ -35,7 +35,7 @@ pub struct Driver<'a> {
     epoll: Epoll,
     /// `None` where a connection broke and could not be made anew.
     connections: Vec<Option<Connection>>,
-    /// What is known of each exchange's response head.
+    /// Known form of each exchange's response head.
     shapes: Vec<Shape>,
     buffer: Vec<u8>,
     tally: Tally,
@@ -144,7 +144,7 @@ impl<'a> Driver<'a> {
         self.epoll.wait(events, EpollTimeout::ZERO)
     }
 
-    /// Sends the requests whose moment has come, as long as there are free connections.
+    /// Sends the requests that are due, as long as there are free connections.
     fn send_due(&mut self) {
         let Some(mut pace) = self.pace.take() else { return };
         while let Some(index) = self.free.pop_front() {
@@ -341,11 +341,11 @@ impl<'a> Driver<'a> {
     }
 }
 
-/// What became of a connection that was moved on.
+/// State of a connection after its events were handled.
 enum Outcome {
-    /// It waits for the server.
+    /// The connection waits for the server.
     Waits,
-    /// It has its answer, and waits for the next request to be due.
+    /// The answer is complete, and the next request is not due yet.
     Pauses,
     /// The server has ended it after the response, as asked.
     Ended,

@@ -30,7 +30,7 @@ impl Exchange {
         Self::with_fields(page, "")
     }
 
-    /// The same with more field lines, each ended by CR LF.
+    /// Exchange with more field lines, each ended by CR LF.
     pub fn with_fields(page: &Page, field_lines: &str) -> Self {
         let request = format!(
             "GET {} HTTP/1.1\r\nHost: localhost\r\nUser-Agent: thttpd-bench\r\nAccept: */*\r\n{field_lines}\r\n",
@@ -110,7 +110,7 @@ pub struct Shape {
     head: usize,
     /// Where its `Content-Length` field line stood.
     length_at: Range<usize>,
-    /// That field line.
+    /// Content-Length line.
     length: Vec<u8>,
 }
 

@@ -34,7 +34,7 @@ pub enum Lifetime {
     OneRequest,
 }
 
-/// What to ask for, of whom, how hard and how long.
+/// Load: the requests, the server, the number of connections, the pace and the time.
 pub struct Plan<'a> {
     /// The server.
     pub address: SocketAddrV4,
@@ -44,7 +44,7 @@ pub struct Plan<'a> {
     pub connections: usize,
     /// Threads that share them.
     pub threads: usize,
-    /// What becomes of a connection after a response.
+    /// Use of a connection after a response.
     pub lifetime: Lifetime,
     /// Requests a second, at random moments; without it each answer brings the next request.
     pub rate: Option<f64>,
@@ -92,7 +92,7 @@ impl Meeting {
         Self { connected: barrier(), agreed: barrier(), observed: barrier(), window: OnceLock::new() }
     }
 
-    /// The window, which whoever comes first fixes.
+    /// Measured window; the first thread that asks fixes it.
     fn window(&self, plan: &Plan) -> Window {
         *self.window.get_or_init(|| {
             let start = Instant::now() + plan.warm_up;

@@ -1,4 +1,4 @@
-//! What one thread of the load generator saw within the measured window.
+//! Counts of one thread of the load generator within the measured window.
 
 use std::time::{Duration, Instant};
 

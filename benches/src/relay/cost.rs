@@ -1,4 +1,4 @@
-//! What the relay itself costs, and thus how many requests it carries.
+//! Cost of the relay itself, and thus the number of requests that it carries.
 
 use std::time::Duration;
 

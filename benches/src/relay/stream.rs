@@ -10,7 +10,7 @@ use nix::sys::socket::{MsgFlags, recv, send};
 
 use crate::Result;
 
-/// What goes from one socket to the other.
+/// Data that goes from one socket to the other.
 pub enum Chunk {
     /// These bytes.
     Bytes(Box<[u8]>),
@@ -18,9 +18,9 @@ pub enum Chunk {
     End,
 }
 
-/// What a receive brought.
+/// Result of a receive.
 pub enum Received {
-    /// That many bytes.
+    /// Number of bytes.
     Bytes(usize),
     /// Nothing for now.
     Nothing,
@@ -80,7 +80,7 @@ impl Stream {
                     Ok(_) | Err(_) => {}
                 }
             } else {
-                // It may be broken by now, and has no use for an end then.
+                // A broken connection has no use for an end, so the error is ignored.
                 let _ = self.socket.shutdown(Shutdown::Write);
             }
             *gone = 0;

@@ -40,7 +40,7 @@ pub fn print(results: &Results, options: &Options) {
     print_verdicts(&goals::judge(results));
 }
 
-/// What the relay costs, and so how many requests a second would keep it busy all the time.
+/// Prints the relay's cost, and the number of requests a second that would keep the relay busy all the time.
 fn print_relay(results: &Results) {
     let Some(cost) = results.relay else { return };
     let rates = results.workloads.iter().filter(|(workload, _)| workload.distance.is_some());
@@ -52,7 +52,7 @@ fn print_relay(results: &Results) {
     );
 }
 
-/// What a reader must know before believing the rows.
+/// Prints the circumstances that a reader must know before believing the rows.
 fn print_circumstances(workload: &Workload, series: &Series<Sample>) {
     let samples = || series.values.iter().flatten().flatten();
     let held = samples().map(|sample| sample.held).min();
@@ -145,7 +145,7 @@ fn bound_mark(busy: Option<f64>) -> &'static str {
     if busy.is_some_and(|busy| busy > BOUND) { "!" } else { " " }
 }
 
-/// What went wrong in the rounds of one server, or nothing.
+/// Prints the faults in the rounds of one server, if there are any.
 fn print_faults(server: &str, samples: &[Option<Sample>]) {
     let samples = || samples.iter().flatten();
     let faults: u64 = samples().map(|sample| sample.faults).sum();

@@ -6,12 +6,12 @@ pub mod usage;
 
 use std::path::PathBuf;
 
-/// What a server is in the comparison.
+/// Role of a server in the comparison.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Role {
     /// The server this repository builds.
     Ours,
-    /// What people would use instead; the best of these is what ours is compared with.
+    /// Server that people would use instead; ours is compared with the best of these.
     Peer,
     /// A program of this benchmark that does as little as a server can.
     Limit,
@@ -34,6 +34,6 @@ pub struct Server {
     pub configuration: Option<PathBuf>,
     /// Further places that this server fills in its own way.
     pub places: Vec<(&'static str, &'static str)>,
-    /// What the program says its version is.
+    /// Version, as the program tells it.
     pub version: String,
 }

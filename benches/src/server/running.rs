@@ -24,7 +24,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// How often we ask whether it is there; small, for the time to the first answer is measured.
 const ASK_AGAIN: Duration = Duration::from_micros(100);
 
-/// What a start fills into a server's command and configuration: `{port}`, `{root}`, `{work}`,
+/// Values that a start fills into a server's command and configuration: `{port}`, `{root}`, `{work}`,
 /// `{conf}`, `{connections}` and `{descriptors}`.
 pub struct Setting<'a> {
     /// The tree to serve.
@@ -33,7 +33,7 @@ pub struct Setting<'a> {
     pub work: PathBuf,
     /// Connections it must hold at a time.
     pub connections: usize,
-    /// What the first request asks for.
+    /// First request.
     pub first: &'a Exchange,
 }
 
@@ -110,7 +110,7 @@ impl Running {
         }
     }
 
-    /// What the server has printed, to explain why it did not start.
+    /// Output of the server, to explain why it did not start.
     fn output(&self) -> String {
         let text = fs::read_to_string(self.work.join("output.txt")).unwrap_or_default();
         text.lines().take(3).collect::<Vec<_>>().join("; ")
@@ -127,7 +127,7 @@ impl Running {
         while self.child.try_wait()?.is_none() {
             if Instant::now() > deadline {
                 for &process in &family {
-                    // It may have ended by now, which is what we want.
+                    // The process may have ended by now, as wanted.
                     let _ = kill(Pid::from_raw(process), Signal::SIGKILL);
                 }
                 self.child.wait()?;
@@ -153,7 +153,7 @@ fn free_address() -> Result<SocketAddrV4> {
     Ok(SocketAddrV4::new(Ipv4Addr::LOCALHOST, listener.local_addr()?.port()))
 }
 
-/// What each place stands for, having written the configuration.
+/// Value of each place, once the configuration is written.
 fn places(server: &Server, setting: &Setting, port: u16) -> Result<Vec<(&'static str, String)>> {
     let mut places = vec![
         ("port", port.to_string()),

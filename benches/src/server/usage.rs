@@ -1,4 +1,4 @@
-//! What a server's processes have used, as `/proc` says.
+//! Resources that a server's processes have used, as `/proc` tells.
 
 use std::fs;
 use std::time::Duration;
@@ -13,7 +13,7 @@ use crate::Result;
 pub struct Memory {
     /// Resident, pages shared between the processes counted in each.
     pub resident: u64,
-    /// The same with every shared page split among those who share it.
+    /// Resident memory with each shared page split among the processes that share it.
     pub proportional: u64,
 }
 
