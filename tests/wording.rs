@@ -62,7 +62,7 @@ fn begins_vaguely(previous: &str, line: &str) -> bool {
 }
 
 /// Folders of our own code.
-const FOLDERS: [&str; 4] = ["benches/src", "fuzz/fuzz_targets", "src", "tests"];
+const FOLDERS: [&str; 5] = ["benches/src", "fuzz/fuzz_targets", "fuzz/src", "src", "tests"];
 
 /// Lines of our code that `is_faulty` finds, given the line before and the line, with file and number.
 fn faults(is_faulty: impl Fn(&str, &str) -> bool) -> Vec<String> {

@@ -11,7 +11,7 @@ use std::time::Duration;
 use thttpd::config::{Config, LogTarget};
 use thttpd::conn::wait::{Next, On, Wake};
 use thttpd::conn::{Connection, WorkerContext};
-use thttpd::docroot::blocking::Patient;
+use thttpd::docroot::blocking::BlockingAllowed;
 use thttpd::log::access::AccessLog;
 use thttpd::representation::mime::Types;
 use thttpd::rules::Rules;
@@ -54,7 +54,7 @@ fn answers(input: &[u8], step: usize) -> Vec<u8> {
             TcpStream::from(OwnedFd::from(ours)),
             Some(SocketAddr::from(([127, 0, 0, 1], 1))),
         ),
-        context: WorkerContext::new(site(), Duration::ZERO, Rc::new(Patient), Arc::default()),
+        context: WorkerContext::new(site(), Duration::ZERO, Rc::new(BlockingAllowed), Arc::default()),
         said: Vec::new(),
         over: false,
     };

@@ -17,7 +17,7 @@ use crate::config::CacheLimits;
 use crate::docroot::{Links, View};
 use crate::representation::coding::Variant;
 use crate::representation::{Content, Representation};
-use crate::rules::{OwnsResponseRules, ResponseRules, Ruling};
+use crate::rules::{FileRules, OwnsResponseRules, ResponseRules};
 
 mod directories;
 mod lists;
@@ -47,7 +47,7 @@ pub struct CacheEntry {
     /// The mapped name, as asked, and what of its site rules tell apart.
     pub key: Box<[u8]>,
     /// Result of the rules, if there are any.
-    pub ruling: Option<Box<Ruling>>,
+    pub file_rules: Option<Box<FileRules>>,
     /// When this holds.
     pub snapshot: Snapshot,
     /// Directory of the `.htpasswd` that protects the file.
@@ -100,7 +100,7 @@ impl CacheEntry {
 
 impl OwnsResponseRules for CacheEntry {
     fn response_rules(&self) -> &ResponseRules {
-        let rules = self.ruling.as_ref().and_then(|ruling| ruling.response_rules.as_deref());
+        let rules = self.file_rules.as_ref().and_then(|file_rules| file_rules.response_rules.as_deref());
         rules.unwrap_or(ResponseRules::none())
     }
 }

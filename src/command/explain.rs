@@ -18,7 +18,7 @@ use crate::boot::{go_where_it_would_serve, load};
 use crate::cache::Freshness;
 use crate::config::Config;
 use crate::config::printable::printable;
-use crate::docroot::blocking::Patient;
+use crate::docroot::blocking::BlockingAllowed;
 use crate::docroot::path::{expand, join, split};
 use crate::docroot::{DocRoot, Links, View};
 use crate::request::client::{ClientAddress, Scheme};
@@ -100,7 +100,7 @@ impl Scene {
             vhost: host.as_deref(),
             freshness: &freshness,
             view: &view,
-            blocking: &Patient,
+            blocking: &BlockingAllowed,
             charged: &Charged::default(),
             may_wait: false,
             may_list: true,

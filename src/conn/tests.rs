@@ -18,7 +18,7 @@ use super::{CloseReason, Connection, WorkerContext};
 use crate::cgi;
 use crate::config::pattern::Pattern;
 use crate::config::{Config, LogTarget};
-use crate::docroot::blocking::Patient;
+use crate::docroot::blocking::BlockingAllowed;
 use crate::log::access::AccessLog;
 use crate::representation::mime::Types;
 use crate::request::Rejection;
@@ -58,7 +58,7 @@ fn worker(config: Config, stop_phase: Arc<StopPhase>) -> WorkerContext {
     let records = Records { log, stats: Arc::default() };
     let site = Site::new(Arc::new(config), here.as_os_str().as_bytes(), loaded, records).unwrap();
     let site = site.with_scripts(Some(Arc::new(cgi::children().unwrap())));
-    WorkerContext::new(Arc::new(site), Duration::ZERO, Rc::new(Patient), stop_phase)
+    WorkerContext::new(Arc::new(site), Duration::ZERO, Rc::new(BlockingAllowed), stop_phase)
 }
 
 impl Talk {

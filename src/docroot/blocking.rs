@@ -20,9 +20,9 @@ pub trait Blocking {
 
 /// Implementation for threads that may block at any time, such as those of commands and tests.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Patient;
+pub struct BlockingAllowed;
 
-impl Blocking for Patient {
+impl Blocking for BlockingAllowed {
     fn block_in_place(&self) {}
 
     fn enter_remote(&self) -> bool {

@@ -214,7 +214,7 @@ fn assemble<'b>(line: RequestLine<'b>, fields: Fields<'b>) -> Result<Request<'b>
         Version::Http11 => !fields.has_token("Connection", "close"),
     };
     let expects_continue =
-        line.version >= Version::Http11 && expects_nod(&fields)? && body != BodyLength::None;
+        line.version >= Version::Http11 && expects_100_continue(&fields)? && body != BodyLength::None;
     Ok(Request {
         method: line.method,
         method_text: line.method_text,
@@ -233,7 +233,7 @@ fn assemble<'b>(line: RequestLine<'b>, fields: Fields<'b>) -> Result<Request<'b>
 }
 
 /// Tells whether the client waits for 100 Continue. Other expectations are refused (RFC 9110 §10.1.1).
-fn expects_nod(fields: &Fields<'_>) -> Result<bool, Rejection> {
+fn expects_100_continue(fields: &Fields<'_>) -> Result<bool, Rejection> {
     let mut nod = false;
     for member in fields.members("Expect") {
         if !member.eq_ignore_ascii_case(b"100-continue") {

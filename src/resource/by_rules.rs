@@ -226,11 +226,11 @@ impl Resolver {
             return self.find(query, Some(rule_context), explain);
         };
         rule_context.choose(&name);
-        if let Some(ruling) = &entry.ruling {
+        if let Some(file_rules) = &entry.file_rules {
             let new = {
                 let state = &mut *rule_context.state.borrow_mut();
-                state.has_restricted_form |= ruling.has_restricted_form;
-                state.covering.add(ruling.covering.clone())
+                state.has_restricted_form |= file_rules.has_restricted_form;
+                state.covering.add(file_rules.covering.clone())
             };
             self.admit(rule_context, &new, explain)?;
             self.authenticate(rule_context, &new)?;

@@ -17,7 +17,7 @@ use crate::docroot::path::{Expanded, split};
 use crate::log::Level;
 use crate::representation::coding::Coding;
 use crate::request::Rejection;
-use crate::rules::{Covering, Refused, Rules, Ruling};
+use crate::rules::{Covering, FileRules, Refused, Rules};
 
 /// Name that a look-up has found in the tree.
 pub(super) struct FoundName<'r> {
@@ -238,19 +238,19 @@ impl Resolver {
         Ok(user)
     }
 
-    /// Checks the guards of a cached file, which are stored in its `ruling`.
+    /// Checks the guards of a cached file, which are stored in its `file_rules`.
     pub(super) fn enforce(
         &self,
-        ruling: &Ruling,
+        file_rules: &FileRules,
         query: &ResolveRequest<'_>,
     ) -> Result<Option<Box<[u8]>>, AccessDenied> {
-        if let Err(refused) = self.rules.admit(&ruling.covering, query.client, query.charged) {
+        if let Err(refused) = self.rules.admit(&file_rules.covering, query.client, query.charged) {
             return Err(refusal(query, &refused));
         }
-        if !ruling.covering.asks_for_password() {
+        if !file_rules.covering.asks_for_password() {
             return Ok(None);
         }
-        self.check_rule_files(&self.rules, &ruling.covering, query)
+        self.check_rule_files(&self.rules, &file_rules.covering, query)
     }
 }
 

@@ -260,7 +260,7 @@ impl Resolver {
         {
             let entry = CacheEntry {
                 key: lookup.key().into(),
-                ruling: lookup.rule_context.map(|rule_context| rule_context.ruling(lookup.name)),
+                file_rules: lookup.rule_context.map(|rule_context| rule_context.file_rules(lookup.name)),
                 snapshot,
                 auth_dir: dir.into(),
                 protected: file.protected,

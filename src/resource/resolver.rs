@@ -18,7 +18,7 @@ use crate::log::Level;
 use crate::representation::etag::Tagger;
 use crate::representation::mime::Types;
 use crate::request::{Method, Rejection, Request};
-use crate::rules::{AppliedRules, Covering, Rules, Ruling};
+use crate::rules::{AppliedRules, Covering, FileRules, Rules};
 use crate::sys::thread;
 
 /// Resolver of requests below one root, under one configuration.
@@ -125,16 +125,16 @@ impl Resolver {
             query.blocking.block_in_place();
             return self.look_up(query, &mut |_| {});
         };
-        match entry.ruling.as_deref() {
+        match entry.file_rules.as_deref() {
             None => Resolution { outcome: self.remembered(query, &name, &entry), applied_rules: None },
             // A preflight is answered before the file is looked at.
             Some(_) if query.request.method == Method::Options => self.look_up(query, &mut |_| {}),
-            Some(ruling) => {
+            Some(file_rules) => {
                 let outcome = self.remembered(query, &name, &entry);
                 let applied_rules = match &outcome {
-                    Ok(_) if ruling.response_rules.is_none() => None,
+                    Ok(_) if file_rules.response_rules.is_none() => None,
                     Ok(found) => {
-                        let private = found.user.is_some() || ruling.is_restricted();
+                        let private = found.user.is_some() || file_rules.is_restricted();
                         Some(AppliedRules::new(entry, &query.request.fields, private))
                     }
                     // A refused file has the response rules of the requested name, as in a look-up.
@@ -152,12 +152,13 @@ impl Resolver {
         name: &[u8],
         entry: &CacheEntry,
     ) -> Result<Resolved, AccessDenied> {
-        let ruling = entry.ruling.as_deref();
-        let known = match ruling {
-            Some(ruling) => self.enforce(ruling, query)?,
+        let file_rules = entry.file_rules.as_deref();
+        let known = match file_rules {
+            Some(file_rules) => self.enforce(file_rules, query)?,
             None => None,
         };
-        let name = ruling.and_then(|ruling: &Ruling| ruling.rewritten.as_deref()).unwrap_or(name);
+        let name =
+            file_rules.and_then(|file_rules: &FileRules| file_rules.rewritten.as_deref()).unwrap_or(name);
         let user = if entry.protected || self.config.global_passwd {
             self.authorize(query, &entry.auth_dir)?
         } else {
@@ -165,7 +166,7 @@ impl Resolver {
         };
         self.check_referrer(query, name)?;
         let none = Covering::default();
-        let satisfied = ruling.map_or(&none, |ruling| &ruling.covering);
+        let satisfied = file_rules.map_or(&none, |file_rules| &file_rules.covering);
         let (representation, content) = self.negotiate(query, satisfied, &Forms::from_entry(entry));
         let resource = Resource::File(representation, content);
         Ok(Resolved { resource, user: user.or(known), name: Arc::clone(&entry.throttle_name) })

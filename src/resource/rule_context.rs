@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::sync::Arc;
 
 use super::{ResolveRequest, Resolved, Resource};
-use crate::rules::{AppliedRules, Covering, ResponseRules, Rules, Ruling, SiteKey};
+use crate::rules::{AppliedRules, Covering, FileRules, ResponseRules, Rules, SiteKey};
 
 /// A request on its way through the rules.
 pub(super) struct RuleContext<'w> {
@@ -64,13 +64,18 @@ impl<'w> RuleContext<'w> {
     }
 
     /// Rules to store in the cache with the file that was looked up as `name`.
-    pub(super) fn ruling(&self, name: &[u8]) -> Box<Ruling> {
+    pub(super) fn file_rules(&self, name: &[u8]) -> Box<FileRules> {
         let state = self.state.borrow();
         let covering = if self.internal { &state.lookup_covering } else { &state.covering };
         let is_rewritten = !self.internal && *name != *self.query.name();
         let rewritten = is_rewritten.then(|| name.into());
         let (covering, has_restricted_form) = (covering.clone(), state.has_restricted_form);
-        Box::new(Ruling { covering, response_rules: self.response_rules(), rewritten, has_restricted_form })
+        Box::new(FileRules {
+            covering,
+            response_rules: self.response_rules(),
+            rewritten,
+            has_restricted_form,
+        })
     }
 
     /// Response rules for the request; `covering_user` tells that credentials were needed.

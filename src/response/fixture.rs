@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use super::{Body, ErrorPages, Policy, Response, SERVER};
 use crate::config::choice::{EtagSource, ListingStyle, RedirectForm};
 use crate::docroot::DocRoot;
-use crate::docroot::blocking::Patient;
+use crate::docroot::blocking::BlockingAllowed;
 use crate::representation::etag::Tagger;
 use crate::representation::mime::Types;
 use crate::representation::{Content, FileFacts, Representation};
@@ -72,7 +72,7 @@ pub fn policy(pages: &ErrorPages) -> Policy<'_> {
         listing_style: ListingStyle::Classic,
         redirects: RedirectForm::Absolute,
         signature: SERVER,
-        blocking: &Patient,
+        blocking: &BlockingAllowed,
         now: now(),
     }
 }

@@ -41,7 +41,7 @@ pub use guarding::{Charged, Refused};
 pub use line::Fault;
 pub use pattern::{Name, Pattern, SiteKey};
 pub use response_rule::Listing;
-pub use response_rules::{AppliedRules, OwnsResponseRules, ResponseRules, Ruling, is_freshness};
+pub use response_rules::{AppliedRules, FileRules, OwnsResponseRules, ResponseRules, is_freshness};
 pub use routing::{Answer, Routed};
 pub use rule_set::Rules;
 pub use sorted_map::SortedMap;

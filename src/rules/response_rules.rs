@@ -84,7 +84,7 @@ pub struct AppliedRules {
 
 /// Rules that apply to a cached file, stored with the cache entry.
 #[derive(Debug)]
-pub struct Ruling {
+pub struct FileRules {
     /// Guards that cover any name of the file.
     pub covering: Covering,
     /// Combined response rules of the file.
@@ -95,7 +95,7 @@ pub struct Ruling {
     pub has_restricted_form: bool,
 }
 
-impl Ruling {
+impl FileRules {
     /// Tells whether only some clients may have the response.
     pub fn is_restricted(&self) -> bool {
         self.has_restricted_form || self.covering.is_restricted()
