@@ -1,4 +1,4 @@
-//! Who asks, and what is written down of it.
+//! The client of a request, and its record in the log.
 
 use thttpd::auth::{credentials::Credentials, crypt, htpasswd};
 use thttpd::log::access::{AccessEntry, Details};
@@ -71,7 +71,7 @@ fn members(text: &str) -> Option<usize> {
     }
 }
 
-/// What follows a string of JSON at the start of `text`.
+/// Rest behind a string of JSON at the start of `text`.
 fn after_string(text: &str) -> Option<&str> {
     let mut rest = text.strip_prefix('"')?;
     loop {

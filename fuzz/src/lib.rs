@@ -1,4 +1,4 @@
-//! What must hold of any bytes at all, stage by stage: each function takes a fuzzer's input and panics
+//! Properties that hold for any bytes, stage by stage: each function takes a fuzzer's input and panics
 //! where the stage breaks its word.
 //!
 //! `fuzz_targets/` hands them to libFuzzer (`fuzz/run`); `tests/corpus.rs` hands them the kept corpus, so

@@ -1,4 +1,4 @@
-//! What decides and shapes a response.
+//! Inputs that decide and shape a response.
 
 use std::time::{Duration, SystemTime};
 

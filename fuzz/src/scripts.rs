@@ -49,7 +49,7 @@ fn translate(response_plan: ResponsePlan, output: &[u8], step: usize) -> Outcome
     }
 }
 
-/// What a client has received.
+/// Bytes that a client has received.
 #[derive(Default)]
 struct Read {
     framing: Option<OutputFraming>,

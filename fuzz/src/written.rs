@@ -1,4 +1,4 @@
-//! What an operator writes: no text of theirs may do worse than be complained of.
+//! Texts that an operator writes: none may do worse than be reported.
 
 use std::path::Path;
 
