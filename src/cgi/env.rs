@@ -10,7 +10,7 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 
 use crate::config::{Config, ProxyTrust};
 use crate::request::client::{ClientAddress, Scheme};
-use crate::request::{Client, Method, Request};
+use crate::request::{Client, Method, Request, target};
 use crate::resource::Script;
 use crate::response::SERVER;
 
@@ -164,7 +164,7 @@ pub fn arguments(request: &Request<'_>) -> Vec<OsString> {
     if !matches!(request.method, Method::Get | Method::Head) || query.is_empty() || query.contains(&b'=') {
         return Vec::new();
     }
-    let words: Vec<Vec<u8>> = query.split(|&b| b == b'+').map(percent_decoded).collect();
+    let words: Vec<Vec<u8>> = query.split(|&b| b == b'+').map(target::decode).collect();
     if words.iter().any(|word| word.contains(&0) || word.starts_with(b"-")) {
         return Vec::new();
     }
@@ -219,30 +219,6 @@ fn fields(variables: &mut Variables, request: &Request<'_>, is_hidden: &dyn Fn(&
 fn may_be_handed_on(name: &str) -> bool {
     name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
         && !NOT_HANDED_ON.iter().any(|not| not.eq_ignore_ascii_case(name))
-}
-
-/// Decodes `%` with two hex digits; other text is kept.
-fn percent_decoded(word: &[u8]) -> Vec<u8> {
-    let mut decoded = Vec::with_capacity(word.len());
-    let mut rest = word;
-    while let [first, after @ ..] = rest {
-        let digits = (*first == b'%').then(|| after.split_at_checked(2)).flatten();
-        match digits.and_then(|(digits, after)| Some((hex(digits[0])? << 4 | hex(digits[1])?, after))) {
-            Some((byte, after)) => {
-                decoded.push(byte);
-                rest = after;
-            }
-            None => {
-                decoded.push(*first);
-                rest = after;
-            }
-        }
-    }
-    decoded
-}
-
-fn hex(digit: u8) -> Option<u8> {
-    (digit as char).to_digit(16).and_then(|value| u8::try_from(value).ok())
 }
 
 #[cfg(test)]

@@ -8,7 +8,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use chrono::{DateTime, Datelike, Timelike};
 
-use super::line::{AccessEntry, push_decimal};
+use super::decimal::push_decimal;
+use super::line::AccessEntry;
 
 /// Maximum length of a text, in bytes as received.
 const LONGEST: usize = 2048;

@@ -5,6 +5,8 @@
 
 use chrono::{Datelike, Local, Offset, TimeZone, Timelike};
 
+use super::decimal::push_decimal;
+
 /// Maximum length of address, user name and protocol, in bytes as received (thttpd's limits).
 const SHORT: usize = 80;
 /// Maximum length of the virtual host's name, in bytes as received.
@@ -92,21 +94,6 @@ fn push_escaped(line: &mut Vec<u8>, text: &[u8], most: usize) {
             line.push(byte);
         }
     }
-}
-
-/// Appends `number` in decimal, without the formatting machinery.
-pub(super) fn push_decimal(line: &mut Vec<u8>, mut number: u64) {
-    let mut digits = [0; 20];
-    let mut start = digits.len();
-    loop {
-        start -= 1;
-        digits[start] = b'0' + (number % 10) as u8;
-        number /= 10;
-        if number == 0 {
-            break;
-        }
-    }
-    line.extend_from_slice(&digits[start..]);
 }
 
 /// Cached text `[DD/Mon/YYYY:HH:MM:SS +ZZZZ] ` of one second.

@@ -5,6 +5,7 @@
 //! the caller's thread.
 
 pub mod access;
+pub mod decimal;
 mod file;
 pub mod json;
 mod line;

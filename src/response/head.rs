@@ -8,6 +8,7 @@ use std::cell::RefCell;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::{Body, Response, Status};
+use crate::log::decimal::push_decimal;
 use crate::representation::imf_fixdate;
 use crate::request::Version;
 use crate::rules::{AppliedRules, ResponseRules, is_freshness};
@@ -44,7 +45,7 @@ impl HeadPolicy {
         }
         if let Some(seconds) = max_age {
             policy.max_age.extend_from_slice(b"Cache-Control: max-age=");
-            decimal(&mut policy.max_age, seconds.into());
+            push_decimal(&mut policy.max_age, seconds.into());
             policy.max_age.extend_from_slice(b"\r\nExpires: ");
         }
         policy
@@ -276,7 +277,7 @@ fn cache(out: &mut Vec<u8>, applied_rules: &AppliedRules, clock: &Clock) -> bool
 /// Appends the status line. The version is always `HTTP/1.1`, that of the server (RFC 9110 §2.5).
 fn status_line(out: &mut Vec<u8>, status: Status, reason: &str) {
     out.extend_from_slice(b"HTTP/1.1 ");
-    decimal(out, status.0.into());
+    push_decimal(out, status.0.into());
     out.push(b' ');
     out.extend_from_slice(reason.as_bytes());
     out.extend_from_slice(b"\r\n");
@@ -302,7 +303,7 @@ fn framing(out: &mut Vec<u8>, response: &Response, frame: &Frame<'_>) {
 
 fn content_length(out: &mut Vec<u8>, length: u64) {
     out.extend_from_slice(b"Content-Length: ");
-    decimal(out, length);
+    push_decimal(out, length);
     out.extend_from_slice(b"\r\n");
 }
 
@@ -354,21 +355,6 @@ fn own_field(out: &mut Vec<u8>, name: &str, value: &[u8]) {
     out.extend_from_slice(b": ");
     out.extend_from_slice(value);
     out.extend_from_slice(b"\r\n");
-}
-
-/// Appends `n` in decimal.
-fn decimal(out: &mut Vec<u8>, mut n: u64) {
-    let mut digits = [0; 20];
-    let mut at = digits.len();
-    loop {
-        at -= 1;
-        digits[at] = b'0' + (n % 10) as u8;
-        n /= 10;
-        if n == 0 {
-            break;
-        }
-    }
-    out.extend_from_slice(&digits[at..]);
 }
 
 #[cfg(test)]

@@ -163,15 +163,6 @@ fn a_clock_changes_its_text_with_the_second_in_either_direction() {
     assert_eq!(&clock.expires[..], b"Sun, 13 Sep 2020 12:26:41 GMT");
 }
 
-#[test]
-fn decimals_are_written_whole() {
-    for n in [0, 1, 9, 10, 99, 100, 1_000_000, u64::MAX - 1, u64::MAX] {
-        let mut out = Vec::new();
-        decimal(&mut out, n);
-        assert_eq!(out, n.to_string().as_bytes());
-    }
-}
-
 proptest! {
     #[test]
     fn no_value_ends_its_line(value: Vec<u8>, text in "\\PC*[\r\n\\x00]\\PC*") {
