@@ -32,7 +32,7 @@ impl Rules {
         let mut hint = None;
         if let Some(path) = &config.rules_file {
             let content = std::fs::read(start.join(path));
-            let content = content.map_err(|error| format!("{}: {}", path.display(), reason(&error)))?;
+            let content = content.map_err(|error| format!("rules={}: {}", path.display(), reason(&error)))?;
             let name = path.to_string_lossy();
             reader.file(&content, &name);
             hint = foreign::hint(&name, &content, reader.faults.iter().filter_map(Fault::line));
