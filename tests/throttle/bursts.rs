@@ -3,22 +3,46 @@
 //! Times are the kernel's, taken on the arrival of each packet, so that a late reader measures exactly too.
 
 use std::io::{IoSliceMut, Write};
-use std::net::TcpStream;
+use std::net::{TcpStream, UdpSocket};
 use std::os::fd::{AsFd, AsRawFd};
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::sockopt::ReceiveTimestampns;
-use nix::sys::socket::{ControlMessageOwned, MsgFlags, recvmsg, setsockopt};
+use nix::sys::socket::{ControlMessageOwned, MsgFlags, RecvMsg, recvmsg, setsockopt};
 use nix::sys::time::TimeSpec;
 
 use super::{seconds, serve_with};
-use crate::support::Server;
-use crate::support::alone;
+use crate::support::{Server, alone, eventually};
 
 const RATE: f64 = 40_000.0;
 const CLIENTS: usize = 200;
+
+/// A socket that keeps the kernel's stamping of packets switched on, which begins some time after the first
+/// socket has asked for that.
+fn stamping() -> UdpSocket {
+    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    socket.connect(socket.local_addr().unwrap()).unwrap();
+    setsockopt(&socket, ReceiveTimestampns, &true).unwrap();
+    eventually("packets are stamped", || {
+        socket.send(b"x").unwrap();
+        let mut control = nix::cmsg_space!(TimeSpec);
+        let mut byte = [0];
+        let mut pieces = [IoSliceMut::new(&mut byte)];
+        let got = recvmsg::<()>(socket.as_raw_fd(), &mut pieces, Some(&mut control), MsgFlags::empty());
+        stamp(&got.unwrap()).is_some()
+    });
+    socket
+}
+
+/// Moment at which the kernel has received a packet.
+fn stamp<S>(message: &RecvMsg<'_, '_, S>) -> Option<Duration> {
+    message.cmsgs().unwrap().find_map(|one| match one {
+        ControlMessageOwned::ScmTimestampns(moment) => Some(Duration::from(moment)),
+        _ => None,
+    })
+}
 
 /// Moment and bytes of each packet that arrives, for `CLIENTS` connections that send `requests` at once.
 fn packets(server: &Server, requests: &str, length: f64) -> Vec<(Duration, usize)> {
@@ -57,11 +81,7 @@ fn receive(client: &TcpStream, packets: &mut Vec<(Duration, usize)>) -> bool {
         Err(error) => panic!("{error}"),
         Ok(message) if message.bytes == 0 => false,
         Ok(message) => {
-            let moment = message.cmsgs().unwrap().find_map(|one| match one {
-                ControlMessageOwned::ScmTimestampns(moment) => Some(Duration::from(moment)),
-                _ => None,
-            });
-            packets.push((moment.expect("a packet's moment"), message.bytes));
+            packets.push((stamp(&message).expect("a packet's moment"), message.bytes));
             true
         }
     }
@@ -85,6 +105,7 @@ fn keeps_to_the_rule(requests: &str, length: f64) {
     tree.file("small.txt", "small");
     tree.file("broken.cgi", "#!/bin/sh\nexit 1\n");
     tree.mode("broken.cgi", 0o755);
+    let _stamping = stamping();
     let packets = packets(&server, requests, length);
     let total: usize = packets.iter().map(|&(_, bytes)| bytes).sum();
     assert!(total as f64 > RATE, "only {total} bytes");
