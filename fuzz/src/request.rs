@@ -29,7 +29,7 @@ pub fn head(data: &[u8]) {
         Err(refused) => {
             let _ = thttpd::request::outline::outline(data);
             assert!(matches!(refused.status, 400 | 414 | 417 | 421 | 431 | 501 | 505));
-            // What was refused once is not waited for again.
+            // A refused head stays refused, whatever comes behind it.
             let more = [data, b"\r\nX: y\r\n\r\n"].concat();
             assert!(head::parse(&more, &limits).is_err(), "more bytes turned a refusal");
         }

@@ -41,7 +41,7 @@ pub fn target(data: &[u8]) {
         for vhost in [false, true] {
             answer(&rules, &Asked { host, path, query: None, vhost });
             let authority = answer(&rules, &Asked { host, path, query: Some(query), vhost });
-            // What a name is made of changes no other site's.
+            // Parts of a name change no other site's location.
             if vhost || !pattern_has_host(pattern) {
                 let other = Asked { host, path: b"other", query: None, vhost };
                 if let (Some(one), Some(other)) = (authority, answer(&rules, &other)) {

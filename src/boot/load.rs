@@ -32,7 +32,7 @@ pub(crate) fn load_types(config: &Config) -> Result<Types, Failure> {
 }
 
 /// Reads the throttle file; invalid lines are reported and skipped, as in thttpd.
-pub(crate) fn load_throttles(config: &Config, rules: &Rules) -> Result<Throttles, Failure> {
+fn load_throttles(config: &Config, rules: &Rules) -> Result<Throttles, Failure> {
     let (mut throttles, problems) = match &config.throttle_file {
         None => (Throttles::none(), Vec::new()),
         Some(path) => Throttles::load(path).map_err(|error| {

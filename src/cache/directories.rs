@@ -23,7 +23,7 @@ const MOST_DIRECTORIES: usize = 4096;
 
 /// A change within one tick of the file system's clock leaves the times as they were: a directory
 /// that changed more recently than this could change again unseen. (Kernel clocks tick in 1–10 ms;
-/// files have their own rule, [`Representation::is_settled`](super::Representation::is_settled).)
+/// files have a rule of their own, in `representation`.)
 const SETTLED: Duration = Duration::from_millis(50);
 
 /// Age at which a change shows where times carry no fraction of a second.

@@ -54,7 +54,7 @@ pub struct CacheEntry {
     pub auth_dir: Box<[u8]>,
     /// A password file was there: credentials are checked on every request.
     pub protected: bool,
-    /// See [`Resolved::name`](super::Resolved::name).
+    /// Name for throttle patterns, as in `resource::Resolved`.
     pub throttle_name: Arc<[u8]>,
     /// Metadata.
     pub representation: Arc<Representation>,

@@ -119,6 +119,9 @@ fn is_field_line(line: &str) -> bool {
 /// `refused`: numbers of those lines in their order, counted from 1.
 pub fn hint(name: &str, text: &[u8], refused: impl Iterator<Item = usize>) -> Option<String> {
     let mut numbers: Vec<usize> = refused.collect();
+    if numbers.is_empty() {
+        return None;
+    }
     numbers.dedup();
     let all: Vec<&[u8]> = text.split(|&b| b == b'\n').collect();
     let lines = numbers.iter().filter_map(|number| all.get(number.checked_sub(1)?));

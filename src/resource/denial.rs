@@ -1,7 +1,7 @@
 //! Refusals of a look-up: the answer and the operator's note for each cause.
 
 use std::io;
-use std::ops::{Deref, DerefMut};
+use std::ops::Deref;
 
 use nix::errno::Errno;
 
@@ -69,6 +69,17 @@ impl AccessDenied {
         self
     }
 
+    pub(super) fn with_user(mut self, user: Option<Box<[u8]>>) -> AccessDenied {
+        self.0.user = user;
+        self
+    }
+
+    /// Adds a Retry-After of `seconds`.
+    pub(super) fn with_retry_after(mut self, seconds: u32) -> AccessDenied {
+        self.0.retry_after = Some(seconds);
+        self
+    }
+
     /// May be asked again, at the time that `retry` tells.
     pub(super) fn until(mut self, retry: Retry) -> AccessDenied {
         self.0.retry = Some(retry);
@@ -78,12 +89,6 @@ impl AccessDenied {
     /// The user of the request; none where it needed no password.
     pub fn into_user(self) -> Option<Box<[u8]>> {
         self.0.user
-    }
-}
-
-impl DerefMut for AccessDenied {
-    fn deref_mut(&mut self) -> &mut Denial {
-        &mut self.0
     }
 }
 

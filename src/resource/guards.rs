@@ -270,9 +270,8 @@ fn append_slash(name: &mut Vec<u8>) {
 /// Refusal of a request by a guard: 429 with Retry-After, or 403.
 fn refusal(query: &ResolveRequest<'_>, refused: &Refused<'_>) -> AccessDenied {
     if let Some(seconds) = refused.retry_after {
-        let mut denied = AccessDenied::from(Rejection::new(429, ""));
-        denied.retry_after = Some(u32::try_from(seconds).unwrap_or(u32::MAX));
-        return denied;
+        let seconds = u32::try_from(seconds).unwrap_or(u32::MAX);
+        return AccessDenied::from(Rejection::new(429, "")).with_retry_after(seconds);
     }
     let url = query.request.target.escape_ascii();
     let said = format!("URL \"{url}\" is refused by {}", refused.line);

@@ -187,10 +187,7 @@ impl Resolver {
         let user = user.or_else(|| lookup.user());
         match self.file_for_user(lookup, &candidate, explain) {
             Ok(resource) => Ok(Resolved { resource, user, name: Arc::clone(&lookup.throttle_name) }),
-            Err(mut denied) => {
-                denied.user = user;
-                Err(denied)
-            }
+            Err(denied) => Err(denied.with_user(user)),
         }
     }
 

@@ -25,7 +25,8 @@ struct LastHost {
 }
 
 thread_local! {
-    /// Most requests of a worker name the host of the one before: it then needs no lock that all workers share.
+    /// Host that this thread has asked for last. Most requests name the host of the one before, and need no lock
+    /// that all workers share then.
     static LAST: RefCell<Option<LastHost>> = const { RefCell::new(None) };
 }
 

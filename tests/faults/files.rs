@@ -2,14 +2,14 @@
 
 use std::fs;
 
-use super::{LARGE, assert_serves, download, tree};
+use super::{LARGE, assert_serves, tree};
 use crate::support::Server;
 
 #[test]
 fn a_file_cut_short_while_it_is_sent_ends_its_connection_and_is_not_padded() {
     let tree = tree();
     let mut server = Server::start(&tree, &[]);
-    let mut client = download(&server);
+    let mut client = server.download("/large");
     fs::File::options().write(true).open(tree.www().join("large")).unwrap().set_len(100).unwrap();
     let rest = client.rest().unwrap_or_default();
     assert!(rest.len() < LARGE - 1000, "{} bytes of a file that is 100 bytes long", rest.len());
@@ -28,7 +28,7 @@ fn a_file_replaced_or_removed_while_it_is_sent_arrives_as_it_was() {
     let path = tree.www().join("large");
     for replaced in [true, false] {
         tree.file("large", vec![b'o'; LARGE]);
-        let mut client = download(&server);
+        let mut client = server.download("/large");
         if replaced {
             tree.file("next", vec![b'n'; LARGE]);
             fs::rename(tree.www().join("next"), &path).unwrap();

@@ -28,7 +28,7 @@ fn a_client_that_has_ended_its_side_gets_all_it_asked_for() {
 fn a_client_that_ends_its_side_while_it_reads_gets_the_rest() {
     let tree = tree();
     let server = Server::start(&tree, &[]);
-    let mut client = super::download(&server);
+    let mut client = server.download("/large");
     client.finish();
     let rest = client.rest().expect("no reset").len();
     assert!(rest + 1000 > LARGE, "{rest} bytes");

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::support::alone;
-use crate::support::{Client, Server, Tree, eventually};
+use crate::support::{Server, Tree, eventually};
 
 mod clock;
 mod crash;
@@ -27,18 +27,10 @@ fn tree() -> Tree {
 }
 
 /// More than socket buffers hold.
-const LARGE: usize = 30 << 20;
+pub const LARGE: usize = 30 << 20;
 
 fn assert_serves(server: &Server) {
     assert_eq!(server.connect().get("/a").text(), "a");
-}
-
-/// A response of `/large` under way: its head and a little more are read.
-fn download(server: &Server) -> Client {
-    let mut client = server.connect();
-    client.send("GET /large HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
-    std::io::Read::read_exact(&mut client.stream(), &mut [0; 1000]).unwrap();
-    client
 }
 
 /// Waits until `target` has rested so long that it may be remembered: until its entity tag is strong.

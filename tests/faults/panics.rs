@@ -17,7 +17,7 @@ fn a_panic_costs_the_request_it_happens_in_and_no_other() {
     let before = server.descriptors();
     let mut bystander = server.connect();
     assert_eq!(bystander.get("/a").text(), "a");
-    let mut reader = super::download(&server);
+    let mut reader = server.download("/large");
     // More panics than there are workers, or places in the queue.
     for _ in 0..50 {
         let mut unlucky = server.connect();

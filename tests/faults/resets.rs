@@ -40,7 +40,7 @@ fn a_storm_of_resets_leaves_nothing_behind() {
         let mut idle = server.connect();
         assert_eq!(idle.get("/a").status, 200);
         reset(idle);
-        reset(super::download(&server));
+        reset(server.download("/large"));
     }
     assert!(server.is_alive());
     assert_serves(&server);

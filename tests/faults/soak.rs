@@ -90,8 +90,8 @@ fn persistent(load: &Load<'_>) -> u64 {
 }
 
 fn abandoned(load: &Load<'_>) -> u64 {
-    reset(super::download(load.server));
-    drop(super::download(load.server));
+    reset(load.server.download("/large"));
+    drop(load.server.download("/large"));
     2
 }
 

@@ -1,28 +1,17 @@
 //! Closed connections: each is counted by the reason of its end.
 
 use std::fs::File;
-use std::io::Read;
 use std::net::TcpStream;
 use std::process::Command;
 
 use super::status::Site;
-use crate::support::{Client, FuseMount, Tree, eventually};
-
-/// More than socket buffers hold.
-const LARGE: usize = 30 << 20;
+use crate::faults::LARGE;
+use crate::support::{FuseMount, Tree, eventually, has_answer};
 
 /// Waits until a connection has been closed for `reason`.
 fn closed(site: &Site, reason: &str) {
     let name = format!("thttpd_connections_closed_total{{reason=\"{reason}\"}}");
     eventually(reason, || site.metrics().get(&name) == 1.0);
-}
-
-/// A download under way, of which a little is read.
-fn download(site: &Site, target: &str) -> Client {
-    let mut client = site.server.connect();
-    client.send(format!("GET {target} HTTP/1.1\r\nHost: x\r\n\r\n"));
-    client.stream().read_exact(&mut [0; 1000]).unwrap();
-    client
 }
 
 #[test]
@@ -56,7 +45,7 @@ fn a_file_cut_while_it_is_sent_ends_its_connection() {
     let tree = Tree::new();
     let large = tree.file("large", vec![b'l'; LARGE]);
     let site = Site::new(&tree, &[]);
-    let mut client = download(&site, "/large");
+    let mut client = site.server.download("/large");
     File::options().write(true).open(large).unwrap().set_len(1).unwrap();
     assert!(client.rest().is_none_or(|rest| rest.len() < LARGE));
     closed(&site, "file_truncated");
@@ -84,11 +73,7 @@ fn a_head_for_which_there_is_no_memory_ends_its_connection() {
         let mut client = site.server.connect();
         client.send(&half);
         crowd.push(client.into_stream());
-        let refused = |stream: &TcpStream| {
-            stream.set_nonblocking(true).unwrap();
-            stream.peek(&mut [0]).is_ok()
-        };
-        crowd.iter().filter(|stream| refused(stream)).count() == 1
+        crowd.iter().filter(|stream| has_answer(stream)).count() == 1
     });
     closed(&site, "no_memory");
 }
@@ -116,7 +101,7 @@ fn a_download_whose_storage_does_not_answer_in_time_ends() {
     let Some(_far) = FuseMount::new(&tree.dir_in("far"), &[("large", &large)]) else { return };
     let Some(mount) = FuseMount::new(&tree.dir_in("hung"), &[("small", b"small")]) else { return };
     let site = Site::new(&tree, &["-o", "workers=2", "-o", "send_timeout=2"]);
-    let mut reader = download(&site, "/far/large");
+    let mut reader = site.server.download("/far/large");
     let hang = mount.hang();
     // One of two workers may wait for such storage, and it does so for another client.
     let mut other = site.server.connect();

@@ -16,6 +16,7 @@ pub use server::Server;
 pub use tree::Tree;
 pub use wire::{Answer, Client};
 
+use std::net::TcpStream;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
@@ -35,6 +36,12 @@ pub fn eventually(what: &str, mut probe: impl FnMut() -> bool) {
         assert!(Instant::now() < deadline, "never happened: {what}");
         std::thread::sleep(Duration::from_millis(10));
     }
+}
+
+/// Tells whether anything has come on `stream`, without waiting for it.
+pub fn has_answer(stream: &TcpStream) -> bool {
+    stream.set_nonblocking(true).unwrap();
+    stream.peek(&mut [0]).is_ok()
 }
 
 /// Runs a real client; `None`, with a message, if it is not installed.

@@ -1,6 +1,7 @@
 //! The real binary: start and end.
 
 use std::fs;
+use std::io::Read;
 use std::net::{SocketAddr, TcpStream};
 use std::ops::Range;
 use std::os::fd::AsRawFd;
@@ -116,6 +117,14 @@ impl Server {
         Client::of(stream.unwrap_or_else(|error| {
             panic!("{error}; the server said: {}", fs::read_to_string(&self.stderr).unwrap_or_default())
         }))
+    }
+
+    /// A response for `target` under way: its head and a little more are read.
+    pub fn download(&self, target: &str) -> Client {
+        let mut client = self.connect();
+        client.send(format!("GET {target} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"));
+        client.stream().read_exact(&mut [0; 1000]).unwrap();
+        client
     }
 
     pub fn pid(&self) -> i32 {

@@ -5,7 +5,7 @@ use std::net::TcpStream;
 use std::time::Duration;
 
 use super::{affordable, alone};
-use crate::support::{Server, Tree, eventually};
+use crate::support::{Server, Tree, eventually, has_answer};
 
 /// Request to a script with endless content: a head of 14 kB, and 65 kB of content.
 fn unfinished() -> Vec<u8> {
@@ -76,13 +76,7 @@ fn a_request_that_finds_no_memory_is_refused_and_the_next_one_served() {
     let tree = tree();
     let server = Server::start(&tree, &["-c", "**.cgi", "-o", "request_memory=30000"]);
     let crowd: Vec<TcpStream> = (0..6).map(|_| send(&server, &half_a_head())).collect();
-    eventually("no memory is left", || {
-        let refused = |stream: &TcpStream| {
-            stream.set_nonblocking(true).unwrap();
-            stream.peek(&mut [0]).is_ok()
-        };
-        crowd.iter().filter(|stream| refused(stream)).count() == 4
-    });
+    eventually("no memory is left", || crowd.iter().filter(|stream| has_answer(stream)).count() == 4);
     let mut client = server.connect();
     client.send("POST /script.cgi HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\n\r\nx");
     let answer = client.answer("GET");

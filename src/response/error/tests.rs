@@ -1,8 +1,9 @@
 //! Error pages: built-in ones, and the operator's files.
 
 use super::*;
+use crate::response::SERVER;
+use crate::response::error_pages::{ErrorPages, LARGEST_PAGE};
 use crate::response::fixture::{content, root};
-use crate::response::{ErrorPages, SERVER};
 use crate::testing::TempTree;
 use nix::sys::stat::Mode;
 use std::os::unix::fs::symlink;
@@ -139,8 +140,8 @@ fn a_page_that_is_no_file_or_too_large_does_not_exist() {
     assert!(found(&dir, None).contains("404 Not Found"), "and a FIFO makes nobody wait");
 
     let dir = TempTree::new();
-    dir.file("errors/err404.html", vec![b'x'; crate::response::error_pages::LARGEST_PAGE as usize]);
-    assert_eq!(found(&dir, None).len(), crate::response::error_pages::LARGEST_PAGE as usize);
-    dir.file("errors/err404.html", vec![b'x'; crate::response::error_pages::LARGEST_PAGE as usize + 1]);
+    dir.file("errors/err404.html", vec![b'x'; LARGEST_PAGE as usize]);
+    assert_eq!(found(&dir, None).len(), LARGEST_PAGE as usize);
+    dir.file("errors/err404.html", vec![b'x'; LARGEST_PAGE as usize + 1]);
     assert!(found(&dir, None).contains("404 Not Found"));
 }
