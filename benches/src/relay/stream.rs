@@ -2,11 +2,12 @@
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
+use std::ffi::OsString;
 use std::net::{Shutdown, TcpStream};
 use std::os::fd::AsRawFd;
 
 use nix::errno::Errno;
-use nix::sys::socket::{MsgFlags, recv, send};
+use nix::sys::socket::{MsgFlags, recv, send, setsockopt, sockopt};
 
 use crate::Result;
 
@@ -41,6 +42,9 @@ impl Stream {
     pub fn new(socket: TcpStream) -> Result<Self> {
         socket.set_nonblocking(true)?;
         socket.set_nodelay(true)?;
+        // BBR, the default of some systems, sends by timers of its own: dearer, and late at random. Every
+        // kernel has Reno, and an error would leave the relay as right as before.
+        let _ = setsockopt(&socket, sockopt::TcpCongestion, &OsString::from("reno"));
         Ok(Self { socket, unsent: RefCell::default() })
     }
 
