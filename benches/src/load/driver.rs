@@ -53,10 +53,9 @@ impl<'a> Driver<'a> {
     /// A connection could not be opened.
     pub fn open(plan: &'a Plan<'a>, connections: usize, seed: usize) -> Result<Self> {
         let random = 0x9E37_79B9_7F4A_7C15 ^ ((seed as u64 + 1) << 17);
-        let share = connections as f64 / plan.connections.max(1) as f64;
         let mut driver = Self {
             plan,
-            pace: plan.rate.map(|rate| Pace::new(rate * share, random)),
+            pace: None,
             free: VecDeque::new(),
             epoll: Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?,
             connections: Vec::with_capacity(connections),
@@ -86,6 +85,9 @@ impl<'a> Driver<'a> {
         if self.plan.sleeps {
             prctl::set_timerslack(TIMER_SLACK)?;
         }
+        // Not before all connections are open, or as many requests as that took time would be due at once.
+        let share = self.connections.len() as f64 / self.plan.connections.max(1) as f64;
+        self.pace = self.plan.rate.map(|rate| Pace::new(rate * share, self.random));
         for index in 0..self.connections.len() {
             self.begin(index);
         }
