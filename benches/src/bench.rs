@@ -1,12 +1,14 @@
 //! The course of a run: servers found and proved, rounds measured, results reported.
 
 use std::path::Path;
+use std::time::Duration;
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
 use crate::Result;
 use crate::interrupt::Interrupt;
 use crate::load::head::Exchange;
+use crate::load::wrk;
 use crate::measure::{Manner, measure};
 use crate::options::Options;
 use crate::record::{Calls, Sample, Series, Start};
@@ -17,11 +19,13 @@ use crate::server::{Server, known};
 use crate::startup;
 use crate::syscalls;
 use crate::tree::Pages;
-use crate::workload::{WORKLOADS, Workload};
+use crate::workload::{Generator, WORKLOADS, Workload};
 use crate::workplace::Workplace;
 
 /// Descriptors that every process may have open.
 const DESCRIPTORS: u64 = 32 * 1024;
+/// Time for which a rate is tried with the relay.
+const TRIAL: Duration = Duration::from_millis(500);
 /// Connections for the proof.
 const FEW: usize = 64;
 
@@ -29,8 +33,8 @@ const FEW: usize = 64;
 pub struct Results {
     /// The servers; series are indexed by them.
     pub servers: Vec<Server>,
-    /// One series a workload.
-    pub workloads: Vec<(&'static Workload, Series<Sample>)>,
+    /// Workloads as they were measured, at their real rates, with one series each.
+    pub workloads: Vec<(Workload, Series<Sample>)>,
     /// Starts.
     pub starts: Series<Start>,
     /// Processor time of the relay in microseconds a request, if it was measured.
@@ -144,19 +148,15 @@ struct Course<'a> {
 impl Course<'_> {
     fn measure(&self, servers: Vec<Server>) -> Result<Results> {
         let count = servers.len();
-        let wanted = WORKLOADS.iter().filter(|workload| self.options.wants(workload.name));
+        let mut workloads = self.workloads()?;
+        let relay = self.relay(&mut workloads)?;
         let mut results = Results {
-            workloads: wanted.map(|workload| (workload, Series::of(count))).collect(),
+            workloads: workloads.into_iter().map(|workload| (workload, Series::of(count))).collect(),
             starts: Series::of(count),
-            relay: None,
+            relay,
             calls: Vec::new(),
             servers,
         };
-        let is_far = |(workload, _): &(&Workload, _)| workload.distance.is_some();
-        if self.options.wants("relay") || results.workloads.iter().any(is_far) {
-            eprintln!("The relay itself");
-            results.relay = Some(relay::cost::measure(&known::limit_loops()?, self.place)?);
-        }
         for number in 0..self.options.rounds {
             eprintln!("Round {} of {}", number + 1, self.options.rounds);
             match self.round(number, &mut results) {
@@ -175,9 +175,50 @@ impl Course<'_> {
         Ok(results)
     }
 
+    /// Workloads that are wanted and that this machine can have.
+    fn workloads(&self) -> Result<Vec<Workload>> {
+        let (descriptors, _) = getrlimit(Resource::RLIMIT_NOFILE)?;
+        let wanted = WORKLOADS.iter().filter(|workload| self.options.wants(workload.name));
+        let mut workloads: Vec<_> = wanted
+            .map(|workload| {
+                let rate = workload.rate.map(|rate| rate * self.options.pace);
+                Workload { rate, ..workload.fitting(descriptors) }
+            })
+            .collect();
+        let all = workloads.len();
+        workloads.retain(|workload| workload.generator != Generator::Wrk || wrk::installed().is_some());
+        if workloads.len() < all {
+            println!("Not installed, so its workloads are not measured: apt-get install {}", wrk::NAME);
+        }
+        Ok(workloads)
+    }
+
+    /// Measures the cost of the relay, if it is wanted, and lowers rates that would keep it too busy.
+    fn relay(&self, workloads: &mut [Workload]) -> Result<Option<f64>> {
+        let is_far = |workload: &Workload| workload.distance.is_some();
+        if !self.options.wants("relay") && !workloads.iter().any(is_far) {
+            return Ok(None);
+        }
+        eprintln!("The relay itself");
+        let server = known::limit_loops()?;
+        let cost = relay::cost::measure(&server, self.place)?;
+        let manner = Manner { duration: TRIAL, threads: self.options.threads };
+        for workload in workloads.iter_mut().filter(|workload| is_far(workload)) {
+            let Some(own) = workload.rate else { continue };
+            self.interrupt.check()?;
+            eprintln!("  {}", workload.name);
+            let rate = relay::cost::bearable_rate(own, cost, |rate| {
+                let tried = Workload { rate: Some(rate), ..*workload };
+                Ok(measure(&server, &tried, self.place, manner)?.relay_busy)
+            })?;
+            workload.rate = Some(rate);
+        }
+        Ok(Some(cost))
+    }
+
     fn round(&self, number: usize, results: &mut Results) -> Result<()> {
-        let Options { duration, threads, pace, .. } = *self.options;
-        let manner = Manner { duration, threads, pace };
+        let Options { duration, threads, .. } = *self.options;
+        let manner = Manner { duration, threads };
         let round = Round { number, servers: &results.servers, interrupt: self.interrupt };
         for (workload, series) in &mut results.workloads {
             round.each(workload.name, series, |server| measure(server, workload, self.place, manner))?;

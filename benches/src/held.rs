@@ -14,8 +14,8 @@ use crate::Result;
 use crate::load::head::Exchange;
 use crate::tree::{Pages, Tree};
 
-/// Room left beside the held connections.
-const OTHERS: usize = 256;
+/// Descriptors left to others than held or distant connections.
+pub const OTHERS: usize = 256;
 /// How long a server may take over one connection of the preparation.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// A slow reader's receive buffer and the bytes it takes at a time.

@@ -51,10 +51,10 @@ pub struct Options {
 const ROUNDS: usize = 7;
 const SECONDS: f64 = 2.0;
 const QUICK_SECONDS: f64 = 0.5;
-const SHORT_SECONDS: f64 = 0.6;
+const SHORT_SECONDS: f64 = 0.5;
 
 /// Workloads that `--short` measures.
-const SHORT: [&str; 10] = [
+const SHORT: [&str; 13] = [
     "keep-1",
     "keep-4",
     "keep-64",
@@ -63,6 +63,9 @@ const SHORT: [&str; 10] = [
     "not-modified",
     "1m",
     "slow-readers",
+    "wrk-4",
+    "wrk-64",
+    "wrk-304",
     "far-1ms-64",
     "far-20ms-4000",
 ];
@@ -135,7 +138,7 @@ fn accepted() -> getopts::Options {
         .optopt("", "server", "our server's program (built from this repository if not given)", "PATH")
         .optmulti("", "peer", "a further server; {port}, {root} and {work} are filled in", "NAME=COMMAND")
         .optopt("", "threads", "threads of the load generator (1)", "N")
-        .optopt("", "pace", "factor for the rates of paced and far workloads (1)", "F")
+        .optopt("", "pace", "factor for the rates of paced and far workloads (1); far ones may get less", "F")
         .optflag("", "list", "name the workloads")
         .optflag("", "help", "this text");
     accepted
@@ -153,8 +156,9 @@ fn is_known(name: &str) -> bool {
 }
 
 fn list() -> String {
-    let workloads = WORKLOADS.iter().map(|workload| (workload.name, workload.meaning));
-    workloads.chain(EXTRAS).fold(String::new(), |mut text, (name, meaning)| {
+    let workloads = WORKLOADS.iter().map(|workload| (workload.name, workload.description()));
+    let extras = EXTRAS.iter().map(|&(name, meaning)| (name, meaning.to_owned()));
+    workloads.chain(extras).fold(String::new(), |mut text, (name, meaning)| {
         // Writing to a string cannot fail.
         let _ = writeln!(text, "{name:16} {meaning}");
         text

@@ -7,6 +7,9 @@ use serde_json::{Value, json};
 use crate::load::tally::Tally;
 use crate::server::usage::Memory;
 
+/// A relay that is this busy holds requests back longer than it should.
+const HALF: f64 = 0.5;
+
 /// One server under one workload in one round.
 #[derive(Clone, Debug, Default)]
 pub struct Sample {
@@ -18,6 +21,8 @@ pub struct Sample {
     pub p50: f64,
     /// 99 of 100 requests took no longer, in milliseconds.
     pub p99: f64,
+    /// 999 of 1000 requests took no longer, in milliseconds.
+    pub p999: f64,
     /// The longest request, in milliseconds.
     pub longest: f64,
     /// Processor time of the server's processes in microseconds a request (milliseconds a thousand).
@@ -58,6 +63,7 @@ impl Sample {
             megabytes_per_second: tally.body_bytes as f64 / 1e6 / elapsed,
             p50: milliseconds(tally.latency.percentile(0.5)),
             p99: milliseconds(tally.latency.percentile(0.99)),
+            p999: milliseconds(tally.latency.percentile(0.999)),
             longest: milliseconds(tally.latency.longest()),
             server_cpu: each(server_cpu),
             sleeps: f64::NAN,
@@ -74,6 +80,11 @@ impl Sample {
         }
     }
 
+    /// Whether the relay was so busy that it held requests back longer than it should.
+    pub fn relay_overloaded(&self) -> bool {
+        self.relay_busy > HALF
+    }
+
     /// For the JSON file.
     pub fn to_json(&self) -> Value {
         json!({
@@ -81,12 +92,14 @@ impl Sample {
             "megabytes_per_second": self.megabytes_per_second,
             "p50_ms": self.p50,
             "p99_ms": self.p99,
+            "p999_ms": self.p999,
             "max_ms": self.longest,
             "server_cpu_ms_per_1000": self.server_cpu,
             "server_sleeps_per_request": self.sleeps,
             "client_cpu_ms_per_1000": self.client_cpu,
             "client_busy": self.client_busy,
             "relay_busy": self.relay_busy,
+            "relay_overloaded": self.relay_overloaded(),
             "others_busy": self.others,
             "rss_kib": self.memory.resident,
             "pss_kib": self.memory.proportional,

@@ -3,14 +3,20 @@
 /// The middle value, or the mean of the two in the middle; `None` of nothing. A figure per request
 /// of no requests is no number, and left out.
 pub fn median(values: impl IntoIterator<Item = f64>) -> Option<f64> {
+    quantile(values, 0.5)
+}
+
+/// The value that a quarter of the others do not exceed; between two of them, in proportion.
+pub fn lower_quartile(values: impl IntoIterator<Item = f64>) -> Option<f64> {
+    quantile(values, 0.25)
+}
+
+fn quantile(values: impl IntoIterator<Item = f64>, share: f64) -> Option<f64> {
     let mut values: Vec<_> = values.into_iter().filter(|value| value.is_finite()).collect();
     values.sort_by(f64::total_cmp);
-    let middle = values.len() / 2;
-    match values.len() {
-        0 => None,
-        length if length % 2 == 1 => Some(values[middle]),
-        _ => Some(f64::midpoint(values[middle - 1], values[middle])),
-    }
+    let rank = share * values.len().checked_sub(1)? as f64;
+    let (below, above) = (values[rank.floor() as usize], values[rank.ceil() as usize]);
+    Some(below + (above - below) * rank.fract())
 }
 
 /// The ratios of values that were measured in the same round.
@@ -34,6 +40,14 @@ mod tests {
         assert_eq!(median([4.0, 1.0, 2.0, 900.0]), Some(3.0));
         assert_eq!(median([f64::NAN, 2.0]), Some(2.0));
         assert_eq!(median([]), None);
+    }
+
+    #[test]
+    fn a_quarter_lies_below_the_lower_quartile() {
+        assert_eq!(lower_quartile([5.0, 1.0, 4.0, 2.0, 3.0]), Some(2.0));
+        assert_eq!(lower_quartile([1.0, 2.0]), Some(1.25));
+        assert_eq!(lower_quartile([7.0]), Some(7.0));
+        assert_eq!(lower_quartile([f64::NAN]), None);
     }
 
     #[test]

@@ -2,17 +2,29 @@
 
 use std::time::Duration;
 
-use crate::held::Held;
+use crate::held::{Held, OTHERS};
 use crate::load::Lifetime;
 use crate::load::head::Exchange;
 use crate::tree::{MODIFIED_DATE, Page, Pages, Tree};
 
+/// Program that makes the load.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Generator {
+    /// The load generator of this benchmark.
+    Own,
+    /// `wrk` with one thread, as others measure servers.
+    Wrk,
+}
+
 /// One row group of the table.
+#[derive(Clone, Copy, Debug)]
 pub struct Workload {
     /// The name for `--only`.
     pub name: &'static str,
-    /// Description in words.
+    /// Description in words, without the rate.
     pub meaning: &'static str,
+    /// Program that makes the load.
+    pub generator: Generator,
     /// The files asked for.
     pub pages: Pages,
     /// Connections with a request under way at all times.
@@ -35,6 +47,7 @@ pub struct Workload {
 const PLAIN: Workload = Workload {
     name: "",
     meaning: "",
+    generator: Generator::Own,
     pages: Pages::Kibibyte,
     connections: 64,
     lifetime: Lifetime::KeepAlive,
@@ -45,11 +58,16 @@ const PLAIN: Workload = Workload {
     warm: true,
 };
 
-/// 1 KiB over persistent connections of clients that are a network away. The rate keeps the relay below
-/// half of what it carries, and random moments keep connections from asking all at the same time, as a
-/// closed loop through a constant delay would have it.
+/// 1 KiB over persistent connections of clients that are a network away. The rate is the most that a run
+/// asks for: it asks for less where the relay would be busy half of its time. Random moments keep
+/// connections from asking all at the same time, as a closed loop through a constant delay would have it.
 const fn far(name: &'static str, meaning: &'static str, distance: Duration) -> Workload {
     Workload { name, meaning, distance: Some(distance), ..PLAIN }
+}
+
+/// 1 KiB over persistent connections, asked for by wrk.
+const fn wrk(name: &'static str, meaning: &'static str, connections: usize) -> Workload {
+    Workload { name, meaning, connections, generator: Generator::Wrk, ..PLAIN }
 }
 
 /// All workloads, in the order of the table.
@@ -60,7 +78,7 @@ pub const WORKLOADS: &[Workload] = &[
     Workload { name: "keep-512", meaning: "1 KiB, 512 keep-alive connections", connections: 512, ..PLAIN },
     Workload {
         name: "paced",
-        meaning: "1 KiB, 10 000 requests a second at random moments over 64 keep-alive connections",
+        meaning: "1 KiB at random moments over 64 keep-alive connections",
         rate: Some(10_000.0),
         ..PLAIN
     },
@@ -129,12 +147,18 @@ pub const WORKLOADS: &[Workload] = &[
         held: Held::SlowReaders(500),
         ..PLAIN
     },
+    wrk("wrk-4", "1 KiB, wrk over 4 keep-alive connections", 4),
+    wrk("wrk-64", "1 KiB, wrk over 64 keep-alive connections", 64),
+    Workload {
+        conditional: true,
+        ..wrk("wrk-304", "1 KiB, wrk over 64 keep-alive connections, answered 304", 64)
+    },
     Workload {
         connections: 64,
         rate: Some(20_000.0),
         ..far(
             "far-0.2ms-64",
-            "1 KiB, 20 000 requests a second over 64 keep-alive connections, 0.2 ms away each way",
+            "1 KiB over 64 keep-alive connections, 0.2 ms away each way",
             Duration::from_micros(200),
         )
     },
@@ -143,7 +167,7 @@ pub const WORKLOADS: &[Workload] = &[
         rate: Some(20_000.0),
         ..far(
             "far-1ms-64",
-            "1 KiB, 20 000 requests a second over 64 keep-alive connections, 1 ms away each way",
+            "1 KiB over 64 keep-alive connections, 1 ms away each way",
             Duration::from_millis(1),
         )
     },
@@ -152,7 +176,7 @@ pub const WORKLOADS: &[Workload] = &[
         rate: Some(14_000.0),
         ..far(
             "far-5ms-200",
-            "1 KiB, 14 000 requests a second over 200 keep-alive connections, 5 ms away each way",
+            "1 KiB over 200 keep-alive connections, 5 ms away each way",
             Duration::from_millis(5),
         )
     },
@@ -161,7 +185,7 @@ pub const WORKLOADS: &[Workload] = &[
         rate: Some(9_000.0),
         ..far(
             "far-20ms-500",
-            "1 KiB, 9 000 requests a second over 500 keep-alive connections, 20 ms away each way",
+            "1 KiB over 500 keep-alive connections, 20 ms away each way",
             Duration::from_millis(20),
         )
     },
@@ -170,7 +194,7 @@ pub const WORKLOADS: &[Workload] = &[
         rate: Some(20_000.0),
         ..far(
             "far-20ms-4000",
-            "1 KiB, 20 000 requests a second over 4000 keep-alive connections, 20 ms away each way",
+            "1 KiB over 4 000 keep-alive connections, 20 ms away each way",
             Duration::from_millis(20),
         )
     },
@@ -179,7 +203,7 @@ pub const WORKLOADS: &[Workload] = &[
         rate: Some(20_000.0),
         ..far(
             "far-100ms-10000",
-            "1 KiB, 20 000 requests a second over 10 000 keep-alive connections, 100 ms away each way",
+            "1 KiB over 10 000 keep-alive connections, 100 ms away each way",
             Duration::from_millis(100),
         )
     },
@@ -191,11 +215,32 @@ impl Workload {
         tree.pages(self.pages).iter().map(|page| self.exchange(page)).collect()
     }
 
+    /// The workload of [`WORKLOADS`] that this one was made of.
+    pub fn listed(&self) -> Option<&'static Self> {
+        WORKLOADS.iter().find(|listed| listed.name == self.name)
+    }
+
+    /// Description in words, with the rate.
+    pub fn description(&self) -> String {
+        let rate = self.rate.map(|rate| format!(", {} requests a second", thousands(rate)));
+        format!("{}{}", self.meaning, rate.unwrap_or_default())
+    }
+
+    /// The workload as far as a process with so many `descriptors` can have it: a relay, as lighttpd, wants
+    /// two for each connection, and others need some too.
+    pub fn fitting(self, descriptors: u64) -> Self {
+        let most = usize::try_from(descriptors / 2).unwrap_or(usize::MAX).saturating_sub(OTHERS);
+        let connections = if self.distance.is_some() { self.connections.min(most) } else { self.connections };
+        Self { connections, held: self.held.fitting(descriptors), ..self }
+    }
+
+    /// Field line that makes a request conditional.
+    pub fn condition(&self) -> Option<String> {
+        self.conditional.then(|| format!("If-Modified-Since: {MODIFIED_DATE}"))
+    }
+
     fn exchange(&self, page: &Page) -> Exchange {
-        let mut more = String::new();
-        if self.conditional {
-            more.push_str(&format!("If-Modified-Since: {MODIFIED_DATE}\r\n"));
-        }
+        let mut more = self.condition().map(|condition| condition + "\r\n").unwrap_or_default();
         if self.lifetime == Lifetime::OneRequest {
             more.push_str("Connection: close\r\n");
         }
@@ -207,6 +252,15 @@ impl Workload {
     pub fn is_bulk(&self) -> bool {
         matches!(self.pages, Pages::Mebibyte | Pages::HundredMebibytes)
     }
+}
+
+/// A whole number with a blank before each group of three digits.
+fn thousands(number: f64) -> String {
+    let number = number.round() as u64;
+    if number < 1000 {
+        return number.to_string();
+    }
+    format!("{} {:03}", thousands((number / 1000) as f64), number % 1000)
 }
 
 #[cfg(test)]
@@ -229,5 +283,35 @@ mod tests {
             let under_way = rate * 2.0 * distance.as_secs_f64();
             assert!(under_way < 0.8 * workload.connections as f64, "{}: {under_way}", workload.name);
         }
+    }
+
+    #[test]
+    fn a_description_says_the_rate_that_is_asked_for() {
+        let far = WORKLOADS.iter().find(|workload| workload.name == "far-1ms-64").unwrap();
+        let slower = Workload { rate: Some(9_050.4), ..*far };
+        assert_eq!(
+            slower.description(),
+            "1 KiB over 64 keep-alive connections, 1 ms away each way, 9 050 requests a second"
+        );
+        assert_eq!(WORKLOADS[0].description(), WORKLOADS[0].meaning);
+        assert_eq!(thousands(1_020_003.0), "1 020 003");
+        assert_eq!(thousands(800.0), "800");
+    }
+
+    #[test]
+    fn connections_at_a_distance_leave_descriptors_to_the_relay() {
+        let farthest = WORKLOADS.last().unwrap();
+        assert_eq!(farthest.fitting(20_000).connections, 9_744);
+        assert_eq!(farthest.fitting(1 << 20).connections, 10_000);
+        let plain = WORKLOADS.iter().find(|workload| workload.name == "keep-512").unwrap();
+        assert_eq!(plain.fitting(256).connections, 512);
+    }
+
+    #[test]
+    fn only_the_304_of_wrk_are_conditional() {
+        let of_wrk = WORKLOADS.iter().filter(|workload| workload.generator == Generator::Wrk);
+        let conditional: Vec<_> =
+            of_wrk.filter(|workload| workload.condition().is_some()).map(|workload| workload.name).collect();
+        assert_eq!(conditional, ["wrk-304"]);
     }
 }

@@ -26,9 +26,14 @@ impl Default for Histogram {
 impl Histogram {
     /// Counts one latency.
     pub fn record(&mut self, latency: Duration) {
+        self.record_many(latency, 1);
+    }
+
+    /// Counts a latency that came `times`.
+    pub fn record_many(&mut self, latency: Duration, times: u64) {
         let nanoseconds = u64::try_from(latency.as_nanos()).unwrap_or(u64::MAX);
-        self.counts[bucket(nanoseconds).min(BUCKETS - 1)] += 1;
-        self.total += 1;
+        self.counts[bucket(nanoseconds).min(BUCKETS - 1)] += times;
+        self.total += times;
         self.longest = self.longest.max(latency);
     }
 
@@ -111,6 +116,15 @@ mod tests {
         let p50 = histogram.percentile(0.5).as_micros();
         assert!((500..=508).contains(&p50), "{p50}");
         assert_eq!(histogram.longest(), Duration::from_micros(1000));
+    }
+
+    #[test]
+    fn one_slow_request_in_five_hundred_shows_in_p999_and_not_in_p99() {
+        let mut histogram = Histogram::default();
+        histogram.record_many(Duration::from_micros(100), 998);
+        histogram.record_many(Duration::from_millis(9), 2);
+        assert!(histogram.percentile(0.99) < Duration::from_micros(102));
+        assert_eq!(histogram.percentile(0.999), Duration::from_millis(9));
     }
 
     #[test]

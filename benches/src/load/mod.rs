@@ -13,6 +13,7 @@ pub mod head;
 pub mod histogram;
 mod pace;
 pub mod tally;
+pub mod wrk;
 
 use std::net::SocketAddrV4;
 use std::sync::{Barrier, OnceLock};

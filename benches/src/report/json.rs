@@ -48,7 +48,9 @@ fn document(results: &Results, options: &Options, seconds: u64) -> Value {
         })).collect::<Vec<_>>(),
         "workloads": results.workloads.iter().map(|(workload, series)| json!({
             "name": workload.name,
-            "meaning": workload.meaning,
+            "meaning": workload.description(),
+            "connections": workload.connections,
+            "requests_per_second_asked": workload.rate,
             "best_peer": goals::best_peer(results, workload, series).map(|best| &results.servers[best].name),
             "rounds_by_server": by_server(results, &series.values, |sample| sample.to_json()),
         })).collect::<Vec<_>>(),

@@ -23,7 +23,18 @@ pub fn print(results: &Results, rounds: usize) {
     for (workload, series) in &results.workloads {
         println!("{}", Row { workload, series, ours, peers: &peers }.text());
     }
+    let samples =
+        || results.workloads.iter().flat_map(|(_, series)| series.values.iter().flatten().flatten());
+    let overloaded = samples().filter(|sample| sample.relay_overloaded()).count();
+    if overloaded > 0 {
+        println!(
+            "\n{MARK} in some rounds of this row, {overloaded} in all, the relay was more than half busy."
+        );
+    }
 }
+
+/// Mark of a row with rounds in which the relay was overloaded.
+const MARK: char = '†';
 
 /// When and where it was measured, with what, and how busy the machine was otherwise.
 fn circumstances(results: &Results, rounds: usize) -> String {
@@ -56,11 +67,12 @@ fn head(peers: &[&Server]) -> String {
     let against =
         |what: &str| peers.iter().map(|peer| format!(" {what}/{} |", peer.name)).collect::<String>();
     format!(
-        "| | requests/s |{} CPU µs/request |{} p99 ms |{}\n|---|{}",
+        "| | requests/s |{} CPU µs/request |{} p99 ms |{} p999 ms |{}\n|---|{}",
         against(""),
         against(""),
         against(""),
-        "--:|".repeat(3 * (1 + peers.len()))
+        against(""),
+        "--:|".repeat(4 * (1 + peers.len()))
     )
 }
 
@@ -76,7 +88,10 @@ impl Row<'_> {
         let rate = self.figure(|sample| sample.requests_per_second, 0);
         let cpu = self.figure(|sample| sample.server_cpu, 1);
         let p99 = self.figure(|sample| sample.p99, 2);
-        format!("| {} |{rate}{cpu}{p99}", self.workload.meaning)
+        let p999 = self.figure(|sample| sample.p999, 2);
+        let overloaded = self.series.values.iter().flatten().flatten().any(Sample::relay_overloaded);
+        let mark = if overloaded { format!(" {MARK}") } else { String::new() };
+        format!("| {}{mark} |{rate}{cpu}{p99}{p999}", self.workload.description())
     }
 
     /// Our median, and its paired ratio to each peer's.
@@ -95,7 +110,14 @@ mod tests {
     use crate::workload::WORKLOADS;
 
     fn sample(rate: f64) -> Option<Sample> {
-        Some(Sample { requests_per_second: rate, server_cpu: 1e6 / rate, p99: 0.5, ..Sample::default() })
+        Some(Sample {
+            requests_per_second: rate,
+            server_cpu: 1e6 / rate,
+            p99: 0.5,
+            p999: rate / 1e5,
+            relay_busy: rate / 5e5,
+            ..Sample::default()
+        })
     }
 
     #[test]
@@ -103,10 +125,17 @@ mod tests {
         let series = Series { values: vec![vec![sample(2e5)], vec![sample(1e5)], vec![sample(4e5)]] };
         let row = Row { workload: &WORKLOADS[0], series: &series, ours: 0, peers: &[1, 2] };
         let expected = format!(
-            "| {} | 200000 | 2.00 | 0.50 | 5.0 | 0.50 | 2.00 | 0.50 | 1.00 | 1.00 |",
+            "| {} † | 200000 | 2.00 | 0.50 | 5.0 | 0.50 | 2.00 | 0.50 | 1.00 | 1.00 | 2.00 | 2.00 | 0.50 |",
             WORKLOADS[0].meaning
         );
         assert_eq!(row.text(), expected);
+    }
+
+    #[test]
+    fn only_a_row_whose_relay_was_more_than_half_busy_is_marked() {
+        let series = Series { values: vec![vec![sample(2e5)], vec![sample(2.4e5)]] };
+        let row = Row { workload: &WORKLOADS[0], series: &series, ours: 0, peers: &[1] };
+        assert!(!row.text().contains(MARK), "{}", row.text());
     }
 
     #[test]
@@ -114,6 +143,6 @@ mod tests {
         let peer = crate::server::known::guest("nginx=nginx {port}").unwrap();
         let head = head(&[&peer, &peer]);
         let columns: Vec<_> = head.lines().map(|line| line.matches('|').count()).collect();
-        assert_eq!(columns, [11, 11], "{head}");
+        assert_eq!(columns, [14, 14], "{head}");
     }
 }

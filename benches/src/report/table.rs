@@ -16,9 +16,6 @@ const BOUND: f64 = 0.95;
 /// A machine on which others are this busy is no place to measure rates.
 const BUSY: f64 = 0.1;
 
-/// A relay that is this busy holds requests back longer than it should.
-const HALF: f64 = 0.5;
-
 /// Prints everything that was measured.
 pub fn print(results: &Results, options: &Options) {
     println!(
@@ -31,7 +28,7 @@ pub fn print(results: &Results, options: &Options) {
     }
     print_relay(results);
     for (workload, series) in &results.workloads {
-        println!("\n{} — {}", workload.name, workload.meaning);
+        println!("\n{} — {}", workload.name, workload.description());
         print_circumstances(workload, series);
         print_workload(results, workload, series);
     }
@@ -43,11 +40,9 @@ pub fn print(results: &Results, options: &Options) {
 /// Prints the relay's cost, and the number of requests a second that would keep the relay busy all the time.
 fn print_relay(results: &Results) {
     let Some(cost) = results.relay else { return };
-    let rates = results.workloads.iter().filter(|(workload, _)| workload.distance.is_some());
-    let most = rates.filter_map(|(workload, _)| workload.rate).fold(0.0, f64::max);
     println!(
         "\nrelay — {cost:.1} µs of processor time a request, in front of limit-loops: it carries {:.0} requests \
-         a second, and the workloads ask for {most:.0} at most",
+         a second, and workloads at a distance ask for no more than keeps it less than half busy",
         1e6 / cost
     );
 }
@@ -59,11 +54,12 @@ fn print_circumstances(workload: &Workload, series: &Series<Sample>) {
     if let Some(held) = held.filter(|held| *held < workload.held.count()) {
         println!("  (the descriptor limit allowed {held} of the held connections)");
     }
-    let relay = samples().map(|sample| sample.relay_busy).filter(|busy| busy.is_finite());
-    if let Some(relay) = relay.max_by(f64::total_cmp) {
-        let verdict =
-            if relay > HALF { "more than half of what it carries: rows mean little" } else { "at most" };
-        println!("  (the relay was busy {:.0} % of its time, {verdict})", relay * 100.0);
+    let most = workload.listed().map_or(0, |listed| listed.connections);
+    if workload.connections < most {
+        println!("  (the descriptor limit allowed {} connections)", workload.connections);
+    }
+    if let Some(relay) = median(samples().map(|sample| sample.relay_busy)) {
+        println!("  (the relay was busy {:.0} % of its time)", relay * 100.0);
     }
     let others = median(samples().map(|sample| sample.others));
     if let Some(others) = others.filter(|others| *others > BUSY) {
@@ -74,12 +70,13 @@ fn print_circumstances(workload: &Workload, series: &Series<Sample>) {
 fn print_workload(results: &Results, workload: &Workload, series: &Series<Sample>) {
     let rate_title = if workload.is_bulk() { "MB/s" } else { "req/s" };
     println!(
-        "  {:<14} {rate_title:>9} {:>7} {:>7} {:>8} {:>8} {:>8} {:>9} {:>7} {:>7} {:>8} {:>8} {:>8}",
+        "  {:<14} {rate_title:>9} {:>7} {:>7} {:>8} {:>8} {:>8} {:>8} {:>9} {:>7} {:>7} {:>8} {:>8} {:>8}",
         "server",
         "/nginx",
         "/best",
         "p50 ms",
         "p99 ms",
+        "p999 ms",
         "max ms",
         "CPU ms/k",
         "/nginx",
@@ -117,6 +114,7 @@ impl Row<'_> {
             (7, show(self.ratio(best, rate), 2)),
             (8, show(self.median(|sample| sample.p50), 2)),
             (8, show(self.median(|sample| sample.p99), 2)),
+            (8, show(self.median(|sample| sample.p999), 2)),
             (8, show(self.median(|sample| sample.longest), 1)),
             (9, show(self.median(|sample| sample.server_cpu), if self.bulk { 0 } else { 2 })),
             (7, show(self.ratio(nginx, |sample| sample.server_cpu), 2)),
@@ -145,7 +143,7 @@ fn bound_mark(busy: Option<f64>) -> &'static str {
     if busy.is_some_and(|busy| busy > BOUND) { "!" } else { " " }
 }
 
-/// Prints the faults in the rounds of one server, if there are any.
+/// Prints the faults and the overloaded relays in the rounds of one server, if there are any.
 fn print_faults(server: &str, samples: &[Option<Sample>]) {
     let samples = || samples.iter().flatten();
     let faults: u64 = samples().map(|sample| sample.faults).sum();
@@ -154,6 +152,11 @@ fn print_faults(server: &str, samples: &[Option<Sample>]) {
     if faults > 0 {
         let first = samples().find_map(|sample| sample.first_fault.as_deref()).unwrap_or_default();
         println!("    {server}: {faults} faults, the first: {first}");
+    }
+    let overloaded = samples().filter(|sample| sample.relay_overloaded()).count();
+    if overloaded > 0 {
+        let all = samples().count();
+        println!("    {server}: the relay was more than half busy in {overloaded} of {all} rounds");
     }
     if lost > 0 {
         println!("    {server}: ended {lost} held connections");
@@ -205,6 +208,6 @@ fn print_verdicts(verdicts: &[Verdict]) {
         let mark = if verdict.reached { "ok  " } else { "MISS" };
         let (low, high) = verdict.range;
         let range = if low < high { format!("  ({low:.2} to {high:.2})") } else { String::new() };
-        println!("  {mark} {:<15} {:<36} {:>7.2}{range}", verdict.workload, verdict.text, verdict.measured);
+        println!("  {mark} {:<15} {:<45} {:>7.2}{range}", verdict.workload, verdict.text, verdict.measured);
     }
 }

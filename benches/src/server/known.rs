@@ -189,7 +189,7 @@ fn command(program: &Path, arguments: &[&str]) -> Vec<String> {
 }
 
 /// Looks where a root shell would, for servers lie in `/usr/sbin`.
-fn find_program(name: &str) -> Option<PathBuf> {
+pub fn find_program(name: &str) -> Option<PathBuf> {
     let path = env::var_os("PATH").unwrap_or_default();
     let folders = env::split_paths(&path).chain(["/usr/local/sbin".into(), "/usr/sbin".into()]);
     folders.map(|folder| folder.join(name)).find(|file| file.is_file())
