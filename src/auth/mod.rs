@@ -22,7 +22,7 @@ mod waiting_clients;
 
 use crate::docroot::blocking::Blocking;
 use crate::docroot::path::join;
-use crate::docroot::{Links, View};
+use crate::docroot::{DirectoryRef, Links, View};
 use crate::request::client::ClientNetwork;
 use crate::sys::filesystem::OpenDirectory;
 use attempt_cache::{AttemptCache, AttemptKey};
@@ -41,17 +41,16 @@ const MOST_FILE_BYTES: u64 = 1024 * 1024;
 const SETTLED_AFTER: Duration = Duration::from_secs(2);
 
 /// Directory to check, with the password files that may protect it.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug)]
 pub struct Realm<'a> {
-    /// View of the document root, never of a virtual host's directory: realms include the host's directory.
-    pub view: &'a View<'a>,
-    /// Directory of the file relative to the root, with links expanded; empty for the top.
+    /// Directory of the file, with links expanded.
     ///
-    /// Examples: `private`, `one.example/docs`.
-    pub dir: &'a [u8],
+    /// Its name is relative to the document root, never to a virtual host's directory: `private`,
+    /// `one.example/docs`.
+    pub dir: DirectoryRef<'a>,
     /// With `-g`: directory of the password file for everything below: the top, or the virtual host's
     /// directory.
-    pub global: Option<&'a [u8]>,
+    pub global: Option<DirectoryRef<'a>>,
     /// Treatment of links: [`Links::Within`] for expanded names, [`Links::Follow`] with `-nos`.
     pub links: Links,
 }
@@ -136,25 +135,25 @@ impl Authenticator {
         }
     }
 
-    /// Checks access to the files in `place.dir`.
+    /// Checks access to the files in `realm.dir`.
     ///
     /// Without a `.htpasswd` this takes one failed open and one look at the directory.
-    pub fn check(&self, place: &Realm<'_>, attempt: &Attempt<'_>) -> AuthOutcome {
-        if let Some(dir) = place.global {
-            match self.check_in(place, dir, attempt) {
-                AuthOutcome::Open if dir == place.dir => return AuthOutcome::Open,
+    pub fn check(&self, realm: &Realm<'_>, attempt: &Attempt<'_>) -> AuthOutcome {
+        if let Some(dir) = &realm.global {
+            match self.check_in(dir, realm.links, attempt) {
+                AuthOutcome::Open if dir.name() == realm.dir.name() => return AuthOutcome::Open,
                 AuthOutcome::Open => {}
                 decided => return decided,
             }
         }
-        self.check_in(place, place.dir, attempt)
+        self.check_in(&realm.dir, realm.links, attempt)
     }
 
-    /// Description of the password file for `place`, with users whose hashes are not supported.
+    /// Description of the password file for `realm`, with users whose hashes are not supported.
     ///
     /// The disk is read when the description is formatted.
-    pub fn described<'a>(&self, place: &'a Realm<'a>) -> impl std::fmt::Display + 'a {
-        Described(*place)
+    pub fn described<'a>(&self, realm: &'a Realm<'a>) -> impl std::fmt::Display + 'a {
+        Described(realm)
     }
 
     /// Checks the request against a password file named by a rule. An unreadable file refuses all clients.
@@ -178,12 +177,12 @@ impl Authenticator {
     }
 
     /// Checks access by the file in `dir` alone.
-    fn check_in(&self, place: &Realm<'_>, dir: &[u8], attempt: &Attempt<'_>) -> AuthOutcome {
-        let path = join(dir, FILE_NAME);
-        let judged = match place.view.open_read(&path, place.links) {
+    fn check_in(&self, dir: &DirectoryRef<'_>, links: Links, attempt: &Attempt<'_>) -> AuthOutcome {
+        let path = || join(dir.name(), FILE_NAME);
+        let judged = match dir.open_read(FILE_NAME, links) {
             // A dangling link gives ENOENT too, but its target may be mounted later: the entry itself is
             // checked.
-            Err(Errno::ENOENT) => match place.view.has_entry(dir, FILE_NAME, place.links) {
+            Err(Errno::ENOENT) => match dir.has_entry(FILE_NAME, links) {
                 Ok(false) => return AuthOutcome::Open,
                 Ok(true) => Err(Errno::ENOENT.into()),
                 Err(errno) => Err(errno.into()),
@@ -193,13 +192,13 @@ impl Authenticator {
         };
         match judged {
             Ok(PasswordCheck::Right(user)) => AuthOutcome::User(user),
-            Ok(PasswordCheck::Wrong) => AuthOutcome::Challenge(challenge(dir)),
+            Ok(PasswordCheck::Wrong) => AuthOutcome::Challenge(challenge(dir.name())),
             Ok(PasswordCheck::Misunderstood(why)) => {
-                let trouble = format!("auth file {}: {why}", path.escape_ascii());
-                AuthOutcome::Misunderstood { challenge: challenge(dir), trouble }
+                let trouble = format!("auth file {}: {why}", path().escape_ascii());
+                AuthOutcome::Misunderstood { challenge: challenge(dir.name()), trouble }
             }
             Ok(PasswordCheck::Busy) => AuthOutcome::Busy,
-            Err(reason) => AuthOutcome::Unreadable { path, reason },
+            Err(reason) => AuthOutcome::Unreadable { path: path(), reason },
         }
     }
 
@@ -249,15 +248,14 @@ impl Authenticator {
 }
 
 /// Lazy text of [`Authenticator::described`].
-struct Described<'a>(Realm<'a>);
+struct Described<'a>(&'a Realm<'a>);
 
 impl std::fmt::Display for Described<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Described(place) = self;
-        let files = place.global.into_iter().chain([place.dir]).map(|dir| join(dir, FILE_NAME));
-        for path in files {
-            let Ok(file) = place.view.open_read(&path, place.links) else { continue };
-            write!(f, "password file {}", path.escape_ascii())?;
+        let Described(realm) = self;
+        for dir in realm.global.iter().chain([&realm.dir]) {
+            let Ok(file) = dir.open_read(FILE_NAME, realm.links) else { continue };
+            write!(f, "password file {}", join(dir.name(), FILE_NAME).escape_ascii())?;
             let is_readable = FileVersion::from_file(&file).is_ok();
             let text = if is_readable { read(file).unwrap_or_default() } else { Vec::new() };
             for (user, hash) in htpasswd::users(&text) {

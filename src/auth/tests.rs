@@ -29,12 +29,8 @@ impl Site {
     }
 
     fn place<'a>(&'a self, dir: &'a str, global: Option<&'a str>) -> Realm<'a> {
-        Realm {
-            view: &self.view,
-            dir: dir.as_bytes(),
-            global: global.map(str::as_bytes),
-            links: Links::Refuse,
-        }
+        let named = |name: &'a str| DirectoryRef::named(&self.view, name.as_bytes());
+        Realm { dir: named(dir), global: global.map(named), links: Links::Refuse }
     }
 
     /// Outcome in one word, and whether a slow hash was announced.

@@ -14,9 +14,8 @@ use std::time::{Duration, Instant, SystemTime};
 use nix::sys::stat::FileStat;
 
 use super::watcher::{Freshness, WatchedPath, Watcher};
-use crate::auth;
 use crate::docroot::path::split;
-use crate::docroot::{Links, View};
+use crate::docroot::{DirectoryRef, Links, View};
 
 /// Directories remembered at most.
 const MOST_DIRECTORIES: usize = 4096;
@@ -97,6 +96,13 @@ impl DirectoryVersion {
         })
     }
 
+    /// Tells whether `dir` is open and this directory.
+    fn is(&self, dir: &DirectoryRef<'_>) -> bool {
+        let is_this =
+            |meta: &FileStat| (meta.st_dev, meta.st_ino) == (self.identity.device, self.identity.inode);
+        dir.facts().is_ok_and(|facts| facts.as_ref().is_some_and(is_this))
+    }
+
     fn still_holds(&self, view: &View<'_>, watcher: &Watcher, freshness: &Freshness) -> bool {
         let is_on_disk = || self.identity.is_at(view, &self.name, self.links);
         watcher.holds(self.watched.as_ref(), freshness, is_on_disk)
@@ -107,6 +113,7 @@ impl DirectoryVersion {
 #[derive(Debug)]
 pub struct DirectoryCheck {
     directory: Arc<DirectoryVersion>,
+    watcher: Arc<Watcher>,
     /// Watched directories, as they were then.
     watched: Option<WatchedPath>,
 }
@@ -115,7 +122,8 @@ impl DirectoryCheck {
     /// Copies the check, for a second outcome that depends on it.
     pub fn again(&self) -> DirectoryCheck {
         let watched = self.watched.as_ref().map(WatchedPath::again);
-        DirectoryCheck { directory: Arc::clone(&self.directory), watched }
+        let (directory, watcher) = (Arc::clone(&self.directory), Arc::clone(&self.watcher));
+        DirectoryCheck { directory, watcher, watched }
     }
 
     /// Does the kernel tell of changes in the directory?
@@ -123,16 +131,20 @@ impl DirectoryCheck {
         self.watched.is_some()
     }
 
+    /// Tells whether nothing at all has happened in the directory since the check; false if it is not watched.
+    pub fn still_holds(&self) -> bool {
+        let is_untouched = |watched| self.watcher.is_untouched(watched, &Freshness::default());
+        self.watched.as_ref().is_some_and(is_untouched)
+    }
+
     /// True if `dir`, which may be another directory, is known to ask for no password.
     pub fn shows_unprotected(&self, dir: &[u8]) -> bool {
         *self.directory.name == *dir && self.directory.unprotected.load(Relaxed)
     }
 
-    /// No password file could be opened in `dir`: remembers that, unless a link of that name is there.
-    pub fn note_unprotected(&self, view: &View<'_>, dir: &[u8]) {
-        if *self.directory.name == *dir
-            && view.has_entry(dir, auth::FILE_NAME, self.directory.links) == Ok(false)
-        {
+    /// Remembers that no entry of the open directory `dir` has the name of a password file.
+    pub fn note_unprotected(&self, dir: &DirectoryRef<'_>) {
+        if *self.directory.name == *dir.name() && self.directory.is(dir) {
             self.directory.unprotected.store(true, Relaxed);
         }
     }
@@ -190,12 +202,24 @@ pub struct Snapshot {
     taken: Instant,
 }
 
+impl Snapshot {
+    /// Tells whether the kernel reports changes of the file, and of the way to it.
+    pub fn is_watched(&self) -> bool {
+        self.watched.is_some()
+    }
+
+    /// Tells whether the file was in the open directory `dir`.
+    pub fn was_in(&self, dir: &DirectoryRef<'_>) -> bool {
+        self.directory.is(dir)
+    }
+}
+
 /// The directories of one tree.
 #[derive(Debug)]
 pub struct DirectoryCache {
     /// [`Links::Refuse`] where names are expanded before they are looked up; [`Links::Follow`] with `-nos`.
     links: Links,
-    watcher: Watcher,
+    watcher: Arc<Watcher>,
     /// Directories that are watched: the others have to be looked at each time.
     known: Mutex<HashMap<Box<[u8]>, Arc<DirectoryVersion>>>,
 }
@@ -203,7 +227,7 @@ pub struct DirectoryCache {
 impl DirectoryCache {
     /// None yet; `links` as there.
     pub fn new(links: Links) -> DirectoryCache {
-        DirectoryCache { links, watcher: Watcher::default(), known: Mutex::default() }
+        DirectoryCache { links, watcher: Arc::default(), known: Mutex::default() }
     }
 
     /// Looks at the directory `dir` before anything in it is looked at; none when what is found there
@@ -213,7 +237,8 @@ impl DirectoryCache {
         if let Some(directory) = known
             && let Some(watched) = self.watcher.unchanged(directory.watched.as_ref()?, freshness)
         {
-            return Some(DirectoryCheck { directory, watched: Some(watched) });
+            let watcher = Arc::clone(&self.watcher);
+            return Some(DirectoryCheck { directory, watcher, watched: Some(watched) });
         }
         let directory = Arc::new(DirectoryVersion::at(view, &self.watcher, dir, self.links)?);
         let watched = directory.watched.as_ref().map(WatchedPath::again);
@@ -224,7 +249,7 @@ impl DirectoryCache {
             }
             known.insert(dir.into(), Arc::clone(&directory));
         }
-        Some(DirectoryCheck { directory, watched })
+        Some(DirectoryCheck { directory, watcher: Arc::clone(&self.watcher), watched })
     }
 
     /// Watches the file of `snapshot` itself too; none if the file has changed meanwhile.
@@ -249,7 +274,7 @@ impl DirectoryCache {
 
     /// True if the disk is still as `snapshot` has it.
     pub fn hold(&self, snapshot: &Snapshot, view: &View<'_>, freshness: &Freshness) -> bool {
-        let watcher = &self.watcher;
+        let watcher = &*self.watcher;
         let is_on_disk = || {
             snapshot.taken.elapsed() < READ_AGAIN_AFTER
                 && snapshot.file.is_at(view, &snapshot.probe, snapshot.links)
@@ -265,7 +290,6 @@ mod tests {
     use crate::docroot::DocRoot;
     use crate::testing::TempTree;
     use std::fs;
-    use std::os::unix::fs::symlink;
 
     /// A tree with a directory `d` that has not changed lately, and the check of a look-up in it.
     fn settled() -> (TempTree, DocRoot, DirectoryCache, DirectoryCheck) {
@@ -322,24 +346,26 @@ mod tests {
     }
 
     #[test]
-    fn only_a_directory_without_even_a_link_to_a_password_file_is_unprotected() {
+    fn a_directory_is_unprotected_once_that_was_seen_and_until_it_changes() {
         let (tree, root, directories, directory_check) = settled();
-        directory_check.note_unprotected(&View::anywhere(&root), b"");
-        assert!(
-            !directory_check.shows_unprotected(b"d") && !directory_check.shows_unprotected(b""),
-            "of another directory"
-        );
-        directory_check.note_unprotected(&View::anywhere(&root), b"d");
-        assert!(directory_check.shows_unprotected(b"d"));
-        symlink("nowhere", tree.path().join("d/.htpasswd")).unwrap();
+        fs::create_dir(tree.path().join("other")).unwrap();
+        let view = View::anywhere(&root);
+        let opened = |name| DirectoryRef::named(&view, name).open(Links::Refuse).unwrap();
+        directory_check.note_unprotected(&opened(b"other"));
+        directory_check.note_unprotected(&DirectoryRef::named(&view, b"d"));
+        assert!(!directory_check.shows_unprotected(b"d"), "another one, and a mere name");
+        directory_check.note_unprotected(&opened(b"d"));
+        assert!(directory_check.shows_unprotected(b"d") && !directory_check.shows_unprotected(b"other"));
+        fs::rename(tree.path().join("d"), tree.path().join("old")).unwrap();
+        tree.file("d/a.txt", "a");
         let later = loop {
-            match directories.look(&View::anywhere(&root), b"d", &Freshness::default()) {
+            match directories.look(&view, b"d", &Freshness::default()) {
                 Some(directory_check) => break directory_check,
                 None => std::thread::yield_now(),
             }
         };
         assert!(!later.shows_unprotected(b"d"));
-        later.note_unprotected(&View::anywhere(&root), b"d");
-        assert!(!later.shows_unprotected(b"d"), "the link may lead somewhere tomorrow");
+        later.note_unprotected(&opened(b"old"));
+        assert!(!later.shows_unprotected(b"d"), "another directory had that name");
     }
 }

@@ -5,8 +5,10 @@
 //! that call, each component is opened in turn without following links, which has the same effect.
 
 pub mod blocking;
+mod directory;
 mod open;
 pub mod path;
 mod root;
 
+pub use directory::DirectoryRef;
 pub use root::{DocRoot, Links, View};

@@ -16,6 +16,10 @@ use crate::sys::filesystem::OpenDirectory;
 /// Number of `openat2` calls for one name while concurrent renames make it fail with EAGAIN.
 const TRIES: usize = 4;
 
+/// Flags for a file that is read. A FIFO does not block, and a terminal does not become the controlling one.
+pub(super) const READ: OFlag =
+    OFlag::O_RDONLY.union(OFlag::O_NONBLOCK).union(OFlag::O_NOCTTY).union(OFlag::O_CLOEXEC);
+
 impl View<'_> {
     /// Runs `stat` on a name; the top is the empty name.
     ///
@@ -25,7 +29,8 @@ impl View<'_> {
         if self.local {
             let last = if links == Links::Refuse { OFlag::O_NOFOLLOW } else { OFlag::empty() };
             let flags = OFlag::O_PATH | OFlag::O_CLOEXEC | last;
-            return fstat(self.noted(self.open_here(or_dot(name), flags, ResolveFlag::empty()))?);
+            let here = self.root.dir.as_fd();
+            return fstat(self.noted(self.open_here(here, or_dot(name), flags, ResolveFlag::empty()))?);
         }
         let flags = match links {
             Links::Refuse => AtFlags::AT_SYMLINK_NOFOLLOW,
@@ -45,23 +50,6 @@ impl View<'_> {
             return self.stat(name, Links::Follow);
         }
         fstat(self.open_path(name, links)?)
-    }
-
-    /// Tells whether the directory `dir` has an entry called `name`; a dangling link counts.
-    ///
-    /// The directory is opened first. ENOENT then refers to the entry alone, and never to a directory that
-    /// was renamed or is not mounted yet.
-    ///
-    /// # Errors
-    /// Those of the system calls; the answer is unknown then.
-    pub fn has_entry(&self, dir: &[u8], name: &[u8], links: Links) -> nix::Result<bool> {
-        let dir = self.open_with(dir, OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC, links)?;
-        // `readlinkat` does not access a file system that is mounted on the entry.
-        match nix::fcntl::readlinkat(&dir, name) {
-            Ok(_) | Err(Errno::EINVAL) => Ok(true),
-            Err(Errno::ENOENT) => Ok(false),
-            Err(errno) => Err(errno),
-        }
     }
 
     /// Opens the name alone (O_PATH): no content is read, and devices have no side effects.
@@ -96,8 +84,7 @@ impl View<'_> {
     /// # Errors
     /// Those of the system call; ELOOP for a refused link.
     pub fn open_read(&self, name: &[u8], links: Links) -> nix::Result<File> {
-        let flags = OFlag::O_RDONLY | OFlag::O_NONBLOCK | OFlag::O_NOCTTY | OFlag::O_CLOEXEC;
-        self.open_with(name, flags, links).map(File::from)
+        self.open_with(name, READ, links).map(File::from)
     }
 
     /// Opens the file `name` in a directory outside the tree for reading, and follows all links.
@@ -107,15 +94,14 @@ impl View<'_> {
     /// # Errors
     /// Those of the system call; EXDEV in a local view if the file may lie in another file system.
     pub fn open_beside(&self, dir: &OpenDirectory, name: &[u8]) -> nix::Result<File> {
-        let flags = OFlag::O_RDONLY | OFlag::O_NONBLOCK | OFlag::O_NOCTTY | OFlag::O_CLOEXEC;
         let opened = match (self.local, dir.is_local) {
-            (false, _) => openat(&dir.file, name, flags, Mode::empty()),
+            (false, _) => openat(&dir.file, name, READ, Mode::empty()),
             (true, false) => Err(Errno::EXDEV),
             (true, true) => {
                 let answer = self.ask_openat2(
                     dir.file.as_fd(),
                     name,
-                    OpenHow::new().flags(flags).resolve(ResolveFlag::RESOLVE_NO_XDEV),
+                    OpenHow::new().flags(READ).resolve(ResolveFlag::RESOLVE_NO_XDEV),
                 );
                 answer.unwrap_or(Err(Errno::EXDEV))
             }
@@ -123,51 +109,75 @@ impl View<'_> {
         self.noted(opened).map(File::from)
     }
 
-    fn open_with(&self, name: &[u8], flags: OFlag, links: Links) -> nix::Result<OwnedFd> {
-        let name = or_dot(name);
-        match links {
-            Links::Follow if self.local => self.noted(self.open_here(name, flags, ResolveFlag::empty())),
-            Links::Follow => openat(&self.root.dir, name, flags, Mode::empty()),
-            Links::Refuse => self.noted(self.open_beneath(name, flags, ResolveFlag::RESOLVE_NO_SYMLINKS)),
-            Links::Within => self.open_within(name, flags),
-        }
-    }
-
-    /// Opens a name, following links within the tree.
-    ///
-    /// The kernel treats every absolute link as leaving the tree, and the fallback without `openat2`
-    /// follows no links. Names with links are therefore expanded first.
-    fn open_within(&self, name: &[u8], flags: OFlag) -> nix::Result<OwnedFd> {
-        let opened = self.open_beneath(name, flags, ResolveFlag::RESOLVE_NO_MAGICLINKS);
-        if self.root.has_openat2.load(Relaxed) && opened.as_ref().err() != Some(&Errno::EXDEV) {
+    /// Opens a name below the root.
+    pub(super) fn open_with(&self, name: &[u8], flags: OFlag, links: Links) -> nix::Result<OwnedFd> {
+        let opened = self.open_from(self.root.dir.as_fd(), name, flags, links);
+        let is_done = links != Links::Within
+            || self.root.has_openat2.load(Relaxed) && opened.as_ref().err() != Some(&Errno::EXDEV);
+        if is_done {
             return opened;
         }
-        let name = without_links(self, name)?;
-        self.noted(self.open_beneath(or_dot(&name), flags, ResolveFlag::RESOLVE_NO_SYMLINKS))
+        // The kernel treats every absolute link as leaving the tree, and the fallback without `openat2`
+        // follows no links. Names with links are therefore expanded first.
+        let name = without_links(self, or_dot(name))?;
+        self.open_from(self.root.dir.as_fd(), &name, flags, Links::Refuse)
     }
 
-    fn open_beneath(&self, name: &[u8], flags: OFlag, links: ResolveFlag) -> nix::Result<OwnedFd> {
+    /// Opens a name below `dir`, an open directory of the tree.
+    ///
+    /// With [`Links::Within`], a link that leads out of `dir` is EXDEV even if its target lies in the tree;
+    /// without `openat2`, each link is ELOOP.
+    pub(super) fn open_from(
+        &self,
+        dir: BorrowedFd<'_>,
+        name: &[u8],
+        flags: OFlag,
+        links: Links,
+    ) -> nix::Result<OwnedFd> {
+        let name = or_dot(name);
+        match links {
+            Links::Follow if self.local => self.noted(self.open_here(dir, name, flags, ResolveFlag::empty())),
+            Links::Follow => openat(dir, name, flags, Mode::empty()),
+            Links::Refuse => {
+                self.noted(self.open_beneath(dir, name, flags, ResolveFlag::RESOLVE_NO_SYMLINKS))
+            }
+            Links::Within => self.open_beneath(dir, name, flags, ResolveFlag::RESOLVE_NO_MAGICLINKS),
+        }
+    }
+
+    fn open_beneath(
+        &self,
+        dir: BorrowedFd<'_>,
+        name: &[u8],
+        flags: OFlag,
+        links: ResolveFlag,
+    ) -> nix::Result<OwnedFd> {
         let beneath = ResolveFlag::RESOLVE_BENEATH | links;
         if self.local {
-            return self.open_here(name, flags, beneath);
+            return self.open_here(dir, name, flags, beneath);
         }
         let how = OpenHow::new().flags(flags).resolve(beneath);
-        match self.ask_openat2(self.root.dir.as_fd(), name, how) {
+        match self.ask_openat2(dir, name, how) {
             Some(answer) => answer,
-            None => open_by_components(self.root.dir.as_fd(), name, flags),
+            None => open_by_components(dir, name, flags),
         }
     }
 
     /// Opens a name in the root's own file system, if that is local; EXDEV otherwise.
-    fn open_here(&self, name: &[u8], flags: OFlag, resolve: ResolveFlag) -> nix::Result<OwnedFd> {
+    fn open_here(
+        &self,
+        dir: BorrowedFd<'_>,
+        name: &[u8],
+        flags: OFlag,
+        resolve: ResolveFlag,
+    ) -> nix::Result<OwnedFd> {
         if !self.root.is_local {
             return Err(Errno::EXDEV);
         }
         // The fallback without `openat2` would enter another file system before noticing it, so it is not
         // used.
         let how = OpenHow::new().flags(flags).resolve(resolve | ResolveFlag::RESOLVE_NO_XDEV);
-        let answer = self.ask_openat2(self.root.dir.as_fd(), name, how);
-        answer.unwrap_or(Err(Errno::EXDEV))
+        self.ask_openat2(dir, name, how).unwrap_or(Err(Errno::EXDEV))
     }
 
     /// Calls `openat2`; `None` if the kernel lacks the call, or keeps failing because of concurrent

@@ -235,10 +235,7 @@ impl Resolver {
             self.admit(rule_context, &new, explain)?;
             self.authenticate(rule_context, &new)?;
         }
-        let user = match entry.protected || self.config.global_passwd {
-            true => self.authorize(query, &entry.auth_dir)?,
-            false => None,
-        };
+        let user = self.authorize_cached(query, &entry)?;
         self.check_referrer(query, &name)?;
         let (representation, content) =
             self.negotiate(query, &rule_context.satisfied_guards(), &Forms::from_entry(&entry));

@@ -183,16 +183,24 @@ pub(super) fn judged(outcome: AuthOutcome) -> Result<Option<Box<[u8]>>, AccessDe
             let why = Rejection::new(503, "This server is busy checking passwords; please try again.");
             Err(AccessDenied::from(why).until(Retry::Soon))
         }
-        // A shortage of descriptors does not tell whether the directory has a password file: try again.
-        AuthOutcome::Unreadable { reason, .. } if is_shortage(errno_of(&reason)) => {
-            Err(io_denied(errno_of(&reason)))
-        }
-        AuthOutcome::Unreadable { path, reason } => {
-            let why = crate::sys::reason(&reason);
-            let said = format!("auth file {} could not be opened - {why}", path.escape_ascii());
-            let page = "{url} is protected by a password file that cannot be read.";
-            let denied = AccessDenied::from(Rejection::new(403, page));
-            Err(denied.with_note(Level::Error, DenialNote::Whole(said)))
-        }
+        AuthOutcome::Unreadable { path, reason } => Err(unreadable(&path, &reason)),
     }
+}
+
+/// Refusal of a file whose password file `path` could not be read.
+pub(super) fn unreadable(path: &[u8], reason: &io::Error) -> AccessDenied {
+    // A shortage of descriptors does not tell whether the directory has a password file: try again.
+    if is_shortage(errno_of(reason)) {
+        return io_denied(errno_of(reason));
+    }
+    let why = crate::sys::reason(reason);
+    let said = format!("auth file {} could not be opened - {why}", path.escape_ascii());
+    let page = "{url} is protected by a password file that cannot be read.";
+    AccessDenied::from(Rejection::new(403, page)).with_note(Level::Error, DenialNote::Whole(said))
+}
+
+/// Refusal of a name that led elsewhere while its checks were made. It is tried again.
+pub(super) fn changing() -> AccessDenied {
+    let why = Rejection::new(503, "{url} is changing just now; please try again.");
+    AccessDenied::from(why).until(Retry::Soon)
 }

@@ -6,11 +6,11 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use nix::errno::Errno;
 use nix::sys::stat::FileStat;
 
-use super::denial::{errno_of, io_denied, judged};
+use super::denial::{changing, errno_of, io_denied, judged};
 use super::lookup_context::LookupContext;
 use super::rule_context::RuleContext;
 use super::siblings::Sibling;
-use super::{AccessDenied, DenialNote, Explain, ResolveRequest, Resolver, Retry};
+use super::{AccessDenied, DenialNote, Explain, ResolveRequest, Resolver};
 use crate::auth::{AuthOutcome, NamedFile};
 use crate::docroot::Links;
 use crate::docroot::path::{Expanded, split};
@@ -121,10 +121,7 @@ impl Resolver {
     ) -> Result<(), AccessDenied> {
         let real = lookup.rule_context.and_then(|rule_context| rule_context.state.borrow().real.clone());
         match real {
-            Some(real) if !is_named(lookup, &real, opened) => {
-                let why = Rejection::new(503, "{url} is changing just now; please try again.");
-                Err(AccessDenied::from(why).until(Retry::Soon))
-            }
+            Some(real) if !is_named(lookup, &real, opened) => Err(changing()),
             _ => Ok(()),
         }
     }

@@ -3,7 +3,7 @@
 use nix::errno::Errno;
 
 use crate::docroot::path::join;
-use crate::docroot::{Links, View};
+use crate::docroot::{DirectoryRef, Links, View};
 use crate::sys::is_shortage;
 
 /// Default names, in thttpd's order.
@@ -40,7 +40,7 @@ fn is_there(view: &View<'_>, dir: &[u8], name: &[u8]) -> nix::Result<bool> {
     match view.stat(&join(dir, name), Links::Follow) {
         Ok(_) => Ok(true),
         Err(Errno::EACCES) => Ok(false),
-        Err(Errno::ENOENT) => match view.has_entry(dir, name, Links::Follow) {
+        Err(Errno::ENOENT) => match DirectoryRef::named(view, dir).has_entry(name, Links::Follow) {
             Err(errno) if is_shortage(errno) => Err(errno),
             found => Ok(found != Ok(false)),
         },

@@ -22,7 +22,7 @@ use crate::cache::CacheEntry;
 use crate::cache::Snapshot;
 use crate::config::printable::printable;
 use crate::docroot::path::{Expanded, Unexpandable, expand, join, split};
-use crate::docroot::{Links, View};
+use crate::docroot::{DirectoryRef, Links, View};
 use crate::log::Level;
 use crate::representation::coding::Variant;
 use crate::representation::{Content, FileFacts};
@@ -85,6 +85,7 @@ impl Resolver {
                 expanded: &expanded,
                 seen: &meta,
                 is_index: false,
+                dir: DirectoryRef::named(query.view, dir),
                 protected: false,
             };
             return self.file(&lookup, candidate, explain);
@@ -125,6 +126,7 @@ impl Resolver {
                 expanded: &expanded,
                 seen: &meta,
                 is_index: true,
+                dir: DirectoryRef::named(lookup.query.view, dir),
                 protected: false,
             };
             return self.file(lookup, candidate, explain);
@@ -137,29 +139,30 @@ impl Resolver {
                 "tried to index a directory with indexing disabled",
             ));
         }
-        let user = self.authorize(lookup.query, dir);
+        let realm = self.open_realm(lookup.query, dir)?;
+        let user = self.authorize(lookup.query, &realm);
         let user = user.inspect_err(|denied| self.tell_of_passwords(lookup, dir, denied, explain))?;
         let user = user.or_else(|| lookup.user());
         self.check_referrer(lookup.query, lookup.name)?;
-        let resource = Resource::Directory(self.list(lookup, dir)?);
+        let resource = Resource::Directory(self.list(lookup, &realm.dir)?);
         Ok(Resolved { resource, user, name: Arc::clone(&lookup.throttle_name) })
     }
 
-    /// Opens the directory `dir`, with its cached list or a permit to make the list.
-    fn list(&self, lookup: &LookupContext<'_>, dir: &[u8]) -> Result<Directory, AccessDenied> {
+    /// Opens the directory `dir` for reading, with its cached list or a permit to make the list.
+    fn list(&self, lookup: &LookupContext<'_>, dir: &DirectoryRef<'_>) -> Result<Directory, AccessDenied> {
         let query = lookup.query;
-        let opened = query.view.open_read(dir, self.links()).map_err(io_denied)?;
+        let opened = dir.open_read(b"", self.links()).map_err(io_denied)?;
         self.check_opened(lookup, &fstat(opened.as_fd()).map_err(io_denied)?)?;
         // Workers in remote storage are bounded by another limit already.
         let is_bounded = query.view.is_local();
         let permit = if is_bounded { self.list_limiter.try_take() } else { None };
         let is_busy = is_bounded && permit.is_none();
         // A README.txt is looked up only for a list that is made now, or that may be cached.
-        if is_busy && !self.cache.may_have_list(dir) {
+        if is_busy && !self.cache.may_have_list(dir.name()) {
             return Err(busy_with_lists());
         }
         let readme = self.readme(lookup);
-        let key = self.list_key(lookup, dir, readme.clone());
+        let key = self.list_key(lookup, dir.name(), readme.clone());
         let kept = self.cache.list(&key, query.view, query.freshness);
         if is_busy && kept.is_none() {
             return Err(busy_with_lists());
@@ -178,36 +181,18 @@ impl Resolver {
         explain: Explain<'_>,
     ) -> Result<Resolved, AccessDenied> {
         let (dir, _) = split(&candidate.expanded.name);
-        let user = self.authorize_in(lookup, dir);
-        let user = user.inspect_err(|denied| self.tell_of_passwords(lookup, dir, denied, explain))?;
+        let authorized = self.authorize_in(lookup, dir);
+        let (place, user) =
+            authorized.inspect_err(|denied| self.tell_of_passwords(lookup, dir, denied, explain))?;
         if let Some(user) = &user {
             explain(format_args!("password file in {}: user {}", shown(dir), shown(user)));
         }
-        let candidate = Candidate { protected: user.is_some(), ..candidate };
+        let candidate = Candidate { dir: place, protected: user.is_some(), ..candidate };
         let user = user.or_else(|| lookup.user());
         match self.file_for_user(lookup, &candidate, explain) {
             Ok(resource) => Ok(Resolved { resource, user, name: Arc::clone(&lookup.throttle_name) }),
             Err(denied) => Err(denied.with_user(user)),
         }
-    }
-
-    /// Checks the credentials for a file in `dir`.
-    ///
-    /// No file is opened if the directory is known to hold no password file.
-    fn authorize_in(
-        &self,
-        lookup: &LookupContext<'_>,
-        dir: &[u8],
-    ) -> Result<Option<Box<[u8]>>, AccessDenied> {
-        let directory_check = lookup.directory_check.as_ref().filter(|_| !self.config.global_passwd);
-        if directory_check.is_some_and(|directory_check| directory_check.shows_unprotected(dir)) {
-            return Ok(None);
-        }
-        let user = self.authorize(lookup.query, dir)?;
-        if let (Some(directory_check), None) = (directory_check, &user) {
-            directory_check.note_unprotected(lookup.query.view, dir);
-        }
-        Ok(user)
     }
 
     /// Resource for a file, after its credentials were checked.
@@ -246,6 +231,7 @@ impl Resolver {
         let satisfied = lookup.rule_context.map(RuleContext::satisfied_guards).unwrap_or_default();
         let forms =
             Forms { representation: &representation, content: &content, variants: &siblings.variants };
+        self.check_unprotected(lookup, file)?;
         let sent = self.negotiate(lookup.query, &satisfied, &forms);
         // A fallback that was chosen because a better name was out of view must not be cached.
         if !lookup.query.view.has_crossed()
@@ -297,7 +283,8 @@ impl Resolver {
             return None;
         }
         // An index file in another directory would need both directories watched.
-        directory_check.snapshot(lookup.query.view, &file.expanded.name, &probe, opened)
+        let snapshot = directory_check.snapshot(lookup.query.view, &file.expanded.name, &probe, opened)?;
+        (!file.protected || snapshot.was_in(&file.dir)).then_some(snapshot)
     }
 
     /// Opens the file that was found, if the guards were compared with its name.
@@ -306,15 +293,15 @@ impl Resolver {
         lookup: &LookupContext<'_>,
         file: &Candidate<'_>,
     ) -> Result<(File, FileStat), AccessDenied> {
-        let (opened, meta) = self.open_regular(lookup.query.view, &file.expanded.name, file.seen)?;
+        let (opened, meta) = self.open_regular(&file.dir, split(&file.expanded.name).1, file.seen)?;
         self.check_opened(lookup, &meta)?;
         Ok((opened, meta))
     }
 
-    /// Opens the regular file that was `seen` under this name.
+    /// Opens the regular file in `dir` that was `seen` under this name.
     pub(super) fn open_regular(
         &self,
-        view: &View<'_>,
+        dir: &DirectoryRef<'_>,
         name: &[u8],
         seen: &FileStat,
     ) -> Result<(File, FileStat), AccessDenied> {
@@ -322,7 +309,7 @@ impl Resolver {
         if kind(seen) != SFlag::S_IFREG {
             return Err(not_a_file());
         }
-        let file = view.open_read(name, self.links()).map_err(io_denied)?;
+        let file = dir.open_read(name, self.links()).map_err(io_denied)?;
         let meta = fstat(file.as_fd()).map_err(io_denied)?;
         if kind(&meta) != SFlag::S_IFREG {
             return Err(not_a_file());
@@ -353,7 +340,7 @@ impl Resolver {
         view.stat(name, self.links()).map_err(io_denied)
     }
 
-    fn links(&self) -> Links {
+    pub(super) fn links(&self) -> Links {
         if self.config.symlink_check { Links::Refuse } else { Links::Follow }
     }
 }

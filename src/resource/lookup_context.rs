@@ -7,6 +7,7 @@ use nix::sys::stat::{FileStat, Mode, SFlag};
 use super::ResolveRequest;
 use super::rule_context::RuleContext;
 use crate::cache::DirectoryCheck;
+use crate::docroot::DirectoryRef;
 use crate::docroot::path::Expanded;
 
 /// State that a look-up carries from check to check.
@@ -42,6 +43,8 @@ pub(super) struct Candidate<'r> {
     pub(super) seen: &'r FileStat,
     /// Set if the file is the index file of the requested directory.
     pub(super) is_index: bool,
+    /// Directory of the file, open unless it is known to have no password file.
+    pub(super) dir: DirectoryRef<'r>,
     /// Set if credentials were demanded.
     pub(super) protected: bool,
 }

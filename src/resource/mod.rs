@@ -15,6 +15,7 @@ pub mod lookup;
 mod lookup_context;
 mod precompressed;
 mod readme;
+mod realm;
 pub mod referrer;
 mod represent;
 mod resolve_request;

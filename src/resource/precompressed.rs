@@ -72,10 +72,11 @@ impl Resolver {
         if !world(sibling.seen, Mode::S_IROTH) || world(sibling.seen, Mode::S_IXOTH) {
             return Ok(Err("not readable by everyone, or executable"));
         }
-        if is_password_file(split(sibling.file).1) || self.names_a_script(sibling.file, false) {
+        let base = split(sibling.file).1;
+        if is_password_file(base) || self.names_a_script(sibling.file, false) {
             return Ok(Err("by its name a password file or a script"));
         }
-        let Ok((opened, meta)) = self.open_regular(lookup.query.view, sibling.file, sibling.seen) else {
+        let Ok((opened, meta)) = self.open_regular(&file.dir, base, sibling.seen) else {
             return Ok(Err("not readable"));
         };
         let Ok(covering) = self.cover_sibling(lookup, sibling, &meta) else {

@@ -1,11 +1,11 @@
-//! Additional text for answers: the README.txt of a list, and the password file for `--explain`.
+//! Text of README.txt below the list of its directory.
 
 use std::borrow::Cow;
 use std::sync::Arc;
 
 use super::lookup_context::LookupContext;
 use super::rule_context::RuleContext;
-use super::{AccessDenied, Explain, ResolveRequest, Resolver, Resource};
+use super::{ResolveRequest, Resolver, Resource};
 use crate::cache::ListKey;
 use crate::config::choice::ListingStyle;
 use crate::representation::Content;
@@ -61,18 +61,5 @@ impl Resolver {
             .and_then(RuleContext::response_rules)
             .and_then(|response_rules| response_rules.signature.clone());
         ListKey { dir: dir.into(), url_path: request.path[..].into(), view, signature, readme }
-    }
-
-    /// Explains which password file caused a refusal, and the fault in it.
-    pub(super) fn tell_of_passwords(
-        &self,
-        lookup: &LookupContext<'_>,
-        dir: &[u8],
-        denied: &AccessDenied,
-        explain: Explain<'_>,
-    ) {
-        if denied.challenge.is_some() {
-            explain(format_args!("{}", self.auth.described(&self.realm(lookup.query, dir))));
-        }
     }
 }

@@ -3,14 +3,14 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use super::denial::{AccessDenied, DenialNote, Retry, judged};
+use super::denial::{AccessDenied, DenialNote, Retry};
 use super::found::{Resolution, Resolved, Resource};
 use super::list_limiter::ListLimiter;
 use super::referrer;
 use super::resolve_request::ResolveRequest;
 use super::siblings::{Forms, Reported};
 use super::vhost::{self, DefaultHost};
-use crate::auth::{Authenticator, Realm};
+use crate::auth::Authenticator;
 use crate::cache::{Cache, CacheEntry};
 use crate::config::Config;
 use crate::docroot::{DocRoot, Links, View};
@@ -159,37 +159,13 @@ impl Resolver {
         };
         let name =
             file_rules.and_then(|file_rules: &FileRules| file_rules.rewritten.as_deref()).unwrap_or(name);
-        let user = if entry.protected || self.config.global_passwd {
-            self.authorize(query, &entry.auth_dir)?
-        } else {
-            None
-        };
+        let user = self.authorize_cached(query, entry)?;
         self.check_referrer(query, name)?;
         let none = Covering::default();
         let satisfied = file_rules.map_or(&none, |file_rules| &file_rules.covering);
         let (representation, content) = self.negotiate(query, satisfied, &Forms::from_entry(entry));
         let resource = Resource::File(representation, content);
         Ok(Resolved { resource, user: user.or(known), name: Arc::clone(&entry.throttle_name) })
-    }
-
-    /// Password files that protect the files in `dir`.
-    pub(super) fn realm<'a>(&self, query: &ResolveRequest<'a>, dir: &'a [u8]) -> Realm<'a> {
-        Realm {
-            view: query.view,
-            dir,
-            global: self.config.global_passwd.then(|| query.vhost.unwrap_or_default().as_bytes()),
-            links: if self.config.symlink_check { Links::Within } else { Links::Follow },
-        }
-    }
-
-    /// Checks Basic credentials against `.htpasswd` in `dir`, or the global file (thttpd's `auth_check`).
-    pub(super) fn authorize(
-        &self,
-        query: &ResolveRequest<'_>,
-        dir: &[u8],
-    ) -> Result<Option<Box<[u8]>>, AccessDenied> {
-        let attempt = query.attempt();
-        judged(self.auth.check(&self.realm(query, dir), &attempt))
     }
 
     pub(super) fn check_referrer(&self, query: &ResolveRequest<'_>, name: &[u8]) -> Result<(), AccessDenied> {

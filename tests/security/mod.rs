@@ -8,6 +8,7 @@ use crate::support::{Answer, Server, Tree, is_root};
 
 mod companions;
 mod credentials;
+mod exchanged;
 mod hosts;
 mod injection;
 mod logs;

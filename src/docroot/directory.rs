@@ -1,0 +1,112 @@
+//! One directory of the tree, in which more than one name is opened.
+
+use std::fs::File;
+use std::os::fd::{AsFd, OwnedFd};
+
+use nix::errno::Errno;
+use nix::fcntl::{OFlag, readlinkat};
+use nix::sys::stat::{FileStat, fstat};
+
+use super::open::READ;
+use super::path::join;
+use super::{Links, View};
+
+/// Flags for a directory that is only a place to open names in.
+const PLACE: OFlag = OFlag::O_PATH.union(OFlag::O_DIRECTORY).union(OFlag::O_CLOEXEC);
+
+/// Directory of the tree: its name alone, or with a descriptor.
+///
+/// A name is looked up anew for each file, and may lead elsewhere then: a link was changed, or a directory
+/// renamed. An open directory stays the same one, so that its password file and a file in it belong together.
+#[derive(Debug)]
+pub struct DirectoryRef<'v> {
+    view: &'v View<'v>,
+    name: &'v [u8],
+    opened: Option<OwnedFd>,
+}
+
+impl<'v> DirectoryRef<'v> {
+    /// Directory by its name, relative to the root; the empty name is the top.
+    pub fn named(view: &'v View<'v>, name: &'v [u8]) -> DirectoryRef<'v> {
+        DirectoryRef { view, name, opened: None }
+    }
+
+    /// Opens the directory.
+    ///
+    /// # Errors
+    /// Those of [`View::open_path`]; ENOTDIR for a file.
+    pub fn open(self, links: Links) -> nix::Result<DirectoryRef<'v>> {
+        let opened = self.view.open_with(self.name, PLACE, links)?;
+        Ok(DirectoryRef { opened: Some(opened), ..self })
+    }
+
+    /// Opens the directory from `above`, if its name is below that one's.
+    ///
+    /// # Errors
+    /// Those of [`DirectoryRef::open`].
+    pub fn open_below(self, above: &DirectoryRef<'_>, links: Links) -> nix::Result<DirectoryRef<'v>> {
+        let rest =
+            self.name.strip_prefix(above.name).filter(|rest| matches!(rest.first(), None | Some(b'/')));
+        let (Some(dir), Some(rest)) = (&above.opened, rest) else { return self.open(links) };
+        let rest = rest.strip_prefix(b"/").unwrap_or(rest);
+        let opened = self.view.open_from(dir.as_fd(), rest, PLACE, links)?;
+        Ok(DirectoryRef { opened: Some(opened), ..self })
+    }
+
+    /// Name relative to the root.
+    pub fn name(&self) -> &'v [u8] {
+        self.name
+    }
+
+    /// Opens the file `base` in this directory for reading; the empty name is the directory itself.
+    ///
+    /// # Errors
+    /// Those of [`View::open_read`].
+    pub fn open_read(&self, base: &[u8], links: Links) -> nix::Result<File> {
+        if let Some(dir) = &self.opened {
+            match self.view.open_from(dir.as_fd(), base, READ, links) {
+                // A link out of this directory may still lead to a target in the tree.
+                Err(Errno::EXDEV | Errno::ELOOP) if links == Links::Within => {}
+                opened => return opened.map(File::from),
+            }
+        }
+        self.view.open_read(&join(self.name, base), links)
+    }
+
+    /// Tells whether this directory has an entry called `base`; a dangling link counts.
+    ///
+    /// The directory is opened first, with `links` allowed on the way. ENOENT then refers to the entry alone,
+    /// and never to a directory that was renamed or is not mounted yet.
+    ///
+    /// # Errors
+    /// Those of the system calls; the answer is unknown then.
+    pub fn has_entry(&self, base: &[u8], links: Links) -> nix::Result<bool> {
+        let own;
+        let dir = match &self.opened {
+            Some(dir) => dir,
+            None => {
+                own = self.view.open_with(self.name, PLACE, links)?;
+                &own
+            }
+        };
+        // `readlinkat` does not access a file system that is mounted on the entry.
+        match readlinkat(dir, base) {
+            Ok(_) | Err(Errno::EINVAL) => Ok(true),
+            Err(Errno::ENOENT) => Ok(false),
+            Err(errno) => Err(errno),
+        }
+    }
+
+    /// Tells whether the directory is open.
+    pub fn is_open(&self) -> bool {
+        self.opened.is_some()
+    }
+
+    /// Facts of the open directory; `None` for a mere name.
+    ///
+    /// # Errors
+    /// Those of fstat(2).
+    pub fn facts(&self) -> nix::Result<Option<FileStat>> {
+        self.opened.as_ref().map(fstat).transpose()
+    }
+}

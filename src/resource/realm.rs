@@ -1,0 +1,126 @@
+//! Password files of a look-up, which must be those of the directory that the file comes from.
+//!
+//! A name may lead to another directory at each system call: a link is changed, or a directory renamed. So
+//! the directory is opened once, for its password file and the file. Where it is known to have no password
+//! file, the kernel is asked after the opening whether anything has changed.
+
+use std::io;
+
+use super::denial::{changing, judged, unreadable};
+use super::lookup_context::{Candidate, LookupContext};
+use super::{AccessDenied, Explain, ResolveRequest, Resolver};
+use crate::auth::{FILE_NAME, Realm};
+use crate::cache::CacheEntry;
+use crate::docroot::path::join;
+use crate::docroot::{DirectoryRef, Links};
+
+/// Name of the user whose credentials were right; `None` if there was no password file.
+type UserName = Option<Box<[u8]>>;
+
+impl Resolver {
+    /// Realm of the files in `dir`, by names alone.
+    pub(super) fn realm<'r>(&self, query: &ResolveRequest<'r>, dir: &'r [u8]) -> Realm<'r> {
+        let named = |name: &'r [u8]| DirectoryRef::named(query.view, name);
+        let global = self.config.global_passwd.then(|| query.vhost.unwrap_or_default().as_bytes());
+        let links = if self.config.symlink_check { Links::Within } else { Links::Follow };
+        Realm { dir: named(dir), global: global.map(named), links }
+    }
+
+    /// Realm of the files in `dir`, with its directories open.
+    pub(super) fn open_realm<'r>(
+        &self,
+        query: &ResolveRequest<'r>,
+        dir: &'r [u8],
+    ) -> Result<Realm<'r>, AccessDenied> {
+        let Realm { dir, global, links } = self.realm(query, dir);
+        let denied = |name: &[u8], errno| unreadable(&join(name, FILE_NAME), &io::Error::from(errno));
+        let open_global = |global: DirectoryRef<'r>| {
+            let name = global.name();
+            global.open(links).map_err(|errno| denied(name, errno))
+        };
+        let global = global.map(open_global).transpose()?;
+        let name = dir.name();
+        let opened = match &global {
+            Some(global) => dir.open_below(global, self.links()),
+            None => dir.open(self.links()),
+        };
+        Ok(Realm { dir: opened.map_err(|errno| denied(name, errno))?, global, links })
+    }
+
+    /// Checks Basic credentials against `.htpasswd` in the directory, or the global file (thttpd's
+    /// `auth_check`).
+    pub(super) fn authorize(
+        &self,
+        query: &ResolveRequest<'_>,
+        realm: &Realm<'_>,
+    ) -> Result<UserName, AccessDenied> {
+        judged(self.auth.check(realm, &query.attempt()))
+    }
+
+    /// Directory of the file `dir/…`, open if it may have a password file, and the user it let in.
+    pub(super) fn authorize_in<'r>(
+        &self,
+        lookup: &LookupContext<'r>,
+        dir: &'r [u8],
+    ) -> Result<(DirectoryRef<'r>, UserName), AccessDenied> {
+        let check = lookup.directory_check.as_ref().filter(|_| !self.config.global_passwd);
+        if check.is_some_and(|check| check.shows_unprotected(dir)) {
+            return Ok((DirectoryRef::named(lookup.query.view, dir), None));
+        }
+        let realm = self.open_realm(lookup.query, dir)?;
+        let user = self.authorize(lookup.query, &realm)?;
+        if let (Some(check), None) = (check, &user) {
+            check.note_unprotected(&realm.dir);
+        }
+        Ok((realm.dir, user))
+    }
+
+    /// Checks that the directory of an opened file is the one that was known to have no password file.
+    pub(super) fn check_unprotected(
+        &self,
+        lookup: &LookupContext<'_>,
+        file: &Candidate<'_>,
+    ) -> Result<(), AccessDenied> {
+        match &lookup.directory_check {
+            Some(check) if !file.dir.is_open() && !check.still_holds() => Err(changing()),
+            _ => Ok(()),
+        }
+    }
+
+    /// Checks the credentials for a cached file.
+    pub(super) fn authorize_cached(
+        &self,
+        query: &ResolveRequest<'_>,
+        entry: &CacheEntry,
+    ) -> Result<UserName, AccessDenied> {
+        if !entry.protected {
+            return match self.config.global_passwd {
+                true => self.authorize(query, &self.realm(query, &entry.auth_dir)),
+                false => Ok(None),
+            };
+        }
+        // On the way to a watched directory is no link.
+        let realm = match entry.snapshot.is_watched() {
+            true => self.realm(query, &entry.auth_dir),
+            false => self.open_realm(query, &entry.auth_dir)?,
+        };
+        if realm.dir.is_open() && !entry.snapshot.was_in(&realm.dir) {
+            return Err(changing());
+        }
+        // The password file was there when the entry was made.
+        self.authorize(query, &realm)?.map_or_else(|| Err(changing()), |user| Ok(Some(user)))
+    }
+
+    /// Explains which password file caused a refusal, and the fault in it.
+    pub(super) fn tell_of_passwords(
+        &self,
+        lookup: &LookupContext<'_>,
+        dir: &[u8],
+        denied: &AccessDenied,
+        explain: Explain<'_>,
+    ) {
+        if denied.challenge.is_some() {
+            explain(format_args!("{}", self.auth.described(&self.realm(lookup.query, dir))));
+        }
+    }
+}

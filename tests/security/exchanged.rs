@@ -1,0 +1,112 @@
+//! Names that lead elsewhere while a request for them is answered: a link changed, directories exchanged.
+
+use std::os::unix::fs::symlink;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+
+use nix::fcntl::{AT_FDCWD, RenameFlags, renameat2};
+
+use super::{Server, Tree, is_root};
+use crate::support::Done;
+
+/// `user:password`, and the line of a password file for it.
+const RIGHT: &str = "Authorization: Basic dXNlcjpwYXNzd29yZA==\r\n";
+const USERS: &str = "user:$1$saltsalt$qjXMvbEw8oaL.CzflDtaK/\n";
+/// Another user, with a password of which no client knows the hash.
+const OTHERS: &str = "other:$1$saltsalt$qjXMvbEw8oaL.CzflDtaK/\n";
+
+const SECRET: &str = "guarded text";
+
+/// Tree whose directory `guarded` needs a password, and `open` another one or none.
+fn tree(users_of_open: Option<&str>) -> Tree {
+    let tree = Tree::new();
+    tree.file("guarded/.htpasswd", OTHERS);
+    for (dir, text) in [("open", "text for all"), ("guarded", SECRET)] {
+        tree.file(&format!("{dir}/f.txt"), text);
+        // Large enough for a coding to be worth while.
+        tree.file(&format!("{dir}/long.txt"), format!("{text}\n").repeat(500));
+        tree.file(&format!("{dir}/page/index.html"), text);
+        tree.file(&format!("{dir}/list/{text}"), "");
+    }
+    for inner in ["page", "list"] {
+        tree.file(&format!("guarded/{inner}/.htpasswd"), OTHERS);
+    }
+    if let Some(users) = users_of_open {
+        ["open", "open/page", "open/list"].iter().for_each(|dir| {
+            tree.file(&format!("{dir}/.htpasswd"), users);
+        });
+    }
+    tree
+}
+
+/// Makes the link `name` lead to `open` and `guarded` in turn.
+fn change_link(dir: &Path, is_over: &AtomicBool) {
+    for target in ["guarded", "open"].iter().cycle() {
+        symlink(target, dir.join("next")).unwrap();
+        std::fs::rename(dir.join("next"), dir.join("now")).unwrap();
+        if is_over.load(Relaxed) {
+            return;
+        }
+    }
+}
+
+/// Exchanges the directories `now` and `guarded`.
+fn exchange(dir: &Path, is_over: &AtomicBool) {
+    while !is_over.load(Relaxed) {
+        let (one, other) = (dir.join("now"), dir.join("guarded"));
+        renameat2(AT_FDCWD, &one, AT_FDCWD, &other, RenameFlags::RENAME_EXCHANGE).unwrap();
+    }
+}
+
+/// Asks for everything in `now` while `change` goes on: the guarded text must not come.
+fn is_shut(tree: &Tree, flags: &[&str], fields: &str, change: fn(&Path, &AtomicBool)) {
+    let server = Server::start(tree, flags);
+    let is_over = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| change(&tree.www(), &is_over));
+        let _done = Done(&is_over);
+        let mut client = server.connect();
+        for round in 0..250 {
+            for target in ["f.txt", "long.txt", "page/", "list/"] {
+                client.send(format!("GET /now/{target} HTTP/1.1\r\nHost: x\r\n{fields}\r\n"));
+                let answer = client.answer("GET");
+                let text = answer.text();
+                assert!(!text.contains(SECRET), "round {round}: {target} with {}", flags.join(" "));
+                if answer.field("Connection") == Some("close") {
+                    client = server.connect();
+                }
+            }
+        }
+    });
+}
+
+fn modes() -> impl Iterator<Item = &'static [&'static str]> {
+    [&[][..], &["-nos"], &["-r"]].into_iter().filter(|flags| *flags != ["-r"] || is_root())
+}
+
+#[test]
+fn no_link_that_changes_meanwhile_leads_round_a_password_file() {
+    for flags in modes() {
+        let tree = tree(None);
+        tree.link("open", "now");
+        is_shut(&tree, flags, "", change_link);
+    }
+}
+
+#[test]
+fn no_link_that_changes_meanwhile_leads_to_what_other_users_may_see() {
+    for flags in modes() {
+        let tree = tree(Some(USERS));
+        tree.link("open", "now");
+        is_shut(&tree, flags, RIGHT, change_link);
+    }
+}
+
+#[test]
+fn no_directories_exchanged_meanwhile_lead_round_a_password_file() {
+    for flags in modes() {
+        let tree = tree(None);
+        std::fs::rename(tree.www().join("open"), tree.www().join("now")).unwrap();
+        is_shut(&tree, flags, "", exchange);
+    }
+}
