@@ -165,6 +165,10 @@ pub fn is_not_permitted(addresses: &[SocketAddr]) -> bool {
 
 fn refusal(call: &str, address: SocketAddr, errno: Errno) -> Failure {
     let advice = match errno {
+        // -p without -h would open the server to everyone.
+        Errno::EADDRINUSE if address.ip().is_loopback() => {
+            "something listens there already: stop it, or choose another port of this machine alone with -h localhost -p"
+        }
         Errno::EADDRINUSE => "something listens there already: stop it, or choose another port with -p",
         Errno::EACCES if geteuid().is_root() => {
             "this root may not take ports below 1024: choose another port with -p, or allow CAP_NET_BIND_SERVICE"
@@ -253,7 +257,10 @@ mod tests {
         let address = taken[0].local_addr().unwrap();
         let failure = listen(&wanted(&[address]), &[], &|| false).unwrap_err().to_string();
         assert!(failure.starts_with(&format!("bind {address} - Address already in use; ")), "{failure}");
-        assert!(failure.contains("-p"), "{failure}");
+        assert!(failure.ends_with(" of this machine alone with -h localhost -p"), "{failure}");
+        let anywhere = (Ipv4Addr::UNSPECIFIED, address.port()).into();
+        let failure = refusal("bind", anywhere, Errno::EADDRINUSE).to_string();
+        assert!(failure.ends_with("choose another port with -p"), "{failure}");
     }
 
     #[test]

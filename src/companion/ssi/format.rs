@@ -3,16 +3,19 @@
 use std::fmt::{self, Write};
 use std::time::SystemTime;
 
-use chrono::{DateTime, Local, TimeZone, Utc};
+use chrono::{DateTime, Datelike, Local, TimeZone, Utc};
 
 use crate::sys::zone;
 
 /// Default date format of thttpd.
 pub const DEFAULT_TIME: &str = "%a %b %e %T %Z %Y";
 
+/// Text in place of a date that cannot be expressed.
+const UNDATED: &str = "?";
+
 /// Formats `time` in the local zone, by a [valid](is_valid) strftime(3) format or the default one.
 pub fn local(time: SystemTime, format: &str) -> String {
-    let time = DateTime::<Local>::from(time);
+    let Some(time) = dated(time).map(|time| time.with_timezone(&Local)) else { return UNDATED.to_owned() };
     let zone = zone::name(time.timestamp()).unwrap_or_else(|| time.offset().to_string());
     let named = |format: &str| written(&time, &with_zone(format, &zone));
     named(format).or_else(|| named(DEFAULT_TIME)).unwrap_or_default()
@@ -20,9 +23,24 @@ pub fn local(time: SystemTime, format: &str) -> String {
 
 /// Formats `time` in UTC, which `%Z` calls GMT.
 pub fn gmt(time: SystemTime, format: &str) -> String {
-    let time = DateTime::<Utc>::from(time);
+    let Some(time) = dated(time) else { return UNDATED.to_owned() };
     let named = |format: &str| written(&time, &with_zone(format, "GMT"));
     named(format).or_else(|| named(DEFAULT_TIME)).unwrap_or_default()
+}
+
+/// Date of `time`; `None` outside the years 0 to 9999.
+///
+/// chrono panics for times that it cannot express, and a file can have any time.
+fn dated(time: SystemTime) -> Option<DateTime<Utc>> {
+    let seconds = match time.duration_since(SystemTime::UNIX_EPOCH) {
+        Ok(since) => i64::try_from(since.as_secs()).ok()?,
+        Err(before) => {
+            let before = before.duration();
+            // A fraction of a second counts down to the second below.
+            -i64::try_from(before.as_secs()).ok()? - i64::from(before.subsec_nanos() > 0)
+        }
+    };
+    DateTime::from_timestamp(seconds, 0).filter(|date| (0..=9999).contains(&date.year()))
 }
 
 /// Replaces `%Z` in `format` by the zone's name, which chrono would write as a number.
@@ -78,6 +96,16 @@ mod tests {
             assert!(!is_valid(format), "{format}");
         }
         assert_eq!(gmt(SystemTime::UNIX_EPOCH, "%#z"), "Thu Jan  1 00:00:00 GMT 1970");
+    }
+
+    #[test]
+    fn a_time_that_no_date_expresses_is_a_question_mark() {
+        let (longest, second) = (Duration::from_secs(i64::MAX as u64), Duration::from_secs(1));
+        for time in [SystemTime::UNIX_EPOCH + longest, SystemTime::UNIX_EPOCH - longest] {
+            assert_eq!(gmt(time, DEFAULT_TIME), "?");
+            assert_eq!(local(time, DEFAULT_TIME), "?");
+        }
+        assert_eq!(gmt(SystemTime::UNIX_EPOCH - second, "%Y-%m-%d %T"), "1969-12-31 23:59:59");
     }
 
     #[test]

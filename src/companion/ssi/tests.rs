@@ -79,6 +79,17 @@ fn sizes_and_dates_follow_their_formats() {
 }
 
 #[test]
+fn a_date_before_1970_is_written_as_any_other() {
+    let tree = TempTree::new();
+    tree.file("www/old", "");
+    let path = tree.path().join("www/old");
+    let page = "<!--#config timefmt=\"%Y-%m-%d\"--><!--#flastmod virtual=\"/old\"-->";
+    let time = SystemTime::UNIX_EPOCH - Duration::from_secs(315_619_200);
+    fs::File::options().write(true).open(path).unwrap().set_modified(time).unwrap();
+    assert_eq!(filled(&tree, page), "1960-01-01");
+}
+
+#[test]
 fn a_format_that_no_date_has_is_refused_and_the_old_one_stays() {
     let tree = TempTree::new();
     let page = filled(&tree, "<!--#config timefmt=\"%Q\"--><!--#echo var=\"DATE_GMT\"-->");

@@ -4,7 +4,7 @@ use std::io::Write;
 use std::os::unix::ffi::OsStrExt;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use chrono::{DateTime, Datelike, Local, TimeZone, Timelike};
+use chrono::{DateTime, Datelike, TimeZone, Timelike};
 use nix::sys::stat::{Mode, SFlag};
 
 use super::entries::{Entries, Entry, kind};
@@ -77,8 +77,7 @@ struct Row<'w> {
 }
 
 fn row(out: &mut Vec<u8>, entries: &Entries, entry: &Entry, common: &Row<'_>) {
-    let time = Local.timestamp_opt(entry.modified, 0).single();
-    let time = time.map_or_else(|| "?".to_owned(), |time| time_column(&time, common.now));
+    let time = entry.local_time().map_or_else(|| "?".to_owned(), |time| time_column(&time, common.now));
     let (mode, links, bytes) = (mode_column(entry.mode), entry.links, entry.size);
     let (links_width, bytes_width) = (common.widths.links, common.widths.bytes);
     let _ = write!(

@@ -2,9 +2,9 @@
 
 use std::io::Write;
 
-use chrono::{DateTime, Datelike, Timelike};
+use chrono::{Datelike, Timelike, Utc};
 
-use super::entries::{Entries, Entry};
+use super::entries::{Entries, Entry, time_in};
 use super::reference::reference;
 
 /// Renders the array, without the directory itself and its parent.
@@ -36,20 +36,19 @@ fn object(out: &mut Vec<u8>, entry: &Entry) {
     // A reference contains no character that JSON would escape.
     reference(out, entry.name(), entry.is_directory());
     // Writing to memory cannot fail.
-    let _ = write!(out, "\",\"type\":\"{kind}\",\"mtime\":\"{}\",\"size\":", timestamp(entry.modified));
+    let _ = write!(out, "\",\"type\":\"{kind}\",\"mtime\":{},\"size\":", timestamp(entry.modified));
     let _ = match kind {
         "file" => write!(out, "{}}}", entry.target_size),
         _ => write!(out, "null}}"),
     };
 }
 
-/// Time as RFC 3339 in UTC; times outside the years 0–9999 become the epoch.
+/// Time as RFC 3339 in UTC, a JSON string; `null` outside the years 0 to 9999, which that cannot express.
 fn timestamp(seconds: i64) -> String {
-    let time = DateTime::from_timestamp(seconds, 0).filter(|time| (0..=9999).contains(&time.year()));
-    let time = time.unwrap_or_default();
+    let Some(time) = time_in(&Utc, seconds) else { return "null".to_owned() };
     let (year, month, day) = (time.year(), time.month(), time.day());
     let (hour, minute, second) = (time.hour(), time.minute(), time.second());
-    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")
+    format!("\"{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z\"")
 }
 
 fn string(out: &mut Vec<u8>, text: &[u8]) {
@@ -90,8 +89,18 @@ mod tests {
 
     #[test]
     fn times_are_written_in_utc() {
-        assert_eq!(timestamp(1_500_000_000), "2017-07-14T02:40:00Z");
-        assert_eq!(timestamp(i64::MAX), "1970-01-01T00:00:00Z");
-        assert_eq!(timestamp(-1), "1969-12-31T23:59:59Z");
+        for (seconds, text) in [
+            (1_500_000_000, "\"2017-07-14T02:40:00Z\""),
+            (-1, "\"1969-12-31T23:59:59Z\""),
+            (-315_619_200, "\"1960-01-01T00:00:00Z\""),
+            (253_402_300_799, "\"9999-12-31T23:59:59Z\""),
+            (253_402_300_800, "null"),
+            (-62_167_219_200, "\"0000-01-01T00:00:00Z\""),
+            (-62_167_219_201, "null"),
+            (i64::MAX, "null"),
+            (i64::MIN, "null"),
+        ] {
+            assert_eq!(timestamp(seconds), text, "{seconds}");
+        }
     }
 }

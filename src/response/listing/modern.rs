@@ -5,7 +5,7 @@
 use std::cmp::Ordering;
 use std::io::Write;
 
-use chrono::{Datelike, Local, TimeZone, Timelike};
+use chrono::{Datelike, Timelike};
 
 use super::entries::{Entries, Entry};
 use super::reference::reference;
@@ -161,7 +161,7 @@ fn row(out: &mut Vec<u8>, entry: &Entry) {
         }
         false => write!(out, ">&ndash;</td><td>"),
     };
-    if let Some(time) = Local.timestamp_opt(entry.modified, 0).single() {
+    if let Some(time) = entry.local_time() {
         let (year, month, day) = (time.year(), time.month(), time.day());
         let _ = write!(out, "{year:04}-{month:02}-{day:02} {:02}:{:02}", time.hour(), time.minute());
     }
