@@ -13,7 +13,7 @@ struct Foreign {
 
 /// Servers that thttpd-migration(7) has a section for. Of equal counts the first wins, since merecat has the
 /// words of others too.
-const SERVERS: [Foreign; 10] = [
+const SERVERS: [Foreign; 11] = [
     Foreign {
         name: "merecat",
         words: "hostname directory username virtual-host global-passwd check-symlinks check-referer local-pattern \
@@ -35,6 +35,19 @@ const SERVERS: [Foreign; 10] = [
         name: "nginx",
         words: "http events server upstream types map",
         is_line: |line| (line.ends_with(';') || line.contains("; }")) && !line.contains(" header "),
+    },
+    Foreign {
+        name: "Apache",
+        words: "<* ServerRoot ServerName ServerAlias ServerAdmin ServerTokens ServerSignature Listen LoadModule User \
+                Group Include IncludeOptional DocumentRoot DirectoryIndex DirectorySlash UserDir PidFile Timeout \
+                KeepAlive KeepAliveTimeout MaxKeepAliveRequests HostnameLookups ErrorLog CustomLog TransferLog \
+                LogFormat LogLevel ErrorDocument TypesConfig AddType ForceType DefaultType AddHandler SetHandler \
+                AddCharset AddDefaultCharset AddEncoding AddLanguage AddOutputFilter* SetOutputFilter Options \
+                AllowOverride AccessFileName AuthType AuthName AuthUserFile AuthGroupFile AuthBasic* Require Order \
+                Allow Deny Satisfy Redirect* Rewrite* Alias AliasMatch ScriptAlias* Action Header RequestHeader \
+                SetEnv* BrowserMatch* ExpiresActive ExpiresByType ExpiresDefault FileETag IndexOptions IndexIgnore \
+                HeaderName ReadmeName Proxy* SSL* Limit* php_value php_flag",
+        is_line: is_apache,
     },
     Foreign {
         name: "static-web-server",
@@ -92,6 +105,14 @@ fn is_busybox(line: &str) -> bool {
         [b'/', ..] => value.contains(':') && !value.contains(' '),
         _ => false,
     }
+}
+
+/// Tells whether a line of Apache's, whose words may be in any case, lets clients in or keeps them out.
+fn is_apache(line: &str) -> bool {
+    let line = line.to_ascii_lowercase();
+    ["deny from ", "allow from ", "order deny,", "order allow,", "require all "]
+        .iter()
+        .any(|start| line.starts_with(start))
 }
 
 /// Tells whether a line goes from one path or URL to another, as in `/old /new 301`.
@@ -162,7 +183,16 @@ mod tests {
     use crate::rules::{Fault, Rules};
 
     /// Files of other servers that no rules file is.
-    const FILES: [(&str, &str); 12] = [
+    const FILES: [(&str, &str); 16] = [
+        ("Apache", "RewriteEngine On\nRewriteCond %{REQUEST_FILENAME} !-f\nRewriteRule ^ index.html [L]\n"),
+        ("Apache", "AuthType Basic\nAuthName \"Staff\"\nAuthUserFile /etc/users\nRequire valid-user\n"),
+        ("Apache", "order deny,allow\ndeny from all\nallow from 10.0.0.0/8\n"),
+        (
+            "Apache",
+            "<IfModule mod_expires.c>\n  ExpiresActive On\n  ExpiresByType text/css \"access plus 1 day\"\n\
+             </IfModule>\nErrorDocument 404 /404.html\nAddType font/x .woff\nOptions -Indexes\n\
+             Redirect 301 /a /b\nHeader set X-A \"b\"\n",
+        ),
         ("a _redirects file", "/old /new 301\n"),
         ("a _redirects file", "# moved\n/a/* /b/:splat\n/n/:year/:name /b/:name 302!\n/* /index.html 200\n"),
         ("a _redirects file", "https://www.e.org/* https://e.org/:splat 301\n/store id=:id /blog/:id 301\n"),
@@ -230,6 +260,12 @@ mod tests {
                 "[general]\nhost = \"::\"\nport = 87\nroot = \"./public\"\npage404 = \"./404.html\"\n",
             ),
             ("lighttpd", "server.port = 80\nserver.document-root = \"/srv\"\n"),
+            (
+                "Apache",
+                "ServerRoot \"/etc/httpd\"\nListen 80\nLoadModule dir_module modules/mod_dir.so\nUser apache\n\
+                 <VirtualHost *:80>\n    ServerName www.e.org\n    DocumentRoot \"/srv/www\"\n    \
+                 <Directory \"/srv/www\">\n        Require all granted\n    </Directory>\n</VirtualHost>\n",
+            ),
         ]
         .into_iter()
         .chain(FILES)

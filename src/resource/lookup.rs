@@ -203,8 +203,7 @@ impl Resolver {
         explain: Explain<'_>,
     ) -> Result<Resource, AccessDenied> {
         let name = &file.expanded.name;
-        let (dir, base) = split(name);
-        refuse_password_file(base)?;
+        refuse_password_file(split(name).1)?;
         // `/a.txt/` is `/a.txt` in thttpd, also for the referrer filter.
         let bare = lookup.name.strip_suffix(b"/").filter(|_| !file.is_index);
         self.check_referrer(lookup.query, bare.unwrap_or(lookup.name))?;
@@ -223,8 +222,8 @@ impl Resolver {
         refuse_misplaced(executable, &file.expanded.path_info)?;
         let facts = FileFacts::from(&meta);
         let (mut representation, content) = self.represent(lookup, name, opened, &facts)?;
-        let media_type = printable(&representation.media_type);
-        explain(format_args!("a file of {} bytes, {media_type}", representation.len));
+        let (len, media_type) = (representation.len, printable(&representation.media_type));
+        explain(format_args!("a file of {len} bytes, {media_type}"));
         let siblings = self.siblings(lookup, file, &facts)?;
         representation.vary = !siblings.variants.is_empty();
         let representation = Arc::new(representation);
@@ -245,7 +244,7 @@ impl Resolver {
                 key: lookup.key().into(),
                 file_rules: lookup.rule_context.map(|rule_context| rule_context.file_rules(lookup.name)),
                 snapshot,
-                auth_dir: dir.into(),
+                auth_dir: split(name).0.into(),
                 protected: file.protected,
                 throttle_name: Arc::clone(&lookup.throttle_name),
                 representation,
