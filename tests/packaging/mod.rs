@@ -14,6 +14,7 @@ mod migration;
 mod old_configs;
 mod sbom;
 mod units;
+mod unwinding;
 
 /// A file of the source tree, by its path from the top.
 fn source(path: &str) -> PathBuf {
