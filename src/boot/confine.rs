@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use landlock::{
-    ABI, Access, AccessFs, AccessNet, BitFlags, PathBeneath, PathFd, Ruleset, RulesetAttr, RulesetCreated,
+    ABI, Access, AccessFs, AccessNet, BitFlags, PathBeneath, PathFd, Ruleset, RulesetAttr,
     RulesetCreatedAttr, RulesetError, RulesetStatus,
 };
 
@@ -67,24 +67,22 @@ pub fn confine(config: &Config, needs: &SandboxNeeds) {
 }
 
 fn enforce(needs: &SandboxNeeds) -> Result<RulesetStatus, RulesetError> {
+    let (read, make) = (AccessFs::ReadFile | AccessFs::ReadDir, AccessFs::WriteFile | AccessFs::MakeReg);
+    // A missing file needs no permission.
+    let read_files: Vec<PathFd> = needs.read.iter().filter_map(|path| PathFd::new(path).ok()).collect();
+    let core = core_directory().and_then(|dir| PathFd::new(dir).ok());
+    let mut allowed: Vec<(BorrowedFd<'_>, BitFlags<AccessFs>)> = Vec::new();
+    read_files.iter().for_each(|dir| allowed.push((dir.as_fd(), read)));
+    needs.dirs.iter().for_each(|dir| allowed.push((dir.file.as_fd(), read)));
+    core.iter().for_each(|dir| allowed.push((dir.as_fd(), make)));
+    needs.log.iter().for_each(|dir| allowed.push((dir.as_fd(), make)));
+    needs.removal.iter().for_each(|dir| allowed.push((dir.as_fd(), AccessFs::RemoveFile.into())));
     let mut rules = Ruleset::default()
         .handle_access(AccessFs::from_all(KNOWN))?
         .handle_access(AccessNet::from_all(KNOWN))?
         .create()?;
-    for path in &needs.read {
-        rules = allow_path(rules, path, AccessFs::ReadFile | AccessFs::ReadDir)?;
-    }
-    for dir in &needs.dirs {
-        rules = allow(rules, dir.file.as_fd(), AccessFs::ReadFile | AccessFs::ReadDir)?;
-    }
-    if let Some(dir) = core_directory() {
-        rules = allow_path(rules, &dir, AccessFs::WriteFile | AccessFs::MakeReg)?;
-    }
-    if let Some(dir) = &needs.log {
-        rules = allow(rules, dir.as_fd(), AccessFs::WriteFile | AccessFs::MakeReg)?;
-    }
-    for dir in &needs.removal {
-        rules = allow(rules, dir.as_fd(), AccessFs::RemoveFile.into())?;
+    for (dir, access) in allowed {
+        rules = rules.add_rule(PathBeneath::new(dir, access))?;
     }
     Ok(rules.restrict_self()?.ruleset)
 }
@@ -101,24 +99,4 @@ fn core_directory() -> Option<PathBuf> {
         path if path.starts_with('/') => Path::new(path).parent().map(Path::to_owned),
         _ => Some(PathBuf::from("/tmp")),
     }
-}
-
-/// Allows access to `path`; a missing file needs no permission.
-fn allow_path(
-    rules: RulesetCreated,
-    path: &Path,
-    access: BitFlags<AccessFs>,
-) -> Result<RulesetCreated, RulesetError> {
-    match PathFd::new(path) {
-        Ok(dir) => allow(rules, dir.as_fd(), access),
-        Err(_) => Ok(rules),
-    }
-}
-
-fn allow(
-    rules: RulesetCreated,
-    dir: BorrowedFd<'_>,
-    access: BitFlags<AccessFs>,
-) -> Result<RulesetCreated, RulesetError> {
-    rules.add_rule(PathBeneath::new(dir, access))
 }

@@ -175,7 +175,9 @@ impl SupervisorThread {
             }
             ScriptCommand::Reap => self.reap_children(notes),
             ScriptCommand::Stop { grace, done } => {
-                self.waiting.drain(..).for_each(|ordered| ordered.refuse(StartError::Busy, &self.supervisor));
+                while let Some(ordered) = self.waiting.pop_front() {
+                    ordered.refuse(StartError::Busy, &self.supervisor);
+                }
                 for entry in self.scripts.values_mut() {
                     match entry.script.is_starting() {
                         true => entry.expire(&self.supervisor, notes),

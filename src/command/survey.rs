@@ -1,7 +1,6 @@
 //! Survey of the served tree for `--check`: files that the server refuses, though probably meant to be
 //! served.
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::PermissionsExt;
@@ -25,7 +24,7 @@ const MOST_FILE_BYTES: u64 = 1024 * 1024;
 /// `cache immutable`. Links are not followed.
 pub fn warnings(config: &Config, root: &Path, rules: &Rules) -> Vec<String> {
     let (mut scripts, mut passwords) = (Vec::new(), Vec::new());
-    let mut kept = KeptPages { config, rules, first: BTreeMap::new() };
+    let mut kept = KeptPages { config, rules, first: Vec::new() };
     USUAL_PAGES.iter().for_each(|name| kept.look(Path::new(name)));
     let mut directories = vec![root.to_path_buf()];
     let mut seen = 0;
@@ -50,8 +49,8 @@ pub fn warnings(config: &Config, root: &Path, rules: &Rules) -> Vec<String> {
             }
         }
     }
-    scripts.sort();
-    passwords.sort();
+    scripts.sort_unstable();
+    passwords.sort_unstable();
     let scripts = scripts.iter().map(|path| {
         format!("{}: matches cgipat, but others may not execute it: 403 (chmod o+x)", path.display())
     });
@@ -68,8 +67,8 @@ const USUAL_PAGES: [&str; 3] = ["index.html", "page.html", "dir/page.html"];
 struct KeptPages<'a> {
     config: &'a Config,
     rules: &'a Rules,
-    /// Rules with the first page that each covers.
-    first: BTreeMap<String, PathBuf>,
+    /// Rules with the first page that each covers, in order.
+    first: Vec<(String, PathBuf)>,
 }
 
 impl KeptPages<'_> {
@@ -78,11 +77,11 @@ impl KeptPages<'_> {
         let is_page =
             name.extension().is_some_and(|ext| ["html", "htm", "xhtml"].iter().any(|own| ext == *own));
         let line = self.rules.keeps_for_good(name.as_os_str().as_bytes(), self.config.vhost);
-        if let Some(line) = line.filter(|_| is_page) {
-            let first = self.first.entry(line.to_string()).or_insert_with(|| name.into());
-            if *name < **first {
-                *first = name.into();
-            }
+        let Some(line) = line.filter(|_| is_page).map(ToString::to_string) else { return };
+        match self.first.binary_search_by(|(other, _)| other.cmp(&line)) {
+            Ok(at) if *name < *self.first[at].1 => self.first[at].1 = name.into(),
+            Ok(_) => {}
+            Err(at) => self.first.insert(at, (line, name.into())),
         }
     }
 

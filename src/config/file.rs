@@ -28,7 +28,7 @@ pub fn parse(text: &[u8], name: &str, settings: &mut Settings) {
     });
     let refused = settings.problems.iter().skip(before);
     let lines = refused.filter_map(|problem| problem.place.as_ref().map(|(_, line)| *line));
-    let hint = foreign::hint(name, text, lines);
+    let hint = foreign::hint(name, text, lines.collect());
     settings.hint = settings.hint.take().or(hint);
 }
 

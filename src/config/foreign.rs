@@ -138,14 +138,13 @@ fn is_field_line(line: &str) -> bool {
 /// server's words.
 ///
 /// `refused`: numbers of those lines in their order, counted from 1.
-pub fn hint(name: &str, text: &[u8], refused: impl Iterator<Item = usize>) -> Option<String> {
-    let mut numbers: Vec<usize> = refused.collect();
-    if numbers.is_empty() {
+pub fn hint(name: &str, text: &[u8], mut refused: Vec<usize>) -> Option<String> {
+    if refused.is_empty() {
         return None;
     }
-    numbers.dedup();
+    refused.dedup();
     let all: Vec<&[u8]> = text.split(|&b| b == b'\n').collect();
-    let lines = numbers.iter().filter_map(|number| all.get(number.checked_sub(1)?));
+    let lines = refused.iter().filter_map(|number| all.get(number.checked_sub(1)?));
     let lines: Vec<String> = lines.map(|line| without_comment(&String::from_utf8_lossy(line))).collect();
     let lines = || lines.iter().filter(|line| line.contains(|c: char| c.is_ascii_alphanumeric()));
     let count = |server: &Foreign| lines().filter(|line| server.has(line)).count();
@@ -311,7 +310,7 @@ mod tests {
             ".well-known/a\theader Content-Type: application/json",
         ] {
             let faults = Rules::parse(text.as_bytes(), "rules").unwrap_err();
-            let lines = faults.iter().filter_map(Fault::line);
+            let lines = faults.iter().filter_map(Fault::line).collect();
             assert_eq!(hint("rules", text.as_bytes(), lines), None, "{text}");
         }
     }

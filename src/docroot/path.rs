@@ -69,8 +69,8 @@ fn walk(view: &View<'_>, name: &[u8]) -> Result<Expanded, Unexpandable> {
             continue;
         }
         let (plain, end) = plain_part(view, &out, way.rest.make_contiguous());
-        for segment in way.rest.drain(..plain) {
-            push(&mut out, &segment);
+        for _ in 0..plain {
+            push(&mut out, &way.rest.pop_front().unwrap_or_default());
         }
         match end {
             None => {}

@@ -306,12 +306,13 @@ impl SyslogLine {
             return;
         }
         self.tried = Some(Instant::now());
-        let ident = Ident(self.options.ident.clone());
-        self.logger = match (&self.outside, &self.options.socket) {
-            (Some((_, name)), _) => syslog::unix_custom(ident, name).ok(),
-            (None, Some(path)) => syslog::unix_custom(ident, path).ok(),
-            (None, None) => SOCKETS.iter().find_map(|path| syslog::unix_custom(ident.clone(), path).ok()),
+        let sockets = match (&self.outside, &self.options.socket) {
+            (Some((_, name)), _) => &[Path::new(name)][..],
+            (None, Some(path)) => &[path.as_path()],
+            (None, None) => &SOCKETS.map(Path::new),
         };
+        let ident = Ident(self.options.ident.clone());
+        self.logger = sockets.iter().find_map(|path| syslog::unix_custom(ident.clone(), path).ok());
         match self.logger.as_ref().map(|logger| &logger.backend) {
             Some(LoggerBackend::Unix(socket)) => drop(socket.set_write_timeout(Some(PATIENCE))),
             Some(LoggerBackend::UnixStream(socket)) => {

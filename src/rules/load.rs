@@ -35,7 +35,7 @@ impl Rules {
             let content = content.map_err(|error| format!("rules={}: {}", path.display(), reason(&error)))?;
             let name = path.to_string_lossy();
             reader.file(&content, &name);
-            hint = foreign::hint(&name, &content, reader.faults.iter().filter_map(Fault::line));
+            hint = foreign::hint(&name, &content, reader.faults.iter().filter_map(Fault::line).collect());
         }
         for text in &config.rules {
             reader.line(text, Origin::Assignment);

@@ -42,7 +42,9 @@ fn built(dir: &Path, linker: &str) -> (u64, String) {
     let rustc = std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
     let mut compile = Command::new(rustc);
     compile.current_dir(dir).args(["--edition=2024", "-Copt-level=s", "-Ccodegen-units=1", "-Clto=fat"]);
-    compile.args(["-Cforce-frame-pointers=yes", "main.rs", "-o", "program"]).arg(format!("-Clinker={linker}"));
+    compile
+        .args(["-Cforce-frame-pointers=yes", "main.rs", "-o", "program"])
+        .arg(format!("-Clinker={linker}"));
     let output = compile.output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let sections = Command::new("size").args(["--format=sysv"]).arg(&program).output().unwrap();
