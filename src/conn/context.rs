@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::close_reason::CloseReason;
 use super::io::receive_buffer::ReceiveBuffer;
+use super::io::socket::PeerState;
 use super::io::spin::BlockingReadPolicy;
 use super::now::Now;
 use super::session::Session;
@@ -182,6 +183,14 @@ pub struct Turn<'a> {
 }
 
 impl Turn<'_> {
+    /// Tells whether the poller has reported the end of the connection in both directions, or a reset.
+    ///
+    /// A client that has only ended its side may still read. One that has closed its socket looks the same
+    /// until its system answers what it is sent.
+    pub fn client_is_gone(&self) -> bool {
+        self.wake == Wake::Hangup && self.session.socket().peer_state() == PeerState::Gone
+    }
+
     /// Lends `read` the worker's buffer with the session's kept input, and keeps what is left in it.
     pub fn with_buffer<T>(&mut self, read: impl FnOnce(&mut Self, &mut ReceiveBuffer) -> T) -> T {
         let mut buffer = take(&mut self.worker.receive_buffer);

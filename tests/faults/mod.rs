@@ -13,7 +13,7 @@ mod half_closed;
 mod log;
 mod memory;
 mod panics;
-mod resets;
+pub mod resets;
 mod shortage;
 mod soak;
 mod storage;

@@ -8,4 +8,4 @@ mod hosts;
 mod listeners;
 mod proxy_protocol;
 mod real;
-mod status;
+pub mod status;

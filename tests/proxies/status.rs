@@ -15,18 +15,18 @@ use crate::support::{Answer, Client, Server, Tree, eventually};
 use crate::waiting::idle_clients;
 
 /// A server with a listener for files and one for its status.
-pub(super) struct Site {
-    pub(super) server: Server,
+pub struct Site {
+    pub server: Server,
     status: u16,
 }
 
 impl Site {
-    pub(super) fn new(tree: &Tree, flags: &[&str]) -> Site {
+    pub fn new(tree: &Tree, flags: &[&str]) -> Site {
         Site::prepared(tree, flags, |_| {})
     }
 
     /// A site whose server has the environment that `prepare` sets.
-    pub(super) fn prepared(tree: &Tree, flags: &[&str], prepare: impl Fn(&mut Command)) -> Site {
+    pub fn prepared(tree: &Tree, flags: &[&str], prepare: impl Fn(&mut Command)) -> Site {
         let (port, status) = (free_port(), free_port());
         let listen = format!("listen=127.0.0.1:{port},127.0.0.1:{status};status");
         let flags = [&["-o", &listen][..], flags].concat();
@@ -47,24 +47,24 @@ impl Site {
         self.ask("GET", "/healthz")
     }
 
-    pub(super) fn metrics(&self) -> Metrics {
+    pub fn metrics(&self) -> Metrics {
         let answer = self.ask("GET", "/metrics");
         assert_eq!(answer.field("Content-Type"), Some("text/plain; version=0.0.4; charset=utf-8"));
         Metrics(answer.text())
     }
 }
 
-pub(super) struct Metrics(String);
+pub struct Metrics(String);
 
 impl Metrics {
     /// The value of the line that begins with `name` and a blank.
-    pub(super) fn get(&self, name: &str) -> f64 {
+    pub fn get(&self, name: &str) -> f64 {
         let line = self.0.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
         line.unwrap_or_else(|| panic!("no {name} in\n{}", self.0)).parse().unwrap()
     }
 
     /// The sum over all labels of `name`.
-    pub(super) fn sum(&self, name: &str) -> f64 {
+    pub fn sum(&self, name: &str) -> f64 {
         let lines = self.0.lines().filter(|line| line.starts_with(&format!("{name}{{")));
         lines.map(|line| line.rsplit(' ').next().unwrap().parse::<f64>().unwrap()).sum()
     }

@@ -1,7 +1,11 @@
 //! Minimums and limits: refused requests and connections.
 
+use std::io::{ErrorKind, Read};
+
 use super::{Download, serve};
-use crate::support::{Client, Server, eventually};
+use crate::faults::resets::reset;
+use crate::proxies::status::Site;
+use crate::support::{Client, Server, Tree, eventually};
 
 #[test]
 fn a_minimum_refuses_with_503_and_retry_after_until_a_share_comes_free() {
@@ -69,4 +73,36 @@ fn an_address_with_too_many_connections_is_told_so_and_a_flood_is_cut_off() {
     assert_eq!(first.get("/a.txt").status, 200, "those it has go on");
     drop((first, second, surplus));
     welcome(&server);
+}
+
+#[test]
+fn a_client_that_is_gone_leaves_its_share_at_once_and_one_that_sends_no_more_keeps_it() {
+    let tree = Tree::new();
+    tree.file("a.bin", [b'x'; 1000]);
+    // The last of so many waits for minutes.
+    let rules = tree.beside("throttles", "** 1\n");
+    tree.file("b.cgi", "#!/bin/sh\nprintf 'Content-Type: text/plain\\n\\nfrom a script'\n");
+    tree.mode("b.cgi", 0o755);
+    let site = Site::new(&tree, &["-t", rules.to_str().unwrap(), "-c", "**.cgi"]);
+    let asking = |target: String| {
+        let mut client = site.server.connect();
+        client.send(format!("GET {target} HTTP/1.1\r\nHost: x\r\n\r\n"));
+        client
+    };
+    let clients: Vec<Client> = (0..197).map(|n| asking(format!("/a.bin?{n}"))).collect();
+    let half_closed = asking("/a.bin?half-closed".into());
+    let gone = ["/a.bin?gone", "/b.cgi?gone"].map(|target| (target, asking(target.into())));
+    let paused = "thttpd_connections{state=\"paused\"}";
+    eventually("all wait for the throttle", || site.metrics().get(paused) == 200.0);
+    half_closed.finish();
+    for (target, client) in gone {
+        reset(client);
+        site.server.logged(target);
+    }
+    assert!(!site.server.log_lines().iter().any(|line| line.contains("half-closed")));
+    let mut stream = half_closed.into_stream();
+    stream.set_nonblocking(true).unwrap();
+    let ended = stream.read_to_end(&mut Vec::new()).map_err(|error| error.kind());
+    assert_eq!(ended, Err(ErrorKind::WouldBlock));
+    drop(clients);
 }

@@ -121,6 +121,9 @@ impl RelayCgi {
             pacer.allowance(Instant::now())
         });
         let most = match allowance {
+            Some(Allowance::Until(_)) if turn.client_is_gone() => {
+                return Err(ResponseEnd::ClientGone(CloseReason::Reset));
+            }
             Some(Allowance::Until(until)) => {
                 self.watch.pause();
                 return Ok(Some(Wait { on: On::Time, until }));

@@ -1,5 +1,7 @@
 //! SendResponse: the rest of a response that one call could not take, or that a throttle paces.
 
+use std::time::Instant;
+
 use crate::conn::close_reason::CloseReason;
 use crate::conn::context::{Turn, WorkerContext};
 use crate::conn::io::socket::Progress;
@@ -27,7 +29,7 @@ impl SendResponse {
         loop {
             let most = match self.0.allowance() {
                 Ok(most) => most,
-                Err(until) => return Advance::Stay(self, Pause::Wait(Wait { on: On::Time, until })),
+                Err(until) => return self.wait_for_throttle(until, turn),
             };
             if !self.may_read(turn.worker) {
                 return self.wait_for_storage(turn);
@@ -57,6 +59,14 @@ impl SendResponse {
             if turn.budget.is_spent() {
                 return Advance::Stay(self, Pause::Yield);
             }
+        }
+    }
+
+    /// Waits until the throttle grants more; a client that is gone leaves its share to others at once.
+    fn wait_for_throttle(self, until: Instant, turn: &Turn<'_>) -> Advance<SendResponse> {
+        match turn.client_is_gone() {
+            true => self.close(turn, CloseReason::Reset),
+            false => Advance::Stay(self, Pause::Wait(Wait { on: On::Time, until })),
         }
     }
 
