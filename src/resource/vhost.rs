@@ -68,13 +68,15 @@ pub fn has_directory(view: &View<'_>, links: Links, host: &str) -> bool {
 
 /// Directory for `request` with virtual hosts: the host in lower case, else the local address.
 ///
+/// A dot at the end of a name says only that the name is complete (RFC 1034 §3.1).
+///
 /// `request::head` has verified that the host is a plain name. An IPv6 address has one directory without
 /// brackets, however the client writes the address.
 pub fn directory(request: &Request<'_>, local: IpAddr) -> String {
     match request.host {
         Some(host) => match literal(host) {
             Some(address) => IpAddr::V6(address).to_canonical().to_string(),
-            None => host.to_ascii_lowercase(),
+            None => host.strip_suffix('.').unwrap_or(host).to_ascii_lowercase(),
         },
         None => local.to_canonical().to_string(),
     }
@@ -102,6 +104,8 @@ mod tests {
     fn each_host_has_one_directory() {
         for (host, want) in [
             ("Host: WWW.Example.org:8080\r\n", "www.example.org"),
+            ("Host: www.example.org.\r\n", "www.example.org"),
+            ("Host: www.example.org.:80\r\n", "www.example.org"),
             ("Host: [::1]\r\n", "::1"),
             ("Host: [0:0::0001]:80\r\n", "::1"),
             ("Host: [::ffff:192.0.2.1]\r\n", "192.0.2.1"),
