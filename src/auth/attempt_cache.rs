@@ -49,7 +49,7 @@ impl AttemptCache {
     ///
     /// `None`, at once, while another worker computes the result or no slot is free for `client`. `keep`
     /// tells whether to store the result.
-    pub fn ask(
+    pub fn verify(
         &self,
         client: ClientNetwork,
         mark: &AttemptKey,

@@ -222,7 +222,7 @@ impl Authenticator {
                     attempt.blocking.block_in_place();
                 }
                 let is_kept = version.is_settled(self.settled_after);
-                self.attempt_cache.ask(attempt.client, &mark, is_kept, || lookup.is_right(&credentials))
+                self.attempt_cache.verify(attempt.client, &mark, is_kept, || lookup.is_right(&credentials))
             }
         };
         Ok(match answer {

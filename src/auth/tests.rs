@@ -246,7 +246,7 @@ fn attempts_without_a_free_slot_are_busy() {
     site.authenticator.attempt_cache = AttemptCache::new(1);
     site.write("private", &line("alice", HashScheme::Des, "wonder"));
     let inner = Cell::new(None);
-    site.authenticator.attempt_cache.ask(ClientNetwork::UNKNOWN, &AttemptKey::default(), false, || {
+    site.authenticator.attempt_cache.verify(ClientNetwork::UNKNOWN, &AttemptKey::default(), false, || {
         inner.set(Some(site.check("private", Some("alice:wonder"))));
         true
     });

@@ -86,7 +86,7 @@ pub fn bind_path(
     let bound = bind(fd.as_raw_fd(), &address);
     umask(before);
     bound.map_err(|errno| failed("bind", errno))?;
-    let meta = give(&dir, &name, owner).map_err(|errno| failed("chown", errno))?;
+    let meta = set_owner(&dir, &name, owner).map_err(|errno| failed("chown", errno))?;
     start_listening(&fd, Backlog::MAXCONN).map_err(|errno| failed("listen", errno))?;
     Ok((fd.into(), SocketFile { dir, name, device: meta.st_dev, inode: meta.st_ino }))
 }
@@ -113,7 +113,7 @@ fn remove_stale(dir: &OwnedFd, name: &OsString, address: &UnixAddr) -> nix::Resu
 /// Changes the owner of the socket.
 ///
 /// The path may refer to another file by now, so one descriptor is used for both the check and the change.
-fn give(dir: &OwnedFd, name: &OsString, owner: Owner) -> nix::Result<FileStat> {
+fn set_owner(dir: &OwnedFd, name: &OsString, owner: Owner) -> nix::Result<FileStat> {
     let flags = OFlag::O_PATH | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
     let file = openat(dir, name.as_os_str(), flags, Mode::empty())?;
     let meta = fstat(&file)?;

@@ -40,9 +40,9 @@ impl Children {
     ///
     /// # Errors
     /// No descriptors or threads are left.
-    pub fn new(tell: EventSink) -> io::Result<Children> {
+    pub fn new(report: EventSink) -> io::Result<Children> {
         process::keep_ended_children();
-        let supervisor = Arc::new(Supervisor::new(tell)?);
+        let supervisor = Arc::new(Supervisor::new(report)?);
         let watch = SupervisorThread::new(Arc::clone(&supervisor))?;
         let watcher = thread::start("scripts", STACK, Box::new(move || watch.run()))?;
         Ok(Children { supervisor, watcher: Some(watcher) })
@@ -79,7 +79,7 @@ impl Children {
             status_cell: Arc::clone(&status_cell),
             place,
         };
-        self.supervisor.give(ScriptCommand::Start(Box::new(ordered)));
+        self.supervisor.send(ScriptCommand::Start(Box::new(ordered)));
         let supervisor = Arc::clone(&self.supervisor);
         RunningScript {
             id,
@@ -101,7 +101,7 @@ impl Children {
     ///
     /// Only a process without other children may call this.
     pub fn reap(&self) {
-        self.supervisor.give(ScriptCommand::Reap);
+        self.supervisor.send(ScriptCommand::Reap);
     }
 
     /// Ends all scripts, with INT now and KILL after `grace`, and refuses new ones.
@@ -110,7 +110,7 @@ impl Children {
     pub fn stop(&self, grace: Duration) {
         self.supervisor.close();
         let (done, told) = latch();
-        self.supervisor.give(ScriptCommand::Stop { grace, done });
+        self.supervisor.send(ScriptCommand::Stop { grace, done });
         // After the grace time, only processes in an uninterruptible system call can remain.
         told.wait(grace + KILL_AFTER);
     }
@@ -203,7 +203,7 @@ impl RunningScript {
             Some(Ok(end)) => format!("{reason} ({})", end.status),
             _ => reason.to_owned(),
         };
-        self.supervisor.tell(&ScriptEvent::BadOutput { name: self.name.clone(), reason });
+        self.supervisor.report(&ScriptEvent::BadOutput { name: self.name.clone(), reason });
     }
 }
 
@@ -219,7 +219,7 @@ impl Drop for RunningScript {
             && !self.is_over()
         {
             self.status_cell.unwanted.store(true, SeqCst);
-            self.supervisor.give(ScriptCommand::End { id: self.id, why });
+            self.supervisor.send(ScriptCommand::End { id: self.id, why });
         }
     }
 }

@@ -103,10 +103,10 @@ pub fn rejection(not: StartError) -> Rejection {
 /// # Errors
 /// Those of [`Children::new`].
 pub fn children() -> io::Result<Children> {
-    Children::new(Box::new(tell))
+    Children::new(Box::new(log_event))
 }
 
 /// Logs an event, in the foreground also to standard error, which a script's author can watch.
-fn tell(event: &ScriptEvent) {
+fn log_event(event: &ScriptEvent) {
     log::send_shown(event.level(), format_args!("{event}"));
 }

@@ -60,7 +60,7 @@ pub(super) struct Supervisor {
     last_id: AtomicU64,
     /// Set if no more scripts are accepted.
     closed: AtomicBool,
-    tell: EventSink,
+    report: EventSink,
 }
 
 impl Supervisor {
@@ -68,11 +68,11 @@ impl Supervisor {
     ///
     /// # Errors
     /// No descriptors are left.
-    pub(super) fn new(tell: EventSink) -> nix::Result<Supervisor> {
+    pub(super) fn new(report: EventSink) -> nix::Result<Supervisor> {
         let flags = EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK;
         let (notifier, readable) = (EventFd::from_flags(flags)?, EventFd::from_value_and_flags(1, flags)?);
         let (count, last_id, closed) = (AtomicUsize::new(0), AtomicU64::new(0), AtomicBool::new(false));
-        Ok(Supervisor { orders: Mutex::default(), notifier, readable, count, last_id, closed, tell })
+        Ok(Supervisor { orders: Mutex::default(), notifier, readable, count, last_id, closed, report })
     }
 
     /// Records the end of a script, and wakes its connection.
@@ -101,7 +101,7 @@ impl Supervisor {
     }
 
     /// Sends a command to the supervisor thread, and wakes the thread.
-    pub(super) fn give(&self, order: ScriptCommand) {
+    pub(super) fn send(&self, order: ScriptCommand) {
         self.orders.lock().unwrap_or_else(PoisonError::into_inner).push(order);
         // The notifier is full only when it is signalled already.
         _ = self.notifier.write(1);
@@ -113,8 +113,8 @@ impl Supervisor {
     }
 
     /// Passes an event to the log.
-    pub(super) fn tell(&self, event: &ScriptEvent) {
-        (self.tell)(event);
+    pub(super) fn report(&self, event: &ScriptEvent) {
+        (self.report)(event);
     }
 }
 

@@ -161,7 +161,7 @@ impl SupervisorThread {
             self.reap_all(&mut notes);
         }
         self.start_next(&mut notes);
-        notes.iter().for_each(|event| self.supervisor.tell(event));
+        notes.iter().for_each(|event| self.supervisor.report(event));
     }
 
     fn obey(&mut self, order: ScriptCommand, notes: &mut Vec<ScriptEvent>) {

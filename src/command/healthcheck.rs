@@ -34,7 +34,7 @@ struct HealthQuery {
 ///
 /// # Errors
 /// One line with the reason why the server is not healthy.
-pub fn ask(config: &Config, url: Option<&str>) -> Result<String, String> {
+pub fn probe(config: &Config, url: Option<&str>) -> Result<String, String> {
     let status = config.listen.iter().find(|listen| listen.status);
     let question = match (url, status) {
         (None, Some(listen)) => Some(HealthQuery::of_listener(config, listen, "/healthz")),

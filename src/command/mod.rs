@@ -44,7 +44,7 @@ pub fn run(program: &str, arguments: &[OsString]) -> Result<(), String> {
         Action::DumpConfig => dump(&invocation),
         Action::Check => check::check(&invocation).and_then(|text| print(&text)),
         Action::HealthCheck(url) => {
-            healthcheck::ask(&invocation.config, url.as_deref()).and_then(|text| print(&text))
+            healthcheck::probe(&invocation.config, url.as_deref()).and_then(|text| print(&text))
         }
         Action::Explain(url) => explain::explain(invocation.config.clone(), url, invocation.from.as_deref())
             .and_then(|text| print(&text)),
@@ -104,7 +104,7 @@ fn serve(program: &str, arguments: &[OsString], invocation: Invocation) -> Resul
     let running = match start(&config, if is_reread { &files } else { &[] }) {
         Ok(None) => return Ok(()),
         Ok(Some(running)) => running,
-        Err(failure) => return Err(tell(program, &failure)),
+        Err(failure) => return Err(report(program, &failure)),
     };
     if config.foreground && std::io::stderr().is_terminal() {
         // The server has left the terminal's session, unless it leads a process group there.
@@ -126,7 +126,7 @@ fn serve(program: &str, arguments: &[OsString], invocation: Invocation) -> Resul
 }
 
 /// Logs a failed start, and returns its text for standard error.
-fn tell(program: &str, failure: &Failure) -> String {
+fn report(program: &str, failure: &Failure) -> String {
     if systemd::has_standard_error() {
         // systemd reads the number as the level of the line.
         return format!("<{}>{program}: {failure}", Severity::LOG_CRIT as u8);

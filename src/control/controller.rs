@@ -125,7 +125,7 @@ impl Control {
                 match self.running.site.config.reload_on_hup {
                     true if self.shutdown.is_none() => self.reload(),
                     true => {}
-                    false => self.tell_unread(),
+                    false => self.report_unread(),
                 }
             }
             SignalAction::Stats => self.log_stats(),
@@ -134,7 +134,7 @@ impl Control {
     }
 
     /// Warns about changed files that a HUP does not read again, since the sender may expect that.
-    fn tell_unread(&mut self) {
+    fn report_unread(&mut self) {
         if self.unread_look.as_ref().is_some_and(|look| matches!(look.poll(), TaskState::Pending)) {
             return;
         }
@@ -237,7 +237,7 @@ impl Control {
             self.trim();
         }
         if Periodic::is_due(&mut self.alive, now) {
-            self.give_sign_of_life();
+            self.notify_watchdog();
         }
         if Periodic::is_due(&mut self.beat, now) {
             let count = self.running.server.heartbeat();
@@ -258,7 +258,7 @@ impl Control {
     }
 
     /// Sends a keep-alive message to systemd if the workers make progress.
-    fn give_sign_of_life(&mut self) {
+    fn notify_watchdog(&mut self) {
         let count = self.running.server.heartbeat();
         if count != self.alive_at {
             self.alive_at = count;
@@ -271,7 +271,7 @@ impl Control {
         let open = self.running.server.connections();
         let has_thinned = self.crowd >= open + CROWD;
         self.crowd = if has_thinned { open } else { self.crowd.max(open) };
-        memory::give_back(has_thinned);
+        memory::release_free_pages(has_thinned);
     }
 
     fn tick_throttles(&self) {

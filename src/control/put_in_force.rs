@@ -36,7 +36,7 @@ impl Control {
         let outcome = match task.poll() {
             TaskState::Done(outcome) => outcome,
             TaskState::Failed => Err("an internal error".into()),
-            TaskState::Pending => return self.tell_long_reload(),
+            TaskState::Pending => return self.report_long_reload(),
         };
         let again = std::mem::take(&mut self.reload).again;
         if self.shutdown.is_some() {
@@ -49,7 +49,7 @@ impl Control {
         }
     }
 
-    fn tell_long_reload(&mut self) {
+    fn report_long_reload(&mut self) {
         if self.reload.told_at.is_some_and(|at| Instant::now() >= at) {
             self.reload.told_at = None;
             log::warning!("reading the configuration again takes long; the old one stays in force meanwhile");

@@ -84,7 +84,7 @@ impl LogFile {
         };
         let file = place.open(owner.is_some())?;
         if let Some(user) = owner {
-            give_to(&file, user)?;
+            set_owner(&file, user)?;
         }
         let whole = whole_write(&file);
         Ok(LogFile { shown: path.to_owned(), file, whole, is_shared: false, place: Some(place) })
@@ -132,7 +132,7 @@ impl LogPath {
 ///
 /// A group other than root's is kept: an administrator, a package or the directory has set it for readers
 /// of logs.
-fn give_to(file: &File, user: &User) -> io::Result<()> {
+fn set_owner(file: &File, user: &User) -> io::Result<()> {
     let meta = file.metadata()?;
     let uid = (meta.uid() != user.uid).then_some(user.uid);
     let gid = (meta.gid() == ROOT_GROUP && user.gid != ROOT_GROUP).then_some(user.gid);

@@ -141,7 +141,7 @@ impl Resolver {
         }
         let realm = self.open_realm(lookup.query, dir)?;
         let user = self.authorize(lookup.query, &realm);
-        let user = user.inspect_err(|denied| self.tell_of_passwords(lookup, dir, denied, explain))?;
+        let user = user.inspect_err(|denied| self.explain_passwords(lookup, dir, denied, explain))?;
         let user = user.or_else(|| lookup.user());
         self.check_referrer(lookup.query, lookup.name)?;
         let resource = Resource::Directory(self.list(lookup, &realm.dir)?);
@@ -183,7 +183,7 @@ impl Resolver {
         let (dir, _) = split(&candidate.expanded.name);
         let authorized = self.authorize_in(lookup, dir);
         let (place, user) =
-            authorized.inspect_err(|denied| self.tell_of_passwords(lookup, dir, denied, explain))?;
+            authorized.inspect_err(|denied| self.explain_passwords(lookup, dir, denied, explain))?;
         if let Some(user) = &user {
             explain(format_args!("password file in {}: user {}", shown(dir), shown(user)));
         }

@@ -112,7 +112,7 @@ impl Resolver {
     }
 
     /// Explains which password file caused a refusal, and the fault in it.
-    pub(super) fn tell_of_passwords(
+    pub(super) fn explain_passwords(
         &self,
         lookup: &LookupContext<'_>,
         dir: &[u8],

@@ -123,7 +123,7 @@ impl Drop for MemoryReservation {
 /// Returns free heap pages to the system after use has decreased much, or always if `is_due`.
 ///
 /// glibc keeps free pages between used blocks. musl returns a group of blocks by itself once all are free.
-pub fn give_back(is_due: bool) {
+pub fn release_free_pages(is_due: bool) {
     let has_fallen = [&REQUEST_MEMORY, &LISTING_MEMORY].map(|room| room.fall(WORTH_A_TRIM)).contains(&true);
     if has_fallen || is_due {
         trim();

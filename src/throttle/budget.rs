@@ -258,7 +258,7 @@ impl Budgets {
     }
 
     /// Ends a grant of `granted` bytes without sending.
-    pub(super) fn give_back(&mut self, shares: &mut [Share], granted: u64) {
+    pub(super) fn refund(&mut self, shares: &mut [Share], granted: u64) {
         self.each(shares, |budget, _| {
             budget.granted -= granted;
             budget.level = budget.level.saturating_add(bytes(granted)).min(budget.room());

@@ -106,7 +106,7 @@ impl Pacer {
             PaceState::Waiting(due) => due,
             PaceState::Idle | PaceState::Granted(_) => {
                 if let PaceState::Granted(unsent) = self.state {
-                    budgets.give_back(&mut self.shares, unsent);
+                    budgets.refund(&mut self.shares, unsent);
                 }
                 let (charge, since) = self.last.unwrap_or((slice, now));
                 budgets.queue(&mut self.shares, ThrottleTurn { slice, charge, since, now })
@@ -155,7 +155,7 @@ impl Drop for Pacer {
         let throttles = Arc::clone(&self.throttles);
         let mut ledger = throttles.ledger();
         if let PaceState::Granted(unsent) = self.state {
-            ledger.budgets.give_back(&mut self.shares, unsent);
+            ledger.budgets.refund(&mut self.shares, unsent);
         }
         ledger.budgets.leave(&mut self.shares);
         for share in &self.shares {
