@@ -18,7 +18,7 @@ mod stream;
 use std::collections::VecDeque;
 use std::env;
 use std::net::{Ipv4Addr, SocketAddrV4, TcpListener, TcpStream};
-use std::os::fd::{AsFd, AsRawFd};
+use std::os::fd::AsFd;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
@@ -89,7 +89,7 @@ struct Relay {
     target: SocketAddrV4,
     delay: Duration,
     epoll: Epoll,
-    /// By descriptor; `None` once the end of its input has come.
+    /// By descriptor; `None` once both of its directions have ended.
     ends: Vec<Option<End>>,
     /// Chunks on their way, the next due first.
     held_back: VecDeque<HeldBack>,
@@ -100,6 +100,8 @@ struct Relay {
 struct End {
     from: Rc<Stream>,
     to: Rc<Stream>,
+    /// Whether the end of the input has come. The socket may still have to send then.
+    has_ended: bool,
 }
 
 struct HeldBack {
@@ -146,6 +148,10 @@ impl Relay {
         let due = self.held_back.partition_point(|chunk| chunk.due <= until);
         for HeldBack { to, chunk, .. } in self.held_back.drain(..due) {
             to.send(chunk);
+            let key = to.key();
+            if to.is_closed() && self.ends[key].as_ref().is_some_and(|end| end.has_ended) {
+                self.ends[key] = None;
+            }
         }
     }
 
@@ -173,11 +179,11 @@ impl Relay {
     }
 
     fn watch(&mut self, from: &Rc<Stream>, to: &Rc<Stream>) -> Result<()> {
-        let key = from.socket().as_raw_fd().unsigned_abs() as usize;
+        let key = from.key();
         if self.ends.len() <= key {
             self.ends.resize_with(key + 1, || None);
         }
-        self.ends[key] = Some(End { from: Rc::clone(from), to: Rc::clone(to) });
+        self.ends[key] = Some(End { from: Rc::clone(from), to: Rc::clone(to), has_ended: false });
         let interest =
             EpollFlags::EPOLLIN | EpollFlags::EPOLLRDHUP | EpollFlags::EPOLLOUT | EpollFlags::EPOLLET;
         self.epoll.add(from.socket(), EpollEvent::new(interest, key as u64))?;
@@ -186,8 +192,14 @@ impl Relay {
 
     /// Holds back what has come, the end of the input included.
     fn ready(&mut self, key: usize, flags: EpollFlags, now: Instant) {
-        let Some(Some(end)) = self.ends.get(key) else { return };
+        let Some(Some(end)) = self.ends.get_mut(key) else { return };
         end.from.flush();
+        if end.has_ended {
+            if end.from.is_closed() {
+                self.ends[key] = None;
+            }
+            return;
+        }
         let due = now + self.delay;
         let ends = flags.intersects(EpollFlags::EPOLLRDHUP | EpollFlags::EPOLLHUP | EpollFlags::EPOLLERR);
         loop {
@@ -202,7 +214,10 @@ impl Relay {
             let is_end = matches!(chunk, Chunk::End);
             self.held_back.push_back(HeldBack { due, to: Rc::clone(&end.to), chunk });
             if is_end {
-                self.ends[key] = None;
+                end.has_ended = true;
+                if end.from.is_closed() {
+                    self.ends[key] = None;
+                }
                 return;
             }
             if drained {
@@ -295,6 +310,26 @@ mod tests {
         let mut received = Vec::new();
         stream.read_to_end(&mut received).unwrap();
         assert!(received == expected, "{} of {} bytes", received.len(), expected.len());
+    }
+
+    #[test]
+    fn a_client_that_has_ended_its_side_gets_all_that_is_due_however_late_it_reads() {
+        const BYTES: usize = 16 << 20;
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let target = address(&listener);
+        let server = thread::spawn(move || {
+            let mut stream = listener.accept().unwrap().0;
+            stream.read_to_end(&mut Vec::new()).unwrap();
+            stream.write_all(&vec![7; BYTES]).unwrap();
+        });
+        let mut stream = connect(relay_to(target));
+        stream.shutdown(Shutdown::Write).unwrap();
+        server.join().unwrap();
+        // By now all is due and the socket is full.
+        thread::sleep(5 * DELAY);
+        let mut received = Vec::new();
+        stream.read_to_end(&mut received).unwrap();
+        assert_eq!(received.len(), BYTES);
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! A socket of the relay, with what it could not take yet.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::ffi::OsString;
 use std::net::{Shutdown, TcpStream};
@@ -34,6 +34,7 @@ pub struct Stream {
     socket: TcpStream,
     /// Chunks that were due while the socket had no room, and how much of the first has gone.
     unsent: RefCell<(VecDeque<Chunk>, usize)>,
+    closed: Cell<bool>,
 }
 
 impl Stream {
@@ -45,12 +46,22 @@ impl Stream {
         // BBR, the default of some systems, sends by timers of its own: dearer, and late at random. Every
         // kernel has Reno, and an error would leave the relay as right as before.
         let _ = setsockopt(&socket, sockopt::TcpCongestion, &OsString::from("reno"));
-        Ok(Self { socket, unsent: RefCell::default() })
+        Ok(Self { socket, unsent: RefCell::default(), closed: Cell::default() })
     }
 
     /// The socket, to watch it.
     pub fn socket(&self) -> &TcpStream {
         &self.socket
+    }
+
+    /// The descriptor as an index.
+    pub fn key(&self) -> usize {
+        self.socket.as_raw_fd().unsigned_abs() as usize
+    }
+
+    /// Whether the end has been sent, so that nothing is left to send.
+    pub fn is_closed(&self) -> bool {
+        self.closed.get()
     }
 
     /// Receives what fits into the buffer.
@@ -86,6 +97,7 @@ impl Stream {
             } else {
                 // A broken connection has no use for an end, so the error is ignored.
                 let _ = self.socket.shutdown(Shutdown::Write);
+                self.closed.set(true);
             }
             *gone = 0;
             chunks.pop_front();
