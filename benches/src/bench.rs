@@ -24,8 +24,8 @@ use crate::workplace::Workplace;
 
 /// Descriptors that every process may have open.
 const DESCRIPTORS: u64 = 32 * 1024;
-/// Time for which a rate is tried with the relay.
-const TRIAL: Duration = Duration::from_millis(500);
+/// Time for which a rate is tried with the relay in front of a server.
+const TRIAL: Duration = Duration::from_millis(400);
 /// Connections for the proof.
 const FEW: usize = 64;
 
@@ -149,7 +149,7 @@ impl Course<'_> {
     fn measure(&self, servers: Vec<Server>) -> Result<Results> {
         let count = servers.len();
         let mut workloads = self.workloads()?;
-        let relay = self.relay(&mut workloads)?;
+        let relay = self.relay(&servers, &mut workloads)?;
         let mut results = Results {
             workloads: workloads.into_iter().map(|workload| (workload, Series::of(count))).collect(),
             starts: Series::of(count),
@@ -193,23 +193,25 @@ impl Course<'_> {
         Ok(workloads)
     }
 
-    /// Measures the cost of the relay, if it is wanted, and lowers rates that would keep it too busy.
-    fn relay(&self, workloads: &mut [Workload]) -> Result<Option<f64>> {
+    /// Measures the cost of the relay, if it is wanted, and lowers rates that would keep it too busy in front
+    /// of one of the servers.
+    fn relay(&self, servers: &[Server], workloads: &mut [Workload]) -> Result<Option<f64>> {
         let is_far = |workload: &Workload| workload.distance.is_some();
         if !self.options.wants("relay") && !workloads.iter().any(is_far) {
             return Ok(None);
         }
         eprintln!("The relay itself");
-        let server = known::limit_loops()?;
-        let cost = relay::cost::measure(&server, self.place)?;
+        let cost = relay::cost::measure(&known::limit_loops()?, self.place)?;
         let manner = Manner { duration: TRIAL, threads: self.options.threads };
         for workload in workloads.iter_mut().filter(|workload| is_far(workload)) {
             let Some(own) = workload.rate else { continue };
-            self.interrupt.check()?;
             eprintln!("  {}", workload.name);
-            let rate = relay::cost::bearable_rate(own, cost, |rate| {
+            let rate = relay::cost::bearable_rate(own, cost, servers, |server, rate| {
+                self.interrupt.check()?;
                 let tried = Workload { rate: Some(rate), ..*workload };
-                Ok(measure(&server, &tried, self.place, manner)?.relay_busy)
+                let sample = measure(server, &tried, self.place, manner)?;
+                // A load that did not come up to its rate would have kept the relay busier.
+                Ok(sample.relay_busy * f64::max(1.0, rate / sample.requests_per_second))
             })?;
             workload.rate = Some(rate);
         }

@@ -23,29 +23,42 @@ const DURATION: Duration = Duration::from_secs(1);
 /// No machine relays more in the time we give it.
 const MOST_REQUESTS: u64 = 10_000_000;
 
-/// Part of its time that the relay may be busy at a rate in front of the cheapest server; a little below the
-/// half that samples are held to.
+/// Part of its time that the relay may be busy at a rate; a little below the half that samples are held to.
 const SHARE: f64 = 0.45;
 /// A rate is lowered by this more than in proportion, since a request costs more at a lower rate.
 const MARGIN: f64 = 0.9;
 /// Rates that are tried.
 const TRIES: usize = 4;
 
-/// Rate that keeps the relay below half busy: `own`, or less where that is too much. `cost` is the relay's
-/// as [`measure`] returns it, and `busy_at` tells which part of its time the relay is busy at a rate.
+/// Rate that keeps the relay below half busy in front of all `servers`: `own`, or less where that is too
+/// much. `cost` is the relay's as [`measure`] returns it, and `busy_at` tells which part of its time the relay
+/// is busy in front of a server at a rate.
 ///
 /// # Errors
 /// That of `busy_at`.
-pub fn bearable_rate(own: f64, cost: f64, mut busy_at: impl FnMut(f64) -> Result<f64>) -> Result<f64> {
+pub fn bearable_rate<S>(
+    own: f64,
+    cost: f64,
+    servers: &[S],
+    mut busy_at: impl FnMut(&S, f64) -> Result<f64>,
+) -> Result<f64> {
     let mut rate = own.min(SHARE * 1e6 / cost);
     for _ in 0..TRIES {
-        let busy = busy_at(rate)?;
-        if busy <= SHARE {
-            break;
-        }
+        let Some(busy) = first_too_busy(servers, |server| busy_at(server, rate))? else { break };
         rate *= MARGIN * SHARE / busy;
     }
     Ok(rate)
+}
+
+/// Part of its time that the relay is busy in front of the first server where that is more than [`SHARE`].
+fn first_too_busy<S>(servers: &[S], mut busy: impl FnMut(&S) -> Result<f64>) -> Result<Option<f64>> {
+    for server in servers {
+        let busy = busy(server)?;
+        if busy > SHARE {
+            return Ok(Some(busy));
+        }
+    }
+    Ok(None)
 }
 
 /// Processor time of the relay in microseconds a request (1 KiB, keep-alive), in front of `server` and
@@ -87,20 +100,27 @@ mod tests {
 
     #[test]
     fn a_rate_that_the_relay_bears_is_kept() {
-        let rate = bearable_rate(9_000.0, 20.0, |rate| Ok(busy(rate))).unwrap();
+        let rate = bearable_rate(9_000.0, 20.0, &[(); 3], |(), rate| Ok(busy(rate))).unwrap();
         assert!((rate - 9_000.0).abs() < 1e-6, "{rate}");
     }
 
     #[test]
     fn a_rate_that_the_relay_does_not_bear_is_lowered_until_it_does() {
         for own in [20_000.0, 200_000.0] {
-            let rate = bearable_rate(own, 20.0, |rate| Ok(busy(rate))).unwrap();
+            let rate = bearable_rate(own, 20.0, &[()], |(), rate| Ok(busy(rate))).unwrap();
             assert!(busy(rate) <= SHARE && busy(rate) > SHARE / 2.0, "{rate}");
         }
     }
 
     #[test]
+    fn the_server_with_the_busiest_relay_decides() {
+        let factors = [0.5, 1.3, 1.0];
+        let rate = bearable_rate(20_000.0, 20.0, &factors, |factor, rate| Ok(factor * busy(rate))).unwrap();
+        assert!(1.3 * busy(rate) <= SHARE, "{rate}");
+    }
+
+    #[test]
     fn a_relay_that_fails_is_an_error() {
-        assert!(bearable_rate(9_000.0, 20.0, |_| Err("ended".into())).is_err());
+        assert!(bearable_rate(9_000.0, 20.0, &[()], |(), _| Err("ended".into())).is_err());
     }
 }
