@@ -13,7 +13,10 @@ use nix::sys::stat::{FileStat, Mode, SFlag, fstat};
 
 use super::denial::{io_denied, not_a_file, not_found, not_readable};
 use super::guards::FoundName;
-use super::lookup_context::{Candidate, LookupContext, is_password_file, kind, shown, world};
+use super::lookup_context::{
+    Candidate, GlobalDirectory, LookupContext, is_password_file, kind, shown, world,
+};
+use super::realm::is_in_realm_of;
 use super::rule_context::RuleContext;
 use super::siblings::Forms;
 use super::{AccessDenied, Directory, Explain, Resolution, Resolved, Resolver, Resource, Retry, Script};
@@ -48,13 +51,9 @@ impl Resolver {
         explain: Explain<'_>,
     ) -> Result<Resolved, AccessDenied> {
         let name = query.name();
-        let (expanded, meta) = match plain(query.view, &name) {
-            Some(plain) => plain,
-            None => {
-                let expanded = self.expanded(query.view, &name)?;
-                let meta = self.stat(query.view, &expanded.name)?;
-                (expanded, meta)
-            }
+        let (expanded, meta, global) = match plain(query.view, &name) {
+            Some((expanded, meta)) => (expanded, meta, self.unexpanded_global(query).map(Cow::from)),
+            None => self.with_links(query, &name)?,
         };
         explain(format_args!("name {} is {}", shown(&name), shown(&expanded.name)));
         if !expanded.path_info.is_empty() {
@@ -78,7 +77,8 @@ impl Resolver {
         // cache.
         let dir = if is_dir { &expanded.name } else { split(&expanded.name).0 };
         let directory_check = self.cache.check_directory(query.view, dir, query.freshness);
-        let lookup = LookupContext { query, name: &name, throttle_name, directory_check, rule_context };
+        let lookup =
+            LookupContext { query, name: &name, throttle_name, directory_check, global, rule_context };
         if !is_dir {
             let candidate = Candidate {
                 chosen: &name,
@@ -100,6 +100,20 @@ impl Resolver {
             return Ok(Resolved { resource, user: None, name: lookup.throttle_name });
         }
         self.directory(&lookup, &expanded.name, &meta, explain)
+    }
+
+    /// Expands a name that may have links: the name, its facts, and the directory of the global password file.
+    fn with_links<'r>(
+        &self,
+        query: &ResolveRequest<'r>,
+        name: &[u8],
+    ) -> Result<(Expanded, FileStat, GlobalDirectory<'r>), AccessDenied> {
+        let global = self.global_directory(query)?;
+        let host = global.as_deref().filter(|_| query.vhost.is_some());
+        let from = host.map(|host| [host, b"/", &query.request.path].concat());
+        let expanded = self.expanded(query.view, from.as_deref().unwrap_or(name))?;
+        let meta = self.stat(query.view, &expanded.name)?;
+        Ok((expanded, meta, global))
     }
 
     fn directory(
@@ -139,7 +153,7 @@ impl Resolver {
                 "tried to index a directory with indexing disabled",
             ));
         }
-        let realm = self.open_realm(lookup.query, dir)?;
+        let realm = self.open_realm(lookup.query.view, dir, lookup.global.as_deref())?;
         let user = self.authorize(lookup.query, &realm);
         let user = user.inspect_err(|denied| self.explain_passwords(lookup, dir, denied, explain))?;
         let user = user.or_else(|| lookup.user());
@@ -283,7 +297,8 @@ impl Resolver {
         }
         // An index file in another directory would need both directories watched.
         let snapshot = directory_check.snapshot(lookup.query.view, &file.expanded.name, &probe, opened)?;
-        (!file.protected || snapshot.was_in(&file.dir)).then_some(snapshot)
+        let is_exact = snapshot.was_in(&file.dir) && is_in_realm_of(lookup.global.as_deref(), dir);
+        (!file.protected || is_exact).then_some(snapshot)
     }
 
     /// Opens the file that was found, if the guards were compared with its name.

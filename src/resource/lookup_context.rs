@@ -1,5 +1,6 @@
 //! State and questions that the checks of a look-up share.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use nix::sys::stat::{FileStat, Mode, SFlag};
@@ -10,6 +11,9 @@ use crate::cache::DirectoryCheck;
 use crate::docroot::DirectoryRef;
 use crate::docroot::path::Expanded;
 
+/// Directory of the password file for everything, with its links expanded; `None` without `-g`.
+pub(super) type GlobalDirectory<'r> = Option<Cow<'r, [u8]>>;
+
 /// State that a look-up carries from check to check.
 pub(super) struct LookupContext<'r> {
     pub(super) query: &'r ResolveRequest<'r>,
@@ -18,6 +22,7 @@ pub(super) struct LookupContext<'r> {
     pub(super) throttle_name: Arc<[u8]>,
     /// Check of the directory that the result depends on, made before anything in the directory was read.
     pub(super) directory_check: Option<DirectoryCheck>,
+    pub(super) global: GlobalDirectory<'r>,
     /// The request's way through the rules, if there are any.
     pub(super) rule_context: Option<&'r RuleContext<'r>>,
 }

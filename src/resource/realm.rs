@@ -4,24 +4,45 @@
 //! the directory is opened once, for its password file and the file. Where it is known to have no password
 //! file, the kernel is asked after the opening whether anything has changed.
 
+use std::borrow::Cow;
 use std::io;
 
 use super::denial::{changing, judged, unreadable};
-use super::lookup_context::{Candidate, LookupContext};
+use super::lookup_context::{Candidate, GlobalDirectory, LookupContext};
 use super::{AccessDenied, Explain, ResolveRequest, Resolver};
 use crate::auth::{FILE_NAME, Realm};
 use crate::cache::CacheEntry;
 use crate::docroot::path::join;
-use crate::docroot::{DirectoryRef, Links};
+use crate::docroot::{DirectoryRef, Links, View};
 
 /// Name of the user whose credentials were right; `None` if there was no password file.
 type UserName = Option<Box<[u8]>>;
 
 impl Resolver {
+    /// Directory of the password file for everything, with its links expanded; `None` without `-g`.
+    ///
+    /// The names of a virtual host are expanded from here, so that its files come from the directory whose
+    /// password file is asked.
+    pub(super) fn global_directory<'r>(
+        &self,
+        query: &ResolveRequest<'r>,
+    ) -> Result<GlobalDirectory<'r>, AccessDenied> {
+        let Some(host) = self.unexpanded_global(query) else { return Ok(None) };
+        if !self.config.symlink_check || host.is_empty() {
+            return Ok(Some(host.into()));
+        }
+        let expanded = self.expanded(query.view, host)?;
+        Ok(Some(if expanded.path_info.is_empty() { expanded.name.into() } else { host.into() }))
+    }
+
+    /// Directory of the password file for everything; `None` without `-g`.
+    pub(super) fn unexpanded_global<'r>(&self, query: &ResolveRequest<'r>) -> Option<&'r [u8]> {
+        self.config.global_passwd.then(|| query.vhost.unwrap_or_default().as_bytes())
+    }
+
     /// Realm of the files in `dir`, by names alone.
-    pub(super) fn realm<'r>(&self, query: &ResolveRequest<'r>, dir: &'r [u8]) -> Realm<'r> {
-        let named = |name: &'r [u8]| DirectoryRef::named(query.view, name);
-        let global = self.config.global_passwd.then(|| query.vhost.unwrap_or_default().as_bytes());
+    fn realm<'r>(&self, view: &'r View<'r>, dir: &'r [u8], global: Option<&'r [u8]>) -> Realm<'r> {
+        let named = |name: &'r [u8]| DirectoryRef::named(view, name);
         let links = if self.config.symlink_check { Links::Within } else { Links::Follow };
         Realm { dir: named(dir), global: global.map(named), links }
     }
@@ -29,10 +50,11 @@ impl Resolver {
     /// Realm of the files in `dir`, with its directories open.
     pub(super) fn open_realm<'r>(
         &self,
-        query: &ResolveRequest<'r>,
+        view: &'r View<'r>,
         dir: &'r [u8],
+        global: Option<&'r [u8]>,
     ) -> Result<Realm<'r>, AccessDenied> {
-        let Realm { dir, global, links } = self.realm(query, dir);
+        let Realm { dir, global, links } = self.realm(view, dir, global);
         let denied = |name: &[u8], errno| unreadable(&join(name, FILE_NAME), &io::Error::from(errno));
         let open_global = |global: DirectoryRef<'r>| {
             let name = global.name();
@@ -60,14 +82,14 @@ impl Resolver {
     /// Directory of the file `dir/…`, open if it may have a password file, and the user it let in.
     pub(super) fn authorize_in<'r>(
         &self,
-        lookup: &LookupContext<'r>,
+        lookup: &'r LookupContext<'r>,
         dir: &'r [u8],
     ) -> Result<(DirectoryRef<'r>, UserName), AccessDenied> {
         let check = lookup.directory_check.as_ref().filter(|_| !self.config.global_passwd);
         if check.is_some_and(|check| check.shows_unprotected(dir)) {
             return Ok((DirectoryRef::named(lookup.query.view, dir), None));
         }
-        let realm = self.open_realm(lookup.query, dir)?;
+        let realm = self.open_realm(lookup.query.view, dir, lookup.global.as_deref())?;
         let user = self.authorize(lookup.query, &realm)?;
         if let (Some(check), None) = (check, &user) {
             check.note_unprotected(&realm.dir);
@@ -93,16 +115,24 @@ impl Resolver {
         query: &ResolveRequest<'_>,
         entry: &CacheEntry,
     ) -> Result<UserName, AccessDenied> {
+        let (view, dir) = (query.view, &*entry.auth_dir);
+        let mut global = self.unexpanded_global(query).map(Cow::from);
         if !entry.protected {
-            return match self.config.global_passwd {
-                true => self.authorize(query, &self.realm(query, &entry.auth_dir)),
-                false => Ok(None),
+            return match &global {
+                Some(global) => self.authorize(query, &self.realm(view, dir, Some(global))),
+                None => Ok(None),
             };
+        }
+        if !is_in_realm_of(global.as_deref(), dir) {
+            global = self.global_directory(query)?;
+            if !is_in_realm_of(global.as_deref(), dir) {
+                return Err(changing());
+            }
         }
         // On the way to a watched directory is no link.
         let realm = match entry.snapshot.is_watched() {
-            true => self.realm(query, &entry.auth_dir),
-            false => self.open_realm(query, &entry.auth_dir)?,
+            true => self.realm(view, dir, global.as_deref()),
+            false => self.open_realm(view, dir, global.as_deref())?,
         };
         if realm.dir.is_open() && !entry.snapshot.was_in(&realm.dir) {
             return Err(changing());
@@ -120,7 +150,19 @@ impl Resolver {
         explain: Explain<'_>,
     ) {
         if denied.challenge.is_some() {
-            explain(format_args!("{}", self.auth.described(&self.realm(lookup.query, dir))));
+            let realm = self.realm(lookup.query.view, dir, lookup.global.as_deref());
+            explain(format_args!("{}", self.auth.described(&realm)));
         }
     }
+}
+
+/// Tells whether `dir` lies in the directory `global`, if there is one.
+///
+/// A link may lead out of it, to files that the password file there covers all the same.
+pub(super) fn is_in_realm_of(global: Option<&[u8]>, dir: &[u8]) -> bool {
+    let is_below = |global: &[u8]| {
+        let rest = dir.strip_prefix(global);
+        global.is_empty() || rest.is_some_and(|rest| matches!(rest.first(), None | Some(b'/')))
+    };
+    global.is_none_or(is_below)
 }

@@ -58,20 +58,22 @@ fn exchange(dir: &Path, is_over: &AtomicBool) {
     }
 }
 
-/// Asks for everything in `now` while `change` goes on: the guarded text must not come.
-fn is_shut(tree: &Tree, flags: &[&str], fields: &str, change: fn(&Path, &AtomicBool)) {
-    let server = Server::start(tree, flags);
+/// Targets of everything in `now`.
+const TARGETS: [&str; 4] = ["/now/f.txt", "/now/long.txt", "/now/page/", "/now/list/"];
+
+/// Asks for `targets` while `change` goes on: the guarded text must not come.
+fn is_shut(server: &Server, targets: &[&str], fields: &str, change: &(dyn Fn(&AtomicBool) + Sync)) {
     let is_over = AtomicBool::new(false);
     std::thread::scope(|scope| {
-        scope.spawn(|| change(&tree.www(), &is_over));
+        scope.spawn(|| change(&is_over));
         let _done = Done(&is_over);
         let mut client = server.connect();
         for round in 0..250 {
-            for target in ["f.txt", "long.txt", "page/", "list/"] {
-                client.send(format!("GET /now/{target} HTTP/1.1\r\nHost: x\r\n{fields}\r\n"));
+            for target in targets {
+                client.send(format!("GET {target} HTTP/1.1\r\nHost: now\r\n{fields}\r\n"));
                 let answer = client.answer("GET");
                 let text = answer.text();
-                assert!(!text.contains(SECRET), "round {round}: {target} with {}", flags.join(" "));
+                assert!(!text.contains(SECRET), "round {round}: {target}");
                 if answer.field("Connection") == Some("close") {
                     client = server.connect();
                 }
@@ -89,7 +91,8 @@ fn no_link_that_changes_meanwhile_leads_round_a_password_file() {
     for flags in modes() {
         let tree = tree(None);
         tree.link("open", "now");
-        is_shut(&tree, flags, "", change_link);
+        let server = Server::start(&tree, flags);
+        is_shut(&server, &TARGETS, "", &|is_over| change_link(&tree.www(), is_over));
     }
 }
 
@@ -98,7 +101,8 @@ fn no_link_that_changes_meanwhile_leads_to_what_other_users_may_see() {
     for flags in modes() {
         let tree = tree(Some(USERS));
         tree.link("open", "now");
-        is_shut(&tree, flags, RIGHT, change_link);
+        let server = Server::start(&tree, flags);
+        is_shut(&server, &TARGETS, RIGHT, &|is_over| change_link(&tree.www(), is_over));
     }
 }
 
@@ -107,6 +111,20 @@ fn no_directories_exchanged_meanwhile_lead_round_a_password_file() {
     for flags in modes() {
         let tree = tree(None);
         std::fs::rename(tree.www().join("open"), tree.www().join("now")).unwrap();
-        is_shut(&tree, flags, "", exchange);
+        let server = Server::start(&tree, flags);
+        is_shut(&server, &TARGETS, "", &|is_over| exchange(&tree.www(), is_over));
+    }
+}
+
+#[test]
+fn the_password_file_of_a_host_is_that_of_the_directory_that_its_files_come_from() {
+    for flags in modes() {
+        let tree = tree(None);
+        ["guarded/page/.htpasswd", "guarded/list/.htpasswd"].iter().for_each(|name| {
+            std::fs::remove_file(tree.www().join(name)).unwrap();
+        });
+        tree.link("open", "now");
+        let server = Server::start(&tree, &[flags, &["-v", "-g"]].concat());
+        is_shut(&server, &["/f.txt", "/page/", "/list/"], "", &|is_over| change_link(&tree.www(), is_over));
     }
 }
