@@ -162,10 +162,15 @@ fn a_name_in_a_deep_tree_costs_no_more_than_its_length() {
     };
     // Twice as deep costs twice as much; a look at all directories above each one would cost four times.
     for (target, status) in [("a", 200), ("none", 404), ("none/and/more", 404), ("a/b", 403)] {
-        let time = fastest(format!("/{deep}/{target}"), status);
-        let of_half = fastest(format!("/{half}/{target}"), status);
-        let noise = std::time::Duration::from_millis(1);
-        assert!(time < 3 * of_half + noise, "{target}: {time:?}, at half the depth {of_half:?}");
+        let mut objection = String::new();
+        // The machine may have been busy with something else during one of the two.
+        let holds = (0..5).any(|_| {
+            let time = fastest(format!("/{deep}/{target}"), status);
+            let of_half = fastest(format!("/{half}/{target}"), status);
+            objection = format!("{target}: {time:?}, at half the depth {of_half:?}");
+            time < 3 * of_half + std::time::Duration::from_millis(1)
+        });
+        assert!(holds, "{objection}");
     }
     assert!(server.is_alive());
 }
