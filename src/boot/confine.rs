@@ -17,7 +17,7 @@ use nix::sys::resource::{Resource, getrlimit};
 use crate::config::Config;
 use crate::log;
 use crate::sys::filesystem::OpenDirectory;
-use crate::sys::reason;
+use crate::sys::{read_text, reason};
 
 /// Newest Landlock version in use; older kernels enforce a part of it.
 const KNOWN: ABI = ABI::V5;
@@ -92,7 +92,7 @@ fn enforce(needs: &SandboxNeeds) -> Result<RulesetStatus, RulesetError> {
 /// The kernel writes with the process's rights, unless it pipes the core to a program.
 fn core_directory() -> Option<PathBuf> {
     let (limit, _) = getrlimit(Resource::RLIMIT_CORE).ok()?;
-    let pattern = std::fs::read_to_string("/proc/sys/kernel/core_pattern").ok()?;
+    let pattern = read_text(Path::new("/proc/sys/kernel/core_pattern")).ok()?;
     match pattern.trim() {
         _ if limit == 0 => None,
         piped if piped.starts_with('|') => None,

@@ -4,11 +4,11 @@
 //! would add a fifth to a static binary, which still could not load name service modules. A server whose
 //! own name needs DNS would not start while DNS is down.
 
-use std::fs;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
+use std::path::Path;
 
 use super::failure::Failure;
-use crate::sys::socket;
+use crate::sys::{read_text, socket};
 
 /// Socket addresses for `host` (`None` = every address), IPv6 first.
 ///
@@ -18,10 +18,9 @@ pub fn addresses(host: Option<&str>, port: u16) -> Result<Vec<SocketAddr>, Failu
     let Some(host) = host else {
         return Ok(vec![(Ipv6Addr::UNSPECIFIED, port).into(), (Ipv4Addr::UNSPECIFIED, port).into()]);
     };
-    let hosts = fs::read("/etc/hosts").map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
-    let mut found = find(host, port, &hosts.unwrap_or_default());
-    let is_ipv6_only =
-        || fs::read("/proc/sys/net/ipv6/bindv6only").is_ok_and(|text| text.trim_ascii() == b"1");
+    let read = |path| read_text(Path::new(path)).unwrap_or_default();
+    let mut found = find(host, port, &read("/etc/hosts"));
+    let is_ipv6_only = || read("/proc/sys/net/ipv6/bindv6only").trim() == "1";
     if found == [SocketAddr::from((Ipv6Addr::UNSPECIFIED, port))] && !is_ipv6_only() {
         // By default on Linux and in thttpd, `::` means every address of both families.
         found.push((Ipv4Addr::UNSPECIFIED, port).into());

@@ -211,7 +211,7 @@ fn fields(variables: &mut Variables, request: &Request<'_>, is_hidden: &dyn Fn(&
         // RFC 6265 §5.4 separates cookies differently from lists (RFC 9110 §5.3).
         let separator: &[u8] = if name.eq_ignore_ascii_case("Cookie") { b"; " } else { b", " };
         let values: Vec<&[u8]> = fields.all(name).collect();
-        let variable = format!("HTTP_{}", name.to_ascii_uppercase().replace('-', "_"));
+        let variable = format!("HTTP_{}", name.to_ascii_uppercase().replace("-", "_"));
         variables.set(&variable, values.join(separator));
     }
 }

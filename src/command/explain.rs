@@ -200,7 +200,7 @@ fn client_address(from: Option<&str>) -> Result<ClientAddress, String> {
 
 fn write_line(out: &mut String, line: std::fmt::Arguments<'_>) {
     // A file name may contain a line end, which must not start a new line. Writing to a String cannot fail.
-    let _ = writeln!(out, "{}", line.to_string().replace('\n', "\\n"));
+    let _ = writeln!(out, "{}", line.to_string().replace("\n", "\\n"));
 }
 
 /// Request head for `url`, as a client would send it.

@@ -49,8 +49,10 @@ pub fn warnings(config: &Config, root: &Path, rules: &Rules) -> Vec<String> {
             }
         }
     }
-    scripts.sort_unstable();
-    passwords.sort_unstable();
+    // By bytes: the order by components would be code of its own.
+    let in_order = |one: &PathBuf, other: &PathBuf| one.as_os_str().cmp(other.as_os_str());
+    scripts.sort_unstable_by(in_order);
+    passwords.sort_unstable_by(in_order);
     let scripts = scripts.iter().map(|path| {
         format!("{}: matches cgipat, but others may not execute it: 403 (chmod o+x)", path.display())
     });
@@ -79,7 +81,7 @@ impl KeptPages<'_> {
         let line = self.rules.keeps_for_good(name.as_os_str().as_bytes(), self.config.vhost);
         let Some(line) = line.filter(|_| is_page).map(ToString::to_string) else { return };
         match self.first.binary_search_by(|(other, _)| other.cmp(&line)) {
-            Ok(at) if *name < *self.first[at].1 => self.first[at].1 = name.into(),
+            Ok(at) if *name.as_os_str() < *self.first[at].1.as_os_str() => self.first[at].1 = name.into(),
             Ok(_) => {}
             Err(at) => self.first.insert(at, (line, name.into())),
         }

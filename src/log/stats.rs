@@ -194,7 +194,7 @@ fn rate(count: u64, seconds: u64) -> String {
         whole + u128::from(rest * 2 + whole % 2 > under)
     };
     let found = (-15..20).rev().find(|&exponent| digits(exponent) >= 100_000);
-    found.map_or("0".to_owned(), |exponent| general(&digits(exponent).to_string(), exponent))
+    found.map_or("0".to_owned(), |exponent| general(&(digits(exponent) as u64).to_string(), exponent))
 }
 
 /// Formats `d.ddddd`·10^`exponent`, given six digits without the point, as `%g` does.

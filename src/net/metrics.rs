@@ -138,7 +138,7 @@ fn seconds(time: Duration) -> String {
 fn label(text: &[u8]) -> String {
     let mut value = String::new();
     for chunk in text.utf8_chunks() {
-        value += &chunk.valid().replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n");
+        value += &chunk.valid().replace("\\", "\\\\").replace("\"", "\\\"").replace("\n", "\\n");
         for byte in chunk.invalid() {
             let _ = write!(value, "\\\\x{byte:02X}");
         }

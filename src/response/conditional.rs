@@ -146,7 +146,7 @@ fn dates(
 /// Parses any of the three date forms of RFC 9110 §5.6.7; second 60 counts as the next second.
 fn parse_date(value: &[u8]) -> Option<SystemTime> {
     let text = std::str::from_utf8(value).ok()?;
-    if let Some((before, after)) = text.rsplit_once(":60 ") {
+    if let Some((before, after)) = text.split_once(":60 ") {
         return Some(
             httpdate::parse_http_date(&format!("{before}:59 {after}")).ok()? + Duration::from_secs(1),
         );

@@ -178,8 +178,8 @@ fn is_wider_glob(wide: &Glob, narrow: &str) -> bool {
         return wide.as_str() == narrow;
     }
     [["", "", "\0"], ["\0/\0\0", "\0\0\0", "/"]].iter().all(|[any_run, run, one]| {
-        let text = narrow.replace("**", "\u{1}").replace('*', run).replace('?', one);
-        wide.matches(text.replace('\u{1}', any_run).as_bytes())
+        let text = narrow.replace("**", "\u{1}").replace("*", run).replace("?", one);
+        wide.matches(text.replace("\u{1}", any_run).as_bytes())
     })
 }
 

@@ -9,7 +9,7 @@ use super::reader::Reader;
 use super::rule_set::Rules;
 use crate::config::origin::Origin;
 use crate::config::{Config, foreign};
-use crate::sys::reason;
+use crate::sys::{read_regular_file, reason};
 
 impl Rules {
     /// Reads lines of a file called `name`, for tests.
@@ -31,7 +31,7 @@ impl Rules {
         let mut reader = Reader::default();
         let mut hint = None;
         if let Some(path) = &config.rules_file {
-            let content = std::fs::read(start.join(path));
+            let content = read_regular_file(&start.join(path));
             let content = content.map_err(|error| format!("rules={}: {}", path.display(), reason(&error)))?;
             let name = path.to_string_lossy();
             reader.file(&content, &name);

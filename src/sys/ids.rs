@@ -3,7 +3,9 @@
 //! A static binary and an empty root have no name service of the C library. Numeric ids work without these
 //! files. `boot/` looks the user up while running as root; [`log`](crate::log) gives its file to that user.
 
-use std::fs;
+use std::path::Path;
+
+use super::read_text;
 
 /// User to change to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,8 +28,8 @@ impl User {
     ///
     /// A given group becomes the only group. `None` if the user or group does not exist.
     pub fn find(name: &str) -> Option<User> {
-        let read = |path| fs::read(path).map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
-        User::find_in(name, &read("/etc/passwd").unwrap_or_default(), &read("/etc/group").unwrap_or_default())
+        let read = |path| read_text(Path::new(path)).unwrap_or_default();
+        User::find_in(name, &read("/etc/passwd"), &read("/etc/group"))
     }
 
     fn find_in(name: &str, passwd: &str, group: &str) -> Option<User> {
@@ -50,8 +52,7 @@ impl User {
 
 /// Id of the group called `name`, or `name` itself if it is a number.
 pub fn group(name: &str) -> Option<u32> {
-    let text = fs::read("/etc/group").map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
-    find_group(name, &text.unwrap_or_default())
+    find_group(name, &read_text(Path::new("/etc/group")).unwrap_or_default())
 }
 
 /// Fields of one line of the user database.

@@ -2,11 +2,12 @@
 //!
 //! `command` calls this before chroot and Landlock hide the files.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
 use nix::sys::resource::{Resource, getrlimit};
+
+use super::read_text;
 
 /// Mount point of control groups.
 const CONTROL_GROUPS: &str = "/sys/fs/cgroup";
@@ -24,7 +25,7 @@ static LIMIT: OnceLock<Option<usize>> = OnceLock::new();
 /// The result of the first call is cached for the life of the process.
 pub fn memory_limit() -> Option<usize> {
     *LIMIT.get_or_init(|| {
-        let own = fs::read_to_string(OWN_GROUPS).unwrap_or_default();
+        let own = read_text(Path::new(OWN_GROUPS)).unwrap_or_default();
         let group = group_limit(Path::new(CONTROL_GROUPS), &own);
         let process = [Resource::RLIMIT_DATA, Resource::RLIMIT_AS].into_iter().filter_map(process_limit);
         process.chain(group).min()
@@ -39,8 +40,9 @@ fn process_limit(resource: Resource) -> Option<usize> {
 /// Smallest limit of the control groups in `own` (proc_pid_cgroup(5)) and their parents.
 fn group_limit(root: &Path, own: &str) -> Option<usize> {
     let limits = own.lines().filter_map(|line| {
-        let mut parts = line.splitn(3, ':').skip(1);
-        let (controllers, group) = (parts.next()?, parts.next()?.trim_start_matches('/'));
+        let (_, rest) = line.split_once(':')?;
+        let (controllers, group) = rest.split_once(':')?;
+        let group = group.trim_start_matches('/');
         match controllers {
             "" => smallest_above(root, group, "memory.max"),
             _ if controllers.split(',').any(|name| name == "memory") => {
@@ -56,7 +58,7 @@ fn smallest_above(root: &Path, group: &str, file: &str) -> Option<usize> {
     let mut dir: PathBuf = root.join(group);
     let mut smallest: Option<usize> = None;
     loop {
-        let text = fs::read_to_string(dir.join(file)).unwrap_or_default();
+        let text = read_text(&dir.join(file)).unwrap_or_default();
         let limit = text.trim().parse().ok().filter(|limit| *limit < NO_LIMIT);
         smallest = smallest.into_iter().chain(limit).min();
         if dir == root || !dir.pop() {

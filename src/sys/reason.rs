@@ -6,7 +6,7 @@ use std::io;
 pub fn reason(error: &io::Error) -> String {
     let mut text = error.to_string();
     if error.raw_os_error().is_some() {
-        text.truncate(text.rfind(" (os error").unwrap_or(text.len()));
+        text.truncate(text.find(" (os error").unwrap_or(text.len()));
     }
     text
 }

@@ -31,6 +31,14 @@ pub fn read_regular_file(path: &Path) -> io::Result<Vec<u8>> {
     Err(io::Error::new(io::ErrorKind::InvalidInput, what))
 }
 
+/// Reads the regular file at `path` as text; bytes that are not UTF-8 are replaced.
+///
+/// # Errors
+/// Those of [`read_regular_file`].
+pub fn read_text(path: &Path) -> io::Result<String> {
+    Ok(String::from_utf8_lossy(&read_regular_file(path)?).into_owned())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

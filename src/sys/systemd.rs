@@ -144,7 +144,7 @@ impl Notify {
     /// Reports that the configuration is being read; [`Notify::ready`] ends that state.
     pub fn reloading(&self) {
         let now = nix::time::clock_gettime(nix::time::ClockId::CLOCK_MONOTONIC).map(Duration::from);
-        let micros = now.unwrap_or_default().as_micros();
+        let micros = u64::try_from(now.unwrap_or_default().as_micros()).unwrap_or(u64::MAX);
         self.send(&format!("RELOADING=1\nMONOTONIC_USEC={micros}"));
     }
 
