@@ -13,7 +13,7 @@
 //! | threads, their start and end | [`server`] |
 //! | state that they share | [`shared`] |
 //! | one connection accepted and admitted | [`accept`] by [`admission`]; [`admitted`] is the result |
-//! | turns | [`worker`], as many at once as [`active_workers`] allows |
+//! | turns | [`worker`], as many at once as [`active_workers`] allows and the [`load`] needs |
 //! | waits | [`poller`], with the deadlines of [`timers`] |
 //! | reload | [`generation`] |
 //! | `/healthz`, `/metrics` | [`status`], [`health`], [`metrics`] |
@@ -25,8 +25,9 @@
 //! can be done without waiting on the client; a connection that then waits — for a request, for room
 //! in a socket buffer, for a throttle's pause to end — waits in the [`poller`], so no slow client
 //! holds a worker. Workers themselves wait in one place only, the poller's epoll set, in which an
-//! eventfd becomes ready when something was put into the channel. As many workers are active as there
-//! are processors; the rest are on standby for turns that may block ([`active_workers`]).
+//! eventfd becomes ready when something was put into the channel. At most as many workers are active as
+//! there are processors, and fewer where fewer can do all the work; the rest are on standby for turns that
+//! may block ([`active_workers`]).
 
 mod accept;
 mod acceptor;
@@ -38,6 +39,7 @@ mod generation;
 mod health;
 pub mod listen_socket;
 mod listener;
+mod load;
 mod metrics;
 mod poller;
 mod server;

@@ -161,20 +161,24 @@ impl Poller {
     }
 
     /// Waits for events, or without a `spin` only polls; takes out every connection that is ready.
-    /// `has_ready` tells whether the channel holds a connection.
+    /// `has_ready` tells whether the channel holds a connection. Returns true if the worker slept.
     pub fn wait(
         &self,
         spin: Option<&mut SpinWait>,
         has_ready: &dyn Fn() -> bool,
         ready: &mut VecDeque<ReadyConnection>,
-    ) {
+    ) -> bool {
         let mut events = [EpollEvent::empty(); BATCH];
+        let mut slept = false;
         let count = match spin {
             None => self.look(&mut events),
             Some(spin) => {
                 let look = || Some(self.look(&mut events)).filter(|count| *count > 0 || has_ready());
-                let ticket = spin.poll(look);
-                ticket.unwrap_or_else(|| spin.block(|| self.sleep(&mut events, has_ready)))
+                spin.poll(look).unwrap_or_else(|| {
+                    let (count, has_slept) = spin.block(|| self.sleep(&mut events, has_ready));
+                    slept = has_slept;
+                    count
+                })
             }
         };
         let ticket = Some(Ticket::latest());
@@ -184,6 +188,7 @@ impl Poller {
                 ready.extend(taken.map(|(admitted, wake)| ReadyConnection { admitted, wake, ticket }));
             }
         }
+        slept
     }
 
     /// Fetches what is ready now.

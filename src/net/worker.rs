@@ -9,7 +9,9 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use super::accept::try_accept;
+use super::active_workers::{Activity, Standby};
 use super::admitted::{AdmittedConnection, ReadyConnection};
+use super::load::{Need, WorkerLoad};
 use super::poller;
 use super::shared::Shared;
 use crate::cache::Ticket;
@@ -29,6 +31,9 @@ const SLICE: Duration = Duration::from_micros(100);
 /// Connections taken from the channel before the readiness set is looked at again.
 const QUEUED_AT_ONCE: usize = 32;
 
+/// Open connections with which a worker may wait for one of them alone.
+const FEW_CONNECTIONS: usize = 2;
+
 /// Turns in a row for a client with its next request there each time a turn ends.
 const TURNS_AT_ONCE: u32 = 2;
 
@@ -47,6 +52,32 @@ struct Worker {
     generation: Cell<u64>,
     /// Its number among the workers.
     number: usize,
+    load: RefCell<WorkerLoad>,
+}
+
+/// A worker that waits for a slot among the active ones.
+struct OnStandby<'a> {
+    worker: &'a Worker,
+    context: &'a mut WorkerContext,
+}
+
+impl Standby for OnStandby<'_> {
+    fn has_ended(&self) -> bool {
+        self.worker.shared.ended.load(Relaxed)
+    }
+
+    fn woken(&mut self) {
+        self.worker.reload_config(self.context);
+    }
+
+    fn activity(&self) -> Activity {
+        let shared = &*self.worker.shared;
+        Activity {
+            rounds: shared.heartbeat.load(Relaxed),
+            idle: shared.poller.idle(),
+            has_few_connections: shared.limiter.open() <= FEW_CONNECTIONS,
+        }
+    }
 }
 
 /// Serves until the server ends.
@@ -60,6 +91,7 @@ pub fn run(shared: &Arc<Shared>, number: usize) {
         expects_new: Cell::new(false),
         generation: Cell::new(shared.config_generation.newest()),
         number,
+        load: RefCell::new(WorkerLoad::new()),
     });
     let mut context = WorkerContext::new(
         shared.site(),
@@ -67,7 +99,7 @@ pub fn run(shared: &Arc<Shared>, number: usize) {
         Rc::clone(&worker) as Rc<dyn Blocking>,
         Arc::clone(&shared.stop_phase),
     );
-    shared.active_workers.acquire(&shared.ended, &mut || worker.reload_config(&mut context));
+    worker.wait_for_slot(&mut context);
     let mut spin = SpinWait::default();
     while !shared.ended.load(Relaxed) {
         worker.round(&mut context, &mut spin);
@@ -86,8 +118,13 @@ impl Blocking for Worker {
         if self.is_blocking.get() {
             return;
         }
-        // While an active worker is idle, no standby worker is needed.
-        if self.shared.poller.idle() == 0 { self.block_in_place() } else { self.hand_batch_on() }
+        self.load.borrow_mut().restart();
+        // While an active worker is idle, or one more becomes active, the slot may be kept.
+        if self.shared.poller.idle() > 0 || self.shared.active_workers.raise() {
+            self.hand_batch_on();
+        } else {
+            self.block_in_place();
+        }
     }
 
     fn enter_remote(&self) -> bool {
@@ -108,6 +145,7 @@ impl Worker {
     fn round(&self, context: &mut WorkerContext, spin: &mut SpinWait) {
         let shared = &*self.shared;
         let waiting = shared.ready.len();
+        let mut served = 0;
         for count in 0..QUEUED_AT_ONCE {
             // Take only connections queued when the round began; otherwise new ones starve ready ones.
             if count >= waiting && !self.expects_new.get() {
@@ -116,14 +154,37 @@ impl Worker {
             let Some(ready) = self.next_ready() else { break };
             self.serve(context, ready);
             self.resume(context);
+            served += 1;
         }
         let has_ready = || !shared.ready.is_empty();
         let may_wait = !has_ready() && !self.expects_new.get();
-        shared.poller.wait(may_wait.then_some(spin), &has_ready, &mut self.batch.borrow_mut());
+        let slept = shared.poller.wait(may_wait.then_some(spin), &has_ready, &mut self.batch.borrow_mut());
         while let Some(ready) = { self.batch.borrow_mut().pop_front() } {
             self.serve(context, ready);
             self.resume(context);
+            served += 1;
         }
+        self.share_load(context, served, slept);
+    }
+
+    /// Asks for another active worker, or lets the others do the work alone.
+    fn share_load(&self, context: &mut WorkerContext, served: usize, slept: bool) {
+        let shared = &*self.shared;
+        let need = self.load.borrow_mut().record(served, slept);
+        match need {
+            Need::Same => {}
+            Need::More => _ = shared.active_workers.raise(),
+            Need::Fewer => {
+                if shared.limiter.open() > FEW_CONNECTIONS && shared.active_workers.lower() {
+                    self.wait_for_slot(context);
+                }
+            }
+        }
+    }
+
+    fn wait_for_slot(&self, context: &mut WorkerContext) {
+        self.shared.active_workers.acquire(&mut OnStandby { worker: self, context });
+        self.load.borrow_mut().restart();
     }
 
     /// Next connection of the channel or, after a new connection, of the listeners.
@@ -184,7 +245,7 @@ impl Worker {
             let Some(ready) = self.next_ready() else { break };
             self.serve(context, ready);
         }
-        shared.active_workers.acquire(&shared.ended, &mut || self.reload_config(context));
+        self.wait_for_slot(context);
         self.is_blocking.set(false);
     }
 
@@ -273,7 +334,7 @@ impl Worker {
     /// True if there is so little to do that a worker may wait for one connection alone.
     fn is_idle(&self) -> bool {
         let shared = &*self.shared;
-        shared.limiter.open() <= 2
+        shared.limiter.open() <= FEW_CONNECTIONS
             && shared.poller.idle() > 0
             && shared.ready.is_empty()
             && self.batch.borrow().is_empty()

@@ -150,7 +150,7 @@ impl Socket {
         let look = || Some(attempt(MsgFlags::MSG_DONTWAIT)).filter(|it| *it != Progress::WouldBlock);
         match blocking_read.spin.poll(look) {
             Some(progress) => progress,
-            None => blocking_read.spin.block(|| attempt(MsgFlags::empty())),
+            None => blocking_read.spin.block(|| attempt(MsgFlags::empty())).0,
         }
     }
 
