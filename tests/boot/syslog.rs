@@ -260,8 +260,10 @@ fn errors_of_scripts_are_shown_in_the_foreground_beside_the_daemon() {
     let mut syslogd = Syslogd::bind(&tree.dir().join("socket"));
     let (_server, port) = start(&tree, &["-c", "/cgi-bin/*"]);
     assert_eq!(Client::connect(([127, 0, 0, 1], port).into()).get("/cgi-bin/script").status, 502);
-    for part in ["CGI cgi-bin/script: a complaint", "CGI cgi-bin/script failed - it wrote nothing"] {
-        syslogd.until(part);
+    // In either order: one is read from the script's errors, the other is the end of its output.
+    let parts = ["CGI cgi-bin/script: a complaint", "CGI cgi-bin/script failed - it wrote nothing"];
+    syslogd.until_all(&parts);
+    for part in parts {
         crate::support::eventually(part, || {
             fs::read_to_string(tree.dir().join("stderr")).unwrap().contains(&format!("thttpd: {part}"))
         });

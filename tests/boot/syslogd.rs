@@ -41,17 +41,25 @@ impl Syslogd {
 
     /// Waits for a message that contains `part`; returns all that came so far.
     pub fn until(&mut self, part: &str) -> &[String] {
+        self.until_all(&[part])
+    }
+
+    /// Waits until each of `parts` is in a message of those to come; returns all that came so far.
+    pub fn until_all(&mut self, parts: &[&str]) -> &[String] {
         let mut buffer = [0; 4096];
-        let mut found = false;
-        eventually(&format!("a message with {part:?}"), || {
+        let mut missing = parts.to_vec();
+        eventually(&format!("messages with {parts:?}"), || {
             match self.socket.recv(&mut buffer) {
-                Ok(length) => self.seen.push(String::from_utf8_lossy(&buffer[..length]).into_owned()),
+                Ok(length) => {
+                    let message = String::from_utf8_lossy(&buffer[..length]).into_owned();
+                    missing.retain(|part| !message.contains(part));
+                    self.seen.push(message);
+                }
                 Err(error) => {
                     assert!(matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut), "{error}");
                 }
             }
-            found |= self.seen.last().is_some_and(|message| message.contains(part));
-            found
+            missing.is_empty()
         });
         &self.seen
     }
