@@ -131,10 +131,11 @@ fn warm_up(workload: &Workload, duration: Duration) -> Duration {
     }
     let once_each = workload.rate.map_or(0.0, |rate| workload.connections as f64 / rate);
     let distance = workload.distance.map_or(Duration::ZERO, |distance| 4 * distance);
-    if matches!(workload.pages, Pages::TenThousand) {
-        return duration.mul_f64(WARM_UP).max(WARM_UP_OF_MANY);
-    }
-    duration.mul_f64(WARM_UP).max(Duration::from_secs_f64(once_each) + distance)
+    let least = match workload.pages {
+        Pages::TenThousand => WARM_UP_OF_MANY,
+        _ => Duration::from_secs_f64(once_each) + distance,
+    };
+    duration.mul_f64(WARM_UP).max(least)
 }
 
 /// The processes of a measurement, and what they use between two looks.

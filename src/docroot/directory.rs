@@ -8,7 +8,7 @@ use nix::fcntl::{OFlag, readlinkat};
 use nix::sys::stat::{FileStat, fstat};
 
 use super::open::READ;
-use super::path::join;
+use super::path::{below, join};
 use super::{Links, View};
 
 /// Flags for a directory that is only a place to open names in.
@@ -45,10 +45,8 @@ impl<'v> DirectoryRef<'v> {
     /// # Errors
     /// Those of [`DirectoryRef::open`].
     pub fn open_below(self, above: &DirectoryRef<'_>, links: Links) -> nix::Result<DirectoryRef<'v>> {
-        let rest =
-            self.name.strip_prefix(above.name).filter(|rest| matches!(rest.first(), None | Some(b'/')));
+        let rest = below(self.name, above.name);
         let (Some(dir), Some(rest)) = (&above.opened, rest) else { return self.open(links) };
-        let rest = rest.strip_prefix(b"/").unwrap_or(rest);
         let opened = self.view.open_from(dir.as_fd(), rest, PLACE, links)?;
         Ok(DirectoryRef { opened: Some(opened), ..self })
     }

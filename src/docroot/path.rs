@@ -262,6 +262,14 @@ fn longest_existing(view: &View<'_>, name: &[u8]) -> Result<Expanded, Unexpandab
     }
 }
 
+/// Name relative to the directory `dir` of one in it or of `dir` itself; `None` for others.
+pub fn below<'n>(name: &'n [u8], dir: &[u8]) -> Option<&'n [u8]> {
+    match name.strip_prefix(dir)? {
+        rest if dir.is_empty() || rest.is_empty() => Some(rest),
+        rest => rest.strip_prefix(b"/"),
+    }
+}
+
 /// `dir/name`, or `name` at the top.
 pub fn join(dir: &[u8], name: &[u8]) -> Vec<u8> {
     let mut whole = Vec::with_capacity(dir.len() + 1 + name.len());
@@ -280,6 +288,21 @@ mod tests {
     use proptest::prelude::*;
     use std::os::unix::{ffi::OsStrExt, fs::symlink};
     use std::path::Path;
+
+    #[test]
+    fn names_are_in_their_directory_and_in_those_above() {
+        for (name, dir, rest) in [
+            (&b"a/b"[..], &b"a"[..], Some(&b"b"[..])),
+            (b"a/b", b"", Some(b"a/b")),
+            (b"a", b"a", Some(b"")),
+            (b"", b"", Some(b"")),
+            (b"ab", b"a", None),
+            (b"b/a", b"a", None),
+            (b"", b"a", None),
+        ] {
+            assert_eq!(below(name, dir), rest, "{} in {}", name.escape_ascii(), dir.escape_ascii());
+        }
+    }
 
     fn rooted(tree: &TempTree) -> DocRoot {
         DocRoot::open(tree.path(), tree.path().as_os_str().as_bytes()).expect("root")

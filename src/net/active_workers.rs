@@ -119,15 +119,16 @@ impl ActiveWorkers {
         }
     }
 
-    /// Frees the caller's slot and lowers the limit by it. False, with nothing changed, where the caller is
-    /// the only active worker, or another has just blocked and its slot waits for a standby worker.
+    /// Frees the caller's slot and lowers the limit to the workers that stay active. False, with nothing changed,
+    /// where the caller is the only one, or another has just blocked and its slot waits for a standby worker.
     pub fn lower(&self) -> bool {
         let _guard = self.guard();
         let (active, limit) = (self.active.load(SeqCst), self.limit.load(SeqCst));
         if active < 2 || active < limit {
             return false;
         }
-        self.limit.store(limit - 1, SeqCst);
+        // A worker that read an older limit may have come on top of this one; so the workers count.
+        self.limit.store(active - 1, SeqCst);
         self.active.fetch_sub(1, SeqCst);
         true
     }
@@ -261,6 +262,17 @@ mod tests {
         let workers = lowered(&crew);
         assert!(!workers.lower());
         assert!(workers.raise() && !workers.raise(), "two are the most");
+    }
+
+    #[test]
+    fn a_worker_on_top_of_the_limit_leaves_a_slot_for_the_one_that_stays() {
+        let crew = Crew::default();
+        let workers = lowered(&crew);
+        // It read the limit before that was lowered.
+        workers.active.fetch_add(1, SeqCst);
+        assert!(workers.lower() && !workers.lower());
+        workers.release();
+        assert!(workers.try_take(), "a standby worker takes the slot of one that blocks");
     }
 
     #[test]

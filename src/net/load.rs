@@ -16,12 +16,11 @@ const BACKLOG: usize = 16;
 /// burst, which is over before another worker has woken up.
 const ROUNDS_BEHIND: u32 = 4;
 
-/// Most connections served in a round, on average, by a worker that the others can replace. Its share of its
-/// rounds that begin with a sleep is [`LEAST_SLEEPS`] at least.
+/// Most connections served in a round, on average, by a worker that the others can replace.
 const FEW_SERVED: u32 = 4;
 
-/// A quarter of the rounds: one in so many.
-const LEAST_SLEEPS: u32 = 4;
+/// Most rounds for each sleep of such a worker.
+const ROUNDS_PER_SLEEP: u32 = 4;
 
 /// Number of workers, as it should become.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -69,8 +68,8 @@ impl WorkerLoad {
         if self.rounds < WINDOW {
             return Need::Same;
         }
-        let rests =
-            LEAST_SLEEPS * self.sleeps >= self.rounds && self.served <= (FEW_SERVED * self.rounds) as usize;
+        let rests = self.rounds <= ROUNDS_PER_SLEEP * self.sleeps
+            && self.served <= (FEW_SERVED * self.rounds) as usize;
         let is_frequent = self.begun.elapsed() <= WINDOW_TIME;
         self.restart();
         if rests && is_frequent { Need::Fewer } else { Need::Same }

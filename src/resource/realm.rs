@@ -12,7 +12,7 @@ use super::lookup_context::{Candidate, GlobalDirectory, LookupContext};
 use super::{AccessDenied, Explain, ResolveRequest, Resolver};
 use crate::auth::{FILE_NAME, Realm};
 use crate::cache::CacheEntry;
-use crate::docroot::path::join;
+use crate::docroot::path::{below, join};
 use crate::docroot::{DirectoryRef, Links, View};
 
 /// Name of the user whose credentials were right; `None` if there was no password file.
@@ -160,9 +160,5 @@ impl Resolver {
 ///
 /// A link may lead out of it, to files that the password file there covers all the same.
 pub(super) fn is_in_realm_of(global: Option<&[u8]>, dir: &[u8]) -> bool {
-    let is_below = |global: &[u8]| {
-        let rest = dir.strip_prefix(global);
-        global.is_empty() || rest.is_some_and(|rest| matches!(rest.first(), None | Some(b'/')))
-    };
-    global.is_none_or(is_below)
+    global.is_none_or(|global| below(dir, global).is_some())
 }

@@ -7,7 +7,7 @@ use std::ffi::{CStr, OsString};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
-use chrono::{Local, Offset, TimeZone, Utc};
+use chrono::{DateTime, Datelike, Local, Offset, TimeZone, Utc};
 use nix::libc;
 
 use super::{read_regular_file, thread};
@@ -35,6 +35,13 @@ pub fn fix() {
     if offsets() != Some(before) {
         set(&fixed_rule(before[0]));
     }
+}
+
+/// Time in a zone; `None` outside the years 0 to 9999, which no date format of ours can express.
+///
+/// A file can have any time that its file system can store.
+pub fn time_in<Tz: TimeZone>(zone: &Tz, seconds: i64) -> Option<DateTime<Tz>> {
+    zone.timestamp_opt(seconds, 0).single().filter(|time| (0..=9999).contains(&time.year()))
 }
 
 /// Abbreviation of the local time zone at `unix` seconds since the epoch, such as `CEST`; `None` if

@@ -84,7 +84,9 @@ fn a_file_to_be_read_that_is_a_fifo_or_a_device() {
         assert_eq!(configured.status.code(), Some(1));
         assert!(stderr(&configured).contains(&format!("{path}: {says}")), "{}", stderr(&configured));
         refuses_beside_sound_flags(&tree, &["-t", path], says, "-t");
-        refuses_beside_sound_flags(&tree, &["-o", &format!("mime_types={path}")], says, "mime_types");
+        for option in ["mime_types", "rules"] {
+            refuses_beside_sound_flags(&tree, &["-o", &format!("{option}={path}")], says, option);
+        }
         let checked = run(thttpd().args(["--check", "-d", tree.www().to_str().unwrap(), "-t", path]));
         assert!(!checked.status.success() && stderr(&checked).contains(says), "{}", stderr(&checked));
     }

@@ -3,7 +3,7 @@
 use std::fmt::{self, Write};
 use std::time::SystemTime;
 
-use chrono::{DateTime, Datelike, Local, TimeZone, Utc};
+use chrono::{DateTime, Local, TimeZone, Utc};
 
 use crate::sys::zone;
 
@@ -40,7 +40,7 @@ fn dated(time: SystemTime) -> Option<DateTime<Utc>> {
             -i64::try_from(before.as_secs()).ok()? - i64::from(before.subsec_nanos() > 0)
         }
     };
-    DateTime::from_timestamp(seconds, 0).filter(|date| (0..=9999).contains(&date.year()))
+    zone::time_in(&Utc, seconds)
 }
 
 /// Replaces `%Z` in `format` by the zone's name, which chrono would write as a number.

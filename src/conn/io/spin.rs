@@ -35,13 +35,16 @@ impl SpinWait {
     /// need this very processor.
     pub fn poll<T>(&mut self, mut look: impl FnMut() -> Option<T>) -> Option<T> {
         let began = *self.began.insert(Instant::now());
+        let is_busy = self.hits >= YIELD_AFTER;
         let mut found = None;
-        if self.hits >= YIELD_AFTER {
+        if is_busy {
             std::thread::yield_now();
             found = look();
         }
         if found.is_none() && self.was_short && self.predictor.should_spin() {
-            found = look();
+            if !is_busy {
+                found = look();
+            }
             let (mut then, mut is_alone) = (began.elapsed(), true);
             while found.is_none() && is_alone && then < SPIN_LIMIT {
                 std::thread::yield_now();

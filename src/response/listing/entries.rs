@@ -3,7 +3,7 @@
 use std::ffi::{CStr, CString, OsString};
 use std::sync::Arc;
 
-use chrono::{DateTime, Datelike, Local, TimeZone};
+use chrono::{DateTime, Local};
 use nix::dir::{Dir, Type};
 use nix::errno::Errno;
 use nix::fcntl::{AtFlags, OFlag, OpenHow, ResolveFlag, openat2, readlinkat};
@@ -14,19 +14,13 @@ use crate::docroot::blocking::Blocking;
 use crate::resource::Directory;
 use crate::resource::list_limiter::ListPermit;
 use crate::response::Policy;
+use crate::sys::zone;
 
 /// Maximum size of a page in bytes, to bound the memory of one request; longer lists end with a note.
 pub(super) const LARGEST_PAGE: usize = 16 * 1024 * 1024;
 
 /// Maximum number of entries in a list, to bound the memory of one request; longer lists end with a note.
 pub const MOST_ENTRIES: usize = 100_000;
-
-/// Time in a zone; `None` outside the years 0 to 9999, which no date format of ours can express.
-///
-/// A file can have any time that its file system can store.
-pub fn time_in<Tz: TimeZone>(zone: &Tz, seconds: i64) -> Option<DateTime<Tz>> {
-    zone.timestamp_opt(seconds, 0).single().filter(|time| (0..=9999).contains(&time.year()))
-}
 
 /// One directory entry.
 #[derive(Debug)]
@@ -66,7 +60,7 @@ impl Entry {
 
     /// Time of the last change in the local zone.
     pub fn local_time(&self) -> Option<DateTime<Local>> {
-        time_in(&Local, self.modified)
+        zone::time_in(&Local, self.modified)
     }
 
     /// Tells whether the entry is a directory, or a link to one.

@@ -4,8 +4,9 @@ use std::io::Write;
 
 use chrono::{Datelike, Timelike, Utc};
 
-use super::entries::{Entries, Entry, time_in};
+use super::entries::{Entries, Entry};
 use super::reference::reference;
+use crate::sys::zone;
 
 /// Renders the array, without the directory itself and its parent.
 ///
@@ -45,7 +46,7 @@ fn object(out: &mut Vec<u8>, entry: &Entry) {
 
 /// Time as RFC 3339 in UTC, a JSON string; `null` outside the years 0 to 9999, which that cannot express.
 fn timestamp(seconds: i64) -> String {
-    let Some(time) = time_in(&Utc, seconds) else { return "null".to_owned() };
+    let Some(time) = zone::time_in(&Utc, seconds) else { return "null".to_owned() };
     let (year, month, day) = (time.year(), time.month(), time.day());
     let (hour, minute, second) = (time.hour(), time.minute(), time.second());
     format!("\"{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z\"")
