@@ -4,6 +4,7 @@ use std::fmt;
 use std::io;
 use std::ops::Deref;
 
+use crate::config::origin::{Origin, Origins};
 use crate::sys::reason;
 
 /// Failure of a start, boxed to keep results small.
@@ -17,6 +18,8 @@ pub struct FailureText {
     pub message: String,
     /// Advice for the operator; may be empty.
     pub advice: String,
+    /// Option whose value was refused; empty if no single option is.
+    pub option: &'static str,
     /// Set if another process of the server has logged the message.
     pub logged: bool,
 }
@@ -25,7 +28,7 @@ impl Failure {
     /// Failure with `message` and advice.
     pub fn new(message: impl Into<String>, advice: impl Into<String>) -> Failure {
         let (message, advice) = (message.into(), advice.into());
-        Failure(Box::new(FailureText { message, advice, logged: false }))
+        Failure(Box::new(FailureText { message, advice, option: "", logged: false }))
     }
 
     /// Failure with a `message` that another process of the server has logged.
@@ -42,6 +45,26 @@ impl Failure {
         advice: impl Into<String>,
     ) -> Failure {
         Failure::new(refused(&call, &error.into()), advice)
+    }
+
+    /// The failure with the option whose value was refused, unless it has one.
+    pub fn of(mut self, option: &'static str) -> Failure {
+        if self.0.option.is_empty() {
+            self.0.option = option;
+        }
+        self
+    }
+
+    /// The failure with the file and line of its option in the advice.
+    ///
+    /// A flag needs no place, as the advice names it.
+    pub fn located(mut self, origins: &Origins) -> Failure {
+        let origin = origins.get(self.option);
+        if matches!(origin, Origin::File { .. } | Origin::Variable) {
+            let place = format!(" ({} stands in {origin})", self.option);
+            self.0.advice.push_str(&place);
+        }
+        self
     }
 
     /// Description without the advice.

@@ -61,6 +61,8 @@ pub struct Wanted {
     pub addresses: Vec<SocketAddr>,
     /// Set if an IPv6 socket for every address accepts IPv4 too.
     pub dual: bool,
+    /// Set if they are those of `listen=`, not of `host` and `port`.
+    pub is_listed: bool,
 }
 
 impl Wanted {
@@ -96,7 +98,7 @@ pub fn listen(
             // With a predecessor's own sockets, there is no holder to wait for.
             Err(ListenError::Bind { errno: Errno::EADDRINUSE, .. })
                 if already.is_empty() && succession.wait() => {}
-            outcome => return outcome.map_err(ListenError::into_failure),
+            outcome => return outcome.map_err(|error| error.into_failure(wanted)),
         }
     }
 }
@@ -112,7 +114,7 @@ pub fn try_bind(wanted: &Wanted) -> Result<(), Failure> {
         match bound(address, wanted.dual) {
             Err((_, errno))
                 if errno == Errno::EADDRINUSE || is_left_out(address, &wanted.addresses, errno) => {}
-            Err((call, errno)) => return Err(refusal(call, address, errno)),
+            Err((call, errno)) => return Err(refusal(wanted, call, address, errno)),
             Ok(_) => {}
         }
     }
@@ -126,9 +128,9 @@ enum ListenError {
 }
 
 impl ListenError {
-    fn into_failure(self) -> Failure {
+    fn into_failure(self, wanted: &Wanted) -> Failure {
         match self {
-            ListenError::Bind { call, address, errno } => refusal(call, address, errno),
+            ListenError::Bind { call, address, errno } => refusal(wanted, call, address, errno),
             ListenError::NoFamily => {
                 Failure::new("can't find any valid address", "this machine speaks neither IPv6 nor IPv4")
             }
@@ -163,27 +165,34 @@ pub fn is_not_permitted(addresses: &[SocketAddr]) -> bool {
     addresses.iter().any(|&address| matches!(open(address, false), Err((_, Errno::EACCES))))
 }
 
-fn refusal(call: &str, address: SocketAddr, errno: Errno) -> Failure {
+fn refusal(wanted: &Wanted, call: &str, address: SocketAddr, errno: Errno) -> Failure {
+    let is_of_port = matches!(errno, Errno::EADDRINUSE | Errno::EACCES);
+    let (option, flag) = match is_of_port {
+        _ if wanted.is_listed => ("listen", "listen="),
+        true => ("port", "-p"),
+        false => ("host", "-h"),
+    };
     let advice = match errno {
         // -p without -h would open the server to everyone.
-        Errno::EADDRINUSE if address.ip().is_loopback() => {
-            "something listens there already: stop it, or choose another port of this machine alone with -h localhost -p"
+        Errno::EADDRINUSE if address.ip().is_loopback() && !wanted.is_listed => {
+            "something listens there already: stop it, or choose another port of this machine alone with -h localhost"
         }
-        Errno::EADDRINUSE => "something listens there already: stop it, or choose another port with -p",
+        Errno::EADDRINUSE => "something listens there already: stop it, or choose another port with",
         Errno::EACCES if geteuid().is_root() => {
-            "this root may not take ports below 1024: choose another port with -p, or allow CAP_NET_BIND_SERVICE"
+            "this root may not take ports below 1024: allow CAP_NET_BIND_SERVICE, or choose another port with"
         }
         Errno::EACCES => {
-            "ports below 1024 are root's: start as root, choose another port with -p, or let systemd hand over the socket"
+            "ports below 1024 are root's: start as root, let systemd hand over the socket, or choose another port with"
         }
         Errno::EAFNOSUPPORT if address.is_ipv6() => {
-            "IPv6 is switched off on this machine: give an IPv4 address with -h"
+            "IPv6 is switched off on this machine: give an IPv4 address with"
         }
-        Errno::EADDRNOTAVAIL => "no interface of this machine has that address: see -h",
-        _ => "",
+        Errno::EADDRNOTAVAIL => "no interface of this machine has that address: give another one with",
+        Errno::EINVAL => "an address of a link needs its interface, as fe80::1%eth0: give both with",
+        _ => "see",
     };
     let place = if address.port() == 0 { address.ip().to_string() } else { address.to_string() };
-    Failure::from_call(format_args!("{call} {place}"), errno, advice)
+    Failure::from_call(format_args!("{call} {place}"), errno, format!("{advice} {flag}")).of(option)
 }
 
 fn open(address: SocketAddr, dual: bool) -> Result<TcpListener, (&'static str, Errno)> {
@@ -223,7 +232,7 @@ pub fn tune(fd: &impl std::os::fd::AsFd) -> nix::Result<()> {
 /// Addresses to listen on, with the fallback port if the port itself is not permitted.
 pub(crate) fn wanted_addresses(config: &Config) -> Result<Vec<SocketAddr>, Failure> {
     let host = config.host.as_deref();
-    let wanted = names::addresses(host, config.port)?;
+    let wanted = names::addresses(host, config.port).map_err(|failure| failure.of("host"))?;
     match config.fallback_port {
         Some(port) if is_not_permitted(&wanted) => names::addresses(host, port),
         _ => Ok(wanted),
@@ -237,7 +246,7 @@ mod tests {
     use super::*;
 
     fn wanted(addresses: &[SocketAddr]) -> Wanted {
-        Wanted { addresses: addresses.to_vec(), dual: false }
+        Wanted { addresses: addresses.to_vec(), dual: false, is_listed: false }
     }
 
     #[test]
@@ -259,7 +268,7 @@ mod tests {
         assert!(failure.starts_with(&format!("bind {address} - Address already in use; ")), "{failure}");
         assert!(failure.ends_with(" of this machine alone with -h localhost -p"), "{failure}");
         let anywhere = (Ipv4Addr::UNSPECIFIED, address.port()).into();
-        let failure = refusal("bind", anywhere, Errno::EADDRINUSE).to_string();
+        let failure = refusal(&wanted(&[anywhere]), "bind", anywhere, Errno::EADDRINUSE).to_string();
         assert!(failure.ends_with("choose another port with -p"), "{failure}");
     }
 

@@ -19,7 +19,7 @@ pub(crate) fn load(config: &Config) -> Result<Loaded, Failure> {
 /// Reads the rules; names of their files are relative to the current directory.
 pub(crate) fn load_rules(config: &Config) -> Result<Rules, Failure> {
     let rules = Rules::load(config, Path::new("."));
-    rules.map_err(|faults| Failure::new(faults, "mend the rules; --check tells without starting"))
+    rules.map_err(|faults| Failure::new(faults, "mend the rules; --check tells without starting").of("rules"))
 }
 
 /// Reads the media types.
@@ -28,6 +28,7 @@ pub(crate) fn load_types(config: &Config) -> Result<Types, Failure> {
     let Some(path) = &config.mime_types else { return Ok(types) };
     types.load(path).map_err(|faults| {
         Failure::new(faults, "give mime_types a readable file of lines: type extension extension...")
+            .of("mime_types")
     })
 }
 
@@ -36,7 +37,7 @@ fn load_throttles(config: &Config, rules: &Rules) -> Result<Throttles, Failure> 
     let (mut throttles, problems) = match &config.throttle_file {
         None => (Throttles::none(), Vec::new()),
         Some(path) => Throttles::load(path).map_err(|error| {
-            Failure::from_call(path.display(), error, "give a readable throttle file with -t")
+            Failure::from_call(path.display(), error, "give a readable throttle file with -t").of("throttles")
         })?,
     };
     for problem in problems {

@@ -15,6 +15,7 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::unistd::{AccessFlags, access, geteuid};
 
 use crate::cgi::{Cgi, children::Children};
+use crate::config::origin::Origins;
 use crate::config::{Config, LogTarget};
 use crate::docroot::DocRoot;
 use crate::log;
@@ -100,18 +101,21 @@ struct OpenedResources {
 }
 
 /// Starts the server. `None`: this is the process that was started, and the server, in the background,
-/// is ready. `reread` are files that will be read again while it runs.
+/// is ready. `reread` are files that will be read again while it runs. `origins` are for failures.
 ///
 /// # Errors
 /// The first step that fails; the process must exit.
-pub fn start(config: &Arc<Config>, reread: &[PathBuf]) -> Result<Option<RunningServer>, Failure> {
+pub fn start(
+    config: &Arc<Config>,
+    origins: &Origins,
+    reread: &[PathBuf],
+) -> Result<Option<RunningServer>, Failure> {
+    let located = |failure: Failure| failure.located(origins);
     zone::fix();
     // Asked before chroot and Landlock hide the answer.
     memory_limit();
-    let prepared = prepare(config)?;
-    if let Some(dir) = &config.dir {
-        enter("chdir", dir, "-d")?;
-    }
+    let prepared = prepare(config).map_err(located)?;
+    enter_dir(config).map_err(located)?;
     let outcome = if config.foreground {
         daemon::leave_job_control();
         StartOutcome::unneeded()
@@ -124,7 +128,7 @@ pub fn start(config: &Arc<Config>, reread: &[PathBuf]) -> Result<Option<RunningS
     if !config.foreground {
         syslog::set_echo(Echo::Never);
     }
-    match launch(config, prepared, reread) {
+    match launch(config, prepared, reread).map_err(located) {
         Ok(running) => {
             outcome.ready();
             Ok(Some(running))
@@ -144,9 +148,7 @@ pub fn start(config: &Arc<Config>, reread: &[PathBuf]) -> Result<Option<RunningS
 /// The first step that fails.
 pub(crate) fn go_where_it_would_serve(config: &Config) -> Result<(), Failure> {
     let privileges = Privileges::of_process(&config.user)?;
-    if let Some(dir) = &config.dir {
-        enter("chdir", dir, "-d")?;
-    }
+    enter_dir(config)?;
     enter_root(config)?;
     privileges.give_up().map(drop)
 }
@@ -195,7 +197,7 @@ fn open_log(config: &Config, privileges: &Privileges) -> Result<AccessLog, Failu
     let opened = AccessLog::open(&config.log, privileges.user());
     opened.map(|log| log.in_format(config.log_format)).map_err(|error| {
         let LogTarget::File(path) = &config.log else {
-            return Failure::from_call("logfile", error, "see -l");
+            return Failure::from_call("logfile", error, "see -l").of("logfile");
         };
         let advice = match error.raw_os_error().map(nix::errno::Errno::from_raw) {
             Some(nix::errno::Errno::ELOOP) => {
@@ -206,8 +208,16 @@ fn open_log(config: &Config, privileges: &Privileges) -> Result<AccessLog, Failu
             }
             _ => "give a file that can be written with -l, or - for standard output",
         };
-        Failure::from_call(path.display(), error, advice)
+        Failure::from_call(path.display(), error, advice).of("logfile")
     })
+}
+
+/// Changes to the directory of `-d`.
+fn enter_dir(config: &Config) -> Result<(), Failure> {
+    match &config.dir {
+        Some(dir) => enter("chdir", dir, "-d").map_err(|failure| failure.of("dir")),
+        None => Ok(()),
+    }
 }
 
 fn enter(call: &str, dir: &Path, flag: &str) -> Result<(), Failure> {
@@ -299,14 +309,15 @@ fn enter_root(config: &Config) -> Result<(), Failure> {
         change_root()?;
     }
     match &config.data_dir {
-        Some(dir) => enter("data_dir chdir", dir, "-dd"),
+        Some(dir) => enter("data_dir chdir", dir, "-dd").map_err(|failure| failure.of("data_dir")),
         None => Ok(()),
     }
 }
 
 fn change_root() -> Result<(), Failure> {
     syslog::hold_socket_through_chroot();
-    nix::unistd::chroot(".").map_err(|errno| Failure::from_call("chroot", errno, "-r needs root"))?;
+    nix::unistd::chroot(".")
+        .map_err(|errno| Failure::from_call("chroot", errno, "-r needs root").of("chroot"))?;
     std::env::set_current_dir("/").map_err(|error| Failure::from_call("chroot chdir", error, ""))
 }
 

@@ -26,10 +26,7 @@ pub fn addresses(host: Option<&str>, port: u16) -> Result<Vec<SocketAddr>, Failu
         found.push((Ipv4Addr::UNSPECIFIED, port).into());
     }
     if found.is_empty() {
-        return Err(Failure::new(
-            format!("getaddrinfo {host} - Name or service not known"),
-            "give -h an address, or a name that is in /etc/hosts (DNS is not asked)",
-        ));
+        return Err(Failure::new(format!("getaddrinfo {host} - Name or service not known"), advice(host)));
     }
     Ok(found)
 }
@@ -37,6 +34,19 @@ pub fn addresses(host: Option<&str>, port: u16) -> Result<Vec<SocketAddr>, Failu
 /// Tells whether `host` means every address of both families.
 pub fn is_every_address(host: Option<&str>) -> bool {
     host.and_then(|host| literal(host, 0)).is_some_and(|address| address.ip() == Ipv6Addr::UNSPECIFIED)
+}
+
+/// Advice for a `host` that is none.
+fn advice(host: &str) -> String {
+    let port = host.rsplit_once(':').filter(|(name, _)| !name.contains(':') || name.ends_with(']'));
+    match (port, host.split_once('%')) {
+        _ if host == "*" => "leave -h out to listen on every address".into(),
+        (_, Some((_, zone))) => format!("there is no interface {zone} for this address: see `ip link`"),
+        (Some((name, port)), _) if port.bytes().all(|byte| byte.is_ascii_digit()) => {
+            format!("give {name} with -h, and the port with -p {port}")
+        }
+        _ => "give -h or listen= an address, or a name that is in /etc/hosts (DNS is not asked)".into(),
+    }
 }
 
 fn find(host: &str, port: u16, hosts: &str) -> Vec<SocketAddr> {

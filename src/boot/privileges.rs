@@ -34,10 +34,11 @@ impl Privileges {
             return Err(Failure::new(
                 format!("unknown user - '{user}'"),
                 "name a user of /etc/passwd with -u, or give numbers (uid:gid)",
-            ));
+            )
+            .of("user"));
         };
         if next.uid != 0 && !may_change_user() {
-            return Err(Failure::new("this root may not change its user", how_to_become(&next)));
+            return Err(Failure::new("this root may not change its user", how_to_become(&next)).of("user"));
         }
         Ok(Privileges { next: Some(next) })
     }

@@ -87,7 +87,7 @@ impl Sockets {
         }
         if config.listen.is_empty() && !is_activated {
             let addresses = listen::wanted_addresses(config)?;
-            let wanted = Wanted { addresses, dual: false };
+            let wanted = Wanted { addresses, dual: false, is_listed: false };
             sockets.unbound.push(Unbound { wanted, purpose: Purpose::default() });
         }
         sockets.verify(config)
@@ -134,13 +134,15 @@ impl Sockets {
             return Err(Failure::new(
                 "a listener with ;proxy, but no trusted_proxies",
                 "name the proxies that may connect there with trusted_proxies=",
-            ));
+            )
+            .of("listen"));
         }
         if purposes().all(|purpose| purpose.status) {
             return Err(Failure::new(
                 "no listener serves files",
                 "give listen= an entry without ;status, or leave it out",
-            ));
+            )
+            .of("listen"));
         }
         Ok(self)
     }
@@ -195,13 +197,16 @@ pub fn wanted(entry: &Listen, config: &Config) -> Result<Option<Wanted>, Failure
     let (addresses, dual) = match &entry.address {
         Address::Unix(_) => return Ok(None),
         Address::Port(port) => (names::addresses(None, *port)?, false),
-        Address::Name(host, port) => (names::addresses(Some(host), *port)?, false),
+        Address::Name(host, port) => {
+            let named = names::addresses(Some(host), *port);
+            (named.map_err(|failure| failure.of("listen"))?, false)
+        }
         Address::Ip(address) => {
             let is_every = address.ip() == Ipv6Addr::UNSPECIFIED;
             (vec![*address], is_every && !names_ipv4(config, address.port()))
         }
     };
-    Ok(Some(Wanted { addresses, dual }))
+    Ok(Some(Wanted { addresses, dual, is_listed: true }))
 }
 
 /// Tells whether another entry listens for IPv4 on `port`.

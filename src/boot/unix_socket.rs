@@ -66,7 +66,7 @@ pub fn bind_path(
             Errno::EEXIST => "something else has that name: remove it, or give another path with listen=",
             _ => "give a path in a directory that can be written with listen=",
         };
-        Failure::from_call(format_args!("{what} {}", path.display()), errno, advice)
+        Failure::from_call(format_args!("{what} {}", path.display()), errno, advice).of("listen")
     };
     let owner = owner(listen, privileges)?;
     let name = path.file_name().ok_or_else(|| failed("bind", Errno::EISDIR))?.to_owned();
@@ -146,6 +146,7 @@ fn owner(listen: &Listen, privileges: &Privileges) -> Result<Owner, Failure> {
                 format!("unknown group - '{name}'"),
                 "name a group of /etc/group with ;group=, or give its number",
             )
+            .of("listen")
         })?),
     };
     Ok(Owner { user: user.map(|user| Uid::from_raw(user.uid)), group: group.map(Gid::from_raw) })

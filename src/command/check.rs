@@ -66,13 +66,11 @@ const SOUND: &str = "the configuration is sound\n";
 /// Reason why the server cannot listen on its addresses; ports of a running server are no problem.
 fn addresses(config: &Config) -> Option<CheckError> {
     let addresses = match listen::wanted_addresses(config) {
-        Err(failure) => return Some(("host", failure.to_string())),
+        Err(failure) => return Some((failure.option, failure.to_string())),
         Ok(addresses) => addresses,
     };
-    let failure = try_bind(&Wanted { addresses, dual: false }).err()?.to_string();
-    // Permission is refused for a port; an address is one that the machine does not have.
-    let option = if failure.contains("Permission denied") { "port" } else { "host" };
-    Some((option, failure))
+    let failure = try_bind(&Wanted { addresses, dual: false, is_listed: false }).err()?;
+    Some((failure.option, failure.to_string()))
 }
 
 /// Reason why the server's user cannot serve the directory.

@@ -17,7 +17,7 @@ use crate::control::ReadFiles;
 use crate::log;
 use crate::log::syslog::{self, Echo};
 use crate::response::SERVER;
-use crate::sys::{memory, stdio, systemd};
+use crate::sys::{memory, reason, stdio, systemd};
 
 mod check;
 mod explain;
@@ -72,14 +72,22 @@ fn dump(invocation: &Invocation) -> Result<(), String> {
         text.extend_from_slice(format!("\n# Rules\n{rules}").as_bytes());
     }
     // The text is printed raw: values may be any bytes but control characters.
-    let _ = std::io::stdout().write_all(&text);
-    Ok(())
+    print_bytes(&text)
 }
 
-/// Prints to standard output; a closed pipe is no error.
 fn print(text: &str) -> Result<(), String> {
-    let _ = std::io::stdout().write_all(stdio::for_terminal(text).as_bytes());
-    Ok(())
+    print_bytes(stdio::for_terminal(text).as_bytes())
+}
+
+/// Prints to standard output. A reader that has left is no error, as in `thttpd --help | head -1`.
+fn print_bytes(text: &[u8]) -> Result<(), String> {
+    let mut out = std::io::stdout();
+    match out.write_all(text).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+            Err(format!("standard output: {}", reason(&error)))
+        }
+        _ => Ok(()),
+    }
 }
 
 fn serve(program: &str, arguments: &[OsString], invocation: Invocation) -> Result<(), String> {
@@ -101,7 +109,7 @@ fn serve(program: &str, arguments: &[OsString], invocation: Invocation) -> Resul
     let read = ReadFiles::look(&files);
     // Below a new root, files with these names may belong to any user.
     let is_reread = config.reload_on_hup && !config.chroot;
-    let running = match start(&config, if is_reread { &files } else { &[] }) {
+    let running = match start(&config, &invocation.origins, if is_reread { &files } else { &[] }) {
         Ok(None) => return Ok(()),
         Ok(Some(running)) => running,
         Err(failure) => return Err(report(program, &failure)),

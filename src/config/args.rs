@@ -97,6 +97,13 @@ pub fn parse_in(dir: &Path, argv: &[OsString], program: &str) -> Result<Invocati
         operand::serve(dir, &mut settings);
     }
     settings.problems.extend(line.fault);
+    if let (Some(address), Action::Serve | Action::Check | Action::DumpConfig | Action::HealthCheck(_)) =
+        (&settings.from, &action)
+    {
+        let why = ConfigErrorKind::Malformed("only with --explain URL".into());
+        let written = format!("--from {address}");
+        settings.problems.push(ConfigError::new(&Origin::Default, written.as_bytes(), why));
+    }
     if settings.problems.is_empty() {
         let Settings { config, origins, from, .. } = settings;
         let warnings = warnings::collect(&config, &origins);
@@ -266,7 +273,7 @@ fn obey(given: &Given, value: Option<&OsStr>, settings: &mut Settings, action: &
     }
     let origin = Origin::Flag(flag);
     if let Err(why) = settings.set(given.place, given.on, value, &origin) {
-        let value = value.unwrap_or_default().as_bytes();
+        let value = value.map(OsStr::as_bytes).filter(|value| !value.is_empty()).unwrap_or(b"''");
         let written = [flag.as_bytes(), b" ", value].concat();
         settings.problems.push(ConfigError::new(&origin, &written, why));
     }

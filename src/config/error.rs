@@ -30,6 +30,7 @@ impl ConfigError {
                 None
             }
         };
+        let written = if written.is_empty() { b"''" } else { written };
         ConfigError { place, written: shortened(printable(written)), why }
     }
 }

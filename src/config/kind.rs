@@ -260,10 +260,13 @@ impl Kind {
 /// thttpd's `atoi` takes `80x` for 80 and `abc` for 0; both are refused here.
 fn number(value: &OsStr, unit: Unit, least: i64, most: i64) -> Result<i64, ConfigErrorKind> {
     let Some(text) = value.to_str() else { return Err(ConfigErrorKind::NotNumber { instead: None }) };
+    let text = filled(text)?;
+    // Quotes and a semicolon belong to a number in other servers' files.
+    let bare = text.trim_matches(['"', '\'', ';', ',']);
     let flawed = match unit {
         Unit::Bytes => ConfigErrorKind::NotSize,
-        Unit::Count => ConfigErrorKind::NotNumber { instead: None },
-        Unit::Seconds => ConfigErrorKind::NotNumber { instead: in_seconds(text) },
+        Unit::Count => ConfigErrorKind::NotNumber { instead: bare.parse().ok() },
+        Unit::Seconds => ConfigErrorKind::NotNumber { instead: in_seconds(bare) },
     };
     let (digits, factor) = match text.chars().next_back() {
         Some(suffix) if unit == Unit::Bytes && suffix.is_ascii_alphabetic() => {
@@ -288,7 +291,7 @@ fn number(value: &OsStr, unit: Unit, least: i64, most: i64) -> Result<i64, Confi
 fn in_seconds(text: &str) -> Option<i64> {
     let digits = text.len() - text.trim_start_matches(|c: char| c.is_ascii_digit()).len();
     let factor = match text[digits..].trim_start().to_ascii_lowercase().as_str() {
-        "s" | "sec" | "secs" | "second" | "seconds" => 1,
+        "" | "s" | "sec" | "secs" | "second" | "seconds" => 1,
         "m" | "min" | "mins" | "minute" | "minutes" => 60,
         "h" | "hr" | "hour" | "hours" => 3600,
         "d" | "day" | "days" => 86400,

@@ -52,7 +52,7 @@ impl LogFile {
     /// The duplicate stays valid when 0–2 become `/dev/null`, and when `/dev/stdout` may not be opened any
     /// more.
     pub fn stdout() -> io::Result<LogFile> {
-        LogFile::stream(Path::new("-"), io::stdout().as_fd().try_clone_to_owned()?)
+        LogFile::stream(Path::new("standard output"), io::stdout().as_fd().try_clone_to_owned()?)
     }
 
     fn stream(shown: &Path, fd: OwnedFd) -> io::Result<LogFile> {

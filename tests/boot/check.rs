@@ -178,3 +178,17 @@ fn the_server_that_runs_does_not_make_its_configuration_wrong() {
     let output = run(thttpd().args(flags).args([&server.port.to_string(), "--check"]));
     assert!(output.status.success(), "{}", stderr(&output));
 }
+
+#[test]
+fn an_answer_that_standard_output_does_not_take_is_an_error_but_for_a_reader_that_left() {
+    let full = || std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+    for flag in ["--help", "--version", "--dump-config", "--check"] {
+        let output = thttpd().arg(flag).stdout(full()).output().unwrap();
+        assert_eq!(output.status.code(), Some(1), "{flag}");
+        assert_eq!(stderr(&output), "standard output: No space left on device\n", "{flag}");
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let output = thttpd().arg(flag).stdout(writer).output().unwrap();
+        assert_eq!((output.status.code(), stderr(&output).as_str()), (Some(0), ""), "{flag}");
+    }
+}

@@ -163,6 +163,63 @@ fn an_address_of_another_machine() {
 }
 
 #[test]
+fn an_address_that_lacks_its_interface_or_has_a_port_is_told_how_to_be_written() {
+    let tree = Tree::new();
+    for (host, says, advises) in [
+        ("fe80::1", "bind [fe80::1]:", "fe80::1%eth0"),
+        ("fe80::1%no-such-0", "getaddrinfo fe80::1%no-such-0 - ", "no interface no-such-0"),
+        ("127.0.0.1:8080", "getaddrinfo 127.0.0.1:8080 - ", "with -p 8080"),
+        ("www.example.org:80", "getaddrinfo www.example.org:80 - ", "with -p 80"),
+        ("[::1]:80", "getaddrinfo [::1]:80 - ", "with -p 80"),
+        ("*", "getaddrinfo * - ", "leave -h out"),
+    ] {
+        refuses_beside_sound_flags(&tree, &["-h", host], says, advises);
+    }
+}
+
+#[test]
+fn an_address_of_listen_is_changed_there() {
+    let tree = Tree::new();
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let taken = format!("listen={}", taken.local_addr().unwrap());
+    for (listen, says) in [
+        (taken.as_str(), "Address already in use"),
+        ("listen=192.0.2.1:80", "bind 192.0.2.1:80"),
+        ("listen=no.such.host.example:80", "getaddrinfo no.such.host.example - "),
+    ] {
+        refuses_beside_sound_flags(&tree, &["-o", listen], says, "listen=");
+    }
+}
+
+#[test]
+fn a_value_from_a_file_is_refused_with_its_file_and_line() {
+    let tree = Tree::new();
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let taken = format!("port={}", taken.local_addr().unwrap().port());
+    let lines = [
+        (taken.as_str(), "port"),
+        ("host=192.0.2.1", "host"),
+        ("host=no.such.host.example", "host"),
+        ("dir=/nonexistent", "dir"),
+        ("data_dir=nonexistent", "data_dir"),
+        ("throttles=/nonexistent", "throttles"),
+        ("rules=/nonexistent", "rules"),
+        ("mime_types=/nonexistent", "mime_types"),
+        ("logfile=/nonexistent/log", "logfile"),
+        ("pidfile=/nonexistent/pid", "pidfile"),
+        ("listen=/nonexistent/socket", "listen"),
+        ("listen=80;status", "listen"),
+    ];
+    let of_root = [("user=no-such-user", "user")];
+    for (word, option) in lines.iter().chain(is_root().then_some(&of_root).into_iter().flatten()) {
+        let file = tree.beside("thttpd.conf", &format!("# first\n{word}\n"));
+        let file = file.to_str().unwrap();
+        let place = format!("({option} stands in {file}:2)");
+        refuses_beside_sound_flags(&tree, &["-C", file], "; ", &place);
+    }
+}
+
+#[test]
 fn a_host_name_nobody_knows() {
     let tree = Tree::new();
     let says = "getaddrinfo no.such.host.example - Name or service not known";

@@ -297,3 +297,17 @@ fn a_lock_that_is_never_given_up_ends_the_wait_with_a_message() {
     drop(theirs);
     assert_eq!(code(&run(&["-i", "-1"], &file, "user", "password")), Some(0));
 }
+
+#[test]
+fn a_hash_that_standard_output_does_not_take_is_an_error() {
+    let full = File::options().write(true).open("/dev/full").unwrap();
+    let script = "echo password | \"$0\" -n user";
+    let output = Command::new("sh")
+        .args(["-c", script, env!("CARGO_BIN_EXE_thtpasswd")])
+        .stdout(full)
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
+    assert_eq!(code(&output), Some(1));
+    assert!(stderr(&output).ends_with("standard output: No space left on device\n"), "{}", stderr(&output));
+}

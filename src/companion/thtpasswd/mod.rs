@@ -40,8 +40,9 @@ pub fn run(arguments: &[OsString]) -> Result<(), Refusal> {
     match invocation.action {
         PasswordAction::Print => {
             let hash = new_hash(&invocation)?;
-            say(&format!("{}:{}", invocation.shown_user(), String::from_utf8_lossy(&hash)));
-            Ok(())
+            let line = format!("{}:{}", invocation.shown_user(), String::from_utf8_lossy(&hash));
+            let written = stdio::write_line(&mut io::stdout(), &line);
+            written.map_err(|error| Refusal::new(format!("standard output: {}", reason(&error))))
         }
         PasswordAction::Verify => verify(&invocation),
         PasswordAction::Create => create(&invocation),

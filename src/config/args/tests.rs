@@ -240,7 +240,7 @@ fn a_line_that_cannot_be_understood_is_told_in_one_line_with_where_to_look() {
         (&["-p", "80", "www", "-x"], "-x: unknown option"),
         (&["port=80"], "port=80: unknown option; did you mean -o port=80?"),
         (&["-"], "-: unexpected argument"),
-        (&[""], ": unexpected argument"),
+        (&[""], "'': unexpected argument"),
         (&["--"], "--: unknown option"),
         (&["-x"], "-x: unknown option"),
         (&["-p"], "-p: value required"),
@@ -268,13 +268,37 @@ fn a_line_that_cannot_be_understood_is_told_in_one_line_with_where_to_look() {
 }
 
 #[test]
+fn an_address_without_a_url_to_explain_starts_no_server() {
+    for rest in [&[][..], &["--check"], &["--dump-config"], &["--healthcheck"]] {
+        let argv = [&["--from", "192.0.2.1"], rest].concat();
+        assert_eq!(refused(&argv), "./thttpd: --from 192.0.2.1: only with --explain URL");
+    }
+    assert_eq!(action(&["--from", "192.0.2.1", "--version"]), Action::ShowVersion);
+    assert_eq!(action(&["--from", "192.0.2.1", "--explain", "/"]), Action::Explain(vec!["/".into()]));
+}
+
+#[test]
+fn a_number_as_other_servers_write_it_is_told_without_its_quotes() {
+    let advice = |word: &str| refused(&["-o", word]);
+    for (word, number) in [
+        ("port=\"80\"", 80),
+        ("port='80'", 80),
+        ("port=80;", 80),
+        ("keepalive_timeout=\"5\"", 5),
+        ("keepalive_timeout=5s;", 5),
+    ] {
+        assert_eq!(advice(word), format!("./thttpd: -o {word}: not a number; write {number}"));
+    }
+}
+
+#[test]
 fn bad_values_are_all_told_and_where_to_look_once() {
     let argv =
         ["-p", "80x", "-M", "", "-d", "", "-o", "prot=1", "-o", "vhost=1", "-P", "a\r\nb", "-p", "65536"];
     let want = "\
 ./thttpd: -p 80x: not a number
-./thttpd: -M : not a number
-./thttpd: -d : must not be empty
+./thttpd: -M '': must not be empty
+./thttpd: -d '': must not be empty
 ./thttpd: -o prot=1: unknown option; did you mean port? ./thttpd --help lists them all
 ./thttpd: -o vhost=1: no value allowed; write vhost
 ./thttpd: -P a\\r\\nb: control characters are not allowed
