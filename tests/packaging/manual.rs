@@ -8,7 +8,7 @@ use std::process::Command;
 use thttpd::config::args;
 use thttpd::config::help;
 use thttpd::config::kind::Kind;
-use thttpd::config::options::{OPTIONS, OptionSpec};
+use thttpd::config::options::{Group, OPTIONS, OptionSpec};
 
 use super::{source, text};
 
@@ -160,5 +160,64 @@ fn every_companion_program_has_a_page() {
         let name = path.file_stem().unwrap().to_string_lossy().into_owned();
         let found = pages.iter().any(|page| page.rsplit_once('.').is_some_and(|(stem, _)| stem == name));
         assert!(found, "{name} has no page in man/");
+    }
+}
+
+/// Each option with the heading it stands under, by lines `HEADING` and names in `text`.
+fn under_headings(text: &str, heading: &str, name: &str) -> Vec<(String, String)> {
+    let mut current = String::new();
+    let mut found = Vec::new();
+    for line in text.lines() {
+        let title =
+            line.strip_prefix(heading).and_then(|title| Group::ALL.iter().find(|one| one.title() == title));
+        if let Some(group) = title {
+            current = group.title().to_owned();
+        } else if let Some(rest) = line.strip_prefix(name) {
+            let end = rest.find(|c: char| !c.is_ascii_lowercase() && c != '_').unwrap_or(rest.len());
+            found.push((rest[..end].to_owned(), current.clone()));
+        }
+    }
+    found
+}
+
+#[test]
+fn an_option_stands_under_the_same_heading_in_manual_example_and_help() {
+    let manual = text("man/thttpd.conf.5").replace(".Ss Times\n", ".Ss Times, in seconds\n");
+    let manual = manual.split(".Sh LISTENERS").next().unwrap();
+    for (name, heading) in under_headings(manual, ".Ss ", ".It Cm ").into_iter().chain(under_headings(
+        &text("thttpd.conf.example"),
+        "# ",
+        "#",
+    )) {
+        let Some(row) = OPTIONS.iter().find(|row| !name.is_empty() && names(row).contains(&name.as_str()))
+        else {
+            continue;
+        };
+        assert_eq!(heading, row.group.title(), "{name}");
+    }
+}
+
+#[test]
+fn no_page_shows_a_quotation_within_a_quotation() {
+    for page in page_names() {
+        let path = source("man").join(&page);
+        let Ok(output) = Command::new("mandoc").args(["-Tutf8"]).arg(path).output() else { return };
+        let mut depth = 0;
+        for (index, line) in String::from_utf8_lossy(&output.stdout).lines().enumerate() {
+            for character in line.chars() {
+                depth += i32::from(character == '‘') - i32::from(character == '’');
+                assert!((0..=1).contains(&depth), "{page}, line {}: {line}", index + 1);
+            }
+        }
+    }
+}
+
+#[test]
+fn the_page_of_the_server_leads_to_every_other() {
+    let page = text("man/thttpd.8");
+    let (_, see_also) = page.split_once(".Sh SEE ALSO\n").unwrap();
+    for name in page_names().iter().filter(|name| *name != "thttpd.8") {
+        let (stem, section) = name.rsplit_once('.').unwrap();
+        assert!(see_also.contains(&format!(".Xr {stem} {section}")), "{name}");
     }
 }

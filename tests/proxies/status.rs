@@ -142,6 +142,28 @@ fn requests_bytes_and_durations_are_counted_and_agree() {
 }
 
 #[test]
+fn the_manual_names_every_number_and_every_state() {
+    let page = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/man/thttpd.conf.5")).unwrap();
+    let (_, section) = page.split_once("\n.Sh STATUS\n").unwrap();
+    let section = section.split("\n.Sh ").next().unwrap();
+    let told: Vec<&str> = section.split(|c: char| !c.is_ascii_lowercase() && c != '_').collect();
+    let tree = tree();
+    let throttles = tree.beside("throttles", "** 1000\n");
+    let site = Site::new(&tree, &["-t", throttles.to_str().unwrap()]);
+    for line in site.metrics().0.lines() {
+        let (name, labels) = line.split_once('{').unwrap_or((line, ""));
+        if let Some(name) = name.strip_prefix("# TYPE thttpd_") {
+            let name = name.split(' ').next().unwrap();
+            assert!(told.contains(&name), "{name}");
+        }
+        if let Some(state) = labels.strip_prefix("state=\"") {
+            let state = state.split('"').next().unwrap();
+            assert!(told.contains(&state), "{state}");
+        }
+    }
+}
+
+#[test]
 fn a_duration_goes_to_the_last_byte() {
     let tree = tree();
     tree.file("big.bin", vec![b'x'; 30_000]);
