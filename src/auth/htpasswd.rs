@@ -4,6 +4,8 @@
 //! and the first line of a user decides. In addition, a carriage return, trailing blanks and fields after a
 //! second colon are ignored.
 
+use crate::sys::without_byte_order_mark;
+
 /// Hash of `user` in the first line with that name, in whatever form.
 pub fn hash_of<'f>(file: &'f [u8], user: &[u8]) -> Option<&'f [u8]> {
     lines(file).find(|&(name, _)| name == user).map(|(_, hash)| hash)
@@ -24,7 +26,7 @@ pub fn users(file: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
 
 /// User and hash of every line.
 fn lines(file: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
-    file.split(|&b| b == b'\n').filter_map(|line| {
+    without_byte_order_mark(file).split(|&b| b == b'\n').filter_map(|line| {
         let mut fields = line.splitn(3, |&b| b == b':');
         Some((fields.next()?, fields.next()?.trim_ascii_end()))
     })
@@ -69,6 +71,11 @@ mod tests {
     fn an_empty_hash_and_an_unterminated_last_line_are_read() {
         assert_eq!(hash("mallory"), Some(""));
         assert_eq!(hash("last"), Some("five"));
+    }
+
+    #[test]
+    fn a_byte_order_mark_is_no_part_of_the_first_user() {
+        assert_eq!(hash_of("\u{feff}alice:one\n".as_bytes(), b"alice"), Some(&b"one"[..]));
     }
 
     #[test]

@@ -170,7 +170,8 @@ fn no_web_directory(config: &Config, error: std::io::Error) -> Failure {
     let name = if is_user { &config.user } else { "this user" };
     let here = std::env::current_dir().unwrap_or_default();
     let advice = format!("{name} may not enter {}: chmod o+x it, or see -d and -u", here.display());
-    Failure::from_call("web directory", error, advice)
+    let option = if config.data_dir.is_some() { "data_dir" } else { "dir" };
+    Failure::from_call("web directory", error, advice).of(option)
 }
 
 /// Opens the resources that need the first root, directory and user.

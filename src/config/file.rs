@@ -12,10 +12,7 @@ use super::foreign;
 use super::origin::Origin;
 pub use super::origin::VARIABLE;
 use super::settings::Settings;
-use crate::sys::read_regular_file;
-
-/// Bytes that some editors put before a text in UTF-8; a file's first word does not begin with them.
-pub const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
+use crate::sys::{read_regular_file, without_byte_order_mark};
 
 /// Applies the options of `text`, the content of the file called `name`, to `settings`.
 ///
@@ -23,7 +20,7 @@ pub const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
 pub fn parse(text: &[u8], name: &str, settings: &mut Settings) {
     let before = settings.problems.len();
     let file: Arc<str> = name.into();
-    each_line(text.strip_prefix(BYTE_ORDER_MARK).unwrap_or(text), &mut |words, line| {
+    each_line(without_byte_order_mark(text), &mut |words, line| {
         settings.line(words, &Origin::File { name: Arc::clone(&file), line });
     });
     let refused = settings.problems.iter().skip(before);

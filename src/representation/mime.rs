@@ -7,7 +7,7 @@ use std::path::Path;
 
 use crate::config::kind::media;
 use crate::rules::{ResponseRules, SortedMap};
-use crate::sys::{read_regular_file, reason};
+use crate::sys::{read_regular_file, reason, without_byte_order_mark};
 
 /// Extensions that mean a content encoding instead of a type (thttpd's three).
 const ENCODINGS: [(&str, &str); 3] = [("Z", "compress"), ("gz", "gzip"), ("uu", "x-uuencode")];
@@ -63,7 +63,7 @@ impl Types {
         let text =
             read_regular_file(path).map_err(|error| format!("{}: {}", path.display(), reason(&error)))?;
         let mut faults = Vec::new();
-        for (line, number) in text.split(|&b| b == b'\n').zip(1..) {
+        for (line, number) in without_byte_order_mark(&text).split(|&b| b == b'\n').zip(1..) {
             if let Err(fault) = self.line(line) {
                 faults.push(format!("{}:{number}: {fault}", path.display()));
             }

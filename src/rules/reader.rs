@@ -15,9 +15,9 @@ use super::response_rule::ResponseRule;
 use super::route::Route;
 use super::rule_set::Rules;
 use super::words::{Words, expanded};
-use crate::config::file::BYTE_ORDER_MARK;
 use crate::config::origin::Origin;
 use crate::config::suggest;
+use crate::sys::without_byte_order_mark;
 
 /// Action words, except for the numbers of rates.
 const ACTIONS: [&str; 19] = [
@@ -64,7 +64,7 @@ impl Reader {
     /// Reads all lines of the file called `name`.
     pub(super) fn file(&mut self, content: &[u8], name: &str) {
         let name: Arc<str> = name.into();
-        let content = content.strip_prefix(BYTE_ORDER_MARK).unwrap_or(content);
+        let content = without_byte_order_mark(content);
         for (raw, number) in content.split(|&b| b == b'\n').zip(1..) {
             let place = Origin::File { name: Arc::clone(&name), line: number };
             match std::str::from_utf8(raw) {

@@ -7,6 +7,13 @@ use std::path::Path;
 
 use nix::libc::{O_NOCTTY, O_NONBLOCK, makedev};
 
+/// Text of a file without the byte order mark that some editors put before UTF-8.
+///
+/// The mark is no part of the first word.
+pub fn without_byte_order_mark(text: &[u8]) -> &[u8] {
+    text.strip_prefix("\u{feff}".as_bytes()).unwrap_or(text)
+}
+
 /// Reads the whole regular file at `path`; `/dev/null` counts as empty.
 ///
 /// A FIFO would block `open` until another process writes, and a device may never end, so that the start

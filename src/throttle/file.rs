@@ -18,10 +18,10 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use crate::config::file::BYTE_ORDER_MARK;
 use crate::config::printable::printable;
 use crate::rules::Pattern;
 use crate::rules::rate::{Each, Rate as Rule};
+use crate::sys::without_byte_order_mark;
 
 /// Error in a line of the throttle file.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -61,7 +61,7 @@ pub struct ThrottleFile {
 /// Parses all lines of `content`; `path` is for errors.
 pub fn parse(path: &Path, content: &[u8]) -> ThrottleFile {
     let mut parsed = ThrottleFile::default();
-    let content = content.strip_prefix(BYTE_ORDER_MARK).unwrap_or(content);
+    let content = without_byte_order_mark(content);
     for (index, raw) in content.split(|&b| b == b'\n').enumerate() {
         let raw = raw.split(|&b| b == b'#').next().unwrap_or_default().trim_ascii();
         if raw.is_empty() {

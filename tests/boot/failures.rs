@@ -1,7 +1,7 @@
 //! Failures of the start: one line with advice, and status 1, in the foreground and in the background.
 
 use std::net::TcpListener;
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
 
@@ -210,7 +210,11 @@ fn a_value_from_a_file_is_refused_with_its_file_and_line() {
         ("listen=/nonexistent/socket", "listen"),
         ("listen=80;status", "listen"),
     ];
-    let of_root = [("user=no-such-user", "user")];
+    let closed = tree.dir().join("closed");
+    std::fs::create_dir(&closed).unwrap();
+    std::fs::set_permissions(&closed, std::fs::Permissions::from_mode(0o700)).unwrap();
+    let closed = format!("dir={}", closed.display());
+    let of_root = [("user=no-such-user", "user"), (closed.as_str(), "dir")];
     for (word, option) in lines.iter().chain(is_root().then_some(&of_root).into_iter().flatten()) {
         let file = tree.beside("thttpd.conf", &format!("# first\n{word}\n"));
         let file = file.to_str().unwrap();

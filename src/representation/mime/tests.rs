@@ -221,7 +221,10 @@ proptest! {
 #[test]
 fn own_types_count_before_the_built_in_ones_and_before_encodings() {
     let tree = TempTree::new();
-    tree.file("types", "# ours\ntext/x-own Own JS\t# two\n\napplication/gzip gz\nimage/x-none\n");
+    tree.file(
+        "types",
+        "\u{feff}text/x-own Own\r\n# ours\ntext/x-own Own JS\t# two\n\napplication/gzip gz\nimage/x-none\n",
+    );
     let types = Types::new(b"UTF-8").with_default("application/octet-stream");
     let types = types.load(&tree.path().join("types")).unwrap();
     for (name, media_type, encodings) in [
