@@ -4,7 +4,7 @@
 //! from there on holds as long as that directory does, and is kept as a [`Snapshot`]. Nothing is
 //! believed without asking: the kernel tells whether anything has changed ([`watcher`](super::watcher),
 //! one cheap read for a batch of requests); if so, or where that cannot be told, `stat` is asked and
-//! compared.
+//! compared. The question is asked last, when all has been read: one answer then covers the whole look-up.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -149,20 +149,23 @@ impl DirectoryCheck {
         }
     }
 
-    /// Adds the file `file_name`, reached as `probe` (links followed: the name as asked) and `opened`;
+    /// Adds the file `file_name`, reached as `probe` (links followed: the name as asked), which was `seen`;
     /// none when it lives in another directory than this, or is another file by now.
+    ///
+    /// Call it before the file is opened: the file is watched from here on, and need not be looked at again
+    /// once it was read. [`Snapshot::is_of`] tells whether the file that was seen is the one that was opened.
     pub fn snapshot(
         &self,
         view: &View<'_>,
         file_name: &[u8],
         probe: &[u8],
-        opened: &FileStat,
+        seen: &FileStat,
     ) -> Option<Snapshot> {
         if split(file_name).0 != &*self.directory.name {
             return None;
         }
-        let file = Identity::of(opened);
-        // The name as asked may go by links; if it does not, opening it has just shown where it leads.
+        let file = Identity::of(seen);
+        // The name as asked may go by links; if it does not, this look has just shown where it leads.
         let is_direct = probe == file_name;
         let links = match self.directory.links {
             Links::Refuse if !is_direct => Links::Within,
@@ -174,8 +177,9 @@ impl DirectoryCheck {
         // A link on the way, or another name of the same file, may change unseen by this directory. (Where
         // links are not looked for, the name itself may be one.)
         let is_no_link = || links != Links::Follow || file.is_at(view, file_name, Links::Refuse);
-        let is_seen = is_direct && opened.st_nlink == 1 && is_no_link();
-        let watched = self.watched.as_ref().filter(|_| is_seen).map(WatchedPath::again);
+        let shows_changes = is_direct && seen.st_nlink == 1 && is_no_link();
+        let watched = self.watched.as_ref().filter(|_| shows_changes);
+        let watched = watched.map(|watched| self.watcher.watch_file(view, probe, watched));
         let directory = Arc::clone(&self.directory);
         Some(Snapshot { probe: probe.into(), links, file, directory, watched, taken: Instant::now() })
     }
@@ -208,6 +212,11 @@ impl Snapshot {
         self.watched.is_some()
     }
 
+    /// Tells whether the `opened` file is the one that was seen, and has not changed since.
+    pub fn is_of(&self, opened: &FileStat) -> bool {
+        self.file == Identity::of(opened)
+    }
+
     /// Tells whether the file was in the open directory `dir`.
     pub fn was_in(&self, dir: &DirectoryRef<'_>) -> bool {
         self.directory.is(dir)
@@ -232,10 +241,13 @@ impl DirectoryCache {
 
     /// Looks at the directory `dir` before anything in it is looked at; none when what is found there
     /// cannot be remembered.
-    pub fn look(&self, view: &View<'_>, dir: &[u8], freshness: &Freshness) -> Option<DirectoryCheck> {
+    ///
+    /// A directory that was looked at lately is taken to be as it was then. Whether it is must be asked
+    /// afterwards: by [`DirectoryCheck::still_holds`], or by [`DirectoryCache::hold`] before each use.
+    pub fn look(&self, view: &View<'_>, dir: &[u8]) -> Option<DirectoryCheck> {
         let known = self.known.lock().unwrap_or_else(PoisonError::into_inner).get(dir).map(Arc::clone);
         if let Some(directory) = known
-            && let Some(watched) = self.watcher.unchanged(directory.watched.as_ref()?, freshness)
+            && let Some(watched) = self.watcher.last_known(directory.watched.as_ref()?)
         {
             let watcher = Arc::clone(&self.watcher);
             return Some(DirectoryCheck { directory, watcher, watched: Some(watched) });
@@ -250,18 +262,6 @@ impl DirectoryCache {
             known.insert(dir.into(), Arc::clone(&directory));
         }
         Some(DirectoryCheck { directory, watcher: Arc::clone(&self.watcher), watched })
-    }
-
-    /// Watches the file of `snapshot` itself too; none if the file has changed meanwhile.
-    pub fn watch_file(&self, snapshot: Snapshot, view: &View<'_>) -> Option<Snapshot> {
-        let watch = |watched| self.watcher.watch_file(view, &snapshot.probe, watched);
-        match snapshot.watched.as_ref().and_then(watch) {
-            None => Some(snapshot),
-            Some(watched) => {
-                let is_same = snapshot.file.is_at(view, &snapshot.probe, snapshot.links);
-                is_same.then_some(Snapshot { watched: Some(watched), ..snapshot })
-            }
-        }
     }
 
     /// Has nothing at all happened in the directory since `check`, as far as the kernel tells? Unlike
@@ -290,6 +290,7 @@ mod tests {
     use crate::docroot::DocRoot;
     use crate::testing::TempTree;
     use std::fs;
+    use std::os::unix::fs::PermissionsExt;
 
     /// A tree with a directory `d` that has not changed lately, and the check of a look-up in it.
     fn settled() -> (TempTree, DocRoot, DirectoryCache, DirectoryCheck) {
@@ -298,7 +299,7 @@ mod tests {
         let root = DocRoot::open(tree.path(), tree.path().as_os_str().as_encoded_bytes()).unwrap();
         let directories = DirectoryCache::new(Links::Refuse);
         let directory_check = loop {
-            match directories.look(&View::anywhere(&root), b"d", &Freshness::default()) {
+            match directories.look(&View::anywhere(&root), b"d") {
                 Some(directory_check) => break directory_check,
                 None => std::thread::yield_now(),
             }
@@ -313,10 +314,12 @@ mod tests {
     #[test]
     fn a_directory_is_looked_at_once_until_it_changes() {
         let (tree, root, directories, directory_check) = settled();
-        let again = directories.look(&View::anywhere(&root), b"d", &Freshness::default()).unwrap();
+        let again = directories.look(&View::anywhere(&root), b"d").unwrap();
         assert!(Arc::ptr_eq(&directory_check.directory, &again.directory));
+        assert!(again.still_holds());
         fs::write(tree.path().join("d/b.txt"), "b").unwrap();
-        let later = directories.look(&View::anywhere(&root), b"d", &Freshness::default());
+        assert!(!again.still_holds());
+        let later = directories.look(&View::anywhere(&root), b"d");
         assert!(later.is_none_or(|later| !Arc::ptr_eq(&directory_check.directory, &later.directory)));
     }
 
@@ -333,6 +336,51 @@ mod tests {
         let of_directory = snapshot(&directory_check);
         fs::write(tree.path().join("d/.htpasswd"), "u:x").unwrap();
         assert!(!directories.hold(&of_directory, &View::anywhere(&root), &Freshness::default()));
+    }
+
+    /// Changes of the file `d/a.txt`, or of what has its name.
+    fn changes() -> [fn(&std::path::Path); 5] {
+        [
+            |tree| fs::write(tree.join("d/a.txt"), "b").unwrap(),
+            |tree| fs::set_permissions(tree.join("d/a.txt"), fs::Permissions::from_mode(0o600)).unwrap(),
+            |tree| {
+                fs::write(tree.join("other"), "b").unwrap();
+                fs::rename(tree.join("other"), tree.join("d/a.txt")).unwrap();
+            },
+            |tree| {
+                fs::hard_link(tree.join("d/a.txt"), tree.join("other")).unwrap();
+                fs::write(tree.join("other"), "b").unwrap();
+            },
+            |tree| {
+                fs::rename(tree.join("d"), tree.join("old")).unwrap();
+                fs::create_dir(tree.join("d")).unwrap();
+                fs::write(tree.join("d/a.txt"), "a").unwrap();
+            },
+        ]
+    }
+
+    #[test]
+    fn a_change_before_the_file_is_opened_counts() {
+        for change in changes() {
+            let (tree, root, directories, directory_check) = settled();
+            let view = View::anywhere(&root);
+            let snapshot = directory_check.snapshot(&view, b"d/a.txt", b"d/a.txt", &opened(&root)).unwrap();
+            change(tree.path());
+            let is_same = snapshot.is_of(&opened(&root));
+            assert!(!is_same || !directories.hold(&snapshot, &view, &Freshness::default()));
+        }
+    }
+
+    #[test]
+    fn a_change_after_the_file_was_opened_counts() {
+        for change in changes() {
+            let (tree, root, directories, directory_check) = settled();
+            let view = View::anywhere(&root);
+            let snapshot = directory_check.snapshot(&view, b"d/a.txt", b"d/a.txt", &opened(&root)).unwrap();
+            assert!(snapshot.is_of(&opened(&root)));
+            change(tree.path());
+            assert!(!directories.hold(&snapshot, &view, &Freshness::default()));
+        }
     }
 
     #[test]
@@ -358,8 +406,9 @@ mod tests {
         assert!(directory_check.shows_unprotected(b"d") && !directory_check.shows_unprotected(b"other"));
         fs::rename(tree.path().join("d"), tree.path().join("old")).unwrap();
         tree.file("d/a.txt", "a");
+        assert!(!directory_check.still_holds());
         let later = loop {
-            match directories.look(&view, b"d", &Freshness::default()) {
+            match directories.look(&view, b"d") {
                 Some(directory_check) => break directory_check,
                 None => std::thread::yield_now(),
             }

@@ -149,16 +149,11 @@ impl Cache {
 
     /// Looks at the directory `dir` before anything in it is looked at; none when what is found there
     /// cannot be remembered.
-    pub fn check_directory(
-        &self,
-        view: &View<'_>,
-        dir: &[u8],
-        freshness: &Freshness,
-    ) -> Option<DirectoryCheck> {
+    pub fn check_directory(&self, view: &View<'_>, dir: &[u8]) -> Option<DirectoryCheck> {
         if self.entries_per_shard == 0 {
             return None;
         }
-        self.directories.look(view, dir, freshness)
+        self.directories.look(view, dir)
     }
 
     /// Outcome for `name`, if one is remembered and the disk still agrees with it.
@@ -197,14 +192,11 @@ impl Cache {
         check.is_watched().then(|| KeepList { lists: Arc::clone(&self.lists), key, check: check.again() })
     }
 
-    /// Remembers an outcome, forgetting others as the bounds ask. One that the disk does not agree with any
-    /// more is not remembered.
-    pub fn insert(&self, entry: CacheEntry, view: &View<'_>) {
+    /// Remembers an outcome, forgetting others as the bounds ask.
+    pub fn insert(&self, entry: CacheEntry) {
         if self.entries_per_shard == 0 || entry.bytes() > self.bytes_per_shard {
             return;
         }
-        let Some(snapshot) = self.directories.watch_file(entry.snapshot, view) else { return };
-        let entry = CacheEntry { snapshot, ..entry };
         let mut shard = self.shard(&entry.key);
         self.forget(&mut shard, &entry.key);
         // Another shard's open files are left for it to give up, and for [`Cache::tidy`].

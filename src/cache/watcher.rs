@@ -277,8 +277,12 @@ impl Watcher {
     /// Watches the file `name` too, for what reaches it through another name of it: a second hard link that
     /// is made later. Where that fails, only the next look shows such a change.
     ///
-    /// Call it before the file is looked at for the last time.
-    pub fn watch_file(&self, view: &View<'_>, name: &[u8], watched: &WatchedPath) -> Option<WatchedPath> {
+    /// Call it before the file is opened: what is read from it then holds as long as the path does.
+    pub fn watch_file(&self, view: &View<'_>, name: &[u8], watched: &WatchedPath) -> WatchedPath {
+        self.try_watch_file(view, name, watched).unwrap_or_else(|| watched.again())
+    }
+
+    fn try_watch_file(&self, view: &View<'_>, name: &[u8], watched: &WatchedPath) -> Option<WatchedPath> {
         let inotify = self.inotify.as_ref()?;
         if !self.table().has_room(inotify) {
             return None;
@@ -295,18 +299,17 @@ impl Watcher {
     /// Has nothing changed since the outcome was last found to hold?
     fn is_unchanged(&self, watched: &WatchedPath, freshness: &Freshness) -> bool {
         let age = freshness.age_or(|| self.age());
-        let trusted = age.saturating_sub(watched.checked.load(SeqCst)) < TRUSTED_FOR.as_millis() as u64;
-        trusted
-            && self.is_quiet(freshness)
-            && self.is_current(watched)
-            && watched.changes() == watched.seen.load(SeqCst)
+        is_trusted(watched, age) && self.is_quiet(freshness) && self.is_as_seen(watched)
     }
 
     /// Has no event come since? Where others have just been told of, the kernel is asked once more.
     pub fn is_untouched(&self, watched: &WatchedPath, freshness: &Freshness) -> bool {
-        (self.is_quiet(freshness) || self.is_quiet(freshness))
-            && self.is_current(watched)
-            && watched.changes() == watched.seen.load(SeqCst)
+        (self.is_quiet(freshness) || self.is_quiet(freshness)) && self.is_as_seen(watched)
+    }
+
+    /// Has no change been told of since the outcome was last found to hold?
+    fn is_as_seen(&self, watched: &WatchedPath) -> bool {
+        self.is_current(watched) && watched.changes() == watched.seen.load(SeqCst)
     }
 
     /// Are these still the directories that the names mean, as far as has been told?
@@ -314,11 +317,13 @@ impl Watcher {
         watched.rename_epoch == self.rename_epoch.load(SeqCst)
     }
 
-    /// Copies the path as of now, if nothing has changed.
-    pub fn unchanged(&self, watched: &WatchedPath, freshness: &Freshness) -> Option<WatchedPath> {
+    /// Copies the path as it was last found to hold, if no change has been told of since. The kernel is not
+    /// asked: what is made from this must be asked about later, by [`Watcher::is_untouched`] or
+    /// [`Watcher::holds`].
+    pub fn last_known(&self, watched: &WatchedPath) -> Option<WatchedPath> {
         // Confirmations by other threads from here on must not count.
-        let now = watched.again();
-        self.is_unchanged(&now, freshness).then_some(now)
+        let known = watched.again();
+        (is_trusted(&known, self.age()) && self.is_as_seen(&known)).then_some(known)
     }
 
     /// Does an outcome still hold? The disk is asked by `look` where it is not `watched`, or where something
@@ -413,6 +418,11 @@ impl Watcher {
     fn table(&self) -> MutexGuard<'_, WatchTable> {
         self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Was the disk asked so lately that an event would have told of all but rare changes?
+fn is_trusted(watched: &WatchedPath, age: u64) -> bool {
+    age.saturating_sub(watched.checked.load(SeqCst)) < TRUSTED_FOR.as_millis() as u64
 }
 
 fn changed(directory: &WatchedDirectory) {

@@ -4,6 +4,12 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use nix::sys::stat::FileStat;
 
+/// Time after a change during which another change may leave all times of the file as they are.
+///
+/// The value is far above the tick of any file system's clock, and above the coarsest timestamps of one
+/// second.
+const UNSETTLED: Duration = Duration::from_secs(2);
+
 /// Last second that an IMF-fixdate can express: 9999-12-31T23:59:59Z.
 const LAST_SECOND: u64 = 253_402_300_799;
 
@@ -44,6 +50,11 @@ impl From<&FileStat> for FileFacts {
 }
 
 impl FileFacts {
+    /// Tells whether the file was old enough at `now` that any later change must alter its times.
+    pub fn are_settled(&self, now: SystemTime) -> bool {
+        now.duration_since(since_epoch(self.changed)).is_ok_and(|age| age >= UNSETTLED)
+    }
+
     /// Tells whether the modification time is a plausible time of a change.
     pub fn has_date(&self) -> bool {
         self.modified.0 >= FIRST_DATE

@@ -1,17 +1,11 @@
 //! Metadata of a file, as the fields of a response show it.
 
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use super::etag::Etag;
 use super::facts::{FileFacts, imf_fixdate, since_epoch, whole_seconds};
 use super::inline::Inline;
 use super::mime::Types;
-
-/// Time after a change during which another change may leave all times of the file as they are.
-///
-/// The value is far above the tick of any file system's clock, and above the coarsest timestamps of one
-/// second.
-const UNSETTLED: Duration = Duration::from_secs(2);
 
 /// Metadata of a file as HTTP shows it (RFC 9110 §8), computed once and shared by all responses.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -55,7 +49,7 @@ impl Representation {
             modified,
             last_modified: modified.map(imf_fixdate).as_deref().unwrap_or_default().into(),
             etag: Etag::from(""),
-            settled: now.duration_since(since_epoch(facts.changed)).is_ok_and(|age| age >= UNSETTLED),
+            settled: facts.are_settled(now),
             vary: false,
         }
     }
@@ -65,7 +59,7 @@ impl Representation {
 mod tests {
     use super::*;
     use proptest::prelude::*;
-    use std::time::UNIX_EPOCH;
+    use std::time::{Duration, UNIX_EPOCH};
 
     const FACTS: FileFacts =
         FileFacts { device: 1, inode: 7, len: 14, modified: (1_500_000_000, 5), changed: (1_500_000_100, 6) };

@@ -8,6 +8,7 @@ use std::borrow::Cow;
 use std::fs::File;
 use std::os::fd::AsFd;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use nix::sys::stat::{FileStat, Mode, SFlag, fstat};
 
@@ -76,7 +77,7 @@ impl Resolver {
         // The directory is checked before anything in it: a later change then keeps the result out of the
         // cache.
         let dir = if is_dir { &expanded.name } else { split(&expanded.name).0 };
-        let directory_check = self.cache.check_directory(query.view, dir, query.freshness);
+        let directory_check = self.cache.check_directory(query.view, dir);
         let lookup =
             LookupContext { query, name: &name, throttle_name, directory_check, global, rule_context };
         if !is_dir {
@@ -203,7 +204,12 @@ impl Resolver {
         }
         let candidate = Candidate { dir: place, protected: user.is_some(), ..candidate };
         let user = user.or_else(|| lookup.user());
-        match self.file_for_user(lookup, &candidate, explain) {
+        let found = self.file_for_user(lookup, &candidate, explain);
+        if !self.was_in_realm(lookup, &candidate) {
+            let candidate = Candidate { dir: DirectoryRef::named(lookup.query.view, dir), ..candidate };
+            return self.file(&lookup.without_check(), candidate, explain);
+        }
+        match found {
             Ok(resource) => Ok(Resolved { resource, user, name: Arc::clone(&lookup.throttle_name) }),
             Err(denied) => Err(denied.with_user(user)),
         }
@@ -221,6 +227,7 @@ impl Resolver {
         // `/a.txt/` is `/a.txt` in thttpd, also for the referrer filter.
         let bare = lookup.name.strip_suffix(b"/").filter(|_| !file.is_index);
         self.check_referrer(lookup.query, bare.unwrap_or(lookup.name))?;
+        let snapshot = self.snapshot(lookup, file);
         let (opened, meta) = self.open_candidate(lookup, file)?;
         let executable = world(&meta, Mode::S_IXOTH);
         if executable && self.config.cgi_pattern.as_ref().is_some_and(|p| p.matches(name)) {
@@ -244,15 +251,14 @@ impl Resolver {
         let satisfied = lookup.rule_context.map(RuleContext::satisfied_guards).unwrap_or_default();
         let forms =
             Forms { representation: &representation, content: &content, variants: &siblings.variants };
-        self.check_unprotected(lookup, file)?;
         let sent = self.negotiate(lookup.query, &satisfied, &forms);
         // A fallback that was chosen because a better name was out of view must not be cached.
         if !lookup.query.view.has_crossed()
             && may_be_kept(&content, &siblings.variants)
             && bare.is_none()
             && !siblings.volatile
-            && let Some(snapshot) = self.snapshot(lookup, file, &meta)
-            && representation.settled
+            && let Some(snapshot) = snapshot
+            && snapshot.is_of(&meta)
         {
             let entry = CacheEntry {
                 key: lookup.key().into(),
@@ -266,7 +272,7 @@ impl Resolver {
                 variants: siblings.variants.into(),
                 siblings: siblings.snapshots.into(),
             };
-            self.cache.insert(entry, lookup.query.view);
+            self.cache.insert(entry);
         }
         Ok(Resource::File(sent.0, sent.1))
     }
@@ -280,13 +286,15 @@ impl Resolver {
         !is_page && pattern.matches_by_name(name)
     }
 
-    /// Facts that must still hold when the cached result is used; `None` if they cannot be checked cheaply.
-    fn snapshot(
-        &self,
-        lookup: &LookupContext<'_>,
-        file: &Candidate<'_>,
-        opened: &FileStat,
-    ) -> Option<Snapshot> {
+    /// Facts that must still hold when the cached result is used; `None` if they cannot be checked cheaply, or
+    /// the file is none that is cached: one that others may execute, or one that changed just now.
+    ///
+    /// The file is not open yet, so that no change of it goes unseen.
+    fn snapshot(&self, lookup: &LookupContext<'_>, file: &Candidate<'_>) -> Option<Snapshot> {
+        let is_page = kind(file.seen) == SFlag::S_IFREG && !world(file.seen, Mode::S_IXOTH);
+        if !is_page || !FileFacts::from(file.seen).are_settled(SystemTime::now()) {
+            return None;
+        }
         let (dir, base) = split(&file.expanded.name);
         let probe: Cow<'_, [u8]> = if file.is_index { join(dir, base).into() } else { lookup.name.into() };
         let directory_check = lookup.directory_check.as_ref()?;
@@ -296,7 +304,7 @@ impl Resolver {
             return None;
         }
         // An index file in another directory would need both directories watched.
-        let snapshot = directory_check.snapshot(lookup.query.view, &file.expanded.name, &probe, opened)?;
+        let snapshot = directory_check.snapshot(lookup.query.view, &file.expanded.name, &probe, file.seen)?;
         let is_exact = snapshot.was_in(&file.dir) && is_in_realm_of(lookup.global.as_deref(), dir);
         (!file.protected || is_exact).then_some(snapshot)
     }
@@ -458,3 +466,6 @@ fn with_slash(request: &Request<'_>) -> Vec<u8> {
     }
     to
 }
+
+#[cfg(test)]
+mod tests;

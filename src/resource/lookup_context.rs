@@ -27,6 +27,14 @@ pub(super) struct LookupContext<'r> {
     pub(super) rule_context: Option<&'r RuleContext<'r>>,
 }
 
+impl<'r> LookupContext<'r> {
+    /// The same look-up without what was known of the directory: the result is not cached.
+    pub(super) fn without_check(&self) -> LookupContext<'r> {
+        let (throttle_name, global) = (Arc::clone(&self.throttle_name), self.global.clone());
+        LookupContext { throttle_name, directory_check: None, global, ..*self }
+    }
+}
+
 impl LookupContext<'_> {
     /// User accepted by the password file of a rule.
     pub(super) fn user(&self) -> Option<Box<[u8]>> {

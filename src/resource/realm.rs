@@ -2,7 +2,8 @@
 //!
 //! A name may lead to another directory at each system call: a link is changed, or a directory renamed. So
 //! the directory is opened once, for its password file and the file. Where it is known to have no password
-//! file, the kernel is asked after the opening whether anything has changed.
+//! file, the kernel is asked after the opening whether anything has changed; if so, the directory is opened
+//! after all.
 
 use std::borrow::Cow;
 use std::io;
@@ -11,7 +12,7 @@ use super::denial::{changing, judged, unreadable};
 use super::lookup_context::{Candidate, GlobalDirectory, LookupContext};
 use super::{AccessDenied, Explain, ResolveRequest, Resolver};
 use crate::auth::{FILE_NAME, Realm};
-use crate::cache::CacheEntry;
+use crate::cache::{CacheEntry, DirectoryCheck};
 use crate::docroot::path::{below, join};
 use crate::docroot::{DirectoryRef, Links, View};
 
@@ -97,16 +98,12 @@ impl Resolver {
         Ok((realm.dir, user))
     }
 
-    /// Checks that the directory of an opened file is the one that was known to have no password file.
-    pub(super) fn check_unprotected(
-        &self,
-        lookup: &LookupContext<'_>,
-        file: &Candidate<'_>,
-    ) -> Result<(), AccessDenied> {
-        match &lookup.directory_check {
-            Some(check) if !file.dir.is_open() && !check.still_holds() => Err(changing()),
-            _ => Ok(()),
-        }
+    /// Tells whether the file that was found is under the password file that was asked.
+    ///
+    /// An open directory stays the same one. One that was known to have no password file may have got one
+    /// since, or its name may lead to another directory.
+    pub(super) fn was_in_realm(&self, lookup: &LookupContext<'_>, file: &Candidate<'_>) -> bool {
+        file.dir.is_open() || lookup.directory_check.as_ref().is_some_and(DirectoryCheck::still_holds)
     }
 
     /// Checks the credentials for a cached file.

@@ -8,4 +8,5 @@ mod curl;
 mod explain;
 mod front_door;
 mod pipelined;
+mod system_calls;
 mod wget;
