@@ -13,10 +13,14 @@ use crate::log::access::AccessEntry;
 use crate::request::{Method, Version};
 use crate::response::head::{Frame, write as write_head};
 use crate::response::{Body, Response};
+use crate::sys::memory::RESPONSE_MEMORY;
 use crate::throttle::Pacer;
 
 /// Content up to this size is copied behind its head and leaves in the same plain `send`.
 const INLINE: usize = 16 * 1024;
+
+/// [`INLINE`] while clients leave many responses unread: a copy of cached content is memory for each of them.
+const INLINE_WHEN_TIGHT: usize = 1024;
 
 /// Circumstances of a response.
 pub struct Reply<'a> {
@@ -67,6 +71,7 @@ pub fn send(turn: &mut Turn<'_>, response: Response, mut reply: Reply<'_>) -> Tr
     let mut send_queue = SendQueue::new(worker.output[sent..].to_vec());
     send_queue.push_body(body);
     send_queue.held = response.held;
+    send_queue.count_memory();
     let record = LogRecord::of(&reply.entry, reply.method.as_str());
     let outgoing = Outgoing::new(send_queue, record, reply.pacer, reply.after);
     let (head_left, content) = (head.saturating_sub(sent) as u64, sent.saturating_sub(head) as u64);
@@ -75,8 +80,9 @@ pub fn send(turn: &mut Turn<'_>, response: Response, mut reply: Reply<'_>) -> Tr
 
 /// Moves small content behind the head in `output`; gives back what is too large for that.
 fn inline(output: &mut Vec<u8>, body: Body) -> Body {
+    let most = if RESPONSE_MEMORY.is_tight() { INLINE_WHEN_TIGHT } else { INLINE };
     match &body {
-        Body::Bytes(bytes, range) if range.len() <= INLINE => output.extend_from_slice(&bytes[range.clone()]),
+        Body::Bytes(bytes, range) if range.len() <= most => output.extend_from_slice(&bytes[range.clone()]),
         Body::Page(page) if page.len() <= INLINE => output.extend_from_slice(page),
         _ => return body,
     }

@@ -15,9 +15,13 @@ use crate::representation::{Content, FileFacts, Representation};
 use crate::request::Rejection;
 use crate::sys::fd::OpenFile;
 use crate::sys::filesystem;
+use crate::sys::memory::RESPONSE_MEMORY;
 
 /// Maximum size of a file that is read whole and sent together with its head, in bytes.
 const SMALL: u64 = 64 * 1024;
+
+/// [`SMALL`] while clients leave many responses unread, whose bytes would stay in memory.
+const SMALL_WHEN_TIGHT: u64 = 1024;
 
 impl Resolver {
     /// Representation and content of the file `opened`; the media type depends on `name`.
@@ -47,7 +51,8 @@ impl Resolver {
 }
 
 fn content(file: File, representation: &Representation, is_local: bool) -> Result<Content, AccessDenied> {
-    if representation.len > SMALL {
+    let small = if RESPONSE_MEMORY.is_tight() { SMALL_WHEN_TIGHT } else { SMALL };
+    if representation.len > small {
         let open = if is_local { OpenFile::from(file) } else { OpenFile::remote(file) };
         return Ok(Content::File(Arc::new(open)));
     }

@@ -27,7 +27,11 @@ pub fn refuse(rejection: &Rejection, request: &Request<'_>, policy: &Policy<'_>)
 pub fn page(rejection: &Rejection, url: &[u8], policy: &Policy<'_>) -> Response {
     let status = rejection.status;
     let mut response = match policy.pages.find(status, policy.host_dir, policy.blocking) {
-        Some(own) => Response::page(status, policy.pages.media_type.clone(), own),
+        Some(body) => Response {
+            media_type: Some(policy.pages.media_type.clone().into()),
+            body,
+            ..Response::bare(status)
+        },
         None => {
             Response::page(status, b"text/html; charset=UTF-8", built_in(rejection, url, policy.signature))
         }

@@ -1,15 +1,23 @@
 //! The operator's own error pages, as files below the root.
 
 use std::io::Read;
+use std::os::fd::AsFd;
 use std::sync::Arc;
 
+use super::Body;
 use super::page::html_in;
 use crate::docroot::blocking::Blocking;
 use crate::docroot::path::expand;
 use crate::docroot::{DocRoot, Links, View};
+use crate::sys::fd::OpenFile;
+use crate::sys::filesystem;
 
 /// Maximum size of an operator's page, in bytes; a larger file is ignored.
 pub(super) const LARGEST_PAGE: u64 = 1024 * 1024;
+
+/// Pages up to this size are read into memory; a larger one is sent from its file, so that clients that do
+/// not read it hold no memory.
+const SMALL: u64 = 4 * 1024;
 
 /// Location of the operator's error pages: `errors/` in the root and in each virtual host's directory.
 #[derive(Debug)]
@@ -34,12 +42,7 @@ impl ErrorPages {
     /// Operator's page for `status`; the host's directory comes before the root.
     ///
     /// A page in storage that may not answer is ignored, so that an error is sent without waiting.
-    pub(super) fn find(
-        &self,
-        status: u16,
-        host_dir: Option<&[u8]>,
-        blocking: &dyn Blocking,
-    ) -> Option<Vec<u8>> {
+    pub(super) fn find(&self, status: u16, host_dir: Option<&[u8]>, blocking: &dyn Blocking) -> Option<Body> {
         let root = self.root.as_ref()?;
         let local = View::local(root);
         let page = find_in(&local, status, host_dir);
@@ -50,21 +53,30 @@ impl ErrorPages {
     }
 }
 
-fn find_in(view: &View<'_>, status: u16, host_dir: Option<&[u8]>) -> Option<Vec<u8>> {
+fn find_in(view: &View<'_>, status: u16, host_dir: Option<&[u8]>) -> Option<Body> {
     let name = format!("errors/err{status}.html");
     host_dir
         .and_then(|host_dir| read(view, &[host_dir, b"/", name.as_bytes()].concat()))
         .or_else(|| read(view, name.as_bytes()))
 }
 
-/// Reads a page; `None` if the file is missing, unreadable, not regular, too large or outside the tree.
-fn read(view: &View<'_>, name: &[u8]) -> Option<Vec<u8>> {
+/// Opens a page; `None` if the file is missing, unreadable, not regular, too large or outside the tree.
+fn read(view: &View<'_>, name: &[u8]) -> Option<Body> {
     let expanded = expand(view, name, true).ok().filter(|expanded| expanded.path_info.is_empty())?;
     let file = view.open_read(&expanded.name, Links::Refuse).ok()?;
-    if !file.metadata().ok()?.is_file() {
-        return None;
+    let metadata = file.metadata().ok()?;
+    match metadata.len() {
+        _ if !metadata.is_file() => None,
+        ..=SMALL => {
+            let mut page = Vec::new();
+            file.take(SMALL).read_to_end(&mut page).ok()?;
+            Some(Body::Page(page))
+        }
+        len @ ..=LARGEST_PAGE => {
+            let is_local = view.is_local() || filesystem::is_local(file.as_fd());
+            let file = if is_local { OpenFile::from(file) } else { OpenFile::remote(file) };
+            Some(Body::File(Arc::new(file), 0..len))
+        }
+        _ => None,
     }
-    let mut page = Vec::new();
-    file.take(LARGEST_PAGE + 1).read_to_end(&mut page).ok()?;
-    (page.len() as u64 <= LARGEST_PAGE).then_some(page)
 }

@@ -9,6 +9,7 @@ use super::range::{self, Selection};
 use super::{Body, Policy, Response, head, refuse};
 use crate::representation::{Content, Representation};
 use crate::request::{Method, Rejection, Request};
+use crate::sys::memory::RESPONSE_MEMORY;
 
 /// Reason why a file is not sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -70,7 +71,11 @@ fn selection(request: &Request<'_>, representation: &Representation) -> Selectio
     let mut values = request.fields.all("Range");
     match (request.method, values.next(), values.next()) {
         (Method::Get, Some(value), None) if conditional::range_applies(&request.fields, representation) => {
-            range::select(value, representation.len)
+            match range::select(value, representation.len) {
+                // The heads of many parts take more memory than the whole file, which is sent from the disk.
+                Selection::Several(_) if RESPONSE_MEMORY.is_tight() => Selection::Whole,
+                selection => selection,
+            }
         }
         _ => Selection::Whole,
     }

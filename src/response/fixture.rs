@@ -1,6 +1,7 @@
 //! Test fixtures of this folder: requests, files and policies made of literals.
 
 use std::borrow::Cow;
+use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -91,6 +92,11 @@ pub fn content(response: &Response) -> Vec<u8> {
             }
             all.extend_from_slice(closing);
             all
+        }
+        Body::File(file, range) => {
+            let mut bytes = vec![0; (range.end - range.start) as usize];
+            file.file().unwrap().read_exact_at(&mut bytes, range.start).unwrap();
+            bytes
         }
         body => panic!("not in memory: {body:?}"),
     }

@@ -27,8 +27,11 @@ mod reference;
 
 use entries::{Entries, LARGEST_PAGE};
 
-/// Pages up to this size fit into a socket buffer, so that no memory has to be reserved for them.
-const SMALL: usize = 64 * 1024;
+/// Pages up to this size take no more memory than a request does, so that none is reserved for them.
+const SMALL: usize = 4 * 1024;
+
+/// Size in bytes of a directory that is likely to have a long list.
+const LIKELY_LONG: usize = 64 * 1024;
 
 /// Lists `directory`.
 ///
@@ -72,10 +75,11 @@ fn make(mut directory: Directory, view: ListView, policy: &Policy<'_>) -> Result
     if page.len() <= SMALL {
         return Ok((Body::Page(page), None));
     }
-    if !held.as_mut().is_some_and(|held| held.resize(page.len())) {
+    let len = page.capacity();
+    if !held.as_mut().is_some_and(|held| held.resize(len)) {
         // The old list is dropped first: the cache then has room for one of this size.
         drop(held.take());
-        held = Some(LISTING_MEMORY.reserve(page.len()).ok_or_else(too_many)?);
+        held = Some(LISTING_MEMORY.reserve(len).ok_or_else(too_many)?);
     }
     let held = held.map(Arc::new);
     match (keep, entries.subdirectories.take(), &held) {
@@ -94,7 +98,7 @@ fn make(mut directory: Directory, view: ListView, policy: &Policy<'_>) -> Result
 fn room_for(directory: &Directory) -> Result<Option<MemoryReservation>, Rejection> {
     let size = fstat(&directory.dir).map_or(0, |meta| meta.st_size);
     match usize::try_from(size).unwrap_or_default().min(LARGEST_PAGE) {
-        ..=SMALL => Ok(None),
+        ..=LIKELY_LONG => Ok(None),
         likely => LISTING_MEMORY.reserve(likely).map(Some).ok_or_else(too_many),
     }
 }

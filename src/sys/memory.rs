@@ -7,6 +7,12 @@ const MIB: usize = 1024 * 1024;
 /// Budget of all large generated pages that clients have not read yet.
 pub static LISTING_MEMORY: MemoryBudget = MemoryBudget::new(64 * MIB);
 
+/// Budget of response bytes in memory that clients have not taken yet, pages of [`LISTING_MEMORY`] apart.
+///
+/// Nothing is refused when the budget is exhausted. Beyond half of the budget, responses are made in ways
+/// that need less memory.
+pub static RESPONSE_MEMORY: MemoryBudget = MemoryBudget::new(RESPONSE_MEMORY_DEFAULT);
+
 /// Budget of heap memory for heads and bodies of all unfinished requests.
 pub static REQUEST_MEMORY: MemoryBudget = MemoryBudget::new(usize::MAX);
 
@@ -18,6 +24,9 @@ pub static SPOOL_MEMORY: MemoryBudget = MemoryBudget::new(usize::MAX);
 
 /// Default of [`REQUEST_MEMORY`] without a memory limit, in bytes.
 const REQUEST_MEMORY_DEFAULT: usize = 48 * MIB;
+
+/// Default of [`RESPONSE_MEMORY`] without a memory limit, in bytes.
+const RESPONSE_MEMORY_DEFAULT: usize = 32 * MIB;
 
 /// Default of [`SPOOL_SPACE`] in bytes.
 const SPOOL_SPACE_DEFAULT: usize = 1024 * MIB;
@@ -33,6 +42,7 @@ pub fn set_budgets(request_memory: usize, spool_space: usize, limit: Option<usiz
     SPOOL_SPACE.set_most(chosen(spool_space, SPOOL_SPACE_DEFAULT));
     SPOOL_MEMORY.set_most(part(4));
     LISTING_MEMORY.set_most((64 * MIB).min(part(8)));
+    RESPONSE_MEMORY.set_most(RESPONSE_MEMORY_DEFAULT.min(part(8)));
 }
 
 /// Budget of bytes for one purpose.
@@ -64,6 +74,13 @@ impl MemoryBudget {
     /// Reserves `bytes`; `None` if the budget is exhausted. The first reservation always succeeds.
     pub fn reserve(&'static self, bytes: usize) -> Option<MemoryReservation> {
         self.take(bytes, 0).then(|| MemoryReservation { budget: self, bytes })
+    }
+
+    /// Reserves `bytes` even beyond the maximum, for memory that is in use already.
+    pub fn reserve_used(&'static self, bytes: usize) -> MemoryReservation {
+        let before = self.held.fetch_add(bytes, SeqCst);
+        self.peak.fetch_max(before + bytes, Relaxed);
+        MemoryReservation { budget: self, bytes }
     }
 
     /// Maximum number of reserved bytes.
@@ -124,7 +141,8 @@ impl Drop for MemoryReservation {
 ///
 /// glibc keeps free pages between used blocks. musl returns a group of blocks by itself once all are free.
 pub fn release_free_pages(is_due: bool) {
-    let has_fallen = [&REQUEST_MEMORY, &LISTING_MEMORY].map(|room| room.fall(WORTH_A_TRIM)).contains(&true);
+    let budgets = [&REQUEST_MEMORY, &LISTING_MEMORY, &RESPONSE_MEMORY];
+    let has_fallen = budgets.map(|budget| budget.fall(WORTH_A_TRIM)).contains(&true);
     if has_fallen || is_due {
         trim();
     }
@@ -173,6 +191,15 @@ mod tests {
         assert!(BUDGET.reserve(20).is_some(), "there is room for one");
         assert_eq!(BUDGET.held.load(SeqCst), 0);
         assert!(BUDGET.fall(20) && !BUDGET.fall(20), "once for each fall");
+    }
+
+    #[test]
+    fn memory_in_use_counts_even_beyond_the_maximum() {
+        static BUDGET: MemoryBudget = MemoryBudget::new(10);
+        let held = [BUDGET.reserve_used(5), BUDGET.reserve_used(15)];
+        assert!(BUDGET.is_tight() && BUDGET.reserve(1).is_none());
+        drop(held);
+        assert!(!BUDGET.is_tight() && BUDGET.fall(20));
     }
 
     #[test]

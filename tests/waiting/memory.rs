@@ -72,6 +72,42 @@ fn under_a_limit_on_memory_any_number_of_connections_is_survived() {
 }
 
 #[test]
+fn under_a_limit_on_memory_any_number_of_unread_responses_is_survived() {
+    const FILES: usize = 900;
+    let _alone = alone();
+    let tree = Tree::new();
+    tree.file("a", "a");
+    std::fs::File::create(tree.www().join("large")).unwrap().set_len(20 << 20).unwrap();
+    tree.file("errors/err404.html", vec![b'p'; 500_000]);
+    for n in 0..FILES {
+        tree.file(&format!("small/{n}"), vec![b's'; 65_000]);
+        tree.file(&format!("list/file-with-a-name-of-some-length-{n}"), "");
+    }
+    let get = |target: &str| format!("GET {target} HTTP/1.1\r\nHost: x\r\n\r\n");
+    let ranges: Vec<String> = (0..190).map(|n| format!("{}-{}", n * 100_000, n * 100_000 + 90_000)).collect();
+    let ranges = format!("GET /large HTTP/1.1\r\nHost: x\r\nRange: bytes={}\r\n\r\n", ranges.join(","));
+    // The responses before the last ones fill the buffers of both systems.
+    let full = get("/small/0").repeat(70);
+    let several = |target: &dyn Fn(usize) -> String, n: usize| {
+        (0..30).map(|at| get(&target((n + 31 * at) % FILES))).collect::<String>()
+    };
+    let small = |n: usize| several(&|n| format!("/small/{n}"), n);
+    let mut server = Server::start_after(&tree, "ulimit -d 32768", &["-l", "/dev/null"]);
+    let requests: [(&str, &dyn Fn(usize) -> String); 4] = [
+        ("many ranges", &|_| ranges.clone()),
+        ("a small file each", &|n| full.clone() + &small(n)),
+        ("a list", &|_| full.clone() + &get("/list/")),
+        ("an error page", &|_| full.clone() + &get("/none")),
+    ];
+    for (what, request) in requests {
+        let crowd: Vec<TcpStream> = (0..900).map(|n| send(&server, request(n).as_bytes())).collect();
+        assert_eq!(server.connect().get("/a").text(), "a", "{what}");
+        assert!(server.is_alive(), "{what}");
+        drop(crowd);
+    }
+}
+
+#[test]
 fn a_request_that_finds_no_memory_is_refused_and_the_next_one_served() {
     let tree = tree();
     let server = Server::start(&tree, &["-c", "**.cgi", "-o", "request_memory=30000"]);

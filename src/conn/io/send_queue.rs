@@ -9,7 +9,7 @@ use crate::conn::io::socket::{Progress, Socket};
 use crate::representation::Content;
 use crate::response::Body;
 use crate::sys::fd::OpenFile;
-use crate::sys::memory::MemoryReservation;
+use crate::sys::memory::{MemoryReservation, RESPONSE_MEMORY};
 
 /// Bytes handed to the system in one call: enough to keep it rare, little enough to share a worker.
 const PIECE: u64 = 512 * 1024;
@@ -37,7 +37,15 @@ pub struct SendQueue {
     segments: VecDeque<Segment>,
     /// The memory of a large page among them.
     pub held: Option<Arc<MemoryReservation>>,
+    /// The memory of all segments, where no page's is reserved.
+    counted: Option<MemoryReservation>,
 }
+
+/// Memory of a segment beside its bytes.
+const SEGMENT: usize = 64;
+
+/// Memory that is not worth counting: a head or two.
+const NEGLIGIBLE: usize = 2048;
 
 impl SendQueue {
     /// A queue that begins with `head`, to which content may have been appended.
@@ -68,6 +76,24 @@ impl SendQueue {
                 }
                 self.push_bytes(closing);
             }
+        }
+    }
+
+    /// Counts the memory of the segments until the queue is dropped.
+    pub fn count_memory(&mut self) {
+        let own = self.segments.iter().map(|segment| match segment {
+            Segment::Owned(bytes, _) => SEGMENT + bytes.capacity(),
+            Segment::Shared(..) | Segment::File(..) => SEGMENT,
+        });
+        // All shared segments are of one file. Its bytes count for each reader, since the cache may drop them
+        // at any time.
+        let shared = self.segments.iter().find_map(|segment| match segment {
+            Segment::Shared(bytes, _) => Some(bytes.len()),
+            Segment::Owned(..) | Segment::File(..) => None,
+        });
+        let bytes = own.sum::<usize>() + shared.unwrap_or_default();
+        if self.held.is_none() && bytes > NEGLIGIBLE {
+            self.counted = Some(RESPONSE_MEMORY.reserve_used(bytes));
         }
     }
 

@@ -24,10 +24,15 @@ use crate::conn::wait::{On, Wait};
 use crate::request::Rejection;
 use crate::response::Status;
 use crate::response::head::{CgiHead, Frame, write_cgi_head};
+use crate::sys::memory::{MemoryReservation, RESPONSE_MEMORY};
 use crate::throttle::Allowance;
 
 /// Bytes read from a script at once.
 const PIECE: usize = 32 * 1024;
+
+/// [`PIECE`] while clients leave many responses unread; what is not read stays with the kernel.
+const PIECE_WHEN_TIGHT: usize = 2048;
+
 /// While a script is silent, how often it is asked whether client and script are still there.
 const HEARTBEAT: Duration = Duration::from_millis(500);
 /// Looks for a script's end, which comes a moment after that of its output.
@@ -52,6 +57,8 @@ pub struct RelayCgi {
     watch: SendWatch,
     /// The client has ended its side, and is asked from time to time whether it is still there.
     is_probed: bool,
+    /// The memory of output that the client does not take.
+    counted: Option<MemoryReservation>,
 }
 
 /// End of a script's response.
@@ -87,6 +94,7 @@ impl RelayCgi {
             looks: 0,
             watch: SendWatch::default(),
             is_probed: false,
+            counted: None,
         }
     }
 
@@ -146,6 +154,8 @@ impl RelayCgi {
                 Ok(None)
             }
             Progress::WouldBlock => {
+                let unsent = pending.len();
+                self.counted.get_or_insert_with(|| RESPONSE_MEMORY.reserve_used(unsent));
                 let waited = timeouts::room_to_send(turn, &mut self.watch, false);
                 waited.map(Some).map_err(ResponseEnd::ClientGone)
             }
@@ -156,9 +166,10 @@ impl RelayCgi {
     fn read(&mut self, turn: &mut Turn<'_>) -> Relayed {
         // Asked before reading: what it wrote before its end is there to be read.
         let ended = self.script.is_over();
+        self.counted = None;
         let mut piece = take(&mut turn.worker.output);
         piece.clear();
-        piece.resize(PIECE, 0);
+        piece.resize(if RESPONSE_MEMORY.is_tight() { PIECE_WHEN_TIGHT } else { PIECE }, 0);
         let read = self.script.read(&mut piece);
         let next = match read {
             Ok(n) if n > 0 => {
