@@ -88,7 +88,7 @@ fn serve(
         log_denial(turn.session, request, level, &note);
     }
     set_file(turn.session, name.as_deref());
-    let client = Arc::clone(turn.session.client_text());
+    let client = *turn.session.client_text();
     let mut entry = match &origin {
         Some(origin) => origin.record.entry(&client, 0),
         None => log_record::entry(request, &client, vhost.as_deref()),
@@ -163,7 +163,7 @@ pub fn refuse(turn: &mut Turn<'_>, bytes: &[u8], rejection: &Rejection, reason: 
     let applied_rules = site.resolver.rules_for_malformed();
     let response =
         apply_rules(applied_rules, &policy, |policy| error::page(rejection, refused.target, policy));
-    let client = Arc::clone(turn.session.client_text());
+    let client = *turn.session.client_text();
     let host = site.resolver.own_name().filter(|_| site.config.vhost);
     let entry = log_record::entry_of_refused(&refused, host, &client, response.status.0);
     let (version, method) = (refused.version, refused.answered_method());
@@ -181,7 +181,7 @@ pub fn fail(
     let site = Arc::clone(&turn.worker.site);
     let blocking = Rc::clone(&turn.worker.blocking);
     let policy = site.policy(None, turn.worker.now.wall, &*blocking);
-    let client = Arc::clone(turn.session.client_text());
+    let client = *turn.session.client_text();
     let pacer = cgi_request.pacer.take();
     let entry = cgi_request.record.entry(&client, 0);
     let policy = Policy { host_dir: entry.vhost, ..policy };

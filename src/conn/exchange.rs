@@ -3,7 +3,6 @@
 //! The stages are those of the pipeline: resolve, admit under the throttles, respond. Nothing is sent,
 //! logged or changed here; [`answer`](super::answer) carries the decision out.
 
-use std::sync::Arc;
 use std::time::SystemTime;
 
 use super::apply_rules::{apply_rules, refused};
@@ -14,7 +13,7 @@ use crate::docroot::View;
 use crate::docroot::blocking::Blocking;
 use crate::log::Level;
 use crate::request::{Method, Rejection, Request};
-use crate::resource::{DenialNote, Resolution, ResolveRequest, Resource, Retry, Script};
+use crate::resource::{DenialNote, Resolution, ResolveRequest, Resource, Retry, Script, ThrottleName};
 use crate::response::{Policy, Response, refuse as refusal_page, respond};
 use crate::rules::AppliedRules;
 use crate::site::Site;
@@ -56,7 +55,7 @@ pub struct Decided {
     /// Pace, where throttles cover it.
     pub pacer: Option<Pacer>,
     /// Name of the file, for the log; none where no file answers.
-    pub name: Option<Arc<[u8]>>,
+    pub name: Option<ThrottleName>,
     /// Message for the operator.
     pub note: Option<(Level, DenialNote)>,
 }
@@ -66,7 +65,7 @@ pub struct Run {
     /// The script.
     pub script: Script,
     /// Name of the file, for the log.
-    pub name: Arc<[u8]>,
+    pub name: ThrottleName,
     /// Its part of the memory for all requests.
     pub memory: MemoryReservation,
     /// Authenticated user.
@@ -79,7 +78,7 @@ pub struct Run {
 
 impl Decision {
     /// Names the file for the log.
-    fn about(self, name: Arc<[u8]>) -> Decision {
+    fn about(self, name: ThrottleName) -> Decision {
         match self {
             Decision::Respond(decided) => Decision::Respond(Decided { name: Some(name), ..decided }),
             other => other,

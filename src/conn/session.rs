@@ -2,17 +2,20 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::os::fd::OwnedFd;
-use std::sync::Arc;
 use std::time::Instant;
 
 use super::io::receive_buffer::ReceiveBuffer;
 use super::io::socket::Socket;
 use super::log_details::LogDetails;
+use crate::representation::inline::Inline;
 use crate::request::client::{ClientAddress, Scheme};
 use crate::request::proxy_protocol::ProxyHead;
 use crate::request::{Client, Rejection};
 use crate::rules::Charged;
 use crate::sys::memory::{MemoryReservation, REQUEST_MEMORY};
+
+/// Address of a client as logged: an IPv6 address has 39 bytes at most, and stands for an IPv4 one as that.
+pub type AddressText = Inline<45>;
 
 /// Socket, client and unread input of one connection, whatever its state.
 #[derive(Debug)]
@@ -23,7 +26,7 @@ pub struct Session {
     /// The client of the request at hand.
     client: Client,
     /// Its address as logged: IPv4 in IPv6 shown as IPv4.
-    client_text: Arc<str>,
+    client_text: AddressText,
     /// Bytes received and not yet parsed; empty (and unallocated) between requests.
     pending: Vec<u8>,
     /// Their part of the memory for all requests.
@@ -46,6 +49,10 @@ pub struct Session {
     refusal: Option<Box<Rejection>>,
 }
 
+fn address_text(client: &Client) -> AddressText {
+    AddressText::from(&*client.address.to_string())
+}
+
 impl Session {
     /// A session of an accepted socket.
     pub fn new(stream: impl Into<OwnedFd>, peer: Option<SocketAddr>) -> Session {
@@ -54,7 +61,7 @@ impl Session {
             socket: Socket::new(stream),
             sender,
             client: sender,
-            client_text: sender.address.to_string().into(),
+            client_text: address_text(&sender),
             pending: Vec::new(),
             pending_memory: None,
             has_lost_input: false,
@@ -101,7 +108,7 @@ impl Session {
     }
 
     /// The client's address as logged.
-    pub fn client_text(&self) -> &Arc<str> {
+    pub fn client_text(&self) -> &AddressText {
         &self.client_text
     }
 
@@ -113,7 +120,7 @@ impl Session {
     /// Sets the client of the request at hand; most often that of the one before.
     pub fn set_client(&mut self, client: Client) {
         if client.address != self.client.address {
-            self.client_text = client.address.to_string().into();
+            self.client_text = address_text(&client);
         }
         self.client = client;
     }

@@ -9,7 +9,6 @@
 
 use std::borrow::Cow;
 use std::cell::RefCell;
-use std::sync::Arc;
 
 use nix::sys::stat::SFlag;
 
@@ -17,7 +16,9 @@ use super::denial::not_found;
 use super::lookup_context::{LookupContext, kind, shown};
 use super::rule_context::RuleContext;
 use super::siblings::Forms;
-use super::{AccessDenied, Explain, Resolution, ResolveRequest, Resolved, Resolver, Resource, index};
+use super::{
+    AccessDenied, Explain, Resolution, ResolveRequest, Resolved, Resolver, Resource, ThrottleName, index,
+};
 use crate::docroot::View;
 use crate::request::{Fields, Method, Request};
 use crate::rules::{Answer, AppliedRules, Covering, Listing, Routed, SiteKey};
@@ -241,7 +242,7 @@ impl Resolver {
             self.negotiate(query, &rule_context.satisfied_guards(), &Forms::from_entry(&entry));
         let resource = Resource::File(representation, content);
         let user = user.or_else(|| rule_context.state.borrow().user.clone());
-        Ok(Resolved { resource, user, name: Arc::clone(&entry.throttle_name) })
+        Ok(Resolved { resource, user, name: ThrottleName::Cached(entry) })
     }
 
     /// Tells whether a directory without an index file is listed.

@@ -1,11 +1,12 @@
 //! Outcome of a resolution: the resource, and the rules of its response.
 
 use std::fs::File;
+use std::ops::Deref;
 use std::sync::Arc;
 
 use super::denial::AccessDenied;
 use super::list_limiter::ListPermit;
-use crate::cache::{KeepList, ListPage};
+use crate::cache::{CacheEntry, KeepList, ListPage};
 use crate::representation::{Content, Representation};
 use crate::request::Rejection;
 use crate::rules::AppliedRules;
@@ -85,6 +86,35 @@ pub enum Resource {
     },
 }
 
+/// Name for throttle patterns: links expanded, without an index file, with the vhost directory; `.` for the top.
+///
+/// A cached file's name stays in its entry. The entry is counted anyway, so that the name needs no count of its own.
+#[derive(Debug)]
+pub enum ThrottleName {
+    /// Name that was looked up.
+    Found(Arc<[u8]>),
+    /// Name of a cached file.
+    Cached(Arc<CacheEntry>),
+}
+
+impl Deref for ThrottleName {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        match self {
+            ThrottleName::Found(name) => name,
+            ThrottleName::Cached(entry) => &entry.throttle_name,
+        }
+    }
+}
+
+impl From<&[u8]> for ThrottleName {
+    /// Copies `name`.
+    fn from(name: &[u8]) -> ThrottleName {
+        ThrottleName::Found(name.into())
+    }
+}
+
 /// Resource that the client may have.
 #[derive(Debug)]
 pub struct Resolved {
@@ -92,8 +122,8 @@ pub struct Resolved {
     pub resource: Resource,
     /// Authenticated user, if credentials were demanded.
     pub user: Option<Box<[u8]>>,
-    /// Name for throttle patterns: links expanded, without an index file, with the vhost directory; `.` for the top.
-    pub name: Arc<[u8]>,
+    /// Name for throttle patterns.
+    pub name: ThrottleName,
 }
 
 /// Result of a resolution, for a permitted or a refused request.

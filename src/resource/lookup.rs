@@ -98,7 +98,7 @@ impl Resolver {
         if !(name.is_empty() || name.ends_with(b"/")) {
             explain(format_args!("a directory named without its slash: redirect"));
             let resource = Resource::Moved(with_slash(query.request));
-            return Ok(Resolved { resource, user: None, name: lookup.throttle_name });
+            return Ok(Resolved { resource, user: None, name: lookup.throttle_name() });
         }
         self.directory(&lookup, &expanded.name, &meta, explain)
     }
@@ -160,7 +160,7 @@ impl Resolver {
         let user = user.or_else(|| lookup.user());
         self.check_referrer(lookup.query, lookup.name)?;
         let resource = Resource::Directory(self.list(lookup, &realm.dir)?);
-        Ok(Resolved { resource, user, name: Arc::clone(&lookup.throttle_name) })
+        Ok(Resolved { resource, user, name: lookup.throttle_name() })
     }
 
     /// Opens the directory `dir` for reading, with its cached list or a permit to make the list.
@@ -210,7 +210,7 @@ impl Resolver {
             return self.file(&lookup.without_check(), candidate, explain);
         }
         match found {
-            Ok(resource) => Ok(Resolved { resource, user, name: Arc::clone(&lookup.throttle_name) }),
+            Ok(resource) => Ok(Resolved { resource, user, name: lookup.throttle_name() }),
             Err(denied) => Err(denied.with_user(user)),
         }
     }

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use nix::sys::stat::{FileStat, Mode, SFlag};
 
-use super::ResolveRequest;
 use super::rule_context::RuleContext;
+use super::{ResolveRequest, ThrottleName};
 use crate::cache::DirectoryCheck;
 use crate::docroot::DirectoryRef;
 use crate::docroot::path::Expanded;
@@ -36,6 +36,10 @@ impl<'r> LookupContext<'r> {
 }
 
 impl LookupContext<'_> {
+    pub(super) fn throttle_name(&self) -> ThrottleName {
+        ThrottleName::Found(Arc::clone(&self.throttle_name))
+    }
+
     /// User accepted by the password file of a rule.
     pub(super) fn user(&self) -> Option<Box<[u8]>> {
         self.rule_context.and_then(RuleContext::user)

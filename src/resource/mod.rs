@@ -25,6 +25,6 @@ mod siblings;
 pub mod vhost;
 
 pub use denial::{AccessDenied, DenialNote, Retry};
-pub use found::{Directory, Resolution, Resolved, Resource, Script};
+pub use found::{Directory, Resolution, Resolved, Resource, Script, ThrottleName};
 pub use resolve_request::{Explain, ResolveRequest};
 pub use resolver::Resolver;

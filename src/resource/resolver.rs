@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::denial::{AccessDenied, DenialNote, Retry};
-use super::found::{Resolution, Resolved, Resource};
+use super::found::{Resolution, Resolved, Resource, ThrottleName};
 use super::list_limiter::ListLimiter;
 use super::referrer;
 use super::resolve_request::ResolveRequest;
@@ -96,7 +96,8 @@ impl Resolver {
     /// Finds the requested resource, checks access, and collects the response rules.
     pub fn resolve(&self, query: &ResolveRequest<'_>) -> Resolution {
         if query.request.asterisk {
-            let found = Resolved { resource: Resource::Server, user: None, name: Arc::from(&b"*"[..]) };
+            let found =
+                Resolved { resource: Resource::Server, user: None, name: ThrottleName::from(&b"*"[..]) };
             return Resolution { outcome: Ok(found), applied_rules: self.rules_for_malformed() };
         }
         // A view of local storage never blocks. The second try may enter remote storage, with few workers
@@ -126,11 +127,11 @@ impl Resolver {
             return self.look_up(query, &mut |_| {});
         };
         match entry.file_rules.as_deref() {
-            None => Resolution { outcome: self.remembered(query, &name, &entry), applied_rules: None },
+            None => Resolution { outcome: self.remembered(query, &name, entry), applied_rules: None },
             // A preflight is answered before the file is looked at.
             Some(_) if query.request.method == Method::Options => self.look_up(query, &mut |_| {}),
             Some(file_rules) => {
-                let outcome = self.remembered(query, &name, &entry);
+                let outcome = self.remembered(query, &name, Arc::clone(&entry));
                 let applied_rules = match &outcome {
                     Ok(_) if file_rules.response_rules.is_none() => None,
                     Ok(found) => {
@@ -150,7 +151,7 @@ impl Resolver {
         &self,
         query: &ResolveRequest<'_>,
         name: &[u8],
-        entry: &CacheEntry,
+        entry: Arc<CacheEntry>,
     ) -> Result<Resolved, AccessDenied> {
         let file_rules = entry.file_rules.as_deref();
         let known = match file_rules {
@@ -159,13 +160,13 @@ impl Resolver {
         };
         let name =
             file_rules.and_then(|file_rules: &FileRules| file_rules.rewritten.as_deref()).unwrap_or(name);
-        let user = self.authorize_cached(query, entry)?;
+        let user = self.authorize_cached(query, &entry)?;
         self.check_referrer(query, name)?;
         let none = Covering::default();
         let satisfied = file_rules.map_or(&none, |file_rules| &file_rules.covering);
-        let (representation, content) = self.negotiate(query, satisfied, &Forms::from_entry(entry));
+        let (representation, content) = self.negotiate(query, satisfied, &Forms::from_entry(&entry));
         let resource = Resource::File(representation, content);
-        Ok(Resolved { resource, user: user.or(known), name: Arc::clone(&entry.throttle_name) })
+        Ok(Resolved { resource, user: user.or(known), name: ThrottleName::Cached(entry) })
     }
 
     pub(super) fn check_referrer(&self, query: &ResolveRequest<'_>, name: &[u8]) -> Result<(), AccessDenied> {

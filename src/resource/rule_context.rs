@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::sync::Arc;
 
-use super::{ResolveRequest, Resolved, Resource};
+use super::{ResolveRequest, Resolved, Resource, ThrottleName};
 use crate::rules::{AppliedRules, Covering, FileRules, ResponseRules, Rules, SiteKey};
 
 /// A request on its way through the rules.
@@ -102,7 +102,7 @@ impl RuleContext<'_> {
     pub(super) fn found(&self, resource: Resource) -> Resolved {
         let name = self.query.name();
         let name = name.strip_suffix(b"/").unwrap_or(&name);
-        let name: Arc<[u8]> = if name.is_empty() { Arc::from(&b"."[..]) } else { name.into() };
+        let name = ThrottleName::from(if name.is_empty() { b"." } else { name });
         Resolved { resource, user: self.state.borrow().user.clone(), name }
     }
 }
