@@ -69,7 +69,7 @@ many() {
 
 build_image() {
 	check "the image is built for amd64 and arm64, within its limits" \
-		"$TOP/packaging/container/build" "$image" --platform linux/amd64,linux/arm64
+		"$TOP/packaging/container/build" "$image" --platform linux/amd64,linux/arm64 --gate
 	check "it has an entry for each" holds_both
 	check "an unknown platform is refused" refused "$TOP/packaging/container/build" "$image" --platform linux/vax
 }

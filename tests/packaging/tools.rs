@@ -1,8 +1,10 @@
-//! Tools that the build scripts need: named before anything is compiled, and there in the Dockerfile.
+//! Build scripts: the tools that they need, and what they make where one is missing.
 
 use std::collections::BTreeSet;
+use std::process::Command;
 
-use super::text;
+use super::{source, text};
+use crate::support::Tree;
 
 /// Commands that a script asks for by `need COMMAND PACKAGE...`.
 fn needed(path: &str) -> BTreeSet<String> {
@@ -33,4 +35,28 @@ fn the_dockerfile_installs_what_its_build_needs() {
     }
     // Alpine has no bash of its own, and every script is one of bash.
     assert!(installed.contains("bash"));
+}
+
+#[test]
+fn an_image_over_the_limits_of_ci_is_still_one_unless_they_are_asked_for() {
+    let tree = Tree::new();
+    let mut program = std::fs::read("/proc/self/exe").unwrap();
+    program.truncate(4096);
+    program.resize(3_000_000, 0);
+    let binary = tree.dir().join("thttpd");
+    std::fs::write(&binary, program).unwrap();
+    let image = tree.dir().join("image");
+    for (gate, status) in [(None, 0), (Some("--gate"), 1)] {
+        let made = Command::new(source("packaging/container/image"))
+            .args(["--libc", "glibc", "--output"])
+            .args([&image, &binary])
+            .args(gate)
+            .env("SOURCE_DATE_EPOCH", "0")
+            .output();
+        let Ok(made) = made else { return eprintln!("skipped: no Python here") };
+        let said = String::from_utf8_lossy(&made.stderr);
+        assert_eq!(made.status.code(), Some(status), "{said}");
+        assert!(said.contains(" binary: 3000000 bytes OVER "), "{said}");
+        assert!(image.join("thttpd-image.tar").exists());
+    }
 }
