@@ -185,15 +185,6 @@ impl DirectoryCheck {
     }
 }
 
-/// The disk, as one request may look at it.
-#[derive(Debug, Clone, Copy)]
-pub struct DiskState<'a> {
-    /// The tree.
-    pub view: &'a View<'a>,
-    /// Whether the kernel was asked for changes.
-    pub freshness: &'a Freshness,
-}
-
 /// The state of the disk under which an outcome holds.
 #[derive(Debug)]
 pub struct Snapshot {
@@ -264,12 +255,12 @@ impl DirectoryCache {
         Some(DirectoryCheck { directory, watcher: Arc::clone(&self.watcher), watched })
     }
 
-    /// Has nothing at all happened in the directory since `check`, as far as the kernel tells? Unlike
+    /// Has nothing at all happened in the `opened` directory since `check`, as far as the kernel tells? Unlike
     /// [`DirectoryCache::hold`] this asks about every file in it.
-    pub fn is_untouched(&self, check: &DirectoryCheck, disk: &DiskState<'_>) -> bool {
+    pub fn is_untouched(&self, check: &DirectoryCheck, opened: &FileStat, freshness: &Freshness) -> bool {
         let watched = check.watched.as_ref();
-        watched.is_some_and(|watched| self.watcher.is_untouched(watched, disk.freshness))
-            && check.directory.identity.is_at(disk.view, &check.directory.name, check.directory.links)
+        check.directory.identity == Identity::of(opened)
+            && watched.is_some_and(|watched| self.watcher.is_untouched(watched, freshness))
     }
 
     /// True if the disk is still as `snapshot` has it.

@@ -10,7 +10,8 @@ use std::time::{Duration, Instant};
 
 use nix::sys::stat::FileStat;
 
-use super::directories::{DirectoryCache, DirectoryCheck, DiskState};
+use super::directories::{DirectoryCache, DirectoryCheck};
+use super::watcher::Freshness;
 use crate::docroot::path::join;
 use crate::docroot::{Links, View};
 use crate::request::list_view::ListView;
@@ -39,6 +40,19 @@ pub struct ListKey {
     pub signature: Option<Box<str>>,
     /// Text below the list.
     pub readme: Option<Arc<[u8]>>,
+}
+
+/// A list that a request asks for.
+#[derive(Debug)]
+pub struct ListQuery<'a> {
+    /// What the page depends on.
+    pub key: &'a ListKey,
+    /// The directory, which is open.
+    pub opened: &'a FileStat,
+    /// The tree.
+    pub view: &'a View<'a>,
+    /// Whether the kernel was asked for changes.
+    pub freshness: &'a Freshness,
 }
 
 /// The bytes of a page, and the memory that they are counted in, which their readers share.
@@ -121,18 +135,14 @@ impl KeepList {
 }
 
 impl ListCache {
-    /// The page for `key`, if one is kept and nothing that it shows has changed. The disk is asked with
+    /// The page for `query`, if one is kept and nothing that it shows has changed. The disk is asked with
     /// nothing locked.
-    pub(super) fn find(
-        &self,
-        key: &ListKey,
-        directories: &DirectoryCache,
-        disk: &DiskState<'_>,
-    ) -> Option<ListPage> {
+    pub(super) fn find(&self, query: &ListQuery<'_>, directories: &DirectoryCache) -> Option<ListPage> {
+        let ListQuery { key, opened, view, freshness } = *query;
         let kept = self.locked().iter().find(|kept| kept.key == *key).map(Arc::clone)?;
         let holds = kept.made.elapsed() < MADE_AGAIN_AFTER
-            && directories.is_untouched(&kept.check, disk)
-            && kept.subdirectories.iter().all(|subdirectory| subdirectory.is_as_seen(disk.view, &key.dir));
+            && directories.is_untouched(&kept.check, opened, freshness)
+            && kept.subdirectories.iter().all(|subdirectory| subdirectory.is_as_seen(view, &key.dir));
         holds.then(|| kept.page.clone())
     }
 

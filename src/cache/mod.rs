@@ -24,10 +24,10 @@ mod lists;
 mod watcher;
 
 use crate::sys::memory_limit::memory_limit;
-use directories::{DirectoryCache, DiskState};
+use directories::DirectoryCache;
 pub use directories::{DirectoryCheck, Snapshot};
 use lists::ListCache;
-pub use lists::{KeepList, ListKey, ListPage, MOST_SUBDIRECTORIES, Subdirectory};
+pub use lists::{KeepList, ListKey, ListPage, ListQuery, MOST_SUBDIRECTORIES, Subdirectory};
 pub use watcher::{Freshness, Ticket};
 
 /// Locks are per shard, so that workers seldom meet.
@@ -177,8 +177,8 @@ impl Cache {
     }
 
     /// The page that lists a directory, if one is kept and still holds.
-    pub fn list(&self, key: &ListKey, view: &View<'_>, freshness: &Freshness) -> Option<ListPage> {
-        self.lists.find(key, &self.directories, &DiskState { view, freshness })
+    pub fn list(&self, query: &ListQuery<'_>) -> Option<ListPage> {
+        self.lists.find(query, &self.directories)
     }
 
     /// Tells whether a list of `dir` is cached in any form, valid or not.

@@ -35,9 +35,20 @@ impl<'v> DirectoryRef<'v> {
     ///
     /// # Errors
     /// Those of [`View::open_path`]; ENOTDIR for a file.
-    pub fn open(self, links: Links) -> nix::Result<DirectoryRef<'v>> {
-        let opened = self.view.open_with(self.name, PLACE, links)?;
-        Ok(DirectoryRef { opened: Some(opened), ..self })
+    pub fn open(mut self, links: Links) -> nix::Result<DirectoryRef<'v>> {
+        self.ensure_open(links)?;
+        Ok(self)
+    }
+
+    /// Opens the directory unless it is open.
+    ///
+    /// # Errors
+    /// Those of [`DirectoryRef::open`].
+    pub fn ensure_open(&mut self, links: Links) -> nix::Result<()> {
+        if self.opened.is_none() {
+            self.opened = Some(self.view.open_with(self.name, PLACE, links)?);
+        }
+        Ok(())
     }
 
     /// Opens the directory from `above`, if its name is below that one's.

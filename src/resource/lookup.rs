@@ -22,8 +22,7 @@ use super::rule_context::RuleContext;
 use super::siblings::Forms;
 use super::{AccessDenied, Directory, Explain, Resolution, Resolved, Resolver, Resource, Retry, Script};
 use super::{ResolveRequest, index};
-use crate::cache::CacheEntry;
-use crate::cache::Snapshot;
+use crate::cache::{CacheEntry, ListQuery, Snapshot};
 use crate::config::printable::printable;
 use crate::docroot::path::{Expanded, Unexpandable, expand, join, split};
 use crate::docroot::{DirectoryRef, Links, View};
@@ -167,7 +166,8 @@ impl Resolver {
     fn list(&self, lookup: &LookupContext<'_>, dir: &DirectoryRef<'_>) -> Result<Directory, AccessDenied> {
         let query = lookup.query;
         let opened = dir.open_read(b"", self.links()).map_err(io_denied)?;
-        self.check_opened(lookup, &fstat(opened.as_fd()).map_err(io_denied)?)?;
+        let meta = fstat(opened.as_fd()).map_err(io_denied)?;
+        self.check_opened(lookup, &meta)?;
         // Workers in remote storage are bounded by another limit already.
         let is_bounded = query.view.is_local();
         let permit = if is_bounded { self.list_limiter.try_take() } else { None };
@@ -178,7 +178,8 @@ impl Resolver {
         }
         let readme = self.readme(lookup);
         let key = self.list_key(lookup, dir.name(), readme.clone());
-        let kept = self.cache.list(&key, query.view, query.freshness);
+        let ResolveRequest { view, freshness, .. } = *query;
+        let kept = self.cache.list(&ListQuery { key: &key, opened: &meta, view, freshness });
         if is_busy && kept.is_none() {
             return Err(busy_with_lists());
         }
