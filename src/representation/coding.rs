@@ -147,16 +147,25 @@ impl Accepted {
     }
 
     /// Weight of a coding; 0 if the coding is refused or not listed.
+    ///
+    /// `*` names no coding that the client can surely decode, and the plain file suits it as well. It stands for
+    /// the codings that are not listed only where the client refuses the plain file by name.
     fn weight(&self, coding: Coding) -> u16 {
-        self.listed[coding as usize].or(self.any).unwrap_or(0)
+        let any = self.any.filter(|_| self.identity == Some(0));
+        self.listed[coding as usize].or(any).unwrap_or(0)
+    }
+
+    /// Weight of the plain file; `None` if neither identity nor `*` is listed.
+    fn plain_weight(&self) -> Option<u16> {
+        self.identity.or(self.any)
     }
 }
 
 /// Variant to send: the smallest of those with the highest weight; `None` for the plain file.
 ///
 /// An accepted variant whose tag is in If-None-Match comes first, since the client has it. The plain file
-/// comes last unless it is listed itself (RFC 9110 §12.5.3). `permitted` is asked from the best variant on,
-/// until it agrees.
+/// comes last unless it is listed itself, or by `*` (RFC 9110 §12.5.3). `permitted` is asked from the best variant
+/// on, until it agrees.
 pub fn select<'v>(
     variants: &'v [Variant],
     plain: &Representation,
@@ -173,9 +182,8 @@ pub fn select<'v>(
             (weight, Reverse(representation.len), &**representation, variant)
         })
         .collect();
-    let is_refused = accepted.identity.or(accepted.any.filter(|&weight| weight == 0)) == Some(0);
-    if !is_refused {
-        choices.push((accepted.identity.unwrap_or(0), Reverse(plain.len), plain, None));
+    if accepted.plain_weight() != Some(0) {
+        choices.push((accepted.plain_weight().unwrap_or(0), Reverse(plain.len), plain, None));
     }
     let had: Vec<&[u8]> = fields.all("If-None-Match").collect();
     let is_had = |representation: &Representation| {
