@@ -21,8 +21,12 @@ use nix::unistd::read;
 use crate::docroot::{Links, View};
 use crate::sys::filesystem;
 
-/// Directories watched at once; what lies elsewhere is looked up each time.
+/// Directories and files watched at once; what lies in other directories is looked up each time.
 const MOST_WATCHES: usize = 4096;
+
+/// Watches below which a file may be watched too. The rest is for directories: one watch of those saves looks at
+/// all their files, and one of a file shows rare changes of that alone.
+const MOST_BESIDE_FILES: usize = MOST_WATCHES / 2;
 
 /// Directories below one another that are watched: each costs a watch, and a look at each question.
 const DEEPEST: usize = 64;
@@ -67,9 +71,9 @@ struct WatchTable {
 }
 
 impl WatchTable {
-    /// Is there room for one more watch? Those that no name and no outcome has a use for make some.
-    fn has_room(&mut self, inotify: &Inotify) -> bool {
-        let is_full = self.by_descriptor.len() >= MOST_WATCHES;
+    /// Is there room for one more watch among `most`? Those that no name and no outcome has a use for make some.
+    fn has_room(&mut self, inotify: &Inotify, most: usize) -> bool {
+        let is_full = self.by_descriptor.len() >= most;
         if is_full && self.by_name.len() < self.by_descriptor.len() && self.may_search() {
             let retired = &mut self.retired;
             self.by_descriptor.retain(|&descriptor, directory| {
@@ -80,7 +84,7 @@ impl WatchTable {
                 stays
             });
         }
-        self.by_descriptor.len() < MOST_WATCHES
+        self.by_descriptor.len() < most
     }
 
     /// Allows one search of the table in a while: each look-up of a file asks for room.
@@ -243,7 +247,7 @@ impl Watcher {
             if let Some(chain) = table.by_name.get(name) {
                 return Some(Arc::clone(chain));
             }
-            if !table.has_room(inotify) {
+            if !table.has_room(inotify, MOST_WATCHES) {
                 return None;
             }
             self.rename_epoch.load(SeqCst)
@@ -284,7 +288,7 @@ impl Watcher {
 
     fn try_watch_file(&self, view: &View<'_>, name: &[u8], watched: &WatchedPath) -> Option<WatchedPath> {
         let inotify = self.inotify.as_ref()?;
-        if !self.table().has_room(inotify) {
+        if !self.table().has_room(inotify, MOST_BESIDE_FILES) {
             return None;
         }
         let changes = AddWatchFlags::IN_ATTRIB | AddWatchFlags::IN_MODIFY | AddWatchFlags::IN_DONT_FOLLOW;
@@ -435,6 +439,21 @@ mod tests {
     use crate::docroot::DocRoot;
     use crate::testing::TempTree;
     use std::fs;
+
+    #[test]
+    fn files_leave_room_for_the_watches_of_directories() {
+        let tree = TempTree::new();
+        let name = |n: usize| format!("many/{n}");
+        (0..MOST_WATCHES).for_each(|n| tree.file(&name(n), ""));
+        tree.file("another/file", "");
+        let root = DocRoot::open(tree.path(), tree.path().as_os_str().as_encoded_bytes()).unwrap();
+        let (view, watcher) = (View::local(&root), Watcher::default());
+        let many = watcher.watch(&view, b"many").unwrap();
+        let watch = |n| watcher.watch_file(&view, name(n).as_bytes(), &many);
+        let watched: Vec<WatchedPath> = (0..MOST_WATCHES).map(watch).collect();
+        assert!(watched[0].chain.len() > many.chain.len(), "files are watched");
+        assert!(watcher.watch(&view, b"another").is_some());
+    }
 
     #[test]
     fn one_answer_serves_whoever_was_there_before_the_question() {
