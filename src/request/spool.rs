@@ -8,6 +8,7 @@ use std::ffi::OsString;
 use std::fs::File;
 use std::io::{self, Seek, Write};
 use std::path::Path;
+use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
 
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, open};
@@ -16,6 +17,7 @@ use nix::sys::stat::Mode;
 
 use super::{BodyLength, Rejection};
 use crate::sys::fd::FdGuard;
+use crate::sys::filesystem;
 use crate::sys::is_shortage;
 use crate::sys::memory::{MemoryReservation, REQUEST_MEMORY, SPOOL_MEMORY, SPOOL_SPACE};
 
@@ -24,6 +26,25 @@ const IN_MEMORY: usize = 64 * 1024;
 
 /// Initial capacity for content in memory, in bytes.
 const FIRST_PIECE: usize = 512;
+
+/// What is known of the directory for content on disk.
+#[repr(u8)]
+enum DiskState {
+    /// Nothing: looking may hang.
+    Unknown,
+    /// Its file system is this machine's own.
+    Usable,
+    /// Its file system may not answer: content goes to memory files instead.
+    Remote,
+}
+
+/// A [`DiskState`]. A mount over the directory after the first use is not noticed.
+static DISK: AtomicU8 = AtomicU8::new(DiskState::Unknown as u8);
+
+/// Tells whether the first file of the process may hang, since its directory may be another machine's.
+pub fn may_hang() -> bool {
+    DISK.load(Relaxed) == DiskState::Unknown as u8
+}
 
 /// Content received so far.
 #[derive(Debug)]
@@ -203,10 +224,16 @@ fn stays_in_memory(len: usize) -> bool {
     len <= IN_MEMORY && !REQUEST_MEMORY.is_tight()
 }
 
+/// Rejection of content for which there is no room, or none that can be reached, and may be in a moment.
+pub fn no_room_yet() -> Rejection {
+    Rejection { may_pass: true, ..Rejection::fatal(503, NO_ROOM) }
+}
+
+const NO_ROOM: &str = "The server has no room for the request's content now. Please try again later.";
+
 fn no_room(error: &io::Error) -> Rejection {
-    let why = "The server has no room for the request's content now. Please try again later.";
     let may_pass = error.raw_os_error().is_some_and(|code| is_shortage(Errno::from_raw(code)));
-    Rejection { may_pass, ..Rejection::fatal(503, why) }
+    Rejection { may_pass, ..Rejection::fatal(503, NO_ROOM) }
 }
 
 fn too_large() -> Rejection {
@@ -216,10 +243,18 @@ fn too_large() -> Rejection {
 /// Unnamed file in `$TMPDIR` or `/tmp`, which disappears with its last descriptor.
 ///
 /// # Errors
-/// No such directory exists (as in an empty root), or its file system does not support O_TMPFILE.
+/// No such directory exists (as in an empty root), its file system does not support O_TMPFILE, or may not
+/// answer: each write would then hold its worker, and closing the file the supervisor of scripts.
 fn disk_file() -> io::Result<File> {
     let dir =
         std::env::var_os("TMPDIR").filter(|dir| !dir.is_empty()).unwrap_or_else(|| OsString::from("/tmp"));
+    if may_hang() {
+        let is_remote = filesystem::is_remote(Path::new(&dir));
+        DISK.store(if is_remote { DiskState::Remote } else { DiskState::Usable } as u8, Relaxed);
+    }
+    if DISK.load(Relaxed) == DiskState::Remote as u8 {
+        return Err(Errno::EREMOTE.into());
+    }
     let flags = OFlag::O_TMPFILE | OFlag::O_RDWR | OFlag::O_EXCL | OFlag::O_CLOEXEC;
     Ok(open(Path::new(&dir), flags, Mode::S_IRUSR | Mode::S_IWUSR)?.into())
 }

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::Signal;
 
 use super::rest;
-use crate::support::{Client, FuseMount, Server, Tree, eventually};
+use crate::support::{Client, FuseMount, Server, Tree, eventually, has_answer};
 
 /// A tree with a local file `a`, and a mount `far` of another file system with two files in it.
 fn tree_with_mount() -> Option<(Tree, FuseMount)> {
@@ -246,6 +246,27 @@ fn password_files_of_rules_on_hung_storage_hold_no_worker_that_others_need() {
 }
 
 #[test]
+fn lists_with_links_to_storage_that_hangs_leave_other_lists_alone() {
+    let Some((tree, mount)) = tree_with_mount() else { return };
+    tree.file("plain/file", "x");
+    tree.file("linked/file", "x");
+    tree.link("../far/small", "linked/link");
+    let server = Server::start(&tree, &["-nos"]);
+    assert!(server.connect().get("/linked/").text().contains("link"));
+    mount.wait_until_unused();
+    let _hang = mount.hang();
+    let waiting = ask(&server, "/linked/", 60);
+    mount.wait_until_asked();
+    for _ in 0..20 {
+        let began = Instant::now();
+        let answer = server.connect().get("/plain/");
+        assert_eq!(answer.status, 200);
+        assert!(began.elapsed() < Duration::from_secs(2), "{:?}", began.elapsed());
+    }
+    drop(waiting);
+}
+
+#[test]
 fn a_request_that_is_tried_again_counts_once() {
     let tree = Tree::new();
     tree.file("a", "a");
@@ -260,4 +281,37 @@ fn a_request_that_is_tried_again_counts_once() {
     let mut client = server.connect();
     let statuses = [(); 4].map(|()| client.get("/a").status);
     assert_eq!(statuses, [401, 401, 401, 429]);
+}
+
+#[test]
+fn uploads_whose_disk_hangs_hold_no_worker_that_others_need() {
+    let tree = Tree::new();
+    tree.file("a", "a");
+    tree.file("script.cgi", "#!/bin/sh\nprintf 'Content-Type: text/plain\\n\\n'; wc -c");
+    tree.mode("script.cgi", 0o755);
+    let far = tree.dir().join("far");
+    fs::create_dir(&far).unwrap();
+    let Some(mount) = FuseMount::new(&far, &[]) else { return };
+    let script = format!("export TMPDIR={}", far.display());
+    let server = Server::start_after(&tree, &script, &["-c", "**.cgi", "-o", "head_timeout=2"]);
+    let upload = |count: usize| {
+        let post = "POST /script.cgi HTTP/1.1\r\nHost: x\r\nContent-Length: 200000\r\n\r\n";
+        let connect = |_| {
+            let mut client = server.connect();
+            client.send(format!("{post}{}", "x".repeat(200_000)));
+            client
+        };
+        (0..count).map(connect).collect::<Vec<Client>>()
+    };
+    let hang = mount.hang();
+    let waiting = upload(40);
+    assert_local_files_are_served(&server, &tree);
+    // Whoever finds no worker for the disk is refused after a while.
+    eventually("a refusal", || waiting.iter().any(|client| has_answer(client.stream())));
+    drop(waiting);
+    drop(hang);
+    // Known to be another machine's, the disk is not used any more, whether it answers or not.
+    eventually("an upload", || upload(1)[0].answer("POST").text().trim() == "200000");
+    let _hang = mount.hang();
+    assert_eq!(upload(1)[0].answer("POST").text().trim(), "200000");
 }

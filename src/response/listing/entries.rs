@@ -137,21 +137,43 @@ impl Entries {
         }
         names.sort_unstable_by(|(one, _): &(CString, _), (other, _)| one.cmp(other));
         let mut watchable = Watchable::from_dir(&dir);
+        let mut remote = RemoteAccess { blocking: policy.blocking, permit: directory.permit };
         let look = |(name, kind): (CString, _)| {
-            let seen = look(&dir, &name, kind, policy.blocking);
+            let seen = look(&dir, &name, kind, &mut remote);
             watchable.add(&name, seen.as_ref().map(|(entry, _)| entry));
             seen.map(|(entry, target)| Entry::new(name, &entry, &target))
         };
         let list = names.into_iter().filter_map(look).collect();
         let subdirectories = watchable.subdirectories;
-        let Directory { url_path, readme, permit, .. } = directory;
-        let largest_page = LARGEST_PAGE;
+        let Directory { url_path, readme, .. } = directory;
+        let (largest_page, permit) = (LARGEST_PAGE, remote.permit);
         Ok(Entries { dir, url_path, list, complete, largest_page, subdirectories, readme, _permit: permit })
     }
 
     /// Target of a link; `None` if the entry is not a link any more.
     pub fn target(&self, entry: &Entry) -> Option<OsString> {
         readlinkat(&self.dir, &*entry.name).ok()
+    }
+}
+
+/// Access to entries that lie in storage which may not answer.
+struct RemoteAccess<'a> {
+    blocking: &'a dyn Blocking,
+    /// Permit of the list, until such storage is entered.
+    permit: Option<ListPermit>,
+}
+
+impl RemoteAccess<'_> {
+    /// Asks for leave to wait for such storage.
+    ///
+    /// Workers in it have a limit of their own. Their permits are returned, so that others can make lists
+    /// while they hang.
+    fn enter(&mut self) -> bool {
+        let is_entered = self.blocking.enter_remote();
+        if is_entered {
+            self.permit = None;
+        }
+        is_entered
     }
 }
 
@@ -162,16 +184,16 @@ fn look(
     dir: &Dir,
     name: &CStr,
     listed: Option<Type>,
-    blocking: &dyn Blocking,
+    remote: &mut RemoteAccess<'_>,
 ) -> Option<(FileStat, FileStat)> {
     let entry = match listed {
         // Only directories can be mount points of other file systems that block; these types need no
         // caution.
         Some(Type::File | Type::Symlink) => fstatat(dir, name, AtFlags::AT_SYMLINK_NOFOLLOW).ok()?,
-        _ => stat_carefully(dir, name, AtFlags::AT_SYMLINK_NOFOLLOW, blocking)?,
+        _ => stat_carefully(dir, name, AtFlags::AT_SYMLINK_NOFOLLOW, remote)?,
     };
     let is_link = kind(entry.st_mode) == SFlag::S_IFLNK;
-    let target = if is_link { stat_carefully(dir, name, AtFlags::empty(), blocking)? } else { entry };
+    let target = if is_link { stat_carefully(dir, name, AtFlags::empty(), remote)? } else { entry };
     Some((entry, target))
 }
 
@@ -204,14 +226,14 @@ impl Watchable {
 }
 
 /// Runs `stat` on a name that may lead to another file system, if the worker is allowed to wait for that.
-fn stat_carefully(dir: &Dir, name: &CStr, flags: AtFlags, blocking: &dyn Blocking) -> Option<FileStat> {
+fn stat_carefully(dir: &Dir, name: &CStr, flags: AtFlags, remote: &mut RemoteAccess<'_>) -> Option<FileStat> {
     let last = if flags.is_empty() { OFlag::empty() } else { OFlag::O_NOFOLLOW };
     let how =
         OpenHow::new().flags(OFlag::O_PATH | OFlag::O_CLOEXEC | last).resolve(ResolveFlag::RESOLVE_NO_XDEV);
     match openat2(dir, name, how) {
         Ok(file) => fstat(file).ok(),
         Err(Errno::ENOENT | Errno::ELOOP | Errno::ENOTDIR) => None,
-        Err(_) => blocking.enter_remote().then(|| fstatat(dir, name, flags).ok())?,
+        Err(_) => remote.enter().then(|| fstatat(dir, name, flags).ok())?,
     }
 }
 
