@@ -98,9 +98,7 @@ impl DirectoryVersion {
 
     /// Tells whether `dir` is open and this directory.
     fn is(&self, dir: &DirectoryRef<'_>) -> bool {
-        let is_this =
-            |meta: &FileStat| (meta.st_dev, meta.st_ino) == (self.identity.device, self.identity.inode);
-        dir.facts().is_ok_and(|facts| facts.as_ref().is_some_and(is_this))
+        dir.inode() == Ok(Some((self.identity.device, self.identity.inode)))
     }
 
     fn still_holds(&self, view: &View<'_>, watcher: &Watcher, freshness: &Freshness) -> bool {

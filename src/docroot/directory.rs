@@ -1,11 +1,12 @@
 //! One directory of the tree, in which more than one name is opened.
 
+use std::cell::Cell;
 use std::fs::File;
 use std::os::fd::{AsFd, OwnedFd};
 
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, readlinkat};
-use nix::sys::stat::{FileStat, fstat};
+use nix::sys::stat::fstat;
 
 use super::open::READ;
 use super::path::{below, join};
@@ -23,12 +24,14 @@ pub struct DirectoryRef<'v> {
     view: &'v View<'v>,
     name: &'v [u8],
     opened: Option<OwnedFd>,
+    /// Device and inode of the open directory, once they were asked for.
+    inode: Cell<Option<(u64, u64)>>,
 }
 
 impl<'v> DirectoryRef<'v> {
     /// Directory by its name, relative to the root; the empty name is the top.
     pub fn named(view: &'v View<'v>, name: &'v [u8]) -> DirectoryRef<'v> {
-        DirectoryRef { view, name, opened: None }
+        DirectoryRef { view, name, opened: None, inode: Cell::new(None) }
     }
 
     /// Opens the directory.
@@ -111,11 +114,15 @@ impl<'v> DirectoryRef<'v> {
         self.opened.is_some()
     }
 
-    /// Facts of the open directory; `None` for a mere name.
+    /// Device and inode of the open directory, which stay the same; `None` for a mere name.
     ///
     /// # Errors
     /// Those of fstat(2).
-    pub fn facts(&self) -> nix::Result<Option<FileStat>> {
-        self.opened.as_ref().map(fstat).transpose()
+    pub fn inode(&self) -> nix::Result<Option<(u64, u64)>> {
+        if let (Some(opened), None) = (&self.opened, self.inode.get()) {
+            let facts = fstat(opened)?;
+            self.inode.set(Some((facts.st_dev, facts.st_ino)));
+        }
+        Ok(self.inode.get())
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use nix::errno::Errno;
-use nix::sys::stat::SFlag;
+use nix::sys::stat::{FileStat, SFlag};
 
 use super::{DocRoot, Links, View};
 
@@ -41,6 +41,21 @@ pub enum Unexpandable {
 pub fn expand(view: &View<'_>, name: &[u8], check: bool) -> Result<Expanded, Unexpandable> {
     let trimmed = name.strip_suffix(b"/").unwrap_or(name);
     if check { walk(view, trimmed) } else { longest_existing(view, trimmed) }
+}
+
+/// Expands a name that has no links and is a file or a directory: one look shows that and its facts.
+///
+/// # Errors
+/// ELOOP for a link, or a file of another type; else those of [`View::stat_beneath`].
+pub fn expand_plain(view: &View<'_>, name: &[u8]) -> nix::Result<(Expanded, FileStat)> {
+    let trimmed = name.strip_suffix(b"/").unwrap_or(name);
+    let meta = view.stat_beneath(trimmed, Links::Refuse)?;
+    match SFlag::from_bits_truncate(meta.st_mode & SFlag::S_IFMT.bits()) {
+        SFlag::S_IFREG | SFlag::S_IFDIR => {
+            Ok((Expanded { name: trimmed.to_vec(), path_info: Vec::new() }, meta))
+        }
+        _ => Err(Errno::ELOOP),
+    }
 }
 
 /// Expands all links in `name`, for callers that let the kernel follow links within the tree.

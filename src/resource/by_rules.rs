@@ -144,7 +144,7 @@ impl Resolver {
 
     /// Tells whether the requested directory (without its slash) has no index file.
     fn has_no_index(&self, query: &ResolveRequest<'_>) -> bool {
-        index::find(query.view, &query.name(), &self.config.index) == Ok(None)
+        matches!(index::find(query.view, &query.name(), &self.config.index), Ok(None))
     }
 
     /// Result for the first suffix that makes the name of a file; `None` if there is no such file.

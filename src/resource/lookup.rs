@@ -24,7 +24,7 @@ use super::{AccessDenied, Directory, Explain, Resolution, Resolved, Resolver, Re
 use super::{ResolveRequest, index};
 use crate::cache::{CacheEntry, ListQuery, Snapshot};
 use crate::config::printable::printable;
-use crate::docroot::path::{Expanded, Unexpandable, expand, join, split};
+use crate::docroot::path::{Expanded, Unexpandable, expand, expand_plain, join, split};
 use crate::docroot::{DirectoryRef, Links, View};
 use crate::log::Level;
 use crate::representation::coding::Variant;
@@ -51,9 +51,9 @@ impl Resolver {
         explain: Explain<'_>,
     ) -> Result<Resolved, AccessDenied> {
         let name = query.name();
-        let (expanded, meta, global) = match plain(query.view, &name) {
-            Some((expanded, meta)) => (expanded, meta, self.unexpanded_global(query).map(Cow::from)),
-            None => self.with_links(query, &name)?,
+        let (expanded, meta, global) = match expand_plain(query.view, &name) {
+            Ok((expanded, meta)) => (expanded, meta, self.unexpanded_global(query).map(Cow::from)),
+            Err(_) => self.with_links(query, &name)?,
         };
         explain(format_args!("name {} is {}", shown(&name), shown(&expanded.name)));
         if !expanded.path_info.is_empty() {
@@ -124,19 +124,22 @@ impl Resolver {
         explain: Explain<'_>,
     ) -> Result<Resolved, AccessDenied> {
         if let Some(index) = index::find(lookup.query.view, dir, &self.config.index).map_err(io_denied)? {
-            let expanded = self.expanded(lookup.query.view, &index)?;
-            explain(format_args!("index file {} is {}", shown(&index), shown(&expanded.name)));
-            self.guard_index(lookup, &index, &expanded.name, explain)?;
+            let (expanded, seen) = match index.plain {
+                Some((expanded, meta)) => (expanded, Some(meta)),
+                None => (self.expanded(lookup.query.view, &index.name)?, None),
+            };
+            explain(format_args!("index file {} is {}", shown(&index.name), shown(&expanded.name)));
+            self.guard_index(lookup, &index.name, &expanded.name, explain)?;
             if !expanded.path_info.is_empty() {
                 // The index file was deleted after the check for its existence.
                 return Err(not_found());
             }
-            let meta = self.stat(lookup.query.view, &expanded.name)?;
+            let meta = seen.map_or_else(|| self.stat(lookup.query.view, &expanded.name), Ok)?;
             if !world(&meta, Mode::S_IROTH | Mode::S_IXOTH) {
                 return Err(not_readable("resolves to a non-world-readable index file"));
             }
             let candidate = Candidate {
-                chosen: &index,
+                chosen: &index.name,
                 expanded: &expanded,
                 seen: &meta,
                 is_index: true,
@@ -374,17 +377,9 @@ fn busy_with_lists() -> AccessDenied {
     AccessDenied::from(Rejection::new(503, page)).until(Retry::AfterLists)
 }
 
-/// Result for a name without links that is a file or a directory: such a name needs no expansion.
-fn plain(view: &View<'_>, name: &[u8]) -> Option<(Expanded, FileStat)> {
-    let trimmed = name.strip_suffix(b"/").unwrap_or(name);
-    let meta = view.stat_beneath(trimmed, Links::Refuse).ok()?;
-    let is_plain = matches!(kind(&meta), SFlag::S_IFREG | SFlag::S_IFDIR);
-    is_plain.then(|| (Expanded { name: trimmed.to_vec(), path_info: Vec::new() }, meta))
-}
-
 /// Tells whether the name leads out of a local view, to storage that may not answer.
 fn leaves_local_view(query: &ResolveRequest<'_>) -> bool {
-    let _ = plain(query.view, &query.name());
+    let _ = expand_plain(query.view, &query.name());
     query.view.has_crossed()
 }
 

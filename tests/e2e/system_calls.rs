@@ -91,6 +91,29 @@ fn a_first_look_up_costs_eleven_calls_and_a_cached_file_three() {
 }
 
 #[test]
+fn the_first_index_file_of_a_directory_costs_twenty_six_calls() {
+    let tree = Tree::new();
+    let target = |n: usize| format!("/{n}/");
+    for n in 0..FILES {
+        tree.file(&format!("{n}/index.html"), "text");
+    }
+    let Some((server, trace)) = traced(&tree) else { return };
+    let mut client = server.connect();
+    eventually("files so old that they are cached", || {
+        !client.get("/0/").field("ETag").unwrap().starts_with("W/")
+    });
+    for n in 1..FILES {
+        assert_eq!(client.get(&target(n)).text(), "text");
+    }
+    let trace = read(&trace, &target(FILES - 1), 1);
+    let calls = usual((1..FILES).flat_map(|n| calls_for(&trace, &target(n))));
+    // The name; the directory, watched and looked at; the index file; the directory of the password file; that file;
+    // and the index file, for reading.
+    let opened = calls.iter().filter(|name| **name == "openat2").count();
+    assert_eq!((opened, calls.len()), (1 + 2 + 1 + 1 + 1 + 1, 24), "{calls:?}");
+}
+
+#[test]
 fn a_kept_list_costs_thirty_three_calls() {
     let tree = Tree::new();
     for n in 0..300 {
