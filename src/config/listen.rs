@@ -56,6 +56,14 @@ pub fn parse(text: &str) -> Result<Vec<Listen>, String> {
         if listen.port() != Some(0) && list.iter().any(|other| other.address == listen.address) {
             return Err(format!("`{}` stands there twice", listen.address));
         }
+        let is_double =
+            |other: &&Listen| listen.address.covers(&other.address) || other.address.covers(&listen.address);
+        if let Some(other) = list.iter().find(is_double) {
+            let (one, other) = (&other.address, &listen.address);
+            return Err(format!(
+                "`{one}` and `{other}` are one port of the same addresses: give another port"
+            ));
+        }
         list.push(listen);
     }
     Ok(list)
@@ -139,13 +147,37 @@ impl Address {
             .and_then(|(host, digits)| Some((host, port(digits)?)))
             .ok_or_else(|| refusal(text))?;
         if let Some(inside) = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')) {
-            let address = inside.parse::<Ipv6Addr>().map_err(|_| refusal(text))?;
-            return Ok(Address::Ip(SocketAddr::new(address.into(), port)));
+            let (bare, zone) = inside.split_once('%').unwrap_or((inside, "none"));
+            let address = bare.parse::<Ipv6Addr>().map_err(|_| refusal(text))?;
+            return match inside.len() == bare.len() {
+                true => Ok(Address::Ip(SocketAddr::new(address.into(), port))),
+                // The interface is looked up at the start, as a name is.
+                false if !zone.is_empty() => Ok(Address::Name(inside.to_owned(), port)),
+                false => Err(refusal(text)),
+            };
         }
         match host.parse::<IpAddr>() {
             Ok(address) if address.is_ipv4() => Ok(Address::Ip(SocketAddr::new(address, port))),
             _ if is_name(host) => Ok(Address::Name(host.to_owned(), port)),
             _ => Err(refusal(text)),
+        }
+    }
+}
+
+impl Address {
+    /// Tells whether this address is every one of a family and includes `other`, with its port.
+    ///
+    /// The kernel gives a port to one socket then, except to `[::]` beside an address of IPv4.
+    fn covers(&self, other: &Address) -> bool {
+        match (self, other) {
+            (Address::Port(port), Address::Ip(other)) => *port != 0 && *port == other.port(),
+            (Address::Ip(every), Address::Ip(other)) => {
+                every.port() != 0
+                    && every.port() == other.port()
+                    && every.ip().is_unspecified()
+                    && every.is_ipv4() == other.is_ipv4()
+            }
+            _ => false,
         }
     }
 }
@@ -169,6 +201,8 @@ impl fmt::Display for Address {
         match self {
             Address::Port(port) => write!(f, "{port}"),
             Address::Ip(address) => write!(f, "{address}"),
+            // An address with its interface: `fe80::1%eth0`.
+            Address::Name(host, port) if host.contains(':') => write!(f, "[{host}]:{port}"),
             Address::Name(host, port) => write!(f, "{host}:{port}"),
             Address::Unix(path) => write!(f, "{}", path.display()),
         }
@@ -205,6 +239,7 @@ mod tests {
             ("127.0.0.1:80", Listen::at(Address::Ip(([127, 0, 0, 1], 80).into()))),
             ("[::]:80", Listen::at(Address::Ip(v6))),
             ("localhost:80", Listen::at(Address::Name("localhost".into(), 80))),
+            ("[fe80::1%eth0]:80", Listen::at(Address::Name("fe80::1%eth0".into(), 80))),
             ("/run/t.sock", Listen::at(Address::Unix("/run/t.sock".into()))),
             ("80;proxy", Listen { proxy: true, ..Listen::at(Address::Port(80)) }),
             ("80;status", Listen { status: true, ..Listen::at(Address::Port(80)) }),
@@ -222,6 +257,9 @@ mod tests {
             assert_eq!(parse(text), Ok(vec![listen.clone()]), "{text}");
             assert_eq!(parse(&write(std::slice::from_ref(&listen))), Ok(vec![listen]), "{text}");
         }
+        for apart in ["0,127.0.0.1:0", "[::]:80,127.0.0.1:80", "[::]:80,0.0.0.0:80", "80,127.0.0.1:81"] {
+            assert!(parse(apart).is_ok(), "{apart}");
+        }
         let list = parse("80,[::1]:81;proxy,/run/t").unwrap();
         assert_eq!(write(&list), "80,[::1]:81;proxy,/run/t");
     }
@@ -237,6 +275,12 @@ mod tests {
             ("::1:80", "`::1:80` is none of"),
             ("[::1]", "`[::1]` is none of"),
             ("[127.0.0.1]:80", "`[127.0.0.1]:80` is none of"),
+            ("[fe80::1%]:80", "`[fe80::1%]:80` is none of"),
+            ("[127.0.0.1%lo]:80", "`[127.0.0.1%lo]:80` is none of"),
+            ("80,127.0.0.1:80;status", "`80` and `127.0.0.1:80` are one port"),
+            ("[::1]:80,80", "`[::1]:80` and `80` are one port"),
+            ("0.0.0.0:80,192.0.2.1:80", "are one port"),
+            ("[::]:80,[::1]:80", "are one port"),
             ("1.2.3:80", "`1.2.3:80` is none of"),
             ("1.2.3.4", "`1.2.3.4` is none of"),
             ("1.2.3.4:", "`1.2.3.4:` is none of"),
