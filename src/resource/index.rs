@@ -15,7 +15,7 @@ const NAMES: [&str; 6] = ["index.html", "index.htm", "index.xhtml", "index.xht",
 pub struct Index {
     /// Name with links not expanded.
     pub name: Vec<u8>,
-    /// The same name with its facts, if it has no links.
+    /// Expanded name with the file's facts, if the name has no links.
     pub plain: Option<(Expanded, FileStat)>,
 }
 

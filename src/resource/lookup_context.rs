@@ -28,7 +28,7 @@ pub(super) struct LookupContext<'r> {
 }
 
 impl<'r> LookupContext<'r> {
-    /// The same look-up without what was known of the directory: the result is not cached.
+    /// Copy without what was known of the directory: the result of the look-up is not cached.
     pub(super) fn without_check(&self) -> LookupContext<'r> {
         let (throttle_name, global) = (Arc::clone(&self.throttle_name), self.global.clone());
         LookupContext { throttle_name, directory_check: None, global, ..*self }
