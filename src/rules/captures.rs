@@ -50,8 +50,13 @@ impl Glob {
     }
 
     /// The glob as written.
-    pub(super) fn as_str(&self) -> &str {
-        str::from_utf8(self.matcher.as_bytes()).unwrap_or_default()
+    pub(super) fn as_bytes(&self) -> &[u8] {
+        self.matcher.as_bytes()
+    }
+
+    /// The glob as written; `None` if not UTF-8.
+    pub(super) fn as_str(&self) -> Option<&str> {
+        str::from_utf8(self.as_bytes()).ok()
     }
 
     /// Does the whole of `name` match?

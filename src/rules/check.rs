@@ -93,7 +93,8 @@ impl Rules {
         told.extend(void(&self.routes).chain(void(&self.guards)).chain(void(&self.response)));
         // With virtual hosts a name begins with a host's directory.
         let is_of_no_host = |one: &Alternative| {
-            let first = one.name.as_str().split('/').next().unwrap_or_default();
+            let Some(name) = one.name.as_str() else { return false };
+            let first = name.split('/').next().unwrap_or_default();
             one.host.is_none() && !first.contains(['*', '?']) && !around.served.join(first).exists()
         };
         for line in self.guards.iter().filter(|_| around.vhost) {
@@ -149,16 +150,16 @@ fn is_wider(wide: &Alternative, narrow: &Alternative) -> bool {
     let host = match (&wide.host, &narrow.host) {
         (None, None) => true,
         // A pattern without a host is compared with a name that includes the virtual host's directory.
-        (None, Some(_)) => wide.name.as_str() == "**",
-        (Some(wide), None) => wide.as_str() == "*" && narrow.name.as_str() == "**",
-        (Some(wide), Some(narrow)) => wide.as_str() == "*" || is_wider_glob(wide, narrow.as_str()),
+        (None, Some(_)) => wide.name.as_bytes() == b"**",
+        (Some(wide), None) => wide.as_bytes() == b"*" && narrow.name.as_bytes() == b"**",
+        (Some(wide), Some(narrow)) => wide.as_bytes() == b"*" || is_wider_glob(wide, narrow),
     };
-    scheme && host && is_wider_glob(&wide.name, narrow.name.as_str())
+    scheme && host && is_wider_glob(&wide.name, &narrow.name)
 }
 
 /// Tells whether the pattern has a segment or an escape that no name has.
 fn is_void(one: &Alternative) -> bool {
-    let name = one.name.as_str();
+    let Some(name) = one.name.as_str() else { return false };
     let is_escape = |at: usize| {
         let digits = name.as_bytes().get(at + 1..at + 3);
         digits.is_some_and(|digits| digits.iter().all(u8::is_ascii_hexdigit))
@@ -168,14 +169,15 @@ fn is_void(one: &Alternative) -> bool {
         || name.match_indices('%').any(|(at, _)| is_escape(at))
 }
 
-/// Tells whether `wide` matches every text that the glob `narrow` matches.
+/// Tells whether `wide` matches every text that the glob `narrow` matches; no for one that is not UTF-8.
 ///
 /// Two texts stand for all: each wildcard of `narrow` is replaced by the shortest text, and by a long one
 /// with a byte that no literal of `wide` matches.
-fn is_wider_glob(wide: &Glob, narrow: &str) -> bool {
+fn is_wider_glob(wide: &Glob, narrow: &Glob) -> bool {
+    let Some(narrow) = narrow.as_str() else { return false };
     // Most patterns are plain names, and each is compared with all others.
     if wide.wildcards() == 0 {
-        return wide.as_str() == narrow;
+        return wide.as_bytes() == narrow.as_bytes();
     }
     [["", "", "\0"], ["\0/\0\0", "\0\0\0", "/"]].iter().all(|[any_run, run, one]| {
         let text = narrow.replace("**", "\u{1}").replace("*", run).replace("?", one);

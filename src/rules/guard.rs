@@ -84,7 +84,7 @@ impl Guard {
                 [file, ..] if file.ends_with('/') => Err(format!("{file}: a directory is no password file")),
                 [file, realm @ ..] => {
                     let realm = realm.join(" ");
-                    let realm = if realm.is_empty() { pattern.as_str().to_owned() } else { realm };
+                    let realm = if realm.is_empty() { pattern.to_string() } else { realm };
                     Ok(Guard::Auth(Some(AuthFile { path: file.into(), realm, dir: None })))
                 }
             },

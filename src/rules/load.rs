@@ -38,7 +38,7 @@ impl Rules {
             hint = foreign::hint(&name, &content, reader.faults.iter().filter_map(Fault::line).collect());
         }
         for text in &config.rules {
-            reader.line(text, Origin::Assignment);
+            reader.line(text.as_bytes(), Origin::Assignment);
         }
         let dir = config.dir.as_deref().unwrap_or(Path::new("."));
         let mut served = Vec::new();

@@ -88,13 +88,14 @@ impl<'a> Name<'a> {
 }
 
 impl Pattern {
-    /// Reads a pattern of the rules file.
+    /// Reads a pattern of the rules file. Names may have any bytes, as files may.
     ///
     /// # Errors
-    /// A sentence for the operator: a host has no slash behind it, or the host is missing.
-    pub fn parse(text: &str) -> Result<Pattern, String> {
-        let alternatives: Result<Vec<_>, _> = text.split('|').map(Alternative::parse).collect();
-        Ok(Pattern { text: text.as_bytes().into(), alternatives: alternatives?.into() })
+    /// A sentence for the operator: a host has no slash behind it, is missing, or is not text.
+    pub fn parse(text: impl AsRef<[u8]>) -> Result<Pattern, String> {
+        let text = text.as_ref();
+        let alternatives: Result<Vec<_>, _> = text.split(|&b| b == b'|').map(Alternative::parse).collect();
+        Ok(Pattern { text: text.into(), alternatives: alternatives?.into() })
     }
 
     /// Reads a pattern of a throttle file, where leading slashes of an alternative are ignored.
@@ -108,12 +109,6 @@ impl Pattern {
     /// Pattern as written, in bytes.
     pub fn as_bytes(&self) -> &[u8] {
         &self.text
-    }
-
-    /// Pattern as written, in text.
-    pub fn as_str(&self) -> &str {
-        // A rules file is UTF-8. Patterns of a throttle file may be other bytes; `as_bytes` shows those.
-        str::from_utf8(&self.text).unwrap_or_default()
     }
 
     /// Tells whether an alternative covers `name`.
@@ -144,10 +139,10 @@ impl Pattern {
         (least(&all).unwrap_or(0), least(&host).unwrap_or(0))
     }
 
-    /// Literal name of a pattern that has neither a wildcard nor a second alternative.
+    /// Literal name of a pattern that has neither a wildcard nor a second alternative; `None` if not UTF-8.
     pub fn literal(&self) -> Option<&str> {
         match &*self.alternatives {
-            [only] if only.name.wildcards() == 0 => Some(only.name.as_str()),
+            [only] if only.name.wildcards() == 0 => only.name.as_str(),
             _ => None,
         }
     }
@@ -155,8 +150,8 @@ impl Pattern {
     /// Tells whether the pattern covers every name of every host over both schemes.
     pub fn is_everything(&self) -> bool {
         let every = |one: &Alternative| {
-            let host = one.host.as_ref().is_none_or(|host| host.as_str() == "*" || host.as_str() == "**");
-            host && one.scheme.is_none() && one.name.as_str() == "**"
+            let host = one.host.as_ref().is_none_or(|host| matches!(host.as_bytes(), b"*" | b"**"));
+            host && one.scheme.is_none() && one.name.as_bytes() == b"**"
         };
         self.alternatives.iter().any(every)
     }
@@ -168,7 +163,7 @@ impl Pattern {
 
     /// Tells whether an alternative asks for a host.
     pub fn has_host(&self) -> bool {
-        let is_certain = |one: &Alternative| one.host.as_ref().is_some_and(|host| host.as_str() != "*");
+        let is_certain = |one: &Alternative| one.host.as_ref().is_some_and(|host| host.as_bytes() != b"*");
         self.alternatives.iter().any(is_certain)
     }
 
@@ -184,28 +179,29 @@ impl fmt::Display for Pattern {
 }
 
 impl Alternative {
-    fn parse(text: &str) -> Result<Alternative, String> {
+    fn parse(text: &[u8]) -> Result<Alternative, String> {
         let schemes = [("http://", Scheme::Http), ("https://", Scheme::Https)];
-        let lower = text.get(..8).unwrap_or(text).to_ascii_lowercase();
-        let found = schemes.into_iter().find(|(word, _)| lower.starts_with(word));
+        let lower = text[..text.len().min(8)].to_ascii_lowercase();
+        let found = schemes.into_iter().find(|(word, _)| lower.starts_with(word.as_bytes()));
         let (scheme, rest) = match found {
             Some((word, scheme)) => (Some(scheme), Some(&text[word.len()..])),
-            None => (None, text.strip_prefix("//")),
+            None => (None, text.strip_prefix(b"//")),
         };
         let Some(rest) = rest else {
-            return Ok(Alternative { scheme, host: None, name: Glob::new(text.trim_start_matches('/')) });
+            return Ok(Alternative { scheme, host: None, name: Glob::new(without_slashes(text)) });
         };
-        let (host, name) =
-            rest.split_once('/').ok_or_else(|| format!("{text}: write a slash behind the host"))?;
+        let wrong = |why: &str| format!("{}: {why}", printable(text));
+        let end = rest.iter().position(|&b| b == b'/');
+        let (host, name) = rest.split_at(end.ok_or_else(|| wrong("write a slash behind the host"))?);
         if host.is_empty() {
-            return Err(format!("{text}: no host between the slashes; write * for every host"));
+            return Err(wrong("no host between the slashes; write * for every host"));
         }
+        let host = str::from_utf8(host).map_err(|_| wrong("the host is not valid UTF-8"))?;
         let host = plain_host(host);
         if host.rsplit_once(':').is_some_and(|(name, port)| !name.contains(':') && is_port(port)) {
-            return Err(format!("{text}: a host is named without its port"));
+            return Err(wrong("a host is named without its port"));
         }
-        let name = Glob::new(name.trim_start_matches('/'));
-        Ok(Alternative { scheme, host: Some(Glob::new(&host)), name })
+        Ok(Alternative { scheme, host: Some(Glob::new(&host)), name: Glob::new(without_slashes(name)) })
     }
 
     fn matches(&self, name: &Name<'_>) -> bool {
@@ -219,6 +215,11 @@ impl Alternative {
             None => self.name.matches(name.full),
         }
     }
+}
+
+/// The part of `text` behind its leading slashes.
+fn without_slashes(text: &[u8]) -> &[u8] {
+    &text[text.iter().take_while(|&&b| b == b'/').count()..]
 }
 
 fn is_port(text: &str) -> bool {

@@ -15,7 +15,9 @@ use super::response_rule::ResponseRule;
 use super::route::Route;
 use super::rule_set::Rules;
 use super::words::{Words, expanded};
+use crate::config::expand::expand;
 use crate::config::origin::Origin;
+use crate::config::printable::printable;
 use crate::config::suggest;
 use crate::sys::without_byte_order_mark;
 
@@ -67,28 +69,21 @@ impl Reader {
         let content = without_byte_order_mark(content);
         for (raw, number) in content.split(|&b| b == b'\n').zip(1..) {
             let place = Origin::File { name: Arc::clone(&name), line: number };
-            match std::str::from_utf8(raw) {
-                Ok(text) => self.line(text, place),
-                Err(_) => self.fault(&place, "not valid UTF-8".into()),
-            }
+            self.line(raw, place);
         }
     }
 
-    /// Reads one line.
-    pub(super) fn line(&mut self, text: &str, place: Origin) {
-        let text = without_comment(text).trim_end_matches(['\r', ' ', '\t']);
+    /// Reads one line. Its pattern may have any bytes, as names of files may; an action is UTF-8.
+    pub(super) fn line(&mut self, text: &[u8], place: Origin) {
+        let text = trim_end(without_comment(text));
         if text.is_empty() {
             return;
         }
-        let (pattern, action) = match text.starts_with(BLANKS) {
-            true => (None, text.trim_start_matches(BLANKS)),
-            false => match text.split_once(BLANKS) {
-                Some((pattern, action)) => (Some(pattern), action.trim_start_matches(BLANKS)),
-                None => (Some(text), ""),
-            },
-        };
+        let (pattern, action) = text.split_at(text.iter().position(is_blank).unwrap_or(text.len()));
+        let pattern = (!pattern.is_empty()).then_some(pattern);
         if let Some(text) = pattern {
-            let parsed = expanded(text).and_then(|text| Pattern::parse(&text));
+            let expanded = expand(text).map_err(|why| format!("{}: {why}", printable(text)));
+            let parsed = expanded.and_then(Pattern::parse);
             self.above = match parsed {
                 Ok(pattern) => Above::Pattern(Arc::new(pattern)),
                 Err(why) => {
@@ -104,7 +99,11 @@ impl Reader {
                 return self.fault(&place, "begins with a blank, but there is no pattern above it".into());
             }
         };
-        if let Err(why) = self.action(pattern, action, &place) {
+        let read = match std::str::from_utf8(action) {
+            Ok(action) => self.action(pattern, action.trim_start_matches(BLANKS), &place),
+            Err(_) => Err("what follows the pattern is not valid UTF-8".into()),
+        };
+        if let Err(why) = read {
             self.fault(&place, why);
         }
     }
@@ -148,7 +147,7 @@ impl Reader {
         if limit.has_rest {
             return Err(format!("{}: nothing may follow the rate", text.trim_end()));
         }
-        if pattern.as_str() == CONNECTIONS && limit.each == Each::Address {
+        if pattern.as_bytes() == CONNECTIONS.as_bytes() && limit.each == Each::Address {
             let most = usize::try_from(limit.max).unwrap_or(usize::MAX);
             let cap = self.rules.connections_per_address.get_or_insert(most);
             *cap = most.min(*cap);
@@ -165,10 +164,19 @@ impl Reader {
 }
 
 /// The part of `line` before a comment: a `#` at the start or behind a blank.
-fn without_comment(line: &str) -> &str {
-    let bytes = line.as_bytes();
-    let begins = |at: &usize| bytes[*at] == b'#' && (*at == 0 || matches!(bytes[at - 1], b' ' | b'\t'));
-    (0..bytes.len()).find(begins).map_or(line, |at| &line[..at])
+fn without_comment(line: &[u8]) -> &[u8] {
+    let begins = |at: &usize| line[*at] == b'#' && (*at == 0 || is_blank(&line[at - 1]));
+    (0..line.len()).find(begins).map_or(line, |at| &line[..at])
+}
+
+/// The part of `line` before blanks and carriage returns at its end.
+fn trim_end(line: &[u8]) -> &[u8] {
+    let last = line.iter().rposition(|byte| !is_blank(byte) && *byte != b'\r');
+    &line[..last.map_or(0, |at| at + 1)]
+}
+
+fn is_blank(byte: &u8) -> bool {
+    matches!(byte, b' ' | b'\t')
 }
 
 /// Error text for a word that is not an action, with a suggestion of the nearest action.

@@ -137,7 +137,7 @@ impl Rules {
         let mut lines: Vec<(usize, String)> = Vec::new();
         let mut add = |place: &Origin, pattern: &Pattern, text: &str| {
             let number = if let Origin::File { line, .. } = place { *line } else { usize::MAX };
-            lines.push((number, format!("# {place}: {} {text}\n", pattern.as_str())));
+            lines.push((number, format!("# {place}: {pattern} {text}\n")));
         };
         self.routes.iter().for_each(|line| add(&line.place, &line.pattern, &line.text));
         self.guards.iter().for_each(|line| add(&line.place, &line.pattern, &line.text));

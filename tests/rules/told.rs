@@ -2,7 +2,7 @@
 
 use std::process::{Command, Output};
 
-use crate::support::Tree;
+use crate::support::{Server, Tree};
 
 fn run(tree: &Tree, rules: &str, flags: &[&str]) -> Output {
     let option = format!("rules={}", tree.beside("rules", rules).display());
@@ -139,11 +139,11 @@ fn a_check_looks_for_a_fallback_where_it_would_be_served_from() {
 }
 
 #[test]
-fn a_file_that_is_no_text_is_refused_with_each_of_its_lines() {
+fn hosts_and_actions_that_are_no_text_are_refused_line_by_line() {
     let tree = Tree::new();
     tree.file("a.txt", "x");
     let path = tree.dir().join("bytes");
-    std::fs::write(&path, b"a cache 60\n\xff\xfe cache 60\nb header X: \xe9\nc redirct 301 /\n").unwrap();
+    std::fs::write(&path, b"a cache 60\n//\xff/** cache 60\nb header X: \xe9\nc redirct 301 /\n").unwrap();
     let option = format!("rules={}", path.display());
     let mut command = Command::new(env!("CARGO_BIN_EXE_thttpd"));
     let output = command.args(["-l", "-", "--check", "-o", &option, "-d"]).arg(tree.www()).output().unwrap();
@@ -153,6 +153,27 @@ fn a_file_that_is_no_text_is_refused_with_each_of_its_lines() {
         assert!(text.contains(&format!("bytes:{line}: ")) && text.contains(part), "{line}: {text}");
     }
     assert_eq!(text.lines().count(), 3, "{text}");
+}
+
+#[test]
+fn names_of_any_bytes_have_rules_and_comments_do_not_count() {
+    let tree = Tree::new();
+    let name: &std::ffi::OsStr = std::os::unix::ffi::OsStrExt::from_bytes(b"caf\xe9.txt");
+    std::fs::write(tree.www().join(name), "x").unwrap();
+    tree.file("a.txt", "x");
+    let path = tree.dir().join("bytes");
+    let rules = b"# caf\xe9\ncaf\xe9.txt|b header X: 1 # \xfc\n** header Y: 1\ncaf\xe9.txt deny 10.0.0.0/8\n";
+    std::fs::write(&path, rules).unwrap();
+    let option = format!("rules={}", path.display());
+    let mut command = Command::new(env!("CARGO_BIN_EXE_thttpd"));
+    let output = command.args(["-l", "-", "--dump-config", "-o", &option]).output().unwrap();
+    assert!(said(&output).contains("caf\\xe9.txt|b header X: 1"), "{}", said(&output));
+    let server = Server::start(&tree, &["-o", &option]);
+    for (target, is_named) in [("/caf%e9.txt", true), ("/a.txt", false)] {
+        let answer = server.connect().get(target);
+        assert_eq!((answer.status, answer.field("X").is_some()), (200, is_named), "{target}");
+        assert!(answer.field("Y").is_some());
+    }
 }
 
 #[test]
