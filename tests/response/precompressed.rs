@@ -1,6 +1,7 @@
 //! Precompressed files are sent in place of the plain ones, if all conditions hold.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
 use std::time::{Duration, SystemTime};
 
@@ -145,6 +146,24 @@ fn siblings_that_do_not_fit_are_ignored_and_noticed_once() {
         assert!(!accepted(&mut client));
     }
     assert!(said(&server) <= before + 1, "one notice a version");
+}
+
+#[test]
+fn a_form_that_changes_by_a_later_hard_link_is_not_sent_as_it_was() {
+    let tree = Tree::new();
+    if !compressed(&tree, "a.js", 50_000) {
+        return;
+    }
+    let server = Server::start(&tree, &["-o", "precompressed"]);
+    let mut client = server.connect();
+    ["identity", "gzip", "br", "zstd"].iter().for_each(|coding| rest(&mut client, "/a.js", coding));
+    for _ in 0..3 {
+        assert_eq!(encoding(&mut client, "/a.js", "gzip"), "gzip");
+    }
+    let link = tree.dir().join("link");
+    fs::hard_link(tree.www().join("a.js.gz"), &link).unwrap();
+    fs::set_permissions(&link, fs::Permissions::from_mode(0o600)).unwrap();
+    assert_eq!(encoding(&mut client, "/a.js", "gzip"), "identity");
 }
 
 #[test]
