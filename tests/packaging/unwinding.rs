@@ -36,15 +36,33 @@ fn main() {
 }
 "#;
 
+/// Lines in front of the program, for tables without an index: no library finds them unless told where they are.
+const WITHOUT_INDEX: &str = r#"
+unsafe extern "C" {
+    fn __register_frame(tables: *const u8);
+    static __eh_frame_start: u8;
+}
+#[used]
+#[unsafe(link_section = ".init_array")]
+static REGISTER: extern "C" fn() = {
+    extern "C" fn register() { unsafe { __register_frame(&raw const __eh_frame_start) } }
+    register
+};
+"#;
+
+fn rustc() -> Command {
+    Command::new(std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into()))
+}
+
 /// Compiles the program with `linker`, and returns the size of the section with its tables, and what it prints.
-fn built(dir: &Path, linker: &str) -> (u64, String) {
+fn built(dir: &Path, linker: &str, static_linker: Option<&Path>) -> (u64, String) {
     let program = dir.join("program");
-    let rustc = std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
-    let mut compile = Command::new(rustc);
+    let mut compile = rustc();
     compile.current_dir(dir).args(["--edition=2024", "-Copt-level=s", "-Ccodegen-units=1", "-Clto=fat"]);
     compile
         .args(["-Cforce-frame-pointers=yes", "main.rs", "-o", "program"])
         .arg(format!("-Clinker={linker}"));
+    compile.env_remove("STATIC_LINKER").envs(static_linker.map(|linker| ("STATIC_LINKER", linker)));
     let output = compile.output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let sections = Command::new("size").args(["--format=sysv"]).arg(&program).output().unwrap();
@@ -60,9 +78,32 @@ fn built(dir: &Path, linker: &str) -> (u64, String) {
 fn a_panic_unwinds_by_tables_that_hold_at_calls_alone() {
     let tree = Tree::new();
     tree.beside("main.rs", PROGRAM);
-    let (usual, expected) = built(tree.dir(), "cc");
-    let (shortened, said) = built(tree.dir(), source("packaging/linker").to_str().unwrap());
+    let (usual, expected) = built(tree.dir(), "cc", None);
+    let (shortened, said) = built(tree.dir(), source("packaging/linker").to_str().unwrap(), None);
     assert_eq!(said, expected);
     assert!(said.ends_with("dropped 1010\ndropped 3022\npanicked\ndropped 6063\nfalse true\n"), "{said}");
     assert!(shortened * 3 < usual * 2, "{shortened} bytes of tables, for {usual}");
+}
+
+#[test]
+fn functions_with_one_frame_share_their_description() {
+    let tree = Tree::new();
+    tree.beside("main.rs", PROGRAM);
+    let (usual, expected) = built(tree.dir(), "cc", None);
+
+    // LLVM's linker, which is in Rust's toolchain, behind the C compiler.
+    let output = rustc().args(["--print", "target-libdir"]).output().unwrap();
+    let tools =
+        Path::new(String::from_utf8_lossy(&output.stdout).trim()).parent().unwrap().join("bin/gcc-ld");
+    let compiler = format!(
+        "#!/bin/sh\nscript=$1\nshift\nexec cc -B{} -fuse-ld=lld \"$@\" \"-Wl,$script\" -Wl,--no-eh-frame-hdr\n",
+        tools.display()
+    );
+    let linker = tree.beside("linker", &compiler);
+    std::fs::set_permissions(&linker, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+
+    tree.beside("main.rs", &format!("{WITHOUT_INDEX}{PROGRAM}"));
+    let (shared, said) = built(tree.dir(), source("packaging/linker").to_str().unwrap(), Some(&linker));
+    assert_eq!(said, expected);
+    assert!(shared * 3 < usual, "{shared} bytes of tables, for {usual}");
 }
