@@ -13,6 +13,7 @@ mod manual;
 mod migration;
 mod old_configs;
 mod sbom;
+mod small_std;
 mod tools;
 mod units;
 mod unwinding;
