@@ -14,6 +14,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
+use nix::libc::IN_MASK_ADD;
 use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify, WatchDescriptor};
 use nix::sys::stat::{fstat, stat};
 use nix::unistd::read;
@@ -47,6 +48,15 @@ const CHANGES: AddWatchFlags = AddWatchFlags::IN_CREATE
     .union(AddWatchFlags::IN_DELETE_SELF)
     .union(AddWatchFlags::IN_MOVE_SELF)
     .union(AddWatchFlags::IN_ONLYDIR);
+
+/// Events watched for a file itself.
+///
+/// A directory may have got the file's name. `IN_MASK_ADD`, which nix lacks, keeps the events of that one's
+/// own watch.
+const FILE_CHANGES: AddWatchFlags = AddWatchFlags::IN_ATTRIB
+    .union(AddWatchFlags::IN_MODIFY)
+    .union(AddWatchFlags::IN_DONT_FOLLOW)
+    .union(AddWatchFlags::from_bits_retain(IN_MASK_ADD));
 
 /// One watched directory: how often something in it has changed.
 #[derive(Debug)]
@@ -272,7 +282,12 @@ impl Watcher {
             return None;
         }
         let fresh = || Arc::new(WatchedDirectory { is_file: false, changes: AtomicU64::new(0) });
-        let directory = Arc::clone(table.by_descriptor.entry(descriptor).or_insert_with(fresh));
+        let known = table.by_descriptor.entry(descriptor).or_insert_with(fresh);
+        if known.is_file {
+            // The directory got the name of a file that was about to be watched.
+            *known = fresh();
+        }
+        let directory = Arc::clone(known);
         let chain: Chain = above.iter().chain([&directory]).map(Arc::clone).collect();
         table.by_name.insert(name.into(), Arc::clone(&chain));
         Some(chain)
@@ -291,8 +306,7 @@ impl Watcher {
         if !self.table().has_room(inotify, MOST_BESIDE_FILES) {
             return None;
         }
-        let changes = AddWatchFlags::IN_ATTRIB | AddWatchFlags::IN_MODIFY | AddWatchFlags::IN_DONT_FOLLOW;
-        let descriptor = inotify.add_watch(&view.root().path_of(name), changes).ok()?;
+        let descriptor = inotify.add_watch(&view.root().path_of(name), FILE_CHANGES).ok()?;
         let fresh = || Arc::new(WatchedDirectory { is_file: true, changes: AtomicU64::new(0) });
         let file = Arc::clone(self.table().by_descriptor.entry(descriptor).or_insert_with(fresh));
         let seen = watched.seen.load(SeqCst) + file.changes.load(SeqCst);
@@ -434,40 +448,4 @@ fn changed(directory: &WatchedDirectory) {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::docroot::DocRoot;
-    use crate::testing::TempTree;
-    use std::fs;
-
-    #[test]
-    fn files_leave_room_for_the_watches_of_directories() {
-        let tree = TempTree::new();
-        let name = |n: usize| format!("many/{n}");
-        (0..MOST_WATCHES).for_each(|n| tree.file(&name(n), ""));
-        tree.file("another/file", "");
-        let root = DocRoot::open(tree.path(), tree.path().as_os_str().as_encoded_bytes()).unwrap();
-        let (view, watcher) = (View::local(&root), Watcher::default());
-        let many = watcher.watch(&view, b"many").unwrap();
-        let watch = |n| watcher.watch_file(&view, name(n).as_bytes(), &many);
-        let watched: Vec<WatchedPath> = (0..MOST_WATCHES).map(watch).collect();
-        assert!(watched[0].chain.len() > many.chain.len(), "files are watched");
-        assert!(watcher.watch(&view, b"another").is_some());
-    }
-
-    #[test]
-    fn one_answer_serves_whoever_was_there_before_the_question() {
-        let tree = TempTree::new();
-        let root = DocRoot::open(tree.path(), tree.path().as_os_str().as_encoded_bytes()).unwrap();
-        let watcher = Watcher::default();
-        let watched = watcher.watch(&View::local(&root), b"").unwrap();
-        let (asking, before) = (Freshness::default(), Freshness::default());
-        assert!(watcher.is_unchanged(&watched, &asking));
-        let after = Freshness::default();
-        fs::write(tree.path().join("new"), "").unwrap();
-        assert!(watcher.is_unchanged(&watched, &before), "needs no query of its own");
-        assert!(!watcher.is_unchanged(&watched, &after), "came after the query");
-        asking.expire();
-        assert!(!watcher.is_unchanged(&watched, &asking), "is about others now");
-    }
-}
+mod tests;
