@@ -4,11 +4,14 @@
 //! plain file that needs no thread to feed it. The `conn` stage fills a [`Spool`]; the `cgi` stage takes
 //! the file.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::{self, Seek, Write};
-use std::path::Path;
-use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::thread;
+use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, open};
@@ -17,9 +20,8 @@ use nix::sys::stat::Mode;
 
 use super::{BodyLength, Rejection};
 use crate::sys::fd::FdGuard;
-use crate::sys::filesystem;
-use crate::sys::is_shortage;
 use crate::sys::memory::{MemoryReservation, REQUEST_MEMORY, SPOOL_MEMORY, SPOOL_SPACE};
+use crate::sys::{self, filesystem, is_shortage};
 
 /// Maximum size of content in memory, in bytes, if the budget allows; most forms are smaller.
 const IN_MEMORY: usize = 64 * 1024;
@@ -27,24 +29,13 @@ const IN_MEMORY: usize = 64 * 1024;
 /// Initial capacity for content in memory, in bytes.
 const FIRST_PIECE: usize = 512;
 
-/// What is known of the directory for content on disk.
-#[repr(u8)]
-enum DiskState {
-    /// Nothing: looking may hang.
-    Unknown,
-    /// Its file system is this machine's own.
-    Usable,
-    /// Its file system may not answer: content goes to memory files instead.
-    Remote,
-}
+/// Tells whether the directory for content on disk is another machine's or a program's.
+///
+/// The value is unset until the file system has answered. A mount over the directory after that is not noticed.
+static IS_REMOTE: OnceLock<bool> = OnceLock::new();
 
-/// A [`DiskState`]. A mount over the directory after the first use is not noticed.
-static DISK: AtomicU8 = AtomicU8::new(DiskState::Unknown as u8);
-
-/// Tells whether the first file of the process may hang, since its directory may be another machine's.
-pub fn may_hang() -> bool {
-    DISK.load(Relaxed) == DiskState::Unknown as u8
-}
+/// Time that the first upload waits for that answer.
+const ANSWER_TIME: Duration = Duration::from_millis(100);
 
 /// Content received so far.
 #[derive(Debug)]
@@ -154,7 +145,9 @@ impl Spool {
     fn append(&mut self, content: &[u8]) -> io::Result<()> {
         if let Store::Memory(bytes) = &mut self.store {
             let len = bytes.len() + content.len();
-            if stays_in_memory(len) && self.space.grow(bytes, len) {
+            // Room that was made is used, however tight memory has become since.
+            let has_room = len <= bytes.capacity();
+            if has_room || stays_in_memory(len) && self.space.grow(bytes, len) {
                 bytes.extend_from_slice(content);
                 return Ok(());
             }
@@ -224,16 +217,10 @@ fn stays_in_memory(len: usize) -> bool {
     len <= IN_MEMORY && !REQUEST_MEMORY.is_tight()
 }
 
-/// Rejection of content for which there is no room, or none that can be reached, and may be in a moment.
-pub fn no_room_yet() -> Rejection {
-    Rejection { may_pass: true, ..Rejection::fatal(503, NO_ROOM) }
-}
-
-const NO_ROOM: &str = "The server has no room for the request's content now. Please try again later.";
-
 fn no_room(error: &io::Error) -> Rejection {
+    let why = "The server has no room for the request's content now. Please try again later.";
     let may_pass = error.raw_os_error().is_some_and(|code| is_shortage(Errno::from_raw(code)));
-    Rejection { may_pass, ..Rejection::fatal(503, NO_ROOM) }
+    Rejection { may_pass, ..Rejection::fatal(503, why) }
 }
 
 fn too_large() -> Rejection {
@@ -248,15 +235,30 @@ fn too_large() -> Rejection {
 fn disk_file() -> io::Result<File> {
     let dir =
         std::env::var_os("TMPDIR").filter(|dir| !dir.is_empty()).unwrap_or_else(|| OsString::from("/tmp"));
-    if may_hang() {
-        let is_remote = filesystem::is_remote(Path::new(&dir));
-        DISK.store(if is_remote { DiskState::Remote } else { DiskState::Usable } as u8, Relaxed);
-    }
-    if DISK.load(Relaxed) == DiskState::Remote as u8 {
+    if !is_local(&dir) {
         return Err(Errno::EREMOTE.into());
     }
     let flags = OFlag::O_TMPFILE | OFlag::O_RDWR | OFlag::O_EXCL | OFlag::O_CLOEXEC;
     Ok(open(Path::new(&dir), flags, Mode::S_IRUSR | Mode::S_IWUSR)?.into())
+}
+
+/// Tells whether the directory `dir` for content is known to be this machine's own.
+///
+/// Another thread asks the file system, once, as the question may hang for ever.
+fn is_local(dir: &OsStr) -> bool {
+    static HAS_ASKED: AtomicBool = AtomicBool::new(false);
+    if IS_REMOTE.get().is_none() && !HAS_ASKED.swap(true, Relaxed) {
+        let (dir, caller) = (PathBuf::from(dir), thread::current());
+        let ask = move || {
+            let _ = IS_REMOTE.set(filesystem::is_remote(&dir));
+            caller.unpark();
+        };
+        match sys::thread::start("disk", 64 * 1024, Box::new(ask)) {
+            Ok(_) => thread::park_timeout(ANSWER_TIME),
+            Err(_) => HAS_ASKED.store(false, Relaxed),
+        }
+    }
+    IS_REMOTE.get() == Some(&false)
 }
 
 /// File in memory (memfd).

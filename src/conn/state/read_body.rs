@@ -16,7 +16,6 @@ use crate::conn::transition::{Advance, Pause, Transition, Upload};
 use crate::conn::wait::{On, Wait, Wake};
 use crate::request::Rejection;
 use crate::request::body::BodyReader;
-use crate::request::spool;
 use crate::response::head::CONTINUE;
 
 /// Time between two tries to make room for content.
@@ -108,9 +107,6 @@ impl ReadBody {
             return Ok(());
         }
         if self.upload.spool.goes_to_disk(n) {
-            if spool::may_hang() && !turn.worker.blocking.enter_remote() {
-                return Err(spool::no_room_yet());
-            }
             turn.worker.blocking.block_in_place();
         }
         self.upload.spool.make_room(n)?;
