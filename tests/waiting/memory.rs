@@ -123,6 +123,32 @@ fn a_request_that_finds_no_memory_is_refused_and_the_next_one_served() {
 }
 
 #[test]
+fn content_that_has_room_in_memory_stays_there() {
+    let tree = tree();
+    let server = Server::start(&tree, &["-c", "**.cgi", "-o", "request_memory=24000"]);
+    let files = || {
+        let fds = std::fs::read_dir(format!("/proc/{}/fd", server.pid())).unwrap();
+        let targets = fds.filter_map(|fd| std::fs::read_link(fd.ok()?.path()).ok());
+        targets.filter(|path| path.to_string_lossy().contains("(deleted)")).collect::<Vec<_>>()
+    };
+    let mut client = server.connect();
+    let post =
+        "POST /script.cgi HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 14002\r\n\r\n";
+    client.send(post);
+    assert_eq!(client.answer("POST").status, 100);
+    // This content itself takes more than half of the memory.
+    client.send("x".repeat(14_000));
+    for _ in 0..20 {
+        assert_eq!(server.connect().get("/a").text(), "a");
+        assert!(files().is_empty(), "{:?}", files());
+    }
+    client.send("x");
+    eventually("a file", || !files().is_empty());
+    client.send("x");
+    assert_eq!(client.answer("POST").status, 200);
+}
+
+#[test]
 fn contents_on_disk_are_bounded_too() {
     let tree = tree();
     let server = Server::start(&tree, &["-c", "**.cgi", "-o", "request_spool=200000"]);
