@@ -36,18 +36,19 @@ const SYSLOG_SOCKET: &str = "THTTPD_SYSLOG_SOCKET";
 /// # Errors
 /// Text for standard error, of one or more lines; the exit status is 1.
 pub fn run(program: &str, arguments: &[OsString]) -> Result<(), String> {
-    let invocation = args::parse(arguments, program).map_err(|problems| problems.to_string())?;
+    let mut invocation = args::parse(arguments, program).map_err(|problems| problems.to_string())?;
     match &invocation.action {
         Action::Serve => serve(program, arguments, invocation),
         Action::ShowVersion => print(&format!("{SERVER}\n")),
         Action::ShowHelp => print(&help::page(program)),
-        Action::DumpConfig => dump(&invocation),
+        Action::DumpConfig => dump(&mut invocation),
         Action::Check => check::check(&invocation).and_then(|text| print(&text)),
         Action::HealthCheck(url) => {
             healthcheck::probe(&invocation.config, url.as_deref()).and_then(|text| print(&text))
         }
-        Action::Explain(url) => explain::explain(invocation.config.clone(), url, invocation.from.as_deref())
-            .and_then(|text| print(&text)),
+        Action::Explain(url) => {
+            explain::explain(invocation.config, url, invocation.from.as_deref()).and_then(|text| print(&text))
+        }
     }
 }
 
@@ -64,8 +65,8 @@ pub fn exit(outcome: Result<(), String>) -> ExitCode {
 }
 
 /// Prints the whole configuration, followed by the parsed rules.
-fn dump(invocation: &Invocation) -> Result<(), String> {
-    let config = &invocation.config;
+fn dump(invocation: &mut Invocation) -> Result<(), String> {
+    let config = &mut invocation.config;
     let mut text = dump::render(config, &invocation.origins);
     let rules = load_rules(config).map_err(Failure::into_message)?.dump();
     if !rules.is_empty() {

@@ -105,8 +105,8 @@ pub fn parse_in(dir: &Path, argv: &[OsString], program: &str) -> Result<Invocati
         settings.problems.push(ConfigError::new(&Origin::Default, written.as_bytes(), why));
     }
     if settings.problems.is_empty() {
-        let Settings { config, origins, from, .. } = settings;
-        let warnings = warnings::collect(&config, &origins);
+        let Settings { mut config, origins, from, .. } = settings;
+        let warnings = warnings::collect(&mut config, &origins);
         return Ok(Invocation { action, config, origins, from, warnings });
     }
     Err(ConfigErrors { program: program.to_owned(), list: settings.problems, hint: settings.hint })

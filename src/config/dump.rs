@@ -14,7 +14,7 @@ use super::printable::printable;
 const COMMENT: usize = 36;
 
 /// Config file with all options of `config` and their origins, grouped as in `--help`.
-pub fn render(config: &Config, origins: &Origins) -> Vec<u8> {
+pub fn render(config: &mut Config, origins: &Origins) -> Vec<u8> {
     let mut text = Vec::new();
     for group in Group::ALL.into_iter().filter(|&group| group != Group::Command) {
         let blank = if text.is_empty() { "" } else { "\n" };
@@ -27,7 +27,7 @@ pub fn render(config: &Config, origins: &Origins) -> Vec<u8> {
 }
 
 /// Line of one option; for rules, one line each.
-fn line(row: &OptionSpec, config: &Config, origins: &Origins) -> Vec<u8> {
+fn line(row: &OptionSpec, config: &mut Config, origins: &Origins) -> Vec<u8> {
     let name = row.name;
     if let (Kind::Lines(_), false) = (&row.kind, config.rules.is_empty()) {
         return config.rules.iter().flat_map(|rule| rule_line(name, rule, origins)).collect();

@@ -83,7 +83,7 @@ fn explained(row: &OptionSpec) -> String {
 
 /// Built-in value in words: as written, `on` or `off`, or the meaning of no value.
 pub fn default(row: &OptionSpec) -> Option<String> {
-    let value = row.kind.read(&Config::default());
+    let value = row.kind.read(&mut Config::default());
     Some(match (&row.kind, value) {
         (Kind::CliAction(_), _) => return None,
         (Kind::Switch(_), value) => if value.is_some() { "on" } else { "off" }.to_owned(),

@@ -229,15 +229,16 @@ impl Kind {
     }
 
     /// Current value as it would be written behind the name; `None` if no value is set.
-    pub fn read(&self, config: &Config) -> Option<Vec<u8>> {
-        let config = &mut config.clone();
+    ///
+    /// The configuration stays the same; accessors take it as writable because they are for both.
+    pub fn read(&self, config: &mut Config) -> Option<Vec<u8>> {
         match self {
             Kind::Switch(field) => field(config).then(Vec::new),
             Kind::Number { field, unit, .. } => Some(written(field(config).get(), *unit).into_bytes()),
             Kind::Text(field) => Some(field(config).clone()),
             Kind::Name(field) => Some(field(config).clone().into_bytes()),
             Kind::Host(field) => field(config).clone().map(String::into_bytes),
-            Kind::Path(field) => field(config).take().map(|path| path.into_os_string().into_vec()),
+            Kind::Path(field) => field(config).clone().map(|path| path.into_os_string().into_vec()),
             Kind::Log(field) => match field(config) {
                 LogTarget::Syslog => None,
                 LogTarget::Off => Some(b"/dev/null".to_vec()),

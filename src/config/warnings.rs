@@ -7,7 +7,7 @@ use super::pattern::Pattern;
 use super::{Config, ProxyTrust};
 
 /// Warnings, one line each, that begin with the origin of the setting.
-pub fn collect(config: &Config, origins: &Origins) -> Vec<String> {
+pub fn collect(config: &mut Config, origins: &Origins) -> Vec<String> {
     let (limits, timeouts) = (&config.limits, &config.timeouts);
     let url_pattern = config.url_pattern.as_ref().map(Pattern::as_bytes);
     let slash = url_pattern.is_some_and(|text| text.split(|&b| b == b'|').any(|one| one.starts_with(b"/")));
@@ -61,7 +61,7 @@ mod tests {
         let mut settings = Settings::default();
         file::parse(text.as_bytes(), "conf", &mut settings);
         assert_eq!(settings.problems, [], "{text}");
-        collect(&settings.config, &settings.origins)
+        collect(&mut settings.config, &settings.origins)
     }
 
     #[test]

@@ -7,8 +7,8 @@ use crate::config::file;
 use crate::config::origin::Origin;
 use crate::config::settings::Settings;
 
-fn dumped(settings: &Settings) -> String {
-    String::from_utf8_lossy(&render(&settings.config, &settings.origins)).into_owned()
+fn dumped(settings: &mut Settings) -> String {
+    String::from_utf8_lossy(&render(&mut settings.config, &settings.origins)).into_owned()
 }
 
 fn read_again(text: &str) -> Settings {
@@ -27,7 +27,7 @@ fn a_line_holds_the_option_and_where_it_was_written() {
     settings.word(b"dir=/srv/a#b", Origin::Flag("-d"));
     settings.word("logfile=/var/log/blå".as_bytes(), Origin::Flag("-l"));
     settings.word(b"pidfile=/a\xff", Origin::Flag("-i"));
-    let dump = dumped(&settings);
+    let dump = dumped(&mut settings);
     for want in [
         "port=81                              # thttpd.conf:1",
         "head_limit=32K                       # thttpd.conf:1",
@@ -54,7 +54,7 @@ fn neither_a_value_nor_a_file_name_can_add_a_line() {
     let mut settings = Settings::default();
     file::parse(b"user=www", "evil\nport=1", &mut settings);
     settings.config.dir = Some("a\nport=2".into());
-    let dump = dumped(&settings);
+    let dump = dumped(&mut settings);
     assert!(dump.contains("# evil\\nport=1:1\n"), "{dump}");
     assert!(dump.contains("#dir=a\\nport=2 "), "{dump}");
     assert_eq!(read_again(&dump).config.port, 80);
@@ -84,7 +84,7 @@ proptest! {
             // A number out of range is refused, and the previous value is kept.
             settings.word(word.as_bytes(), Origin::Assignment);
         }
-        let again = read_again(&dumped(&settings));
+        let again = read_again(&dumped(&mut settings));
         prop_assert_eq!(&again.config, &settings.config);
     }
 }

@@ -36,7 +36,7 @@ fn another_value(row: &OptionSpec) -> String {
 fn changing_word(row: &OptionSpec) -> String {
     match row.kind.takes() {
         HasArg::Yes => format!("{}={}", row.name, another_value(row)),
-        _ if row.kind.read(&Config::default()).is_some() => row.off_name.to_owned(),
+        _ if row.kind.read(&mut Config::default()).is_some() => row.off_name.to_owned(),
         _ => row.name.to_owned(),
     }
 }
@@ -68,14 +68,14 @@ fn config_file_names_are_lower_case_words() {
 
 #[test]
 fn each_option_changes_its_own_field_and_no_other() {
-    let before = Config::default();
+    let mut before = Config::default();
     for row in settable() {
-        let settings = parsed(&changing_word(row));
+        let mut settings = parsed(&changing_word(row));
         assert_eq!(settings.problems, [], "{}", row.name);
-        assert_ne!(row.kind.read(&settings.config), row.kind.read(&before), "{}", row.name);
+        assert_ne!(row.kind.read(&mut settings.config), row.kind.read(&mut before), "{}", row.name);
         for other in settable().filter(|other| other.name != row.name) {
             let follows = row.name == "chroot" && other.name == "symlinkcheck";
-            let same = other.kind.read(&settings.config) == other.kind.read(&before);
+            let same = other.kind.read(&mut settings.config) == other.kind.read(&mut before);
             assert!(same || follows, "{} changes {}", row.name, other.name);
             let untouched = *settings.origins.get(other.name) == Origin::Default;
             assert!(untouched || follows, "{} writes the origin of {}", row.name, other.name);
@@ -104,7 +104,7 @@ fn every_field_of_the_configuration_has_an_option() {
 #[test]
 fn options_without_a_default_describe_their_absence() {
     for row in settable().filter(|row| row.kind.takes() == HasArg::Yes) {
-        let absent = row.kind.read(&Config::default()).is_none();
+        let absent = row.kind.read(&mut Config::default()).is_none();
         assert_eq!(absent, !row.unset.is_empty(), "{}", row.name);
     }
 }
@@ -160,7 +160,8 @@ fn the_example_parses_with_every_option_uncommented() {
 fn the_example_shows_defaults_as_values_and_changes_as_switches() {
     for line in example_options() {
         let row = &OPTIONS[place_of(line.split('=').next().unwrap()).unwrap()];
-        let (shown, default) = (row.kind.read(&parsed(line).config), row.kind.read(&Config::default()));
+        let (shown, default) =
+            (row.kind.read(&mut parsed(line).config), row.kind.read(&mut Config::default()));
         if row.kind.takes() == HasArg::Yes && row.unset.is_empty() {
             assert_eq!(shown, default, "{line}");
         } else {
@@ -181,7 +182,7 @@ fn the_defaults_can_be_set_as_they_are_shown_in_the_help() {
 
 #[test]
 fn the_dump_of_the_defaults_is_the_default_configuration() {
-    let settings = parsed(str::from_utf8(&dump::render(&Config::default(), &Origins::new())).unwrap());
+    let settings = parsed(str::from_utf8(&dump::render(&mut Config::default(), &Origins::new())).unwrap());
     assert_eq!(settings.problems, []);
     assert_eq!(settings.config, Config::default());
 }
