@@ -169,7 +169,14 @@ fn no_web_directory(config: &Config, error: std::io::Error) -> Failure {
     let is_user = User::find(&config.user).is_some_and(|user| user.uid == geteuid().as_raw());
     let name = if is_user { &config.user } else { "this user" };
     let here = std::env::current_dir().unwrap_or_default();
-    let advice = format!("{name} may not enter {}: chmod o+x it, or see -d and -u", here.display());
+    let advice = match error.kind() {
+        // A removed directory has no path to name.
+        std::io::ErrorKind::NotFound => {
+            "the current directory has been removed: start in another, or name one by its whole path with -d"
+                .into()
+        }
+        _ => format!("{name} may not enter {}: chmod o+x it, or see -d and -u", here.display()),
+    };
     let option = if config.data_dir.is_some() { "data_dir" } else { "dir" };
     Failure::from_call("web directory", error, advice).of(option)
 }

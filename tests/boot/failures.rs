@@ -63,6 +63,22 @@ fn a_directory_that_is_a_file() {
 }
 
 #[test]
+fn a_current_directory_that_has_been_removed() {
+    let tree = Tree::new();
+    let port = free_port().to_string();
+    for flags in [&[][..], &["-d", "."]] {
+        let mut command = Command::new("sh");
+        command.args(["-c", "rmdir \"$PWD\" && exec \"$0\" \"$@\"", env!("CARGO_BIN_EXE_thttpd")]);
+        command.env("THTTPD_SYSLOG_SOCKET", "/nonexistent/log").current_dir(tree.dir_in("gone"));
+        let output = run(command.args(["-D", "-h", "127.0.0.1", "-p", &port]).args(flags));
+        let text = stderr(&output);
+        assert_eq!(output.status.code(), Some(1), "{text}");
+        assert!(text.contains("; the current directory has been removed: "), "{text}");
+        assert!(!text.contains("may not enter"), "{text}");
+    }
+}
+
+#[test]
 fn a_data_directory_that_is_not_there() {
     let tree = Tree::new();
     refuses_beside_sound_flags(&tree, &["-dd", "none"], "data_dir chdir - No such file or directory", "-dd");
