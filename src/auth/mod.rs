@@ -20,6 +20,7 @@ pub mod crypt;
 pub mod htpasswd;
 mod waiting_clients;
 
+use crate::config::printable::shortened;
 use crate::docroot::blocking::Blocking;
 use crate::docroot::path::join;
 use crate::docroot::{DirectoryRef, Links, View};
@@ -260,7 +261,7 @@ impl std::fmt::Display for Described<'_> {
             let text = if is_readable { read(file).unwrap_or_default() } else { Vec::new() };
             for (user, hash) in htpasswd::users(&text) {
                 if let Some(trouble) = crypt::trouble(hash) {
-                    write!(f, "; {}: {trouble}", user.escape_ascii())?;
+                    write!(f, "; {}: {trouble}", shortened(user))?;
                 }
             }
             return Ok(());

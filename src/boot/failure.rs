@@ -5,6 +5,7 @@ use std::io;
 use std::ops::Deref;
 
 use crate::config::origin::{Origin, Origins};
+use crate::config::printable::shortened;
 use crate::sys::reason;
 
 /// Failure of a start, boxed to keep results small.
@@ -27,7 +28,9 @@ pub struct FailureText {
 impl Failure {
     /// Failure with `message` and advice.
     pub fn new(message: impl Into<String>, advice: impl Into<String>) -> Failure {
-        let (message, advice) = (message.into(), advice.into());
+        // A value of the configuration may be of any length.
+        let bounded = |text: String| text.lines().map(shortened).collect::<Vec<_>>().join("\n");
+        let (message, advice) = (bounded(message.into()), bounded(advice.into()));
         Failure(Box::new(FailureText { message, advice, option: "", logged: false }))
     }
 

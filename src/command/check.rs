@@ -12,6 +12,7 @@ use crate::boot::privileges::Privileges;
 use crate::boot::{listen, load_rules, load_types, sockets, try_where_it_would_serve};
 use crate::config::args::Invocation;
 use crate::config::listen::{Address, Listen};
+use crate::config::printable::shortened;
 use crate::config::{Config, LogTarget};
 use crate::rules::Rules;
 use crate::rules::check::Surroundings;
@@ -52,6 +53,7 @@ pub fn check(invocation: &Invocation) -> Result<String, String> {
     let is_sound = lines.is_empty();
     let warnings = invocation.warnings.iter().chain(&of_tree);
     lines.extend(warnings.map(|warning| format!("warning: {warning}")));
+    let lines: Vec<String> = lines.iter().flat_map(|text| text.lines()).map(shortened).collect();
     match is_sound {
         true => Ok(lines.iter().map(|line| line.clone() + "\n").collect::<String>() + SOUND),
         false => Err(lines.join("\n")),

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use super::error_kind::ConfigErrorKind;
 use super::foreign;
 use super::origin::Origin;
-use super::printable::printable;
+use super::printable::{joined, printable, shortened};
 
 /// Refused option: its place, its text, and the reason.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,7 +31,7 @@ impl ConfigError {
             }
         };
         let written = if written.is_empty() { b"''" } else { written };
-        ConfigError { place, written: shortened(printable(written)), why }
+        ConfigError { place, written: shortened(written), why }
     }
 }
 
@@ -41,7 +41,7 @@ impl fmt::Display for ConfigError {
         if let Some((name, line)) = &self.place {
             write!(f, "{}:{line}: ", printable(name.as_bytes()))?;
         }
-        write!(f, "{}: {}", self.written, self.why)
+        write!(f, "{}: {}", self.written, shortened(self.why.to_string()))
     }
 }
 
@@ -56,17 +56,11 @@ pub struct ConfigErrors {
     pub hint: Option<String>,
 }
 
-impl ConfigErrors {
-    /// Maximum number of errors shown; a binary file named by mistake has thousands.
-    const MOST_SHOWN: usize = 50;
-}
-
 impl fmt::Display for ConfigErrors {
     /// Writes the text for standard error, without the last line end.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut lines = Vec::new();
         let mut needs_help = true;
-        for problem in self.list.iter().take(Self::MOST_SHOWN) {
+        let lines = self.list.iter().map(|problem| {
             let in_file = problem.place.is_some();
             let program = if in_file { String::new() } else { format!("{}: ", self.program) };
             let mut line = format!("{program}{problem}");
@@ -79,24 +73,14 @@ impl fmt::Display for ConfigErrors {
                     line.push_str(&format!(", thttpd-migration(7) those of {server}"));
                 }
             }
-            lines.push(line);
+            line
+        });
+        f.write_str(&joined(lines))?;
+        match &self.hint {
+            Some(hint) => write!(f, "\n{hint}"),
+            None => Ok(()),
         }
-        if let Some(more @ 1..) = self.list.len().checked_sub(Self::MOST_SHOWN) {
-            lines.push(format!("... and {more} more"));
-        }
-        lines.extend(self.hint.clone());
-        f.write_str(&lines.join("\n"))
     }
 }
 
 impl std::error::Error for ConfigErrors {}
-
-/// Shortens a text that is longer than any valid option.
-fn shortened(mut text: String) -> String {
-    const MOST: usize = 200;
-    if let Some((at, _)) = text.char_indices().nth(MOST) {
-        text.truncate(at);
-        text.push_str("...");
-    }
-    text
-}

@@ -6,6 +6,7 @@ use std::cmp::Ordering;
 use std::path::Path;
 
 use crate::config::kind::media;
+use crate::config::printable::{joined, shortened};
 use crate::rules::{ResponseRules, SortedMap};
 use crate::sys::{read_regular_file, reason, without_byte_order_mark};
 
@@ -65,10 +66,10 @@ impl Types {
         let mut faults = Vec::new();
         for (line, number) in without_byte_order_mark(&text).split(|&b| b == b'\n').zip(1..) {
             if let Err(fault) = self.line(line) {
-                faults.push(format!("{}:{number}: {fault}", path.display()));
+                faults.push(format!("{}:{number}: {}", path.display(), shortened(fault)));
             }
         }
-        if faults.is_empty() { Ok(self) } else { Err(faults.join("\n")) }
+        if faults.is_empty() { Ok(self) } else { Err(joined(faults)) }
     }
 
     fn line(&mut self, line: &[u8]) -> Result<(), String> {

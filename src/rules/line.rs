@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::pattern::Pattern;
 use crate::config::origin::Origin;
+use crate::config::printable::shortened;
 
 /// One line of the rules file: a pattern and an action.
 #[derive(Debug)]
@@ -28,7 +29,7 @@ impl<A> Line<A> {
 impl<A> fmt::Display for Line<A> {
     /// Writes the place and the action, as in `rules:12: cache immutable`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.place, self.text)
+        write!(f, "{}: {}", self.place, shortened(&*self.text))
     }
 }
 

@@ -8,6 +8,7 @@ use super::pattern::Pattern;
 use super::reader::Reader;
 use super::rule_set::Rules;
 use crate::config::origin::Origin;
+use crate::config::printable::joined;
 use crate::config::{Config, foreign};
 use crate::sys::{read_regular_file, reason};
 
@@ -54,7 +55,8 @@ impl Rules {
             reader.fault(&place, text);
         }
         let lines = |faults: Vec<Fault>| {
-            faults.iter().map(Fault::to_string).chain(hint).collect::<Vec<_>>().join("\n")
+            let faults = joined(faults.iter().map(Fault::to_string));
+            hint.map_or(faults.clone(), |hint| format!("{faults}\n{hint}"))
         };
         let mut rules = Rules::read(reader).map_err(lines)?;
         for line in &mut rules.guards {

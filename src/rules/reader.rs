@@ -17,7 +17,7 @@ use super::rule_set::Rules;
 use super::words::{Words, expanded};
 use crate::config::expand::expand;
 use crate::config::origin::Origin;
-use crate::config::printable::printable;
+use crate::config::printable::{printable, shortened};
 use crate::config::suggest;
 use crate::sys::without_byte_order_mark;
 
@@ -159,7 +159,7 @@ impl Reader {
     }
 
     pub(super) fn fault(&mut self, place: &Origin, text: String) {
-        self.faults.push(Fault { place: place.clone(), text });
+        self.faults.push(Fault { place: place.clone(), text: shortened(text) });
     }
 }
 

@@ -18,7 +18,7 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use crate::config::printable::printable;
+use crate::config::printable::shortened;
 use crate::rules::Pattern;
 use crate::rules::rate::{Each, Rate as Rule};
 use crate::sys::without_byte_order_mark;
@@ -68,7 +68,7 @@ pub fn parse(path: &Path, content: &[u8]) -> ThrottleFile {
             continue;
         }
         let mut report = |why, skipped| {
-            let text = printable(raw);
+            let text = shortened(raw);
             parsed.problems.push(ThrottleFileError {
                 file: path.to_owned(),
                 line: index + 1,

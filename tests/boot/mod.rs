@@ -23,6 +23,7 @@ mod families;
 mod identity;
 mod latin1;
 mod log_texts;
+mod long_lines;
 mod reload;
 mod signals;
 mod succession;

@@ -254,7 +254,8 @@ fn a_file_that_is_no_config_file_is_not_told_at_length() {
     assert_eq!(text.lines().count(), 51);
     assert!(text.ends_with("thttpd.conf:50: junk: unknown option\n... and 950 more"));
     let long = told("j".repeat(100_000).as_bytes());
-    assert_eq!(long, format!("thttpd.conf:1: {}...: unknown option", "j".repeat(200)));
+    let end = "j".repeat(200);
+    assert_eq!(long, format!("thttpd.conf:1: {end}...{end}: unknown option"));
 }
 
 #[test]
