@@ -135,10 +135,11 @@ impl Signals {
     ///
     /// Signals that arrive from now on stay pending.
     pub fn block() -> Signals {
-        use Signal::{SIGCHLD, SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGUSR2, SIGXFSZ};
+        use Signal::{SIGALRM, SIGCHLD, SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGUSR2, SIGXFSZ};
         // SIGXFSZ is ignored: at the limit on file size, a write to the log fails instead of ending the
-        // process.
-        let signals = [SIGTERM, SIGINT, SIGUSR1, SIGUSR2, SIGHUP, SIGCHLD, SIGXFSZ];
+        // process. SIGALRM is ignored: thttpd had a handler for its watchdog, and an alarm set before the
+        // start outlives exec.
+        let signals = [SIGTERM, SIGINT, SIGUSR1, SIGUSR2, SIGHUP, SIGCHLD, SIGXFSZ, SIGALRM];
         let signals: SigSet = signals.into_iter().collect();
         // The call fails only for an invalid set.
         let _ = signals.thread_block();

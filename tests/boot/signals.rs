@@ -47,6 +47,18 @@ fn term_and_int_end_an_idle_server_with_status_0() {
 }
 
 #[test]
+fn alrm_pipe_xfsz_and_winch_are_ignored() {
+    let (tree, _) = tree();
+    let mut server = Server::start(&tree, &[]);
+    for signal in [Signal::SIGALRM, Signal::SIGPIPE, Signal::SIGXFSZ, Signal::SIGWINCH] {
+        server.signal(signal);
+        assert!(server.is_alive(), "{signal}");
+        assert_eq!(server.connect().get("/a.txt").body, b"hello", "{signal}");
+    }
+    assert_eq!(server.end(Signal::SIGTERM).code(), Some(0));
+}
+
+#[test]
 fn term_lets_a_response_end_within_its_grace() {
     let (tree, size) = tree();
     let mut server = Server::start(&tree, &["-o", "stop_grace=10"]);
