@@ -1,5 +1,6 @@
 //! Texts and times of the logs, as thttpd-differences(7) lists them.
 
+use std::fs::File;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -48,4 +49,19 @@ fn a_head_that_comes_too_slowly_is_told_in_thttpds_words() {
     client.send("GET / HTTP/1.1\r\nX");
     assert_eq!(client.answer("GET").status, 408);
     syslogd.until("127.0.0.1 connection timed out reading");
+}
+
+#[test]
+fn a_file_that_became_shorter_is_told_with_its_url() {
+    let tree = Tree::new();
+    let large = tree.file("a b", vec![b'l'; 24 << 20]);
+    let socket = tree.dir().join("syslog");
+    let mut syslogd = Syslogd::bind(&socket);
+    let server = Server::start_with(&tree, &[], |command| {
+        command.env("THTTPD_SYSLOG_SOCKET", &socket);
+    });
+    let mut client = server.download("/a%20b?c");
+    File::options().write(true).open(large).unwrap().set_len(1).unwrap();
+    drop(client.rest());
+    syslogd.until("127.0.0.1 URL \"/a%20b?c\": its file became shorter while it was sent");
 }

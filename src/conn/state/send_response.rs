@@ -39,9 +39,10 @@ impl SendResponse {
                 Progress::Moved(n) => turn.budget.spend_bytes(n as u64),
                 Progress::WouldBlock => return self.wait_for_room(turn),
                 Progress::Ended => {
+                    let client = turn.session.client_text();
                     crate::log::error!(
-                        "{} a file became shorter while it was sent",
-                        turn.session.client_text()
+                        "{client} URL \"{}\": its file became shorter while it was sent",
+                        self.0.entry(client).target.escape_ascii()
                     );
                     return self.close(turn, CloseReason::FileTruncated);
                 }
