@@ -101,8 +101,14 @@ pub fn trouble(hash: &[u8]) -> Option<String> {
     };
     Some(match self::kind(hash) {
         Some(prefix) => format!("the hash {prefix} ({kind}) is not understood; {INSTEAD}"),
+        None if is_bsdi(hash) => format!("the hash _ (BSDi's extended DES) is not understood; {INSTEAD}"),
         None => format!("what stands for the hash is none, perhaps the password itself; {INSTEAD}"),
     })
+}
+
+/// Tells whether the hash is BSDi's: `_`, four characters of rounds, four of salt and eleven of digest.
+fn is_bsdi(hash: &[u8]) -> bool {
+    hash.len() == 20 && hash[0] == b'_' && hash[1..].iter().all(|byte| text64::CRYPT.contains(byte))
 }
 
 /// Prefix that tells the kind of a hash: `$y$`, `{SHA}`.
