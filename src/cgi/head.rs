@@ -67,6 +67,42 @@ impl Default for EndFinder {
     }
 }
 
+/// Scanner for the end of a raw response's head, with the beginning of its status line.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct RawHead {
+    finder: EndFinder,
+    /// First bytes: `HTTP/1.1 103`, and the byte behind the status.
+    start: [u8; 13],
+    len: usize,
+}
+
+impl RawHead {
+    /// Tells whether the head has no byte yet.
+    pub fn is_at_start(&self) -> bool {
+        self.len == 0
+    }
+
+    /// Takes more bytes, as [`EndFinder::find`].
+    pub fn find(&mut self, bytes: &[u8]) -> Option<usize> {
+        for (place, byte) in self.start[self.len..].iter_mut().zip(bytes) {
+            *place = *byte;
+            self.len += 1;
+        }
+        self.finder.find(bytes)
+    }
+
+    /// Tells whether another head follows: the status is 1xx, but not 101 (RFC 9110 §15.2.2).
+    pub fn is_interim(&self) -> bool {
+        let [b'H', b'T', b'T', b'P', b'/', b'1', b'.', _, b' ', b'1', tens, ones, behind] = self.start else {
+            return false;
+        };
+        tens.is_ascii_digit()
+            && ones.is_ascii_digit()
+            && (tens, ones) != (b'0', b'1')
+            && behind.is_ascii_whitespace()
+    }
+}
+
 /// Parses a complete head, with or without its final empty line.
 ///
 /// A field without a value counts as not sent (RFC 3875 §6.3). With `Transfer-Encoding: chunked` the

@@ -10,7 +10,7 @@
 
 use std::ops::Range;
 
-use super::head::{self, Asked, EndFinder, ScriptHead};
+use super::head::{self, Asked, EndFinder, RawHead, ScriptHead};
 use crate::request::body::BodyReader;
 use crate::request::{BodyLength, Method, Request, Version};
 
@@ -102,8 +102,8 @@ pub struct OutputParser {
 enum OutputPhase {
     /// Head of the script's response.
     Head(EndFinder),
-    /// Head of a raw response to HEAD: passed on, without the content behind it.
-    RawHead(EndFinder),
+    /// Heads of a raw response to HEAD: passed on, without the content behind the final one.
+    RawHead(RawHead),
     /// Content, with this framing.
     Content(OutputFraming),
     /// Content that is not sent.
@@ -115,7 +115,7 @@ impl OutputParser {
     pub fn new(response_plan: ResponsePlan) -> OutputParser {
         let phase = match (response_plan.raw, response_plan.head_only) {
             (false, _) => OutputPhase::Head(EndFinder::new()),
-            (true, true) => OutputPhase::RawHead(EndFinder::new()),
+            (true, true) => OutputPhase::RawHead(RawHead::default()),
             (true, false) => OutputPhase::Content(OutputFraming::UntilClose),
         };
         let buffer = Vec::new();
@@ -139,7 +139,7 @@ impl OutputParser {
     pub fn take(&mut self, output: &[u8], write_head: WriteHead<'_>) -> Result<ParseProgress, &'static str> {
         match self.phase {
             OutputPhase::Head(finder) => self.take_head(output, finder, write_head),
-            OutputPhase::RawHead(finder) => Ok(self.take_raw_head(output, finder)),
+            OutputPhase::RawHead(raw) => Ok(self.take_raw_head(output, raw)),
             OutputPhase::Content(framing) => {
                 self.clear();
                 if self.response_plan.raw {
@@ -255,13 +255,26 @@ impl OutputParser {
         }
     }
 
-    fn take_raw_head(&mut self, output: &[u8], mut finder: EndFinder) -> ParseProgress {
+    fn take_raw_head(&mut self, mut output: &[u8], mut raw: RawHead) -> ParseProgress {
         self.clear();
-        self.status.get_or_insert_with(|| raw_status(output));
-        let end = finder.find(output);
-        self.buffer.extend_from_slice(&output[..end.unwrap_or(output.len())]);
-        self.phase = end.map_or(OutputPhase::RawHead(finder), |_| OutputPhase::Discarded);
-        ParseProgress::More
+        loop {
+            if !output.is_empty() && raw.is_at_start() {
+                self.status = Some(raw_status(output));
+            }
+            let end = raw.find(output);
+            let (head, rest) = output.split_at(end.unwrap_or(output.len()));
+            self.buffer.extend_from_slice(head);
+            self.phase = match end {
+                // The final head follows an interim one (RFC 9110 §15.2).
+                Some(_) if raw.is_interim() => {
+                    (output, raw) = (rest, RawHead::default());
+                    continue;
+                }
+                Some(_) => OutputPhase::Discarded,
+                None => OutputPhase::RawHead(raw),
+            };
+            return ParseProgress::More;
+        }
     }
 
     /// Appends content to the buffer, with the script's own framing removed.
@@ -322,9 +335,13 @@ impl OutputParser {
 
 /// Status of a raw response for the log.
 ///
-/// A status line is read from the first piece of output. If it is not complete there, or missing, 200 is
-/// logged, as thttpd always does.
-fn raw_status(output: &[u8]) -> u16 {
+/// A status line is read from the first piece of output, behind interim heads. If it is not complete there,
+/// or missing, 200 is logged, as thttpd always does.
+fn raw_status(mut output: &[u8]) -> u16 {
+    let mut raw = RawHead::default();
+    while let Some(end) = raw.find(output).filter(|_| raw.is_interim()) {
+        (output, raw) = (&output[end..], RawHead::default());
+    }
     let line = output.split(|&b| b == b'\n').next().unwrap_or(output);
     head::status_of_line(line.trim_ascii_end()).unwrap_or(200)
 }

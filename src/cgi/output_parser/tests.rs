@@ -130,6 +130,40 @@ fn raw_output_is_passed_on_untouched() {
 }
 
 #[test]
+fn a_raw_response_to_head_ends_with_its_final_head() {
+    let raw = ResponsePlan { raw: true, head_only: true, ..PARSED };
+    let interim = "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\nLink: <a>\n\n";
+    for (before, last, status) in [
+        (interim, "HTTP/1.1 404 Not Found\r\nX: y\r\n\r\n", 404),
+        ("HTTP/1.1 100\n\n", "HTTP/1.0 203 Raw\n\n", 203),
+        // Behind a head that changes the protocol, no other head follows.
+        ("", "HTTP/1.1 101 Switching Protocols\r\n\r\n", 200),
+        ("", "HTTP/1.1 1000 Odd\r\n\r\n", 200),
+        ("", "X: HTTP/1.1 100\r\n\r\n", 200),
+        ("", "\r\n", 200),
+    ] {
+        let head = [before, last].concat();
+        let output = [&head, "HTTP/1.1 200 OK\n\ncontent"].concat();
+        for step in 1..=output.len() {
+            let got = run(raw, &output, step, true).unwrap();
+            assert_eq!((got.sent.as_str(), got.content), (head.as_str(), 0), "in pieces of {step}");
+        }
+        for response_plan in [raw, ResponsePlan { head_only: false, ..raw }] {
+            let mut parser = OutputParser::new(response_plan);
+            parser.take(output.as_bytes(), &mut write_head).unwrap();
+            assert_eq!(parser.status(), Some(status), "{head:?}");
+        }
+    }
+    let mut parser = OutputParser::new(raw);
+    for piece in ["HTTP/1.1 100 Continue\r\n\r\n", "HTTP/1.1 204 No Content\r\n\r\n"] {
+        parser.take(piece.as_bytes(), &mut write_head).unwrap();
+        assert_eq!(parser.pending(), piece.as_bytes());
+        parser.sent(piece.len());
+    }
+    assert_eq!(parser.status(), Some(204));
+}
+
+#[test]
 fn output_without_a_head_can_still_be_answered_with_an_error() {
     for (response_plan, output) in [
         (PARSED, ""),
