@@ -191,6 +191,16 @@ impl OutputParser {
         self.at = until;
     }
 
+    /// Returns the memory of sent bytes to the allocator, and tells the bytes that the pending ones still take.
+    pub fn release_sent(&mut self) -> usize {
+        self.buffer.drain(..self.at);
+        self.buffer.shrink_to_fit();
+        let from_start = |at: usize| at.saturating_sub(self.at);
+        self.content = from_start(self.content.start)..from_start(self.content.end);
+        self.at = 0;
+        self.buffer.capacity()
+    }
+
     /// Number of content bytes sent, for the access log.
     pub fn content_sent(&self) -> u64 {
         self.content_sent

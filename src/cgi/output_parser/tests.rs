@@ -261,3 +261,18 @@ fn chunks_of_a_script_that_are_malformed_or_unfinished_are_never_completed() {
         assert!(!got.sent.ends_with("0\r\n\r\n"));
     }
 }
+
+#[test]
+fn memory_of_sent_bytes_is_returned() {
+    let mut parser = OutputParser::new(PARSED);
+    let output = format!("A: b\n\n{}", "x".repeat(30_000));
+    parser.take(output.as_bytes(), &mut write_head).unwrap();
+    parser.sent(29_000);
+    let rest = parser.pending().to_vec();
+    assert_eq!(parser.release_sent(), rest.len());
+    assert_eq!(parser.pending(), rest);
+    parser.sent(rest.len());
+    assert_eq!((parser.pending().len(), parser.content_sent()), (0, 30_000));
+    parser.take(b"more", &mut write_head).unwrap();
+    assert_eq!(parser.pending(), b"4\r\nmore\r\n");
+}

@@ -154,8 +154,8 @@ impl RelayCgi {
                 Ok(None)
             }
             Progress::WouldBlock => {
-                let unsent = pending.len();
-                self.counted.get_or_insert_with(|| RESPONSE_MEMORY.reserve_used(unsent));
+                let parser = &mut self.parser;
+                self.counted.get_or_insert_with(|| RESPONSE_MEMORY.reserve_used(parser.release_sent()));
                 let waited = timeouts::room_to_send(turn, &mut self.watch, false);
                 waited.map(Some).map_err(ResponseEnd::ClientGone)
             }
