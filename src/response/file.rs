@@ -5,7 +5,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use super::conditional::{self, PreconditionResult};
-use super::range::{self, Selection};
+use super::range::{self, FEW_PARTS, Selection};
 use super::{Body, Policy, Response, head, refuse};
 use crate::representation::{Content, Representation};
 use crate::request::{Method, Rejection, Request};
@@ -72,8 +72,10 @@ fn selection(request: &Request<'_>, representation: &Representation) -> Selectio
     match (request.method, values.next(), values.next()) {
         (Method::Get, Some(value), None) if conditional::range_applies(&request.fields, representation) => {
             match range::select(value, representation.len) {
-                // The heads of many parts take more memory than the whole file, which is sent from the disk.
-                Selection::Several(_) if RESPONSE_MEMORY.is_tight() => Selection::Whole,
+                // The heads of many parts take memory; the whole file is sent from the disk.
+                Selection::Several(ranges) if ranges.len() > FEW_PARTS && RESPONSE_MEMORY.is_tight() => {
+                    Selection::Whole
+                }
                 selection => selection,
             }
         }

@@ -11,7 +11,7 @@ use std::ops::Range;
 const MOST_RANGES: usize = 256;
 
 /// Number of parts that are sent even if the whole file would be shorter.
-const FEW_PARTS: usize = 16;
+pub(super) const FEW_PARTS: usize = 16;
 
 /// Approximate size of a part's head in bytes: delimiter, Content-Type, Content-Range.
 const PART_HEAD: u64 = 160;

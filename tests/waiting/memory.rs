@@ -102,6 +102,9 @@ fn under_a_limit_on_memory_any_number_of_unread_responses_is_survived() {
     for (what, request) in requests {
         let crowd: Vec<TcpStream> = (0..900).map(|n| send(&server, request(n).as_bytes())).collect();
         assert_eq!(server.connect().get("/a").text(), "a", "{what}");
+        let mut client = server.connect();
+        client.send("GET /large HTTP/1.1\r\nHost: x\r\nRange: bytes=0-4,9-13\r\n\r\n");
+        assert_eq!(client.answer("GET").status, 206, "few ranges beside {what}");
         assert!(server.is_alive(), "{what}");
         drop(crowd);
     }
