@@ -113,6 +113,11 @@ impl<'r> View<'r> {
         self.local
     }
 
+    /// Takes back that a name led out of a local view, where no result depends on that name.
+    pub fn forget_crossing(&self) {
+        self.crossed.set(false);
+    }
+
     /// Tells whether a name led out of a local view, which makes every result invalid.
     pub fn has_crossed(&self) -> bool {
         self.crossed.get()

@@ -7,7 +7,8 @@ use nix::sys::stat::{FileStat, Mode, SFlag};
 use super::lookup_context::{Candidate, LookupContext, is_password_file, kind, world};
 use super::siblings::{Forms, Sibling, Siblings};
 use super::{AccessDenied, ResolveRequest, Resolver};
-use crate::docroot::path::split;
+use crate::docroot::path::{Expanded, split};
+use crate::docroot::{Links, View};
 use crate::representation::coding::{Coding, Variant, is_older, select};
 use crate::representation::{Content, FileFacts, Representation};
 use crate::rules::Covering;
@@ -27,9 +28,7 @@ impl Resolver {
         let chosen = file.chosen.strip_suffix(b"/").unwrap_or(file.chosen);
         for coding in Coding::ALL {
             let name = [chosen, coding.suffix()].concat();
-            // A missing file or a dangling link is not a sibling.
-            let Ok(expanded) = self.expanded(lookup.query.view, &name) else { continue };
-            let Ok(seen) = self.stat(lookup.query.view, &expanded.name) else { continue };
+            let Some((expanded, seen)) = self.seen(lookup.query.view, &name) else { continue };
             if !expanded.path_info.is_empty() {
                 continue;
             }
@@ -57,6 +56,23 @@ impl Resolver {
             }
         }
         Ok(siblings)
+    }
+
+    /// Expanded name and `stat` of a sibling; `None` for a missing file, and for a dangling link.
+    ///
+    /// A link to another file system is none either, without a look there: a sibling in another directory
+    /// is not sent, and storage that does not answer must not hold the plain file up.
+    fn seen(&self, view: &View<'_>, name: &[u8]) -> Option<(Expanded, FileStat)> {
+        let had_crossed = view.has_crossed();
+        let expanded = self.expanded(view, name).ok();
+        let seen = expanded.and_then(|expanded| Some((self.stat(view, &expanded.name).ok()?, expanded)));
+        if seen.is_none() && view.has_crossed() && !had_crossed && self.config.symlink_check {
+            let is_link = |meta: FileStat| kind(&meta) == SFlag::S_IFLNK;
+            if view.stat(name, Links::Refuse).is_ok_and(is_link) {
+                view.forget_crossing();
+            }
+        }
+        seen.map(|(seen, expanded)| (expanded, seen))
     }
 
     /// Checks a sibling: returns the variant, or the reason for ignoring the file.

@@ -126,6 +126,25 @@ fn a_download_that_hangs_keeps_no_other_waiting_and_goes_on_afterwards() {
 }
 
 #[test]
+fn a_compressed_form_that_is_a_link_to_storage_that_hangs_is_not_looked_at() {
+    let Some((tree, mount)) = tree_with_mount() else { return };
+    for ending in ["gz", "br", "zst"] {
+        tree.link("far/small", &format!("a.{ending}"));
+    }
+    let server = Server::start(&tree, &["-o", "precompressed"]);
+    let _hang = mount.hang();
+    let _taken = ask(&server, "/far/small", 80);
+    for _ in 0..3 {
+        let mut client = server.connect();
+        client.stream().set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+        client.send("GET /a HTTP/1.1\r\nHost: x\r\nAccept-Encoding: gzip, br, zstd\r\n\r\n");
+        let answer = client.try_answer("GET").expect("an answer at once");
+        assert_eq!((answer.status, answer.text().as_str()), (200, "a"));
+        assert_eq!(answer.field("Content-Encoding"), None);
+    }
+}
+
+#[test]
 fn a_root_that_hangs_is_refused_too() {
     let tree = Tree::new();
     let Some(mount) = FuseMount::new(&tree.www(), &[("small", b"small")]) else { return };
