@@ -6,7 +6,7 @@
 //! does not answer (NFS, FUSE). Such a start blocks only its own process, and the starts of one script hold
 //! a limited share of the slots ([`Start`]).
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
@@ -55,6 +55,7 @@ const GIVE_UP: Duration = Duration::from_secs(1);
 
 /// Script that has not been reaped.
 struct SupervisedScript {
+    id: u64,
     script: ScriptProcess,
     status_cell: Arc<ScriptStatus>,
     /// Slot of the script; `None` if it hangs at its start after its time limit.
@@ -76,7 +77,8 @@ enum Start {
 pub(super) struct SupervisorThread {
     supervisor: Arc<Supervisor>,
     epoll: Epoll,
-    scripts: HashMap<u64, SupervisedScript>,
+    /// Scripts in no order. A search passes all of them, as the search for the next deadline does anyway.
+    scripts: Vec<SupervisedScript>,
     /// Scripts to start, in order.
     waiting: VecDeque<StartRequest>,
     /// Set if no waiting script can be started at present.
@@ -93,7 +95,7 @@ impl SupervisorThread {
     pub(super) fn new(supervisor: Arc<Supervisor>) -> io::Result<SupervisorThread> {
         let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
         epoll.add(&supervisor.notifier, EpollEvent::new(EpollFlags::EPOLLIN, NOTIFIER))?;
-        let (scripts, waiting) = (HashMap::new(), VecDeque::new());
+        let (scripts, waiting) = (Vec::new(), VecDeque::new());
         Ok(SupervisorThread {
             supervisor,
             epoll,
@@ -107,7 +109,7 @@ impl SupervisorThread {
     /// Runs the thread.
     pub(super) fn run(mut self) {
         let mut events = [EpollEvent::empty(); BATCH];
-        while self.stopping.is_empty() || self.scripts.values().any(SupervisedScript::may_end) {
+        while self.stopping.is_empty() || self.scripts.iter().any(SupervisedScript::may_end) {
             match self.epoll.wait(&mut events, self.next_wait()) {
                 Ok(n) => self.attend(&events[..n]),
                 Err(Errno::EINTR) => {}
@@ -123,7 +125,7 @@ impl SupervisorThread {
             return EpollTimeout::ZERO;
         }
         let now = Instant::now();
-        let due = self.scripts.values().filter_map(|entry| entry.script.due()).min();
+        let due = self.scripts.iter().filter_map(|entry| entry.script.due()).min();
         let due = due.map(|due| due.saturating_duration_since(now));
         let held_back = (!self.waiting.is_empty()).then_some(HELD_BACK);
         let look = (self.must_look() || !self.stopping.is_empty()).then_some(LOOK_EVERY);
@@ -135,7 +137,7 @@ impl SupervisorThread {
 
     /// Tells whether the kernel cannot report the end of some script.
     fn must_look(&self) -> bool {
-        self.scripts.values().any(|entry| entry.script.pidfd().is_none())
+        self.scripts.iter().any(|entry| entry.script.pidfd().is_none())
     }
 
     fn attend(&mut self, events: &[EpollEvent]) {
@@ -152,7 +154,7 @@ impl SupervisorThread {
             self.obey(order, &mut notes);
         }
         let now = Instant::now();
-        for entry in self.scripts.values_mut() {
+        for entry in &mut self.scripts {
             if entry.script.due().is_some_and(|due| due <= now) {
                 entry.expire(&self.supervisor, &mut notes);
             }
@@ -169,7 +171,7 @@ impl SupervisorThread {
             ScriptCommand::Start(ordered) if self.stopping.is_empty() => self.waiting.push_back(*ordered),
             ScriptCommand::Start(ordered) => ordered.refuse(StartError::Busy, &self.supervisor),
             ScriptCommand::End { id, why } => {
-                if let Some(entry) = self.scripts.get_mut(&id) {
+                if let Some(entry) = self.scripts.iter_mut().find(|entry| entry.id == id) {
                     entry.interrupt(why, KILL_AFTER, notes);
                 }
             }
@@ -178,7 +180,7 @@ impl SupervisorThread {
                 while let Some(ordered) = self.waiting.pop_front() {
                     ordered.refuse(StartError::Busy, &self.supervisor);
                 }
-                for entry in self.scripts.values_mut() {
+                for entry in &mut self.scripts {
                     match entry.script.is_starting() {
                         true => entry.expire(&self.supervisor, notes),
                         false => entry.interrupt(KillReason::ServerStop, grace, notes),
@@ -225,7 +227,7 @@ impl SupervisorThread {
             scripts => (scripts / STARTING_SHARE).max(1),
         };
         let name = printable(&ordered.job.name);
-        let starts = self.scripts.values().filter_map(|entry| entry.script.starting_as(&name));
+        let starts = self.scripts.iter().filter_map(|entry| entry.script.starting_as(&name));
         let ages: Vec<Duration> = starts.collect();
         let (youngest, oldest) = (ages.iter().min(), ages.iter().max());
         match () {
@@ -261,9 +263,7 @@ impl SupervisorThread {
     ) {
         let StartRequest { id, job, status_cell, place, .. } = ordered;
         match started.and_then(|script| self.watch(id, script)) {
-            Ok(script) => {
-                _ = self.scripts.insert(id, SupervisedScript { script, status_cell, place: Some(place) })
-            }
+            Ok(script) => self.scripts.push(SupervisedScript { id, script, status_cell, place: Some(place) }),
             Err(error) => {
                 drop(place);
                 self.not_started(&status_cell, printable(&job.name), &error, notes);
@@ -304,7 +304,7 @@ impl SupervisorThread {
 
     /// Reads the result of a script's exec.
     fn take_status(&mut self, id: u64, notes: &mut Vec<ScriptEvent>) {
-        let Some(entry) = self.scripts.get_mut(&id) else { return };
+        let Some(entry) = self.scripts.iter_mut().find(|entry| entry.id == id) else { return };
         let Some((result, status)) = entry.script.exec_result() else { return };
         _ = self.epoll.delete(&status);
         let name = entry.script.name().to_owned();
@@ -333,7 +333,8 @@ impl SupervisorThread {
     /// The descriptors may stay open for a moment in forked copies, so that closing them would not remove
     /// them.
     fn remove(&mut self, id: u64) -> Option<SupervisedScript> {
-        let entry = self.scripts.remove(&id)?;
+        let at = self.scripts.iter().position(|entry| entry.id == id)?;
+        let entry = self.scripts.swap_remove(at);
         let pidfd = entry.script.pidfd().map(|fd| &**fd);
         for fd in [entry.script.stderr(), entry.script.status(), pidfd].into_iter().flatten() {
             _ = self.epoll.delete(fd);
@@ -343,7 +344,9 @@ impl SupervisorThread {
 
     /// Reads a script's standard error, and closes the pipe at its end.
     fn listen(&mut self, id: u64, notes: &mut Vec<ScriptEvent>) {
-        if let Some(stderr) = self.scripts.get_mut(&id).and_then(|entry| entry.script.listen(notes)) {
+        if let Some(stderr) =
+            self.scripts.iter_mut().find(|entry| entry.id == id).and_then(|entry| entry.script.listen(notes))
+        {
             _ = self.epoll.delete(stderr);
         }
     }
@@ -352,10 +355,10 @@ impl SupervisorThread {
     fn reap(&mut self, id: u64, notes: &mut Vec<ScriptEvent>) {
         // A script whose exec failed has ended too.
         self.take_status(id, notes);
-        if !self.scripts.get(&id).is_some_and(|entry| entry.script.has_ended()) {
+        if !self.scripts.iter().any(|entry| entry.id == id && entry.script.has_ended()) {
             return;
         }
-        let Some(SupervisedScript { mut script, status_cell, place }) = self.remove(id) else { return };
+        let Some(SupervisedScript { mut script, status_cell, place, .. }) = self.remove(id) else { return };
         let end = script.reap();
         script.drain_stderr(notes);
         if end.by.is_none() && !end.status.success() {
@@ -368,7 +371,7 @@ impl SupervisorThread {
 
     /// Reaps every script that has ended.
     fn reap_all(&mut self, notes: &mut Vec<ScriptEvent>) {
-        let ids: Vec<u64> = self.scripts.keys().copied().collect();
+        let ids: Vec<u64> = self.scripts.iter().map(|entry| entry.id).collect();
         for id in ids {
             self.reap(id, notes);
         }
@@ -380,7 +383,7 @@ impl SupervisorThread {
         while let Ok(status) = waitid(Id::All, peek)
             && let Some(pid) = status.pid()
         {
-            match self.scripts.iter().find(|(_, entry)| entry.script.pid() == pid).map(|(&id, _)| id) {
+            match self.scripts.iter().find(|entry| entry.script.pid() == pid).map(|entry| entry.id) {
                 Some(id) => self.reap(id, notes),
                 None => _ = waitpid(pid, Some(WaitPidFlag::WNOHANG)),
             }

@@ -40,12 +40,12 @@ pub fn render(entries: &Entries, policy: &Policy<'_>) -> Vec<u8> {
 
 /// Renders the rows, and a note if the list is incomplete.
 pub fn content(entries: &Entries, now: i64) -> Vec<u8> {
-    let widest = |of: fn(&Entry) -> i128, least: usize| {
+    let widest = |of: fn(&Entry) -> i64, least: usize| {
         let digits = entries.list.iter().map(|entry| of(entry).to_string().len()).max();
         digits.unwrap_or(0).max(least)
     };
-    let links = widest(|entry| entry.links.into(), 3);
-    let bytes = widest(|entry| entry.size.into(), 10);
+    let links = widest(|entry| i64::try_from(entry.links).unwrap_or(i64::MAX), 3);
+    let bytes = widest(|entry| entry.size, 10);
     let widths = Widths { links, bytes };
     let mut out = b"<pre>\n".to_vec();
     // Writing to memory cannot fail.

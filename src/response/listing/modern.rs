@@ -191,7 +191,8 @@ fn short_size(bytes: i64) -> String {
         tenths = (tenths + 512) / 1024;
         unit += 1;
     }
-    let name = UNITS[unit - 1];
+    // Few digits are left, and printing integers of 128 bits is code of its own.
+    let (tenths, name) = (tenths as i64, UNITS[unit - 1]);
     if tenths < 100 {
         format!("{}.{} {name}", tenths / 10, tenths % 10)
     } else {
