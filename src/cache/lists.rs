@@ -45,7 +45,7 @@ pub struct ListKey {
 /// A list that a request asks for.
 #[derive(Debug)]
 pub struct ListQuery<'a> {
-    /// What the page depends on.
+    /// Facts and settings that the page depends on.
     pub key: &'a ListKey,
     /// The directory, which is open.
     pub opened: &'a FileStat,
