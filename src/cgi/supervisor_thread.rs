@@ -171,7 +171,7 @@ impl SupervisorThread {
             ScriptCommand::Start(ordered) if self.stopping.is_empty() => self.waiting.push_back(*ordered),
             ScriptCommand::Start(ordered) => ordered.refuse(StartError::Busy, &self.supervisor),
             ScriptCommand::End { id, why } => {
-                if let Some(entry) = self.scripts.iter_mut().find(|entry| entry.id == id) {
+                if let Some(entry) = find(&mut self.scripts, id) {
                     entry.interrupt(why, KILL_AFTER, notes);
                 }
             }
@@ -304,7 +304,7 @@ impl SupervisorThread {
 
     /// Reads the result of a script's exec.
     fn take_status(&mut self, id: u64, notes: &mut Vec<ScriptEvent>) {
-        let Some(entry) = self.scripts.iter_mut().find(|entry| entry.id == id) else { return };
+        let Some(entry) = find(&mut self.scripts, id) else { return };
         let Some((result, status)) = entry.script.exec_result() else { return };
         _ = self.epoll.delete(&status);
         let name = entry.script.name().to_owned();
@@ -344,9 +344,7 @@ impl SupervisorThread {
 
     /// Reads a script's standard error, and closes the pipe at its end.
     fn listen(&mut self, id: u64, notes: &mut Vec<ScriptEvent>) {
-        if let Some(stderr) =
-            self.scripts.iter_mut().find(|entry| entry.id == id).and_then(|entry| entry.script.listen(notes))
-        {
+        if let Some(stderr) = find(&mut self.scripts, id).and_then(|entry| entry.script.listen(notes)) {
             _ = self.epoll.delete(stderr);
         }
     }
@@ -389,6 +387,10 @@ impl SupervisorThread {
             }
         }
     }
+}
+
+fn find(scripts: &mut [SupervisedScript], id: u64) -> Option<&mut SupervisedScript> {
+    scripts.iter_mut().find(|script| script.id == id)
 }
 
 impl StartRequest {

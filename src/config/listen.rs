@@ -147,13 +147,14 @@ impl Address {
             .and_then(|(host, digits)| Some((host, port(digits)?)))
             .ok_or_else(|| refusal(text))?;
         if let Some(inside) = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')) {
-            let (bare, zone) = inside.split_once('%').unwrap_or((inside, "none"));
+            let zoned = inside.split_once('%');
+            let bare = zoned.map_or(inside, |(bare, _)| bare);
             let address = bare.parse::<Ipv6Addr>().map_err(|_| refusal(text))?;
-            return match inside.len() == bare.len() {
-                true => Ok(Address::Ip(SocketAddr::new(address.into(), port))),
+            return match zoned {
+                None => Ok(Address::Ip(SocketAddr::new(address.into(), port))),
+                Some((_, "")) => Err(refusal(text)),
                 // The interface is looked up at the start, as a name is.
-                false if !zone.is_empty() => Ok(Address::Name(inside.to_owned(), port)),
-                false => Err(refusal(text)),
+                Some(_) => Ok(Address::Name(inside.to_owned(), port)),
             };
         }
         match host.parse::<IpAddr>() {
@@ -162,9 +163,7 @@ impl Address {
             _ => Err(refusal(text)),
         }
     }
-}
 
-impl Address {
     /// Tells whether this address is every one of a family and includes `other`, with its port.
     ///
     /// The kernel gives a port to one socket then, except to `[::]` beside an address of IPv4.

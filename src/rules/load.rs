@@ -56,7 +56,10 @@ impl Rules {
         }
         let lines = |faults: Vec<Fault>| {
             let faults = joined(faults.iter().map(Fault::to_string));
-            hint.map_or(faults.clone(), |hint| format!("{faults}\n{hint}"))
+            match hint {
+                Some(hint) => format!("{faults}\n{hint}"),
+                None => faults,
+            }
         };
         let mut rules = Rules::read(reader).map_err(lines)?;
         for line in &mut rules.guards {
