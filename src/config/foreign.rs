@@ -18,7 +18,7 @@ const SERVERS: [Foreign; 11] = [
         name: "merecat",
         words: "hostname directory username virtual-host global-passwd check-symlinks check-referer local-pattern \
                 url-pattern list-dotfiles data-directory max-age compression-level user-agent-deny server location \
-                redirect cgi php ssi ssl",
+                cgi php ssi ssl",
         is_line: |_| false,
     },
     Foreign { name: "mini_httpd", words: "ssl certfile cipher", is_line: |_| false },
@@ -34,7 +34,7 @@ const SERVERS: [Foreign; 11] = [
     Foreign {
         name: "nginx",
         words: "http events server upstream types map",
-        is_line: |line| (line.ends_with(';') || line.contains("; }")) && !line.contains(" header "),
+        is_line: |line| (line.ends_with(';') || line.contains("; }")) && !line.contains("header "),
     },
     Foreign {
         name: "Apache",
@@ -60,7 +60,7 @@ const SERVERS: [Foreign; 11] = [
     Foreign {
         name: "Caddy",
         words: "{* :* @* (* localhost localhost:* root encode file_server reverse_proxy php_fastcgi handle \
-                handle_path handle_errors route respond redir rewrite uri try_files header basicauth basic_auth \
+                handle_path handle_errors route respond redir uri try_files basicauth basic_auth \
                 import log tls bind templates",
         is_line: |line| line.starts_with("http") && line.ends_with('{'),
     },
@@ -308,6 +308,10 @@ mod tests {
             "** header Strict-Transport-Security max-age=1; includeSubDomains",
             "** header Content-Security-Policy default-src 'self';",
             ".well-known/a\theader Content-Type: application/json",
+            "** cache 1\n   header Retry-After: 7\n   header X-A: 1",
+            "** cache 1\n\theader Content-Type: text/html; charset=latin1;",
+            "a/** cache 1\n     rewrite /b c\n",
+            "a/** cache 1\n     redirect 301 /b c\n",
         ] {
             let faults = Rules::parse(text.as_bytes(), "rules").unwrap_err();
             let lines = faults.iter().filter_map(Fault::line).collect();

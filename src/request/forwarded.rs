@@ -133,7 +133,8 @@ fn is_escaped(before: &[u8]) -> bool {
 fn forwarded_element(text: &[u8]) -> Element {
     let mut element = Element::default();
     let mut names: Vec<Vec<u8>> = Vec::new();
-    for pair in split_pairs(text) {
+    // A pair may be empty (RFC 7239 §4).
+    for pair in split_pairs(text).into_iter().filter(|pair| !pair.trim_ascii().is_empty()) {
         let Some((name, value)) = forwarded_pair(pair) else { return Element::default() };
         let name = name.to_ascii_lowercase();
         match &name[..] {

@@ -26,7 +26,7 @@ pub struct HeadPolicy {
     server: Vec<u8>,
     /// P3P line; empty if not configured.
     p3p: Vec<u8>,
-    /// `Cache-Control: max-age=` line and the beginning of the Expires line; empty without a max-age.
+    /// `Cache-Control: max-age=` line; empty without a max-age.
     max_age: Vec<u8>,
     /// Value of max-age, in seconds.
     age: Option<u32>,
@@ -46,7 +46,7 @@ impl HeadPolicy {
         if let Some(seconds) = max_age {
             policy.max_age.extend_from_slice(b"Cache-Control: max-age=");
             push_decimal(&mut policy.max_age, seconds.into());
-            policy.max_age.extend_from_slice(b"\r\nExpires: ");
+            policy.max_age.extend_from_slice(b"\r\n");
         }
         policy
     }
@@ -331,8 +331,9 @@ fn freshness(out: &mut Vec<u8>, response: &Response, frame: &Frame<'_>) {
     }
     if !frame.policy.max_age.is_empty() {
         out.extend_from_slice(&frame.policy.max_age);
-        out.extend_from_slice(&frame.clock.expires);
-        out.extend_from_slice(b"\r\n");
+        if !replaces(response_rules, "Expires") {
+            own_field(out, "Expires", &frame.clock.expires);
+        }
     }
 }
 

@@ -141,6 +141,18 @@ fn cache_lines_count_before_max_age_and_for_files_alone() {
 }
 
 #[test]
+fn a_date_of_expiry_is_said_once_and_can_be_removed() {
+    let tree = pages();
+    let rules = "index.html header Expires: 0\nopen.txt header -Expires\nopen.txt header X-A: b\n";
+    let server = ruled(&tree, rules, &["-M", "60"]);
+    for (target, expires) in [("/", &["0"][..]), ("/open.txt", &[]), ("/open.txt?x", &[])] {
+        let answer = warmed(&server, target, "");
+        assert_eq!(answer.fields("Expires").collect::<Vec<_>>(), expires, "{target}");
+        assert_eq!(answer.fields("Cache-Control").collect::<Vec<_>>(), ["max-age=60"], "{target}");
+    }
+}
+
+#[test]
 fn restricted_responses_are_private_to_caches() {
     let tree = pages();
     tree.file("own/.htpasswd", USERS);

@@ -4,7 +4,7 @@ use std::io::Write;
 use std::os::unix::ffi::OsStrExt;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use chrono::{DateTime, Datelike, TimeZone, Timelike};
+use chrono::{DateTime, Datelike, Local, TimeZone, Timelike};
 use nix::sys::stat::{Mode, SFlag};
 
 use super::entries::{Entries, Entry, kind};
@@ -12,6 +12,7 @@ use super::reference::reference;
 use crate::log::MONTHS;
 use crate::response::page::Page;
 use crate::response::{Policy, escape};
+use crate::sys::zone;
 
 /// Age in seconds from which entries show their year instead of the time (182 days).
 const RECENT: i64 = 182 * 24 * 60 * 60;
@@ -77,7 +78,8 @@ struct Row<'w> {
 }
 
 fn row(out: &mut Vec<u8>, entries: &Entries, entry: &Entry, common: &Row<'_>) {
-    let time = entry.local_time().map_or_else(|| "?".to_owned(), |time| time_column(&time, common.now));
+    let time = zone::time_in(&Local, entry.modified)
+        .map_or_else(|| "?".to_owned(), |time| time_column(&time, common.now));
     let (mode, links, bytes) = (mode_column(entry.mode), entry.links, entry.size);
     let (links_width, bytes_width) = (common.widths.links, common.widths.bytes);
     let _ = write!(

@@ -3,7 +3,6 @@
 use std::ffi::{CStr, CString, OsString};
 use std::sync::Arc;
 
-use chrono::{DateTime, Local};
 use nix::dir::{Dir, Type};
 use nix::errno::Errno;
 use nix::fcntl::{AtFlags, OFlag, OpenHow, ResolveFlag, openat2, readlinkat};
@@ -14,7 +13,6 @@ use crate::docroot::blocking::Blocking;
 use crate::resource::Directory;
 use crate::resource::list_limiter::ListPermit;
 use crate::response::Policy;
-use crate::sys::zone;
 
 /// Maximum size of a page in bytes, to bound the memory of one request; longer lists end with a note.
 pub(super) const LARGEST_PAGE: usize = 16 * 1024 * 1024;
@@ -38,6 +36,8 @@ pub struct Entry {
     pub target_size: i64,
     /// Last change, in seconds since the epoch.
     pub modified: i64,
+    /// Last change of the link's target, if the entry is a link.
+    pub target_modified: i64,
 }
 
 impl Entry {
@@ -49,6 +49,7 @@ impl Entry {
             size: entry.st_size,
             target_size: target.st_size,
             modified: entry.st_mtime,
+            target_modified: target.st_mtime,
             name,
         }
     }
@@ -56,11 +57,6 @@ impl Entry {
     /// File name of the entry.
     pub fn name(&self) -> &[u8] {
         self.name.to_bytes()
-    }
-
-    /// Time of the last change in the local zone.
-    pub fn local_time(&self) -> Option<DateTime<Local>> {
-        zone::time_in(&Local, self.modified)
     }
 
     /// Tells whether the entry is a directory, or a link to one.

@@ -37,7 +37,7 @@ fn object(out: &mut Vec<u8>, entry: &Entry) {
     // A reference contains no character that JSON would escape.
     reference(out, entry.name(), entry.is_directory());
     // Writing to memory cannot fail.
-    let _ = write!(out, "\",\"type\":\"{kind}\",\"mtime\":{},\"size\":", timestamp(entry.modified));
+    let _ = write!(out, "\",\"type\":\"{kind}\",\"mtime\":{},\"size\":", timestamp(entry.target_modified));
     let _ = match kind {
         "file" => write!(out, "{}}}", entry.target_size),
         _ => write!(out, "null}}"),

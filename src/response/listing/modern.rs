@@ -5,13 +5,14 @@
 use std::cmp::Ordering;
 use std::io::Write;
 
-use chrono::{Datelike, Timelike};
+use chrono::{Datelike, Local, Timelike};
 
 use super::entries::{Entries, Entry};
 use super::reference::reference;
 use crate::request::list_view::{ListView, SortKey};
 use crate::response::page::Page;
 use crate::response::{Policy, escape};
+use crate::sys::zone;
 
 /// Style beyond that of all pages.
 ///
@@ -20,7 +21,7 @@ const STYLE: &str = "body{max-width:60rem}nav ol{display:flex;flex-wrap:wrap;lis
 nav li:not(:last-child)::after{content:\"/\";margin:0 .4rem;opacity:.6}\
 table{border-collapse:collapse;width:100%;margin:1rem 0}\
 th,td{text-align:left;padding:.4rem .5rem;border-bottom:1px solid #8885;vertical-align:top}\
-th[scope=row]{font-weight:400;width:100%}\
+th[scope=row]{font-weight:400;width:100%;white-space:pre-wrap}\
 td,th:not(:first-child){white-space:nowrap;font-variant-numeric:tabular-nums}\
 td:nth-child(2),th:nth-child(2){text-align:right}\
 a{text-decoration:none}a:hover,a:focus-visible{text-decoration:underline}\
@@ -31,7 +32,7 @@ h2{font-size:1.2rem}section pre{white-space:pre-wrap;border:1px solid #8885;padd
 
 /// Content-Security-Policy of the page: nothing is loaded or run, and the style is allowed by its digest.
 pub const SECURITY_POLICY: &str = "default-src 'none'; style-src \
-'sha256-a8r0r7SJbgl8oQKwoJIq6GIHdGPo/dg348PvQASZ08c='; base-uri 'none'; form-action 'none'";
+'sha256-m3bVB6LVSe7ktjX6W9C7bQ3r9gkqF631p8YxQlzsexM='; base-uri 'none'; form-action 'none'";
 
 /// Sorts the entries and renders the whole page.
 pub fn render(entries: &mut Entries, view: ListView, policy: &Policy<'_>) -> Vec<u8> {
@@ -47,7 +48,7 @@ fn order(one: &Entry, other: &Entry, view: ListView) -> Ordering {
     let by_name = || one.name().cmp(other.name());
     let by_key = match view.key {
         SortKey::Name => by_name(),
-        SortKey::Modified => one.modified.cmp(&other.modified).then_with(by_name),
+        SortKey::Modified => one.target_modified.cmp(&other.target_modified).then_with(by_name),
         SortKey::Size if one.is_directory() => by_name(),
         SortKey::Size => one.target_size.cmp(&other.target_size).then_with(by_name),
     };
@@ -157,11 +158,12 @@ fn row(out: &mut Vec<u8>, entry: &Entry) {
     out.extend_from_slice(if entry.is_directory() { b"/</a></th><td" } else { b"</a></th><td" });
     let _ = match entry.is_file() {
         true => {
-            write!(out, " title=\"{} bytes\">{}</td><td>", entry.target_size, short_size(entry.target_size))
+            let (size, s) = (entry.target_size, if entry.target_size == 1 { "" } else { "s" });
+            write!(out, " title=\"{size} byte{s}\">{}</td><td>", short_size(size))
         }
         false => write!(out, ">&ndash;</td><td>"),
     };
-    if let Some(time) = entry.local_time() {
+    if let Some(time) = zone::time_in(&Local, entry.target_modified) {
         let (year, month, day) = (time.year(), time.month(), time.day());
         let _ = write!(out, "{year:04}-{month:02}-{day:02} {:02}:{:02}", time.hour(), time.minute());
     }

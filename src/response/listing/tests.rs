@@ -308,6 +308,25 @@ fn a_modern_list_is_json_for_who_asks_for_that() {
 }
 
 #[test]
+fn a_link_has_the_size_and_the_date_of_its_file() {
+    let dir = TempTree::new();
+    fs::create_dir(dir.path().join("data")).unwrap();
+    dir.file("data/old.txt", b"1");
+    settle(&dir, "data/old.txt", 0o644);
+    settle(&dir, "data", 0o755);
+    symlink("data/old.txt", dir.path().join("new.txt")).unwrap();
+    symlink("data", dir.path().join("way")).unwrap();
+    let json: serde_json::Value =
+        serde_json::from_str(&page_of(&dir, "", |policy| policy.listing_style = ListingStyle::Json)).unwrap();
+    let dates = json.as_array().unwrap().iter().map(|entry| entry["mtime"].as_str().unwrap());
+    assert_eq!(dates.collect::<Vec<_>>(), ["2001-09-09T01:46:40Z"; 3], "{json}");
+    let table = page_of(&dir, "", |policy| policy.listing_style = ListingStyle::Modern);
+    let date = Local.timestamp_opt(LONG_AGO as i64, 0).unwrap().format("%Y-%m-%d %H:%M").to_string();
+    assert_eq!(table.matches(&format!("<td>{date}</td>")).count(), 3, "{table}");
+    assert!(table.contains("<td title=\"1 byte\">1 B</td>"), "{table}");
+}
+
+#[test]
 fn an_empty_directory_is_valid_json() {
     let dir = TempTree::new();
     let pages = ErrorPages::builtin();
