@@ -73,7 +73,7 @@ use state::relay_cgi::RelayCgi;
 use state::send_response::SendResponse;
 use state::start_cgi::StartCgi;
 use transition::{Advance, Pause, Transition, Upload};
-use wait::{Next, Wake};
+use wait::{Next, On, Wake};
 
 /// One client's connection. Owned by one place at a time: channel, worker or poller.
 #[derive(Debug)]
@@ -207,6 +207,9 @@ fn park(pause: Pause, session: &mut Session) -> Next {
         Pause::Wait(wait) => {
             // The poller notes no input for a connection that waits for something else.
             session.set_input_drained(false);
+            if wait.on != On::Readable {
+                session.set_end_may_be_unseen();
+            }
             Next::Park(wait)
         }
         Pause::Idle(wait) => Next::Idle(wait),

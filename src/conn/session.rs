@@ -36,6 +36,9 @@ pub struct Session {
     /// The last read emptied the socket and saw no FIN; epoll reports anything newer, so the next `recv` can
     /// be skipped.
     input_drained: bool,
+    /// The connection waited for something other than input since the last read. The poller drops events
+    /// that are not waited for, so the client may have ended its side unseen.
+    end_may_be_unseen: bool,
     accepted: Instant,
     /// Time of the first byte of the request at hand.
     began: Instant,
@@ -66,6 +69,7 @@ impl Session {
             pending_memory: None,
             has_lost_input: false,
             input_drained: false,
+            end_may_be_unseen: false,
             accepted: now,
             began: now,
             details: None,
@@ -213,6 +217,16 @@ impl Session {
     /// Sets whether the last read emptied the socket.
     pub fn set_input_drained(&mut self, input_drained: bool) {
         self.input_drained = input_drained;
+    }
+
+    /// Records a wait for something other than input.
+    pub fn set_end_may_be_unseen(&mut self) {
+        self.end_may_be_unseen = true;
+    }
+
+    /// Tells once whether the client may have ended its side in a wait since the last read.
+    pub fn take_unseen_end(&mut self) -> bool {
+        std::mem::take(&mut self.end_may_be_unseen)
     }
 
     /// Input kept from an earlier turn.

@@ -1,5 +1,7 @@
 //! Clients that close their sending side, and still read.
 
+use std::time::{Duration, Instant};
+
 use super::{LARGE, tree};
 use crate::support::Server;
 
@@ -46,4 +48,29 @@ fn a_client_that_says_nothing_and_ends_costs_nothing() {
         assert!(client.is_closed());
     }
     crate::support::eventually("descriptors are free again", || server.descriptors() <= before);
+}
+
+/// The server has no worker to wait in a read of this connection, which it would do for a client alone.
+#[test]
+fn a_last_request_during_a_response_is_answered_and_the_connection_closed_at_once() {
+    let tree = tree();
+    tree.file("paced", vec![b'x'; 60_000]);
+    let throttles = tree.beside("throttles", "paced 50000\n");
+    tree.file("slow.cgi", "#!/bin/sh\nprintf 'Content-Type: text/plain\\n\\n'; sleep 1\n");
+    tree.mode("slow.cgi", 0o755);
+    let flags = ["-t", throttles.to_str().unwrap(), "-c", "*.cgi"];
+    let server = Server::start(&tree, &flags);
+    let _others = [(); 8].map(|()| server.connect());
+    for first in ["/large", "/paced", "/slow.cgi"] {
+        let mut client = server.connect();
+        client.send(format!("GET {first} HTTP/1.1\r\nHost: x\r\n\r\n"));
+        std::thread::sleep(Duration::from_millis(300));
+        client.send("GET /a HTTP/1.1\r\nHost: x\r\n\r\n");
+        client.finish();
+        assert_eq!(client.answer("GET").status, 200);
+        assert_eq!(client.answer("GET").body.len(), 1);
+        let began = Instant::now();
+        assert!(client.is_closed());
+        assert!(began.elapsed() < Duration::from_secs(10), "{first}: closed after the idle time");
+    }
 }

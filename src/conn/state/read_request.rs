@@ -64,7 +64,8 @@ impl ReadRequest {
                 match head::parse(buffer.bytes(), &turn.worker.site.config.limits) {
                     Ok(Parsed::Partial) => {}
                     Ok(Parsed::Complete(request, len)) => {
-                        let is_drained = turn.wake != Wake::Hangup && buffer.is_drained_after(len);
+                        let sees_end = turn.wake != Wake::Hangup && !turn.session.take_unseen_end();
+                        let is_drained = sees_end && buffer.is_drained_after(len);
                         turn.session.set_input_drained(is_drained);
                         let transition = match self.answer(turn, &request) {
                             Ok(transition) => transition,
