@@ -38,7 +38,7 @@ mod failure;
 pub(crate) mod listen;
 mod load;
 pub(crate) mod names;
-mod pid_file;
+pub(crate) mod pid_file;
 pub(crate) mod privileges;
 mod signals;
 pub(crate) mod sockets;
@@ -203,21 +203,30 @@ fn open_log(config: &Config, privileges: &Privileges) -> Result<AccessLog, Failu
         log::warning!("no log daemon to be reached: access log lines are lost; name a file with -l");
     }
     let opened = AccessLog::open(&config.log, privileges.user());
-    opened.map(|log| log.in_format(config.log_format)).map_err(|error| {
-        let LogTarget::File(path) = &config.log else {
-            return Failure::from_call("logfile", error, "see -l").of("logfile");
-        };
-        let advice = match error.raw_os_error().map(nix::errno::Errno::from_raw) {
-            Some(nix::errno::Errno::ELOOP) => {
-                "root follows no symbolic link to its log: give the file itself with -l"
-            }
-            Some(nix::errno::Errno::EMLINK) => {
-                "root writes to no file that has a second name (hard link): give another one with -l"
-            }
-            _ => "give a file that can be written with -l, or - for standard output",
-        };
-        Failure::from_call(path.display(), error, advice).of("logfile")
-    })
+    opened.map(|log| log.in_format(config.log_format)).map_err(|error| log_failure(config, error))
+}
+
+/// Tells whether the log of requests can be opened, for `--check`.
+///
+/// # Errors
+/// The failure of a start.
+pub fn try_log(config: &Config) -> Result<(), Failure> {
+    let LogTarget::File(path) = &config.log else { return Ok(()) };
+    log::access::try_open(path, geteuid().is_root()).map_err(|error| log_failure(config, error))
+}
+
+fn log_failure(config: &Config, error: std::io::Error) -> Failure {
+    let LogTarget::File(path) = &config.log else {
+        return Failure::from_call("logfile", error, "see -l").of("logfile");
+    };
+    let advice = match error.raw_os_error().map(Errno::from_raw) {
+        Some(Errno::ELOOP) => "root follows no symbolic link to its log: give the file itself with -l",
+        Some(Errno::EMLINK) => {
+            "root writes to no file that has a second name (hard link): give another one with -l"
+        }
+        _ => "give a file that can be written with -l, or - for standard output",
+    };
+    Failure::from_call(path.display(), error, advice).of("logfile")
 }
 
 /// Changes to the directory of `-d`.

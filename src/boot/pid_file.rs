@@ -15,12 +15,13 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
-use nix::fcntl::{AtFlags, OFlag, open, openat};
+use nix::fcntl::{AtFlags, OFlag, openat};
 use nix::sys::signal::kill;
 use nix::sys::stat::{Mode, fstatat};
 use nix::unistd::{Pid, UnlinkatFlags, ftruncate, geteuid, unlinkat};
 
 use super::failure::Failure;
+use crate::sys::directory::{may_create_in, open_parent};
 
 /// The administrator's user id.
 const ROOT: u32 = 0;
@@ -55,12 +56,16 @@ impl PidFilePlace {
         let shown = path.display().to_string();
         let no_file = |errno: Errno| failure(&shown, &errno.into());
         let name = path.file_name().ok_or_else(|| no_file(Errno::EISDIR))?.to_owned();
-        let parent = path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        let dir = open(parent, OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC, Mode::empty());
-        let place = PidFilePlace { dir: dir.map_err(no_file)?, name, shown };
-        match place.open(OFlag::O_RDWR) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(failure(&place.shown, &error)),
-            _ => Ok(place),
+        let place = PidFilePlace { dir: open_parent(path).map_err(no_file)?, name, shown };
+        let found = match place.open(OFlag::O_RDWR) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                may_create_in(&place.dir).map_err(Into::into)
+            }
+            opened => opened.map(drop),
+        };
+        match found {
+            Ok(()) => Ok(place),
+            Err(error) => Err(failure(&place.shown, &error)),
         }
     }
 

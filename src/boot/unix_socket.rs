@@ -10,7 +10,7 @@ use std::os::unix::net::UnixListener;
 use std::path::Path;
 
 use nix::errno::Errno;
-use nix::fcntl::{AtFlags, OFlag, open, openat};
+use nix::fcntl::{AtFlags, OFlag, openat};
 use nix::sys::socket::{
     AddressFamily, Backlog, SockFlag, SockType, UnixAddr, bind, connect, listen as start_listening, socket,
 };
@@ -21,6 +21,7 @@ use super::failure::Failure;
 use super::listen::Succession;
 use super::privileges::Privileges;
 use crate::config::listen::Listen;
+use crate::sys::directory::open_parent;
 use crate::sys::ids;
 
 /// Path of a bound socket, to be removed at the end.
@@ -70,9 +71,7 @@ pub fn bind_path(
     };
     let owner = owner(listen, privileges)?;
     let name = path.file_name().ok_or_else(|| failed("bind", Errno::EISDIR))?.to_owned();
-    let parent = path.parent().unwrap_or(Path::new("/"));
-    let dir = open(parent, OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC, Mode::empty());
-    let dir = dir.map_err(|errno| failed("bind", errno))?;
+    let dir = open_parent(path).map_err(|errno| failed("bind", errno))?;
     let address = UnixAddr::new(path).map_err(|errno| failed("bind", errno))?;
     let succession = Succession::new(is_leaving);
     while let Err(errno) = remove_stale(&dir, &name, &address) {

@@ -1,21 +1,23 @@
 //! `--check`: finds every error that would prevent a start, without starting.
 
 use std::fs;
-use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 
 use nix::unistd::{AccessFlags, access, geteuid};
 
 use super::survey;
 use crate::boot::listen::{Wanted, try_bind};
+use crate::boot::pid_file::PidFilePlace;
 use crate::boot::privileges::Privileges;
-use crate::boot::{listen, load_rules, load_types, sockets, try_where_it_would_serve};
+use crate::boot::{listen, load_rules, load_types, sockets, try_log, try_where_it_would_serve};
+use crate::config::Config;
 use crate::config::args::Invocation;
 use crate::config::listen::{Address, Listen};
 use crate::config::printable::shortened;
-use crate::config::{Config, LogTarget};
 use crate::rules::Rules;
 use crate::rules::check::Surroundings;
+use crate::sys::directory::{may_create_in, open_parent};
 use crate::sys::{ids, reason};
 use crate::throttle::Throttles;
 
@@ -34,8 +36,11 @@ pub fn check(invocation: &Invocation) -> Result<String, String> {
     let (unreadable, rules) = throttles(config);
     found.extend(unreadable);
     found.extend(load_types(config).err().map(|failure| ("mime_types", failure.into_message())));
-    found.extend(log_file(config));
-    found.extend(config.pid_file.as_deref().and_then(|path| pid_file(&served(config).join(path))));
+    let log = try_log(config).err();
+    found.extend(log.map(|failure| ("logfile", format!("logfile: {failure}"))));
+    let pid_file =
+        config.pid_file.as_deref().and_then(|path| PidFilePlace::find(&served(config).join(path)).err());
+    found.extend(pid_file.map(|failure| ("pidfile", format!("pidfile: {failure}"))));
     let is_readable = found.is_empty() && rules.is_empty();
     let mut of_tree = loaded.as_ref().map(|loaded| rule_warnings(config, loaded)).unwrap_or_default();
     if let (true, Ok(loaded)) = (is_readable, &loaded) {
@@ -115,8 +120,7 @@ fn socket_path(path: &Path, entry: &Listen) -> Result<(), String> {
     if fs::symlink_metadata(path).is_ok_and(|meta| !meta.file_type().is_socket()) {
         return Err("something else has that name: remove it, or give another path".into());
     }
-    let parent = path.parent().unwrap_or(Path::new("/"));
-    access(parent, AccessFlags::W_OK | AccessFlags::X_OK).map_err(|errno| reason(&errno.into()))
+    open_parent(path).and_then(may_create_in).map_err(|errno| reason(&errno.into()))
 }
 
 /// Directory of `-d`.
@@ -175,52 +179,4 @@ fn rule_warnings(config: &Config, rules: &Rules) -> Vec<String> {
         vhost: config.vhost,
         has_proxies: config.proxies.trusts_any(),
     })
-}
-
-fn log_file(config: &Config) -> Option<CheckError> {
-    let LogTarget::File(path) = &config.log else { return None };
-    if crate::log::access::is_standard_stream(path) {
-        return None;
-    }
-    if geteuid().is_root() && path.is_symlink() {
-        let text = format!("logfile: {} - root follows no symbolic link to its log", path.display());
-        return Some(("logfile", text));
-    }
-    if geteuid().is_root() && has_second_name(path) {
-        let text = format!("logfile: {} - root writes to no file with a second name", path.display());
-        return Some(("logfile", text));
-    }
-    appendable("logfile", path)
-}
-
-fn pid_file(path: &Path) -> Option<CheckError> {
-    if path.is_symlink() {
-        return Some(("pidfile", format!("pidfile: {} - must not be a symbolic link", path.display())));
-    }
-    if has_second_name(path) {
-        return Some(("pidfile", format!("pidfile: {} - must have no second name", path.display())));
-    }
-    if fs::metadata(path).is_ok_and(|meta| meta.uid() != 0 && meta.uid() != geteuid().as_raw()) {
-        return Some(("pidfile", format!("pidfile: {} - belongs to another user", path.display())));
-    }
-    appendable("pidfile", path)
-}
-
-/// Tells whether the path is a file with several hard links.
-fn has_second_name(path: &Path) -> bool {
-    fs::metadata(path).is_ok_and(|meta| meta.is_file() && meta.nlink() > 1)
-}
-
-/// Error if the file can be neither written nor created.
-fn appendable(option: &'static str, path: &Path) -> Option<CheckError> {
-    let said = |why: &str| Some((option, format!("{option}: {} - {why}", path.display())));
-    if path.is_dir() {
-        return said("Is a directory");
-    }
-    let parent = path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let (asked, rights) = match path.exists() {
-        true => (path, AccessFlags::W_OK),
-        false => (parent, AccessFlags::W_OK | AccessFlags::X_OK),
-    };
-    access(asked, rights).err().and_then(|errno| said(&reason(&errno.into())))
 }

@@ -154,9 +154,12 @@ impl AccessLog {
     }
 }
 
-/// Tells whether `path` is a name of standard output or error, which is used without opening.
-pub fn is_standard_stream(path: &Path) -> bool {
-    super::file::standard_stream(path).is_some()
+/// Tells whether [`AccessLog::open`] would open the file `path`, without creating it.
+///
+/// # Errors
+/// Those of [`AccessLog::open`].
+pub fn try_open(path: &Path, as_root: bool) -> io::Result<()> {
+    LogFile::try_open(path, as_root)
 }
 
 impl Drop for AccessLog {

@@ -7,15 +7,16 @@ use std::ffi::OsString;
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
-use nix::fcntl::{OFlag, open, openat};
+use nix::fcntl::{OFlag, openat};
 use nix::libc;
 use nix::sys::stat::Mode;
 use nix::unistd::geteuid;
 
+use crate::sys::directory::{may_create_in, open_parent};
 use crate::sys::ids::User;
 
 /// Mode of new log files: not readable for others, since logs identify visitors.
@@ -73,21 +74,33 @@ impl LogFile {
             Some(_) => return LogFile::stream(path, io::stderr().as_fd().try_clone_to_owned()?),
             None => {}
         }
-        let name = path.file_name().ok_or(Errno::EISDIR)?.to_owned();
-        let dir = match path.parent() {
-            Some(dir) if !dir.as_os_str().is_empty() => dir,
-            _ => Path::new("."),
-        };
-        let place = LogPath {
-            dir: open(dir, OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC, Mode::empty())?,
-            name,
-        };
-        let file = place.open(owner.is_some())?;
+        let place = LogPath::find(path)?;
+        let file = place.open(OFlag::O_CREAT, owner.is_some())?;
         if let Some(user) = owner {
             set_owner(&file, user)?;
         }
         let whole = whole_write(&file);
         Ok(LogFile { shown: path.to_owned(), file, whole, is_shared: false, place: Some(place) })
+    }
+
+    /// Tells whether [`LogFile::open`] would succeed, without creating the file.
+    ///
+    /// A FIFO is not opened: its reader would see the end of the log.
+    ///
+    /// # Errors
+    /// Those of [`LogFile::open`].
+    pub fn try_open(path: &Path, as_root: bool) -> io::Result<()> {
+        let is_fifo = || path.metadata().is_ok_and(|meta| meta.file_type().is_fifo());
+        if standard_stream(path).is_some() || is_fifo() {
+            return Ok(());
+        }
+        let place = LogPath::find(path)?;
+        match place.open(OFlag::empty(), as_root) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                may_create_in(&place.dir).map_err(Into::into)
+            }
+            opened => opened.map(drop),
+        }
     }
 
     /// Directory for [`LogFile::reopen`]; `None` for a standard stream.
@@ -101,18 +114,23 @@ impl LogFile {
     /// Those of [`LogFile::open`]; the old file then stays in use.
     pub fn reopen(&mut self) -> io::Result<bool> {
         let Some(place) = &self.place else { return Ok(false) };
-        self.file = place.open(geteuid().is_root())?;
+        self.file = place.open(OFlag::O_CREAT, geteuid().is_root())?;
         self.whole = whole_write(&self.file);
         Ok(true)
     }
 }
 
 impl LogPath {
-    fn open(&self, as_root: bool) -> io::Result<File> {
+    fn find(path: &Path) -> io::Result<LogPath> {
+        let name = path.file_name().ok_or(Errno::EISDIR)?.to_owned();
+        Ok(LogPath { dir: open_parent(path)?, name })
+    }
+
+    fn open(&self, creation: OFlag, as_root: bool) -> io::Result<File> {
         // With O_NONBLOCK, a FIFO without a reader gives ENXIO instead of blocking the start.
-        let mut flags = OFlag::O_WRONLY
+        let mut flags = creation
+            | OFlag::O_WRONLY
             | OFlag::O_APPEND
-            | OFlag::O_CREAT
             | OFlag::O_CLOEXEC
             | OFlag::O_NOCTTY
             | OFlag::O_NONBLOCK;

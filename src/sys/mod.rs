@@ -1,6 +1,7 @@
 //! System calls: the only module that may contain `unsafe`.
 
 pub mod capability;
+pub mod directory;
 pub mod fd;
 pub mod filesystem;
 pub mod fork;

@@ -1,5 +1,8 @@
 //! `--check`, `--healthcheck` and the other commands that start no server.
 
+use std::fs::{self, Permissions};
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::os::unix::net::UnixListener;
 use std::process::Output;
 
 use super::{run, stderr, stdout, thttpd};
@@ -45,9 +48,11 @@ fn a_problem_is_told_with_its_file_and_line_and_warnings_beside_it() {
     let conf = conf.to_str().unwrap();
     let output = check(&["-C", conf, "-d", tree.www().to_str().unwrap()]);
     assert_eq!(output.status.code(), Some(1));
+    let log = "give a file that can be written with -l, or - for standard output";
+    let pid = "give a file that can be written with -i";
     let lines = [
-        format!("{conf}:2: logfile: /nonexistent/x - No such file or directory"),
-        format!("{conf}:4: pidfile: /nonexistent/p - No such file or directory"),
+        format!("{conf}:2: logfile: /nonexistent/x - No such file or directory; {log}"),
+        format!("{conf}:4: pidfile: /nonexistent/p - No such file or directory; {pid}"),
         format!("warning: {conf}:1: localpat has no effect without urlpat"),
     ];
     assert_eq!(stderr(&output), lines.join("\n") + "\n");
@@ -190,5 +195,28 @@ fn an_answer_that_standard_output_does_not_take_is_an_error_but_for_a_reader_tha
         drop(reader);
         let output = thttpd().arg(flag).stdout(writer).output().unwrap();
         assert_eq!((output.status.code(), stderr(&output).as_str()), (Some(0), ""), "{flag}");
+    }
+}
+
+#[test]
+fn files_that_a_start_could_not_write_are_told() {
+    let tree = Tree::new();
+    let there = tree.beside("there", "");
+    fs::set_permissions(&there, Permissions::from_mode(0o755)).unwrap();
+    let _socket = UnixListener::bind(tree.dir().join("socket")).unwrap();
+    symlink("loop", tree.dir().join("loop")).unwrap();
+    nix::unistd::mkfifo(&tree.dir().join("fifo"), nix::sys::stat::Mode::S_IRWXU).unwrap();
+    let long = "n".repeat(300);
+    let in_all = [("there/x", "Not a directory"), ("none/x", "No such file"), ("loop/x", "symbolic links")];
+    let files = [(long.as_str(), "name too long"), ("socket", ""), ("loop", "symbolic link")];
+    let cases = ["-i", "-l"].map(|flag| files.iter().chain(&in_all).map(move |case| (flag, "", case)));
+    let sockets = in_all.iter().map(|case| ("-o", "listen=", case));
+    let fifo = ("-i", "", &("fifo", "File exists"));
+    for (flag, before, (name, part)) in cases.into_iter().flatten().chain(sockets).chain([fifo]) {
+        let value = format!("{before}{}", tree.dir().join(name).display());
+        let www = tree.www();
+        let output = check(&["-d", www.to_str().unwrap(), "-h", "127.0.0.1", "-p", "0", flag, &value]);
+        let text = stderr(&output);
+        assert!(output.status.code() == Some(1) && text.contains(part), "{flag} {value}: {text}");
     }
 }
