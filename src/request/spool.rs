@@ -156,7 +156,7 @@ impl Spool {
         let len = usize::try_from(self.len).unwrap_or(usize::MAX).saturating_add(content.len());
         match &mut self.store {
             Store::File { file, .. } if self.space.lengthen(len) => file.write_all(content),
-            _ => Err(Errno::ENOSPC.into()),
+            _ => Err(Errno::EDQUOT.into()),
         }
     }
 
@@ -197,9 +197,9 @@ impl Space {
 
     /// Takes reservations for a file of `len` bytes.
     fn move_to_file(&mut self, len: usize, is_memory: bool) -> io::Result<()> {
-        self.disk = Some(SPOOL_SPACE.reserve(len).ok_or(Errno::ENOSPC)?);
+        self.disk = Some(SPOOL_SPACE.reserve(len).ok_or(Errno::EDQUOT)?);
         if is_memory {
-            self.memory_file = Some(SPOOL_MEMORY.reserve(len).ok_or(Errno::ENOSPC)?);
+            self.memory_file = Some(SPOOL_MEMORY.reserve(len).ok_or(Errno::EDQUOT)?);
         }
         Ok(())
     }
@@ -220,6 +220,10 @@ fn stays_in_memory(len: usize) -> bool {
 fn no_room(error: &io::Error) -> Rejection {
     let why = "The server has no room for the request's content now. Please try again later.";
     let may_pass = error.raw_os_error().is_some_and(|code| is_shortage(Errno::from_raw(code)));
+    if !may_pass {
+        let reason = sys::reason(error);
+        crate::log::error!("no room for the content of a request (TMPDIR, request_spool) - {reason}");
+    }
     Rejection { may_pass, ..Rejection::fatal(503, why) }
 }
 

@@ -1,7 +1,7 @@
 //! Requests with content: a script's standard input, and the time of its start.
 
 use super::{Server, Site, lay_script};
-use crate::support::eventually;
+use crate::support::{Tree, eventually};
 
 const ECHO: &str =
     "printf 'Content-Type: text/plain\\n\\n%s|%s|' \"$REQUEST_METHOD\" \"$CONTENT_LENGTH\"; cat";
@@ -71,6 +71,22 @@ fn content_over_the_limit_is_refused_and_starts_no_script() {
     let answer = site.ask("POST /cgi-bin/touch HTTP/1.1", "Transfer-Encoding: chunked\r\n", &chunked);
     assert_eq!(answer.status, 413);
     assert!(site.processes().is_empty() && !site.tree.www().join("started").exists());
+}
+
+/// The limit on the size of files stands for a full disk.
+#[test]
+fn content_that_its_disk_does_not_take_is_503_and_the_log_says_why() {
+    let tree = Tree::new();
+    lay_script(&tree.www().join("cgi-bin/echo"), &format!("#!/bin/sh\n{ECHO}\n"));
+    let server = Server::start_after(&tree, "ulimit -f 200", &["-c", "/cgi-bin/*"]);
+    let site = Site { server, tree };
+    let long = "x".repeat(500_000);
+    let ask = |length: usize, content| {
+        site.ask("POST /cgi-bin/echo HTTP/1.1", &format!("Content-Length: {length}\r\n"), content).status
+    };
+    assert_eq!(ask(long.len(), &long), 503);
+    site.told("no room for the content of a request (TMPDIR, request_spool) - File too large");
+    assert_eq!(ask(5, "hello"), 200);
 }
 
 #[test]
