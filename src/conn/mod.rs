@@ -63,6 +63,7 @@ pub use context::WorkerContext;
 
 use context::{Turn, TurnBudget};
 use io::socket::Socket;
+use reply::{log_unanswered, log_undecided};
 use session::Session;
 use state::discard_body::DiscardBody;
 use state::linger::Linger;
@@ -134,7 +135,7 @@ impl Connection {
     pub fn turn(&mut self, wake: Wake, worker: &mut WorkerContext) -> Next {
         let mut state = replace(&mut self.state, State::Closed);
         if wake == Wake::Abort {
-            state.abandon(&self.session, worker);
+            state.abandon(&mut self.session, worker);
             return Next::Close(CloseReason::Aborted);
         }
         worker.read_clock();
@@ -177,8 +178,11 @@ impl State {
     }
 
     /// Logs what is cut off.
-    fn abandon(self, session: &Session, worker: &WorkerContext) {
+    fn abandon(self, session: &mut Session, worker: &WorkerContext) {
         match self {
+            State::ReadRequest(_) => log_undecided(session, worker),
+            State::ReadBody(state) => log_unanswered(session, worker, state.upload()),
+            State::StartCgi(state) => log_unanswered(session, worker, state.upload()),
             State::SendResponse(state) => state.log(session, worker),
             State::RelayCgi(state) => state.abandon(session, worker),
             _ => {}

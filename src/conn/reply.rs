@@ -5,12 +5,13 @@ use std::time::Duration;
 use super::context::{Turn, WorkerContext};
 use super::io::send_queue::SendQueue;
 use super::io::socket::Progress;
-use super::log_record::LogRecord;
+use super::log_record::{LogRecord, entry_of_refused};
 use super::outgoing::{AfterResponse, Outgoing};
 use super::session::Session;
-use super::transition::Transition;
+use super::transition::{Transition, Upload};
 use crate::log::access::AccessEntry;
-use crate::request::{Method, Version};
+use crate::request::outline::outline;
+use crate::request::{Method, Version, head};
 use crate::response::head::{Frame, write as write_head};
 use crate::response::{Body, Response};
 use crate::sys::memory::RESPONSE_MEMORY;
@@ -95,4 +96,22 @@ pub fn log_exchange(session: &Session, worker: &WorkerContext, entry: &AccessEnt
     worker.site.stats.answered(entry.status, entry.bytes, took);
     let details = session.details().map(|details| details.view(took)).unwrap_or_default();
     worker.site.log.record(entry, &details, worker.now.wall);
+}
+
+/// Logs the request of a script that is cut off before its response, with status 0 as thttpd does.
+pub fn log_unanswered(session: &Session, worker: &WorkerContext, upload: &Upload) {
+    log_exchange(session, worker, &upload.cgi_request.record.entry(session.client_text(), 0));
+}
+
+/// Logs what has come of a head, or a whole request that waits to be decided, when it is cut off.
+pub fn log_undecided(session: &mut Session, worker: &WorkerContext) {
+    let pending = session.take_pending();
+    if head::is_blank(&pending) {
+        return;
+    }
+    let site = &worker.site;
+    session.begin_details(site.log.has_details());
+    let host = site.resolver.own_name().filter(|_| site.config.vhost);
+    let cut = outline(&pending);
+    log_exchange(session, worker, &entry_of_refused(&cut, host, session.client_text(), 0));
 }

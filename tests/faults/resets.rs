@@ -48,6 +48,19 @@ fn a_storm_of_resets_leaves_nothing_behind() {
 }
 
 #[test]
+fn an_upload_that_is_reset_is_logged() {
+    let tree = tree();
+    tree.file("form.cgi", "#!/bin/sh\n");
+    tree.mode("form.cgi", 0o755);
+    let server = Server::start(&tree, &["-c", "*.cgi"]);
+    let head = "POST /form.cgi HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\nExpect: 100-continue\r\n\r\n";
+    let mut client = client_that_sent(&server, head);
+    assert_eq!(client.answer("POST").status, 100);
+    reset(client);
+    server.logged("\"POST /form.cgi HTTP/1.1\" 0 0 ");
+}
+
+#[test]
 fn connections_that_are_gone_before_they_are_accepted_are_passed_over() {
     let tree = tree();
     let server = Server::start(&tree, &[]);

@@ -169,8 +169,10 @@ fn contents_on_disk_are_bounded_too() {
         client.send(post(100_000));
         client.answer("GET").status == 503
     });
-    let told = std::fs::read_to_string(&server.stderr).unwrap();
-    assert!(told.contains("(TMPDIR, request_spool) - Disk quota exceeded"), "{told}");
+    eventually("the log says why", || {
+        let told = std::fs::read_to_string(&server.stderr).unwrap();
+        told.contains("(TMPDIR, request_spool) - Disk quota exceeded")
+    });
     drop(crowd);
     eventually("there is again", || {
         let mut client = server.connect();

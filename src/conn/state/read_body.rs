@@ -10,6 +10,7 @@ use crate::conn::context::Turn;
 use crate::conn::io::receive_buffer::ReceiveBuffer;
 use crate::conn::io::socket::Progress;
 use crate::conn::progress::RateWatch;
+use crate::conn::reply::log_unanswered;
 use crate::conn::session::Session;
 use crate::conn::timeouts;
 use crate::conn::transition::{Advance, Pause, Transition, Upload};
@@ -62,7 +63,7 @@ impl ReadBody {
                 let until = Instant::now() + turn.worker.site.config.timeouts.send;
                 return Advance::Stay(self, Pause::Wait(Wait { on: On::Writable, until }));
             }
-            Some(ended) => return Advance::close(ended.close_reason()),
+            Some(ended) => return self.cut(turn, ended),
         }
         turn.with_buffer(|turn, buffer| self.read(turn, buffer))
     }
@@ -94,7 +95,7 @@ impl ReadBody {
                     let why = "The request ended before its content was complete.";
                     return self.refuse(Rejection::malformed(why), CloseReason::ProtocolError);
                 }
-                broken @ Progress::Broken(_) => return Advance::close(broken.close_reason()),
+                broken @ Progress::Broken(_) => return self.cut(turn, broken),
             }
         }
     }
@@ -139,6 +140,17 @@ impl ReadBody {
 
     fn refuse(self, rejection: Rejection, reason: CloseReason) -> Advance<Box<ReadBody>> {
         Advance::Go(Transition::Fail(self.upload.cgi_request, rejection, reason))
+    }
+
+    /// Logs and closes a broken connection.
+    fn cut(self, turn: &Turn<'_>, broken: Progress) -> Advance<Box<ReadBody>> {
+        log_unanswered(turn.session, turn.worker, &self.upload);
+        Advance::close(broken.close_reason())
+    }
+
+    /// The request.
+    pub fn upload(&self) -> &Upload {
+        &self.upload
     }
 
     /// Sends `100 Continue` (RFC 9110 §10.1.1), unless content has come without it. None when done.

@@ -22,6 +22,11 @@ impl StartCgi {
         StartCgi { upload, until: Instant::now() + PAUSE }
     }
 
+    /// The request.
+    pub fn upload(&self) -> &Upload {
+        &self.upload
+    }
+
     /// Tries again once the pause is over.
     pub fn advance(self, _turn: &mut Turn<'_>) -> Advance<StartCgi> {
         if Instant::now() < self.until {
