@@ -151,7 +151,7 @@ impl Address {
             let bare = zoned.map_or(inside, |(bare, _)| bare);
             let address = bare.parse::<Ipv6Addr>().map_err(|_| refusal(text))?;
             return match zoned {
-                None => Ok(Address::Ip(SocketAddr::new(address.into(), port))),
+                None => Ok(Address::Ip(SocketAddr::new(address.to_canonical(), port))),
                 Some((_, "")) => Err(refusal(text)),
                 // The interface is looked up at the start, as a name is.
                 Some(_) => Ok(Address::Name(inside.to_owned(), port)),
@@ -236,6 +236,7 @@ mod tests {
             ("8080", Listen::at(Address::Port(8080))),
             ("0", Listen::at(Address::Port(0))),
             ("127.0.0.1:80", Listen::at(Address::Ip(([127, 0, 0, 1], 80).into()))),
+            ("[::ffff:127.0.0.1]:80", Listen::at(Address::Ip(([127, 0, 0, 1], 80).into()))),
             ("[::]:80", Listen::at(Address::Ip(v6))),
             ("localhost:80", Listen::at(Address::Name("localhost".into(), 80))),
             ("[fe80::1%eth0]:80", Listen::at(Address::Name("fe80::1%eth0".into(), 80))),

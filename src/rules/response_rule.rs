@@ -145,7 +145,7 @@ fn cache(word: &str) -> Result<Cache, String> {
                 digits.parse().map_err(|_| format!("{digits}: more seconds than a cache counts"))?;
             Ok(Cache::Seconds(seconds))
         }
-        _ => Err(unknown(word, &["immutable", "revalidate", "never"])),
+        _ => Err(unknown(word, &["a number of seconds", "immutable", "revalidate", "never"])),
     }
 }
 
@@ -233,6 +233,7 @@ mod tests {
             ("header", "+WWW-Authenticate: Basic", "the action auth"),
             ("cache", "imutable", "did you mean immutable?"),
             ("cache", "99999999999", "more seconds"),
+            ("cache", "1h", "1h: not one of a number of seconds, immutable,"),
             ("cache", "", "write: cache"),
             ("type", "gzip", "not a media type"),
             ("charset", "a b", "write: charset"),

@@ -67,7 +67,7 @@ impl Template {
             return Err(format!("{text}: a target begins with /, http://, https:// or $scheme://"));
         }
         if let Some(odd) = text.chars().find(|c| !c.is_ascii_graphic() || "\"<>\\^`{|}".contains(*c)) {
-            return Err(format!("{text}: {} must be percent-encoded in a target", odd.escape_default()));
+            return Err(format!("{text}: {odd} must be percent-encoded in a target"));
         }
         let template = Template::parse(text, pattern)?;
         if let Some(rest) = absolute {
@@ -94,7 +94,12 @@ impl Template {
                 *literal = crate::request::target::decode(literal).into();
             }
         }
-        Ok(template)
+        match &*template.path {
+            [Piece::Literal(path)] if !is_sound(path) => {
+                Err(format!("{text}: no file has a name with . or .. or // or a NUL in it"))
+            }
+            _ => Ok(template),
+        }
     }
 
     fn parse(text: &str, pattern: &Pattern) -> Result<Template, String> {
@@ -167,10 +172,7 @@ impl Template {
                 }
             }
         }
-        let inner = out.strip_suffix(b"/").unwrap_or(&out);
-        let is_sound = |segment: &[u8]| !matches!(segment, b"" | b"." | b"..");
-        let sound = out.is_empty() || inner.split(|&b| b == b'/').all(is_sound) && !out.contains(&0);
-        sound.then_some(out)
+        is_sound(&out).then_some(out)
     }
 
     /// Query that goes with the path or the location.
@@ -282,6 +284,13 @@ const VALUE: &[u8] = b"-._~/";
 /// Bytes that are not encoded in a query that the client has encoded already.
 const SPELLED: &[u8] = b"-._~:/?@!$&'()*+,;=%";
 
+/// Tells whether `path` has no dot segment, no empty segment and no NUL.
+fn is_sound(path: &[u8]) -> bool {
+    let inner = path.strip_suffix(b"/").unwrap_or(path);
+    let is_name = |segment: &[u8]| !matches!(segment, b"" | b"." | b"..");
+    path.is_empty() || inner.split(|&b| b == b'/').all(is_name) && !path.contains(&0)
+}
+
 /// Appends `text` with all bytes but letters, digits and `kept` percent-encoded.
 fn encode(out: &mut Vec<u8>, text: &[u8], kept: &[u8]) {
     const HEX: &[u8; 16] = b"0123456789ABCDEF";
@@ -376,9 +385,21 @@ mod tests {
             ("**", "/$", "no variable"),
             ("**", "/a#$1", "behind a #"),
             ("**", "/a\"b", "percent-encoded"),
+            ("**", "/caf\u{e9}", ": \u{e9} must be percent-encoded"),
         ] {
             let said = Template::redirect(target, &Pattern::parse(pattern).unwrap()).unwrap_err();
             assert!(said.contains(part), "{pattern} {target}: {said}");
+        }
+    }
+
+    #[test]
+    fn a_rewrite_to_a_name_that_no_file_has_is_refused() {
+        for target in ["/../a", "/a/.", "/a/%2e%2e/b", "/a//b", "//a", "/a%00b"] {
+            let said = Template::rewrite(target, &Pattern::parse("**").unwrap()).unwrap_err();
+            assert_eq!(said, format!("{target}: no file has a name with . or .. or // or a NUL in it"));
+        }
+        for target in ["/", "/a/", "/..a/b..", "/%41"] {
+            assert!(Template::rewrite(target, &Pattern::parse("**").unwrap()).is_ok(), "{target}");
         }
     }
 
