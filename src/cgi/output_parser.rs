@@ -268,8 +268,9 @@ impl OutputParser {
     fn take_raw_head(&mut self, mut output: &[u8], mut raw: RawHead) -> ParseProgress {
         self.clear();
         loop {
+            // The final head comes last.
             if !output.is_empty() && raw.is_at_start() {
-                self.status = Some(raw_status(output));
+                self.status = Some(status_at(output));
             }
             let end = raw.find(output);
             let (head, rest) = output.split_at(end.unwrap_or(output.len()));
@@ -352,6 +353,11 @@ fn raw_status(mut output: &[u8]) -> u16 {
     while let Some(end) = raw.find(output).filter(|_| raw.is_interim()) {
         (output, raw) = (&output[end..], RawHead::default());
     }
+    status_at(output)
+}
+
+/// Status of the head that `output` begins with.
+fn status_at(output: &[u8]) -> u16 {
     let line = output.split(|&b| b == b'\n').next().unwrap_or(output);
     head::status_of_line(line.trim_ascii_end()).unwrap_or(200)
 }

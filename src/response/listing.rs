@@ -79,7 +79,7 @@ fn make(mut directory: Directory, view: ListView, policy: &Policy<'_>) -> Result
     if !held.as_mut().is_some_and(|held| held.resize(len)) {
         // The old list is dropped first: the cache then has room for one of this size.
         drop(held.take());
-        held = Some(LISTING_MEMORY.reserve(len).ok_or_else(too_many)?);
+        held = Some(reserve(len)?);
     }
     let held = held.map(Arc::new);
     match (keep, entries.subdirectories.take(), &held) {
@@ -99,8 +99,14 @@ fn room_for(directory: &Directory) -> Result<Option<MemoryReservation>, Rejectio
     let size = fstat(&directory.dir).map_or(0, |meta| meta.st_size);
     match usize::try_from(size).unwrap_or_default().min(LARGEST_PAGE) {
         ..=LIKELY_LONG => Ok(None),
-        likely => LISTING_MEMORY.reserve(likely).map(Some).ok_or_else(too_many),
+        likely => reserve(likely).map(Some),
     }
+}
+
+/// Reserves memory for a list. Long lists leave half of the budget to the others, which most directories have.
+fn reserve(bytes: usize) -> Result<MemoryReservation, Rejection> {
+    let may_reserve = bytes <= LIKELY_LONG || !LISTING_MEMORY.is_tight();
+    may_reserve.then(|| LISTING_MEMORY.reserve(bytes)).flatten().ok_or_else(too_many)
 }
 
 fn too_many() -> Rejection {

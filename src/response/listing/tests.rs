@@ -161,6 +161,24 @@ fn a_listing_too_long_breaks_off_with_a_note() {
     assert_eq!(rows(6, 110), (1, true));
 }
 
+/// No other unit test makes a long list.
+#[test]
+fn long_lists_that_are_not_read_leave_room_for_short_ones() {
+    let (short, long) = (TempTree::new(), TempTree::new());
+    for name in 0..400 {
+        let dir = if name < 40 { &short } else { &long };
+        dir.file(&format!("{name:0200}"), b"");
+    }
+    let pages = ErrorPages::builtin();
+    let policy = policy(&pages);
+    let made = |dir| page(&request("GET", "/", &[]), directory(dir, ""), &policy);
+    assert!(content(&made(&long).unwrap()).len() > LIKELY_LONG);
+    let _unread = LISTING_MEMORY.reserve_used(LISTING_MEMORY.most() / 2 + 1);
+    assert_eq!(made(&long).unwrap_err().status, 503);
+    let listed = made(&short).unwrap();
+    assert!((SMALL..LIKELY_LONG).contains(&content(&listed).len()));
+}
+
 #[test]
 fn a_descriptor_for_paths_only_will_do() {
     let dir = TempTree::new();
