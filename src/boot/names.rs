@@ -70,7 +70,30 @@ fn literal(host: &str, port: u16) -> Option<SocketAddr> {
         return Some(SocketAddrV6::new(address.parse().ok()?, port, 0, scope).into());
     }
     // An IPv4-mapped address becomes IPv4, as the server's IPv6 sockets accept no IPv4.
-    bare.parse().ok().map(|address: IpAddr| SocketAddr::new(address.to_canonical(), port))
+    let address = bare.parse().ok().or_else(|| short_ipv4(bare).map(IpAddr::V4));
+    address.map(|address| SocketAddr::new(address.to_canonical(), port))
+}
+
+/// Parses the forms of inet_aton(3) that thttpd understood: `127.1`, `0`, `0x7f000001`.
+fn short_ipv4(text: &str) -> Option<Ipv4Addr> {
+    let (mut bits, mut room) = (0, 32);
+    let mut parts = text.split('.').peekable();
+    while let Some(part) = parts.next() {
+        let (digits, radix) = match part.as_bytes() {
+            [b'0', b'x' | b'X', ..] => (&part[2..], 16),
+            [b'0', _, ..] => (&part[1..], 8),
+            _ => (part, 10),
+        };
+        // The last part fills what the others leave.
+        let width = if parts.peek().is_some() { room.min(8) } else { room };
+        let number = u32::from_str_radix(digits, radix).ok()?;
+        if width == 0 || u64::from(number) >> width != 0 || digits.starts_with('+') {
+            return None;
+        }
+        room -= width;
+        bits |= number << room;
+    }
+    Some(bits.into())
 }
 
 /// Addresses of `host` in the hosts file.
@@ -100,6 +123,24 @@ mod tests {
         assert_eq!(found("[2001:db8::1]"), ["[2001:db8::1]:80"]);
         assert_eq!(found("fe80::1%7"), ["[fe80::1%7]:80"]);
         assert_eq!(found("::ffff:192.0.2.7"), ["192.0.2.7:80"]);
+    }
+
+    #[test]
+    fn ipv4_addresses_may_be_short_or_in_another_base() {
+        for (written, meant) in [
+            ("127.1", "127.0.0.1:80"),
+            ("0", "0.0.0.0:80"),
+            ("10.1.258", "10.1.1.2:80"),
+            ("2130706433", "127.0.0.1:80"),
+            ("0x7f.0.0.1", "127.0.0.1:80"),
+            ("0X7F000001", "127.0.0.1:80"),
+            ("0177.0.0.010", "127.0.0.8:80"),
+        ] {
+            assert_eq!(found(written), [meant], "{written}");
+        }
+        for none in ["256.1", "1.2.3.256", "1.2.3.4.5", "1..2", ".1", "1.", "+1", "08", "0xg", "4294967296"] {
+            assert_eq!(found(none), [""; 0], "{none}");
+        }
     }
 
     #[test]
