@@ -17,11 +17,11 @@ const ENCODINGS: [(&str, &str); 3] = [("Z", "compress"), ("gz", "gzip"), ("uu", 
 /// a capital letter for one of the beginnings, and what follows that (`build.rs`).
 const TYPES: (&[&str], &str) = include!(concat!(env!("OUT_DIR"), "/types.rs"));
 
-/// Types of thttpd with precedence over `mime_guess`.
+/// Types of thttpd, and of RFC 8878, with precedence over `mime_guess`.
 ///
 /// `mime_guess` lacks some, so that an object file would be shown as text. It differs in others, so that a
 /// text would be saved.
-const THTTPDS: [(&str, &str); 10] = [
+const THTTPDS: [(&str, &str); 11] = [
     ("a", "application/octet-stream"),
     ("asc", "text/plain"),
     ("iv", "application/x-inventor"),
@@ -32,6 +32,7 @@ const THTTPDS: [(&str, &str); 10] = [
     ("tsp", "application/dsptype"),
     ("vx", "video/x-rad-screenplay"),
     ("wsrc", "application/x-wais-source"),
+    ("zst", "application/zstd"),
 ];
 
 /// Media types by file name: the operator's table, the built-in one, and a default.

@@ -82,7 +82,7 @@ fn a_type_that_thttpd_lacked_or_that_has_a_newer_name_is_the_one_of_today() {
         ("file.tar.bz2", "application/x-bzip2", ""),
         ("file.html.en", "text/plain; charset=UTF-8", ""),
         ("file.txt.b64", "text/plain; charset=UTF-8", ""),
-        ("file.html.zst", "text/plain; charset=UTF-8", ""),
+        ("file.html.zst", "application/zstd", ""),
     ] {
         assert_eq!(describe(name.as_bytes(), b"UTF-8"), (media_type.into(), encodings.into()), "{name}");
     }
