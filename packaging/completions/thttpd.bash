@@ -40,6 +40,10 @@ _thttpd() {
 	-p | -c | -h | -P | -M | --explain | --from | =) ;;
 	*)
 		mapfile -t COMPREPLY < <(compgen -W "$flags" -- "$cur")
+		if [[ $cur != -* ]]; then
+			mapfile -t COMPREPLY < <(compgen -d -- "$cur")
+			compopt -o filenames
+		fi
 		;;
 	esac
 }
