@@ -51,7 +51,8 @@ fn list() -> io::Result<Vec<u8>> {
 
 /// Response, and the result of the program.
 fn answer(variables: VariableLookup<'_>, list: io::Result<Vec<u8>>) -> (Vec<u8>, Result<(), Refusal>) {
-    let internal = |why: &str| (problem("500 Internal Error", why, b""), Err(Refusal::new(why)));
+    let internal =
+        |why: &str| (problem("500 Internal Error", why, b""), Err(Refusal::new(format!("redirect: {why}"))));
     let Some(script) = variables("SCRIPT_NAME") else {
         return internal("Couldn't get SCRIPT_NAME environment variable.");
     };

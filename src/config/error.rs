@@ -60,7 +60,7 @@ impl fmt::Display for ConfigErrors {
     /// Writes the text for standard error, without the last line end.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut needs_help = true;
-        let lines = self.list.iter().map(|problem| {
+        let mut lines = self.list.iter().map(|problem| {
             let in_file = problem.place.is_some();
             let program = if in_file { String::new() } else { format!("{}: ", self.program) };
             let mut line = format!("{program}{problem}");
@@ -75,11 +75,7 @@ impl fmt::Display for ConfigErrors {
             }
             line
         });
-        f.write_str(&joined(lines))?;
-        match &self.hint {
-            Some(hint) => write!(f, "\n{hint}"),
-            None => Ok(()),
-        }
+        f.write_str(&joined(self.hint.as_deref(), &mut lines))
     }
 }
 

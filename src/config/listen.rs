@@ -107,7 +107,7 @@ impl Listen {
             None if option == "proxy" => self.proxy = true,
             None if option == "status" => self.status = true,
             None if option == "tls" => {
-                return Err("`;tls` is not possible: this build has no TLS; let a proxy do it".into());
+                return Err("`;tls` is not possible: thttpd speaks no TLS; let a proxy do it".into());
             }
             Some(("mode" | "group", _)) if !unix => {
                 return Err(format!("`;{option}` is for Unix-domain sockets alone"));
@@ -287,7 +287,7 @@ mod tests {
             (":80", "`:80` is none of"),
             ("*:80", "`*:80` is none of"),
             ("run/t", "`run/t` is none of"),
-            ("80;tls", "this build has no TLS"),
+            ("80;tls", "thttpd speaks no TLS"),
             ("80;Proxy", "`;Proxy` is none of"),
             ("80;", "`;` is none of"),
             ("80;mode=660", "Unix-domain sockets alone"),

@@ -97,8 +97,9 @@ impl<'w> Named<'w> {
 }
 
 /// Tells whether a word neither is an option nor looks like a misspelt one.
-fn is_stranger(word: &[u8]) -> bool {
-    Named::find(word).is_none()
-        && !word.contains(&b'=')
-        && suggest::name(&String::from_utf8_lossy(word)).is_none()
+///
+/// An equals sign behind a name makes any name an option; operators of other servers (`=`, `+=`, `=>`) have none.
+pub(super) fn is_stranger(word: &[u8]) -> bool {
+    let is_assignment = word.contains(&b'=') && word.first().is_some_and(u8::is_ascii_alphanumeric);
+    Named::find(word).is_none() && !is_assignment && suggest::name(&String::from_utf8_lossy(word)).is_none()
 }

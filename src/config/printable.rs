@@ -23,6 +23,8 @@ pub fn printable(bytes: &[u8]) -> String {
 const END: usize = 200;
 /// Maximum number of lines in a list of faults; a binary file named by mistake has thousands.
 const MOST_LINES: usize = 50;
+/// The same maximum behind a hint, which must not scroll off a terminal.
+const MOST_LINES_WITH_HINT: usize = 8;
 
 /// Converts `text` from outside to one line of bounded length, for a message.
 ///
@@ -43,14 +45,15 @@ fn start_of_character(text: &[u8], at: usize) -> usize {
     (at - 3..=at).rev().find(is_start).unwrap_or(at)
 }
 
-/// Joins `lines` of a message; beyond the maximum, their number stands for them.
-pub fn joined(lines: impl IntoIterator<Item = String>) -> String {
-    let mut lines = lines.into_iter();
-    let mut text = lines.by_ref().take(MOST_LINES).collect::<Vec<_>>().join("\n");
+/// Joins `lines` of a message behind its `hint`; beyond the maximum, their number stands for them.
+pub fn joined(hint: Option<&str>, lines: &mut dyn Iterator<Item = String>) -> String {
+    let most = if hint.is_some() { MOST_LINES_WITH_HINT } else { MOST_LINES };
+    let mut shown: Vec<String> = hint.map(str::to_owned).into_iter().collect();
+    shown.extend(lines.take(most));
     if let more @ 1.. = lines.count() {
-        text.push_str(&format!("\n... and {more} more"));
+        shown.push(format!("... and {more} more"));
     }
-    text
+    shown.join("\n")
 }
 
 #[cfg(test)]
@@ -78,10 +81,12 @@ mod tests {
 
     #[test]
     fn of_many_lines_the_first_are_told() {
-        let lines = |count: usize| (0..count).map(|line| line.to_string());
-        assert_eq!(joined(lines(2)), "0\n1");
-        assert_eq!(joined(lines(MOST_LINES)).lines().count(), MOST_LINES);
-        assert!(joined(lines(1000)).ends_with("\n49\n... and 950 more"));
+        let told = |hint, count: usize| joined(hint, &mut (0..count).map(|line| line.to_string()));
+        assert_eq!(told(None, 2), "0\n1");
+        assert_eq!(told(None, MOST_LINES).lines().count(), MOST_LINES);
+        assert!(told(None, 1000).ends_with("\n49\n... and 950 more"));
+        assert_eq!(told(Some("a hint"), 2), "a hint\n0\n1");
+        assert!(told(Some("a hint"), 1000).ends_with("\n7\n... and 992 more"));
     }
 
     proptest! {

@@ -46,12 +46,10 @@ impl Settings {
         let found =
             OPTIONS.iter().enumerate().find_map(|(place, row)| row.turned_by(&name).map(|on| (place, on)));
         let outcome = match found {
-            // Only `-o` can hold a blank.
-            None if name.ends_with(' ') && place_of(name.trim_end()).is_some() => {
-                let value = value.map(|value| printable(value.as_bytes())).unwrap_or_default();
-                Err(ConfigErrorKind::ToBeWritten(format!("{}={}", name.trim_end(), value.trim())))
-            }
-            None => Err(ConfigErrorKind::Unknown { nearest: suggest::name(&name) }),
+            None => Err(match with_equals_sign(word) {
+                Some(mended) => ConfigErrorKind::ToBeWritten(mended),
+                None => ConfigErrorKind::Unknown { nearest: suggest::name(&name) },
+            }),
             Some((place, on)) => self.set_expanded(place, on, value, &origin),
         };
         if let Err(why) = outcome {
@@ -80,10 +78,18 @@ impl Settings {
         let mut rest = words;
         while let Some((word, behind)) = rest.split_first() {
             rest = match misspelt::misspelt(rest) {
-                None => {
-                    self.word(word, origin.clone());
-                    behind
-                }
+                // A line of words that are all unknown is one mistake.
+                None => match rest.iter().take_while(|word| misspelt::is_stranger(word)).count() {
+                    0 | 1 => {
+                        self.word(word, origin.clone());
+                        behind
+                    }
+                    length => {
+                        let why = ConfigErrorKind::Unknown { nearest: None };
+                        self.refuse(&rest[..length].join(&b' '), origin, why);
+                        &rest[length..]
+                    }
+                },
                 Some((length, why)) => {
                     self.refuse(&rest[..length].join(&b' '), origin, why);
                     &rest[length..]
@@ -134,4 +140,12 @@ impl Settings {
             self.origins.set(place, origin.clone());
         }
     }
+}
+
+/// Corrected form of `word`, a name and a value with a blank between them, as only `-o` can have it.
+fn with_equals_sign(word: &[u8]) -> Option<String> {
+    let word = printable(word);
+    let (name, value) = word.split_once(' ')?;
+    let value = value.trim_matches([' ', '=']);
+    (place_of(name).is_some() && !value.contains(' ')).then(|| format!("{name}={value}"))
 }

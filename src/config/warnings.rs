@@ -2,7 +2,7 @@
 
 use super::address_list::AddressList;
 use super::options::OPTIONS;
-use super::origin::Origins;
+use super::origin::{Origin, Origins};
 use super::pattern::Pattern;
 use super::{Config, ProxyTrust};
 
@@ -38,6 +38,11 @@ pub fn collect(config: &mut Config, origins: &Origins) -> Vec<String> {
             "client_header",
             "has no effect without trusted_proxies",
         ),
+        (
+            !config.listen.is_empty() && *origins.get("port") != Origin::Default,
+            "port",
+            "has no effect with listen, which names every port",
+        ),
         (config.vhost_default.is_some() && !config.vhost, "vhost_default", "has no effect without vhost"),
         (config.hide_dotfiles && !config.listing, "hide_dotfiles", "has no effect with nolisting"),
     ];
@@ -67,6 +72,7 @@ mod tests {
     #[test]
     fn the_defaults_and_sound_settings_are_not_warned_of() {
         assert_eq!(warned(""), [""; 0]);
+        assert_eq!(warned("listen=8080"), [""; 0]);
         assert_eq!(warned("urlpat=**.jpg localpat=a noemptyreferrers keepalive_max_time=0"), [""; 0]);
     }
 
@@ -92,6 +98,10 @@ mod tests {
             (
                 "client_header=forwarded",
                 "conf:1: client_header has no effect without trusted_proxies".to_owned(),
+            ),
+            (
+                "port=80\nlisten=8080",
+                "conf:1: port has no effect with listen, which names every port".to_owned(),
             ),
             ("vhost_default=a", "conf:1: vhost_default has no effect without vhost".to_owned()),
             ("nolisting\nhide_dotfiles", "conf:2: hide_dotfiles has no effect with nolisting".to_owned()),

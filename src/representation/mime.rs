@@ -70,7 +70,7 @@ impl Types {
                 faults.push(format!("{}:{number}: {}", path.display(), shortened(fault)));
             }
         }
-        if faults.is_empty() { Ok(self) } else { Err(joined(faults)) }
+        if faults.is_empty() { Ok(self) } else { Err(joined(None, &mut faults.into_iter())) }
     }
 
     fn line(&mut self, line: &[u8]) -> Result<(), String> {

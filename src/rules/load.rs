@@ -54,13 +54,7 @@ impl Rules {
         for (place, text) in served {
             reader.fault(&place, text);
         }
-        let lines = |faults: Vec<Fault>| {
-            let faults = joined(faults.iter().map(Fault::to_string));
-            match hint {
-                Some(hint) => format!("{faults}\n{hint}"),
-                None => faults,
-            }
-        };
+        let lines = |faults: Vec<Fault>| joined(hint.as_deref(), &mut faults.iter().map(Fault::to_string));
         let mut rules = Rules::read(reader).map_err(lines)?;
         for line in &mut rules.guards {
             if let Guard::Auth(Some(file)) = &mut line.action {

@@ -20,7 +20,7 @@ pub fn without_byte_order_mark(text: &[u8]) -> &[u8] {
 /// would hang. Both are refused.
 ///
 /// # Errors
-/// Those of open(2) and read(2); `InvalidInput` with a description of the file type for other files.
+/// Those of open(2) and read(2); `InvalidInput` with a description for other files, and for text in UTF-16.
 pub fn read_regular_file(path: &Path) -> io::Result<Vec<u8>> {
     let mut file = File::options().read(true).custom_flags(O_NONBLOCK | O_NOCTTY).open(path)?;
     let meta = file.metadata()?;
@@ -29,13 +29,21 @@ pub fn read_regular_file(path: &Path) -> io::Result<Vec<u8>> {
         () if kind.is_file() || (kind.is_char_device() && is_null) => {
             let mut text = Vec::new();
             file.read_to_end(&mut text)?;
-            return Ok(text);
+            if !is_utf16(&text) {
+                return Ok(text);
+            }
+            "encoded as UTF-16: save it as UTF-8"
         }
         () if kind.is_fifo() => "Is a FIFO or pipe, not a regular file",
         () if kind.is_dir() => return Err(nix::errno::Errno::EISDIR.into()),
         () => "Is a device, not a regular file",
     };
     Err(io::Error::new(io::ErrorKind::InvalidInput, what))
+}
+
+/// Tells whether `text` begins as UTF-16 does: with its byte order mark, or with an ASCII character of two bytes.
+fn is_utf16(text: &[u8]) -> bool {
+    matches!(text, [0xff, 0xfe, ..] | [0xfe, 0xff, ..] | [1..=127, 0, ..] | [0, 1..=127, ..])
 }
 
 /// Reads the regular file at `path` as text; bytes that are not UTF-8 are replaced.
@@ -66,6 +74,21 @@ mod tests {
         ] {
             let error = read_regular_file(&name).unwrap_err();
             assert_eq!(crate::sys::reason(&error), said);
+        }
+    }
+
+    #[test]
+    fn text_in_utf16_is_told_as_such() {
+        let tree = crate::testing::TempTree::new();
+        let path = tree.path().join("file");
+        for text in [&b"\xff\xfep\0o\0"[..], b"\xfe\xff\0p\0o", b"p\0o\0", b"\0p\0o"] {
+            std::fs::write(&path, text).unwrap();
+            let error = read_regular_file(&path).unwrap_err();
+            assert_eq!(crate::sys::reason(&error), "encoded as UTF-16: save it as UTF-8");
+        }
+        for text in [&b""[..], b"p", b"\0", b"\0\0", b"port\0", b"\xef\xbb\xbfport=80", b"\xff\xff"] {
+            std::fs::write(&path, text).unwrap();
+            assert_eq!(read_regular_file(&path).unwrap(), text);
         }
     }
 }

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use super::super::Refusal;
 use crate::auth::crypt::{HashScheme, SHA_ROUNDS};
 
-/// Number of rounds of a new SHA-512 hash: ten times crypt(3)'s default of 2007.
+/// Number of rounds of a new SHA-512 hash: ten times crypt(3)'s default, which has stood since 2007.
 ///
 /// The server caches the result of a hash, so that an expensive one slows guessing but not serving.
 const NEW_ROUNDS: u32 = 10 * SHA_ROUNDS;
@@ -148,7 +148,12 @@ impl Flags {
                 self.hash = Some(letter);
                 return Ok(());
             }
-            _ => return Err(usage()),
+            b'1' | b'5' | b'6' | b's' | b'B' | b'd' | b'm' => return Err(usage()),
+            // Below the usage, so that it is the line in view.
+            _ => {
+                let flag = letter.escape_ascii();
+                return Err(Refusal::new(format!("{USAGE}\nThere is no flag -{flag}.")));
+            }
         };
         match self.action.replace(action) {
             Some(other) if other != action => Err(usage()),
@@ -245,13 +250,19 @@ mod tests {
     }
 
     #[test]
+    fn an_unknown_flag_is_named_below_the_usage() {
+        let told = parse("-cx file jef").unwrap_err().message;
+        assert_eq!(told.lines().last(), Some("There is no flag -x."));
+        assert!(told.starts_with(USAGE));
+    }
+
+    #[test]
     fn invalid_arguments_are_answered_with_usage() {
         for line in [
             "",
             "file",
             "file jef more",
             "-n file jef",
-            "-x file jef",
             "-cD file jef",
             "-5 -6 file jef",
             "-B -r 5000 file jef",

@@ -292,6 +292,15 @@ fn a_number_as_other_servers_write_it_is_told_without_its_quotes() {
 }
 
 #[test]
+fn a_name_and_a_value_with_a_blank_between_are_told_as_one_word() {
+    for word in ["port 80", "port = 80", "port =80"] {
+        let told = refused(&["-o", word]);
+        assert_eq!(told, format!("./thttpd: -o {word}: write port=80, as one word without a blank"));
+    }
+    assert!(refused(&["-o", "prot 80"]).contains("unknown option"));
+}
+
+#[test]
 fn bad_values_are_all_told_and_where_to_look_once() {
     let argv =
         ["-p", "80x", "-M", "", "-d", "", "-o", "prot=1", "-o", "vhost=1", "-P", "a\r\nb", "-p", "65536"];

@@ -153,15 +153,17 @@ fn every_mistake_is_told_with_its_file_line_and_words() {
         head_limit=16T head_limit=K head_limit=9999999999G body_limit=-1\n\
         max_age=99999999999\n\
         user=\xff dir=/a\0b charset=\x1b[0m\n\
-        quite-another-thing";
+        quite-another-thing\n\
+        include /etc/other.conf\n\
+        server.modules += ( \"a\" )\n\
+        // a remark port=x";
     let want = "\
 thttpd.conf:1: port=abc: not a number
 thttpd.conf:3: prot=80: unknown option; did you mean port?
 thttpd.conf:3: vhost=yes: no value allowed; write vhost
 thttpd.conf:4: port: value required
 thttpd.conf:4: dir=: must not be empty
-thttpd.conf:5: =v: unknown option
-thttpd.conf:5: =: unknown option
+thttpd.conf:5: =v =: unknown option
 thttpd.conf:6: nocgipat: unknown option; did you mean cgipat?
 thttpd.conf:7: HEAD_LIMIT=500: must be from 512 to 1M
 thttpd.conf:7: field_limit=129: must be from 1 to 128
@@ -179,7 +181,11 @@ thttpd.conf:10: max_age=99999999999: must be at most 4294967295
 thttpd.conf:11: user=\\xff: not valid UTF-8
 thttpd.conf:11: dir=/a\\u{0}b: control characters are not allowed
 thttpd.conf:11: charset=\\u{1b}[0m: control characters are not allowed
-thttpd.conf:12: quite-another-thing: unknown option";
+thttpd.conf:12: quite-another-thing: unknown option
+thttpd.conf:13: include /etc/other.conf: unknown option
+thttpd.conf:14: server.modules += ( \"a\" ): unknown option
+thttpd.conf:15: // a remark: unknown option
+thttpd.conf:15: port=x: not a number";
     assert_eq!(told(text), want);
 }
 
