@@ -21,7 +21,7 @@ fn recipes() -> Vec<Recipe> {
 }
 
 fn recipe(section: &str) -> Recipe {
-    let name = section.lines().next().unwrap().to_owned();
+    let name = plain(section.lines().next().unwrap());
     let mut recipe = Recipe { name, ..Recipe::default() };
     for block in section.split(".Bd -literal -offset indent\n").skip(1) {
         let block = plain(block.split("\n.Ed").next().unwrap());
@@ -65,7 +65,7 @@ mount --bind "$PROGRAMS" opt
 mount --rbind /dev dev
 mount -t proc proc proc
 for name in bin sbin lib lib64; do if [ -L "/$name" ]; then ln -s "usr/$name" "$name"; fi; done
-for name in alternatives passwd group ld.so.cache ld.so.conf ld.so.conf.d nsswitch.conf perl php; do
+for name in alternatives passwd group ld.so.cache ld.so.conf ld.so.conf.d nsswitch.conf containers perl php; do
     if [ -e "/etc/$name" ]; then cp -a "/etc/$name" etc; fi
 done
 echo '127.0.0.1 localhost' >etc/hosts
@@ -79,7 +79,7 @@ exec env -i HOME=/root PATH=/opt:/usr/sbin:/usr/bin:/sbin:/bin THTTPD_SYSLOG_SOC
 const MARK: &str = "=== next ===\n";
 
 /// Programs of other projects; without one, its recipe cannot be tried.
-const PROGRAMS: [&str; 8] = [
+const PROGRAMS: [&str; 9] = [
     "/usr/lib/cgi-bin/gitweb.cgi",
     "/usr/lib/cgit/cgit.cgi",
     "/usr/bin/php-cgi",
@@ -88,6 +88,7 @@ const PROGRAMS: [&str; 8] = [
     "/usr/sbin/haproxy",
     "/usr/bin/git",
     "/usr/bin/curl",
+    "/usr/bin/skopeo",
 ];
 
 fn can_be_tried(recipe: &Recipe) -> bool {
@@ -106,7 +107,7 @@ fn can_be_tried(recipe: &Recipe) -> bool {
 }
 
 /// Names of the recipes that a test tries.
-const TRIED: [&str; 14] = [
+const TRIED: [&str; 15] = [
     "Gitweb",
     "Cgit",
     "PHP",
@@ -120,6 +121,7 @@ const TRIED: [&str; 14] = [
     "A single-page application",
     "A router",
     "A mirror",
+    "A registry of images",
     "In Kubernetes",
 ];
 
@@ -221,6 +223,11 @@ fn a_router_runs_a_script() {
 #[test]
 fn a_mirror_lists_and_resumes() {
     try_recipe("A mirror");
+}
+
+#[test]
+fn images_are_copied_from_a_registry_of_plain_files() {
+    try_recipe("A registry of images");
 }
 
 #[test]
