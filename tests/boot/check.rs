@@ -5,7 +5,7 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 use std::os::unix::net::UnixListener;
 use std::process::Output;
 
-use super::{run, stderr, stdout, thttpd};
+use super::{run, stderr, stdout, thttpd, thttpd_for_every_user};
 use crate::support::server::free_port;
 use crate::support::{Server, Tree, is_root};
 
@@ -166,7 +166,7 @@ fn a_port_and_an_address_that_cannot_be_had_are_told() {
     assert!(stderr(&output).starts_with("-h: bind 192.0.2.1:8080 - Cannot assign"), "{}", stderr(&output));
     let lowest = std::fs::read_to_string("/proc/sys/net/ipv4/ip_unprivileged_port_start").unwrap_or_default();
     if is_root() && lowest.trim().parse::<u16>().is_ok_and(|lowest| lowest > 80) {
-        let mut command = thttpd();
+        let mut command = thttpd_for_every_user();
         std::os::unix::process::CommandExt::uid(&mut command, 65534);
         let output = run(command.args(flags).args(["-p", "79", "--check"]));
         assert!(stderr(&output).starts_with("-p: bind "), "{}", stderr(&output));

@@ -11,7 +11,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::pty::openpty;
 use nix::sys::signal::Signal;
 
-use super::{Running, run, stderr, thttpd};
+use super::{Running, run, stderr, thttpd, thttpd_for_every_user};
 use crate::support::server::free_port;
 use crate::support::{Client, Tree, eventually, is_root};
 
@@ -168,7 +168,7 @@ fn a_directory_that_the_user_may_not_enter_is_named() {
     tree.dir_in("closed/site");
     tree.mode("closed", 0o700);
     let start = |dir: &Path| {
-        let mut command = thttpd();
+        let mut command = thttpd_for_every_user();
         command.arg(dir).args(["-h", "127.0.0.1", "-p", &free_port().to_string()]);
         command
     };

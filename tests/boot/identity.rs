@@ -7,7 +7,7 @@ use std::process::Command;
 
 use nix::sys::signal::Signal;
 
-use super::{Running, read, thttpd};
+use super::{Running, read, thttpd_for_every_user};
 use crate::support::server::free_port;
 use crate::support::{Client, Server, Tree, eventually, is_root};
 
@@ -58,7 +58,7 @@ fn a_server_not_started_as_root_keeps_its_user() {
     let tree = Tree::new();
     tree.file("a.txt", "hello");
     let port = free_port();
-    let mut command = thttpd();
+    let mut command = thttpd_for_every_user();
     command.args(["-D", "-h", "127.0.0.1", "-p", &port.to_string(), "-l", "-", "-u", "no-such-user"]);
     let server = Running::start(command.arg("-d").arg(tree.www()).uid(54321).gid(54321), port);
     assert_eq!(numbers(format!("/proc/{}/status", server.pid()).as_ref(), "Uid:"), [54321; 4]);

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use crate::support::{Tree, eventually};
+use crate::support::{Tree, eventually, program_for_every_user};
 
 mod access_log;
 mod background;
@@ -34,7 +34,15 @@ mod watchdog;
 
 /// The server's binary, with nothing inherited that would change what it does.
 pub fn thttpd() -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_thttpd"));
+    cleaned(Command::new(env!("CARGO_BIN_EXE_thttpd")))
+}
+
+/// The same for a command that changes its user.
+fn thttpd_for_every_user() -> Command {
+    cleaned(Command::new(program_for_every_user()))
+}
+
+fn cleaned(mut command: Command) -> Command {
     for name in ["NOTIFY_SOCKET", "WATCHDOG_USEC", "LISTEN_FDS", "LISTEN_PID", "TZ"] {
         command.env_remove(name);
     }

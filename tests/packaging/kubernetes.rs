@@ -11,7 +11,7 @@ use nix::unistd::Pid;
 
 use super::text;
 use crate::support::server::free_port;
-use crate::support::{Client, Tree, eventually, is_root};
+use crate::support::{Client, Tree, eventually, is_root, program_for_every_user};
 
 fn manifest() -> String {
     text("packaging/container/kubernetes/thttpd.yaml")
@@ -107,7 +107,7 @@ fn the_flags_of_the_manifest_start_a_server_that_its_probes_find_well() {
         let word = word.replace("8080", &web.to_string()).replace("9117", &status.to_string());
         word.replace("/pages", tree.www().to_str().unwrap()).replace("stop_delay=8", "stop_delay=1")
     };
-    let mut command = Command::new(env!("CARGO_BIN_EXE_thttpd"));
+    let mut command = Command::new(program_for_every_user());
     // The entry point of the image, and what the manifest appends.
     command.args(["-D", "-l", "/dev/stderr", "-d", "/www"]).args(list(&pods, "args").into_iter().map(own));
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());

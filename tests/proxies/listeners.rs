@@ -176,7 +176,7 @@ fn lists_that_cannot_be_meant_stop_the_start() {
     for (options, part) in [
         (&["listen=127.0.0.1:0;proxy"][..], "trusted_proxies="),
         (&["listen=127.0.0.1:0;status"], "no listener serves files"),
-        (&["listen=127.0.0.1:0;tls"], "this build has no TLS"),
+        (&["listen=127.0.0.1:0;tls"], "thttpd speaks no TLS"),
         (&["listen=no-such-host:0"], "Name or service not known"),
         (&["listen=/nonexistent/dir/sock"], "No such file or directory"),
         (&["listen=/tmp/x;group=no-such-group"], "unknown group"),

@@ -20,6 +20,18 @@ use std::net::TcpStream;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
+/// Path of the server's program, by which a process of any user can start it.
+///
+/// The checkout may lie below a directory that is closed to others, such as `/root`. A child process looks the
+/// program up in an open directory of this one.
+pub fn program_for_every_user() -> std::path::PathBuf {
+    use std::os::fd::AsRawFd;
+    static DIRECTORY: std::sync::OnceLock<std::fs::File> = std::sync::OnceLock::new();
+    let program = std::path::Path::new(env!("CARGO_BIN_EXE_thttpd"));
+    let directory = DIRECTORY.get_or_init(|| std::fs::File::open(program.parent().unwrap()).unwrap());
+    format!("/proc/self/fd/{}/thttpd", directory.as_raw_fd()).into()
+}
+
 /// Guard that makes other threads end when this one ends in any way.
 pub struct Done<'a>(pub &'a AtomicBool);
 
