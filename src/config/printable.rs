@@ -23,7 +23,7 @@ pub fn printable(bytes: &[u8]) -> String {
 const END: usize = 200;
 /// Maximum number of lines in a list of faults; a binary file named by mistake has thousands.
 const MOST_LINES: usize = 50;
-/// The same maximum behind a hint, which must not scroll off a terminal.
+/// Maximum number of lines behind a hint, which must not scroll off a terminal.
 const MOST_LINES_WITH_HINT: usize = 8;
 
 /// Converts `text` from outside to one line of bounded length, for a message.

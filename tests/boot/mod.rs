@@ -37,7 +37,7 @@ pub fn thttpd() -> Command {
     cleaned(Command::new(env!("CARGO_BIN_EXE_thttpd")))
 }
 
-/// The same for a command that changes its user.
+/// The server's binary, for a command that changes its user.
 fn thttpd_for_every_user() -> Command {
     cleaned(Command::new(program_for_every_user()))
 }
