@@ -79,7 +79,10 @@ impl Types {
         let mut words = text.split_ascii_whitespace();
         let Some(first) = words.next() else { return Ok(()) };
         let media_type = media(first).map_err(|why| format!("{first}: {why}"))?;
-        if let Some(odd) = words.clone().find(|word| word.contains(['/', '{', '}', ';', '.'])) {
+        // An extension with a dot inside, as Debian's file has some, is that of no file: one part decides.
+        if let Some(odd) =
+            words.clone().find(|word| word.starts_with('.') || word.contains(['/', '{', '}', ';']))
+        {
             return Err(format!("{odd}: not an extension"));
         }
         for extension in words {

@@ -241,13 +241,36 @@ fn own_types_count_before_the_built_in_ones_and_before_encodings() {
 }
 
 #[test]
+fn types_of_the_systems_file_are_read() {
+    let tree = TempTree::new();
+    // Lines of Debian's /etc/mime.types. An ending of two parts means no file here.
+    let lines =
+        "application/cwl+json\t\tcwl.json\napplication/x-font-pcf\tpcf pcf.Z\napplication/x-trash ~ % bak\n";
+    tree.file("types", lines);
+    let types = Types::new(b"UTF-8").load(&tree.path().join("types")).unwrap();
+    for (name, media_type) in [
+        ("a.pcf", "application/x-font-pcf"),
+        ("a.pcf.Z", "application/x-font-pcf"),
+        ("a.cwl.json", "application/json"),
+        ("a.~", "application/x-trash"),
+    ] {
+        assert_eq!(types.describe(name.as_bytes()).0, media_type.as_bytes(), "{name}");
+    }
+    let system = std::path::Path::new("/etc/mime.types");
+    if system.exists() {
+        assert_eq!(Types::new(b"UTF-8").load(system).err(), None);
+    }
+}
+
+#[test]
 fn a_line_that_names_no_type_is_told_with_its_place() {
     let tree = TempTree::new();
-    tree.file("types", "text/plain txt\ntypes {\ntext/html html;\n");
+    tree.file("types", "text/plain txt\ntypes {\ntext/html html;\ntext/css .css\n");
     let path = tree.path().join("types");
     let said = Types::new(b"UTF-8").load(&path).unwrap_err();
     let lines: Vec<&str> = said.lines().collect();
-    assert_eq!(lines.len(), 2, "{said}");
+    assert_eq!(lines.len(), 3, "{said}");
+    assert!(lines[2].ends_with("types:4: .css: not an extension"), "{said}");
     assert!(lines[0].ends_with("types:2: types: not a media type (type/subtype)"), "{said}");
     assert!(lines[1].ends_with("types:3: html;: not an extension"), "{said}");
     assert!(Types::new(b"UTF-8").load(&tree.path().join("none")).is_err());
