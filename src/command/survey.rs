@@ -20,10 +20,11 @@ const MOST_FILE_BYTES: u64 = 1024 * 1024;
 
 /// Warnings about files below `root`, the served directory.
 ///
-/// They concern scripts that others may not execute, unsupported password hashes, and pages with a rule
-/// `cache immutable`. Links are not followed.
+/// They concern scripts that others may not execute, unsupported password hashes, also those in password
+/// files of rules, and pages with a rule `cache immutable`. Links are not followed.
 pub fn warnings(config: &Config, root: &Path, rules: &Rules) -> Vec<String> {
-    let (mut scripts, mut passwords) = (Vec::new(), Vec::new());
+    let mut scripts = Vec::new();
+    let mut passwords: Vec<PathBuf> = rules.all_auth_files().map(|(_, file)| file.path.clone()).collect();
     let mut kept = KeptPages { config, rules, first: Vec::new() };
     USUAL_PAGES.iter().for_each(|name| kept.look(Path::new(name)));
     let mut directories = vec![root.to_path_buf()];
@@ -53,6 +54,7 @@ pub fn warnings(config: &Config, root: &Path, rules: &Rules) -> Vec<String> {
     let in_order = |one: &PathBuf, other: &PathBuf| one.as_os_str().cmp(other.as_os_str());
     scripts.sort_unstable_by(in_order);
     passwords.sort_unstable_by(in_order);
+    passwords.dedup();
     let scripts = scripts.iter().map(|path| {
         format!("{}: matches cgipat, but others may not execute it: 403 (chmod o+x)", path.display())
     });

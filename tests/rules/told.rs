@@ -63,6 +63,21 @@ fn a_check_warns_of_what_is_probably_not_meant() {
 }
 
 #[test]
+fn a_check_warns_of_passwords_that_are_not_understood() {
+    let tree = Tree::new();
+    let users = tree.beside("users", "u:$y$j9T$salt$secret\nv:{SHA}secret\nw:ab5da3hZp5iFU\n");
+    let users = users.display();
+    let output = run(&tree, &format!("a/** auth {users}\nb/** auth {users} B\n"), &["--check"]);
+    assert_eq!(output.status.code(), Some(0), "{}", said(&output));
+    let text = said(&output);
+    let warnings: Vec<&str> = text.lines().filter(|line| line.starts_with("warning: ")).collect();
+    assert_eq!(warnings.len(), 2, "{text}");
+    assert!(warnings[0].starts_with(&format!("warning: {users}: u: the hash $y$ (yescrypt)")), "{text}");
+    assert!(warnings[1].starts_with(&format!("warning: {users}: v: the hash {{SHA}}")), "{text}");
+    assert!(!text.contains("secret"), "{text}");
+}
+
+#[test]
 fn a_check_warns_of_each_route_that_one_above_covers_and_of_no_other() {
     let tree = Tree::new();
     for (above, below, is_covered) in [
