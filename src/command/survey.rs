@@ -61,6 +61,8 @@ pub fn warnings(config: &Config, root: &Path, rules: &Rules) -> Vec<String> {
     let mut warnings = bounded(scripts.collect());
     warnings.extend(bounded(passwords.iter().flat_map(|path| hashes(path.as_path())).collect()));
     warnings.extend(bounded(kept.warnings()));
+    let missing = config.vhost_default.iter().filter(|name| !root.join(name).is_dir());
+    warnings.extend(missing.map(|name| format!("vhost_default={name}: there is no such directory")));
     warnings
 }
 

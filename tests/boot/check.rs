@@ -132,6 +132,20 @@ fn scripts_that_may_not_be_executed_and_hashes_that_are_not_understood_are_warne
 }
 
 #[test]
+fn a_default_directory_of_hosts_that_is_not_there_is_warned_of() {
+    let tree = Tree::new();
+    tree.dir_in("fallback");
+    let www = tree.www();
+    for (name, is_warned) in [("fallback", false), ("falback", true)] {
+        let option = format!("vhost_default={name}");
+        let output = check(&["-d", www.to_str().unwrap(), "-v", "-l", "-", "-o", &option]);
+        assert_eq!(output.status.code(), Some(0));
+        let warning = format!("warning: {option}: there is no such directory");
+        assert_eq!(stdout(&output).lines().any(|line| line == warning), is_warned, "{}", stdout(&output));
+    }
+}
+
+#[test]
 fn a_tree_that_the_server_could_not_enter_is_told_as_by_a_start() {
     if !is_root() {
         return;
