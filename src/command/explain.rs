@@ -25,6 +25,7 @@ use crate::request::client::{ClientAddress, Scheme};
 use crate::request::head;
 use crate::request::{Client, Parsed, Request};
 use crate::resource::{AccessDenied, ResolveRequest, Resolved, Resolver, Resource};
+use crate::response::error::sentence;
 use crate::rules::{Charged, Name, Rules};
 use crate::sys::reason;
 use crate::throttle::{Each, Throttles};
@@ -237,7 +238,7 @@ fn conclude(out: &mut String, request: &Request<'_>, found: &Resolved) {
 }
 
 fn refuse(out: &mut String, url: &str, denied: &AccessDenied) {
-    let why = denied.rejection.why.replace("{url}", url);
+    let why = sentence(&denied.rejection, url);
     write_line(out, format_args!("{}: {why}", denied.rejection.status));
     if let Some(challenge) = &denied.challenge {
         write_line(out, format_args!("the client is asked for {challenge}"));

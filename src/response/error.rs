@@ -46,14 +46,19 @@ pub fn page(rejection: &Rejection, url: &[u8], policy: &Policy<'_>) -> Response 
 
 fn built_in(rejection: &Rejection, url: &[u8], signature: &str) -> Vec<u8> {
     let title = format!("{} {}", rejection.status, Status(rejection.status).reason());
-    let sentence = if rejection.why.is_empty() { usual_sentence(rejection.status) } else { &rejection.why };
     let mut content = b"<p>".to_vec();
-    escape::html(&mut content, sentence.replace("{url}", &shown(url)).as_bytes());
+    escape::html(&mut content, sentence(rejection, &shown(url)).as_bytes());
     content.extend_from_slice(b"</p>\n");
     if let Some(up) = way_up(url) {
         content.extend_from_slice(format!("<p><a href=\"{up}\">Up one level</a></p>\n").as_bytes());
     }
     Page { title: title.as_bytes(), charset: b"UTF-8", style: "" }.render(&content, signature)
+}
+
+/// Sentence about a rejection of a request for `url`.
+pub fn sentence(rejection: &Rejection, url: &str) -> String {
+    let why = if rejection.why.is_empty() { usual_sentence(rejection.status) } else { &rejection.why };
+    why.replace("{url}", url)
 }
 
 /// Relative link to the directory above `url`; `None` for the top, or for a malformed target.
