@@ -3,13 +3,17 @@
 use std::ffi::OsString;
 use std::fs::File;
 use std::process::ExitStatus;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::event::KillReason;
+use crate::sys::fd::OpenFile;
 
 /// Script to run.
 #[derive(Debug)]
 pub struct Job {
+    /// Directory of the script.
+    pub dir: Arc<OpenFile>,
     /// File of the script, relative to the process's working directory.
     pub name: Vec<u8>,
     /// Arguments without the program's name.

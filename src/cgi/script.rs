@@ -54,8 +54,8 @@ pub(super) struct ScriptProcess {
 impl ScriptProcess {
     /// Forks a process for `job`, with standard output to `output`, to be ended at `due`.
     ///
-    /// The result of exec is known later ([`ScriptProcess::exec_result`]). The file is named relative to
-    /// its own directory, so that a link exchanged on the way there cannot lead to another script.
+    /// The result of exec is known later ([`ScriptProcess::exec_result`]). The file is named in its own
+    /// directory, which is open, so that a name exchanged on the way there cannot lead to another script.
     ///
     /// # Errors
     /// The system lacks a process, or an argument is not valid.
@@ -235,8 +235,9 @@ pub(super) fn status_of(pidfd: &OwnedFd) -> Option<ExitStatus> {
 }
 
 /// Arguments of execve(2) for the script `name`.
-fn program(job: &Job) -> io::Result<Program> {
-    let (directory, file) = split(&job.name);
+fn program(job: &Job) -> io::Result<Program<'_>> {
+    let file = job.name.rsplit(|&b| b == b'/').next().unwrap_or_default();
+    let directory = job.dir.file().ok_or(Errno::EBADF)?.as_fd();
     // The kernel passes the name to a script's interpreter, which would read `-x.sh` as an option.
     let shown = if file.starts_with(b"-") { [b"./", file].concat() } else { file.to_vec() };
     let mut words = vec![CString::new(file)?];
@@ -248,19 +249,10 @@ fn program(job: &Job) -> io::Result<Program> {
         environment.push(CString::new([name.as_bytes(), value.as_bytes()].join(&b'='))?);
     }
     Ok(Program {
-        directory: CString::new(directory)?,
+        directory,
         file: CString::new(shown)?,
         arguments: words,
         variables: environment,
         nice: NICE,
     })
-}
-
-/// Splits a path into directory and file name.
-fn split(name: &[u8]) -> (&[u8], &[u8]) {
-    match name.iter().rposition(|&b| b == b'/') {
-        Some(0) => (b"/", &name[1..]),
-        Some(at) => (&name[..at], &name[at + 1..]),
-        None => (b".", name),
-    }
 }

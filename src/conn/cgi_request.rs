@@ -1,6 +1,7 @@
 //! Request that a script answers: owned, since the bytes that it was read from are gone by then.
 
 use std::ffi::OsString;
+use std::sync::Arc;
 
 use super::log_record::LogRecord;
 use crate::cgi::Cgi;
@@ -11,6 +12,7 @@ use crate::cgi::output_parser::ResponsePlan;
 use crate::request::spool::{Space, Spool};
 use crate::request::{BodyLength, Method, Rejection, Request, Version};
 use crate::rules::AppliedRules;
+use crate::sys::fd::OpenFile;
 use crate::sys::memory::{MemoryReservation, REQUEST_MEMORY};
 use crate::throttle::Pacer;
 
@@ -57,6 +59,8 @@ pub struct CgiRequest {
     fields: Box<[u8]>,
     /// Redirects that led here.
     redirects: u8,
+    /// The script's directory.
+    dir: Arc<OpenFile>,
     name: Vec<u8>,
     arguments: Vec<OsString>,
     variables: Vec<(OsString, OsString)>,
@@ -87,6 +91,7 @@ impl CgiRequest {
             fields: redirected_fields(request).into(),
             redirects,
             applied_rules: None,
+            dir: Arc::clone(&cgi_context.script.dir),
             name: cgi_context.script.name.clone(),
             arguments: arguments(request),
             variables: cgi.constants.variables(cgi_context),
@@ -118,7 +123,8 @@ impl CgiRequest {
             variables.push(content_length(length));
         }
         let arguments = std::mem::take(&mut self.arguments);
-        Ok(cgi.start(Job { name: self.name.clone(), arguments, variables, input: file }, reservation))
+        let (dir, name) = (Arc::clone(&self.dir), self.name.clone());
+        Ok(cgi.start(Job { dir, name, arguments, variables, input: file }, reservation))
     }
 
     /// The client's request, for another one in its place.

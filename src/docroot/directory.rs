@@ -109,6 +109,18 @@ impl<'v> DirectoryRef<'v> {
         }
     }
 
+    /// Opens the directory once more, as a place to open names in.
+    ///
+    /// # Errors
+    /// Those of [`DirectoryRef::open`].
+    pub fn reopen(&self, links: Links) -> nix::Result<File> {
+        let opened = match &self.opened {
+            Some(dir) => self.view.open_from(dir.as_fd(), b"", PLACE, links),
+            None => self.view.open_with(self.name, PLACE, links),
+        };
+        opened.map(File::from)
+    }
+
     /// Tells whether the directory is open.
     pub fn is_open(&self) -> bool {
         self.opened.is_some()

@@ -10,6 +10,7 @@ use crate::cache::{CacheEntry, KeepList, ListPage};
 use crate::representation::{Content, Representation};
 use crate::request::Rejection;
 use crate::rules::AppliedRules;
+use crate::sys::fd::OpenFile;
 
 /// Directory to list: open, permissions checked, without an index file.
 #[derive(Debug)]
@@ -36,8 +37,10 @@ impl Directory {
 }
 
 /// A program to run (CGI/1.1, RFC 3875).
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug)]
 pub struct Script {
+    /// Its directory, open since the password file there was asked.
+    pub dir: Arc<OpenFile>,
     /// Symlink-expanded name relative to the process's working directory, vhost directory included.
     pub name: Vec<u8>,
     /// SCRIPT_NAME: the URL path without PATH_INFO, decoded, with its leading slash.

@@ -30,6 +30,7 @@ use crate::log::Level;
 use crate::representation::coding::Variant;
 use crate::representation::{Content, FileFacts};
 use crate::request::{Rejection, Request};
+use crate::sys::fd::OpenFile;
 
 impl Resolver {
     /// Resolves a request from the disk, without the cache, and adds plain files to the cache.
@@ -236,7 +237,8 @@ impl Resolver {
         let executable = world(&meta, Mode::S_IXOTH);
         if executable && self.config.cgi_pattern.as_ref().is_some_and(|p| p.matches(name)) {
             explain(format_args!("matches the CGI pattern and is executable: a script"));
-            return Ok(Resource::Script(script(lookup.query.request, file.expanded, file.is_index)));
+            let dir = file.dir.reopen(self.links()).map_err(io_denied)?;
+            return Ok(Resource::Script(script(lookup.query.request, file, dir)));
         }
         if !executable && self.names_a_script(name, file.is_index) {
             explain(format_args!(
@@ -434,22 +436,24 @@ fn refuse_misplaced(executable: bool, path_info: &[u8]) -> Result<(), AccessDeni
     Ok(())
 }
 
-/// Script at the name `expanded`.
+/// Script in the open directory `dir`.
 ///
 /// A slash at the end of the path belongs to PATH_INFO, unless the script is the index file of a directory.
-fn script(request: &Request<'_>, expanded: &Expanded, is_index: bool) -> Script {
+fn script(request: &Request<'_>, file: &Candidate<'_>, dir: File) -> Script {
+    let expanded = file.expanded;
     let mut url_path = [b"/", &request.path[..]].concat();
     let mut path_info = Vec::new();
     if !expanded.path_info.is_empty() {
         path_info = [b"/", &expanded.path_info[..]].concat();
     }
-    if !is_index && url_path.ends_with(b"/") {
+    if !file.is_index && url_path.ends_with(b"/") {
         path_info.push(b'/');
     }
     if url_path.ends_with(&path_info) {
         url_path.truncate(url_path.len() - path_info.len());
     }
-    Script { name: expanded.name.clone(), url_path, path_info, query: None }
+    let dir = Arc::new(OpenFile::from(dir));
+    Script { dir, name: expanded.name.clone(), url_path, path_info, query: None }
 }
 
 /// Location for a directory that was requested without its slash; path and query keep their encoding.

@@ -3,7 +3,10 @@
 use super::fixture::{content, hello, open, policy, request, root};
 use super::*;
 use crate::resource::{Directory, Resource, Script};
+use crate::sys::fd::OpenFile;
 use crate::testing::TempTree;
+use std::fs::File;
+use std::sync::Arc;
 
 fn answer(method: &str, resource: Resource) -> Response {
     let pages = ErrorPages::builtin();
@@ -129,7 +132,12 @@ fn errors_are_the_operators_pages_where_there_are_some() {
 
 #[test]
 fn a_script_is_not_for_this_stage() {
-    let script =
-        Script { name: b"a.cgi".to_vec(), url_path: b"/a.cgi".to_vec(), path_info: Vec::new(), query: None };
+    let script = Script {
+        dir: Arc::new(OpenFile::from(File::open(".").unwrap())),
+        name: b"a.cgi".to_vec(),
+        url_path: b"/a.cgi".to_vec(),
+        path_info: Vec::new(),
+        query: None,
+    };
     assert_eq!(answer("GET", Resource::Script(script)).status.0, 500);
 }

@@ -18,11 +18,14 @@ use super::scheduling::ask_for_slice;
 /// Descriptor on which a child reports why exec failed.
 const STATUS: libc::c_int = 3;
 
+/// Descriptor of the program's directory in the child.
+const DIRECTORY: libc::c_int = 4;
+
 /// Program to execute, in the form of execve(2).
 #[derive(Debug)]
-pub struct Program {
+pub struct Program<'fd> {
     /// Working directory of the process.
-    pub directory: CString,
+    pub directory: BorrowedFd<'fd>,
     /// File to execute, relative to that directory; PATH is not searched.
     pub file: CString,
     /// Arguments, the name of the program first.
@@ -64,7 +67,7 @@ pub struct Forked {
 ///
 /// # Errors
 /// The system lacks resources for another process or descriptor.
-pub fn spawn(program: &Program, streams: Streams<'_>) -> io::Result<Forked> {
+pub fn spawn(program: &Program<'_>, streams: Streams<'_>) -> io::Result<Forked> {
     let (status, told) = nix::unistd::pipe2(OFlag::O_CLOEXEC | OFlag::O_NONBLOCK)?;
     let pointers = |texts: &[CString]| -> Vec<*const libc::c_char> {
         texts.iter().map(|text| text.as_ptr()).chain([std::ptr::null()]).collect()
@@ -94,7 +97,7 @@ struct ExecArrays {
 
 /// Life of the child between fork and exec. Only system calls through the C library's thinnest wrappers
 /// (async-signal-safe, signal-safety(7)).
-fn become_program(program: &Program, streams: &Streams<'_>, told: &OwnedFd, arrays: &ExecArrays) -> ! {
+fn become_program(program: &Program<'_>, streams: &Streams<'_>, told: &OwnedFd, arrays: &ExecArrays) -> ! {
     // SAFETY: the descriptors are open and above 2, since the runtime opens 0 to 2 at the start; the texts
     // end in NUL and the arrays in a null pointer; _exit runs nothing of the server's.
     unsafe {
@@ -103,19 +106,28 @@ fn become_program(program: &Program, streams: &Streams<'_>, told: &OwnedFd, arra
         libc::dup2(streams.input.as_raw_fd(), 0);
         libc::dup2(streams.output.as_raw_fd(), 1);
         libc::dup2(streams.error.as_raw_fd(), 2);
-        // If the pipe has this number already, dup3 fails and changes nothing; the pipe is close-on-exec
-        // anyway.
-        libc::dup3(told.as_raw_fd(), STATUS, libc::O_CLOEXEC);
-        close_from(STATUS + 1);
+        let (told, directory) = (above(told.as_raw_fd()), above(program.directory.as_raw_fd()));
+        libc::dup3(told, STATUS, libc::O_CLOEXEC);
+        libc::dup3(directory, DIRECTORY, libc::O_CLOEXEC);
+        close_from(DIRECTORY + 1);
         libc::nice(program.nice);
         ask_for_slice(Duration::ZERO);
-        if libc::chdir(program.directory.as_ptr()) == 0 {
+        if libc::fchdir(DIRECTORY) == 0 {
             libc::execve(program.file.as_ptr(), arrays.arguments.as_ptr(), arrays.variables.as_ptr());
         }
         let errno = Errno::last_raw().to_ne_bytes();
         libc::write(STATUS, errno.as_ptr().cast(), errno.len());
         libc::_exit(127)
     }
+}
+
+/// The descriptor `fd` under a number that no other one is to be given.
+fn above(fd: libc::c_int) -> libc::c_int {
+    if fd > DIRECTORY {
+        return fd;
+    }
+    // SAFETY: only called in a child between fork and exec; fcntl takes numbers and makes a descriptor.
+    unsafe { libc::fcntl(fd, libc::F_DUPFD_CLOEXEC, DIRECTORY + 1) }
 }
 
 /// Closes all descriptors from `first` on.

@@ -116,6 +116,30 @@ fn no_directories_exchanged_meanwhile_lead_round_a_password_file() {
     }
 }
 
+/// A script starts when its content is complete, long after the password file was asked.
+#[test]
+fn no_directories_exchanged_before_its_start_lead_to_a_guarded_script() {
+    // With -r the tree would have to hold a shell.
+    for flags in modes().filter(|flags| *flags != ["-r"]) {
+        let tree = tree(None);
+        for (dir, text) in [("open", "text for all"), ("guarded", SECRET)] {
+            let script = format!("#!/bin/sh\nprintf 'Content-Type: text/plain\\n\\n{text}'\n");
+            tree.file(&format!("{dir}/f.cgi"), script);
+            tree.mode(&format!("{dir}/f.cgi"), 0o755);
+        }
+        std::fs::rename(tree.www().join("open"), tree.www().join("now")).unwrap();
+        let server = Server::start(&tree, &[flags, &["-c", "**.cgi"]].concat());
+        let mut client = server.connect();
+        let expect = "Content-Length: 1\r\nExpect: 100-continue";
+        client.send(format!("POST /now/f.cgi HTTP/1.1\r\nHost: x\r\n{expect}\r\n\r\n"));
+        assert_eq!(client.answer("POST").status, 100);
+        let (one, other) = (tree.www().join("now"), tree.www().join("guarded"));
+        renameat2(AT_FDCWD, &one, AT_FDCWD, &other, RenameFlags::RENAME_EXCHANGE).unwrap();
+        client.send("x");
+        assert_eq!(client.answer("POST").text(), "text for all");
+    }
+}
+
 #[test]
 fn the_password_file_of_a_host_is_that_of_the_directory_that_its_files_come_from() {
     for flags in modes() {

@@ -1,9 +1,11 @@
 //! Real scripts: start, output, signals, and the absence of leftovers.
 
+use std::fs::File;
 use std::io::ErrorKind;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, channel};
 use std::time::Instant;
 
@@ -16,6 +18,7 @@ use std::os::fd::AsFd;
 use super::*;
 use crate::request::BodyLength;
 use crate::request::spool::Spool;
+use crate::sys::fd::OpenFile;
 use crate::testing::TempTree;
 
 /// Time limit of waits in these tests, longer than any step takes on a busy machine.
@@ -75,7 +78,9 @@ impl Stage {
 fn job(path: &Path, input: &[u8]) -> Job {
     let mut spool = Spool::new(BodyLength::Chunked, 1 << 20).unwrap();
     spool.write(input).unwrap();
+    let dir = File::open(path.parent().unwrap()).unwrap();
     Job {
+        dir: Arc::new(OpenFile::from(dir)),
         name: path.as_os_str().as_encoded_bytes().to_vec(),
         arguments: vec!["one".into(), "t w o".into()],
         variables: vec![("PATH".into(), "/bin:/usr/bin".into()), ("GREETING".into(), "hello".into())],

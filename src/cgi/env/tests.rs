@@ -4,6 +4,9 @@ use super::*;
 use crate::config::Limits;
 use crate::config::pattern::Pattern;
 use crate::request::{Parsed, head};
+use crate::sys::fd::OpenFile;
+use std::fs::File;
+use std::sync::Arc;
 
 /// Environment of a request for `cgi-bin/env` with the given PATH_INFO.
 struct Seen(Vec<(OsString, OsString)>);
@@ -33,6 +36,7 @@ fn constants() -> CgiConstants {
 fn seen_with(bytes: &str, path_info: &str, adjust: impl FnOnce(&mut CgiContext<'_>)) -> Seen {
     with_request(bytes, |request| {
         let script = Script {
+            dir: Arc::new(OpenFile::from(File::open(".").unwrap())),
             name: b"cgi-bin/env".to_vec(),
             url_path: b"/cgi-bin/env".to_vec(),
             path_info: path_info.into(),
