@@ -237,8 +237,7 @@ impl Resolver {
         let executable = world(&meta, Mode::S_IXOTH);
         if executable && self.config.cgi_pattern.as_ref().is_some_and(|p| p.matches(name)) {
             explain(format_args!("matches the CGI pattern and is executable: a script"));
-            let dir = file.dir.reopen(self.links()).map_err(io_denied)?;
-            return Ok(Resource::Script(script(lookup.query.request, file, dir)));
+            return script(lookup.query.request, file, self.links()).map_err(io_denied);
         }
         if !executable && self.names_a_script(name, file.is_index) {
             explain(format_args!(
@@ -436,10 +435,10 @@ fn refuse_misplaced(executable: bool, path_info: &[u8]) -> Result<(), AccessDeni
     Ok(())
 }
 
-/// Script in the open directory `dir`.
+/// Script at the name of `file`, in its open directory.
 ///
 /// A slash at the end of the path belongs to PATH_INFO, unless the script is the index file of a directory.
-fn script(request: &Request<'_>, file: &Candidate<'_>, dir: File) -> Script {
+fn script(request: &Request<'_>, file: &Candidate<'_>, links: Links) -> nix::Result<Resource> {
     let expanded = file.expanded;
     let mut url_path = [b"/", &request.path[..]].concat();
     let mut path_info = Vec::new();
@@ -452,8 +451,8 @@ fn script(request: &Request<'_>, file: &Candidate<'_>, dir: File) -> Script {
     if url_path.ends_with(&path_info) {
         url_path.truncate(url_path.len() - path_info.len());
     }
-    let dir = Arc::new(OpenFile::from(dir));
-    Script { dir, name: expanded.name.clone(), url_path, path_info, query: None }
+    let dir = Arc::new(OpenFile::from(file.dir.reopen(links)?));
+    Ok(Resource::Script(Script { dir, name: expanded.name.clone(), url_path, path_info, query: None }))
 }
 
 /// Location for a directory that was requested without its slash; path and query keep their encoding.
