@@ -13,12 +13,12 @@ type Path = Vec<String>;
 const PARENT: &str = "mod.rs";
 
 /// Type names that two modules may have, each with what tells them apart.
-const REPEATED: [(&str, &str); 6] = [
+const REPEATED: [(&str, &str); 5] = [
     ("Alternative", "of thttpd's patterns and of the rules'"),
     ("Cache", "of files, and the rules' action"),
     ("Line", "of arguments and of rules"),
     ("Pattern", "thttpd's and the rules'"),
-    ("Rate", "of rules and of throttles"),
+    ("of rules and of throttles"),
     ("Site", "of a companion and of the server"),
 ];
 

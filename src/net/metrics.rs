@@ -111,7 +111,7 @@ fn requests(page: &mut MetricsPage, totals: &Totals) {
 }
 
 fn throttles(page: &mut MetricsPage, site: &Site) {
-    let rates = site.throttles.rates();
+    let rates = site.throttles.usage();
     if rates.is_empty() {
         return;
     }

@@ -20,7 +20,7 @@ use std::path::{Path, PathBuf};
 
 use crate::config::printable::shortened;
 use crate::rules::Pattern;
-use crate::rules::rate::{Each, Rate as Rule};
+use crate::rules::rate::{BLANKS, CONNECTIONS, Each, Limit, Rate};
 use crate::sys::without_byte_order_mark;
 
 /// Error in a line of the throttle file.
@@ -51,7 +51,7 @@ impl fmt::Display for ThrottleFileError {
 #[derive(Debug, Default)]
 pub struct ThrottleFile {
     /// Rules in file order.
-    pub rules: Vec<Rule>,
+    pub rules: Vec<Rate>,
     /// Smallest limit on simultaneous connections per address, if there is one.
     pub connections_per_address: Option<usize>,
     /// Errors in the order of lines.
@@ -84,7 +84,7 @@ pub fn parse(path: &Path, content: &[u8]) -> ThrottleFile {
                     report(why, false);
                 }
                 match entry {
-                    ThrottleLine::Rule(rule) => parsed.rules.push(rule),
+                    ThrottleLine::Rate(rate) => parsed.rules.push(rate),
                     ThrottleLine::Connections(most) => {
                         let cap = parsed.connections_per_address.get_or_insert(most);
                         *cap = most.min(*cap);
@@ -98,7 +98,7 @@ pub fn parse(path: &Path, content: &[u8]) -> ThrottleFile {
 
 /// Meaning of one line.
 enum ThrottleLine {
-    Rule(Rule),
+    Rate(Rate),
     Connections(usize),
 }
 
@@ -106,59 +106,13 @@ enum ThrottleLine {
 ///
 /// The pattern may contain any bytes, as file names do.
 fn line(text: &[u8]) -> Result<(ThrottleLine, Option<&'static str>), &'static str> {
-    let (subject, rest) = split_blank(text).ok_or("a pattern without a rate")?;
-    if rest.first().is_some_and(u8::is_ascii_digit) {
-        return shared_rule(subject, rest);
+    let blank = text.iter().position(|b| matches!(b, b' ' | b'\t')).ok_or("a pattern without a rate")?;
+    let (subject, rest) = text.split_at(blank);
+    // Text behind the numbers, which is ignored, may have any bytes.
+    let limit = Limit::parse(String::from_utf8_lossy(rest).trim_start_matches(BLANKS))?;
+    if subject == CONNECTIONS.as_bytes() && limit.each == Each::Address {
+        return Ok((ThrottleLine::Connections(usize::try_from(limit.max).unwrap_or(usize::MAX)), None));
     }
-    let (word, number) = split_blank(rest).ok_or("no rate after the pattern")?;
-    let each = match word {
-        b"per-address" => Each::Address,
-        b"per-connection" => Each::Connection,
-        _ => return Err("no rate after the pattern"),
-    };
-    let max = match digits(number) {
-        Some((max, b"")) if max > 0 => max,
-        _ => return Err("expected one number, not zero, at the end"),
-    };
-    if subject == b"connections" && each == Each::Address {
-        return Ok((ThrottleLine::Connections(usize::try_from(max).unwrap_or(usize::MAX)), None));
-    }
-    Ok((ThrottleLine::Rule(Rule { pattern: Pattern::relative(subject), each, min: 0, max }), None))
-}
-
-/// Parses thttpd's form: `numbers` is `MAX` or `MIN-MAX`.
-fn shared_rule(pattern: &[u8], numbers: &[u8]) -> Result<(ThrottleLine, Option<&'static str>), &'static str> {
-    let (first, rest) = digits(numbers).ok_or("no rate after the pattern")?;
-    let range = rest.strip_prefix(b"-").and_then(|rest| digits(without_blanks(rest)));
-    let (min, max, rest) = match range {
-        Some((max, rest)) => (first, max, rest),
-        None => (0, first, rest),
-    };
-    if min > max {
-        return Err("the minimum is above the maximum");
-    }
-    let doubt = (!rest.is_empty()).then_some("what follows the rate is ignored");
-    Ok((ThrottleLine::Rule(Rule { pattern: Pattern::relative(pattern), each: Each::Rule, min, max }), doubt))
-}
-
-fn is_blank(byte: u8) -> bool {
-    matches!(byte, b' ' | b'\t')
-}
-
-fn without_blanks(text: &[u8]) -> &[u8] {
-    &text[text.iter().take_while(|&&b| is_blank(b)).count()..]
-}
-
-/// First word of `text`, and the text behind the following blanks.
-fn split_blank(text: &[u8]) -> Option<(&[u8], &[u8])> {
-    let end = text.iter().position(|&b| is_blank(b))?;
-    Some((&text[..end], without_blanks(&text[end..])))
-}
-
-/// Leading number of `text`, saturated at the largest value, and the text behind the number.
-fn digits(text: &[u8]) -> Option<(u64, &[u8])> {
-    let end = text.iter().take_while(|b| b.is_ascii_digit()).count();
-    let (number, rest) = text.split_at(end);
-    let grow = |n: u64, d: &u8| n.saturating_mul(10).saturating_add(u64::from(d - b'0'));
-    (end > 0).then(|| (number.iter().fold(0, grow), rest))
+    let doubt = limit.has_rest.then_some("what follows the rate is ignored");
+    Ok((ThrottleLine::Rate(limit.with_pattern(Pattern::relative(subject))), doubt))
 }

@@ -27,7 +27,7 @@ mod throttles;
 
 pub use crate::rules::rate::Each;
 #[cfg(test)]
-pub use crate::rules::rate::Rate as Rule;
+pub use crate::rules::rate::Rate;
 pub use address::AddressPermit;
 pub use overloaded::Overloaded;
 pub use pacer::{Allowance, Pacer};

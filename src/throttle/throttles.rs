@@ -11,10 +11,10 @@ use super::file::{self, ThrottleFileError};
 use super::overloaded::Overloaded;
 use crate::log::{Event, Level};
 use crate::request::client::ClientNetwork;
-use crate::rules::rate::{Each, Rate as Rule};
+use crate::rules::rate::{Each, Rate};
 use crate::sys::read_regular_file;
 
-impl Rule {
+impl Rate {
     /// Tells whether one more sender beside `sending` others would make the shares too small.
     ///
     /// This is the meaning of the minimum in the manual. thttpd 2.29 compares it with the past rate, which
@@ -55,7 +55,7 @@ impl Tally {
 
 /// Use of one rule, for metrics.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Rate<'a> {
+pub struct RuleUsage<'a> {
     /// Pattern of the rule.
     pub pattern: &'a [u8],
     /// Rolling average in bytes a second.
@@ -78,7 +78,7 @@ pub(super) struct Ledger {
 /// All rules in file order, with their state.
 #[derive(Debug)]
 pub struct Throttles {
-    pub(super) rules: Vec<Rule>,
+    pub(super) rules: Vec<Rate>,
     ledger: Arc<Mutex<Ledger>>,
     addresses: Addresses,
 }
@@ -90,7 +90,7 @@ impl Throttles {
     }
 
     /// Throttles with `rules` in file order; `connections_per_address` limits simultaneous connections.
-    pub fn new(rules: Vec<Rule>, connections_per_address: Option<usize>) -> Throttles {
+    pub fn new(rules: Vec<Rate>, connections_per_address: Option<usize>) -> Throttles {
         let ledger = Ledger { budgets: Budgets::default(), tallies: vec![Tally::default(); rules.len()] };
         Throttles {
             rules,
@@ -109,7 +109,7 @@ impl Throttles {
     }
 
     /// Adds rates of the rules file behind those of the throttle file.
-    pub fn add_rates(&mut self, rates: impl Iterator<Item = Rule>) {
+    pub fn add_rates(&mut self, rates: impl Iterator<Item = Rate>) {
         self.rules.extend(rates);
         self.ledger().tallies.resize(self.rules.len(), Tally::default());
     }
@@ -138,16 +138,20 @@ impl Throttles {
     }
 
     /// The rules, in file order.
-    pub fn rules(&self) -> &[Rule] {
+    pub fn rules(&self) -> &[Rate] {
         &self.rules
     }
 
     /// Limits and use of each rule, in file order.
-    pub fn rates(&self) -> Vec<Rate<'_>> {
+    pub fn usage(&self) -> Vec<RuleUsage<'_>> {
         let ledger = self.ledger();
         let rules = self.rules.iter().zip(&ledger.tallies);
         rules
-            .map(|(rule, tally)| Rate { pattern: rule.pattern.as_bytes(), now: tally.rate, most: rule.max })
+            .map(|(rule, tally)| RuleUsage {
+                pattern: rule.pattern.as_bytes(),
+                now: tally.rate,
+                most: rule.max,
+            })
             .collect()
     }
 
@@ -197,7 +201,7 @@ impl Throttles {
 }
 
 /// Messages of thttpd about one rule after a tick; none while no response uses the rule.
-fn remarks(number: usize, rule: &Rule, tally: &Tally) -> Vec<Event> {
+fn remarks(number: usize, rule: &Rate, tally: &Tally) -> Vec<Event> {
     let Tally { sending, rate, .. } = *tally;
     if sending == 0 || rule.each != Each::Rule {
         return Vec::new();

@@ -7,9 +7,9 @@ use std::time::Instant;
 use super::simulation::{peer, rule};
 use crate::log::Level;
 use crate::rules::Name;
-use crate::throttle::{AddressPermit, Each, Overloaded, Pacer, Rule, Throttles};
+use crate::throttle::{AddressPermit, Each, Overloaded, Pacer, Rate, Throttles};
 
-fn throttles(rules: Vec<Rule>) -> Arc<Throttles> {
+fn throttles(rules: Vec<Rate>) -> Arc<Throttles> {
     Arc::new(Throttles::new(rules, None))
 }
 
@@ -45,7 +45,7 @@ fn only_names_that_a_pattern_covers_are_paced() {
 
 #[test]
 fn a_minimum_refuses_only_when_the_share_left_would_fall_under_it() {
-    let throttles = throttles(vec![Rule { min: 2000, ..rule("**", 7000) }]);
+    let throttles = throttles(vec![Rate { min: 2000, ..rule("**", 7000) }]);
     let first = admit(&throttles, "a").unwrap();
     let second = admit(&throttles, "a").unwrap();
     let third = admit(&throttles, "a").unwrap();
@@ -59,7 +59,7 @@ fn a_minimum_refuses_only_when_the_share_left_would_fall_under_it() {
 
 #[test]
 fn a_refused_request_does_not_count_under_other_rules() {
-    let throttles = throttles(vec![rule("**", 1000), Rule { min: 10, ..rule("a", 10) }]);
+    let throttles = throttles(vec![rule("**", 1000), Rate { min: 10, ..rule("a", 10) }]);
     let first = admit(&throttles, "a").unwrap();
     assert!(admit(&throttles, "a").is_err());
     assert!(throttles.report()[0].ends_with("; 1 sending"), "{:?}", throttles.report());
@@ -129,7 +129,7 @@ fn the_tighter_of_two_caps_holds() {
 
 #[test]
 fn a_configuration_read_again_forgets_no_connection_and_no_sender() {
-    let rules = vec![Rule { min: 600, ..rule("**", 1000) }];
+    let rules = vec![Rate { min: 600, ..rule("**", 1000) }];
     let old = Throttles::new(rules.clone(), Some(1));
     let old = Arc::new(old);
     let _connection = welcome(&old, "192.0.2.1");
@@ -155,7 +155,7 @@ fn a_rule_per_address_or_connection_gives_each_its_own_budget() {
         (Each::Address, "[2001:db8::2]:2", "[2001:db8:0:1::1]:1"),
         (Each::Connection, "[2001:db8::1]:1", "[2001:db8::1]:2"),
     ] {
-        let throttles = throttles(vec![Rule { each, ..rule("**", 1000) }]);
+        let throttles = throttles(vec![Rate { each, ..rule("**", 1000) }]);
         let now = Instant::now();
         let mut first = throttles.admit(&Name::plain(b"a"), here("[2001:db8::1]:1")).unwrap().unwrap();
         while let Bytes(n) = first.allowance(now) {
@@ -176,7 +176,7 @@ fn tick(throttles: &Throttles, pacer: &mut Pacer, bytes: u64) -> Vec<(Level, Str
 
 #[test]
 fn the_log_tells_of_rates_beyond_the_limits_in_the_words_of_thttpd() {
-    let throttles = throttles(vec![rule("other", 1), Rule { min: 300, ..rule("/a|/b", 1000) }]);
+    let throttles = throttles(vec![rule("other", 1), Rate { min: 300, ..rule("/a|/b", 1000) }]);
     let mut pacer = admit(&throttles, "a").unwrap().unwrap();
     let said = |level, text: &str| vec![(level, format!("throttle #1 'a|b' rate {text}; 1 sending"))];
     assert_eq!(tick(&throttles, &mut pacer, 1000), said(Level::Notice, "166 lower than minimum 300"));

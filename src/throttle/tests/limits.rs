@@ -10,7 +10,7 @@ use proptest::prelude::*;
 use super::simulation::{peer, rule};
 use crate::rules::Name;
 use crate::rules::Pattern;
-use crate::throttle::{Allowance, Each, Pacer, Rule, Throttles};
+use crate::throttle::{Allowance, Each, Pacer, Rate, Throttles};
 
 /// Names covered by different rules of [`rules`].
 const NAMES: [&str; 4] = ["a.html", "b.mpg", "sub/c.mpg", "sub/d.html"];
@@ -73,10 +73,10 @@ fn rate() -> impl Strategy<Value = u64> {
     prop_oneof![1..10_u64, 1..100_000_u64, any::<u64>().prop_map(|n| n.max(1)), Just(u64::MAX)]
 }
 
-fn rules() -> impl Strategy<Value = Vec<Rule>> {
+fn rules() -> impl Strategy<Value = Vec<Rate>> {
     let each = prop_oneof![2 => Just(Each::Rule), 1 => Just(Each::Address), 1 => Just(Each::Connection)];
     let pattern = prop_oneof![Just("**"), Just("**.mpg"), Just("sub/**|b.mpg")];
-    let any_rule = (pattern, each, rate()).prop_map(|(pattern, each, max)| Rule {
+    let any_rule = (pattern, each, rate()).prop_map(|(pattern, each, max)| Rate {
         pattern: Pattern::relative(pattern),
         each,
         min: 0,
@@ -85,7 +85,7 @@ fn rules() -> impl Strategy<Value = Vec<Rule>> {
     prop::collection::vec(any_rule, 1..5)
 }
 
-/// Rule, and the client it sums up for, unless for all.
+/// Rate, and the client it sums up for, unless for all.
 type Payer = (usize, Option<IpAddr>, Option<SocketAddr>);
 
 /// Independent check: sums up the bytes of each payer under each rule, without the throttles' code.
@@ -98,7 +98,7 @@ impl Witness {
     const BYTE: i128 = 1_000_000_000;
 
     /// Records that `bytes` of a response were sent, and checks all rules over all intervals that end now.
-    fn sees(&mut self, rules: &[Rule], (name, to): (&str, SocketAddr), bytes: u64, now: Instant) {
+    fn sees(&mut self, rules: &[Rate], (name, to): (&str, SocketAddr), bytes: u64, now: Instant) {
         for (index, rule) in rules.iter().enumerate() {
             if !rule.pattern.matches(&Name::plain(name.as_bytes())) {
                 continue;
@@ -134,7 +134,7 @@ struct World {
 }
 
 impl World {
-    fn new(rules: Vec<Rule>) -> World {
+    fn new(rules: Vec<Rate>) -> World {
         World {
             throttles: Arc::new(Throttles::new(rules, None)),
             witness: Witness::default(),
@@ -241,7 +241,7 @@ fn bytes_sent_without_asking_are_made_up_for() {
 #[test]
 fn asking_again_and_again_is_no_way_round_a_limit() {
     for each in [Each::Rule, Each::Address, Each::Connection] {
-        let slow = Rule { each, ..rule("**", 10_000) };
+        let slow = Rate { each, ..rule("**", 10_000) };
         let throttles = Arc::new(Throttles::new(vec![slow], None));
         let start = Instant::now();
         let mut total = 0;

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use super::simulation::{Download, excess, rule, run};
-use crate::throttle::{Each, Rule, Throttles};
+use crate::throttle::{Each, Rate, Throttles};
 
-fn throttles(rules: Vec<Rule>) -> Arc<Throttles> {
+fn throttles(rules: Vec<Rate>) -> Arc<Throttles> {
     Arc::new(Throttles::new(rules, None))
 }
 
@@ -138,7 +138,7 @@ fn many_narrow_rules_under_a_wide_one_fill_it() {
 #[test]
 fn shares_unused_under_a_lower_rule_go_to_other_senders() {
     let narrow = rule("slow/**", 50_000);
-    let capped = Rule { each: Each::Connection, ..rule("slow/**", 500) };
+    let capped = Rate { each: Each::Connection, ..rule("slow/**", 500) };
     for (held, left) in [(narrow, 950_000.0), (capped, 800_000.0)] {
         let mut downloads = vec![Download::of("slow/a"); 400];
         downloads.push(Download::of("a"));

@@ -8,11 +8,11 @@ use std::time::{Duration, Instant};
 
 use crate::rules::Name;
 use crate::rules::Pattern;
-use crate::throttle::{Allowance, Each, Pacer, Rule, Throttles};
+use crate::throttle::{Allowance, Each, Pacer, Rate, Throttles};
 
-/// Rule in thttpd's form without a minimum.
-pub fn rule(pattern: &str, max: u64) -> Rule {
-    Rule { pattern: Pattern::relative(pattern), each: Each::Rule, min: 0, max }
+/// Rate in thttpd's form without a minimum.
+pub fn rule(pattern: &str, max: u64) -> Rate {
+    Rate { pattern: Pattern::relative(pattern), each: Each::Rule, min: 0, max }
 }
 
 /// Address of client `n`, different for each.
