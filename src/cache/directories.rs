@@ -1,10 +1,11 @@
-//! Directories as they were when they were looked at, remembered for all that lies in them.
+//! Versions of directories and files under which results of look-ups are valid.
 //!
-//! A look-up begins on a [`DirectoryCheck`]: its directory, before anything in it was looked at. What is found
-//! from there on holds as long as that directory does, and is kept as a [`Snapshot`]. Nothing is
-//! believed without asking: the kernel tells whether anything has changed ([`watcher`](super::watcher),
-//! one cheap read for a batch of requests); if so, or where that cannot be told, `stat` is asked and
-//! compared. The question is asked last, when all has been read: one answer then covers the whole look-up.
+//! A look-up first takes a [`DirectoryCheck`] of its directory, before it reads anything there. Its result is
+//! valid as long as the directory and the file are unchanged, and is cached with a [`Snapshot`] of both. A
+//! snapshot is checked before each use. inotify tells whether anything has changed
+//! ([`watcher`](super::watcher), one cheap read for a batch of requests). After a change, and where inotify
+//! cannot tell, `stat` is called and compared. A new look-up is checked at its end, so that one check covers
+//! all that it has read.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -17,19 +18,20 @@ use super::watcher::{Freshness, WatchedPath, Watcher};
 use crate::docroot::path::split;
 use crate::docroot::{DirectoryRef, Links, View};
 
-/// Directories remembered at most.
+/// Maximum number of directories in the cache.
 const MOST_DIRECTORIES: usize = 4096;
 
-/// A change within one tick of the file system's clock leaves the times as they were: a directory
-/// that changed more recently than this could change again unseen. (Kernel clocks tick in 1–10 ms;
-/// files have a rule of their own, in `representation`.)
+/// Minimum age of a directory's last change after which a further change must alter its times.
+///
+/// Two changes within one tick of the file system's clock, 1–10 ms, have the same time. Files have a rule of
+/// their own, in `representation`.
 const SETTLED: Duration = Duration::from_millis(50);
 
-/// Age at which a change shows where times carry no fraction of a second.
+/// [`SETTLED`] for times without a fraction of a second.
 const SETTLED_COARSE: Duration = Duration::from_millis(2100);
 
-/// Longest use of content that was read: a store through a mapping of the file is no event, and may leave
-/// its times as they were.
+/// Maximum age of cached content. A store through a mapping of the file (mmap(2)) causes no event, and may
+/// leave the file's times unchanged.
 const READ_AGAIN_AFTER: Duration = Duration::from_secs(10);
 
 /// Identity of one version of a file or directory.
@@ -44,7 +46,7 @@ struct Identity {
 }
 
 impl Identity {
-    fn of(meta: &FileStat) -> Identity {
+    fn from_stat(meta: &FileStat) -> Identity {
         Identity {
             device: meta.st_dev,
             inode: meta.st_ino,
@@ -56,10 +58,10 @@ impl Identity {
     }
 
     fn is_at(&self, view: &View<'_>, name: &[u8], links: Links) -> bool {
-        view.stat_beneath(name, links).is_ok_and(|meta| Identity::of(&meta) == *self)
+        view.stat_beneath(name, links).is_ok_and(|meta| Identity::from_stat(&meta) == *self)
     }
 
-    /// Old enough that any later change must show in its times.
+    /// Tells whether the last change is so old that a further change must alter the times.
     fn is_settled(&self, now: Duration) -> bool {
         let (seconds, nanos) = self.changed;
         let at = Duration::new(u64::try_from(seconds).unwrap_or(0), u32::try_from(nanos).unwrap_or(0));
@@ -76,16 +78,17 @@ struct DirectoryVersion {
     links: Links,
     identity: Identity,
     watched: Option<WatchedPath>,
-    /// The directory was seen to hold no password file, nor a link that could become one.
+    /// Set once the directory was seen without a password file, and without a link that could become one.
     unprotected: AtomicBool,
 }
 
 impl DirectoryVersion {
-    /// Looks at `dir`; none when it is missing, or changed so lately that its next change might not show.
+    /// Version of `dir`; `None` if it is missing, or has changed so recently that a further change could leave
+    /// its times unchanged.
     fn at(view: &View<'_>, watcher: &Watcher, dir: &[u8], links: Links) -> Option<DirectoryVersion> {
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).ok()?;
         let watched = watcher.watch(view, dir);
-        let identity = Identity::of(&view.stat_beneath(dir, links).ok()?);
+        let identity = Identity::from_stat(&view.stat_beneath(dir, links).ok()?);
         let unprotected = AtomicBool::new(false);
         identity.is_settled(now).then(|| DirectoryVersion {
             name: dir.into(),
@@ -96,7 +99,7 @@ impl DirectoryVersion {
         })
     }
 
-    /// Tells whether `dir` is open and this directory.
+    /// Tells whether `dir` is open, and is this directory.
     fn is(&self, dir: &DirectoryRef<'_>) -> bool {
         dir.inode() == Ok(Some((self.identity.device, self.identity.inode)))
     }
@@ -107,51 +110,52 @@ impl DirectoryVersion {
     }
 }
 
-/// A directory as a look-up found it, before it looked at anything in it.
+/// Version of a directory, taken before a look-up reads anything in it.
 #[derive(Debug)]
 pub struct DirectoryCheck {
     directory: Arc<DirectoryVersion>,
     watcher: Arc<Watcher>,
-    /// Watched directories, as they were then.
+    /// Watches on the directory and those above it, as of that moment.
     watched: Option<WatchedPath>,
 }
 
 impl DirectoryCheck {
-    /// Copies the check, for a second outcome that depends on it.
-    pub fn again(&self) -> DirectoryCheck {
-        let watched = self.watched.as_ref().map(WatchedPath::again);
+    /// Copies the check, for a second result that depends on it.
+    pub fn duplicate(&self) -> DirectoryCheck {
+        let watched = self.watched.as_ref().map(WatchedPath::duplicate);
         let (directory, watcher) = (Arc::clone(&self.directory), Arc::clone(&self.watcher));
         DirectoryCheck { directory, watcher, watched }
     }
 
-    /// Does the kernel tell of changes in the directory?
+    /// Tells whether inotify reports changes in the directory.
     pub fn is_watched(&self) -> bool {
         self.watched.is_some()
     }
 
-    /// Tells whether nothing at all has happened in the directory since the check; false if it is not watched.
+    /// Tells whether there was no event in the directory since the check; false if it is not watched.
     pub fn still_holds(&self) -> bool {
         let is_untouched = |watched| self.watcher.is_untouched(watched, &Freshness::default());
         self.watched.as_ref().is_some_and(is_untouched)
     }
 
-    /// True if `dir`, which may be another directory, is known to ask for no password.
+    /// Tells whether `dir` is the checked directory, and is known to have no password file.
     pub fn shows_unprotected(&self, dir: &[u8]) -> bool {
         *self.directory.name == *dir && self.directory.unprotected.load(Relaxed)
     }
 
-    /// Remembers that no entry of the open directory `dir` has the name of a password file.
+    /// Records that no entry of the open directory `dir` has the name of a password file.
     pub fn note_unprotected(&self, dir: &DirectoryRef<'_>) {
         if *self.directory.name == *dir.name() && self.directory.is(dir) {
             self.directory.unprotected.store(true, Relaxed);
         }
     }
 
-    /// Adds the file `file_name`, reached as `probe` (links followed: the name as asked), which was `seen`;
-    /// none when it lives in another directory than this, or is another file by now.
+    /// Snapshot of the file `file_name` and its directory. `seen` is the file's `stat`, and `probe` the requested
+    /// name, which may lead there by links.
     ///
-    /// Call it before the file is opened: the file is watched from here on, and need not be looked at again
-    /// once it was read. [`Snapshot::is_of`] tells whether the file that was seen is the one that was opened.
+    /// `None` if the file lies in another directory, or if `probe` leads to another file by now. Call this
+    /// before opening the file: the file is watched from here on, so that no change while it is read is missed.
+    /// [`Snapshot::is_of`] tells whether the opened file is the one in the snapshot.
     pub fn snapshot(
         &self,
         view: &View<'_>,
@@ -162,8 +166,8 @@ impl DirectoryCheck {
         if split(file_name).0 != &*self.directory.name {
             return None;
         }
-        let file = Identity::of(seen);
-        // The name as asked may go by links; if it does not, this look has just shown where it leads.
+        let file = Identity::from_stat(seen);
+        // A requested name that differs from the file's own may lead there by links.
         let is_direct = probe == file_name;
         let links = match self.directory.links {
             Links::Refuse if !is_direct => Links::Within,
@@ -172,8 +176,8 @@ impl DirectoryCheck {
         if !is_direct && !file.is_at(view, probe, links) {
             return None;
         }
-        // A link on the way, or another name of the same file, may change unseen by this directory. (Where
-        // links are not looked for, the name itself may be one.)
+        // Events of this directory do not report changes of a link on the way, or by another name of the same
+        // file. Where links are not expanded, the name itself may be a link.
         let is_no_link = || links != Links::Follow || file.is_at(view, file_name, Links::Refuse);
         let shows_changes = is_direct && seen.st_nlink == 1 && is_no_link();
         let watched = self.watched.as_ref().filter(|_| shows_changes);
@@ -183,11 +187,11 @@ impl DirectoryCheck {
     }
 }
 
-/// The state of the disk under which an outcome holds.
+/// Version of a file and its directory under which a cached result is valid.
 #[derive(Debug)]
 pub struct Snapshot {
     probe: Box<[u8]>,
-    /// Links allowed on its way.
+    /// Links allowed on the way to the file.
     links: Links,
     file: Identity,
     directory: Arc<DirectoryVersion>,
@@ -196,14 +200,14 @@ pub struct Snapshot {
 }
 
 impl Snapshot {
-    /// Tells whether the kernel reports changes of the file, and of the way to it.
+    /// Tells whether inotify reports changes of the file, and of the way to it.
     pub fn is_watched(&self) -> bool {
         self.watched.is_some()
     }
 
-    /// Tells whether the `opened` file is the one that was seen, and has not changed since.
+    /// Tells whether the `opened` file is that of the snapshot, and unchanged.
     pub fn is_of(&self, opened: &FileStat) -> bool {
-        self.file == Identity::of(opened)
+        self.file == Identity::from_stat(opened)
     }
 
     /// Tells whether the file was in the open directory `dir`.
@@ -212,27 +216,27 @@ impl Snapshot {
     }
 }
 
-/// The directories of one tree.
+/// Versions of the directories of one tree.
 #[derive(Debug)]
 pub struct DirectoryCache {
     /// [`Links::Refuse`] where names are expanded before they are looked up; [`Links::Follow`] with `-nos`.
     links: Links,
     watcher: Arc<Watcher>,
-    /// Directories that are watched: the others have to be looked at each time.
+    /// Watched directories by name; others are looked up each time.
     known: Mutex<HashMap<Box<[u8]>, Arc<DirectoryVersion>>>,
 }
 
 impl DirectoryCache {
-    /// None yet; `links` as there.
+    /// Empty cache. `links` are those allowed in a name: [`Links::Refuse`], or [`Links::Follow`] with `-nos`.
     pub fn new(links: Links) -> DirectoryCache {
         DirectoryCache { links, watcher: Arc::default(), known: Mutex::default() }
     }
 
-    /// Looks at the directory `dir` before anything in it is looked at; none when what is found there
-    /// cannot be remembered.
+    /// Check of the directory `dir`, to be taken before anything in it is read; `None` if results from there
+    /// cannot be cached.
     ///
-    /// A directory that was looked at lately is taken to be as it was then. Whether it is must be asked
-    /// afterwards: by [`DirectoryCheck::still_holds`], or by [`DirectoryCache::hold`] before each use.
+    /// The version of a watched directory comes from this cache without a system call. So its validity must be
+    /// checked afterwards: by [`DirectoryCheck::still_holds`], or by [`DirectoryCache::hold`] before each use.
     pub fn look(&self, view: &View<'_>, dir: &[u8]) -> Option<DirectoryCheck> {
         let known = self.known.lock().unwrap_or_else(PoisonError::into_inner).get(dir).map(Arc::clone);
         if let Some(directory) = known
@@ -242,7 +246,7 @@ impl DirectoryCache {
             return Some(DirectoryCheck { directory, watcher, watched: Some(watched) });
         }
         let directory = Arc::new(DirectoryVersion::at(view, &self.watcher, dir, self.links)?);
-        let watched = directory.watched.as_ref().map(WatchedPath::again);
+        let watched = directory.watched.as_ref().map(WatchedPath::duplicate);
         if watched.is_some() {
             let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
             if known.len() >= MOST_DIRECTORIES {
@@ -253,15 +257,16 @@ impl DirectoryCache {
         Some(DirectoryCheck { directory, watcher: Arc::clone(&self.watcher), watched })
     }
 
-    /// Has nothing at all happened in the `opened` directory since `check`, as far as the kernel tells? Unlike
-    /// [`DirectoryCache::hold`] this asks about every file in it.
+    /// Tells whether there was no event in the `opened` directory since `check`.
+    ///
+    /// Unlike [`DirectoryCache::hold`], this covers all files of the directory.
     pub fn is_untouched(&self, check: &DirectoryCheck, opened: &FileStat, freshness: &Freshness) -> bool {
         let watched = check.watched.as_ref();
-        check.directory.identity == Identity::of(opened)
+        check.directory.identity == Identity::from_stat(opened)
             && watched.is_some_and(|watched| self.watcher.is_untouched(watched, freshness))
     }
 
-    /// True if the disk is still as `snapshot` has it.
+    /// Tells whether the file and the directory of `snapshot` are unchanged.
     pub fn hold(&self, snapshot: &Snapshot, view: &View<'_>, freshness: &Freshness) -> bool {
         let watcher = &*self.watcher;
         let is_on_disk = || {

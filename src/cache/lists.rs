@@ -1,8 +1,8 @@
-//! Pages that list a directory, kept for further requests while nothing in it has changed.
+//! Cache of long directory lists, valid while nothing in the directory has changed.
 //!
-//! A list shows what `stat` says of every name, so the directory's own times do not tell whether it still
-//! holds. The kernel does ([`watcher`](super::watcher)): a list is kept only where each change to what it
-//! shows is an event, and the few subdirectories, whose times change without one, are looked at each time.
+//! A list shows the `stat` of every entry, so that the directory's own times do not tell whether it is valid.
+//! inotify does ([`watcher`](super::watcher)): a list is cached only if each change to its content causes an
+//! event. The times of subdirectories change without an event, so these are compared each time.
 
 use std::ffi::CString;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -17,64 +17,66 @@ use crate::docroot::{Links, View};
 use crate::request::list_view::ListView;
 use crate::sys::memory::{LISTING_MEMORY, MemoryReservation};
 
-/// Pages below this many bytes are made anew: that costs little.
+/// Minimum size of a cached page in bytes; a shorter one is cheap to make.
 const LEAST_PAGE: usize = 64 * 1024;
 
-/// A list is made anew after this long: a store through a mapping of a file is no event, nor is a second
-/// hard link that is made elsewhere, or what is written through that.
+/// Maximum age of a cached list.
+///
+/// A store through a mapping of a file (mmap(2)) causes no event, nor does a second hard link made elsewhere, or
+/// a write through it.
 const MADE_AGAIN_AFTER: Duration = Duration::from_secs(1);
 
-/// Subdirectories of a list that is kept, at most: each costs a look.
+/// Maximum number of subdirectories of a cached list, as each costs a `stat` per request.
 pub const MOST_SUBDIRECTORIES: usize = 64;
 
-/// Everything that a page depends on but the disk.
+/// Cache key of a list: everything that the page depends on, except the disk.
 #[derive(Debug, PartialEq, Eq)]
 pub struct ListKey {
-    /// The directory, relative to the root, links expanded.
+    /// Name of the directory relative to the root, links expanded.
     pub dir: Box<[u8]>,
-    /// Its path as the client gave it, which the page's title shows.
+    /// Path of the directory in the URL, for the page's title.
     pub url_path: Box<[u8]>,
     /// Style and order.
     pub view: ListView,
-    /// Foot of the page, where a rule has one.
+    /// Foot of the page, if a rule sets one.
     pub signature: Option<Box<str>>,
     /// Text below the list.
     pub readme: Option<Arc<[u8]>>,
 }
 
-/// A list that a request asks for.
+/// Look-up of a cached list.
 #[derive(Debug)]
 pub struct ListQuery<'a> {
-    /// Facts and settings that the page depends on.
+    /// Key of the list.
     pub key: &'a ListKey,
-    /// The directory, which is open.
+    /// `fstat` of the open directory.
     pub opened: &'a FileStat,
-    /// The tree.
+    /// View of the tree.
     pub view: &'a View<'a>,
-    /// Whether the kernel was asked for changes.
+    /// Freshness for the request.
     pub freshness: &'a Freshness,
 }
 
-/// The bytes of a page, and the memory that they are counted in, which their readers share.
+/// Page of a list, shared by its readers, with the reservation for its memory.
 #[derive(Debug, Clone)]
 pub struct ListPage {
-    /// The page.
+    /// Bytes of the page.
     pub bytes: Arc<[u8]>,
-    /// Its share of [`LISTING_MEMORY`].
+    /// Reservation in [`LISTING_MEMORY`].
     pub held: Arc<MemoryReservation>,
 }
 
-/// Bytes of all kept pages together, at most.
+/// Maximum size of all cached pages together, in bytes.
 fn most_bytes() -> usize {
     LISTING_MEMORY.most() / 4
 }
 
-/// A subdirectory as a list shows it.
+/// Subdirectory in a list.
 #[derive(Debug)]
 pub struct Subdirectory {
-    /// Its name.
+    /// Name in the listed directory.
     pub name: CString,
-    /// The outcome of `stat`.
+    /// Result of `stat` when the list was made.
     pub seen: FileStat,
 }
 
@@ -97,11 +99,11 @@ struct KeptList {
     made: Instant,
 }
 
-/// The lists of one tree.
+/// Cached lists of one tree, the oldest first.
 #[derive(Debug, Default)]
 pub struct ListCache(Mutex<Vec<Arc<KeptList>>>);
 
-/// The right to keep a list that is about to be made.
+/// Place in the cache for a list that is about to be made.
 #[derive(Debug)]
 pub struct KeepList {
     pub(super) lists: Arc<ListCache>,
@@ -110,12 +112,12 @@ pub struct KeepList {
 }
 
 impl KeepList {
-    /// Is a page of so many bytes kept? Small ones are not worth it.
+    /// Tells whether a page of so many bytes is cached: neither too small to pay, nor too large.
     pub fn has_room_for(&self, bytes: usize) -> bool {
         (LEAST_PAGE..=most_bytes()).contains(&bytes)
     }
 
-    /// Keeps `page`, for which there is room once the oldest lists are gone.
+    /// Caches `page`, and drops the oldest lists to make room.
     pub fn keep(self, page: &ListPage, subdirectories: Vec<Subdirectory>) {
         let (len, most) = (page.bytes.len(), most_bytes());
         let KeepList { lists, key, check } = self;
@@ -135,8 +137,7 @@ impl KeepList {
 }
 
 impl ListCache {
-    /// The page for `query`, if one is kept and nothing that it shows has changed. The disk is asked with
-    /// nothing locked.
+    /// Cached page for `query`, if it is still valid. No lock is held while the disk is read.
     pub(super) fn find(&self, query: &ListQuery<'_>, directories: &DirectoryCache) -> Option<ListPage> {
         let ListQuery { key, opened, view, freshness } = *query;
         let kept = self.locked().iter().find(|kept| kept.key == *key).map(Arc::clone)?;
@@ -146,12 +147,12 @@ impl ListCache {
         holds.then(|| kept.page.clone())
     }
 
-    /// Tells whether a list of `dir` is kept, valid or not.
+    /// Tells whether a list of `dir` is cached, valid or not.
     pub(super) fn has_any_of(&self, dir: &[u8]) -> bool {
         self.locked().iter().any(|kept| *kept.key.dir == *dir)
     }
 
-    /// Forgets lists that are too old to be used.
+    /// Drops lists that are too old to be used.
     pub(super) fn tidy(&self) {
         self.locked().retain(|kept| kept.made.elapsed() < MADE_AGAIN_AFTER);
     }

@@ -1,11 +1,11 @@
-//! Cache of look-ups: the outcome for a name, and small files' content.
+//! Cache of look-ups: the result for a name, with the content of small files.
 //!
-//! An entry is used as long as the disk is as its [`Snapshot`] has it, which is checked each time
-//! ([`directories`]). A file replaced, cut, deleted, chmod-ed or given a password file therefore answers
-//! rightly on the very next request.
+//! An entry is valid as long as the disk agrees with its [`Snapshot`], which is checked before each use
+//! ([`directories`]). The next request therefore sees every file that was replaced, truncated, deleted,
+//! chmod-ed or given a password file.
 //!
-//! How that is checked is known here alone. The surface is [`Cache::lookup`] and [`Cache::insert`] with a
-//! [`Freshness`], which a worker expires when other requests are at hand.
+//! No other module knows how that is checked. Callers use [`Cache::lookup`] and [`Cache::insert`] with a
+//! [`Freshness`], which a worker renews for each batch of requests.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
@@ -30,39 +30,39 @@ use lists::ListCache;
 pub use lists::{KeepList, ListKey, ListPage, ListQuery, MOST_SUBDIRECTORIES, Subdirectory};
 pub use watcher::{Freshness, Ticket};
 
-/// Locks are per shard, so that workers seldom meet.
+/// Number of shards, each with a lock of its own, so that workers seldom wait for one.
 const SHARDS: usize = 16;
 
-/// Descriptors of large files kept open at most: the rest are opened anew each time.
+/// Maximum number of large files kept open; others are opened for each request.
 const MOST_OPEN_FILES: usize = 256;
 
-/// How many of `descriptors`, all that the process may have, are for files kept open.
+/// Maximum number of files kept open, if the process may have so many `descriptors`.
 pub fn share_for_files(descriptors: usize) -> usize {
     MOST_OPEN_FILES.min(descriptors / 16)
 }
 
-/// One remembered outcome: a plain file.
+/// Cached result of a look-up: a plain file.
 #[derive(Debug)]
 pub struct CacheEntry {
-    /// The mapped name, as asked, and what of its site rules tell apart.
+    /// Requested name with the virtual host's directory, and the scheme and host if rules depend on them.
     pub key: Box<[u8]>,
     /// Result of the rules, if there are any.
     pub file_rules: Option<Box<FileRules>>,
-    /// When this holds.
+    /// Version of the file and its directory for which the entry is valid.
     pub snapshot: Snapshot,
     /// Directory of the `.htpasswd` that protects the file.
     pub auth_dir: Box<[u8]>,
-    /// A password file was there: credentials are checked on every request.
+    /// Set if there was a password file: credentials are checked for each request.
     pub protected: bool,
     /// Name for throttle patterns, as in `resource::Resolved`.
     pub throttle_name: Arc<[u8]>,
-    /// Metadata.
+    /// Metadata of the file.
     pub representation: Arc<Representation>,
-    /// Bytes, or where they are.
+    /// Bytes of the file, or an open descriptor.
     pub content: Content,
-    /// Other forms of the file, compressed beforehand.
+    /// Precompressed forms of the file.
     pub variants: Box<[Variant]>,
-    /// When it holds that these are all of them.
+    /// Versions of the files beside it for which `variants` is complete.
     pub siblings: Box<[Snapshot]>,
 }
 
@@ -87,7 +87,7 @@ impl CacheEntry {
         self.open_files() > 0
     }
 
-    /// Open files, one of which has no name any more.
+    /// Tells whether an open file of the entry was deleted.
     fn is_deleted(&self) -> bool {
         self.contents().any(|content| match content {
             Content::File(file) => {
@@ -108,7 +108,7 @@ impl OwnsResponseRules for CacheEntry {
 #[derive(Debug)]
 struct CacheSlot {
     entry: Arc<CacheEntry>,
-    /// Used since the clock's hand last passed.
+    /// Set by each use, cleared when the clock's hand passes.
     used: AtomicBool,
 }
 
@@ -120,7 +120,7 @@ struct Shard {
     bytes: usize,
 }
 
-/// A bounded map from names to outcomes, evicted by the clock algorithm.
+/// Bounded map from names to results of look-ups, evicted by the clock algorithm.
 #[derive(Debug)]
 pub struct Cache {
     shards: Vec<Mutex<Shard>>,
@@ -133,8 +133,8 @@ pub struct Cache {
 }
 
 impl Cache {
-    /// An empty cache. Zero entries = nothing is ever remembered. `links`: those that a name may hold once
-    /// it was expanded.
+    /// Empty cache; with a limit of zero entries, none is ever stored. `links` are those allowed in an expanded
+    /// name.
     pub fn new(limits: CacheLimits, links: Links) -> Cache {
         Cache {
             shards: (0..SHARDS).map(|_| Mutex::default()).collect(),
@@ -147,8 +147,8 @@ impl Cache {
         }
     }
 
-    /// Looks at the directory `dir` before anything in it is looked at; none when what is found there
-    /// cannot be remembered.
+    /// Check of the directory `dir`, to be taken before anything in it is read; `None` if results from there
+    /// cannot be cached.
     pub fn check_directory(&self, view: &View<'_>, dir: &[u8]) -> Option<DirectoryCheck> {
         if self.entries_per_shard == 0 {
             return None;
@@ -156,7 +156,7 @@ impl Cache {
         self.directories.look(view, dir)
     }
 
-    /// Outcome for `name`, if one is remembered and the disk still agrees with it.
+    /// Cached result for `name`, if it is still valid.
     pub fn lookup(&self, name: &[u8], view: &View<'_>, freshness: &Freshness) -> Option<Arc<CacheEntry>> {
         let entry = {
             let shard = self.shard(name);
@@ -169,14 +169,14 @@ impl Cache {
             return Some(entry);
         }
         if view.has_crossed() {
-            // Nothing was learned of it.
+            // A name that leads out of the view does not tell whether the entry is valid.
             return None;
         }
         self.forget(&mut self.shard(name), name);
         None
     }
 
-    /// The page that lists a directory, if one is kept and still holds.
+    /// Cached list of a directory, if it is still valid.
     pub fn list(&self, query: &ListQuery<'_>) -> Option<ListPage> {
         self.lists.find(query, &self.directories)
     }
@@ -186,20 +186,19 @@ impl Cache {
         self.lists.has_any_of(dir)
     }
 
-    /// The right to keep a page that is made from what is found after `check`; none where changes show in
-    /// no event.
+    /// Place in the cache for a list that is made after `check`; `None` if inotify would not report its changes.
     pub fn keep_list(&self, key: ListKey, check: &DirectoryCheck) -> Option<KeepList> {
-        check.is_watched().then(|| KeepList { lists: Arc::clone(&self.lists), key, check: check.again() })
+        check.is_watched().then(|| KeepList { lists: Arc::clone(&self.lists), key, check: check.duplicate() })
     }
 
-    /// Remembers an outcome, forgetting others as the bounds ask.
+    /// Stores a result, and evicts others to stay within the limits.
     pub fn insert(&self, entry: CacheEntry) {
         if self.entries_per_shard == 0 || entry.bytes() > self.bytes_per_shard {
             return;
         }
         let mut shard = self.shard(&entry.key);
         self.forget(&mut shard, &entry.key);
-        // Another shard's open files are left for it to give up, and for [`Cache::tidy`].
+        // Only open files of this shard are evicted; [`Cache::tidy`] closes deleted ones of all shards.
         let is_full = || entry.is_open_file() && self.open_files.load(Relaxed) >= self.most_open_files;
         if is_full() && !self.evict_one(&mut shard, &CacheEntry::is_open_file) {
             return;
@@ -218,10 +217,10 @@ impl Cache {
             .insert(entry.key.clone(), CacheSlot { entry: Arc::new(entry), used: AtomicBool::new(false) });
     }
 
-    /// Moves the clock's hand until something unused of the `wanted` kind falls out; false when there is
-    /// nothing of that kind.
+    /// Evicts one entry of the `wanted` kind that was not used since the clock's hand last passed; false if there
+    /// is none of that kind.
     fn evict_one(&self, shard: &mut Shard, wanted: &dyn Fn(&CacheEntry) -> bool) -> bool {
-        // The second time round, nothing has been used since.
+        // The first round clears all marks of use, so that the second one finds an entry.
         for _ in 0..2 * shard.ring.len() {
             let Some(key) = shard.ring.pop_front() else { break };
             match shard.map.get(&key) {
@@ -238,17 +237,18 @@ impl Cache {
         false
     }
 
-    /// Bytes of content held in memory now.
+    /// Size of the content in memory, in bytes.
     pub fn bytes(&self) -> usize {
         self.shards.iter().map(|shard| locked(shard).bytes).sum()
     }
 
-    /// Gives up files that have been deleted: no request may come for their names again, and the disk keeps
-    /// their bytes as long as they are open.
+    /// Closes cached files that were deleted, since the disk keeps their bytes as long as they are open.
+    ///
+    /// Without this they would stay open until a request for their name.
     pub fn tidy(&self) {
         self.lists.tidy();
         for shard in &self.shards {
-            // The disk is asked with nothing locked.
+            // No lock is held during system calls on the disk.
             let open = |slot: &CacheSlot| slot.entry.is_open_file().then(|| Arc::clone(&slot.entry));
             let open: Vec<Arc<CacheEntry>> = locked(shard).map.values().filter_map(open).collect();
             for entry in open.iter().filter(|entry| entry.is_deleted()) {
@@ -274,14 +274,14 @@ impl Cache {
     }
 
     fn shard(&self, name: &[u8]) -> MutexGuard<'_, Shard> {
-        // A client that piles names up in one shard can do no more than push out its other entries.
+        // Clients that choose names of one shard can only evict other entries of that shard.
         let sum = name.iter().fold(name.len(), |sum, &byte| sum.wrapping_mul(31).wrapping_add(byte.into()));
         let at = (sum ^ sum >> 7) % SHARDS;
         locked(&self.shards[at])
     }
 }
 
-/// A panic elsewhere while a shard was locked leaves at worst a wrong byte count.
+/// Locks a shard. A panic under the lock leaves at worst a wrong byte count.
 fn locked(shard: &Mutex<Shard>) -> MutexGuard<'_, Shard> {
     shard.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,10 +1,10 @@
-//! Directories watched by inotify: a remembered outcome needs no `stat` while nothing in them has changed.
+//! inotify watches: a cached result needs no `stat` while its directories have no events.
 //!
 //! The kernel queues an event before the call that made a change returns. So a thread that reads the queue
-//! after that call, and finds it empty while no other thread is emptying it, knows that nothing happened:
-//! one cheap read in place of looking names up again. Changes that inotify does not see — those of other
-//! machines on network file systems, writes through a second hard link, a link on the way — are looked up
-//! as before ([`Watcher::watch`] is none for them).
+//! after that call, and finds it empty while no other thread is draining it, knows that nothing has changed.
+//! One cheap read then replaces a look-up of the name. inotify does not report changes by other machines on
+//! network file systems, writes through a second hard link, and changes of a link on the way.
+//! [`Watcher::watch`] returns `None` for such names, and they are looked up each time.
 
 use std::cell::Cell;
 use std::collections::{HashMap, HashSet};
@@ -22,18 +22,20 @@ use nix::unistd::read;
 use crate::docroot::{Links, View};
 use crate::sys::filesystem;
 
-/// Directories and files watched at once; what lies in other directories is looked up each time.
+/// Maximum number of watches; names in other directories are looked up each time.
 const MOST_WATCHES: usize = 4096;
 
-/// Watches below which a file may be watched too. The rest is for directories: one watch of those saves looks at
-/// all their files, and one of a file shows rare changes of that alone.
+/// Number of watches up to which files are watched, too; the rest is for directories.
+///
+/// The watch of a directory saves look-ups of all its files. That of a file reports only rare changes of one.
 const MOST_BESIDE_FILES: usize = MOST_WATCHES / 2;
 
-/// Directories below one another that are watched: each costs a watch, and a look at each question.
+/// Maximum depth of watched directories. Each level costs a watch, and a comparison at each check.
 const DEEPEST: usize = 64;
 
-/// Watched or not, the disk is asked again after this long: for what no event tells of, such as a
-/// file system mounted over a directory.
+/// Maximum time between two `stat` calls for a watched name.
+///
+/// Some changes cause no event, such as a file system mounted over a directory.
 const TRUSTED_FOR: Duration = Duration::from_secs(1);
 
 /// Minimum time between two searches of a full table for watches that nothing uses.
@@ -51,37 +53,37 @@ const CHANGES: AddWatchFlags = AddWatchFlags::IN_CREATE
 
 /// Events watched for a file itself.
 ///
-/// A directory may have got the file's name. `IN_MASK_ADD`, which nix lacks, keeps the events of that one's
-/// own watch.
+/// A directory may have taken the file's name meanwhile. `IN_MASK_ADD`, which nix lacks, then keeps the events of
+/// the directory's own watch.
 const FILE_CHANGES: AddWatchFlags = AddWatchFlags::IN_ATTRIB
     .union(AddWatchFlags::IN_MODIFY)
     .union(AddWatchFlags::IN_DONT_FOLLOW)
     .union(AddWatchFlags::from_bits_retain(IN_MASK_ADD));
 
-/// One watched directory: how often something in it has changed.
+/// Watched directory or file, with the number of its events.
 #[derive(Debug)]
-struct WatchedDirectory {
-    /// A file that is watched itself, for what reaches it by another name.
+struct WatchedInode {
+    /// Set for a file, which is watched for changes by another name of it.
     is_file: bool,
     changes: AtomicU64,
 }
 
-/// A directory and all above it, the top first.
-type Chain = Arc<[Arc<WatchedDirectory>]>;
+/// A directory and all directories above it, the top first; a file may follow.
+type Chain = Arc<[Arc<WatchedInode>]>;
 
 #[derive(Debug, Default)]
 struct WatchTable {
-    by_descriptor: HashMap<WatchDescriptor, Arc<WatchedDirectory>>,
-    /// Each directory behind those above it.
+    by_descriptor: HashMap<WatchDescriptor, Arc<WatchedInode>>,
+    /// Chain of each watched directory.
     by_name: HashMap<Box<[u8]>, Chain>,
-    /// Files that are watched no more, until the kernel has said so too.
+    /// Files whose watch was removed; the kernel's `IN_IGNORED` is still to come.
     retired: HashSet<WatchDescriptor>,
     /// Time before which a full table is not searched for unused watches again.
     next_search: Option<Instant>,
 }
 
 impl WatchTable {
-    /// Is there room for one more watch among `most`? Those that no name and no outcome has a use for make some.
+    /// Tells whether there are fewer than `most` watches. A full table is searched for unused ones first.
     fn has_room(&mut self, inotify: &Inotify, most: usize) -> bool {
         let is_full = self.by_descriptor.len() >= most;
         if is_full && self.by_name.len() < self.by_descriptor.len() && self.may_search() {
@@ -97,7 +99,8 @@ impl WatchTable {
         self.by_descriptor.len() < most
     }
 
-    /// Allows one search of the table in a while: each look-up of a file asks for room.
+    /// Tells whether [`SEARCH_INTERVAL`] has passed since the last search, as each look-up of a file asks for
+    /// room.
     fn may_search(&mut self) -> bool {
         let now = Instant::now();
         let may = self.next_search.is_none_or(|at| now >= at);
@@ -111,70 +114,71 @@ impl WatchTable {
 /// All watches of one tree.
 #[derive(Debug)]
 pub struct Watcher {
-    /// None where the system gives us no inotify.
+    /// `None` if the system refuses an inotify instance.
     inotify: Option<Inotify>,
     table: Mutex<WatchTable>,
-    /// How often a directory went from its place, and with it, names were no longer what they had been.
+    /// Number of times that a watched directory was moved or removed. Names below may lead elsewhere after each.
     rename_epoch: AtomicU64,
-    /// Threads that take events out of the queue and have not told of all of them yet.
+    /// Number of threads that have taken events out of the queue and are still applying them.
     drainers: AtomicUsize,
-    /// The last question to which the answer was: nothing has changed.
+    /// Ticket of the last read that found the queue empty.
     last_clean_ticket: AtomicU64,
-    born: Instant,
+    started: Instant,
 }
 
-/// A directory and all above it, as one remembered outcome depends on them.
+/// Watched directories that one cached result depends on, with the state under which it is valid.
 #[derive(Debug)]
 pub struct WatchedPath {
     chain: Chain,
-    /// Upheavals by then: after another one these may be other directories than the names say.
+    /// [`Watcher::rename_epoch`] of that moment; at a later one the names may lead to other directories.
     rename_epoch: u64,
-    /// Sum of changes under which the outcome was last found to hold.
+    /// Sum of events at the last check that found the result valid.
     seen: AtomicU64,
-    /// When that was, in milliseconds of the watcher's life.
+    /// Time of the last `stat`, in milliseconds since the watcher was made.
     checked: AtomicU64,
 }
 
-/// Questions put to the kernel so far, by all threads and for all trees.
+/// Number of reads of event queues so far, by all threads and for all trees.
 static NEXT_TICKET: AtomicU64 = AtomicU64::new(0);
 
-/// Moment, counted in reads of the queue. A request that arrived before it is served rightly by the result of
-/// any later read, by any thread.
+/// Point in time, counted in reads of event queues.
+///
+/// A later read by any thread is fresh enough for every request that had arrived at that point.
 #[derive(Debug, Clone, Copy)]
 pub struct Ticket(u64);
 
 impl Ticket {
-    /// The present moment.
+    /// Ticket of now.
     pub fn latest() -> Ticket {
         Ticket(NEXT_TICKET.load(SeqCst))
     }
 }
 
-/// Knowledge of the disk since the requests at hand arrived: one check serves all that came before it.
+/// Result of the last event queue read, for a batch of requests: one read serves all that had arrived before.
 #[derive(Debug)]
 pub struct Freshness {
-    /// The requests were here by then.
+    /// Ticket at which the requests had arrived.
     since: Cell<Ticket>,
-    /// The answer was: nothing has changed.
+    /// Set once a read since then has found the queue empty.
     quiet: Cell<bool>,
-    /// The watcher's age when it was asked for.
+    /// Age of the watcher at the first use since then, in milliseconds.
     age: Cell<Option<u64>>,
 }
 
 impl Default for Freshness {
-    /// About requests that are at hand now.
+    /// Freshness for requests that have arrived by now.
     fn default() -> Freshness {
         Freshness { since: Cell::new(Ticket::latest()), quiet: Cell::default(), age: Cell::default() }
     }
 }
 
 impl Freshness {
-    /// Other requests are at hand.
+    /// Begins a batch of requests that have arrived by now.
     pub fn expire(&self) {
         self.expire_as_of(Ticket::latest());
     }
 
-    /// Other requests are at hand, and were by `since`.
+    /// Begins a batch of requests that had arrived at `since`.
     pub fn expire_as_of(&self, since: Ticket) {
         self.since.set(since);
         self.quiet.set(false);
@@ -189,8 +193,8 @@ impl Freshness {
 }
 
 impl WatchedPath {
-    /// Copies the path, for an outcome that holds as of the same moment.
-    pub fn again(&self) -> WatchedPath {
+    /// Copies the path, for a second result that is valid as of the same moment.
+    pub fn duplicate(&self) -> WatchedPath {
         self.as_of(self.seen.load(SeqCst), self.checked.load(SeqCst))
     }
 
@@ -199,14 +203,14 @@ impl WatchedPath {
         WatchedPath { chain, rename_epoch, seen: seen.into(), checked: checked.into() }
     }
 
-    /// Changes so far in all these directories: it only grows.
+    /// Number of events so far in all directories of the chain; the number only grows.
     fn changes(&self) -> u64 {
         self.chain.iter().map(|directory| directory.changes.load(SeqCst)).sum()
     }
 }
 
 impl Default for Watcher {
-    /// Nothing is watched yet.
+    /// Watcher without watches.
     fn default() -> Watcher {
         Watcher {
             inotify: Inotify::init(InitFlags::IN_CLOEXEC | InitFlags::IN_NONBLOCK).ok(),
@@ -214,14 +218,15 @@ impl Default for Watcher {
             rename_epoch: AtomicU64::new(0),
             drainers: AtomicUsize::new(0),
             last_clean_ticket: AtomicU64::new(0),
-            born: Instant::now(),
+            started: Instant::now(),
         }
     }
 }
 
 impl Watcher {
-    /// Watches `dir` and every directory between it and the root. None when that cannot be relied on.
-    /// Call it before looking at what the outcome is made from.
+    /// Watches `dir` and every directory between it and the root; `None` if events would not report every change.
+    ///
+    /// Call this before reading anything that the result depends on.
     pub fn watch(&self, view: &View<'_>, dir: &[u8]) -> Option<WatchedPath> {
         let rename_epoch = self.rename_epoch.load(SeqCst);
         let chain = self.chain(view, dir)?;
@@ -248,9 +253,9 @@ impl Watcher {
         Some(chain)
     }
 
-    /// Watches one directory. The disk is asked with nothing locked, so that a slow or remote one holds up no
-    /// other thread.
-    fn watch_one(&self, view: &View<'_>, name: &[u8], above: &[Arc<WatchedDirectory>]) -> Option<Chain> {
+    /// Watches one directory. No lock is held during system calls on the disk, so that slow or remote storage
+    /// delays no other thread.
+    fn watch_one(&self, view: &View<'_>, name: &[u8], above: &[Arc<WatchedInode>]) -> Option<Chain> {
         let inotify = self.inotify.as_ref()?;
         let rename_epoch = {
             let mut table = self.table();
@@ -264,16 +269,17 @@ impl Watcher {
         };
         let directory = view.open_path(name, Links::Refuse).ok()?;
         let found = fstat(&directory).ok()?;
-        // A local view shows nothing else.
+        // A local view contains local file systems only.
         if !view.is_local() && !filesystem::is_local(directory.as_fd()) {
             return None;
         }
         let path = view.root().path_of(name);
         let descriptor = inotify.add_watch(&path, CHANGES).ok()?;
-        // The path may lead elsewhere by now.
+        // The path may lead to another directory by now.
         let there = stat(&path).ok()?;
         let mut table = self.table();
-        // A directory that was moved or removed meanwhile may have been told of before it was known here.
+        // The event of a directory that was moved or removed meanwhile may have been applied before the watch
+        // was in the table.
         let is_same = (there.st_dev, there.st_ino) == (found.st_dev, found.st_ino);
         if !is_same || self.rename_epoch.load(SeqCst) != rename_epoch {
             if !table.by_descriptor.contains_key(&descriptor) {
@@ -281,10 +287,10 @@ impl Watcher {
             }
             return None;
         }
-        let fresh = || Arc::new(WatchedDirectory { is_file: false, changes: AtomicU64::new(0) });
+        let fresh = || Arc::new(WatchedInode { is_file: false, changes: AtomicU64::new(0) });
         let known = table.by_descriptor.entry(descriptor).or_insert_with(fresh);
         if known.is_file {
-            // The directory got the name of a file that was about to be watched.
+            // The directory took the name of a file while that was being watched.
             *known = fresh();
         }
         let directory = Arc::clone(known);
@@ -293,12 +299,12 @@ impl Watcher {
         Some(chain)
     }
 
-    /// Watches the file `name` too, for what reaches it through another name of it: a second hard link that
-    /// is made later. Where that fails, only the next look shows such a change.
+    /// Adds a watch on the file `name`, which reports changes through a second hard link made later.
     ///
-    /// Call it before the file is opened: what is read from it then holds as long as the path does.
+    /// If that fails, the next `stat` finds such a change. Call this before opening the file: content that is
+    /// read then is valid as long as the path.
     pub fn watch_file(&self, view: &View<'_>, name: &[u8], watched: &WatchedPath) -> WatchedPath {
-        self.try_watch_file(view, name, watched).unwrap_or_else(|| watched.again())
+        self.try_watch_file(view, name, watched).unwrap_or_else(|| watched.duplicate())
     }
 
     fn try_watch_file(&self, view: &View<'_>, name: &[u8], watched: &WatchedPath) -> Option<WatchedPath> {
@@ -307,45 +313,48 @@ impl Watcher {
             return None;
         }
         let descriptor = inotify.add_watch(&view.root().path_of(name), FILE_CHANGES).ok()?;
-        let fresh = || Arc::new(WatchedDirectory { is_file: true, changes: AtomicU64::new(0) });
+        let fresh = || Arc::new(WatchedInode { is_file: true, changes: AtomicU64::new(0) });
         let file = Arc::clone(self.table().by_descriptor.entry(descriptor).or_insert_with(fresh));
         let seen = watched.seen.load(SeqCst) + file.changes.load(SeqCst);
         let chain = watched.chain.iter().chain([&file]).map(Arc::clone).collect();
-        Some(WatchedPath { chain, seen: seen.into(), ..watched.again() })
+        Some(WatchedPath { chain, seen: seen.into(), ..watched.duplicate() })
     }
 
-    /// Has nothing changed since the outcome was last found to hold?
+    /// Tells whether there was no event since the last check, and that is recent enough.
     fn is_unchanged(&self, watched: &WatchedPath, freshness: &Freshness) -> bool {
         let age = freshness.age_or(|| self.age());
         is_trusted(watched, age) && self.is_quiet(freshness) && self.is_as_seen(watched)
     }
 
-    /// Has no event come since? Where others have just been told of, the kernel is asked once more.
+    /// Tells whether there was no event since the last check. A read that found events of others is repeated.
     pub fn is_untouched(&self, watched: &WatchedPath, freshness: &Freshness) -> bool {
         (self.is_quiet(freshness) || self.is_quiet(freshness)) && self.is_as_seen(watched)
     }
 
-    /// Has no change been told of since the outcome was last found to hold?
+    /// Tells whether no event was applied since the last check.
     fn is_as_seen(&self, watched: &WatchedPath) -> bool {
         self.is_current(watched) && watched.changes() == watched.seen.load(SeqCst)
     }
 
-    /// Are these still the directories that the names mean, as far as has been told?
+    /// Tells whether no watched directory was moved or removed since, as far as events were applied.
     fn is_current(&self, watched: &WatchedPath) -> bool {
         watched.rename_epoch == self.rename_epoch.load(SeqCst)
     }
 
-    /// Copies the path as it was last found to hold, if no change has been told of since. The kernel is not
-    /// asked: what is made from this must be asked about later, by [`Watcher::is_untouched`] or
-    /// [`Watcher::holds`].
+    /// Copies the path if no event was applied since its last check.
+    ///
+    /// The event queue is not read: a result made under this path must be checked later, by
+    /// [`Watcher::is_untouched`] or [`Watcher::holds`].
     pub fn last_known(&self, watched: &WatchedPath) -> Option<WatchedPath> {
-        // Confirmations by other threads from here on must not count.
-        let known = watched.again();
+        // The copy excludes later confirmations by other threads.
+        let known = watched.duplicate();
         (is_trusted(&known, self.age()) && self.is_as_seen(&known)).then_some(known)
     }
 
-    /// Does an outcome still hold? The disk is asked by `look` where it is not `watched`, or where something
-    /// has changed; if directories are no longer what they were, it is for a new look-up to say.
+    /// Tells whether a result is still valid.
+    ///
+    /// `look` checks by `stat`, for a result that is not `watched` and after an event. After a directory on the
+    /// way was moved or removed, the result is not valid.
     pub fn holds(
         &self,
         watched: Option<&WatchedPath>,
@@ -356,7 +365,7 @@ impl Watcher {
         self.is_unchanged(watched, freshness) || self.is_current(watched) && self.confirm(watched, look)
     }
 
-    /// The outcome was looked up anew and held: what `look` says counts from before the look.
+    /// Runs `look`, and if the result is valid, records that as of the moment before.
     fn confirm(&self, watched: &WatchedPath, look: impl FnOnce() -> bool) -> bool {
         let (changes, age) = (watched.changes(), self.age());
         let holds = look();
@@ -367,7 +376,7 @@ impl Watcher {
         holds
     }
 
-    /// True if nothing changed before the requests at hand arrived that is not applied yet.
+    /// Tells whether all events from before the batch's arrival were applied.
     fn is_quiet(&self, freshness: &Freshness) -> bool {
         if !freshness.quiet.get() {
             freshness
@@ -377,13 +386,13 @@ impl Watcher {
         freshness.quiet.get()
     }
 
-    /// Applies the events in the queue. True when there were none, and no other thread is applying some.
+    /// Applies the events in the queue; true if there were none, and no other thread is applying any.
     fn poll_queue(&self) -> bool {
         let Some(inotify) = &self.inotify else { return false };
         let number = NEXT_TICKET.fetch_add(1, SeqCst) + 1;
         // A buffer too small for any event takes none out: EAGAIN = the queue is empty, EINVAL = it is not.
         if read(inotify.as_fd(), &mut [0]) == Err(Errno::EAGAIN) {
-            // Events taken out before are applied, unless another thread is at it now.
+            // Events taken out earlier were applied, unless another thread is still applying them.
             let is_quiet = self.drainers.load(SeqCst) == 0;
             if is_quiet {
                 self.last_clean_ticket.fetch_max(number, SeqCst);
@@ -402,8 +411,9 @@ impl Watcher {
         false
     }
 
-    /// Applies the events that one read takes out of the queue. If they come faster than that, callers look at
-    /// the disk, and none waits for the end of them.
+    /// Applies the events that one read takes out of the queue.
+    ///
+    /// If more events arrive meanwhile, callers use `stat` instead of waiting for the end of the queue.
     fn apply_events(&self, inotify: &Inotify, mut table: MutexGuard<'_, WatchTable>) {
         for event in inotify.read_events().unwrap_or_default() {
             if table.retired.remove(&event.wd) {
@@ -416,7 +426,7 @@ impl Watcher {
             } else if let Some(directory) = table.by_descriptor.get(&event.wd) {
                 changed(directory);
             }
-            // Names are no longer what they were: those below a directory that moved, too.
+            // All names below the directory may lead elsewhere now.
             let has_gone = event.mask.intersects(AddWatchFlags::IN_IGNORED | AddWatchFlags::IN_MOVE_SELF);
             if is_lost || has_gone && !is_file {
                 table.by_name.clear();
@@ -430,7 +440,7 @@ impl Watcher {
 
     /// Milliseconds since this watcher was made.
     fn age(&self) -> u64 {
-        self.born.elapsed().as_millis() as u64
+        self.started.elapsed().as_millis() as u64
     }
 
     fn table(&self) -> MutexGuard<'_, WatchTable> {
@@ -438,12 +448,12 @@ impl Watcher {
     }
 }
 
-/// Was the disk asked so lately that an event would have told of all but rare changes?
+/// Tells whether the last `stat` is recent enough to rely on events alone.
 fn is_trusted(watched: &WatchedPath, age: u64) -> bool {
     age.saturating_sub(watched.checked.load(SeqCst)) < TRUSTED_FOR.as_millis() as u64
 }
 
-fn changed(directory: &WatchedDirectory) {
+fn changed(directory: &WatchedInode) {
     directory.changes.fetch_add(1, SeqCst);
 }
 
