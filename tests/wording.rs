@@ -23,6 +23,11 @@ fn every_doc_comment_begins_with_the_job_of_its_item() {
 }
 
 #[test]
+fn no_doc_comment_begins_with_a_question() {
+    assert_eq!(faults(begins_with_question), [""; 0]);
+}
+
+#[test]
 fn the_checks_find_what_they_look_for() {
     for line in ["/// Whoever waits.", "let door = 1;", "a (lot) of"] {
         assert!(has_private_word(line), "{line}");
@@ -33,6 +38,13 @@ fn the_checks_find_what_they_look_for() {
     for line in ["    /// What a line does.", "//! The same, faster.", "/// Who may.", "/// It is sent."] {
         assert!(begins_vaguely("}", line), "{line}");
         assert!(!begins_vaguely("    /// Sends", line), "a line within a comment: {line}");
+    }
+    for line in ["/// Is it so?", "    /// Has it come? Then the rest.", "//! Whole `a` or not?"] {
+        assert!(begins_with_question("}", line), "{line}");
+        assert!(!begins_with_question("    /// Sends", line), "a line within a comment: {line}");
+    }
+    for line in ["/// A query `?a` in `b?c`.", "/// One byte: `?`, in a pattern.", "// Is it so?"] {
+        assert!(!begins_with_question("}", line), "{line}");
     }
     for line in ["/// Items of a list.", "// It is sent.", "/// Whole numbers."] {
         assert!(!begins_vaguely("}", line), "{line}");
@@ -58,6 +70,15 @@ fn begins_vaguely(previous: &str, line: &str) -> bool {
     let text = text.trim_start();
     BEGINNINGS.iter().any(|beginning| {
         text.strip_prefix(beginning).is_some_and(|rest| !rest.starts_with(char::is_alphanumeric))
+    })
+}
+
+/// Tells whether `line`, which follows `previous`, is the first of a doc comment and asks a question.
+fn begins_with_question(previous: &str, line: &str) -> bool {
+    let text = doc_text(line).filter(|_| doc_text(previous).is_none()).unwrap_or_default();
+    text.split_inclusive(char::is_whitespace).any(|word| {
+        let word = word.trim_end();
+        word.strip_suffix('?').is_some_and(|word| word.ends_with(char::is_alphanumeric))
     })
 }
 

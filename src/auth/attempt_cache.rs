@@ -41,35 +41,35 @@ impl AttemptCache {
     }
 
     /// Known result for a key.
-    pub fn recall(&self, mark: &AttemptKey) -> Option<bool> {
-        self.lock().recall(mark)
+    pub fn recall(&self, key: &AttemptKey) -> Option<bool> {
+        self.lock().recall(key)
     }
 
-    /// Result for `mark`, known or computed here.
+    /// Result for `key`, known or computed here.
     ///
     /// `None`, at once, while another worker computes the result or no slot is free for `client`. `keep`
     /// tells whether to store the result.
     pub fn verify(
         &self,
         client: ClientNetwork,
-        mark: &AttemptKey,
+        key: &AttemptKey,
         keep: bool,
         work_out: impl FnOnce() -> bool,
     ) -> Option<bool> {
         let mut state = self.lock();
-        if let Some(answer) = state.recall(mark) {
+        if let Some(answer) = state.recall(key) {
             return Some(answer);
         }
         let free = self.most - state.running.len().min(self.most);
-        if state.running.contains(mark) || !state.waiting.admit(client, free, Instant::now()) {
+        if state.running.contains(key) || !state.waiting.admit(client, free, Instant::now()) {
             return None;
         }
-        state.running.push(*mark);
+        state.running.push(*key);
         drop(state);
-        let _running = InFlightGuard { attempt_cache: self, mark };
+        let _running = InFlightGuard { attempt_cache: self, key };
         let answer = work_out();
         if keep {
-            self.lock().remember(mark, answer);
+            self.lock().remember(key, answer);
         }
         Some(answer)
     }
@@ -81,28 +81,28 @@ impl AttemptCache {
 }
 
 impl AttemptTable {
-    fn recall(&self, mark: &AttemptKey) -> Option<bool> {
-        if self.right.contains(mark) {
+    fn recall(&self, key: &AttemptKey) -> Option<bool> {
+        if self.right.contains(key) {
             return Some(true);
         }
-        self.wrong.contains(mark).then_some(false)
+        self.wrong.contains(key).then_some(false)
     }
 
-    fn remember(&mut self, mark: &AttemptKey, answer: bool) {
+    fn remember(&mut self, key: &AttemptKey, answer: bool) {
         let book = if answer { &mut self.right } else { &mut self.wrong };
-        book.insert(mark);
+        book.insert(key);
     }
 }
 
 /// Guard of a result being computed; frees the slot on drop, also after a panic.
 struct InFlightGuard<'v> {
     attempt_cache: &'v AttemptCache,
-    mark: &'v AttemptKey,
+    key: &'v AttemptKey,
 }
 
 impl Drop for InFlightGuard<'_> {
     fn drop(&mut self) {
-        self.attempt_cache.lock().running.retain(|one| one != self.mark);
+        self.attempt_cache.lock().running.retain(|one| one != self.key);
     }
 }
 
@@ -119,18 +119,18 @@ impl RecentAttempts {
         RecentAttempts { rows: vec![[None; 4]; rows].into_boxed_slice() }
     }
 
-    fn row(&self, mark: &AttemptKey) -> usize {
-        usize::from(u16::from_ne_bytes([mark[0], mark[1]])) % self.rows.len()
+    fn row(&self, key: &AttemptKey) -> usize {
+        usize::from(u16::from_ne_bytes([key[0], key[1]])) % self.rows.len()
     }
 
-    fn contains(&self, mark: &AttemptKey) -> bool {
-        self.rows[self.row(mark)].contains(&Some(*mark))
+    fn contains(&self, key: &AttemptKey) -> bool {
+        self.rows[self.row(key)].contains(&Some(*key))
     }
 
-    fn insert(&mut self, mark: &AttemptKey) {
-        let row = &mut self.rows[self.row(mark)];
+    fn insert(&mut self, key: &AttemptKey) {
+        let row = &mut self.rows[self.row(key)];
         row.rotate_right(1);
-        row[0] = Some(*mark);
+        row[0] = Some(*key);
     }
 }
 

@@ -209,8 +209,8 @@ impl Authenticator {
         let Some(credentials) = attempt.authorization.and_then(Credentials::parse) else {
             return Ok(PasswordCheck::Wrong);
         };
-        let mark = self.mark(&version, &credentials);
-        let answer = match self.attempt_cache.recall(&mark) {
+        let key = self.key(&version, &credentials);
+        let answer = match self.attempt_cache.recall(&key) {
             Some(known) => Some(known),
             None => {
                 let text = read(file)?;
@@ -223,7 +223,7 @@ impl Authenticator {
                     attempt.blocking.block_in_place();
                 }
                 let is_kept = version.is_settled(self.settled_after);
-                self.attempt_cache.verify(attempt.client, &mark, is_kept, || lookup.is_right(&credentials))
+                self.attempt_cache.verify(attempt.client, &key, is_kept, || lookup.is_right(&credentials))
             }
         };
         Ok(match answer {
@@ -234,7 +234,7 @@ impl Authenticator {
     }
 
     /// Key under which the result is cached.
-    fn mark(&self, version: &FileVersion, credentials: &Credentials) -> AttemptKey {
+    fn key(&self, version: &FileVersion, credentials: &Credentials) -> AttemptKey {
         let mut digest = Sha256::new();
         digest.update(self.key);
         for number in version.numbers {

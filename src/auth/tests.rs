@@ -270,8 +270,8 @@ fn a_mark_is_another_in_another_process() {
     let version = FileVersion::from_file(&File::open(site.path.join("private/.htpasswd")).unwrap()).unwrap();
     let credentials = Credentials::parse(&authorization("alice:wonder")).unwrap();
     assert_ne!(
-        site.authenticator.mark(&version, &credentials),
-        Authenticator::new(2).mark(&version, &credentials)
+        site.authenticator.key(&version, &credentials),
+        Authenticator::new(2).key(&version, &credentials)
     );
 }
 
@@ -280,9 +280,9 @@ fn user_and_password_do_not_run_together_in_a_mark() {
     let site = Site::new("apart");
     site.write("private", b"");
     let version = FileVersion::from_file(&File::open(site.path.join("private/.htpasswd")).unwrap()).unwrap();
-    let mark =
-        |pair: &str| site.authenticator.mark(&version, &Credentials::parse(&authorization(pair)).unwrap());
-    assert_ne!(mark("alic:ewonder"), mark("alice:wonder"));
+    let key =
+        |pair: &str| site.authenticator.key(&version, &Credentials::parse(&authorization(pair)).unwrap());
+    assert_ne!(key("alic:ewonder"), key("alice:wonder"));
 }
 
 #[test]

@@ -53,20 +53,20 @@ impl Children {
     /// # Errors
     /// As many scripts run as may, or the system lacks descriptors.
     pub fn reserve(&self, bounds: ScriptBounds) -> Result<ScriptReservation, StartError> {
-        let place = ScriptSlot::take(&self.supervisor, bounds.scripts).ok_or(StartError::Busy)?;
+        let slot = ScriptSlot::take(&self.supervisor, bounds.scripts).ok_or(StartError::Busy)?;
         let (output, written) = io::pipe().map_err(|_| StartError::NoRoom)?;
         let output = OwnedFd::from(output);
         // O_NONBLOCK applies to the server's end of the pipe alone.
         fcntl(output.as_fd(), FcntlArg::F_SETFL(OFlag::O_NONBLOCK)).map_err(|_| StartError::NoRoom)?;
         let output = File::from(output);
         let status_cell = Arc::new(ScriptStatus::from_output(&output).map_err(|_| StartError::NoRoom)?);
-        Ok(ScriptReservation { bounds, place, output, written: written.into(), status_cell })
+        Ok(ScriptReservation { bounds, slot, output, written: written.into(), status_cell })
     }
 
     /// Has `job` started, in its own directory and its own process group. Whether that went well is known
     /// when its output ends: see [`RunningScript::end`].
     pub fn run(&self, job: Job, reservation: ScriptReservation) -> RunningScript {
-        let ScriptReservation { bounds, place, output, written, status_cell } = reservation;
+        let ScriptReservation { bounds, slot, output, written, status_cell } = reservation;
         let (id, name) = (self.supervisor.next_id(), printable(&job.name));
         let ordered = StartRequest {
             id,
@@ -77,7 +77,7 @@ impl Children {
             lacks_room: false,
             output: written,
             status_cell: Arc::clone(&status_cell),
-            place,
+            slot,
         };
         self.supervisor.send(ScriptCommand::Start(Box::new(ordered)));
         let supervisor = Arc::clone(&self.supervisor);
@@ -92,7 +92,7 @@ impl Children {
         }
     }
 
-    /// Number of scripts that are ordered and not yet reaped.
+    /// Number of scripts that were requested and are not yet reaped.
     pub fn count(&self) -> usize {
         self.supervisor.count()
     }
@@ -134,7 +134,7 @@ impl Drop for Children {
 /// A slot and descriptors for one script that is to be started.
 pub struct ScriptReservation {
     bounds: ScriptBounds,
-    place: ScriptSlot,
+    slot: ScriptSlot,
     output: File,
     written: OwnedFd,
     status_cell: Arc<ScriptStatus>,

@@ -29,7 +29,7 @@ pub struct Job {
 pub struct ScriptBounds {
     /// Maximum number of simultaneous scripts (`cgilimit`); 0 = no limit.
     pub scripts: usize,
-    /// Maximum run time of a script (`cgi_timeout`), counted from the order; zero = no limit.
+    /// Maximum run time of a script (`cgi_timeout`), counted from the request; zero = no limit.
     pub time: Duration,
     /// Maximum time that a start waits for descriptors, memory or processes.
     pub room: Duration,

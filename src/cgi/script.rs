@@ -42,7 +42,7 @@ pub(super) struct ScriptProcess {
     /// pidfd, readable once the process has ended; `None` if the kernel lacks it.
     pidfd: Option<Arc<OwnedFd>>,
     stderr: Option<OwnedFd>,
-    complaints: StderrLines,
+    stderr_lines: StderrLines,
     /// Reason for sending INT, if INT was sent.
     ended_by: Option<KillReason>,
     /// Time of sending KILL, if KILL was sent.
@@ -79,7 +79,7 @@ impl ScriptProcess {
             status: Some(forked.status),
             pidfd: process::pidfd(forked.pid).ok().map(Arc::new),
             stderr: Some(stderr),
-            complaints: StderrLines::default(),
+            stderr_lines: StderrLines::default(),
             ended_by: None,
             killed: None,
             due,
@@ -133,7 +133,12 @@ impl ScriptProcess {
     }
 
     /// Sends INT to the group once, so that the script can clean up; KILL follows after `kill_after`.
-    pub(super) fn interrupt(&mut self, why: KillReason, kill_after: Duration, notes: &mut Vec<ScriptEvent>) {
+    pub(super) fn interrupt(
+        &mut self,
+        why: KillReason,
+        kill_after: Duration,
+        script_events: &mut Vec<ScriptEvent>,
+    ) {
         let due = Instant::now() + kill_after;
         if self.ended_by.is_some() {
             self.due = self.due.map(|sooner| sooner.min(due));
@@ -142,7 +147,7 @@ impl ScriptProcess {
         self.ended_by = Some(why);
         self.due = Some(due);
         if self.signal(Signal::SIGINT) {
-            notes.push(ScriptEvent::Interrupted { pid: self.pid().as_raw(), why });
+            script_events.push(ScriptEvent::Interrupted { pid: self.pid().as_raw(), why });
         }
     }
 
@@ -152,24 +157,24 @@ impl ScriptProcess {
     }
 
     /// Sends KILL to the group, after INT has not ended the script.
-    pub(super) fn kill(&mut self, notes: &mut Vec<ScriptEvent>) {
+    pub(super) fn kill(&mut self, script_events: &mut Vec<ScriptEvent>) {
         self.due = None;
         self.killed = Some(Instant::now());
         if self.signal(Signal::SIGKILL) {
-            notes.push(ScriptEvent::Killed { pid: self.pid().as_raw() });
+            script_events.push(ScriptEvent::Killed { pid: self.pid().as_raw() });
         }
     }
 
     /// Reads from the standard error of the script; returns the descriptor at its end.
     ///
     /// Reads a bounded amount, so that a script that writes without end does not hold the thread.
-    pub(super) fn listen(&mut self, notes: &mut Vec<ScriptEvent>) -> Option<OwnedFd> {
+    pub(super) fn listen(&mut self, script_events: &mut Vec<ScriptEvent>) -> Option<OwnedFd> {
         let stderr = self.stderr.as_ref()?;
         let mut buffer = [0; 4096];
         for _ in 0..16 {
             match nix::unistd::read(stderr, &mut buffer) {
-                Ok(n) if n > 0 => self.complaints.take(&buffer[..n], &mut |line| {
-                    notes.push(ScriptEvent::Said { name: self.name.clone(), line });
+                Ok(n) if n > 0 => self.stderr_lines.take(&buffer[..n], &mut |line| {
+                    script_events.push(ScriptEvent::Said { name: self.name.clone(), line });
                 }),
                 Err(Errno::EAGAIN | Errno::EINTR) => return None,
                 Ok(_) | Err(_) => return self.stderr.take(),
@@ -179,10 +184,11 @@ impl ScriptProcess {
     }
 
     /// Reads the rest of standard error of an ended script.
-    pub(super) fn drain_stderr(&mut self, notes: &mut Vec<ScriptEvent>) -> Option<OwnedFd> {
-        let stderr = self.listen(notes);
+    pub(super) fn drain_stderr(&mut self, script_events: &mut Vec<ScriptEvent>) -> Option<OwnedFd> {
+        let stderr = self.listen(script_events);
         let name = &self.name;
-        self.complaints.finish(&mut |line| notes.push(ScriptEvent::Said { name: name.clone(), line }));
+        self.stderr_lines
+            .finish(&mut |line| script_events.push(ScriptEvent::Said { name: name.clone(), line }));
         stderr
     }
 

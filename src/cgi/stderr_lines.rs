@@ -76,12 +76,12 @@ mod tests {
     use super::*;
 
     fn lines(pieces: &[&[u8]]) -> Vec<String> {
-        let mut complaints = StderrLines::default();
+        let mut stderr_lines = StderrLines::default();
         let mut lines = Vec::new();
         for piece in pieces {
-            complaints.take(piece, &mut |line| lines.push(line));
+            stderr_lines.take(piece, &mut |line| lines.push(line));
         }
-        complaints.finish(&mut |line| lines.push(line));
+        stderr_lines.finish(&mut |line| lines.push(line));
         lines
     }
 

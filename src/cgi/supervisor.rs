@@ -36,7 +36,7 @@ pub(super) struct StartRequest {
     pub(super) job: Job,
     /// Maximum number of simultaneous scripts; 0 = no limit.
     pub(super) scripts: usize,
-    /// Time at which the script is to be ended, counted from the order; `None` without a limit.
+    /// Time at which the script is to be ended, counted from the request; `None` without a limit.
     pub(super) due: Option<Instant>,
     /// Time until which the start waits for resources that the system lacks.
     pub(super) room_until: Instant,
@@ -45,17 +45,17 @@ pub(super) struct StartRequest {
     /// Standard output of the script.
     pub(super) output: OwnedFd,
     pub(super) status_cell: Arc<ScriptStatus>,
-    pub(super) place: ScriptSlot,
+    pub(super) slot: ScriptSlot,
 }
 
 /// Command queue of the supervisor thread, and counters shared with it.
 pub(super) struct Supervisor {
-    orders: Mutex<Vec<ScriptCommand>>,
+    commands: Mutex<Vec<ScriptCommand>>,
     /// Eventfd that wakes the supervisor thread.
     pub(super) notifier: EventFd,
     /// Eventfd that is always readable: added to an epoll set, it wakes the threads waiting for that set.
     readable: EventFd,
-    /// Number of scripts that are ordered and not yet reaped.
+    /// Number of scripts that were requested and are not yet reaped.
     count: AtomicUsize,
     last_id: AtomicU64,
     /// Set if no more scripts are accepted.
@@ -72,7 +72,7 @@ impl Supervisor {
         let flags = EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK;
         let (notifier, readable) = (EventFd::from_flags(flags)?, EventFd::from_value_and_flags(1, flags)?);
         let (count, last_id, closed) = (AtomicUsize::new(0), AtomicU64::new(0), AtomicBool::new(false));
-        Ok(Supervisor { orders: Mutex::default(), notifier, readable, count, last_id, closed, report })
+        Ok(Supervisor { commands: Mutex::default(), notifier, readable, count, last_id, closed, report })
     }
 
     /// Records the end of a script, and wakes its connection.
@@ -90,7 +90,7 @@ impl Supervisor {
         self.last_id.fetch_add(1, SeqCst) + 1
     }
 
-    /// Number of scripts that are ordered and not yet reaped.
+    /// Number of scripts that were requested and are not yet reaped.
     pub(super) fn count(&self) -> usize {
         self.count.load(SeqCst)
     }
@@ -101,15 +101,15 @@ impl Supervisor {
     }
 
     /// Sends a command to the supervisor thread, and wakes the thread.
-    pub(super) fn send(&self, order: ScriptCommand) {
-        self.orders.lock().unwrap_or_else(PoisonError::into_inner).push(order);
+    pub(super) fn send(&self, command: ScriptCommand) {
+        self.commands.lock().unwrap_or_else(PoisonError::into_inner).push(command);
         // The notifier is full only when it is signalled already.
         _ = self.notifier.write(1);
     }
 
-    /// Takes the orders that were given, the first one first.
-    pub(super) fn take_orders(&self) -> Vec<ScriptCommand> {
-        std::mem::take(&mut *self.orders.lock().unwrap_or_else(PoisonError::into_inner))
+    /// Takes the commands sent so far, in order.
+    pub(super) fn take_commands(&self) -> Vec<ScriptCommand> {
+        std::mem::take(&mut *self.commands.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Passes an event to the log.
@@ -162,8 +162,8 @@ impl ScriptSlot {
     pub(super) fn take(supervisor: &Arc<Supervisor>, most: usize) -> Option<ScriptSlot> {
         let more = |count| (most == 0 || count < most).then_some(count + 1);
         supervisor.count.fetch_update(SeqCst, SeqCst, more).ok()?;
-        let place = ScriptSlot(Arc::clone(supervisor));
-        (!supervisor.closed.load(SeqCst)).then_some(place)
+        let slot = ScriptSlot(Arc::clone(supervisor));
+        (!supervisor.closed.load(SeqCst)).then_some(slot)
     }
 }
 

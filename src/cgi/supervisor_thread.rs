@@ -59,7 +59,7 @@ struct SupervisedScript {
     script: ScriptProcess,
     status_cell: Arc<ScriptStatus>,
     /// Slot of the script; `None` if it hangs at its start after its time limit.
-    place: Option<ScriptSlot>,
+    slot: Option<ScriptSlot>,
 }
 
 /// Decision about a waiting script.
@@ -141,49 +141,49 @@ impl SupervisorThread {
     }
 
     fn attend(&mut self, events: &[EpollEvent]) {
-        let mut notes = Vec::new();
+        let mut script_events = Vec::new();
         for event in events {
             match event.data() {
                 NOTIFIER => _ = self.supervisor.notifier.read(),
-                event if event & 3 == ENDED => self.reap(event >> 2, &mut notes),
-                event if event & 3 == STATUS => self.take_status(event >> 2, &mut notes),
-                event => self.listen(event >> 2, &mut notes),
+                event if event & 3 == ENDED => self.reap(event >> 2, &mut script_events),
+                event if event & 3 == STATUS => self.take_status(event >> 2, &mut script_events),
+                event => self.listen(event >> 2, &mut script_events),
             }
         }
-        for order in self.supervisor.take_orders() {
-            self.obey(order, &mut notes);
+        for command in self.supervisor.take_commands() {
+            self.obey(command, &mut script_events);
         }
         let now = Instant::now();
         for entry in &mut self.scripts {
             if entry.script.due().is_some_and(|due| due <= now) {
-                entry.expire(&self.supervisor, &mut notes);
+                entry.expire(&self.supervisor, &mut script_events);
             }
         }
         if self.must_look() {
-            self.reap_all(&mut notes);
+            self.reap_all(&mut script_events);
         }
-        self.start_next(&mut notes);
-        notes.iter().for_each(|event| self.supervisor.report(event));
+        self.start_next(&mut script_events);
+        script_events.iter().for_each(|event| self.supervisor.report(event));
     }
 
-    fn obey(&mut self, order: ScriptCommand, notes: &mut Vec<ScriptEvent>) {
-        match order {
-            ScriptCommand::Start(ordered) if self.stopping.is_empty() => self.waiting.push_back(*ordered),
-            ScriptCommand::Start(ordered) => ordered.refuse(StartError::Busy, &self.supervisor),
+    fn obey(&mut self, command: ScriptCommand, script_events: &mut Vec<ScriptEvent>) {
+        match command {
+            ScriptCommand::Start(request) if self.stopping.is_empty() => self.waiting.push_back(*request),
+            ScriptCommand::Start(request) => request.refuse(StartError::Busy, &self.supervisor),
             ScriptCommand::End { id, why } => {
                 if let Some(entry) = find(&mut self.scripts, id) {
-                    entry.interrupt(why, KILL_AFTER, notes);
+                    entry.interrupt(why, KILL_AFTER, script_events);
                 }
             }
-            ScriptCommand::Reap => self.reap_children(notes),
+            ScriptCommand::Reap => self.reap_children(script_events),
             ScriptCommand::Stop { grace, done } => {
-                while let Some(ordered) = self.waiting.pop_front() {
-                    ordered.refuse(StartError::Busy, &self.supervisor);
+                while let Some(request) = self.waiting.pop_front() {
+                    request.refuse(StartError::Busy, &self.supervisor);
                 }
                 for entry in &mut self.scripts {
                     match entry.script.is_starting() {
-                        true => entry.expire(&self.supervisor, notes),
-                        false => entry.interrupt(KillReason::ServerStop, grace, notes),
+                        true => entry.expire(&self.supervisor, script_events),
+                        false => entry.interrupt(KillReason::ServerStop, grace, script_events),
                     }
                 }
                 self.stopping.push(done);
@@ -192,41 +192,41 @@ impl SupervisorThread {
     }
 
     /// Starts the first waiting script that may start, and refuses those that must not.
-    fn start_next(&mut self, notes: &mut Vec<ScriptEvent>) {
+    fn start_next(&mut self, script_events: &mut Vec<ScriptEvent>) {
         for _ in 0..self.waiting.len() {
-            let Some(ordered) = self.waiting.pop_front() else { break };
-            match self.may_start(&ordered) {
+            let Some(request) = self.waiting.pop_front() else { break };
+            match self.may_start(&request) {
                 Start::Now => {
                     self.is_held_back = false;
-                    return self.start(ordered, notes);
+                    return self.start(request, script_events);
                 }
-                Start::Later => self.waiting.push_back(ordered),
+                Start::Later => self.waiting.push_back(request),
                 Start::Never(why) => {
-                    let name = printable(&ordered.job.name);
+                    let name = printable(&request.job.name);
                     let reason = match why {
                         StartError::Busy => "earlier starts of it hang",
                         StartError::NoRoom => "the system lacked a process, memory or descriptors for it",
                         _ => "its time was over before it could be started",
                     };
                     let reason = reason.to_owned();
-                    notes.push(ScriptEvent::NotStarted { name, reason });
-                    ordered.refuse(why, &self.supervisor);
+                    script_events.push(ScriptEvent::NotStarted { name, reason });
+                    request.refuse(why, &self.supervisor);
                 }
             }
         }
         self.is_held_back = true;
     }
 
-    fn may_start(&self, ordered: &StartRequest) -> Start {
-        if ordered.due.is_some_and(|due| due <= Instant::now()) {
-            let why = if ordered.lacks_room { StartError::NoRoom } else { StartError::TooSlow };
+    fn may_start(&self, request: &StartRequest) -> Start {
+        if request.due.is_some_and(|due| due <= Instant::now()) {
+            let why = if request.lacks_room { StartError::NoRoom } else { StartError::TooSlow };
             return Start::Never(why);
         }
-        let most = match ordered.scripts {
+        let most = match request.scripts {
             0 => STARTING,
             scripts => (scripts / STARTING_SHARE).max(1),
         };
-        let name = printable(&ordered.job.name);
+        let name = printable(&request.job.name);
         let starts = self.scripts.iter().filter_map(|entry| entry.script.starting_as(&name));
         let ages: Vec<Duration> = starts.collect();
         let (youngest, oldest) = (ages.iter().min(), ages.iter().max());
@@ -239,34 +239,34 @@ impl SupervisorThread {
     }
 
     /// Starts a script. If the system lacks a process, memory or descriptors, the script waits.
-    fn start(&mut self, mut ordered: StartRequest, notes: &mut Vec<ScriptEvent>) {
-        if ordered.status_cell.unwanted.load(SeqCst) {
+    fn start(&mut self, mut request: StartRequest, script_events: &mut Vec<ScriptEvent>) {
+        if request.status_cell.unwanted.load(SeqCst) {
             return;
         }
-        let started = ScriptProcess::start(&ordered.job, ordered.output.as_fd(), ordered.due);
-        let waits = Instant::now() < ordered.room_until;
+        let started = ScriptProcess::start(&request.job, request.output.as_fd(), request.due);
+        let waits = Instant::now() < request.room_until;
         match started {
             Err(error) if waits && is_process_shortage(&error) => {
-                ordered.lacks_room = true;
-                self.waiting.push_front(ordered);
+                request.lacks_room = true;
+                self.waiting.push_front(request);
                 self.is_held_back = true;
             }
-            started => self.started(ordered, started, notes),
+            started => self.started(request, started, script_events),
         }
     }
 
     fn started(
         &mut self,
-        ordered: StartRequest,
+        request: StartRequest,
         started: io::Result<ScriptProcess>,
-        notes: &mut Vec<ScriptEvent>,
+        script_events: &mut Vec<ScriptEvent>,
     ) {
-        let StartRequest { id, job, status_cell, place, .. } = ordered;
+        let StartRequest { id, job, status_cell, slot, .. } = request;
         match started.and_then(|script| self.watch(id, script)) {
-            Ok(script) => self.scripts.push(SupervisedScript { id, script, status_cell, place: Some(place) }),
+            Ok(script) => self.scripts.push(SupervisedScript { id, script, status_cell, slot: Some(slot) }),
             Err(error) => {
-                drop(place);
-                self.not_started(&status_cell, printable(&job.name), &error, notes);
+                drop(slot);
+                self.not_started(&status_cell, printable(&job.name), &error, script_events);
             }
         }
     }
@@ -276,12 +276,12 @@ impl SupervisorThread {
         status_cell: &ScriptStatus,
         name: String,
         error: &io::Error,
-        notes: &mut Vec<ScriptEvent>,
+        script_events: &mut Vec<ScriptEvent>,
     ) {
         let why = if is_process_shortage(error) { StartError::NoRoom } else { StartError::Unrunnable };
         status_cell.decided.store(true, SeqCst);
         self.supervisor.settle(status_cell, Err(why));
-        notes.push(ScriptEvent::NotStarted { name, reason: reason(error) });
+        script_events.push(ScriptEvent::NotStarted { name, reason: reason(error) });
     }
 
     /// Adds the descriptors of a new script to the epoll set. If that fails, the script is ended.
@@ -303,15 +303,15 @@ impl SupervisorThread {
     }
 
     /// Reads the result of a script's exec.
-    fn take_status(&mut self, id: u64, notes: &mut Vec<ScriptEvent>) {
+    fn take_status(&mut self, id: u64, script_events: &mut Vec<ScriptEvent>) {
         let Some(entry) = find(&mut self.scripts, id) else { return };
         let Some((result, status)) = entry.script.exec_result() else { return };
         _ = self.epoll.delete(&status);
         let name = entry.script.name().to_owned();
         match result {
             Ok(()) => {
-                if entry.place.is_some() {
-                    notes.push(ScriptEvent::Spawned { pid: entry.script.pid().as_raw(), name });
+                if entry.slot.is_some() {
+                    script_events.push(ScriptEvent::Spawned { pid: entry.script.pid().as_raw(), name });
                 }
                 if let Some(pidfd) = entry.script.pidfd() {
                     _ = entry.status_cell.pidfd.set(Arc::clone(pidfd));
@@ -322,8 +322,8 @@ impl SupervisorThread {
                 let Some(mut entry) = self.remove(id) else { return };
                 // The process can only exit now, so that reaping does not block.
                 entry.script.reap();
-                drop(entry.place);
-                self.not_started(&entry.status_cell, name, &error, notes);
+                drop(entry.slot);
+                self.not_started(&entry.status_cell, name, &error, script_events);
             }
         }
     }
@@ -343,46 +343,47 @@ impl SupervisorThread {
     }
 
     /// Reads a script's standard error, and closes the pipe at its end.
-    fn listen(&mut self, id: u64, notes: &mut Vec<ScriptEvent>) {
-        if let Some(stderr) = find(&mut self.scripts, id).and_then(|entry| entry.script.listen(notes)) {
+    fn listen(&mut self, id: u64, script_events: &mut Vec<ScriptEvent>) {
+        if let Some(stderr) = find(&mut self.scripts, id).and_then(|entry| entry.script.listen(script_events))
+        {
             _ = self.epoll.delete(stderr);
         }
     }
 
     /// Reaps the script if it has ended.
-    fn reap(&mut self, id: u64, notes: &mut Vec<ScriptEvent>) {
+    fn reap(&mut self, id: u64, script_events: &mut Vec<ScriptEvent>) {
         // A script whose exec failed has ended too.
-        self.take_status(id, notes);
+        self.take_status(id, script_events);
         if !self.scripts.iter().any(|entry| entry.id == id && entry.script.has_ended()) {
             return;
         }
-        let Some(SupervisedScript { mut script, status_cell, place, .. }) = self.remove(id) else { return };
+        let Some(SupervisedScript { mut script, status_cell, slot, .. }) = self.remove(id) else { return };
         let end = script.reap();
-        script.drain_stderr(notes);
+        script.drain_stderr(script_events);
         if end.by.is_none() && !end.status.success() {
             let (pid, name) = (script.pid().as_raw(), script.name().to_owned());
-            notes.push(ScriptEvent::Ended { pid, name, status: end.status });
+            script_events.push(ScriptEvent::Ended { pid, name, status: end.status });
         }
-        drop(place);
+        drop(slot);
         self.supervisor.settle(&status_cell, Ok(end));
     }
 
     /// Reaps every script that has ended.
-    fn reap_all(&mut self, notes: &mut Vec<ScriptEvent>) {
+    fn reap_all(&mut self, script_events: &mut Vec<ScriptEvent>) {
         let ids: Vec<u64> = self.scripts.iter().map(|entry| entry.id).collect();
         for id in ids {
-            self.reap(id, notes);
+            self.reap(id, script_events);
         }
     }
 
     /// Reaps all children that have ended, scripts or not.
-    fn reap_children(&mut self, notes: &mut Vec<ScriptEvent>) {
+    fn reap_children(&mut self, script_events: &mut Vec<ScriptEvent>) {
         let peek = WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG | WaitPidFlag::WNOWAIT;
         while let Ok(status) = waitid(Id::All, peek)
             && let Some(pid) = status.pid()
         {
             match self.scripts.iter().find(|entry| entry.script.pid() == pid).map(|entry| entry.id) {
-                Some(id) => self.reap(id, notes),
+                Some(id) => self.reap(id, script_events),
                 None => _ = waitpid(pid, Some(WaitPidFlag::WNOHANG)),
             }
         }
@@ -396,7 +397,7 @@ fn find(scripts: &mut [SupervisedScript], id: u64) -> Option<&mut SupervisedScri
 impl StartRequest {
     /// Refuses the start, which ends the output.
     fn refuse(self, why: StartError, supervisor: &Supervisor) {
-        drop(self.place);
+        drop(self.slot);
         self.status_cell.decided.store(true, SeqCst);
         supervisor.settle(&self.status_cell, Err(why));
     }
@@ -404,27 +405,27 @@ impl StartRequest {
 
 impl SupervisedScript {
     /// Sends the first signal; the connection's status is set before the effect is visible.
-    fn interrupt(&mut self, why: KillReason, kill_after: Duration, notes: &mut Vec<ScriptEvent>) {
+    fn interrupt(&mut self, why: KillReason, kill_after: Duration, script_events: &mut Vec<ScriptEvent>) {
         _ = self.status_cell.by.set(why);
-        self.script.interrupt(why, kill_after, notes);
+        self.script.interrupt(why, kill_after, script_events);
     }
 
     /// Sends the next signal after the deadline.
     ///
     /// A start that hangs is given up: KILL ends it once its storage answers, and its slot is released now.
-    fn expire(&mut self, supervisor: &Supervisor, notes: &mut Vec<ScriptEvent>) {
+    fn expire(&mut self, supervisor: &Supervisor, script_events: &mut Vec<ScriptEvent>) {
         if self.script.is_starting() {
             let (name, reason) = (self.script.name().to_owned(), "its start took too long".to_owned());
-            notes.push(ScriptEvent::NotStarted { name, reason });
-            self.interrupt(KillReason::TimeLimit, Duration::ZERO, notes);
-            self.script.kill(notes);
-            self.place = None;
+            script_events.push(ScriptEvent::NotStarted { name, reason });
+            self.interrupt(KillReason::TimeLimit, Duration::ZERO, script_events);
+            self.script.kill(script_events);
+            self.slot = None;
             self.status_cell.decided.store(true, SeqCst);
             return supervisor.settle(&self.status_cell, Err(StartError::TooSlow));
         }
         match self.script.ended_by() {
-            None => self.interrupt(KillReason::TimeLimit, KILL_AFTER, notes),
-            Some(_) => self.script.kill(notes),
+            None => self.interrupt(KillReason::TimeLimit, KILL_AFTER, script_events),
+            Some(_) => self.script.kill(script_events),
         }
     }
 

@@ -14,7 +14,7 @@ use crate::config::listen::{Address, Listen};
 use crate::sys::reason;
 
 /// Time limit of each step.
-const PATIENCE: Duration = Duration::from_secs(5);
+const STEP_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Address and target of a health check.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -120,8 +120,8 @@ impl HealthQuery {
     fn put(&self) -> std::io::Result<u16> {
         if let Some(path) = &self.socket {
             let stream = UnixStream::connect(path)?;
-            stream.set_read_timeout(Some(PATIENCE))?;
-            stream.set_write_timeout(Some(PATIENCE))?;
+            stream.set_read_timeout(Some(STEP_TIMEOUT))?;
+            stream.set_write_timeout(Some(STEP_TIMEOUT))?;
             return self.converse(stream);
         }
         let mut last = std::io::Error::other("Name or service not known");
@@ -151,9 +151,9 @@ impl HealthQuery {
 }
 
 fn connect(address: &SocketAddr) -> std::io::Result<TcpStream> {
-    let stream = TcpStream::connect_timeout(address, PATIENCE)?;
-    stream.set_read_timeout(Some(PATIENCE))?;
-    stream.set_write_timeout(Some(PATIENCE))?;
+    let stream = TcpStream::connect_timeout(address, STEP_TIMEOUT)?;
+    stream.set_read_timeout(Some(STEP_TIMEOUT))?;
+    stream.set_write_timeout(Some(STEP_TIMEOUT))?;
     Ok(stream)
 }
 

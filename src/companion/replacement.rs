@@ -19,7 +19,7 @@ use nix::unistd::{Gid, Uid, UnlinkatFlags, fchown, unlinkat};
 /// Maximum wait for a lock. Cooperating programs hold a lock for one write to the disk.
 const LOCK_LIMIT: Duration = Duration::from_secs(10);
 /// Time after which the user is told of the wait.
-const LOCK_PATIENCE: Duration = Duration::from_secs(1);
+const LOCK_NOTICE: Duration = Duration::from_secs(1);
 /// Interval between two attempts to lock.
 const LOCK_POLL: Duration = Duration::from_millis(20);
 
@@ -64,7 +64,7 @@ impl TargetDirectory {
             if waited >= LOCK_LIMIT {
                 return Err(Errno::ETIMEDOUT.into());
             }
-            if waited >= LOCK_PATIENCE && !std::mem::replace(&mut is_told, true) {
+            if waited >= LOCK_NOTICE && !std::mem::replace(&mut is_told, true) {
                 waiting();
             }
             std::thread::sleep(LOCK_POLL);

@@ -8,6 +8,7 @@ use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 
 use super::error_kind::ConfigErrorKind;
+use super::printable::printable;
 
 /// Look-up function for environment variables.
 pub type Environment<'e> = &'e dyn Fn(&OsStr) -> Option<OsString>;
@@ -90,10 +91,6 @@ fn value_of(reference: &[u8], environment: Environment<'_>) -> Result<Vec<u8>, C
 pub fn is_name(name: &[u8]) -> bool {
     let is_part = |b: &u8| b.is_ascii_alphanumeric() || *b == b'_';
     name.iter().all(is_part) && name.first().is_some_and(|first| !first.is_ascii_digit())
-}
-
-fn printable(bytes: &[u8]) -> String {
-    super::printable::printable(bytes)
 }
 
 #[cfg(test)]

@@ -23,12 +23,12 @@ impl StopPhase {
         self.0.fetch_max(STOPPING, Relaxed);
     }
 
-    /// Has the end been announced, or begun?
+    /// Tells whether the end was announced, or has begun.
     pub fn is_announced(&self) -> bool {
         self.0.load(Relaxed) > RUNNING
     }
 
-    /// Has the end begun?
+    /// Tells whether the end has begun.
     pub fn is_stopping(&self) -> bool {
         self.0.load(Relaxed) >= STOPPING
     }

@@ -26,7 +26,7 @@ const QUEUE: u64 = 1024;
 /// Maximum length of a message in bytes, to fit into a datagram.
 const LONGEST: usize = 1024;
 /// Maximum time that an unresponsive daemon blocks the log thread.
-const PATIENCE: Duration = Duration::from_millis(500);
+const DAEMON_TIMEOUT: Duration = Duration::from_millis(500);
 /// Minimum interval between attempts to connect.
 const RECONNECT: Duration = Duration::from_secs(1);
 /// Paths of log daemons' sockets.
@@ -219,7 +219,7 @@ pub(super) fn deliver_access(line: &[u8]) -> bool {
         drop(queue);
         return link.line().deliver(Severity::LOG_INFO, line);
     }
-    let queue = link.wait_while(queue, PATIENCE, &MessageQueue::is_full);
+    let queue = link.wait_while(queue, DAEMON_TIMEOUT, &MessageQueue::is_full);
     let has_room = !queue.is_full();
     if has_room {
         let level = Severity::LOG_INFO as u8;
@@ -314,9 +314,9 @@ impl SyslogLine {
         let ident = Ident(self.options.ident.clone());
         self.logger = sockets.iter().find_map(|path| syslog::unix_custom(ident.clone(), path).ok());
         match self.logger.as_ref().map(|logger| &logger.backend) {
-            Some(LoggerBackend::Unix(socket)) => drop(socket.set_write_timeout(Some(PATIENCE))),
+            Some(LoggerBackend::Unix(socket)) => drop(socket.set_write_timeout(Some(DAEMON_TIMEOUT))),
             Some(LoggerBackend::UnixStream(socket)) => {
-                drop(socket.get_ref().set_write_timeout(Some(PATIENCE)));
+                drop(socket.get_ref().set_write_timeout(Some(DAEMON_TIMEOUT)));
             }
             _ => {}
         }

@@ -1,8 +1,8 @@
-//! `/healthz`: is the server able to serve? Decided from what was observed before, so that the answer
+//! `/healthz`: whether the server is able to serve, as two threads have observed it before, so that the answer
 //! waits for no disk and no worker.
 //!
-//! Two threads observe. The status thread looks every second whether workers go on. A thread of its
-//! own opens the directory now and then, and may be stuck in that as long as a dead disk likes.
+//! The status thread looks every second whether workers go on. A thread of its
+//! own opens the directory now and then, and may be stuck in that for as long as its disk does not answer.
 
 use std::io;
 use std::sync::atomic::Ordering::Relaxed;
@@ -13,7 +13,7 @@ use super::shared::Shared;
 use crate::sys::thread;
 
 /// Workers that have ended no round for this long are stuck, as is a disk that has not answered.
-const BLOCKING_READ: Duration = Duration::from_secs(10);
+const STUCK_AFTER: Duration = Duration::from_secs(10);
 /// Time between two looks at the directory.
 const LOOK_INTERVAL: Duration = Duration::from_secs(5);
 
@@ -44,7 +44,7 @@ impl Pulse {
     }
 
     fn is_stuck(&self, now: Instant) -> bool {
-        now.saturating_duration_since(self.moved_at) >= BLOCKING_READ
+        now.saturating_duration_since(self.moved_at) >= STUCK_AFTER
     }
 }
 
@@ -92,7 +92,7 @@ impl DirectoryWatch {
     /// Why the directory cannot be served from.
     fn fault(&self, now: Instant) -> Option<String> {
         let look = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let hangs = look.since.is_some_and(|since| now.saturating_duration_since(since) >= BLOCKING_READ);
+        let hangs = look.since.is_some_and(|since| now.saturating_duration_since(since) >= STUCK_AFTER);
         let hanging = hangs.then(|| "the disk does not answer".to_owned());
         hanging
             .or_else(|| look.failure.clone())
@@ -140,6 +140,6 @@ mod tests {
         assert_eq!(watch.fault(now), None);
         watch.set(|look| look.since = Some(now));
         assert_eq!(watch.fault(now + Duration::from_secs(9)), None);
-        assert!(watch.fault(now + BLOCKING_READ).unwrap().ends_with("does not answer"));
+        assert!(watch.fault(now + STUCK_AFTER).unwrap().ends_with("does not answer"));
     }
 }

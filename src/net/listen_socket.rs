@@ -99,7 +99,7 @@ impl ListenerAddress {
         if let ListenerAddress::Ip(address) = self { Some(address.port()) } else { None }
     }
 
-    /// Is it an address of IPv4?
+    /// Tells whether the address is one of IPv4.
     pub fn is_ipv4(&self) -> bool {
         matches!(self, ListenerAddress::Ip(SocketAddr::V4(_)))
     }

@@ -1,4 +1,4 @@
-//! StatusServer listeners (`;status`): `/healthz` and `/metrics`, and nothing else.
+//! Status listeners (`;status`): `/healthz` and `/metrics`, and nothing else.
 //!
 //! One thread of its own accepts, reads and answers, so that it does so also when every worker is
 //! busy, no more connections are taken, or the server is ending. Its descriptors are set aside at

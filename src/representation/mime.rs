@@ -122,7 +122,11 @@ impl Types {
     }
 
     /// Type and encodings of a file under `response_rules`. A type set by a rule has no encodings.
-    pub fn applied_rules(&self, file_name: &[u8], response_rules: &ResponseRules) -> (Box<[u8]>, Box<str>) {
+    pub fn describe_by_rules(
+        &self,
+        file_name: &[u8],
+        response_rules: &ResponseRules,
+    ) -> (Box<[u8]>, Box<str>) {
         let charset = match &response_rules.charset {
             Some(charset) => charset.as_deref().map(str::as_bytes),
             None => Some(&*self.charset),

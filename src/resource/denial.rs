@@ -80,7 +80,7 @@ impl AccessDenied {
         self
     }
 
-    /// May be asked again, at the time that `retry` tells.
+    /// Adds the condition for asking again.
     pub(super) fn until(mut self, retry: Retry) -> AccessDenied {
         self.0.retry = Some(retry);
         self

@@ -45,7 +45,7 @@ impl Resolver {
     fn apply_type_rules(&self, lookup: &LookupContext<'_>, name: &[u8], representation: &mut Representation) {
         if let Some(response_rules) = lookup.rule_context.and_then(RuleContext::response_rules) {
             (representation.media_type, representation.encodings) =
-                self.types.applied_rules(name, &response_rules);
+                self.types.describe_by_rules(name, &response_rules);
         }
     }
 }

@@ -197,10 +197,10 @@ pub struct CgiHead<'a> {
     pub applied_rules: Option<&'a AppliedRules>,
 }
 
-/// Appends the head of a script's response `foreign`, empty line included, to `out`.
-pub fn write_cgi_head(out: &mut Vec<u8>, foreign: &CgiHead<'_>, frame: &Frame<'_>) {
-    status_line(out, foreign.status, foreign.reason.unwrap_or(foreign.status.reason()));
-    let response_rules = foreign.applied_rules.map(AppliedRules::response_rules);
+/// Appends the head of a script's response `script_head`, empty line included, to `out`.
+pub fn write_cgi_head(out: &mut Vec<u8>, script_head: &CgiHead<'_>, frame: &Frame<'_>) {
+    status_line(out, script_head.status, script_head.reason.unwrap_or(script_head.status.reason()));
+    let response_rules = script_head.applied_rules.map(AppliedRules::response_rules);
     if !replaces(response_rules, "Server") {
         out.extend_from_slice(&frame.policy.server);
     }
@@ -208,28 +208,33 @@ pub fn write_cgi_head(out: &mut Vec<u8>, foreign: &CgiHead<'_>, frame: &Frame<'_
     connection(out, frame.version, frame.keep_alive);
     if frame.chunked {
         out.extend_from_slice(b"Transfer-Encoding: chunked\r\n");
-    } else if let Some(length) = foreign.length {
+    } else if let Some(length) = script_head.length {
         content_length(out, length);
     }
     let is_sent = |name: &str| response_rules.is_none_or(|rules| !rules.removes(name));
-    for (name, value) in foreign.fields.iter().filter(|(name, _)| is_sent(name)) {
+    for (name, value) in script_head.fields.iter().filter(|(name, _)| is_sent(name)) {
         field(out, name, value);
     }
-    if let Some(applied_rules) = foreign.applied_rules {
-        apply_to_foreign(out, foreign, applied_rules, frame.clock);
+    if let Some(applied_rules) = script_head.applied_rules {
+        apply_to_script_head(out, script_head, applied_rules, frame.clock);
     }
     out.extend_from_slice(b"\r\n");
 }
 
 /// Appends the fields that rules add to the response of a script; the script's own fields stay.
-fn apply_to_foreign(out: &mut Vec<u8>, foreign: &CgiHead<'_>, applied_rules: &AppliedRules, clock: &Clock) {
+fn apply_to_script_head(
+    out: &mut Vec<u8>,
+    script_head: &CgiHead<'_>,
+    applied_rules: &AppliedRules,
+    clock: &Clock,
+) {
     let response_rules = applied_rules.response_rules();
     let has = |name: &str| {
-        let own = foreign.fields.iter().any(|(own, _)| own.eq_ignore_ascii_case(name));
+        let own = script_head.fields.iter().any(|(own, _)| own.eq_ignore_ascii_case(name));
         own && !response_rules.removes(name)
     };
     for (name, value) in response_rules.fields() {
-        let is_kept = !(is_freshness(name) && foreign.status.is_error());
+        let is_kept = !(is_freshness(name) && script_head.status.is_error());
         if is_kept && !(response_rules.replaces(name) && has(name)) {
             field(out, name, value.as_bytes());
         }
@@ -240,7 +245,7 @@ fn apply_to_foreign(out: &mut Vec<u8>, foreign: &CgiHead<'_>, applied_rules: &Ap
     if !has(ALLOW_ORIGIN) {
         allow_origin(out, applied_rules);
     }
-    if foreign.status.is_of_file() && !has("Cache-Control") && !has("Expires") {
+    if script_head.status.is_of_file() && !has("Cache-Control") && !has("Expires") {
         cache(out, applied_rules, clock);
     }
 }

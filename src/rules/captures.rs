@@ -59,7 +59,7 @@ impl Glob {
         str::from_utf8(self.as_bytes()).ok()
     }
 
-    /// Does the whole of `name` match?
+    /// Tells whether the whole of `name` matches.
     pub(super) fn matches(&self, name: &[u8]) -> bool {
         self.matcher.matches(name)
     }

@@ -38,7 +38,7 @@ impl<K: Ord, V> SortedMap<K, V> {
         self.insert(key, value);
     }
 
-    /// Is there no entry?
+    /// Tells whether there is no entry.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }

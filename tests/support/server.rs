@@ -135,7 +135,7 @@ impl Server {
         kill(Pid::from_raw(self.pid()), signal).unwrap();
     }
 
-    /// Still running?
+    /// Tells whether the server still runs.
     pub fn is_alive(&mut self) -> bool {
         self.child.try_wait().unwrap().is_none()
     }

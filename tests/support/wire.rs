@@ -147,7 +147,7 @@ impl Client {
         }
     }
 
-    /// Has the server closed? Waits for it, and takes no bytes for an answer.
+    /// Tells whether the server has closed; waits for that, and takes no bytes for an answer.
     pub fn is_closed(&mut self) -> bool {
         self.buffer.is_empty() && self.more().is_none()
     }

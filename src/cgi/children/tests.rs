@@ -22,7 +22,7 @@ use crate::sys::fd::OpenFile;
 use crate::testing::TempTree;
 
 /// Time limit of waits in these tests, longer than any step takes on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(20);
+const TIMEOUT: Duration = Duration::from_secs(20);
 const UNBOUNDED: ScriptBounds = ScriptBounds { scripts: 0, time: Duration::ZERO, room: Duration::ZERO };
 
 /// Directory for scripts, and their events.
@@ -64,7 +64,7 @@ impl Stage {
 
     /// Next event that `wanted` selects.
     fn event<T>(&self, wanted: impl Fn(&ScriptEvent) -> Option<T>) -> T {
-        let until = Instant::now() + PATIENCE;
+        let until = Instant::now() + TIMEOUT;
         loop {
             let left = until.saturating_duration_since(Instant::now());
             let event = self.told.recv_timeout(left).expect("the event in time");
@@ -104,8 +104,8 @@ fn output(running: &RunningScript) -> String {
 
 fn wait_for_output(running: &RunningScript) {
     let mut fds = [PollFd::new(running.output.as_fd(), PollFlags::POLLIN)];
-    let patience = PollTimeout::try_from(PATIENCE).unwrap();
-    assert_eq!(poll(&mut fds, patience), Ok(1), "output in time");
+    let timeout = PollTimeout::try_from(TIMEOUT).unwrap();
+    assert_eq!(poll(&mut fds, timeout), Ok(1), "output in time");
 }
 
 /// One line of output, which tells that the script has reached that point.
@@ -129,7 +129,7 @@ fn end(running: &RunningScript) -> Result<ScriptExit, StartError> {
 }
 
 fn until(what: &str, mut holds: impl FnMut() -> bool) {
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + TIMEOUT;
     while !holds() {
         assert!(Instant::now() < deadline, "{what}, in time");
         std::thread::sleep(Duration::from_millis(2));
@@ -254,7 +254,7 @@ fn the_end_of_a_script_wakes_those_who_wait_for_its_output_though_a_job_holds_it
     let pid: i32 = line(&running).parse().unwrap();
     let news = crate::sys::fd::borrow(running.news());
     let mut fds = [PollFd::new(news, PollFlags::POLLIN)];
-    assert_eq!(poll(&mut fds, PollTimeout::try_from(PATIENCE).unwrap()), Ok(1));
+    assert_eq!(poll(&mut fds, PollTimeout::try_from(TIMEOUT).unwrap()), Ok(1));
     assert!(running.is_over());
     kill(Pid::from_raw(pid), nix::sys::signal::Signal::SIGKILL).unwrap();
 }
