@@ -18,7 +18,6 @@ const REPEATED: [(&str, &str); 5] = [
     ("Cache", "of files, and the rules' action"),
     ("Line", "of arguments and of rules"),
     ("Pattern", "thttpd's and the rules'"),
-    ("of rules and of throttles"),
     ("Site", "of a companion and of the server"),
 ];
 
