@@ -34,7 +34,7 @@ const NOT_REDIRECTED: [&str; 5] = ["Content-Length", "Content-Type", "Expect", "
 pub struct RedirectOrigin {
     /// Line for the access log.
     pub record: LogRecord,
-    /// Redirects within the server that led here.
+    /// Number of internal redirects that led here.
     pub redirects: u8,
 }
 
@@ -43,30 +43,30 @@ pub struct RedirectOrigin {
 pub struct CgiRequest {
     /// For the access log.
     pub record: LogRecord,
-    /// How the response is made.
+    /// Properties of the request that the response depends on.
     pub response_plan: ResponsePlan,
     /// The request's method.
     pub method: Method,
-    /// The request lets the connection persist.
+    /// Set if the request lets the connection persist.
     pub keep_alive: bool,
     /// The request has content, be it empty, and with it perhaps stray bytes after it.
     pub has_content: bool,
-    /// Sets the response's pace.
+    /// Pace of the response, if throttles cover it.
     pub pacer: Option<Pacer>,
     /// Rules for the response.
     pub applied_rules: Option<AppliedRules>,
     /// Field lines for a redirect.
     fields: Box<[u8]>,
-    /// Redirects that led here.
+    /// Number of internal redirects that led here.
     redirects: u8,
     /// The script's directory.
     dir: Arc<OpenFile>,
     name: Vec<u8>,
     arguments: Vec<OsString>,
     variables: Vec<(OsString, OsString)>,
-    /// Its part of the memory for all requests.
+    /// Reservation in the memory for all requests.
     _memory: Option<MemoryReservation>,
-    /// Budgets that its content holds.
+    /// Reservations for its content.
     space: Space,
 }
 

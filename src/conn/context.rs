@@ -29,19 +29,19 @@ const TURN_REQUESTS: u32 = 64;
 pub struct WorkerContext {
     /// The configuration in force.
     pub site: Arc<Site>,
-    /// The server is ending: no connection persists.
+    /// Set once the server is ending: no connection persists.
     pub stopping: bool,
-    /// The end is announced: responses close their connections.
+    /// Set once the end is announced: responses close their connections.
     pub closing: bool,
     /// The server's phase, of which the two flags above are the last reading.
     stop_phase: Arc<StopPhase>,
-    /// How long the worker may wait in a read itself.
+    /// Policy for waiting in a read.
     pub blocking_read: BlockingReadPolicy,
-    /// Whether the disk is known to be as remembered, since the requests at hand arrived.
+    /// Freshness of the cache for the requests at hand.
     pub freshness: Freshness,
     /// Time at which the bytes at hand came.
     pub(super) now: Now,
-    /// The worker itself: others go on while it is kept waiting.
+    /// Worker, which is told before a call that may block.
     pub(super) blocking: Rc<dyn Blocking>,
     pub(super) clock: Clock,
     pub(super) receive_buffer: ReceiveBuffer,
@@ -93,7 +93,7 @@ impl WorkerContext {
         self.closing = self.stop_phase.is_announced();
     }
 
-    /// True if the server ends, now or soon.
+    /// Tells whether the server ends, now or soon.
     pub(super) fn ends(&self) -> bool {
         self.closing || self.stopping
     }
@@ -124,7 +124,7 @@ impl WorkerContext {
         }
     }
 
-    /// True once `session` has lived for `keepalive_max_time`, where that is bounded.
+    /// Tells whether `session` is older than `keepalive_max_time`, if that is limited.
     pub(super) fn is_past_total(&self, session: &Session) -> bool {
         let total = self.site.config.timeouts.keepalive_total;
         !total.is_zero() && self.now.since(session.accepted()) >= total
@@ -164,7 +164,7 @@ impl TurnBudget {
         self.bytes = self.bytes.saturating_sub(n);
     }
 
-    /// True if other connections come first now.
+    /// Tells whether the budget is spent, so that other connections come first.
     pub fn is_spent(&self) -> bool {
         self.bytes == 0 || self.requests == 0
     }

@@ -28,9 +28,9 @@ pub struct RequestContext<'a> {
     pub vhost: Option<&'a str>,
     /// Time at which it came.
     pub now: SystemTime,
-    /// Whether the disk is known to be as remembered.
+    /// Freshness of the cache for the request.
     pub freshness: &'a Freshness,
-    /// The worker that looks.
+    /// Worker, which is told before a call that may block.
     pub blocking: &'a dyn Blocking,
     /// Tells whether the request may be put off until then.
     pub may_wait: &'a dyn Fn(Retry) -> bool,

@@ -17,7 +17,7 @@ pub struct LogDetails {
 }
 
 impl LogDetails {
-    /// Forgets the request before; the next one comes from `client`.
+    /// Clears the facts of the last request, for the next one of `client`.
     pub fn begin(&mut self, client: &Client) {
         let is_peer = match client.peer {
             Some(peer) => client.address == ClientAddress::Ip(peer.ip().to_canonical()),
@@ -28,7 +28,7 @@ impl LogDetails {
         [&mut self.host, &mut self.file, &mut self.id].into_iter().for_each(Vec::clear);
     }
 
-    /// Takes note of what a request says. A proxy's identifier is kept only if the proxy is trusted.
+    /// Records the facts of a request. A proxy's identifier is kept only if the proxy is trusted.
     pub fn set_request(&mut self, request: &Request<'_>, is_trusted: bool) {
         self.host.extend_from_slice(request.host.unwrap_or_default().as_bytes());
         if let Some(id) = request.fields.last("X-Request-Id").filter(|_| is_trusted) {
@@ -36,13 +36,13 @@ impl LogDetails {
         }
     }
 
-    /// Takes note of the file that answers.
+    /// Records the name of the file that answers.
     pub fn set_file(&mut self, name: &[u8]) {
         self.file.clear();
         self.file.extend_from_slice(name);
     }
 
-    /// The facts, for an exchange that took so long.
+    /// Facts for the log line of an exchange that took `took`.
     pub fn view(&self, took: Duration) -> Details<'_> {
         Details { peer: self.peer.as_deref(), host: &self.host, file: &self.file, id: &self.id, took }
     }

@@ -30,7 +30,7 @@ pub enum AfterResponse {
 }
 
 impl AfterResponse {
-    /// True if there will be another request.
+    /// Tells whether the connection takes another request.
     pub fn keeps_alive(self) -> bool {
         matches!(self, AfterResponse::NextRequest | AfterResponse::DiscardBody(_))
     }
@@ -43,12 +43,12 @@ pub struct Outgoing {
     record: LogRecord,
     pacer: Option<Pacer>,
     after: AfterResponse,
-    /// Bytes of head not yet sent: they do not count as content.
+    /// Number of bytes of the head not yet sent, which do not count as content.
     head_left: u64,
-    /// Bytes of content sent.
+    /// Number of content bytes sent.
     content: u64,
     watch: SendWatch,
-    /// Time since which it waits for storage.
+    /// Start of the wait for storage.
     waits_since: Option<Instant>,
 }
 
@@ -85,12 +85,12 @@ impl Outgoing {
         self.after
     }
 
-    /// True when all is sent.
+    /// Tells whether all bytes are sent.
     pub fn is_sent(&self) -> bool {
         self.send_queue.is_empty()
     }
 
-    /// True while it holds memory that other responses need.
+    /// Tells whether the response holds memory that others need.
     pub fn holds_memory(&self) -> bool {
         self.send_queue.held.is_some()
     }
@@ -142,7 +142,7 @@ impl Outgoing {
         &mut self.watch
     }
 
-    /// Begins a wait for storage, or goes on with one; answers since when.
+    /// Begins or continues a wait for storage; returns its start.
     pub fn wait_for_storage(&mut self) -> Instant {
         self.watch.pause();
         *self.waits_since.get_or_insert_with(Instant::now)

@@ -8,17 +8,17 @@ use std::time::{Duration, Instant};
 use super::close_reason::CloseReason;
 use crate::config::Config;
 
-/// The least that a client must send or take: `bytes_per_second`, averaged over each `window` of waiting.
+/// Minimum rate at which a client must send or take, averaged over each `window` of waiting.
 #[derive(Debug, Clone, Copy)]
 pub struct MinimumRate {
-    /// Zero: any rate will do.
+    /// Minimum rate; zero for none.
     pub bytes_per_second: u64,
     /// Waiting time in which a client may do nothing.
     pub window: Duration,
 }
 
 impl MinimumRate {
-    /// Bytes in each window.
+    /// Minimum number of bytes in each window.
     fn least(self) -> i64 {
         let bytes = u128::from(self.bytes_per_second) * self.window.as_millis() / 1000;
         i64::try_from(bytes).unwrap_or(i64::MAX).max(1)
@@ -28,24 +28,26 @@ impl MinimumRate {
 /// Watches one direction of one exchange.
 #[derive(Debug, Default)]
 pub struct RateWatch {
-    /// Bytes moved when the window began; none before the first wait.
+    /// Number of bytes moved when the window began; `None` before the first wait.
     base: Option<i64>,
     /// Time in this window in which the client was waited for.
     waited: Duration,
-    /// Since when it is.
+    /// Start of the current wait for the client.
     since: Option<Instant>,
 }
 
 impl RateWatch {
-    /// The wait is over, or something else is waited for.
+    /// Ends the wait for the client.
     pub fn resume(&mut self, now: Instant) {
         if let Some(since) = self.since.take() {
             self.waited += now.saturating_duration_since(since);
         }
     }
 
-    /// The client is waited for, `moved` bytes being through. Answers until when at most; none when the
-    /// client is too slow already. One that does nothing at all, as in a tunnel, is a matter of timeouts.
+    /// Begins a wait for the client, after `moved` bytes; returns its deadline, or `None` if the client is too
+    /// slow already.
+    ///
+    /// A client that moves nothing at all, as in a tunnel, is left to the timeouts.
     pub fn wait(&mut self, moved: i64, rate: MinimumRate, now: Instant) -> Option<Instant> {
         self.resume(now);
         let base = *self.base.get_or_insert(moved);
@@ -71,18 +73,18 @@ const FOR_EVER: Duration = Duration::from_secs(366 * 86400);
 #[derive(Debug, Default)]
 pub struct SendWatch {
     rate: RateWatch,
-    /// Bytes given to the kernel.
+    /// Number of bytes given to the kernel.
     sent: i64,
-    /// Bytes acknowledged when the client last made progress, and when that was seen.
+    /// Number of bytes acknowledged at the client's last progress, and the time at which that was seen.
     progress: Option<(i64, Instant)>,
 }
 
 /// Limits under which a client must take a response.
 #[derive(Debug, Clone, Copy)]
 pub struct SendLimits {
-    /// Waiting time in which the client acknowledges nothing (`send_timeout`).
+    /// Maximum waiting time without any byte acknowledged (`send_timeout`).
     pub still: Duration,
-    /// The rate beyond that.
+    /// Minimum rate.
     pub rate: MinimumRate,
 }
 
@@ -99,17 +101,17 @@ impl SendLimits {
 }
 
 impl SendWatch {
-    /// The kernel took `n` bytes.
+    /// Records that the kernel took `n` bytes.
     pub fn sent(&mut self, n: u64) {
         self.sent = self.sent.saturating_add(i64::try_from(n).unwrap_or(i64::MAX));
     }
 
-    /// The connection is back in a worker's hands.
+    /// Ends the wait: a worker has the connection again.
     pub fn resume(&mut self, now: Instant) {
         self.rate.resume(now);
     }
 
-    /// Something else than the client is waited for.
+    /// Ends the wait for the client, as a throttle, a script or a disk is waited for.
     pub fn pause(&mut self) {
         self.progress = None;
     }

@@ -39,12 +39,12 @@ const SPARE_DESCRIPTORS: usize = 24;
 /// Memory of a connection that waits: ours is some hundred bytes, the kernel's some thousand.
 const CONNECTION_MEMORY: usize = 16 * 1024;
 
-/// How many connections there may be.
+/// Limits on the number of connections.
 #[derive(Debug, Clone, Copy)]
 pub struct ConnectionBounds {
-    /// In any case.
+    /// Maximum number of connections.
     most: usize,
-    /// Together with what is open beside connections.
+    /// Maximum number of descriptors of connections, cached files, responses and scripts together.
     descriptors: usize,
 }
 
@@ -53,7 +53,7 @@ pub struct ConnectionBounds {
 pub struct ConnectionLimiter {
     bounds: ConnectionBounds,
     open: AtomicUsize,
-    /// A thread waits for `open` to fall; only then does a closing connection notify.
+    /// Set while a thread waits for `open` to fall; only then does a closing connection notify.
     has_waiter: AtomicBool,
     lock: Mutex<()>,
     closed: Condvar,
@@ -105,12 +105,12 @@ impl ConnectionLimiter {
         self.open.fetch_update(SeqCst, SeqCst, one_more).is_ok().then(|| Reservation(Arc::clone(self)))
     }
 
-    /// True if there is room for one more.
+    /// Tells whether there is room for one more connection.
     pub fn has_room(&self) -> bool {
         self.bounds.have_room(self.open())
     }
 
-    /// Connections open now, and places kept.
+    /// Number of open connections, reservations included.
     pub fn open(&self) -> usize {
         self.open.load(SeqCst)
     }
@@ -120,7 +120,7 @@ impl ConnectionLimiter {
         self.wait(Instant::now() + timeout, &|open| self.bounds.have_room(open));
     }
 
-    /// Waits until nothing is open; false when the deadline passes first.
+    /// Waits until no connection is open; false if the deadline passes first.
     pub fn wait_empty(&self, deadline: Instant) -> bool {
         self.wait(deadline, &|open| open == 0)
     }

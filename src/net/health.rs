@@ -54,9 +54,9 @@ pub struct DirectoryWatch(Mutex<Look>);
 
 #[derive(Debug, Default)]
 struct Look {
-    /// A look is under way since then.
+    /// Start of the check in progress.
     since: Option<Instant>,
-    /// Why the last one failed.
+    /// Reason why the last check failed.
     failure: Option<String>,
 }
 
@@ -89,7 +89,7 @@ impl DirectoryWatch {
         change(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner));
     }
 
-    /// Why the directory cannot be served from.
+    /// Reason why the directory cannot be served, if any.
     fn fault(&self, now: Instant) -> Option<String> {
         let look = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let hangs = look.since.is_some_and(|since| now.saturating_duration_since(since) >= STUCK_AFTER);
@@ -100,7 +100,7 @@ impl DirectoryWatch {
     }
 }
 
-/// Why no more clients should be sent here; none = all is well.
+/// Reason why no more clients should be sent here; `None` if the server is healthy.
 pub fn fault(shared: &Shared, pulse: &Pulse, directory: &DirectoryWatch) -> Option<String> {
     let now = Instant::now();
     if shared.stop_phase.is_announced() {

@@ -27,9 +27,9 @@ use crate::cache::Ticket;
 use crate::conn::io::spin::SpinWait;
 use crate::conn::wait::{On, Wait, Wake};
 
-/// Slots that are made at once.
+/// Number of slots that are allocated at once.
 const CHUNK: usize = 1024;
-/// Chunks, enough for a slot of each descriptor number.
+/// Number of chunks, enough for a slot of each descriptor number.
 const CHUNKS: usize = MOST_DESCRIPTORS / CHUNK;
 
 /// Events taken from the set at once. The connections behind them are served one after another, so
@@ -49,15 +49,15 @@ const INPUT: EpollFlags = EpollFlags::EPOLLIN.union(EpollFlags::EPOLLRDHUP).unio
 #[derive(Debug, Default)]
 struct PollSlot {
     parked: Option<(Box<AdmittedConnection>, Wait)>,
-    /// An edge came while the connection was away.
+    /// Set if an edge came while a worker had the connection.
     missed: bool,
-    /// The missed edge reported that the peer has shut down its side.
+    /// Set if that edge reported that the peer has shut down its side.
     hangup: bool,
-    /// The one entry in the deadlines that counts.
+    /// Deadline of the connection; other entries of the slot in [`Deadlines`] are stale.
     deadline: Option<Instant>,
 }
 
-/// Neighbouring slots.
+/// Slots of neighbouring descriptor numbers.
 type Chunk = Box<[Mutex<PollSlot>]>;
 
 /// Epoll set, slots and deadlines: see the module.
@@ -65,9 +65,9 @@ type Chunk = Box<[Mutex<PollSlot>]>;
 pub struct Poller {
     set: Epoll,
     notifier: EventFd,
-    /// Workers waiting in the set, or about to.
+    /// Number of workers that wait in the set, or are about to.
     idle: AtomicUsize,
-    /// Made a chunk at a time, as descriptor numbers come into use.
+    /// Slots by descriptor number, allocated in chunks as the numbers come into use.
     slots: Box<[OnceLock<Chunk>]>,
     deadlines: Deadlines,
 }
@@ -85,7 +85,7 @@ impl Poller {
         Ok(Poller { set, notifier, idle: AtomicUsize::new(0), slots, deadlines: Deadlines::default() })
     }
 
-    /// Takes a connection in. Gives it back when what it waits for has already happened.
+    /// Parks a connection. Gives it back if the event that it waits for has already happened.
     pub fn park(
         &self,
         mut admitted: Box<AdmittedConnection>,
@@ -191,7 +191,7 @@ impl Poller {
         slept
     }
 
-    /// Fetches what is ready now.
+    /// Fetches the events that are ready now.
     fn look(&self, events: &mut [EpollEvent]) -> usize {
         self.set.wait(events, EpollTimeout::ZERO).unwrap_or(0)
     }
@@ -239,7 +239,7 @@ impl Poller {
         slot.parked.take_if(|_| waits).map(|(admitted, _)| admitted)
     }
 
-    /// Takes everything out.
+    /// Takes every connection out, and calls `each` with it.
     pub fn take_all(&self, each: &mut dyn FnMut(Box<AdmittedConnection>)) {
         for slot in self.slots.iter().filter_map(OnceLock::get).flatten() {
             let parked = lock(slot).parked.take();
@@ -271,7 +271,7 @@ impl Poller {
         }
     }
 
-    /// Workers waiting in the set.
+    /// Number of workers that wait in the set.
     pub fn idle(&self) -> usize {
         self.idle.load(SeqCst)
     }

@@ -12,7 +12,7 @@ pub struct ReceiveBuffer {
     buffer: Vec<u8>,
     start: usize,
     end: usize,
-    /// The last read emptied the socket: epoll reports anything newer.
+    /// Set if the last read emptied the socket: epoll reports anything newer.
     drained: bool,
 }
 
@@ -37,17 +37,17 @@ impl ReceiveBuffer {
         &self.buffer[self.start..self.end]
     }
 
-    /// Nothing is left.
+    /// Tells whether no unconsumed byte is left.
     pub fn is_empty(&self) -> bool {
         self.start == self.end
     }
 
-    /// The socket has nothing more either, as of the last read.
+    /// Tells whether the last read emptied the socket, too.
     pub fn is_drained(&self) -> bool {
         self.is_drained_after(0)
     }
 
-    /// Nothing is left behind the first `n` bytes, nor in the socket, as of the last read.
+    /// Tells whether no byte is left behind the first `n`, nor in the socket as of the last read.
     pub fn is_drained_after(&self, n: usize) -> bool {
         self.drained && self.bytes().len() == n
     }

@@ -26,7 +26,7 @@ use crate::sys::socket::unacknowledged;
 /// "More follows": nix has no name for it.
 const MSG_MORE: MsgFlags = MsgFlags::from_bits_retain(nix::libc::MSG_MORE);
 
-/// Seconds between two questions to a silent peer whether it is still there.
+/// Interval of keep-alive probes to a silent peer, in seconds.
 const PROBE_EVERY: u32 = 15;
 
 /// Result of an attempt to read or send. Waiting and the peer's end are no errors.
@@ -87,14 +87,14 @@ impl Socket {
         self.stream.as_fd()
     }
 
-    /// The address the peer connected to; none on a Unix-domain socket.
+    /// Local address that the peer connected to; `None` on a Unix-domain socket.
     pub fn local_address(&self) -> Option<SocketAddr> {
         let address: SockaddrStorage = getsockname(self.raw_fd()).ok()?;
         let v4 = address.as_sockaddr_in().map(|v4| SocketAddr::V4((*v4).into()));
         v4.or_else(|| address.as_sockaddr_in6().map(|v6| SocketAddr::V6((*v6).into())))
     }
 
-    /// Whether the peer is still there, as far as it can be known without reading or sending.
+    /// State of the peer, as far as it can be known without reading or sending.
     pub fn peer_state(&self) -> PeerState {
         // nix has no name for this event, and gives no answer that holds it.
         let ended = PollFlags::from_bits_retain(POLLRDHUP);
@@ -126,7 +126,7 @@ impl Socket {
         progress(recv(self.raw_fd(), buffer, MsgFlags::MSG_DONTWAIT))
     }
 
-    /// True if the client has sent bytes that were not read: to close now would reset the connection.
+    /// Tells whether the client has sent bytes that were not read: closing now would reset the connection.
     pub fn has_unread(&self) -> bool {
         let peek = MsgFlags::MSG_PEEK | MsgFlags::MSG_DONTWAIT;
         recv(self.raw_fd(), &mut [0], peek).is_ok_and(|n| n > 0)
@@ -173,7 +173,7 @@ impl Socket {
         progress(sendfile64(&self.stream, file, Some(&mut offset), count))
     }
 
-    /// Bytes sent that the client's system has not acknowledged.
+    /// Number of sent bytes that the client's system has not acknowledged.
     pub fn unacknowledged(&self) -> usize {
         unacknowledged(&self.stream)
     }

@@ -20,9 +20,9 @@ const YIELD_AFTER: u32 = 2;
 #[derive(Debug, Default)]
 pub struct SpinWait {
     began: Option<Instant>,
-    /// Waits in a row that ended without a block.
+    /// Number of waits in a row that ended without a block.
     hits: u32,
-    /// The last block was a short one.
+    /// Set if the last block was a short one.
     was_short: bool,
     predictor: SpinPredictor,
 }
@@ -77,14 +77,14 @@ impl SpinWait {
 /// Policy by which a worker waits in a connection's own read.
 #[derive(Debug)]
 pub struct BlockingReadPolicy {
-    /// How long at most, for the first byte.
+    /// Maximum wait for the first byte.
     pub most: Duration,
     /// Waits of this worker in reads so far.
     pub spin: SpinWait,
 }
 
 impl BlockingReadPolicy {
-    /// To wait for `most` at most.
+    /// Policy that waits for the first byte for at most `most`.
     pub fn new(most: Duration) -> BlockingReadPolicy {
         BlockingReadPolicy { most, spin: SpinWait::default() }
     }
@@ -102,7 +102,7 @@ struct SpinPredictor {
     skip: u32,
 }
 
-/// Most waits without a spin: rare enough to cost little, not so rare that a change is noticed late.
+/// Maximum number of waits between two spins: spins cost little then, and a change is still noticed soon.
 const MAX_SKIP: u32 = 127;
 
 impl SpinPredictor {
@@ -113,7 +113,7 @@ impl SpinPredictor {
         remaining.is_none()
     }
 
-    /// One failure weighs as much as two successes.
+    /// Records whether a spin paid; one failure weighs as much as two successes.
     fn record(&mut self, paid: bool) {
         self.skip = if paid { self.skip / 2 } else { MAX_SKIP.min(4 * self.skip + 3) };
         self.remaining = self.skip;

@@ -27,16 +27,16 @@ pub struct ReadRequest {
     /// Time of the first byte of the unfinished head; its deadline counts from here, so that a trickle of
     /// bytes does not move it (thttpd counts from the last byte).
     first_byte: Option<Instant>,
-    /// The request at hand is whole and waits to be decided.
+    /// Set if a complete request waits to be decided.
     paused: bool,
-    /// Time since which it does.
+    /// Time since which that request waits.
     waits_since: Option<Instant>,
-    /// The socket is known to hold nothing: the first read is skipped.
+    /// Set if the socket is known to be empty: the first read is skipped.
     is_drained: bool,
 }
 
 impl ReadRequest {
-    /// A request of which nothing has come; `is_drained`: nor is anything in the socket.
+    /// State before the first byte of a request; `is_drained` tells that the socket is empty, too.
     pub fn new(is_drained: bool) -> ReadRequest {
         ReadRequest { is_drained, ..ReadRequest::default() }
     }
@@ -106,7 +106,7 @@ impl ReadRequest {
         }
     }
 
-    /// Counts an answered request and forgets its times.
+    /// Counts an answered request, and clears its times.
     fn count_answered(&mut self, turn: &mut Turn<'_>) {
         (self.first_byte, self.waits_since) = (None, None);
         turn.session.count_served();

@@ -33,11 +33,11 @@ const PIECE: usize = 32 * 1024;
 /// [`PIECE`] while clients leave many responses unread; what is not read stays with the kernel.
 const PIECE_WHEN_TIGHT: usize = 2048;
 
-/// While a script is silent, how often it is asked whether client and script are still there.
+/// Interval of checks on client and script while the script is silent.
 const HEARTBEAT: Duration = Duration::from_millis(500);
-/// Looks for a script's end, which comes a moment after that of its output.
+/// Maximum number of checks for a script's end, which comes a moment after the end of its output.
 const LOOKS: u8 = 20;
-/// Time between two of them.
+/// Interval of the checks for a script's end.
 const LOOK_AGAIN: Duration = Duration::from_millis(1);
 
 /// A script's output on its way to the client.
@@ -46,18 +46,18 @@ pub struct RelayCgi {
     cgi_request: Box<CgiRequest>,
     script: RunningScript,
     parser: OutputParser,
-    /// Bytes the script has written.
+    /// Number of bytes that the script has written.
     written: u64,
-    /// The response's head promised that the connection persists.
+    /// Set if the response's head has announced that the connection persists.
     keeps: bool,
-    /// Pending output is the last of it.
+    /// Set if the pending output is the last.
     complete: bool,
-    /// Looks for the script's end, after that of its output.
+    /// Number of checks for the script's end since the end of its output.
     looks: u8,
     watch: SendWatch,
-    /// The client has ended its side, and is asked from time to time whether it is still there.
+    /// Set once the client has ended its side, and is probed from time to time.
     is_probed: bool,
-    /// The memory of output that the client does not take.
+    /// Reservation for the memory of output that the client does not take.
     counted: Option<MemoryReservation>,
 }
 
@@ -81,7 +81,7 @@ enum ResponseEnd {
 type Relayed = Result<Option<Wait>, ResponseEnd>;
 
 impl RelayCgi {
-    /// Nothing is read yet.
+    /// State of a relay that has read nothing.
     pub fn new(cgi_request: Box<CgiRequest>, script: RunningScript) -> RelayCgi {
         let parser = OutputParser::new(cgi_request.response_plan);
         RelayCgi {
@@ -247,8 +247,8 @@ impl RelayCgi {
         Ok(Some(Wait { on: On::Pipe(self.script.news()), until: Instant::now() + HEARTBEAT }))
     }
 
-    /// No more output will come. How the script ended tells whether it is whole; a script that goes
-    /// on without its output is believed.
+    /// Ends the output. The script's exit tells whether it is complete; that of a script that goes on without
+    /// its output counts as complete.
     fn output_ended(&mut self) -> Relayed {
         let end = self.script.end();
         if end.is_none() && (self.looks < LOOKS || !self.script.is_decided()) {
