@@ -31,6 +31,15 @@ done
 remap "$(rustc --print sysroot)" /rust
 export RUSTFLAGS
 
+# usage FIRST: ends with the comment at the head of the script when its first argument is a flag; the script has none
+# but --help.
+usage() {
+	case $1 in
+	--help) sed -n '2,/^[^#]/s/^#$\|^# //p' "$0"; exit 0 ;;
+	-*) echo "$0: unknown argument $1" >&2; sed -n '2,/^[^#]/s/^#$\|^# //p' "$0" >&2; exit 1 ;;
+	esac
+}
+
 # need COMMAND PACKAGE...: ends with the packages to install when COMMAND is missing.
 need() {
 	command -v "$1" >/dev/null && return

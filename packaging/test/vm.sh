@@ -14,6 +14,10 @@
 set -u
 # shellcheck source=packaging/test/scratch.sh
 . "$(dirname "$0")/scratch.sh"
+if [ "${1-}" = --help ]; then
+	sed -n '2,/^[^#]/s/^#$\|^# //p' "$0"
+	exit
+fi
 [ "$(id -u)" = 0 ] || { echo "$0: needs root, to make the Debian" >&2; exit 1; }
 need mmdebstrap mmdebstrap
 need qemu-system-x86_64 qemu-system-x86
