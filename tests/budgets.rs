@@ -41,7 +41,7 @@ pub struct Source {
 }
 
 impl Source {
-    /// Its path from the top of the project.
+    /// Path from the top of the project.
     pub fn name(&self) -> String {
         self.path.strip_prefix(env!("CARGO_MANIFEST_DIR")).unwrap().display().to_string()
     }

@@ -16,7 +16,7 @@ pub const MODIFIED_DATE: &str = "Mon, 01 Jan 2024 00:00:00 GMT";
 /// Small files, spread over [`FOLDERS`] folders.
 const SMALL_FILES: usize = 10_000;
 const FOLDERS: usize = 100;
-/// Their sizes run evenly from here to the next, in bytes.
+/// Smallest size in bytes; sizes run evenly from here to [`LARGEST`].
 const SMALLEST: usize = 256;
 const LARGEST: usize = 4096;
 

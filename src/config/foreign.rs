@@ -5,9 +5,9 @@ use super::printable::printable;
 /// Another server, or another kind of file, and its words that thttpd does not have.
 struct Foreign {
     name: &'static str,
-    /// First words of its lines, and its long flags; with a `*` at the end: the beginning of a line.
+    /// First words of lines, and long flags; a word with a `*` at its end is the beginning of a line.
     words: &'static str,
-    /// Tells whether a line has its form, whatever the words.
+    /// Tells whether a line has the form of such files, whatever its words.
     is_line: fn(&str) -> bool,
 }
 
@@ -59,10 +59,10 @@ const SERVERS: [Foreign; 11] = [
     },
     Foreign {
         name: "Caddy",
-        words: "{* :* @* (* localhost localhost:* root encode file_server reverse_proxy php_fastcgi handle \
+        words: "{$* :* @* (* localhost localhost:* root encode file_server reverse_proxy php_fastcgi handle \
                 handle_path handle_errors route respond redir uri try_files basicauth basic_auth \
                 import log tls bind templates",
-        is_line: |line| line.starts_with("http") && line.ends_with('{'),
+        is_line: |line| line == "{" || line.starts_with("http") && line.ends_with('{'),
     },
     Foreign {
         name: "darkhttpd",
@@ -280,8 +280,10 @@ mod tests {
 
     #[test]
     fn a_file_in_json_or_ini_form_is_no_other_server() {
-        for text in ["{\"port\": 80}\n", "[site]\nport=80\n", "= a\n", "\"port\" 80\n", "{\n  a\n}\n"] {
-            assert!(!told(text).contains("busybox") && !told(text).contains("_redirects"), "{}", told(text));
+        for text in
+            ["{\"port\": 80}\n", "{ \"port\": 80,\n  \"dir\": \"/srv\" }\n", "[site]\nprot=80\n", "= a\n"]
+        {
+            assert!(!told(text).contains("migration"), "{}", told(text));
         }
     }
 

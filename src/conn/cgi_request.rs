@@ -41,7 +41,7 @@ pub struct RedirectOrigin {
 /// A request that a script answers.
 #[derive(Debug)]
 pub struct CgiRequest {
-    /// For the access log.
+    /// Line for the access log.
     pub record: LogRecord,
     /// Properties of the request that the response depends on.
     pub response_plan: ResponsePlan,

@@ -38,11 +38,11 @@ pub struct RequestContext<'a> {
 
 /// Result of a decision.
 pub enum Decision {
-    /// This response is sent.
+    /// Response to send.
     Respond(Decided),
-    /// A script responds.
+    /// Script that responds.
     Run(Run),
-    /// The request is to be decided again then.
+    /// Time at which the request is to be decided again.
     Later(Retry),
 }
 
@@ -66,7 +66,7 @@ pub struct Run {
     pub script: Script,
     /// Name of the file, for the log.
     pub name: ThrottleName,
-    /// Its part of the memory for all requests.
+    /// Reservation in the memory for all requests.
     pub memory: MemoryReservation,
     /// Authenticated user.
     pub user: Option<Box<[u8]>>,

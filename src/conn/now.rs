@@ -7,9 +7,9 @@ use nix::time::{ClockId, clock_gettime};
 /// A point in time, by both clocks.
 #[derive(Debug, Clone, Copy)]
 pub struct Now {
-    /// For durations and deadlines.
+    /// Monotonic time, for durations and deadlines.
     pub monotonic: Instant,
-    /// For dates, a clock tick (some milliseconds) behind at most: as file systems date their files.
+    /// Wall-clock time as of the last clock tick, some milliseconds ago at most, as file systems date files.
     pub wall: SystemTime,
 }
 

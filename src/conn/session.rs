@@ -25,11 +25,11 @@ pub struct Session {
     sender: Client,
     /// The client of the request at hand.
     client: Client,
-    /// Its address as logged: IPv4 in IPv6 shown as IPv4.
+    /// Client's address as logged: IPv4 in IPv6 shown as IPv4.
     client_text: AddressText,
     /// Bytes received and not yet parsed; empty (and unallocated) between requests.
     pending: Vec<u8>,
-    /// Their part of the memory for all requests.
+    /// Reservation for those bytes in the memory for all requests.
     pending_memory: Option<MemoryReservation>,
     /// Bytes behind a request were dropped for want of memory: the connection ends with its response.
     has_lost_input: bool,

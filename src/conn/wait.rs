@@ -38,7 +38,7 @@ pub enum Wake {
     Hangup,
     /// The worker that just served it has time to wait for more in the read itself.
     SpinRead,
-    /// Its deadline passed.
+    /// The deadline of the wait has passed.
     Expired,
     /// The server ends: an idle connection closes now, a busy one with its response.
     Drain,
@@ -54,8 +54,8 @@ pub enum Next {
     /// Into the poller between two requests of a persistent connection: a worker with nothing else to do
     /// may wait for the next request itself.
     Idle(Wait),
-    /// To the end of the queue: it could go on, but others have waited long enough.
+    /// Back into the queue: the connection could go on, but others have waited long enough.
     Yield,
-    /// Nowhere: it is over.
+    /// Nowhere: the connection is over.
     Close(CloseReason),
 }

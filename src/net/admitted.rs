@@ -23,7 +23,7 @@ pub struct AdmittedConnection {
     /// Events registered with epoll.
     pub watched: Registration,
     _permit: ConnectionPermit,
-    /// Its slot among its client's connections, where these are bounded.
+    /// Permit among the client's connections, if these are limited.
     _address: Option<Box<AddressPermit>>,
 }
 

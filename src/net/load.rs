@@ -25,11 +25,11 @@ const ROUNDS_PER_SLEEP: u32 = 4;
 /// Number of workers, as it should become.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Need {
-    /// One less.
+    /// One worker less.
     Fewer,
-    /// As many as there are.
+    /// The present number.
     Same,
-    /// One more.
+    /// One worker more.
     More,
 }
 

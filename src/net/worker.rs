@@ -50,7 +50,7 @@ struct Worker {
     expects_new: Cell<bool>,
     /// Generation of the configuration that the worker serves by.
     generation: Cell<u64>,
-    /// Its number among the workers.
+    /// Number of the worker.
     number: usize,
     load: RefCell<WorkerLoad>,
 }

@@ -110,7 +110,7 @@ pub fn is_older(variant: &FileFacts, plain: &FileFacts) -> bool {
 /// Precompressed form of a file.
 #[derive(Debug)]
 pub struct Variant {
-    /// Its content coding.
+    /// Content coding of the form.
     pub coding: Coding,
     /// Name in the tree, with links not expanded.
     pub name: Box<[u8]>,

@@ -15,7 +15,7 @@ const BLOCKING_RECEIVE: Duration = Duration::from_millis(200);
 /// Event that the connection waits for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Stage {
-    /// Its next request.
+    /// The next request of the connection.
     Pause,
     /// Room to send the request (the handshake may still be under way).
     Send,

@@ -13,7 +13,7 @@ use crate::Result;
 
 /// Data that goes from one socket to the other.
 pub enum Chunk {
-    /// These bytes.
+    /// Bytes to pass on.
     Bytes(Box<[u8]>),
     /// The end of one direction.
     End,

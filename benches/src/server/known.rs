@@ -76,7 +76,7 @@ pub fn build() -> Result<PathBuf> {
     Ok(target.join("release").join(OURS))
 }
 
-/// This repository's server with its access log on, as an operator would run it.
+/// Our server with its access log on, as an operator would run it.
 ///
 /// # Errors
 /// There is no such program.
@@ -94,7 +94,7 @@ pub fn ours(program: &Path) -> Result<Server> {
     })
 }
 
-/// This repository's server with a rules file, once for each of [`RULES`].
+/// Our server with a rules file, once for each of [`RULES`].
 ///
 /// # Errors
 /// There is no such program.

@@ -26,7 +26,7 @@ pub enum Role {
 pub struct Server {
     /// The name in tables and for `--servers`.
     pub name: String,
-    /// Its place in the comparison.
+    /// Place of the server in the comparison.
     pub role: Role,
     /// The program and its arguments, with places to fill in (see [`running::Setting`]).
     pub command: Vec<String>,

@@ -32,9 +32,9 @@ const PROBE_EVERY: u32 = 15;
 /// Result of an attempt to read or send. Waiting and the peer's end are no errors.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Progress {
-    /// This many bytes, at least one.
+    /// Number of bytes moved, at least one.
     Moved(usize),
-    /// Nothing now.
+    /// No byte can be moved now.
     WouldBlock,
     /// The peer sends no more (reading), or the file ended early (sending).
     Ended,
