@@ -27,8 +27,9 @@ const SERVERS: [Foreign; 11] = [
         name: "lighttpd",
         words: "server.* url.* mimetype.* accesslog.* dir-listing.* index-file.* cgi.assign* auth.* static-file.* \
                 alias.* expire.* setenv.* ssl.* fastcgi.* proxy.* evhost.* simple-vhost.* deflate.* compress.* \
-                include_shell var.* $HTTP* $SERVER* \"*",
-        is_line: |_| false,
+                include_shell var.* $HTTP* $SERVER*",
+        // Members of lists are quoted, and so are names in JSON.
+        is_line: |line| line.starts_with('"') && !line.contains("\":"),
     },
     // Lines of no other server end in a semicolon; values of fields have one inside.
     Foreign {
