@@ -8,8 +8,8 @@ use std::time::SystemTime;
 use crate::cgi::Cgi;
 use crate::cgi::children::Children;
 use crate::config::Config;
-use crate::docroot::DocRoot;
 use crate::docroot::blocking::Blocking;
+use crate::docroot::{DocRoot, Links};
 use crate::log::access::AccessLog;
 use crate::log::stats::Stats;
 use crate::representation::mime::Types;
@@ -74,7 +74,8 @@ impl Site {
     pub fn new(config: Arc<Config>, webroot: &[u8], loaded: Loaded, records: Records) -> io::Result<Site> {
         let Records { log, stats } = records;
         let root = Arc::new(DocRoot::open(Path::new("."), webroot)?);
-        let pages = ErrorPages::below(Arc::clone(&root), &config.charset);
+        let links = if config.symlink_check { Links::Refuse } else { Links::Follow };
+        let pages = ErrorPages::below(Arc::clone(&root), &config.charset, links);
         let rules = Arc::new(loaded.rules);
         Ok(Site {
             resolver: Resolver::new(root, Arc::clone(&config), Arc::clone(&rules), loaded.types),

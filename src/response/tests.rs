@@ -2,6 +2,7 @@
 
 use super::fixture::{content, hello, open, policy, request, root};
 use super::*;
+use crate::docroot::Links;
 use crate::resource::{Directory, Resource, Script};
 use crate::sys::fd::OpenFile;
 use crate::testing::TempTree;
@@ -121,7 +122,7 @@ fn errors_are_the_operators_pages_where_there_are_some() {
     let dir = TempTree::new();
     dir.file("errors/err405.html", b"server's");
     dir.file("one.example/errors/err405.html", b"host's");
-    let pages = ErrorPages::below(root(&dir), b"UTF-8");
+    let pages = ErrorPages::below(root(&dir), b"UTF-8", Links::Refuse);
     for (host_dir, expected) in [(None, &b"server's"[..]), (Some(&b"one.example"[..]), b"host's")] {
         let policy = Policy { host_dir, ..policy(&pages) };
         let response = respond(&request("POST", "/hello.txt", &[]), hello_file(), &policy);

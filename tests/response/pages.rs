@@ -148,3 +148,17 @@ fn every_page_is_valid_html() {
         assert_eq!(found, "", "{found}");
     }
 }
+
+/// thttpd looked at no link of an error page.
+#[test]
+fn an_error_page_outside_the_tree_is_sent_where_links_may_lead_there() {
+    let tree = Tree::new();
+    std::fs::create_dir(tree.dir().join("shared")).unwrap();
+    tree.beside("shared/err404.html", "our page");
+    tree.link("../shared", "errors");
+    for (flag, is_ours) in [("-s", false), ("-nos", true)] {
+        let server = Server::start(&tree, &[flag]);
+        let answer = server.connect().get("/missing");
+        assert_eq!((answer.status, answer.text() == "our page"), (404, is_ours), "{flag}");
+    }
+}

@@ -1,6 +1,7 @@
 //! Error pages: built-in ones, and the operator's files.
 
 use super::*;
+use crate::docroot::Links;
 use crate::response::SERVER;
 use crate::response::error_pages::{ErrorPages, LARGEST_PAGE};
 use crate::response::fixture::{content, root};
@@ -22,7 +23,12 @@ fn built_in_page(rejection: &Rejection, url: &[u8]) -> String {
 
 /// Page for a 404 below `dir`.
 fn found(dir: &TempTree, host_dir: Option<&[u8]>) -> String {
-    text(&page(&Rejection::new(404, ""), b"/x", &ErrorPages::below(root(dir), b"koi8-r"), host_dir))
+    text(&page(
+        &Rejection::new(404, ""),
+        b"/x",
+        &ErrorPages::below(root(dir), b"koi8-r", Links::Refuse),
+        host_dir,
+    ))
 }
 
 #[test]
@@ -91,10 +97,12 @@ fn overload_says_when_to_come_back() {
 fn the_operators_page_is_sent_as_it_is_in_the_configured_charset() {
     let dir = TempTree::new();
     dir.file("errors/err404.html", b"<title>own</title>\0{url}");
-    let response = page(&Rejection::new(404, ""), b"/x", &ErrorPages::below(root(&dir), b"koi8-r"), None);
+    let response =
+        page(&Rejection::new(404, ""), b"/x", &ErrorPages::below(root(&dir), b"koi8-r", Links::Refuse), None);
     assert_eq!(content(&response), b"<title>own</title>\0{url}");
     assert_eq!(response.media_type.as_deref(), Some(&b"text/html; charset=koi8-r"[..]));
-    let other = page(&Rejection::new(403, ""), b"/x", &ErrorPages::below(root(&dir), b"koi8-r"), None);
+    let other =
+        page(&Rejection::new(403, ""), b"/x", &ErrorPages::below(root(&dir), b"koi8-r", Links::Refuse), None);
     assert!(text(&other).contains("403 Forbidden"));
 }
 
