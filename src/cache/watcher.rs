@@ -161,14 +161,14 @@ pub struct Freshness {
     since: Cell<Ticket>,
     /// Set once a read since then has found the queue empty.
     quiet: Cell<bool>,
-    /// Age of the watcher at the first use since then, in milliseconds.
-    age: Cell<Option<u64>>,
+    /// Time of the requests, once the clock was read for them.
+    read_at: Cell<Option<Instant>>,
 }
 
 impl Default for Freshness {
     /// Freshness for requests that have arrived by now.
     fn default() -> Freshness {
-        Freshness { since: Cell::new(Ticket::latest()), quiet: Cell::default(), age: Cell::default() }
+        Freshness { since: Cell::new(Ticket::latest()), quiet: Cell::default(), read_at: Cell::default() }
     }
 }
 
@@ -182,13 +182,19 @@ impl Freshness {
     pub fn expire_as_of(&self, since: Ticket) {
         self.since.set(since);
         self.quiet.set(false);
-        self.age.set(None);
+        self.read_at.set(None);
     }
 
-    fn age_or(&self, ask: impl FnOnce() -> u64) -> u64 {
-        let age = self.age.get().unwrap_or_else(ask);
-        self.age.set(Some(age));
-        age
+    /// Takes `now` for the time of the requests at hand, so that the clock need not be read once more.
+    pub fn set_time(&self, now: Instant) {
+        self.read_at.set(Some(now));
+    }
+
+    /// Time of the requests at hand.
+    fn time(&self) -> Instant {
+        let time = self.read_at.get().unwrap_or_else(Instant::now);
+        self.read_at.set(Some(time));
+        time
     }
 }
 
@@ -322,7 +328,7 @@ impl Watcher {
 
     /// Tells whether there was no event since the last check, and that is recent enough.
     fn is_unchanged(&self, watched: &WatchedPath, freshness: &Freshness) -> bool {
-        let age = freshness.age_or(|| self.age());
+        let age = self.age_at(freshness.time());
         is_trusted(watched, age) && self.is_quiet(freshness) && self.is_as_seen(watched)
     }
 
@@ -440,7 +446,11 @@ impl Watcher {
 
     /// Milliseconds since this watcher was made.
     fn age(&self) -> u64 {
-        self.started.elapsed().as_millis() as u64
+        self.age_at(Instant::now())
+    }
+
+    fn age_at(&self, time: Instant) -> u64 {
+        time.saturating_duration_since(self.started).as_millis() as u64
     }
 
     fn table(&self) -> MutexGuard<'_, WatchTable> {

@@ -101,6 +101,7 @@ impl WorkerContext {
     /// Reads both clocks, after bytes have come or may have.
     pub(super) fn read_clock(&mut self) {
         self.now = Now::read();
+        self.freshness.set_time(self.now.monotonic);
         self.clock.advance(self.now.wall, &self.site.head_policy);
     }
 
