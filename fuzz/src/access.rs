@@ -10,7 +10,7 @@ pub fn line(data: &[u8]) {
     let (second, third) = super::line(rest);
     let text = String::from_utf8_lossy(second);
     let entry = AccessEntry {
-        peer: "::1",
+        peer: b"::1",
         user: Some(first),
         method: "GET",
         vhost: Some(third),
@@ -33,7 +33,7 @@ pub fn json_line(data: &[u8]) {
     let (first, rest) = super::line(data);
     let text = String::from_utf8_lossy(first);
     let entry = AccessEntry {
-        peer: "::1",
+        peer: b"::1",
         user: Some(first),
         method: "GET",
         vhost: None,

@@ -90,8 +90,8 @@ fn serve(
     set_file(turn.session, name.as_deref());
     let client = *turn.session.client_text();
     let mut entry = match &origin {
-        Some(origin) => origin.record.entry(&client, 0),
-        None => log_record::entry(request, &client, vhost.as_deref()),
+        Some(origin) => origin.record.entry(client.as_bytes(), 0),
+        None => log_record::entry(request, client.as_bytes(), vhost.as_deref()),
     };
     entry.user = user.as_deref().or(entry.user);
     let after = after(request, &response, turn);
@@ -117,7 +117,7 @@ fn dispatch(
     set_file(turn.session, Some(&run.name));
     let user = run.user.as_deref();
     let origin = origin.unwrap_or_else(|| {
-        let entry = log_record::entry(request, turn.session.client_text(), asked.vhost);
+        let entry = log_record::entry(request, turn.session.client_text().as_bytes(), asked.vhost);
         let record = LogRecord::of(&AccessEntry { user, ..entry }, request.method.as_str());
         RedirectOrigin { record, redirects: 0 }
     });
@@ -165,7 +165,7 @@ pub fn refuse(turn: &mut Turn<'_>, bytes: &[u8], rejection: &Rejection, reason: 
         apply_rules(applied_rules, &policy, |policy| error::page(rejection, refused.target, policy));
     let client = *turn.session.client_text();
     let host = site.resolver.own_name().filter(|_| site.config.vhost);
-    let entry = log_record::entry_of_refused(&refused, host, &client, response.status.0);
+    let entry = log_record::entry_of_refused(&refused, host, client.as_bytes(), response.status.0);
     let (version, method) = (refused.version, refused.answered_method());
     let reply = Reply { entry, version, method, after: AfterResponse::Linger(reason), pacer: None };
     send(turn, response, reply)
@@ -183,7 +183,7 @@ pub fn fail(
     let policy = site.policy(None, turn.worker.now.wall, &*blocking);
     let client = *turn.session.client_text();
     let pacer = cgi_request.pacer.take();
-    let entry = cgi_request.record.entry(&client, 0);
+    let entry = cgi_request.record.entry(client.as_bytes(), 0);
     let policy = Policy { host_dir: entry.vhost, ..policy };
     let applied_rules = cgi_request.applied_rules.clone();
     let response = apply_rules(applied_rules, &policy, |policy| error::page(rejection, entry.target, policy));

@@ -52,7 +52,7 @@ pub struct CgiRequest {
     /// The request has content, be it empty, and with it perhaps stray bytes after it.
     pub has_content: bool,
     /// Pace of the response, if throttles cover it.
-    pub pacer: Option<Pacer>,
+    pub pacer: Option<Box<Pacer>>,
     /// Rules for the response.
     pub applied_rules: Option<AppliedRules>,
     /// Field lines for a redirect.
@@ -76,7 +76,7 @@ impl CgiRequest {
         cgi: &Cgi,
         cgi_context: &CgiContext<'_>,
         origin: RedirectOrigin,
-        pacer: Option<Pacer>,
+        pacer: Option<Box<Pacer>>,
     ) -> CgiRequest {
         let (request, RedirectOrigin { record, redirects }) = (cgi_context.request, origin);
         CgiRequest {

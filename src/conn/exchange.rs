@@ -53,7 +53,7 @@ pub struct Decided {
     /// Authenticated user.
     pub user: Option<Box<[u8]>>,
     /// Pace, where throttles cover it.
-    pub pacer: Option<Pacer>,
+    pub pacer: Option<Box<Pacer>>,
     /// Name of the file, for the log; none where no file answers.
     pub name: Option<ThrottleName>,
     /// Message for the operator.
@@ -63,7 +63,7 @@ pub struct Decided {
 /// A script to run, and its circumstances.
 pub struct Run {
     /// The script.
-    pub script: Script,
+    pub script: Box<Script>,
     /// Name of the file, for the log.
     pub name: ThrottleName,
     /// Reservation in the memory for all requests.
@@ -71,7 +71,7 @@ pub struct Run {
     /// Authenticated user.
     pub user: Option<Box<[u8]>>,
     /// Pace, where throttles cover it.
-    pub pacer: Option<Pacer>,
+    pub pacer: Option<Box<Pacer>>,
     /// Rules for its response.
     pub applied_rules: Option<AppliedRules>,
 }
@@ -170,7 +170,7 @@ fn admit(
     query: &ResolveRequest<'_>,
     site: &Site,
     context: &RequestContext<'_>,
-) -> Result<Option<Pacer>, Overloaded> {
+) -> Result<Option<Box<Pacer>>, Overloaded> {
     match site.throttles.is_empty() {
         true => Ok(None),
         false => {

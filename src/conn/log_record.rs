@@ -6,7 +6,7 @@ use crate::request::outline::Outline;
 
 /// Entry for a request, before its response. The path stands alone, also where the target names a host
 /// (thttpd).
-pub fn entry<'a>(request: &'a Request<'a>, peer: &'a str, vhost: Option<&'a str>) -> AccessEntry<'a> {
+pub fn entry<'a>(request: &'a Request<'a>, peer: &'a [u8], vhost: Option<&'a str>) -> AccessEntry<'a> {
     let referer = request.fields.last("Referer").or_else(|| request.fields.last("Referrer"));
     AccessEntry {
         peer,
@@ -27,7 +27,7 @@ pub fn entry<'a>(request: &'a Request<'a>, peer: &'a str, vhost: Option<&'a str>
 pub fn entry_of_refused<'a>(
     refused: &'a Outline<'a>,
     host: Option<&'a str>,
-    peer: &'a str,
+    peer: &'a [u8],
     status: u16,
 ) -> AccessEntry<'a> {
     let target = refused.path_and_query();
@@ -74,7 +74,7 @@ impl LogRecord {
     }
 
     /// The finished entry: `bytes` of content were sent to `peer`.
-    pub fn entry<'a>(&'a self, peer: &'a str, bytes: u64) -> AccessEntry<'a> {
+    pub fn entry<'a>(&'a self, peer: &'a [u8], bytes: u64) -> AccessEntry<'a> {
         AccessEntry {
             peer,
             user: self.user.as_deref(),

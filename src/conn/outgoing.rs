@@ -41,7 +41,7 @@ impl AfterResponse {
 pub struct Outgoing {
     send_queue: SendQueue,
     record: LogRecord,
-    pacer: Option<Pacer>,
+    pacer: Option<Box<Pacer>>,
     after: AfterResponse,
     /// Number of bytes of the head not yet sent, which do not count as content.
     head_left: u64,
@@ -57,7 +57,7 @@ impl Outgoing {
     pub fn new(
         send_queue: SendQueue,
         record: LogRecord,
-        mut pacer: Option<Pacer>,
+        mut pacer: Option<Box<Pacer>>,
         after: AfterResponse,
     ) -> Outgoing {
         if let Some(pacer) = &mut pacer {
@@ -149,7 +149,7 @@ impl Outgoing {
     }
 
     /// Line for the access log, with the content that was really sent.
-    pub fn entry<'a>(&'a self, client: &'a str) -> AccessEntry<'a> {
+    pub fn entry<'a>(&'a self, client: &'a [u8]) -> AccessEntry<'a> {
         self.record.entry(client, self.content)
     }
 }

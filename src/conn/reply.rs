@@ -34,7 +34,7 @@ pub struct Reply<'a> {
     /// Step after the response.
     pub after: AfterResponse,
     /// Pace, where throttles cover it.
-    pub pacer: Option<Pacer>,
+    pub pacer: Option<Box<Pacer>>,
 }
 
 /// Writes the head, sends what can be sent at once, and logs the exchange if that was all.
@@ -100,7 +100,7 @@ pub fn log_exchange(session: &Session, worker: &WorkerContext, entry: &AccessEnt
 
 /// Logs the request of a script that is cut off before its response, with status 0 as thttpd does.
 pub fn log_unanswered(session: &Session, worker: &WorkerContext, upload: &Upload) {
-    log_exchange(session, worker, &upload.cgi_request.record.entry(session.client_text(), 0));
+    log_exchange(session, worker, &upload.cgi_request.record.entry(session.client_text().as_bytes(), 0));
 }
 
 /// Logs what has come of a head, or a whole request that waits to be decided, when it is cut off.
@@ -113,5 +113,5 @@ pub fn log_undecided(session: &mut Session, worker: &WorkerContext) {
     session.begin_details(site.log.has_details());
     let host = site.resolver.own_name().filter(|_| site.config.vhost);
     let cut = outline(&pending);
-    log_exchange(session, worker, &entry_of_refused(&cut, host, session.client_text(), 0));
+    log_exchange(session, worker, &entry_of_refused(&cut, host, session.client_text().as_bytes(), 0));
 }

@@ -74,7 +74,7 @@ pub fn write(entry: &AccessEntry<'_>, details: &Details<'_>, time: &[u8], line: 
     line.extend_from_slice(b"{\"time\":\"");
     line.extend_from_slice(time);
     line.push(b'"');
-    member(line, "client", entry.peer.as_bytes());
+    member(line, "client", entry.peer);
     if let Some(peer) = details.peer {
         member(line, "peer", peer.as_bytes());
     }
@@ -153,7 +153,7 @@ mod tests {
     use super::*;
 
     const ENTRY: AccessEntry<'static> = AccessEntry {
-        peer: "203.0.113.9",
+        peer: b"203.0.113.9",
         user: None,
         method: "GET",
         vhost: None,

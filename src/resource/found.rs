@@ -57,9 +57,9 @@ pub enum Resource {
     /// A file to send.
     File(Arc<Representation>, Content),
     /// A directory to list.
-    Directory(Directory),
+    Directory(Box<Directory>),
     /// A script to run.
-    Script(Script),
+    Script(Box<Script>),
     /// Location for a directory that was requested without its slash; path and query keep their encoding.
     Moved(Vec<u8>),
     /// `OPTIONS *`.

@@ -162,7 +162,7 @@ impl Resolver {
         let user = user.inspect_err(|denied| self.explain_passwords(lookup, dir, denied, explain))?;
         let user = user.or_else(|| lookup.user());
         self.check_referrer(lookup.query, lookup.name)?;
-        let resource = Resource::Directory(self.list(lookup, &realm.dir)?);
+        let resource = Resource::Directory(Box::new(self.list(lookup, &realm.dir)?));
         Ok(Resolved { resource, user, name: lookup.throttle_name() })
     }
 
@@ -452,7 +452,8 @@ fn script(request: &Request<'_>, file: &Candidate<'_>, links: Links) -> nix::Res
         url_path.truncate(url_path.len() - path_info.len());
     }
     let dir = Arc::new(OpenFile::from(file.dir.reopen(links)?));
-    Ok(Resource::Script(Script { dir, name: expanded.name.clone(), url_path, path_info, query: None }))
+    let name = expanded.name.clone();
+    Ok(Resource::Script(Box::new(Script { dir, name, url_path, path_info, query: None })))
 }
 
 /// Location for a directory that was requested without its slash; path and query keep their encoding.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::conditional::{self, PreconditionResult};
 use super::range::{self, FEW_PARTS, Selection};
-use super::{Body, Policy, Response, head, refuse};
+use super::{Body, Parts, Policy, Response, head, refuse};
 use crate::representation::{Content, Representation};
 use crate::request::{Method, Rejection, Request};
 use crate::sys::memory::RESPONSE_MEMORY;
@@ -115,10 +115,11 @@ fn multipart(representation: Arc<Representation>, source: Content, ranges: &[Ran
             (part, range.clone())
         })
         .collect();
+    let closing = format!("\r\n--{boundary}--\r\n").into_bytes();
     Response {
         media_type: Some(format!("multipart/byteranges; boundary={boundary}").into_bytes().into()),
         representation: Some(representation),
-        body: Body::Parts { source, parts, closing: format!("\r\n--{boundary}--\r\n").into_bytes() },
+        body: Body::Parts(Box::new(Parts { source, parts, closing })),
         ..Response::bare(206)
     }
 }

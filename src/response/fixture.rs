@@ -5,7 +5,7 @@ use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use super::{Body, ErrorPages, Policy, Response, SERVER};
+use super::{Body, ErrorPages, Parts, Policy, Response, SERVER};
 use crate::config::choice::{EtagSource, ListingStyle, RedirectForm};
 use crate::docroot::DocRoot;
 use crate::docroot::blocking::BlockingAllowed;
@@ -84,7 +84,10 @@ pub fn content(response: &Response) -> Vec<u8> {
         Body::None => Vec::new(),
         Body::Page(page) => page.clone(),
         Body::Bytes(bytes, range) => bytes[range.clone()].to_vec(),
-        Body::Parts { source: Content::Memory(bytes), parts, closing } => {
+        Body::Parts(content) => {
+            let Parts { source: Content::Memory(bytes), parts, closing } = &**content else {
+                panic!("not in memory: {content:?}")
+            };
             let mut all = Vec::new();
             for (head, range) in parts {
                 all.extend_from_slice(head);
@@ -98,7 +101,6 @@ pub fn content(response: &Response) -> Vec<u8> {
             file.file().unwrap().read_exact_at(&mut bytes, range.start).unwrap();
             bytes
         }
-        body => panic!("not in memory: {body:?}"),
     }
 }
 

@@ -80,14 +80,18 @@ pub enum Body {
     /// Several ranges of a file (multipart/byteranges, RFC 9110 §14.6), each with a part head.
     ///
     /// The closing delimiter follows the last part. The boundary is in `media_type`.
-    Parts {
-        /// Source of all parts.
-        source: Content,
-        /// Head of each part, and the range of the source that follows it.
-        parts: Vec<(Vec<u8>, Range<u64>)>,
-        /// Closing delimiter.
-        closing: Vec<u8>,
-    },
+    Parts(Box<Parts>),
+}
+
+/// Several ranges of one file, as content of one response.
+#[derive(Debug)]
+pub struct Parts {
+    /// Source of all parts.
+    pub source: Content,
+    /// Head of each part, and the range of the source that follows it.
+    pub parts: Vec<(Vec<u8>, Range<u64>)>,
+    /// Closing delimiter.
+    pub closing: Vec<u8>,
 }
 
 impl Body {
@@ -98,7 +102,8 @@ impl Body {
             Body::Bytes(_, range) => range.len() as u64,
             Body::Page(page) => page.len() as u64,
             Body::File(_, range) => range.end - range.start,
-            Body::Parts { parts, closing, .. } => {
+            Body::Parts(content) => {
+                let Parts { parts, closing, .. } = &**content;
                 parts.iter().map(|(head, range)| head.len() as u64 + range.end - range.start).sum::<u64>()
                     + closing.len() as u64
             }

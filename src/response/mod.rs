@@ -34,7 +34,7 @@ mod tests;
 
 pub use error::refuse;
 pub use error_pages::ErrorPages;
-pub use message::{Body, Response};
+pub use message::{Body, Parts, Response};
 pub use policy::Policy;
 pub use respond::respond;
 pub use status::Status;

@@ -28,7 +28,7 @@ pub fn respond(request: &Request<'_>, resource: Resource, policy: &Policy<'_>) -
                 .unwrap_or_else(|unmet| unmet.respond(request, policy))
         }
         (Resource::Directory(directory), Method::Get | Method::Head) => {
-            listing::page(request, directory, policy)
+            listing::page(request, *directory, policy)
                 .unwrap_or_else(|rejection| refuse(&rejection, request, policy))
         }
         (Resource::Text { media_type, content }, Method::Get | Method::Head) => {

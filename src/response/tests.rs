@@ -20,7 +20,7 @@ fn hello_file() -> Resource {
 }
 
 fn directory(dir: &TempTree) -> Resource {
-    Resource::Directory(Directory::new(open(dir), b"sub/".to_vec()))
+    Resource::Directory(Box::new(Directory::new(open(dir), b"sub/".to_vec())))
 }
 
 fn value<'r>(response: &'r Response, name: &str) -> Option<&'r [u8]> {
@@ -140,5 +140,5 @@ fn a_script_is_not_for_this_stage() {
         path_info: Vec::new(),
         query: None,
     };
-    assert_eq!(answer("GET", Resource::Script(script)).status.0, 500);
+    assert_eq!(answer("GET", Resource::Script(Box::new(script))).status.0, 500);
 }

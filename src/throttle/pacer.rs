@@ -57,7 +57,7 @@ impl Throttles {
         self: &Arc<Throttles>,
         name: &Name<'_>,
         peer: SocketAddr,
-    ) -> Result<Option<Pacer>, Overloaded> {
+    ) -> Result<Option<Box<Pacer>>, Overloaded> {
         let covering: Vec<usize> =
             (0..self.rules.len()).filter(|&i| self.rules[i].pattern.matches(name)).collect();
         if covering.is_empty() {
@@ -74,7 +74,7 @@ impl Throttles {
             scope
         });
         let scopes = scopes.collect();
-        Ok(Some(Pacer::new(Arc::clone(self), scopes)))
+        Ok(Some(Box::new(Pacer::new(Arc::clone(self), scopes))))
     }
 }
 

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use crate::conn::io::socket::{Progress, Socket};
 use crate::representation::Content;
-use crate::response::Body;
+use crate::response::{Body, Parts};
 use crate::sys::fd::OpenFile;
 use crate::sys::memory::{MemoryReservation, RESPONSE_MEMORY};
 
@@ -69,7 +69,8 @@ impl SendQueue {
             Body::Bytes(bytes, range) => self.push_memory(bytes, range),
             Body::Page(page) => self.push_bytes(page),
             Body::File(file, range) => self.push_file(file, range),
-            Body::Parts { source, parts, closing } => {
+            Body::Parts(content) => {
+                let Parts { source, parts, closing } = *content;
                 for (head, range) in parts {
                     self.push_bytes(head);
                     self.push_content(&source, range);

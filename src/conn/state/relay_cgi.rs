@@ -332,7 +332,8 @@ impl RelayCgi {
 
     fn log(&self, session: &Session, worker: &WorkerContext) {
         let status = self.parser.status().unwrap_or(0);
-        let mut entry = self.cgi_request.record.entry(session.client_text(), self.parser.content_sent());
+        let mut entry =
+            self.cgi_request.record.entry(session.client_text().as_bytes(), self.parser.content_sent());
         entry.status = status;
         log_exchange(session, worker, &entry);
     }

@@ -42,7 +42,7 @@ impl SendResponse {
                     let client = turn.session.client_text();
                     crate::log::error!(
                         "{client} URL \"{}\": its file became shorter while it was sent",
-                        self.0.entry(client).target.escape_ascii()
+                        self.0.entry(client.as_bytes()).target.escape_ascii()
                     );
                     return self.close(turn, CloseReason::FileTruncated);
                 }
@@ -112,6 +112,6 @@ impl SendResponse {
 
     /// Writes the access log's line, with what was really sent.
     pub fn log(&self, session: &Session, worker: &WorkerContext) {
-        log_exchange(session, worker, &self.0.entry(session.client_text()));
+        log_exchange(session, worker, &self.0.entry(session.client_text().as_bytes()));
     }
 }

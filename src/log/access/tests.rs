@@ -42,7 +42,7 @@ fn nobody() -> User {
 /// Records an exchange with a unique `target`.
 fn record(log: &AccessLog, target: &str) {
     let entry = AccessEntry {
-        peer: "127.0.0.1",
+        peer: b"127.0.0.1",
         user: None,
         method: "GET",
         vhost: None,

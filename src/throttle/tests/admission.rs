@@ -13,7 +13,7 @@ fn throttles(rules: Vec<Rate>) -> Arc<Throttles> {
     Arc::new(Throttles::new(rules, None))
 }
 
-fn admit(throttles: &Arc<Throttles>, name: &str) -> Result<Option<Pacer>, Overloaded> {
+fn admit(throttles: &Arc<Throttles>, name: &str) -> Result<Option<Box<Pacer>>, Overloaded> {
     throttles.admit(&Name::plain(name.as_bytes()), peer(0))
 }
 

@@ -120,7 +120,7 @@ impl Witness {
 
 /// Response in progress.
 struct Response {
-    pacer: Pacer,
+    pacer: Box<Pacer>,
     name: &'static str,
     due: Option<Instant>,
 }
@@ -210,7 +210,7 @@ proptest! {
 #[test]
 fn the_slowest_rate_still_makes_progress() {
     let throttles = Arc::new(Throttles::new(vec![rule("**", 1)], None));
-    let mut pacers: Vec<Pacer> =
+    let mut pacers: Vec<Box<Pacer>> =
         (0..3).map(|n| throttles.admit(&Name::plain(b"a"), peer(n)).unwrap().unwrap()).collect();
     let start = Instant::now();
     let mut got = [0; 3];

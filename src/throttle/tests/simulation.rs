@@ -77,7 +77,7 @@ pub fn run(
     let start = Instant::now();
     let at = |s: f64| start + seconds(s);
     let mut outcome = Outcome::default();
-    let mut pacers: Vec<Option<Pacer>> = downloads.iter().map(|_| None).collect();
+    let mut pacers: Vec<Option<Box<Pacer>>> = downloads.iter().map(|_| None).collect();
     let mut buffered: Vec<(f64, f64)> = downloads.iter().map(|d| (0.0, d.begins)).collect();
     let mut events: BinaryHeap<Reverse<(Duration, usize)>> = BinaryHeap::new();
     for (who, download) in downloads.iter().enumerate() {
