@@ -7,8 +7,8 @@ use chrono::{Datelike, Local, Offset, TimeZone, Timelike};
 
 use super::decimal::push_decimal;
 
-/// Maximum length of a user name, in bytes as received (thttpd's limit).
-const USER: usize = 80;
+/// Maximum length of a user name and of the protocol, in bytes as received (thttpd's limits).
+const SHORT: usize = 80;
 /// Maximum length of the virtual host's name, in bytes as received.
 const HOST: usize = 100;
 /// Maximum length of target, referrer and agent, in bytes as received.
@@ -27,7 +27,7 @@ pub struct AccessEntry<'a> {
     pub vhost: Option<&'a [u8]>,
     /// Request target as received; empty if none was received.
     pub target: &'a [u8],
-    /// Protocol version, or `UNKNOWN`; written as it is.
+    /// Protocol version as received, or `UNKNOWN`.
     pub version: &'a str,
     /// Status sent; 0 if the connection ended before a response.
     pub status: u16,
@@ -47,7 +47,7 @@ impl AccessEntry<'_> {
         line.extend_from_slice(self.peer);
         line.extend_from_slice(b" - ");
         match self.user {
-            Some(user) => push_escaped(line, user, USER),
+            Some(user) => push_escaped(line, user, SHORT),
             None => line.push(b'-'),
         }
         line.push(b' ');
@@ -61,7 +61,7 @@ impl AccessEntry<'_> {
         }
         push_escaped(line, self.target, LONG);
         line.push(b' ');
-        line.extend_from_slice(self.version.as_bytes());
+        push_escaped(line, self.version.as_bytes(), SHORT);
         line.extend_from_slice(b"\" ");
         push_decimal(line, u64::from(self.status));
         line.push(b' ');
@@ -212,24 +212,26 @@ mod tests {
 
     #[test]
     fn bytes_that_could_forge_a_line_are_escaped() {
-        let entry = AccessEntry { target: b"/\"\\\r\n\x00\x7f\xc3\xa9", ..ENTRY };
-        assert!(text(entry).contains("\"GET /\\x22\\x5c\\x0d\\x0a\\x00\\x7f\\xc3\\xa9 HTTP/1.1\""));
+        let entry = AccessEntry { target: b"/\"\\\r\n\x00\x7f\xc3\xa9", version: "HTTP/1.1\0", ..ENTRY };
+        assert!(text(entry).contains("\"GET /\\x22\\x5c\\x0d\\x0a\\x00\\x7f\\xc3\\xa9 HTTP/1.1\\x00\""));
     }
 
     #[test]
     fn each_field_is_cut_where_thttpd_cuts_it() {
         let long = [b'a'; 300];
+        let version = "b".repeat(300);
         let entry = AccessEntry {
             user: Some(&long),
             vhost: Some(&long),
             target: &long,
+            version: &version,
             referer: &long,
             agent: &long,
             ..ENTRY
         };
-        let a = |n| "a".repeat(n);
+        let (a, b) = (|n| "a".repeat(n), "b".repeat(80));
         let want = format!(
-            "127.0.0.1 - {} [D] \"GET /{}{} HTTP/1.1\" 200 6 \"{}\" \"{}\"\n",
+            "127.0.0.1 - {} [D] \"GET /{}{} {b}\" 200 6 \"{}\" \"{}\"\n",
             a(80),
             a(100),
             a(200),
