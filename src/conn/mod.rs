@@ -63,7 +63,7 @@ pub use context::WorkerContext;
 
 use context::{Turn, TurnBudget};
 use io::socket::Socket;
-use reply::{log_unanswered, log_undecided};
+use reply::log_unanswered;
 use session::Session;
 use state::discard_body::DiscardBody;
 use state::linger::Linger;
@@ -180,7 +180,7 @@ impl State {
     /// Logs what is cut off.
     fn abandon(self, session: &mut Session, worker: &WorkerContext) {
         match self {
-            State::ReadRequest(_) => log_undecided(session, worker),
+            State::ReadRequest(state) => state.abandon(session, worker),
             State::ReadBody(state) => log_unanswered(session, worker, state.upload()),
             State::StartCgi(state) => log_unanswered(session, worker, state.upload()),
             State::SendResponse(state) => state.log(session, worker),

@@ -110,7 +110,6 @@ pub fn log_undecided(session: &mut Session, worker: &WorkerContext) {
         return;
     }
     let site = &worker.site;
-    session.begin_details(site.log.has_details());
     let host = site.resolver.own_name().filter(|_| site.config.vhost);
     let cut = outline(&pending);
     log_exchange(session, worker, &entry_of_refused(&cut, host, session.client_text().as_bytes(), 0));

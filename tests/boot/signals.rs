@@ -75,11 +75,14 @@ fn term_cuts_what_outlasts_its_grace_and_logs_it() {
     let (tree, size) = tree();
     tree.file("form.cgi", "#!/bin/sh\n");
     tree.mode("form.cgi", 0o755);
-    let mut server = Server::start(&tree, &["-o", "stop_grace=1", "-c", "*.cgi"]);
+    let mut server =
+        Server::start(&tree, &["-o", "stop_grace=1", "-o", "trusted_proxies=127.0.0.1", "-c", "*.cgi"]);
     let client = in_the_middle(&server);
     let (mut form, mut head) = (server.connect(), server.connect());
     form.send("POST /form.cgi HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\nExpect: 100-continue\r\n\r\n");
     assert_eq!(form.answer("POST").status, 100);
+    head.send("GET /a.txt HTTP/1.1\r\nHost: x\r\nX-Forwarded-For: 192.0.2.9\r\n\r\n");
+    assert_eq!(head.answer("GET").status, 200);
     head.send("GET /half HTTP/1.1\r\nUser-Agent: x\r\nHo");
     // The next connection is accepted after the half head was read.
     assert_eq!(server.connect().get("/a.txt").status, 200);
@@ -89,7 +92,8 @@ fn term_cuts_what_outlasts_its_grace_and_logs_it() {
     assert!(rest(client) < size - 1000);
     server.logged("\"GET /big HTTP/1.1\" 200 ");
     server.logged("\"POST /form.cgi HTTP/1.1\" 0 0 \"\" \"\"");
-    server.logged("\"GET /half HTTP/1.1\" 0 0 \"\" \"x\"");
+    let half = server.logged("\"GET /half HTTP/1.1\" 0 0 \"\" \"x\"");
+    assert!(half.starts_with("127.0.0.1 "), "the client of the request before is logged: {half}");
 }
 
 #[test]

@@ -5,9 +5,11 @@ use std::time::{Duration, Instant};
 
 use crate::conn::answer::{self, refuse};
 use crate::conn::close_reason::CloseReason;
-use crate::conn::context::Turn;
+use crate::conn::context::{Turn, WorkerContext};
 use crate::conn::io::receive_buffer::ReceiveBuffer;
 use crate::conn::io::socket::Progress;
+use crate::conn::reply::log_undecided;
+use crate::conn::session::Session;
 use crate::conn::timeouts;
 use crate::conn::transition::{Advance, Pause, Transition};
 use crate::conn::wait::{On, Wait, Wake};
@@ -104,6 +106,15 @@ impl ReadRequest {
                 return self.without_input(turn, progress, buffer.bytes());
             }
         }
+    }
+
+    /// Logs what is cut off. A head that is not complete names no client, as where it is refused.
+    pub fn abandon(self, session: &mut Session, worker: &WorkerContext) {
+        if !self.paused {
+            session.set_client_to_sender();
+            session.begin_details(worker.site.log.has_details());
+        }
+        log_undecided(session, worker);
     }
 
     /// Counts an answered request, and clears its times.
