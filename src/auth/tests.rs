@@ -264,7 +264,7 @@ fn a_realm_cannot_break_out_of_its_quotes() {
 }
 
 #[test]
-fn a_mark_is_another_in_another_process() {
+fn a_key_is_another_in_another_process() {
     let site = Site::new("marks");
     site.write("private", b"");
     let version = FileVersion::from_file(&File::open(site.path.join("private/.htpasswd")).unwrap()).unwrap();
@@ -276,7 +276,7 @@ fn a_mark_is_another_in_another_process() {
 }
 
 #[test]
-fn user_and_password_do_not_run_together_in_a_mark() {
+fn user_and_password_do_not_run_together_in_a_key() {
     let site = Site::new("apart");
     site.write("private", b"");
     let version = FileVersion::from_file(&File::open(site.path.join("private/.htpasswd")).unwrap()).unwrap();

@@ -68,7 +68,7 @@ impl Children {
     pub fn run(&self, job: Job, reservation: ScriptReservation) -> RunningScript {
         let ScriptReservation { bounds, slot, output, written, status_cell } = reservation;
         let (id, name) = (self.supervisor.next_id(), printable(&job.name));
-        let ordered = StartRequest {
+        let request = StartRequest {
             id,
             job,
             scripts: bounds.scripts,
@@ -79,7 +79,7 @@ impl Children {
             status_cell: Arc::clone(&status_cell),
             slot,
         };
-        self.supervisor.send(ScriptCommand::Start(Box::new(ordered)));
+        self.supervisor.send(ScriptCommand::Start(Box::new(request)));
         let supervisor = Arc::clone(&self.supervisor);
         RunningScript {
             id,
