@@ -74,7 +74,7 @@ impl Site {
     pub fn new(config: Arc<Config>, webroot: &[u8], loaded: Loaded, records: Records) -> io::Result<Site> {
         let Records { log, stats } = records;
         let root = Arc::new(DocRoot::open(Path::new("."), webroot)?);
-        let links = if config.symlink_check { Links::Refuse } else { Links::Follow };
+        let links = Links::in_expanded(config.symlink_check);
         let pages = ErrorPages::below(Arc::clone(&root), &config.charset, links);
         let rules = Arc::new(loaded.rules);
         Ok(Site {

@@ -41,6 +41,13 @@ pub enum Links {
     Follow,
 }
 
+impl Links {
+    /// Treatment of links in a name that was expanded, with or without `symlinkcheck`.
+    pub fn in_expanded(is_checked: bool) -> Links {
+        if is_checked { Links::Refuse } else { Links::Follow }
+    }
+}
+
 impl DocRoot {
     /// Opens the directory `at` as the root; `path` is its absolute path as seen in link targets.
     ///

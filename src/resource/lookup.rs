@@ -368,7 +368,7 @@ impl Resolver {
     }
 
     pub(super) fn links(&self) -> Links {
-        if self.config.symlink_check { Links::Refuse } else { Links::Follow }
+        Links::in_expanded(self.config.symlink_check)
     }
 }
 

@@ -41,8 +41,7 @@ pub struct Resolver {
 impl Resolver {
     /// Resolver with an empty cache; `types` maps file names to media types.
     pub fn new(root: Arc<DocRoot>, config: Arc<Config>, rules: Arc<Rules>, types: Types) -> Resolver {
-        let links = if config.symlink_check { Links::Refuse } else { Links::Follow };
-        let cache = Cache::new(config.cache, links);
+        let cache = Cache::new(config.cache, Links::in_expanded(config.symlink_check));
         let hashing_at_once = (thread::processors() / 2).max(1);
         let own_name = config.server_name();
         let tagger = Tagger::new(config.etag, hashing_at_once);
