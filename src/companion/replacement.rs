@@ -6,15 +6,15 @@
 use std::ffi::{OsStr, OsString};
 use std::fs::{File, Metadata, Permissions, TryLockError};
 use std::io::{self, Write};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
-use nix::fcntl::{OFlag, open, openat, renameat};
+use nix::fcntl::{AT_FDCWD, AtFlags, OFlag, open, openat, renameat};
 use nix::sys::stat::Mode;
-use nix::unistd::{Gid, Uid, UnlinkatFlags, fchown, unlinkat};
+use nix::unistd::{Gid, Uid, UnlinkatFlags, fchown, linkat, unlinkat};
 
 /// Maximum wait for a lock. Cooperating programs hold a lock for one write to the disk.
 const LOCK_LIMIT: Duration = Duration::from_secs(10);
@@ -88,25 +88,53 @@ impl TargetDirectory {
     /// # Errors
     /// The file cannot be created, or not be given to the owner of `like`.
     pub fn replace(&self, name: &OsStr, like: Option<&Metadata>) -> io::Result<Replacement<'_>> {
-        let random = super::random::<8>()?.map(|byte| format!("{byte:02x}")).concat();
-        // Names with `.ht` are never served, if this is a web directory.
-        let temporary = OsString::from(format!(".ht-{random}"));
-        let flags = OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
         let mode = Mode::from_bits_truncate(if like.is_some() { 0o600 } else { 0o644 });
-        let file = File::from(openat(self.dir.as_fd(), temporary.as_os_str(), flags, mode)?);
+        let (file, temporary) = match self.unnamed(mode) {
+            Some(file) => (file, None),
+            None => self.named(mode).map(|(file, name)| (file, Some(name)))?,
+        };
         let replacement = Replacement { place: self, file, temporary, name: name.to_owned() };
         if let Some(like) = like {
             replacement.resemble(like)?;
         }
         Ok(replacement)
     }
+
+    /// New file without a name, which leaves nothing behind if the program is interrupted.
+    ///
+    /// `None` where the file system has no such files, or where /proc, by which they are named, is missing.
+    fn unnamed(&self, mode: Mode) -> Option<File> {
+        let flags = OFlag::O_WRONLY | OFlag::O_TMPFILE | OFlag::O_CLOEXEC;
+        let file = File::from(openat(self.dir.as_fd(), ".", flags, mode).ok()?);
+        Path::new(&path_of(&file)).exists().then_some(file)
+    }
+
+    /// New file with a temporary name.
+    fn named(&self, mode: Mode) -> io::Result<(File, OsString)> {
+        let name = temporary_name()?;
+        let flags = OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+        let file = openat(self.dir.as_fd(), name.as_os_str(), flags, mode)?;
+        Ok((File::from(file), name))
+    }
+}
+
+/// Name that no other program uses, and that is never served if this is a web directory (`.ht`).
+fn temporary_name() -> io::Result<OsString> {
+    let random = super::random::<8>()?.map(|byte| format!("{byte:02x}")).concat();
+    Ok(OsString::from(format!(".ht-{random}")))
+}
+
+/// Path of an open file, even of one without a name.
+fn path_of(file: &File) -> String {
+    format!("/proc/self/fd/{}", file.as_raw_fd())
 }
 
 /// New file, removed on drop unless [finished](Replacement::finish).
 pub struct Replacement<'p> {
     place: &'p TargetDirectory,
     file: File,
-    temporary: OsString,
+    /// Name until the end; a file may have none.
+    temporary: Option<OsString>,
     name: OsString,
 }
 
@@ -124,10 +152,25 @@ impl Replacement<'_> {
     ///
     /// # Errors
     /// Those of the system calls; the old file is then unchanged.
-    pub fn finish(self) -> io::Result<()> {
+    pub fn finish(mut self) -> io::Result<()> {
         self.file.sync_all()?;
         let dir = self.place.dir.as_fd();
-        renameat(dir, self.temporary.as_os_str(), dir, self.name.as_os_str())?;
+        let temporary = match &mut self.temporary {
+            Some(name) => name,
+            // A link never takes the place of another file, so that the rename is needed, too.
+            without => {
+                let name = temporary_name()?;
+                linkat(
+                    AT_FDCWD,
+                    path_of(&self.file).as_str(),
+                    dir,
+                    name.as_os_str(),
+                    AtFlags::AT_SYMLINK_FOLLOW,
+                )?;
+                without.insert(name)
+            }
+        };
+        renameat(dir, temporary.as_os_str(), dir, self.name.as_os_str())?;
         // The file is in place; a failure to sync the directory cannot be corrected here.
         let _ = nix::unistd::fsync(dir);
         Ok(())
@@ -147,6 +190,8 @@ impl Write for Replacement<'_> {
 impl Drop for Replacement<'_> {
     /// Removes the temporary file. After the rename, the name is free and unique to this program.
     fn drop(&mut self) {
-        let _ = unlinkat(self.place.dir.as_fd(), self.temporary.as_os_str(), UnlinkatFlags::NoRemoveDir);
+        if let Some(temporary) = &self.temporary {
+            let _ = unlinkat(self.place.dir.as_fd(), temporary.as_os_str(), UnlinkatFlags::NoRemoveDir);
+        }
     }
 }

@@ -1,11 +1,14 @@
 //! `syslogtocern` with lines that the server has sent to the system log.
 
 use std::fs;
+use std::io::Write;
 use std::net::SocketAddr;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::process::{Command, Output, Stdio};
 
 use chrono::{Datelike, Local};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 
 use super::{code, names_in, stderr};
 use crate::boot::syslogd::Syslogd;
@@ -151,4 +154,20 @@ fn without_a_file_or_with_a_flag_there_is_the_usage_and_no_log() {
         assert_eq!(stderr(&output), "usage:  syslogtocern logfile ...\n");
     }
     assert_eq!(names_in(tree.dir()), ["www"]);
+}
+
+#[test]
+fn an_interrupted_run_leaves_nothing_behind() {
+    let tree = Tree::new();
+    let fifo = tree.dir().join("daemon.log");
+    nix::unistd::mkfifo(&fifo, nix::sys::stat::Mode::S_IRWXU).unwrap();
+    let before = names_in(tree.dir());
+    let mut command = Command::new(env!("CARGO_BIN_EXE_syslogtocern"));
+    let mut child = command.arg("daemon.log").current_dir(tree.dir()).spawn().unwrap();
+    let mut log = fs::File::options().write(true).open(&fifo).unwrap();
+    // More than a pipe holds: all but its end has been read and written.
+    log.write_all(LINES.repeat(4000).as_bytes()).unwrap();
+    kill(Pid::from_raw(child.id().cast_signed()), Signal::SIGINT).unwrap();
+    child.wait().unwrap();
+    assert_eq!(names_in(tree.dir()), before);
 }

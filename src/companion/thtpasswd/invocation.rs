@@ -97,6 +97,13 @@ fn usage() -> Refusal {
     Refusal::new(USAGE)
 }
 
+/// Refusal of a flag, given without its first dash.
+///
+/// The flag stands below the usage, so that it is the line in view.
+fn no_flag(flag: &str) -> Refusal {
+    Refusal::new(format!("{USAGE}\nThere is no flag -{flag}."))
+}
+
 #[derive(Default)]
 struct Flags {
     action: Option<PasswordAction>,
@@ -119,6 +126,9 @@ impl Flags {
             arguments = rest;
             if letters == b"-" {
                 break;
+            }
+            if let Some(word) = letters.strip_prefix(b"-") {
+                return Err(no_flag(&format!("-{}", word.escape_ascii())));
             }
             while let Some((&letter, after)) = letters.split_first() {
                 letters = after;
@@ -149,11 +159,7 @@ impl Flags {
                 return Ok(());
             }
             b'1' | b'5' | b'6' | b's' | b'B' | b'd' | b'm' => return Err(usage()),
-            // Below the usage, so that it is the line in view.
-            _ => {
-                let flag = letter.escape_ascii();
-                return Err(Refusal::new(format!("{USAGE}\nThere is no flag -{flag}.")));
-            }
+            _ => return Err(no_flag(&letter.escape_ascii().to_string())),
         };
         match self.action.replace(action) {
             Some(other) if other != action => Err(usage()),
@@ -253,6 +259,8 @@ mod tests {
     fn an_unknown_flag_is_named_below_the_usage() {
         let told = parse("-cx file jef").unwrap_err().message;
         assert_eq!(told.lines().last(), Some("There is no flag -x."));
+        let told = parse("--version").unwrap_err().message;
+        assert_eq!(told.lines().last(), Some("There is no flag --version."));
         assert!(told.starts_with(USAGE));
     }
 
