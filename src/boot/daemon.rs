@@ -57,6 +57,12 @@ impl StartOutcome {
 /// In the started process: the server's failure, in its words.
 pub fn detach() -> Result<ForkSide, Failure> {
     let failed = |errno| Failure::from_call("daemon", errno, advice(errno));
+    // Opened before the fork: only one of the two processes then reports that it is missing.
+    let null = File::options().read(true).write(true).open("/dev/null");
+    let null = null.map_err(|error| {
+        let advice = "a server in the background needs it: make it, or stay in the foreground with -D";
+        Failure::from_call("/dev/null", error, advice)
+    })?;
     let (read, write) = pipe2(OFlag::O_CLOEXEC).map_err(failed)?;
     match fork_alone().map_err(failed)? {
         ForkResult::Parent { .. } => {
@@ -66,7 +72,7 @@ pub fn detach() -> Result<ForkSide, Failure> {
         ForkResult::Child => {
             drop(read);
             let outcome = StartOutcome(Some(File::from(write)));
-            match leave_terminal() {
+            match leave_terminal(&null) {
                 Ok(()) => Ok(ForkSide::Server(outcome)),
                 Err(failure) => {
                     outcome.failed(&failure);
@@ -96,20 +102,17 @@ pub fn leave_job_control() {
     let _ = setsid();
 }
 
-/// Opens `/dev/null` as descriptors 0–2, so that no socket gets one of these numbers.
-fn leave_terminal() -> Result<(), Failure> {
+/// Makes `null` descriptors 0–2, so that no socket gets one of these numbers.
+fn leave_terminal(null: &File) -> Result<(), Failure> {
     let failed = |errno| Failure::from_call("daemon", errno, advice(errno));
     setsid().map_err(failed)?;
-    let null = File::options().read(true).write(true).open("/dev/null");
-    let null = null.map_err(|error| {
-        Failure::from_call("/dev/null", error, "a background server needs it; use -D without")
-    })?;
-    dup2_stdin(&null).and_then(|()| dup2_stdout(&null)).and_then(|()| dup2_stderr(&null)).map_err(failed)
+    dup2_stdin(null).and_then(|()| dup2_stdout(null)).and_then(|()| dup2_stderr(null)).map_err(failed)
 }
 
 fn advice(errno: Errno) -> &'static str {
     match errno {
         Errno::EAGAIN => "the system has no room for another process: see ulimit -u",
+        Errno::EMFILE => "too few descriptors for a server: see ulimit -n",
         _ => "",
     }
 }

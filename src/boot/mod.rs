@@ -261,7 +261,7 @@ fn closed_directory(dir: &Path) -> Option<PathBuf> {
 /// Runs the start's steps in the process that will serve.
 fn launch(config: &Arc<Config>, prepared: Prepared, reread: &[PathBuf]) -> Result<RunningServer, Failure> {
     let Prepared { sockets, loaded, privileges, log, notify } = prepared;
-    let pid_file = config.pid_file.as_deref().map(PidFilePlace::find).transpose()?;
+    let pid_file = config.pid_file.as_deref().map(PidFilePlace::find).transpose()?.flatten();
     raise_descriptor_limit()?;
     enter_root(config)?;
     // Signals are blocked before the first connection, so that each has its final meaning from then on.

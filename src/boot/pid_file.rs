@@ -48,11 +48,14 @@ pub struct PidFile {
 }
 
 impl PidFilePlace {
-    /// Checks `path` without changing anything.
+    /// Checks `path` without changing anything; `None` for `/dev/null`, which keeps no number.
     ///
     /// # Errors
     /// The directory is missing, or the file is not a pid file that the server may write.
-    pub fn find(path: &Path) -> Result<PidFilePlace, Failure> {
+    pub fn find(path: &Path) -> Result<Option<PidFilePlace>, Failure> {
+        if path == Path::new("/dev/null") {
+            return Ok(None);
+        }
         let shown = path.display().to_string();
         let no_file = |errno: Errno| failure(&shown, &errno.into());
         let name = path.file_name().ok_or_else(|| no_file(Errno::EISDIR))?.to_owned();
@@ -64,7 +67,7 @@ impl PidFilePlace {
             opened => opened.map(drop),
         };
         match found {
-            Ok(()) => Ok(place),
+            Ok(()) => Ok(Some(place)),
             Err(error) => Err(failure(&place.shown, &error)),
         }
     }
@@ -114,7 +117,7 @@ impl PidFilePlace {
         let file = File::from(openat(&self.dir, self.name.as_os_str(), flags, mode)?);
         let meta = file.metadata()?;
         match () {
-            () if !meta.is_file() => Err(Errno::EEXIST.into()),
+            () if !meta.is_file() => Err(Errno::ENOTSUP.into()),
             // Another name for a file of another purpose.
             () if meta.nlink() > 1 => Err(Errno::EMLINK.into()),
             // The owner could write another process's number, and stopping the server by the pid file would
@@ -150,6 +153,7 @@ impl PidFile {
 fn failure(shown: &str, error: &io::Error) -> Failure {
     let errno = error.raw_os_error().map_or(Errno::EIO, Errno::from_raw);
     let advice = match errno {
+        Errno::ENOTSUP => "a pid file is a regular file, or /dev/null for none: see -i",
         Errno::ELOOP => "a pid file must not be a symbolic link: see -i",
         Errno::EMLINK => "a pid file must have no second name (hard link): see -i",
         Errno::EPERM => "a pid file of another user is not taken over: remove it, or see -i",
@@ -188,7 +192,7 @@ mod tests {
     use crate::testing::TempTree;
 
     fn write(path: &Path) -> Result<PidFile, Failure> {
-        PidFilePlace::find(path)?.write()
+        PidFilePlace::find(path)?.unwrap().write()
     }
 
     fn ours() -> String {
@@ -199,7 +203,7 @@ mod tests {
     fn it_holds_our_pid_while_we_run_and_is_gone_afterwards() {
         let tree = TempTree::new();
         let path = tree.path().join("pid");
-        let place = PidFilePlace::find(&path).unwrap();
+        let place = PidFilePlace::find(&path).unwrap().unwrap();
         assert!(!path.exists(), "to look at it changes nothing");
         let held = place.write().unwrap();
         assert_eq!(fs::read_to_string(&path).unwrap(), ours());
@@ -247,7 +251,7 @@ mod tests {
             ("x", false),
         ] {
             tree.file("pid", text);
-            assert_eq!(PidFilePlace::find(&path).unwrap().names_another(), lives, "{text:?}");
+            assert_eq!(PidFilePlace::find(&path).unwrap().unwrap().names_another(), lives, "{text:?}");
         }
     }
 
@@ -262,6 +266,13 @@ mod tests {
             assert!(failure.contains(advice), "{failure}");
             assert_eq!(fs::read_to_string(tree.path().join("precious")).unwrap(), "text");
         }
+    }
+
+    #[test]
+    fn no_number_is_kept_in_dev_null_and_other_devices_are_refused() {
+        assert!(PidFilePlace::find(Path::new("/dev/null")).unwrap().is_none());
+        let failure = PidFilePlace::find(Path::new("/dev/zero")).unwrap_err().to_string();
+        assert!(failure.contains("; a pid file is a regular file"), "{failure}");
     }
 
     #[test]

@@ -186,7 +186,7 @@ impl Sockets {
 fn names_predecessor(config: &Config) -> bool {
     let dir = config.dir.as_deref().unwrap_or(Path::new("."));
     let path = config.pid_file.as_ref().map(|path| dir.join(path));
-    path.is_some_and(|path| PidFilePlace::find(&path).is_ok_and(|place| place.names_another()))
+    path.is_some_and(|path| matches!(PidFilePlace::find(&path), Ok(Some(place)) if place.names_another()))
 }
 
 /// Internet addresses of `entry`; `None` for a Unix socket.

@@ -8,7 +8,7 @@ use nix::unistd::Pid;
 
 use super::{is_running, read, run, stderr, thttpd};
 use crate::support::server::free_port;
-use crate::support::{Client, Tree, eventually};
+use crate::support::{Client, Server, Tree, eventually};
 
 /// A server in the background; killed on drop.
 struct Daemon {
@@ -107,6 +107,17 @@ fn a_stale_pid_file_is_replaced() {
     tree.beside("pid", "4194304\nrubbish\n");
     let daemon = Daemon::start(&tree, &[]);
     assert_eq!(read(&daemon.pid_file), format!("{}\n", daemon.pid));
+}
+
+#[test]
+fn dev_null_as_the_pid_file_is_none() {
+    let tree = Tree::new();
+    tree.file("a.txt", "hello");
+    let server = Server::start(&tree, &["-i", "/dev/null"]);
+    assert_eq!(server.connect().get("/a.txt").status, 200);
+    let flags = ["--check", "-i", "/dev/null", "-l", "/dev/null", "-p", "0", "-d"];
+    let output = run(thttpd().args(flags).arg(tree.www()));
+    assert!(output.status.success(), "{}", stderr(&output));
 }
 
 #[test]
