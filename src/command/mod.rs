@@ -36,12 +36,13 @@ const SYSLOG_SOCKET: &str = "THTTPD_SYSLOG_SOCKET";
 /// # Errors
 /// Text for standard error, of one or more lines; the exit status is 1.
 pub fn run(program: &str, arguments: &[OsString]) -> Result<(), String> {
+    let print = |text: &str| print_bytes(program, stdio::for_terminal(text).as_bytes());
     let mut invocation = args::parse(arguments, program).map_err(|problems| problems.to_string())?;
     match &invocation.action {
         Action::Serve => serve(program, arguments, invocation),
         Action::ShowVersion => print(&format!("{SERVER}\n")),
         Action::ShowHelp => print(&help::page(program)),
-        Action::DumpConfig => dump(&mut invocation),
+        Action::DumpConfig => dump(program, &mut invocation),
         Action::Check => check::check(&invocation).and_then(|text| print(&text)),
         Action::HealthCheck(url) => {
             healthcheck::probe(&invocation.config, url.as_deref()).and_then(|text| print(&text))
@@ -65,7 +66,7 @@ pub fn exit(outcome: Result<(), String>) -> ExitCode {
 }
 
 /// Prints the whole configuration, followed by the parsed rules.
-fn dump(invocation: &mut Invocation) -> Result<(), String> {
+fn dump(program: &str, invocation: &mut Invocation) -> Result<(), String> {
     let config = &mut invocation.config;
     let mut text = dump::render(config, &invocation.origins);
     let rules = load_rules(config).map_err(Failure::into_message)?.dump();
@@ -73,19 +74,15 @@ fn dump(invocation: &mut Invocation) -> Result<(), String> {
         text.extend_from_slice(format!("\n# Rules\n{rules}").as_bytes());
     }
     // The text is printed raw: values may be any bytes but control characters.
-    print_bytes(&text)
-}
-
-fn print(text: &str) -> Result<(), String> {
-    print_bytes(stdio::for_terminal(text).as_bytes())
+    print_bytes(program, &text)
 }
 
 /// Prints to standard output. A reader that has left is no error, as in `thttpd --help | head -1`.
-fn print_bytes(text: &[u8]) -> Result<(), String> {
+fn print_bytes(program: &str, text: &[u8]) -> Result<(), String> {
     let mut out = std::io::stdout();
     match out.write_all(text).and_then(|()| out.flush()) {
         Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
-            Err(format!("standard output: {}", reason(&error)))
+            Err(format!("{program}: standard output: {}", reason(&error)))
         }
         _ => Ok(()),
     }

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use crate::auth::{self, crypt, htpasswd};
 use crate::config::Config;
 use crate::rules::Rules;
-use crate::sys::{read_regular_file, reason};
+use crate::sys::{read_lines, reason};
 
 /// Maximum number of names visited, so that checking a large archive ends.
 const MOST_NAMES: usize = 200_000;
@@ -109,7 +109,7 @@ fn is_refused_script(config: &Config, root: &Path, path: &Path) -> bool {
 /// Users of a password file who cannot log in, because their hash is not supported.
 fn hashes(path: &Path) -> Vec<String> {
     let is_read = fs::metadata(path).is_ok_and(|meta| meta.is_file() && meta.len() <= MOST_FILE_BYTES);
-    let text = match is_read.then(|| read_regular_file(path)) {
+    let text = match is_read.then(|| read_lines(path)) {
         Some(Ok(text)) => text,
         Some(Err(error)) => return vec![format!("{}: {}", path.display(), reason(&error))],
         None => return Vec::new(),

@@ -12,7 +12,7 @@ use super::foreign;
 use super::origin::Origin;
 pub use super::origin::VARIABLE;
 use super::settings::Settings;
-use crate::sys::{read_regular_file, without_byte_order_mark};
+use crate::sys::{read_lines, without_byte_order_mark};
 
 /// Applies the options of `text`, the content of the file called `name`, to `settings`.
 ///
@@ -48,7 +48,7 @@ fn each_line(text: &[u8], each: &mut dyn FnMut(&[&[u8]], usize)) {
 /// # Errors
 /// The system's error if the file cannot be read.
 pub fn read(path: &Path, settings: &mut Settings) -> io::Result<()> {
-    let text = read_regular_file(&settings.dir.join(path))?;
+    let text = read_lines(&settings.dir.join(path))?;
     parse(&text, &path.to_string_lossy(), settings);
     Ok(())
 }

@@ -8,7 +8,10 @@ pub fn printable(bytes: &[u8]) -> String {
     let mut shown = String::with_capacity(bytes.len());
     for chunk in bytes.utf8_chunks() {
         for char in chunk.valid().chars() {
-            if char.is_control() {
+            if char.is_ascii_control() {
+                // As in a log line.
+                shown.push_str(&[char as u8].escape_ascii().to_string());
+            } else if char.is_control() {
                 shown.extend(char.escape_default());
             } else {
                 shown.push(char);
@@ -22,7 +25,7 @@ pub fn printable(bytes: &[u8]) -> String {
 /// Bytes that a message keeps of the beginning of a text, and as many of its end.
 const END: usize = 200;
 /// Maximum number of lines in a list of faults; a binary file named by mistake has thousands.
-const MOST_LINES: usize = 50;
+pub const MOST_LINES: usize = 50;
 /// Maximum number of lines behind a hint, which must not scroll off a terminal.
 const MOST_LINES_WITH_HINT: usize = 8;
 

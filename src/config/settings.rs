@@ -15,7 +15,7 @@ use super::kind::Kind;
 use super::misspelt;
 use super::options::{OPTIONS, place_of};
 use super::origin::{Origin, Origins};
-use super::printable::printable;
+use super::printable::{MOST_LINES, printable};
 use super::suggest;
 
 /// Settings read so far.
@@ -48,6 +48,7 @@ impl Settings {
         let outcome = match found {
             None => Err(match with_equals_sign(word) {
                 Some(mended) => ConfigErrorKind::ToBeWritten(mended),
+                None if self.has_enough_problems() => ConfigErrorKind::Unknown { nearest: None },
                 None => ConfigErrorKind::Unknown { nearest: suggest::name(&name) },
             }),
             Some((place, on)) => self.set_expanded(place, on, value, &origin),
@@ -73,8 +74,26 @@ impl Settings {
         self.set(place, on, expanded.as_deref().map(OsStr::from_bytes), origin)
     }
 
+    /// Tells whether no further problem will be shown, so that advice on it would be in vain.
+    ///
+    /// The search for the nearest name takes long: half a minute for a log of two megabytes named by mistake.
+    fn has_enough_problems(&self) -> bool {
+        self.problems.len() >= MOST_LINES
+    }
+
     /// Applies the words of one line in a config file.
     pub fn line(&mut self, words: &[&[u8]], origin: &Origin) {
+        if self.has_enough_problems() {
+            // One problem a line is counted.
+            let known = self.problems.len();
+            for word in words {
+                self.word(word, origin.clone());
+                if self.problems.len() > known {
+                    break;
+                }
+            }
+            return;
+        }
         let mut rest = words;
         while let Some((word, behind)) = rest.split_first() {
             rest = match misspelt::misspelt(rest) {

@@ -40,9 +40,11 @@ pub fn flag(word: &str) -> Option<String> {
     if let Some(meant) = synonym(name).or_else(|| nearest(name, &mut names().chain(flags))) {
         return OPTIONS.iter().find_map(|row| in_place_of(meant, row, value));
     }
-    let glued = OPTIONS.iter().filter(|row| row.flag.len() == 2 && row.kind.takes() == HasArg::Yes);
-    let mut glued = glued.filter_map(|row| Some((row.flag, word.strip_prefix(row.flag)?)));
-    glued.next().map(|(flag, value)| format!("{flag} {}", printable(value.as_bytes())))
+    let glued = OPTIONS.iter().filter(|row| row.flag.len() > 1 && row.kind.takes() == HasArg::Yes);
+    let glued = glued.filter_map(|row| Some((row.flag, word.strip_prefix(row.flag)?)));
+    // -ddwww is rather -dd www than -d dwww.
+    let longest = glued.max_by_key(|(flag, _)| flag.len());
+    longest.map(|(flag, value)| format!("{flag} {}", printable(value.as_bytes())))
 }
 
 /// Command-line form of `meant`, which is a name of `row`, or its flag without dashes.
@@ -139,6 +141,8 @@ mod tests {
         assert_eq!(flag("--expl").as_deref(), Some("--explain url"));
         assert_eq!(flag("--dump").as_deref(), Some("--dump-config"));
         assert_eq!(flag("--root").as_deref(), Some("-d dir"));
+        assert_eq!(flag("-dwww").as_deref(), Some("-d www"));
+        assert_eq!(flag("-ddwww").as_deref(), Some("-dd www"));
     }
 
     #[test]

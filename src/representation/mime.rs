@@ -8,7 +8,7 @@ use std::path::Path;
 use crate::config::kind::media;
 use crate::config::printable::{joined, shortened};
 use crate::rules::{ResponseRules, SortedMap};
-use crate::sys::{read_regular_file, reason, without_byte_order_mark};
+use crate::sys::{read_lines, reason, without_byte_order_mark};
 
 /// Extensions that mean a content encoding instead of a type (thttpd's three).
 const ENCODINGS: [(&str, &str); 3] = [("Z", "compress"), ("gz", "gzip"), ("uu", "x-uuencode")];
@@ -62,8 +62,7 @@ impl Types {
     /// # Errors
     /// The reason why the file cannot be read, or each invalid line with its place.
     pub fn load(mut self, path: &Path) -> Result<Types, String> {
-        let text =
-            read_regular_file(path).map_err(|error| format!("{}: {}", path.display(), reason(&error)))?;
+        let text = read_lines(path).map_err(|error| format!("{}: {}", path.display(), reason(&error)))?;
         let mut faults = Vec::new();
         for (line, number) in without_byte_order_mark(&text).split(|&b| b == b'\n').zip(1..) {
             if let Err(fault) = self.line(line) {

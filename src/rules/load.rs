@@ -10,7 +10,7 @@ use super::rule_set::Rules;
 use crate::config::origin::Origin;
 use crate::config::printable::joined;
 use crate::config::{Config, foreign};
-use crate::sys::{read_regular_file, reason};
+use crate::sys::{read_lines, reason};
 
 impl Rules {
     /// Reads lines of a file called `name`, for tests.
@@ -32,7 +32,7 @@ impl Rules {
         let mut reader = Reader::default();
         let mut hint = None;
         if let Some(path) = &config.rules_file {
-            let content = read_regular_file(&start.join(path));
+            let content = read_lines(&start.join(path));
             let content = content.map_err(|error| format!("rules={}: {}", path.display(), reason(&error)))?;
             let name = path.to_string_lossy();
             reader.file(&content, &name);

@@ -20,23 +20,37 @@ pub fn without_byte_order_mark(text: &[u8]) -> &[u8] {
 /// would hang. Both are refused.
 ///
 /// # Errors
-/// Those of open(2) and read(2); `InvalidInput` with a description for other files, and for text in UTF-16.
+/// Those of open(2) and read(2); `InvalidInput` with a description for other files.
 pub fn read_regular_file(path: &Path) -> io::Result<Vec<u8>> {
     let mut file = File::options().read(true).custom_flags(O_NONBLOCK | O_NOCTTY).open(path)?;
     let meta = file.metadata()?;
     let (kind, is_null) = (meta.file_type(), meta.rdev() == makedev(1, 3));
     let what = match () {
         () if kind.is_file() || (kind.is_char_device() && is_null) => {
-            let mut text = Vec::new();
-            file.read_to_end(&mut text)?;
-            if !is_utf16(&text) {
-                return Ok(text);
-            }
-            "encoded as UTF-16: save it as UTF-8"
+            let mut content = Vec::new();
+            file.read_to_end(&mut content)?;
+            return Ok(content);
         }
         () if kind.is_fifo() => "Is a FIFO or pipe, not a regular file",
         () if kind.is_dir() => return Err(nix::errno::Errno::EISDIR.into()),
         () => "Is a device, not a regular file",
+    };
+    Err(io::Error::new(io::ErrorKind::InvalidInput, what))
+}
+
+/// Reads the regular file at `path` whose lines the operator writes; bytes above 127 may be of any encoding.
+///
+/// A program or a picture named by mistake would give thousands of errors.
+///
+/// # Errors
+/// Those of [`read_regular_file`]; `InvalidInput` with a description for text in UTF-16, and for a file with a NUL
+/// byte.
+pub fn read_lines(path: &Path) -> io::Result<Vec<u8>> {
+    let text = read_regular_file(path)?;
+    let what = match () {
+        () if is_utf16(&text) => "encoded as UTF-16: save it as UTF-8",
+        () if text.contains(&0) => "Holds NUL bytes, so it is no text",
+        () => return Ok(text),
     };
     Err(io::Error::new(io::ErrorKind::InvalidInput, what))
 }
@@ -78,17 +92,23 @@ mod tests {
     }
 
     #[test]
-    fn text_in_utf16_is_told_as_such() {
+    fn text_in_utf16_and_binary_files_are_told_as_such() {
         let tree = crate::testing::TempTree::new();
         let path = tree.path().join("file");
         for text in [&b"\xff\xfep\0o\0"[..], b"\xfe\xff\0p\0o", b"p\0o\0", b"\0p\0o"] {
             std::fs::write(&path, text).unwrap();
-            let error = read_regular_file(&path).unwrap_err();
+            let error = read_lines(&path).unwrap_err();
             assert_eq!(crate::sys::reason(&error), "encoded as UTF-16: save it as UTF-8");
         }
-        for text in [&b""[..], b"p", b"\0", b"\0\0", b"port\0", b"\xef\xbb\xbfport=80", b"\xff\xff"] {
+        for text in [&b"\0"[..], b"\0\0", b"port\0", b"\x7fELF\x02\x01\x01\0"] {
             std::fs::write(&path, text).unwrap();
+            let error = read_lines(&path).unwrap_err();
+            assert_eq!(crate::sys::reason(&error), "Holds NUL bytes, so it is no text");
             assert_eq!(read_regular_file(&path).unwrap(), text);
+        }
+        for text in [&b""[..], b"p", b"\xef\xbb\xbfport=80", b"\xff\xff"] {
+            std::fs::write(&path, text).unwrap();
+            assert_eq!(read_lines(&path).unwrap(), text);
         }
     }
 }

@@ -12,7 +12,7 @@ use super::overloaded::Overloaded;
 use crate::log::{Event, Level};
 use crate::request::client::ClientNetwork;
 use crate::rules::rate::{Each, Rate};
-use crate::sys::read_regular_file;
+use crate::sys::read_lines;
 
 impl Rate {
     /// Tells whether one more sender beside `sending` others would make the shares too small.
@@ -104,7 +104,7 @@ impl Throttles {
     /// # Errors
     /// The file cannot be read; the start then fails, as in thttpd.
     pub fn load(path: &Path) -> io::Result<(Throttles, Vec<ThrottleFileError>)> {
-        let parsed = file::parse(path, &read_regular_file(path)?);
+        let parsed = file::parse(path, &read_lines(path)?);
         Ok((Throttles::new(parsed.rules, parsed.connections_per_address), parsed.problems))
     }
 

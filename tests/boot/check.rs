@@ -204,7 +204,8 @@ fn an_answer_that_standard_output_does_not_take_is_an_error_but_for_a_reader_tha
     for flag in ["--help", "--version", "--dump-config", "--check"] {
         let output = thttpd().arg(flag).stdout(full()).output().unwrap();
         assert_eq!(output.status.code(), Some(1), "{flag}");
-        assert_eq!(stderr(&output), "standard output: No space left on device\n", "{flag}");
+        let told = format!("{}: standard output: No space left on device\n", env!("CARGO_BIN_EXE_thttpd"));
+        assert_eq!(stderr(&output), told, "{flag}");
         let (reader, writer) = std::io::pipe().unwrap();
         drop(reader);
         let output = thttpd().arg(flag).stdout(writer).output().unwrap();
@@ -225,7 +226,7 @@ fn files_that_a_start_could_not_write_are_told() {
     let files = [(long.as_str(), "name too long"), ("socket", ""), ("loop", "symbolic link")];
     let cases = ["-i", "-l"].map(|flag| files.iter().chain(&in_all).map(move |case| (flag, "", case)));
     let sockets = in_all.iter().map(|case| ("-o", "listen=", case));
-    let fifo = ("-i", "", &("fifo", "File exists"));
+    let fifo = ("-i", "", &("fifo", "is a regular file"));
     for (flag, before, (name, part)) in cases.into_iter().flatten().chain(sockets).chain([fifo]) {
         let value = format!("{before}{}", tree.dir().join(name).display());
         let www = tree.www();

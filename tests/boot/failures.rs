@@ -119,6 +119,36 @@ fn a_configuration_file_that_is_not_there_is_told_with_the_program_and_its_flag(
 }
 
 #[test]
+fn a_file_that_is_no_text_is_told_in_one_line() {
+    let tree = Tree::new();
+    let program = env!("CARGO_BIN_EXE_thttpd");
+    let output = run(thttpd().args(["-C", program]));
+    assert_eq!(output.status.code(), Some(1));
+    let told = "Holds NUL bytes, so it is no text; give a configuration file that can be read with -C";
+    assert_eq!(stderr(&output), format!("{program}: {program}: {told}\n"));
+    refuses_beside_sound_flags(&tree, &["-t", program], "Holds NUL bytes", "-t");
+    for option in ["mime_types", "rules"] {
+        refuses_beside_sound_flags(&tree, &["-o", &format!("{option}={program}")], "Holds NUL bytes", option);
+    }
+}
+
+#[test]
+fn a_background_without_dev_null_is_told_once() {
+    if !is_root() {
+        return;
+    }
+    let tree = Tree::new();
+    let mut command = Command::new("unshare");
+    let script = "mount -t tmpfs none /dev && exec \"$0\" \"$@\"";
+    command.args(["--mount", "sh", "-c", script, env!("CARGO_BIN_EXE_thttpd")]).args(sound(&tree));
+    let output = run(command.env("THTTPD_SYSLOG_SOCKET", "/nonexistent/log"));
+    assert_eq!(output.status.code(), Some(1));
+    let text = stderr(&output);
+    assert!(text.contains("/dev/null - No such file or directory; ") && text.contains("with -D"), "{text}");
+    assert_eq!(text.lines().count(), 1, "{text}");
+}
+
+#[test]
 fn a_log_file_that_cannot_be_written() {
     let tree = Tree::new();
     refuses_beside_sound_flags(&tree, &["-l", "/nonexistent/log"], "/nonexistent/log - No such file", "-l");
@@ -275,6 +305,10 @@ fn too_few_descriptors() {
     let flags = sound(&tree);
     let flags: Vec<&str> = flags.iter().map(String::as_str).collect();
     refuses_as(limited, &flags, "only 40 descriptors", "ulimit -n");
+    let mut fewer = Command::new("sh");
+    fewer.args(["-c", "ulimit -n 5; exec \"$0\" \"$@\"", env!("CARGO_BIN_EXE_thttpd")]).args(&flags);
+    let text = stderr(&run(&mut fewer));
+    assert!(text.contains("daemon - Too many open files; ") && text.contains("ulimit -n"), "{text}");
 }
 
 /// The server as a user who has no other process, and may have `count` threads and processes.

@@ -259,7 +259,7 @@ fn a_line_that_cannot_be_understood_is_told_in_one_line_with_where_to_look() {
         (&["--workers=4"], "--workers=4: unknown option; did you mean -o workers=4?"),
         (&["--no-listing"], "--no-listing: unknown option; did you mean -o nolisting?"),
         (&["--head_timeot"], "--head_timeot: unknown option; did you mean -o head_timeout=seconds?"),
-        (&["-\u{7}\n"], "-\\u{7}\\n: unknown option"),
+        (&["-\u{7}\n"], "-\\x07\\n: unknown option"),
     ];
     for (argv, want) in cases {
         let join = if want.ends_with('?') { " " } else { "; " };

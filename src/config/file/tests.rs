@@ -6,6 +6,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::config::error::ConfigErrors;
+use crate::config::error_kind::ConfigErrorKind;
 use crate::config::pattern::Pattern;
 use crate::config::{Config, LogTarget};
 
@@ -179,8 +180,8 @@ thttpd.conf:9: head_limit=9999999999G: must be from 512 to 1M
 thttpd.conf:9: body_limit=-1: must be from 0 to 9223372036854775807
 thttpd.conf:10: max_age=99999999999: must be at most 4294967295
 thttpd.conf:11: user=\\xff: not valid UTF-8
-thttpd.conf:11: dir=/a\\u{0}b: control characters are not allowed
-thttpd.conf:11: charset=\\u{1b}[0m: control characters are not allowed
+thttpd.conf:11: dir=/a\\x00b: control characters are not allowed
+thttpd.conf:11: charset=\\x1b[0m: control characters are not allowed
 thttpd.conf:12: quite-another-thing: unknown option
 thttpd.conf:13: include /etc/other.conf: unknown option
 thttpd.conf:14: server.modules += ( \"a\" ): unknown option
@@ -270,6 +271,19 @@ fn a_file_that_cannot_be_read_is_an_error_and_changes_nothing() {
     let error = read(Path::new("/nonexistent/thttpd.conf"), &mut settings).unwrap_err();
     assert_eq!(error.kind(), io::ErrorKind::NotFound);
     assert_eq!((settings.config, settings.problems), (Config::default(), vec![]));
+}
+
+#[test]
+fn advice_is_given_on_the_errors_that_are_shown_alone() {
+    let problems = read_text("prot=80 usr=a\n".repeat(60).as_bytes()).problems;
+    let nearest = |place: usize| match &problems[place].why {
+        ConfigErrorKind::Unknown { nearest } => nearest.clone(),
+        other => panic!("{other}"),
+    };
+    assert_eq!(nearest(0).as_deref(), Some("port"));
+    assert_eq!(nearest(49).as_deref(), Some("user"));
+    assert_eq!((nearest(50), nearest(problems.len() - 1)), (None, None));
+    assert_eq!(problems.last().unwrap().place.as_ref().unwrap().1, 60);
 }
 
 proptest! {
