@@ -138,6 +138,9 @@ impl Connection {
             state.abandon(&mut self.session, worker);
             return Next::Close(CloseReason::Aborted);
         }
+        // Deadlines pass while the process is stopped or its machine is overloaded; bytes that have come count.
+        let is_in_time = wake == Wake::Expired && state.reads_client() && self.session.socket().has_unread();
+        let wake = if is_in_time { Wake::Ready } else { wake };
         worker.read_clock();
         let mut turn = Turn { session: &mut self.session, worker, budget: TurnBudget::whole(), wake };
         loop {
@@ -175,6 +178,14 @@ impl State {
             State::Linger(state) => state.advance(turn).map(State::Linger),
             State::Closed => Advance::close(CloseReason::Aborted),
         }
+    }
+
+    /// Tells whether the deadline of the state's waits is one for bytes from the client.
+    fn reads_client(&self) -> bool {
+        matches!(
+            self,
+            State::ReadProxyHead(_) | State::ReadRequest(_) | State::ReadBody(_) | State::DiscardBody(_)
+        )
     }
 
     /// Logs what is cut off.

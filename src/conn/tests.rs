@@ -159,6 +159,32 @@ fn silence_between_requests_is_an_idle_timeout_and_within_a_head_a_head_timeout(
     }
 }
 
+/// Deadlines pass while the whole process is stopped, as by SIGSTOP or in a frozen container.
+#[test]
+fn bytes_that_came_before_a_deadline_was_noticed_are_read() {
+    for (before, rest) in [("", GET), (GET, GET), GET.split_at(20)] {
+        let mut talk = Talk::new(Config::default());
+        talk.send(before);
+        talk.received();
+        talk.client.write_all(rest.as_bytes()).unwrap();
+        let next = talk.turn(Wake::Expired);
+        assert!(!matches!(next, Next::Close(_)), "{next:?} after {before:?}");
+        assert!(talk.received().starts_with("HTTP/1.1 200 "), "after {before:?}");
+    }
+}
+
+#[test]
+fn content_that_came_before_a_deadline_was_noticed_is_read() {
+    for target in ["README.md", SCRIPT] {
+        let mut talk = Talk::new(config(|config| config.cgi_pattern = Some(Pattern::new(SCRIPT.as_bytes()))));
+        talk.send(&format!("POST /{target} HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n"));
+        talk.client.write_all(b"12345").unwrap();
+        let next = talk.turn(Wake::Expired);
+        assert!(matches!(next, Next::Park(_)), "{next:?}: {target}");
+        assert_eq!(talk.reason(Wake::Expired), CloseReason::BodyTimeout, "{target}");
+    }
+}
+
 #[test]
 fn content_that_does_not_come_is_a_body_timeout() {
     for target in ["README.md", SCRIPT] {
