@@ -133,6 +133,8 @@ impl ScriptProcess {
     }
 
     /// Sends INT to the group once, so that the script can clean up; KILL follows after `kill_after`.
+    ///
+    /// Processes of the group that are stopped (SIGSTOP, SIGTTIN) are continued.
     pub(super) fn interrupt(
         &mut self,
         why: KillReason,
@@ -149,6 +151,8 @@ impl ScriptProcess {
         if self.signal(Signal::SIGINT) {
             script_events.push(ScriptEvent::Interrupted { pid: self.pid().as_raw(), why });
         }
+        // A stopped process takes INT when it goes on.
+        self.signal(Signal::SIGCONT);
     }
 
     /// Time of sending KILL, if KILL was sent.

@@ -70,6 +70,16 @@ fn a_script_that_ignores_int_is_killed_with_all_its_group() {
     site.expect_no_process();
 }
 
+/// A stopped process takes no INT before it goes on.
+#[test]
+fn a_script_that_is_stopped_ends_at_its_limit() {
+    leaves_nothing("cgi_timeout=1\n", "kill -STOP $$", |site| {
+        let start = Instant::now();
+        assert_eq!(site.get("/cgi-bin/script").status, 504);
+        assert!(start.elapsed() < Duration::from_secs(4), "{:?}", start.elapsed());
+    });
+}
+
 /// Background jobs of a script, each of which writes `done` when told to continue.
 fn background(start: &str) -> String {
     let job = "sh -c 'while ! test -e ../go && test -d .; do sleep 0.01; i=$((i+1)); test $i -lt 6000 || exit; done; : > ../done.$0'";
