@@ -32,6 +32,8 @@ const TIME_LIMIT: Duration = Duration::from_secs(5);
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 /// Bytes of a request's head.
 const HEAD_LIMIT: usize = 8 * 1024;
+/// Calls of the socket for one connection before the others have their turn.
+const CALLS_AT_ONCE: usize = 16;
 
 /// One connection.
 #[derive(Debug)]
@@ -131,36 +133,8 @@ impl StatusServer {
     /// Does what can be done without waiting; the exchange if it is not over.
     fn advance(&self, mut exchange: Exchange) -> Option<Exchange> {
         let is_late = Instant::now() >= exchange.until;
-        (!is_late && self.try_advance(&mut exchange) == ExchangeProgress::Waits).then_some(exchange)
-    }
-
-    fn try_advance(&self, exchange: &mut Exchange) -> ExchangeProgress {
-        let fd = exchange.stream.as_raw_fd();
-        loop {
-            if let Some((bytes, sent)) = &mut exchange.response
-                && *sent < bytes.len()
-            {
-                match send(fd, &bytes[*sent..], MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_NOSIGNAL) {
-                    Ok(n) => *sent += n,
-                    Err(errno) => return waiting(errno),
-                }
-                if *sent == bytes.len() {
-                    let _ = shutdown(fd, Shutdown::Write);
-                }
-                continue;
-            }
-            let mut piece = [0; 2048];
-            match recv(fd, &mut piece, MsgFlags::MSG_DONTWAIT) {
-                Ok(0) => return ExchangeProgress::Over,
-                // Bytes behind the request are read so that closing does not reset the connection.
-                Ok(_) if exchange.response.is_some() => {}
-                Ok(n) => {
-                    exchange.request.extend_from_slice(&piece[..n]);
-                    exchange.response = self.response(&exchange.request).map(|bytes| (bytes, 0));
-                }
-                Err(errno) => return waiting(errno),
-            }
-        }
+        let mut respond = |request: &[u8]| self.response(request);
+        (!is_late && exchange.advance(&mut respond) == ExchangeProgress::Waits).then_some(exchange)
     }
 
     /// The whole response, once the request's head is whole or cannot become one.
@@ -210,6 +184,41 @@ impl StatusServer {
     }
 }
 
+impl Exchange {
+    /// Reads and sends as far as that needs no wait. `respond` makes the response of a whole request.
+    ///
+    /// The number of calls is bounded: a client that sends without end would keep all others waiting.
+    fn advance(&mut self, respond: &mut dyn FnMut(&[u8]) -> Option<Vec<u8>>) -> ExchangeProgress {
+        let fd = self.stream.as_raw_fd();
+        for _ in 0..CALLS_AT_ONCE {
+            if let Some((bytes, sent)) = &mut self.response
+                && *sent < bytes.len()
+            {
+                match send(fd, &bytes[*sent..], MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_NOSIGNAL) {
+                    Ok(n) => *sent += n,
+                    Err(errno) => return waiting(errno),
+                }
+                if *sent == bytes.len() {
+                    let _ = shutdown(fd, Shutdown::Write);
+                }
+                continue;
+            }
+            let mut piece = [0; 2048];
+            match recv(fd, &mut piece, MsgFlags::MSG_DONTWAIT) {
+                Ok(0) => return ExchangeProgress::Over,
+                // Bytes behind the request are read so that closing does not reset the connection.
+                Ok(_) if self.response.is_some() => {}
+                Ok(n) => {
+                    self.request.extend_from_slice(&piece[..n]);
+                    self.response = respond(&self.request).map(|bytes| (bytes, 0));
+                }
+                Err(errno) => return waiting(errno),
+            }
+        }
+        ExchangeProgress::Waits
+    }
+}
+
 fn waiting(errno: Errno) -> ExchangeProgress {
     if matches!(errno, Errno::EAGAIN | Errno::EINTR) {
         ExchangeProgress::Waits
@@ -221,4 +230,45 @@ fn waiting(errno: Errno) -> ExchangeProgress {
 /// A line of text.
 fn plain(status: u16, text: &str) -> Response {
     Response::page(status, &b"text/plain; charset=utf-8"[..], format!("{text}\n").into_bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read, Write};
+    use std::os::unix::net::UnixStream;
+
+    use super::*;
+
+    /// A client and its exchange.
+    fn pair() -> (UnixStream, Exchange) {
+        let (client, ours) = UnixStream::pair().unwrap();
+        let until = Instant::now() + TIME_LIMIT;
+        (client, Exchange { stream: ours.into(), request: Vec::new(), response: None, until })
+    }
+
+    #[test]
+    fn a_request_in_pieces_is_answered_once_it_is_whole() {
+        let (mut client, mut exchange) = pair();
+        let mut respond = |request: &[u8]| request.ends_with(b".").then(|| b"response".to_vec());
+        for piece in ["re", "quest", "."] {
+            assert_eq!(exchange.advance(&mut respond), ExchangeProgress::Waits);
+            client.write_all(piece.as_bytes()).unwrap();
+        }
+        assert_eq!(exchange.advance(&mut respond), ExchangeProgress::Waits);
+        let mut text = String::new();
+        client.read_to_string(&mut text).unwrap();
+        assert_eq!(text, "response");
+        drop(client);
+        assert_eq!(exchange.advance(&mut respond), ExchangeProgress::Over);
+    }
+
+    #[test]
+    fn a_client_that_sends_without_end_does_not_keep_its_turn() {
+        let (mut client, mut exchange) = pair();
+        client.write_all(&[b'x'; 100_000]).unwrap();
+        let mut respond = |_: &[u8]| Some(b"response".to_vec());
+        assert_eq!(exchange.advance(&mut respond), ExchangeProgress::Waits);
+        let unread = recv(exchange.stream.as_raw_fd(), &mut [0], MsgFlags::MSG_DONTWAIT);
+        assert_eq!(unread, Ok(1), "the rest is for the next turn");
+    }
 }
