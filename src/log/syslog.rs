@@ -7,14 +7,18 @@
 
 use std::ffi::OsString;
 use std::fmt::{self, Write as _};
-use std::os::fd::OwnedFd;
+use std::io::{self, BufWriter};
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::unix::net::{UnixDatagram, UnixStream};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use chrono::{Datelike, Local, Timelike};
+use nix::errno::Errno;
 use nix::fcntl::{OFlag, open};
+use nix::sys::socket::{self, AddressFamily, SockFlag, SockType, UnixAddr, socket};
 use nix::sys::stat::Mode;
 use syslog::{Facility, LogFormat, Logger, LoggerBackend, Severity};
 
@@ -110,7 +114,7 @@ struct SyslogLine {
 struct Ident(String);
 
 impl LogFormat<&str> for Ident {
-    fn format<W: std::io::Write>(&self, to: &mut W, severity: Severity, message: &str) -> syslog::Result<()> {
+    fn format<W: io::Write>(&self, to: &mut W, severity: Severity, message: &str) -> syslog::Result<()> {
         let now = Local::now();
         write!(
             to,
@@ -163,7 +167,7 @@ pub fn hold_socket_through_chroot() {
 ///
 /// # Errors
 /// The thread cannot be started.
-pub fn start_thread() -> std::io::Result<()> {
+pub fn start_thread() -> io::Result<()> {
     let Some(link) = LINK.get() else { return Ok(()) };
     thread::start("syslog", 256 * 1024, Box::new(|| link.serve()))?;
     link.queue().has_thread = true;
@@ -312,14 +316,8 @@ impl SyslogLine {
             (None, None) => &SOCKETS.map(Path::new),
         };
         let ident = Ident(self.options.ident.clone());
-        self.logger = sockets.iter().find_map(|path| syslog::unix_custom(ident.clone(), path).ok());
-        match self.logger.as_ref().map(|logger| &logger.backend) {
-            Some(LoggerBackend::Unix(socket)) => drop(socket.set_write_timeout(Some(DAEMON_TIMEOUT))),
-            Some(LoggerBackend::UnixStream(socket)) => {
-                drop(socket.get_ref().set_write_timeout(Some(DAEMON_TIMEOUT)));
-            }
-            _ => {}
-        }
+        let backend = sockets.iter().find_map(|path| connect(path).ok());
+        self.logger = backend.map(|backend| Logger::new(backend, ident));
     }
 
     /// Delivers a message; true if the daemon or standard error has it.
@@ -359,7 +357,7 @@ impl SyslogLine {
             let Some(logger) = &mut self.logger else { break };
             match logger.formatter.format(&mut logger.backend, severity, text) {
                 Ok(()) => return true,
-                Err(syslog::Error::Write(error)) if error.kind() == std::io::ErrorKind::WouldBlock => break,
+                Err(syslog::Error::Write(error)) if error.kind() == io::ErrorKind::WouldBlock => break,
                 // The daemon of this socket is gone; a new one may be there.
                 Err(_) => {
                     self.logger = None;
@@ -394,6 +392,28 @@ impl SyslogLine {
         if stepped.is_err() {
             self.outside = None;
         }
+    }
+}
+
+/// Connects to a log daemon's socket, by datagrams or else by a stream.
+///
+/// Both have a time limit for sending, and a stream one for connecting: the daemon may accept no connection.
+fn connect(path: &Path) -> io::Result<LoggerBackend> {
+    let datagrams = UnixDatagram::unbound()?;
+    match datagrams.connect(path) {
+        Ok(()) => {
+            datagrams.set_write_timeout(Some(DAEMON_TIMEOUT))?;
+            Ok(LoggerBackend::Unix(datagrams))
+        }
+        Err(error) if error.raw_os_error() == Some(Errno::EPROTOTYPE as i32) => {
+            let stream = socket(AddressFamily::Unix, SockType::Stream, SockFlag::SOCK_CLOEXEC, None)?;
+            let stream = UnixStream::from(stream);
+            // On Linux, the limit applies to connect(2), too.
+            stream.set_write_timeout(Some(DAEMON_TIMEOUT))?;
+            socket::connect(stream.as_raw_fd(), &UnixAddr::new(path)?)?;
+            Ok(LoggerBackend::UnixStream(BufWriter::new(stream)))
+        }
+        Err(error) => Err(error),
     }
 }
 

@@ -1,12 +1,15 @@
 //! The system log: exact messages, and a daemon that goes, comes back, or does not listen.
 
 use std::fs;
-use std::os::unix::fs::MetadataExt;
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::net::UnixStream;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
 use chrono::{Datelike, Local};
 use nix::sys::signal::Signal;
+use nix::sys::socket::{AddressFamily, Backlog, SockFlag, SockType, UnixAddr, bind, listen, socket};
 
 use super::syslogd::Syslogd;
 use super::{Running, thttpd};
@@ -270,4 +273,20 @@ fn errors_of_scripts_are_shown_in_the_foreground_beside_the_daemon() {
     }
     let told = fs::read_to_string(tree.dir().join("stderr")).unwrap();
     assert!(!told.contains("starting on"), "the rest is the daemon's: {told}");
+}
+
+/// A daemon that hangs, with its backlog full: one that listens for streams, as some do.
+#[test]
+fn a_daemon_that_accepts_no_connection_holds_up_neither_start_nor_end() {
+    let tree = Tree::new();
+    tree.file("a.txt", "hello");
+    let path = tree.dir().join("socket");
+    let daemon = socket(AddressFamily::Unix, SockType::Stream, SockFlag::SOCK_CLOEXEC, None).unwrap();
+    bind(daemon.as_raw_fd(), &UnixAddr::new(&path).unwrap()).unwrap();
+    listen(&daemon, Backlog::new(0).unwrap()).unwrap();
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o666)).unwrap();
+    let _first = UnixStream::connect(&path).unwrap();
+    let (mut server, port) = start(&tree, &[]);
+    assert_eq!(Client::connect(([127, 0, 0, 1], port).into()).get("/a.txt").text(), "hello");
+    server.end(Signal::SIGTERM);
 }
