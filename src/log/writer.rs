@@ -15,7 +15,7 @@ use crate::sys::{reason, stdio};
 const GATHER: Duration = Duration::from_millis(20);
 /// Time before a failed write is tried again.
 const RETRY: Duration = Duration::from_secs(1);
-/// Time before writing to a full non-blocking pipe is tried again.
+/// Time before writing to a full non-blocking pipe is tried again, the first time.
 const PIPE_RETRY: Duration = Duration::from_millis(10);
 /// Maximum time of retries during shutdown.
 const LAST_TRIES: Duration = Duration::from_secs(2);
@@ -39,11 +39,13 @@ pub(super) struct Writer {
     complained: Option<Instant>,
     /// Deadline for failing writes during shutdown.
     give_up: Option<Instant>,
+    /// Time before the next try while the pipe is full.
+    pipe_retry: Duration,
 }
 
 impl Writer {
     pub(super) fn new(sink: Sink, shared: Arc<QueueState>) -> Writer {
-        Writer { sink, shared, complained: None, give_up: None }
+        Writer { sink, shared, complained: None, give_up: None, pipe_retry: PIPE_RETRY }
     }
 
     /// Writes until asked to stop and no line is left.
@@ -139,7 +141,11 @@ impl Writer {
     fn wait(&mut self, error: &io::Error) -> bool {
         let pause = match error.kind() {
             io::ErrorKind::BrokenPipe => return false,
-            io::ErrorKind::WouldBlock => PIPE_RETRY,
+            // Longer each time, so that a reader that has stopped costs no processor.
+            io::ErrorKind::WouldBlock => {
+                let longer = RETRY.min(2 * self.pipe_retry);
+                std::mem::replace(&mut self.pipe_retry, longer)
+            }
             _ => RETRY,
         };
         let queue = self.shared.lock();
@@ -194,6 +200,7 @@ impl Writer {
     }
 
     fn recovered(&mut self) {
+        self.pipe_retry = PIPE_RETRY;
         if self.complained.take().is_some() {
             super::notice!("writing the access log again");
             self.shared.report_lost(true);
