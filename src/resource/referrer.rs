@@ -76,6 +76,15 @@ mod tests {
     }
 
     #[test]
+    fn the_host_of_a_referrer_ends_where_that_of_a_url_does() {
+        let c = config(Some("example.com"), false);
+        for end in ["", "/x", ":80", "?x", "#x", ":80?x/y"] {
+            let referrer = format!("http://example.com{end}");
+            assert!(allows(&c, b"a.txt", Some(referrer.as_bytes()), None), "{referrer}");
+        }
+    }
+
+    #[test]
     fn without_a_local_pattern_our_own_name_is_local() {
         let c = config(None, true);
         assert!(allows(&c, b"a.txt", Some(b"http://us/"), Some("us")));

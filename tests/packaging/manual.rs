@@ -116,10 +116,32 @@ fn each_difference_has_a_tag_of_its_own() {
     }
 }
 
+/// A row of `differences.txt`: the tag of a difference, the file of a test that holds it, and its function.
+fn rows_of_differences() -> Vec<[String; 3]> {
+    let table = text("tests/packaging/differences.txt");
+    let rows = table.lines().filter(|line| !line.starts_with('#'));
+    rows.map(|row| row.split(' ').map(str::to_owned).collect::<Vec<_>>().try_into().unwrap()).collect()
+}
+
+#[test]
+fn each_difference_has_its_tests() {
+    let rows = rows_of_differences();
+    let mut named: Vec<&String> = rows.iter().map(|[tag, ..]| tag).collect();
+    named.dedup();
+    assert_eq!(named, tags().iter().collect::<Vec<_>>(), "the tags of the page, in its order");
+    for [tag, file, function] in &rows {
+        let code = text(file);
+        // A macro makes the functions of some tests from their names.
+        let is_there =
+            code.contains(&format!("fn {function}(")) || code.contains(&format!("    {function} = "));
+        assert!(is_there, "{tag}: {file} has no test {function}");
+    }
+}
+
 #[test]
 fn every_page_refers_only_to_pages_that_exist() {
     let pages: BTreeSet<String> = page_names().into_iter().collect();
-    let system = ["syslog.3", "asctime.3", "strftime.3", "chroot.2"];
+    let system = ["syslog.3", "asctime.3", "strftime.3", "chroot.2", "logrotate.8"];
     for page in &pages {
         for line in text(&format!("man/{page}")).lines() {
             let Some(reference) = line.strip_prefix(".Xr ") else { continue };

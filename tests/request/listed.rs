@@ -1,4 +1,4 @@
-//! Requests that thttpd accepts and this server refuses or reads differently, listed in
+//! Requests that thttpd accepts and this server refuses, reads or logs differently, listed in
 //! thttpd-differences(7).
 
 use super::{Closes, Stays, case, run, tree, with_fields};
@@ -106,4 +106,65 @@ fn credentials_with_stray_characters_are_wrong() {
     let mut client = server.connect();
     client.send("GET /p/a.txt HTTP/1.1\r\nHost: x\r\nAuthorization: Basic am9l!OnNlY3JldA==\r\n\r\n");
     assert_eq!(client.answer("GET").status, 401);
+}
+
+#[test]
+fn log_lines_are_written_as_listed() {
+    let tree = Tree::new();
+    tree.file("sub/a.txt", "hello");
+    let server = Server::start(&tree, &[]);
+    let mut client = server.connect();
+    // D-LOG-BYTES, D-LOG-QUERY, D-LOG-UNKNOWN
+    for (method, target, status) in [("GET", "/none", 404), ("GET", "/sub?a=b", 302), ("BREW", "/pot", 501)] {
+        client.send(format!("{method} {target} HTTP/1.1\r\nHost: x\r\n\r\n"));
+        let answer = client.answer("GET");
+        assert_eq!(answer.status, status);
+        let shown = if method == "BREW" { "UNKNOWN" } else { method };
+        let length = answer.body.len();
+        assert!(length > 0);
+        server.logged(&format!("\"{shown} {target} HTTP/1.1\" {status} {length} "));
+    }
+}
+
+#[test]
+fn the_servers_name_is_said_as_listed() {
+    let tree = Tree::new();
+    tree.file("cgi-bin/name", "#!/bin/sh\nprintf 'Content-Type: text/plain\\n\\n%s' \"$SERVER_SOFTWARE\"");
+    tree.mode("cgi-bin/name", 0o755);
+    let server = Server::start(&tree, &["-c", "/cgi-bin/*"]);
+    let mut client = server.connect();
+    let name = concat!("thttpd/", env!("CARGO_PKG_VERSION"));
+    let page = client.get("/none");
+    assert_eq!(page.field("Server"), Some(name));
+    assert!(page.text().contains(name), "{}", page.text());
+    assert_eq!(client.get("/cgi-bin/name").text(), name);
+}
+
+#[test]
+fn files_that_the_server_itself_may_not_read_are_403() {
+    if !crate::support::is_root() {
+        return;
+    }
+    let tree = Tree::new();
+    let file = tree.file("a.txt", "hello");
+    tree.file("b.txt", "hello");
+    // Group and mode of a file that everybody may read but the server's group.
+    std::os::unix::fs::chown(&file, Some(0), Some(65534)).unwrap();
+    tree.mode("a.txt", 0o604);
+    let server = Server::start(&tree, &["-u", "65534:65534"]);
+    assert_eq!(server.connect().get("/a.txt").status, 403);
+    assert_eq!(server.connect().get("/b.txt").status, 200);
+}
+
+#[test]
+fn links_below_a_data_directory_lead_where_they_say() {
+    let tree = Tree::new();
+    tree.file("data/a.txt", "hello");
+    tree.file("secret.txt", "secret");
+    let www = tree.www();
+    tree.link(www.join("data/a.txt"), "data/inside");
+    tree.link(www.join("secret.txt"), "data/outside");
+    let server = Server::start(&tree, &["-dd", "data"]);
+    assert_eq!(server.connect().get("/inside").text(), "hello");
+    assert_eq!(server.connect().get("/outside").status, 403);
 }
