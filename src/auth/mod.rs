@@ -59,8 +59,8 @@ pub struct Realm<'a> {
 /// Password file named by a rule.
 #[derive(Debug, Clone, Copy)]
 pub struct NamedFile<'a> {
-    /// Directory that holds the file; `None` if it could not be opened.
-    pub dir: Option<&'a OpenDirectory>,
+    /// Directory that holds the file, or the error of opening it.
+    pub dir: Result<&'a OpenDirectory, Errno>,
     /// Name of the file in its directory.
     pub base: &'a [u8],
     /// Realm sent to clients in WWW-Authenticate.
@@ -161,10 +161,7 @@ impl Authenticator {
     ///
     /// The result is not valid if the look-up left `view`.
     pub fn check_named(&self, view: &View<'_>, file: &NamedFile<'_>, attempt: &Attempt<'_>) -> AuthOutcome {
-        let opened = match file.dir {
-            Some(dir) => view.open_beside(dir, file.base),
-            None => Err(Errno::ENOENT),
-        };
+        let opened = file.dir.and_then(|dir| view.open_beside(dir, file.base));
         match opened.map_err(io::Error::from).and_then(|opened| self.judge(opened, attempt)) {
             Ok(PasswordCheck::Right(user)) => AuthOutcome::User(user),
             Ok(PasswordCheck::Wrong) => AuthOutcome::Challenge(challenge(file.realm.as_bytes())),

@@ -1,5 +1,6 @@
 //! Reading of the files that the configuration names.
 
+use std::io;
 use std::path::Path;
 
 use super::failure::Failure;
@@ -8,6 +9,7 @@ use crate::log;
 use crate::representation::mime::Types;
 use crate::rules::Rules;
 use crate::site::Loaded;
+use crate::sys::reason;
 use crate::throttle::Throttles;
 
 /// Reads the files named by the configuration.
@@ -20,6 +22,22 @@ pub(crate) fn load(config: &Config) -> Result<Loaded, Failure> {
 pub(crate) fn load_rules(config: &Config) -> Result<Rules, Failure> {
     let rules = Rules::load(config, Path::new("."));
     rules.map_err(|faults| Failure::new(faults, "mend the rules; --check tells without starting").of("rules"))
+}
+
+/// Warns of password files in directories that cannot be opened: what they protect is refused.
+///
+/// A reload meets such directories where the server is confined to those of its start (Landlock), or where
+/// its user may not enter them.
+pub(crate) fn warn_of_password_files(rules: &Rules) {
+    for (line, file) in rules.all_auth_files() {
+        if let Err(errno) = file.dir {
+            let why = reason(&io::Error::from(errno));
+            log::warning!(
+                "{line}: the directory of the file cannot be opened - {why}; what it protects is answered 403 \
+                 until a restart can open it"
+            );
+        }
+    }
 }
 
 /// Reads the media types.

@@ -45,7 +45,7 @@ pub(crate) mod sockets;
 mod unix_socket;
 
 pub use failure::Failure;
-pub(crate) use load::{load, load_rules, load_types};
+pub(crate) use load::{load, load_rules, load_types, warn_of_password_files};
 pub use pid_file::PidFile;
 pub use signals::{Commands, SignalAction, Signals};
 pub use unix_socket::SocketFile;
@@ -191,6 +191,7 @@ fn prepare(config: &Config) -> Result<Prepared, Failure> {
         )
     })?;
     let loaded = load(config)?;
+    warn_of_password_files(&loaded.rules);
     let privileges = Privileges::of_process(&config.user)?;
     let log = open_log(config, &privileges)?;
     // Unix sockets are bound last, so that an earlier failure leaves no socket file behind.
@@ -283,7 +284,7 @@ fn launch(config: &Arc<Config>, prepared: Prepared, reread: &[PathBuf]) -> Resul
     }
     let unprivileged = privileges.give_up()?;
     let mut needs = SandboxNeeds::from_config(config);
-    needs.dirs = loaded.rules.all_auth_files().filter_map(|(_, file)| file.dir.clone()).collect();
+    needs.dirs = loaded.rules.all_auth_files().filter_map(|(_, file)| file.dir.clone().ok()).collect();
     needs.read.extend(reread.iter().filter_map(|file| file.parent()).map(Path::to_owned));
     needs.log = log.directory();
     needs.removal.extend(pid_directory);

@@ -60,7 +60,7 @@ impl Network {
             None => (word, None),
         };
         let bare = address.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(address);
-        let address: IpAddr = bare.parse().map_err(|_| format!("{word} is no address, network or unix"))?;
+        let address: IpAddr = bare.parse().map_err(|_| no_address(word))?;
         let most = if address.is_ipv4() { 32 } else { 128 };
         let length = match length {
             None => most,
@@ -107,6 +107,12 @@ impl fmt::Display for Network {
             prefix => write!(f, "{address}/{}", prefix - most),
         }
     }
+}
+
+/// Message for a word that is no member of a list. Other servers write `all`.
+fn no_address(word: &str) -> String {
+    let hint = if word == "all" { "; every address is 0.0.0.0/0,::/0" } else { "" };
+    format!("{word} is no address, network or unix{hint}")
 }
 
 /// Bits of `address` as an IPv6 address.
@@ -157,6 +163,7 @@ mod tests {
             (",", "names no address"),
             ("192.0.2", "192.0.2 is no address"),
             ("example.org", "example.org is no address"),
+            ("all", "every address is 0.0.0.0/0,::/0"),
             ("10.0.0.0/33", "from 0 to 32"),
             ("10.0.0.0/+8", "from 0 to 32"),
             ("10.0.0.0/", "from 0 to 32"),

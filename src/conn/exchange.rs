@@ -115,7 +115,7 @@ pub fn decide(request: &Request<'_>, site: &Site, context: &RequestContext<'_>) 
             apply_rules(applied_rules, &policy, |policy| respond(request, Resource::Server, policy));
         return Decision::Respond(Decided::new(response));
     }
-    let Resolution { outcome, applied_rules } = site.resolver.resolve(&query);
+    let Resolution { outcome, applied_rules, .. } = site.resolver.resolve(&query);
     let found = match outcome {
         Ok(found) => found,
         Err(denied) => {

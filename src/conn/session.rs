@@ -193,9 +193,16 @@ impl Session {
         self.served
     }
 
-    /// Counts an answered request: rules count the next one anew.
+    /// Counts an answered request.
     pub fn count_served(&mut self) {
         self.served += 1;
+    }
+
+    /// Has rules count the request at hand, which comes to its first decision.
+    ///
+    /// Further decisions on the request count no more: one that was put off, and a script's redirect to
+    /// another resource of this server.
+    pub fn begin_request(&mut self) {
         self.charged.clear();
     }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::file_task::FileTask;
-use crate::boot::{build_site, load};
+use crate::boot::{build_site, load, warn_of_password_files};
 use crate::cgi::{self, children::Children};
 use crate::config::Config;
 use crate::log;
@@ -51,6 +51,7 @@ pub(super) fn read_again(
     }
     let config = Arc::new(config);
     let mut loaded = load(&config).map_err(|failure| failure.to_string())?;
+    warn_of_password_files(&loaded.rules);
     loaded.throttles.follow(&old.throttles);
     loaded.rules.follow(&old.rules);
     let children = children_for(&config, children).map_err(|error| error.to_string())?;

@@ -21,7 +21,7 @@ use super::{
 };
 use crate::docroot::View;
 use crate::request::{Fields, Method, Request};
-use crate::rules::{Answer, AppliedRules, Covering, Listing, Routed, SiteKey};
+use crate::rules::{Answer, AppliedRules, Covering, Listing, Routed, SiteKey, reference};
 
 impl Resolver {
     /// Looks the request up and applies the rules.
@@ -45,7 +45,8 @@ impl Resolver {
         for line in rule_context.rules.response_lines(&rule_context.site.name(&rule_context.served_name())) {
             explain(format_args!("{line}"));
         }
-        Resolution { applied_rules: rule_context.applied_rules(user), outcome }
+        let is_restricted = user || rule_context.is_restricted();
+        Resolution { applied_rules: rule_context.applied_rules(user), outcome, is_restricted }
     }
 
     /// Site of the request, in the form that patterns compare.
@@ -137,6 +138,13 @@ impl Resolver {
                 let path = Cow::Owned([&request.path[..], b"/"].concat());
                 let request = Request { path, ..request.clone() };
                 self.find(&ResolveRequest { request: &request, ..query }, Some(rule_context), explain)
+            }
+            Ok(Resolved { resource: Resource::Moved(_), user, name })
+                if rewritten.is_some() && !keeps_slash(rule_context, prefix, &request.path) =>
+            {
+                let location = reference(&[&request.path[..], b"/"].concat(), request.query);
+                let resource = Resource::Redirect { status: 302, location };
+                Ok(Resolved { resource, user, name })
             }
             found => found,
         }
@@ -291,6 +299,18 @@ impl Resolver {
         let headers = fields.last("Access-Control-Request-Headers").map(<[u8]>::to_vec);
         Some(Resource::Preflight { is_script, headers })
     }
+}
+
+/// Tells whether the requested name with a slash is rewritten to the directory `path`, too.
+///
+/// If so, a redirect to the requested name with its slash leads to the directory, and the client keeps the
+/// name that it knows.
+fn keeps_slash(rule_context: &RuleContext<'_>, prefix: &[u8], path: &[u8]) -> bool {
+    let request = rule_context.query.request;
+    let with_slash = [&request.path[..], b"/"].concat();
+    let routed = rule_context.rules.route(&rule_context.site, &with_slash, prefix, request.query);
+    let leads_there = |name: &Vec<u8>| name.strip_suffix(b"/").unwrap_or(name) == path;
+    routed.answer.is_none() && routed.rewritten.last().is_some_and(leads_there)
 }
 
 /// Tells whether the client asked for a directory by its full name.

@@ -136,11 +136,18 @@ pub struct Resolution {
     pub outcome: Result<Resolved, AccessDenied>,
     /// Response rules for the request.
     pub applied_rules: Option<AppliedRules>,
+    /// Set if rules may answer other clients differently, by their address or password.
+    pub is_restricted: bool,
 }
 
 impl Resolution {
     /// Temporary result for a name that leads out of the view; the caller looks it up again.
     pub(super) fn none() -> Resolution {
-        Resolution { outcome: Err(Rejection::new(503, "").into()), applied_rules: None }
+        Resolution::without_rules(Err(Rejection::new(503, "").into()))
+    }
+
+    /// Result for a request that no rule covers.
+    pub(super) fn without_rules(outcome: Result<Resolved, AccessDenied>) -> Resolution {
+        Resolution { outcome, applied_rules: None, is_restricted: false }
     }
 }

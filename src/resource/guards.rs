@@ -222,7 +222,11 @@ impl Resolver {
         let mut user = None;
         for (line, file) in rules.auth_files(covering) {
             query.blocking.block_in_place();
-            let named = NamedFile { dir: file.dir.as_deref(), base: file.base(), realm: &file.realm };
+            let named = NamedFile {
+                dir: file.dir.as_deref().map_err(|errno| *errno),
+                base: file.base(),
+                realm: &file.realm,
+            };
             let verdict = self.auth.check_named(query.view, &named, &query.attempt());
             user = judged(match verdict {
                 AuthOutcome::Unreadable { reason, .. } => {

@@ -36,7 +36,7 @@ impl Resolver {
     /// Resolves a request from the disk, without the cache, and adds plain files to the cache.
     pub fn look_up(&self, query: &ResolveRequest<'_>, explain: Explain<'_>) -> Resolution {
         match self.rules.is_empty() {
-            true => Resolution { outcome: self.find(query, None, explain), applied_rules: None },
+            true => Resolution::without_rules(self.find(query, None, explain)),
             // Rules count requests. A request for remote storage is looked up again later, and must count
             // once.
             false if query.view.is_local() && leaves_local_view(query) => Resolution::none(),

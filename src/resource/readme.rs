@@ -16,7 +16,8 @@ use crate::rules::Listing;
 impl Resolver {
     /// Text of the README.txt of the requested directory, if the client may GET that file.
     ///
-    /// The file is looked up like a requested one, so that all checks apply.
+    /// The file is looked up like a requested one, so that all checks apply. Lists whose README.txt not every
+    /// client may GET differ by client, so that shared caches must not keep them.
     pub(super) fn readme(&self, lookup: &LookupContext<'_>) -> Option<Arc<[u8]>> {
         let query = lookup.query;
         if self.list_style(lookup) != ListingStyle::Modern {
@@ -29,7 +30,11 @@ impl Resolver {
         let path = Cow::Owned([&query.request.path, &b"README.txt"[..]].concat());
         let request = Request { method: Method::Get, path, fields, ..query.request.clone() };
         let query = ResolveRequest { request: &request, may_list: false, ..*query };
-        match self.resolve(&query).outcome.ok()?.resource {
+        let resolution = self.resolve(&query);
+        if let Some(rule_context) = lookup.rule_context.filter(|_| resolution.is_restricted) {
+            rule_context.state.borrow_mut().has_restricted_form = true;
+        }
+        match resolution.outcome.ok()?.resource {
             Resource::File(file, Content::Memory(text)) if file.encodings.is_empty() => Some(text),
             _ => None,
         }

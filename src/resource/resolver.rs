@@ -97,7 +97,8 @@ impl Resolver {
         if query.request.asterisk {
             let found =
                 Resolved { resource: Resource::Server, user: None, name: ThrottleName::from(&b"*"[..]) };
-            return Resolution { outcome: Ok(found), applied_rules: self.rules_for_malformed() };
+            let applied_rules = self.rules_for_malformed();
+            return Resolution { outcome: Ok(found), applied_rules, is_restricted: false };
         }
         // A view of local storage never blocks. The second try may enter remote storage, with few workers
         // at once.
@@ -110,7 +111,8 @@ impl Resolver {
             let denied =
                 AccessDenied::noted(Rejection::new(503, page), Level::Error, "waits for storage in vain");
             let outcome = Err(denied.until(Retry::WhenRemoteIsFree));
-            return Resolution { outcome, applied_rules: self.rules_for_request(query) };
+            let applied_rules = self.rules_for_request(query);
+            return Resolution { outcome, applied_rules, is_restricted: true };
         }
         self.resolve_in(&ResolveRequest { view: &View::anywhere(&self.root), ..*query })
     }
@@ -126,21 +128,20 @@ impl Resolver {
             return self.look_up(query, &mut |_| {});
         };
         match entry.file_rules.as_deref() {
-            None => Resolution { outcome: self.remembered(query, &name, entry), applied_rules: None },
+            None => Resolution::without_rules(self.remembered(query, &name, entry)),
             // A preflight is answered before the file is looked at.
             Some(_) if query.request.method == Method::Options => self.look_up(query, &mut |_| {}),
             Some(file_rules) => {
                 let outcome = self.remembered(query, &name, Arc::clone(&entry));
+                let has_user = outcome.as_ref().is_ok_and(|found| found.user.is_some());
+                let is_restricted = has_user || file_rules.is_restricted();
                 let applied_rules = match &outcome {
                     Ok(_) if file_rules.response_rules.is_none() => None,
-                    Ok(found) => {
-                        let private = found.user.is_some() || file_rules.is_restricted();
-                        Some(AppliedRules::new(entry, &query.request.fields, private))
-                    }
+                    Ok(_) => Some(AppliedRules::new(entry, &query.request.fields, is_restricted)),
                     // A refused file has the response rules of the requested name, as in a look-up.
                     Err(_) => self.rules_for_request(query),
                 };
-                Resolution { outcome, applied_rules }
+                Resolution { outcome, applied_rules, is_restricted }
             }
         }
     }

@@ -28,7 +28,7 @@ pub(super) struct WalkState {
     pub(super) chosen: Option<Vec<u8>>,
     /// Name without links that the guards were compared with, if the file is opened by another name.
     pub(super) real: Option<Vec<u8>>,
-    /// Set if only some clients may have one form of the file: shared caches must not keep any form.
+    /// Set if only some clients may have one form of the file or list: shared caches must not keep any form.
     pub(super) has_restricted_form: bool,
 }
 
@@ -78,10 +78,15 @@ impl<'w> RuleContext<'w> {
         })
     }
 
+    /// Tells whether only some clients may have the response, or one form of it.
+    pub(super) fn is_restricted(&self) -> bool {
+        let state = self.state.borrow();
+        state.covering.is_restricted() || state.has_restricted_form
+    }
+
     /// Response rules for the request; `covering_user` tells that credentials were needed.
     pub(super) fn applied_rules(&self, covering_user: bool) -> Option<AppliedRules> {
-        let state = self.state.borrow();
-        let private = covering_user || state.covering.is_restricted() || state.has_restricted_form;
+        let private = covering_user || self.is_restricted();
         let fields = &self.query.request.fields;
         self.response_rules().map(|response_rules| AppliedRules::new(response_rules, fields, private))
     }

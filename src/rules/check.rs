@@ -83,14 +83,14 @@ impl Rules {
 
     /// Warns of patterns that match no name, and of guards for a directory but not for its content.
     fn warn_of_names(&self, around: &Surroundings<'_>, told: &mut Vec<String>) {
-        fn void<A>(lines: &[Line<A>]) -> impl Iterator<Item = String> {
-            let void = lines.iter().filter(|line| line.pattern.alternatives().iter().any(is_void));
-            void.map(|line| {
-                let why = "covers no name, as names are decoded and have no . or .. or // in them";
-                format!("{line}: `{}` {why}", line.pattern)
+        fn odd<A>(lines: &[Line<A>]) -> impl Iterator<Item = String> {
+            lines.iter().filter_map(|line| {
+                let why = line.pattern.alternatives().iter().find_map(fault_of)?;
+                Some(format!("{line}: `{}` {why}", line.pattern))
             })
         }
-        told.extend(void(&self.routes).chain(void(&self.guards)).chain(void(&self.response)));
+        told.extend(odd(&self.routes).chain(odd(&self.guards)).chain(odd(&self.response)));
+        told.extend(odd(&self.rates));
         // With virtual hosts a name begins with a host's directory.
         let is_of_no_host = |one: &Alternative| {
             let Some(name) = one.name.as_str() else { return false };
@@ -155,6 +155,38 @@ fn is_wider(wide: &Alternative, narrow: &Alternative) -> bool {
         (Some(wide), Some(narrow)) => wide.as_bytes() == b"*" || is_wider_glob(wide, narrow),
     };
     scheme && host && is_wider_glob(&wide.name, &narrow.name)
+}
+
+/// Reason why the pattern is probably not meant; `None` for a usual one.
+fn fault_of(one: &Alternative) -> Option<&'static str> {
+    match one.name.as_str()? {
+        _ if is_void(one) => Some("covers no name, as names are decoded and have no . or .. or // in them"),
+        name if is_foreign(name) => {
+            Some("is taken as it stands but for * ** ? and |: it looks like a regular expression or the like")
+        }
+        _ => None,
+    }
+}
+
+/// Tells whether the pattern has signs of regular expressions, of braces or of named segments, which other
+/// servers understand.
+fn is_foreign(name: &str) -> bool {
+    let is_class = |inner: &str| {
+        let is_range =
+            |range: &[u8]| matches!(range, [from, b'-', to] if from.is_ascii_alphanumeric() && from < to);
+        inner.starts_with('^') || inner.as_bytes().windows(3).any(is_range)
+    };
+    let between = |open: char, close: char| {
+        name.split(open).skip(1).filter_map(move |rest| rest.split_once(close)).map(|(inner, _)| inner)
+    };
+    name.starts_with('^')
+        || name.ends_with('$')
+        || name.contains('\\')
+        || name.contains("(.*")
+        || name.matches('(').count() != name.matches(')').count()
+        || between('[', ']').any(is_class)
+        || between('{', '}').any(|inner| inner.contains(','))
+        || name.split('/').any(|segment| segment.starts_with(':') && segment.len() > 1)
 }
 
 /// Tells whether the pattern has a segment or an escape that no name has.

@@ -4,6 +4,8 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use nix::errno::Errno;
+
 use super::bucket::Requests;
 use super::pattern::Pattern;
 use super::words::Words;
@@ -30,8 +32,8 @@ pub struct AuthFile {
     pub path: PathBuf,
     /// Realm sent to clients in WWW-Authenticate.
     pub realm: String,
-    /// Directory that holds the file, opened at start; `None` if opening failed.
-    pub dir: Option<Arc<OpenDirectory>>,
+    /// Directory that holds the file, opened with the rules, or the error of opening it.
+    pub dir: Result<Arc<OpenDirectory>, Errno>,
 }
 
 impl AuthFile {
@@ -44,7 +46,7 @@ impl AuthFile {
     pub(super) fn open(&mut self, start: &Path) {
         let path = start.join(&self.path);
         let dir = path.parent().unwrap_or(Path::new("/"));
-        self.dir = OpenDirectory::open(dir).ok().map(Arc::new);
+        self.dir = OpenDirectory::open(dir).map(Arc::new);
     }
 
     /// Tells whether the server would serve the file to clients.
@@ -85,7 +87,7 @@ impl Guard {
                 [file, realm @ ..] => {
                     let realm = realm.join(" ");
                     let realm = if realm.is_empty() { pattern.to_string() } else { realm };
-                    Ok(Guard::Auth(Some(AuthFile { path: file.into(), realm, dir: None })))
+                    Ok(Guard::Auth(Some(AuthFile { path: file.into(), realm, dir: Err(Errno::ENOENT) })))
                 }
             },
         }

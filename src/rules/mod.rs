@@ -45,3 +45,4 @@ pub use response_rules::{AppliedRules, FileRules, OwnsResponseRules, ResponseRul
 pub use routing::{Answer, Routed};
 pub use rule_set::Rules;
 pub use sorted_map::SortedMap;
+pub use template::reference;

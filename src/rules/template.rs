@@ -291,6 +291,17 @@ fn is_sound(path: &[u8]) -> bool {
     path.is_empty() || inner.split(|&b| b == b'/').all(is_name) && !path.contains(&0)
 }
 
+/// Path-absolute reference to `path`, which is decoded and has no leading slash, with `query` as spelled.
+pub fn reference(path: &[u8], query: Option<&[u8]>) -> Vec<u8> {
+    let mut out = b"/".to_vec();
+    encode(&mut out, path, PATH);
+    if let Some(query) = query {
+        out.push(b'?');
+        encode(&mut out, query, SPELLED);
+    }
+    out
+}
+
 /// Appends `text` with all bytes but letters, digits and `kept` percent-encoded.
 fn encode(out: &mut Vec<u8>, text: &[u8], kept: &[u8]) {
     const HEX: &[u8; 16] = b"0123456789ABCDEF";

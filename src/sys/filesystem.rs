@@ -4,10 +4,11 @@
 //! inotify(7) reports all changes in local file systems, but not changes by other machines in remote ones.
 
 use std::fs::File;
-use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::Path;
 
+use nix::fcntl::{OFlag, open};
+use nix::sys::stat::Mode;
 use nix::sys::statfs::{
     BTRFS_SUPER_MAGIC, EXT4_SUPER_MAGIC, F2FS_SUPER_MAGIC, FsType, OVERLAYFS_SUPER_MAGIC, Statfs,
     TMPFS_MAGIC, fstatfs, statfs,
@@ -70,8 +71,9 @@ impl OpenDirectory {
     ///
     /// # Errors
     /// Those of open(2).
-    pub fn open(path: &Path) -> io::Result<OpenDirectory> {
-        let file = File::open(path)?;
+    pub fn open(path: &Path) -> nix::Result<OpenDirectory> {
+        let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+        let file = File::from(open(path, flags, Mode::empty())?);
         let is_local = is_local(file.as_fd());
         Ok(OpenDirectory { file, is_local })
     }

@@ -62,6 +62,32 @@ fn a_confined_server_gains_no_privileges_unless_scripts_may_need_them() {
 }
 
 #[test]
+fn a_reload_tells_of_a_password_file_that_a_confined_server_cannot_reach() {
+    if !has_landlock() {
+        return;
+    }
+    let tree = Tree::new();
+    tree.file("a.txt", "secret");
+    let rules = tree.beside("rules", "# none\n");
+    let option = format!("rules={}", rules.display());
+    let server = start(&tree, &["-o", &option, "-o", "reload_on_hup"]);
+    assert_eq!(server.connect().get("/a.txt").status, 200);
+    let elsewhere = Tree::new();
+    let users = elsewhere.beside("users", "user:$1$saltsalt$qjXMvbEw8oaL.CzflDtaK/\n");
+    tree.beside("rules", &format!("** auth {}\n", users.display()));
+    server.signal(Signal::SIGHUP);
+    eventually("the rules are read", || read(&server.stderr).contains("configuration read again"));
+    let line = format!("{}:1: auth {}", rules.display(), users.display());
+    let why =
+        "the directory of the file cannot be opened - Permission denied; what it protects is answered 403";
+    assert!(read(&server.stderr).contains(&format!("{line}: {why}")), "{}", read(&server.stderr));
+    assert_eq!(server.connect().get("/a.txt").status, 403);
+    eventually("the refusal is told with the same reason", || {
+        read(&server.stderr).contains("rules:1) could not be opened - Permission denied")
+    });
+}
+
+#[test]
 fn a_confined_server_still_serves_what_a_config_map_looks_like() {
     let tree = Tree::new();
     tree.file("..2026_11_24/index.html", "<p>first");

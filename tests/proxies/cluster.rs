@@ -268,6 +268,20 @@ fn a_health_check_goes_through_sockets_and_behind_proxy_heads() {
 }
 
 #[test]
+fn a_proxy_socket_whose_peers_are_not_trusted_keeps_the_server_from_starting() {
+    let tree = tree();
+    let socket = tree.dir().join("sock");
+    let listen = format!("listen=127.0.0.1:0,{};proxy", socket.display());
+    let mut command = thttpd();
+    command.arg("-D").arg("-d").arg(tree.www()).args(["-o", &listen, "-o", "trusted_proxies=127.0.0.1"]);
+    let output = command.output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(said.contains("trusted_proxies does not name unix; add unix to trusted_proxies="), "{said}");
+    assert!(!socket.exists());
+}
+
+#[test]
 fn a_check_of_the_configuration_tells_what_is_wrong_with_listeners() {
     let tree = tree();
     let dir = tree.www();
@@ -283,6 +297,11 @@ fn a_check_of_the_configuration_tells_what_is_wrong_with_listeners() {
     for (options, part) in [
         (&["listen=no-such-host:80"][..], "-o: listen: getaddrinfo no-such-host"),
         (&["listen=80;proxy"], "-o: listen: a listener with ;proxy, but no trusted_proxies"),
+        (
+            &["listen=80,/tmp/sock;proxy", "trusted_proxies=10.0.0.0/8"],
+            "-o: listen: a Unix-domain socket with ;proxy, but trusted_proxies does not name unix",
+        ),
+        (&["listen=80", "trusted_proxies=all"], "all is no address, network or unix; every address is"),
         (&["listen=/nonexistent/sock"], "-o: listen: /nonexistent/sock - No such file or directory"),
         (&["listen=/tmp/sock;group=no-such-group"], "unknown group 'no-such-group'"),
         (&["listen=127.0.0.1:0;status"], "-o: listen: no listener serves files"),

@@ -39,6 +39,39 @@ fn a_readme_behind_the_referrer_filter_is_shown_to_local_pages_alone() {
 }
 
 #[test]
+fn shared_caches_must_not_keep_a_list_whose_readme_not_everyone_may_get() {
+    let tree = Tree::new();
+    tree.file("s/README.txt", "for some\n");
+    tree.file("t/README.txt", "for all\n");
+    let users = tree.beside("users", "user:$1$saltsalt$qjXMvbEw8oaL.CzflDtaK/\n");
+    let auth = format!("auth {}", users.display());
+    for guard in ["allow 127.0.0.1", "deny 10.0.0.1", "deny 127.0.0.1", &auth] {
+        let rules = tree.beside("rules", &format!("s/README.txt {guard}\n** cache 60\n"));
+        let rules = format!("rules={}", rules.display());
+        let server = Server::start(&tree, &["-o", "listing_style=modern", "-o", &rules]);
+        for _ in 0..3 {
+            let private = server.connect().get("/s/");
+            assert_eq!(private.fields("Cache-Control").next(), Some("private, max-age=60"), "{guard}");
+            let public = server.connect().get("/t/");
+            assert_eq!(public.fields("Cache-Control").next(), Some("max-age=60"), "{guard}");
+        }
+    }
+    // A link to a file that a password file protects.
+    tree.file("closed/README.txt", "for some\n");
+    tree.file("closed/.htpasswd", "user:$1$saltsalt$qjXMvbEw8oaL.CzflDtaK/\n");
+    tree.file("u/a.txt", "a");
+    tree.link("../closed/README.txt", "u/README.txt");
+    let server = Server::start(&tree, &["-o", "listing_style=modern", "-o", "rule=** cache 60"]);
+    for _ in 0..3 {
+        let mut client = server.connect();
+        client.send("GET /u/ HTTP/1.1\r\nHost: x\r\nAuthorization: Basic dXNlcjpwYXNzd29yZA==\r\n\r\n");
+        let answer = client.answer("GET");
+        assert!(answer.text().contains("for some"));
+        assert_eq!(answer.fields("Cache-Control").next(), Some("private, max-age=60"));
+    }
+}
+
+#[test]
 fn a_readme_that_a_rewrite_leads_to_a_list_is_none() {
     let tree = Tree::new();
     tree.file("d/a.txt", "x");

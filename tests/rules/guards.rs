@@ -218,6 +218,21 @@ fn requests_are_bounded_before_anything_else_is_done_and_one_costs_one_token() {
 }
 
 #[test]
+fn a_scripts_redirect_to_another_resource_is_no_request_of_its_own() {
+    let tree = Tree::new();
+    tree.file("a.txt", "a");
+    tree.file("to-a.cgi", "#!/bin/sh\nprintf 'Location: /a.txt\\n\\n'\n");
+    tree.mode("to-a.cgi", 0o755);
+    let server = ruled(&tree, "** requests per-address 4/h\n", &["-c", "**.cgi"]);
+    let mut client = server.connect();
+    let kept = [(); 2].map(|()| client.get("/to-a.cgi").status);
+    let others = [(); 2].map(|()| get(&server, "/to-a.cgi").status);
+    assert_eq!((kept, others), ([200; 2], [200; 2]));
+    assert_eq!(client.get("/a.txt").status, 429, "what the redirect led to has been counted");
+    assert_eq!(get(&server, "/to-a.cgi").status, 429);
+}
+
+#[test]
 fn a_broken_file_on_reload_leaves_the_old_guards_standing() {
     let tree = closed();
     let server = ruled(&tree, "private/** deny 127.0.0.1\n", &["-o", "reload_on_hup"]);

@@ -108,6 +108,33 @@ fn a_clean_url_finds_its_page_and_a_directory_with_an_index_keeps_its_slash() {
 }
 
 #[test]
+fn a_rewrite_to_a_directory_without_its_slash_leads_to_that_directory() {
+    let tree = Tree::new();
+    tree.file("sub/index.html", "index of sub");
+    tree.file("sub/deep dir?/a.txt", "deep");
+    let rules = "x rewrite /sub\nq rewrite /sub?from=q\nd rewrite /sub/deep%20dir%3f\n\
+                 y/** rewrite /sub/$1\nboth|both/ rewrite /sub\n";
+    for redirects in ["absolute", "relative"] {
+        let server = ruled(&tree, rules, &["-o", &format!("redirects={redirects}")]);
+        for (target, want) in [
+            ("/x", "/sub/"),
+            ("/x?a=b", "/sub/?a=b"),
+            ("/q?a=b", "/sub/?from=q"),
+            ("/d", "/sub/deep%20dir%3F/"),
+        ] {
+            assert_eq!(location(&server, target, ""), (302, want.to_owned()), "{target}");
+            assert_eq!(get(&server, want).status, 200, "{want}");
+        }
+        // The name that the client knows stays where it leads there, too.
+        let known = location(&server, "/y/deep%20dir%3f", "");
+        let want = if redirects == "absolute" { "/y/deep%20dir%3f/" } else { "deep%20dir%3f/" };
+        assert_eq!(known, (302, want.to_owned()));
+        assert_eq!(get(&server, "/y/deep%20dir%3f/").status, 200);
+        assert_eq!(get(&server, "/both/").text(), "index of sub");
+    }
+}
+
+#[test]
 fn a_fallback_is_for_pages_and_never_instead_of_a_refusal() {
     let tree = application();
     tree.file("closed.html", "x");

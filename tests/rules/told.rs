@@ -63,6 +63,34 @@ fn a_check_warns_of_what_is_probably_not_meant() {
 }
 
 #[test]
+fn a_check_warns_of_patterns_of_another_syntax() {
+    let tree = Tree::new();
+    let foreign = [
+        "^/old/(.*)$ redirect 301 /new/$1",
+        "~*\\.php$ status 404",
+        "/\\.git/** status 404",
+        "[0-9]*.txt header X-A: b",
+        "[^a]/** deny 10.0.0.1",
+        "*.{js,css} cache 60",
+        "/(old|older)/** deny 10.0.0.1",
+        "blog/:slug redirect 301 /news",
+        "**.(jpg|png) 10000",
+    ];
+    let usual = "~ada/** cache 5\na(1).txt|b[2].txt|{id}.html cache 5\n*$/x cache 5\na:b/c^d cache 5\n";
+    let output = run(&tree, &format!("{}\n{usual}", foreign.join("\n")), &["--check"]);
+    let text = said(&output);
+    assert_eq!(output.status.code(), Some(0), "{text}");
+    let warnings: Vec<&str> = text.lines().filter(|line| line.starts_with("warning: ")).collect();
+    assert_eq!(warnings.len(), foreign.len(), "{text}");
+    for (number, line) in (1..).zip(foreign) {
+        let pattern = line.split(' ').next().unwrap();
+        let part = format!("`{pattern}` is taken as it stands but for * ** ? and |");
+        let place = format!("rules:{number}: ");
+        assert!(warnings.iter().any(|told| told.contains(&place) && told.contains(&part)), "{line}: {text}");
+    }
+}
+
+#[test]
 fn a_check_warns_of_passwords_that_are_not_understood() {
     let tree = Tree::new();
     let users = tree.beside("users", "u:$y$j9T$salt$secret\nv:{SHA}secret\nw:ab5da3hZp5iFU\n");

@@ -147,6 +147,9 @@ impl ReadRequest {
             };
             since.is_none_or(|since| since.elapsed() < longest)
         };
+        if since.is_none() {
+            turn.session.begin_request();
+        }
         answer::answer(turn, request, &may_wait)
     }
 
