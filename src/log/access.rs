@@ -2,8 +2,8 @@
 //!
 //! Workers call [`AccessLog::record`] for every request. It formats the line into a buffer of the calling
 //! thread and appends the buffer to a shared one ([`queue`](super::queue)). One writer thread
-//! ([`writer`](super::writer)) writes the collected lines every few milliseconds, and sleeps while there
-//! are none. A failing log loses lines, which are counted, but never delays requests.
+//! ([`writer`](super::writer)) writes the collected lines at most 50 ms after they came, and sleeps while
+//! there are none. A failing log loses lines, which are counted, but never delays requests.
 
 use std::cell::RefCell;
 use std::io;

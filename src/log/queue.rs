@@ -49,6 +49,12 @@ struct Report {
     lost: u64,
 }
 
+impl Queue {
+    fn has_request(&self) -> bool {
+        self.stop || self.reopen
+    }
+}
+
 impl QueueState {
     pub(super) fn lock(&self) -> MutexGuard<'_, Queue> {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
@@ -70,6 +76,27 @@ impl QueueState {
         if wake {
             self.changed.notify_one();
         }
+    }
+
+    /// Waits without a limit until there is a line or a request.
+    pub(super) fn wait_for_first<'a>(&self, mut queue: MutexGuard<'a, Queue>) -> MutexGuard<'a, Queue> {
+        while queue.lines.is_empty() && !queue.has_request() {
+            queue.asleep = true;
+            queue = self.changed.wait(queue).unwrap_or_else(PoisonError::into_inner);
+        }
+        queue.asleep = false;
+        queue
+    }
+
+    /// Waits while lines are collected: for `limit`, or until there are many or a request.
+    pub(super) fn wait_until_due<'a>(
+        &self,
+        queue: MutexGuard<'a, Queue>,
+        limit: Duration,
+    ) -> MutexGuard<'a, Queue> {
+        let is_early = |queue: &mut Queue| queue.lines.len() < HASTE && !queue.has_request();
+        let wait = self.changed.wait_timeout_while(queue, limit, is_early);
+        wait.unwrap_or_else(PoisonError::into_inner).0
     }
 
     /// Number of lines lost since the start.

@@ -11,8 +11,10 @@ use super::queue::{HASTE, QueueState, count_lines};
 use super::syslog;
 use crate::sys::{reason, stdio};
 
-/// Time for collecting lines before writing: the delay of a single line, and a bound on wake-ups.
+/// Time for collecting more lines behind the first one after a pause.
 const GATHER: Duration = Duration::from_millis(20);
+/// Interval between two writes while lines keep coming. Each wake-up costs some 50 µs of processor time.
+const INTERVAL: Duration = Duration::from_millis(50);
 /// Time before a failed write is tried again.
 const RETRY: Duration = Duration::from_secs(1);
 /// Time before writing to a full non-blocking pipe is tried again, the first time.
@@ -35,6 +37,8 @@ pub(super) enum Sink {
 pub(super) struct Writer {
     sink: Sink,
     shared: Arc<QueueState>,
+    /// The last wait brought lines: more are expected, so that their recorders need not wake this thread.
+    is_busy: bool,
     /// Time of the last message about failing writes, while they fail.
     complained: Option<Instant>,
     /// Deadline for failing writes during shutdown.
@@ -45,7 +49,7 @@ pub(super) struct Writer {
 
 impl Writer {
     pub(super) fn new(sink: Sink, shared: Arc<QueueState>) -> Writer {
-        Writer { sink, shared, complained: None, give_up: None, pipe_retry: PIPE_RETRY }
+        Writer { sink, shared, is_busy: false, complained: None, give_up: None, pipe_retry: PIPE_RETRY }
     }
 
     /// Writes until asked to stop and no line is left.
@@ -62,19 +66,17 @@ impl Writer {
     /// Waits for lines, collects more, and takes them all; false at the end.
     fn gather(&mut self, batch: &mut Vec<u8>) -> bool {
         let mut queue = self.shared.lock();
-        while queue.lines.is_empty() && !queue.stop && !queue.reopen {
-            queue.asleep = true;
-            queue = self.shared.changed.wait(queue).unwrap_or_else(PoisonError::into_inner);
+        if self.is_busy {
+            queue = self.shared.wait_until_due(queue, INTERVAL);
         }
-        queue.asleep = false;
-        if queue.lines.len() < HASTE && !queue.stop && !queue.reopen {
-            let wait = self.shared.changed.wait_timeout(queue, GATHER);
-            queue = wait.unwrap_or_else(PoisonError::into_inner).0;
+        if queue.lines.is_empty() {
+            queue = self.shared.wait_until_due(self.shared.wait_for_first(queue), GATHER);
         }
         let reopen = std::mem::take(&mut queue.reopen);
         let ended = queue.stop && queue.lines.is_empty();
         std::mem::swap(&mut queue.lines, batch);
         drop(queue);
+        self.is_busy = !batch.is_empty();
         if reopen {
             self.reopen();
         }

@@ -17,13 +17,13 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 /// Interval of the checks while fewer workers are active than there are processors.
-const TICK: Duration = Duration::from_millis(10);
+const TICK: Duration = Duration::from_millis(25);
 
 /// Ticks after which the load is judged.
 const PERIOD: u32 = 2;
 
 /// Rounds in a period below which the load is too low to pay for the ticks: one in two milliseconds.
-const FEW_ROUNDS: u64 = 10;
+const FEW_ROUNDS: u64 = 25;
 
 /// Progress and state of the active workers, as a standby worker sees them.
 #[derive(Debug, Clone, Copy)]
