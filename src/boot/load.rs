@@ -12,15 +12,15 @@ use crate::site::Loaded;
 use crate::sys::reason;
 use crate::throttle::Throttles;
 
-/// Reads the files named by the configuration.
-pub(crate) fn load(config: &Config) -> Result<Loaded, Failure> {
-    let rules = load_rules(config)?;
+/// Reads the files named by the configuration. Relative names of password files start from `start`.
+pub(crate) fn load(config: &Config, start: &Path) -> Result<Loaded, Failure> {
+    let rules = load_rules(config, start)?;
     Ok(Loaded { throttles: load_throttles(config, &rules)?, types: load_types(config)?, rules })
 }
 
-/// Reads the rules; names of their files are relative to the current directory.
-pub(crate) fn load_rules(config: &Config) -> Result<Rules, Failure> {
-    let rules = Rules::load(config, Path::new("."));
+/// Reads the rules; names of their files are relative to `start`.
+pub(crate) fn load_rules(config: &Config, start: &Path) -> Result<Rules, Failure> {
+    let rules = Rules::load(config, start);
     rules.map_err(|faults| Failure::new(faults, "mend the rules; --check tells without starting").of("rules"))
 }
 

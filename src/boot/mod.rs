@@ -190,7 +190,7 @@ fn prepare(config: &Config) -> Result<Prepared, Failure> {
             "hand over stream sockets that listen (ListenStream= in the socket unit)",
         )
     })?;
-    let loaded = load(config)?;
+    let loaded = load(config, Path::new("."))?;
     warn_of_password_files(&loaded.rules);
     let privileges = Privileges::of_process(&config.user)?;
     let log = open_log(config, &privileges)?;

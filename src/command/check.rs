@@ -32,7 +32,7 @@ pub fn check(invocation: &Invocation) -> Result<String, String> {
     let user = Privileges::of_process(&config.user).err();
     found.extend(user.map(|failure| ("user", failure.to_string())));
     found.extend(directories(config));
-    let loaded = load_rules(config);
+    let loaded = load_rules(config, Path::new("."));
     let (unreadable, rules) = throttles(config);
     found.extend(unreadable);
     found.extend(load_types(config).err().map(|failure| ("mime_types", failure.into_message())));

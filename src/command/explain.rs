@@ -36,7 +36,7 @@ use crate::throttle::{Each, Throttles};
 /// A directory or throttle file cannot be read, or only root could enter the new root.
 pub fn explain(config: Config, urls: &[String], from: Option<&str>) -> Result<String, String> {
     let address = client_address(from)?;
-    let loaded = load(&config).map_err(|failure| failure.to_string())?;
+    let loaded = load(&config, Path::new(".")).map_err(|failure| failure.to_string())?;
     let shown = tree(&config).canonicalize().unwrap_or_else(|_| tree(&config));
     go_where_it_would_serve(&config).map_err(|failure| failure.to_string())?;
     let failed = |error: std::io::Error| format!("{}: {}", shown.display(), reason(&error));

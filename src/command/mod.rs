@@ -13,7 +13,7 @@ use crate::boot::{Failure, load_rules, start};
 use crate::config::args::{self, Action, Invocation};
 use crate::config::origin::Origin;
 use crate::config::{Config, dump, help};
-use crate::control::ReadFiles;
+use crate::control::{ConfigReader, ReadFiles};
 use crate::log;
 use crate::log::syslog::{self, Echo};
 use crate::response::SERVER;
@@ -69,7 +69,7 @@ pub fn exit(outcome: Result<(), String>) -> ExitCode {
 fn dump(program: &str, invocation: &mut Invocation) -> Result<(), String> {
     let config = &mut invocation.config;
     let mut text = dump::render(config, &invocation.origins);
-    let rules = load_rules(config).map_err(Failure::into_message)?.dump();
+    let rules = load_rules(config, Path::new(".")).map_err(Failure::into_message)?.dump();
     if !rules.is_empty() {
         text.extend_from_slice(format!("\n# Rules\n{rules}").as_bytes());
     }
@@ -126,8 +126,9 @@ fn serve(program: &str, arguments: &[OsString], invocation: Invocation) -> Resul
         let _ = stdio::error_line(&format!("{} ({reach}{end})", running.summary));
     }
     let (program, arguments) = (program.to_owned(), arguments.to_vec());
-    let reread = move || reread(&here, &program, &arguments);
-    crate::control::run(running, Arc::new(reread), read);
+    let read_config = move |here: &Path| reread(here, &program, &arguments);
+    let reader = ConfigReader { start: here, read: Box::new(read_config) };
+    crate::control::run(running, Arc::new(reader), read);
     Ok(())
 }
 

@@ -56,7 +56,7 @@ struct AnnouncedStop {
 
 pub(super) struct Control {
     pub(super) running: RunningServer,
-    pub(super) reread: ConfigReader,
+    pub(super) reader: Arc<ConfigReader>,
     pub(super) reload: Reload,
     read: Arc<ReadFiles>,
     /// Check for changes in files that are not read again.
@@ -80,7 +80,7 @@ pub(super) struct Control {
 }
 
 impl Control {
-    pub(super) fn new(running: RunningServer, reread: ConfigReader, read: ReadFiles) -> Control {
+    pub(super) fn new(running: RunningServer, reader: Arc<ConfigReader>, read: ReadFiles) -> Control {
         let config = &running.site.config;
         let watchdog = Watchdog::new(config.watchdog);
         Control {
@@ -97,7 +97,7 @@ impl Control {
             trimming: Periodic::new(TRIM_TIME),
             crowd: 0,
             running,
-            reread,
+            reader,
             reload: Reload::default(),
             read: Arc::new(read),
             unread_look: None,

@@ -2,6 +2,7 @@
 //!
 //! The main thread runs [`run`], which does one thing at a time.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::boot::RunningServer;
@@ -19,9 +20,9 @@ pub use reload::ConfigReader;
 pub use unread::ReadFiles;
 
 /// Controls `running` until it has ended; `read` are the files of its configuration.
-pub fn run(running: RunningServer, reread: ConfigReader, read: ReadFiles) {
+pub fn run(running: RunningServer, reader: Arc<ConfigReader>, read: ReadFiles) {
     let commands = running.commands.clone();
-    let mut control = Control::new(running, reread, read);
+    let mut control = Control::new(running, reader, read);
     while !control.is_over() {
         if let Some(command) = commands.next(control.pause()) {
             control.obey(command);

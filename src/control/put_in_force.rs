@@ -19,9 +19,9 @@ impl Control {
             return;
         }
         self.running.notify.reloading();
-        let (reread, old) = (Arc::clone(&self.reread), Arc::clone(&self.running.site));
+        let (reader, old) = (Arc::clone(&self.reader), Arc::clone(&self.running.site));
         let children = self.running.children.clone();
-        match FileTask::start(&self.running.commands, move || read_again(&reread, &old, children)) {
+        match FileTask::start(&self.running.commands, move || read_again(&reader, &old, children)) {
             Ok(task) => {
                 let told_at = Some(Instant::now() + LONG);
                 self.reload = Reload { task: Some(task), again: false, told_at };

@@ -1,6 +1,7 @@
 //! Reload: HUP with `reload_on_hup` reads the configuration again for new requests; connections stay open.
 
 use std::io;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -14,8 +15,16 @@ use crate::site::{Records, Site};
 /// Time after which the log reports that a reload takes long.
 pub(super) const LONG: Duration = Duration::from_secs(10);
 
-/// Function that reads the configuration again, from the places of the start.
-pub type ConfigReader = Arc<dyn Fn() -> Result<Config, String> + Send + Sync>;
+/// Reader of the configuration, which reads again from the places of the start.
+pub struct ConfigReader {
+    /// Working directory of the start, from which relative names begin.
+    pub start: PathBuf,
+    /// Function that reads the configuration relative to a directory.
+    pub read: Box<ReadConfig>,
+}
+
+/// Function that reads a configuration relative to the directory it is given.
+pub type ReadConfig = dyn Fn(&Path) -> Result<Config, String> + Send + Sync;
 
 /// Reload in progress, if there is one.
 #[derive(Debug, Default)]
@@ -36,7 +45,7 @@ pub(super) struct Reloaded {
 
 /// Reads the configuration and the files that it names.
 pub(super) fn read_again(
-    reread: &ConfigReader,
+    reader: &ConfigReader,
     old: &Site,
     children: Option<Arc<Children>>,
 ) -> Result<Reloaded, String> {
@@ -44,13 +53,13 @@ pub(super) fn read_again(
         // Below the new root, files with these names may belong to any user.
         return Err("after chroot only a restart reads it".into());
     }
-    let mut config = reread()?;
+    let mut config = (reader.read)(&reader.start)?;
     let kept = keep_fixed(&mut config, &old.config);
     if !kept.is_empty() {
         log::warning!("a restart is needed to change {}", kept.join(", "));
     }
     let config = Arc::new(config);
-    let mut loaded = load(&config).map_err(|failure| failure.to_string())?;
+    let mut loaded = load(&config, &reader.start).map_err(|failure| failure.to_string())?;
     warn_of_password_files(&loaded.rules);
     loaded.throttles.follow(&old.throttles);
     loaded.rules.follow(&old.rules);

@@ -5,7 +5,7 @@ use std::fs;
 use nix::sys::signal::Signal;
 
 use super::{RIGHT, USERS, ask, get, reload, ruled, warmed};
-use crate::support::{Server, Tree, is_root};
+use crate::support::{Server, Tree, eventually, is_root};
 
 /// A tree with a closed part, and links that lead into it.
 fn closed() -> Tree {
@@ -230,6 +230,27 @@ fn a_scripts_redirect_to_another_resource_is_no_request_of_its_own() {
     assert_eq!((kept, others), ([200; 2], [200; 2]));
     assert_eq!(client.get("/a.txt").status, 429, "what the redirect led to has been counted");
     assert_eq!(get(&server, "/to-a.cgi").status, 429);
+}
+
+#[test]
+fn a_relative_password_file_is_that_of_the_start_after_a_reload_too() {
+    let tree = closed();
+    tree.beside("users", USERS);
+    let rules = |extra: &str| tree.beside("rules", &format!("private/** auth users\n{extra}"));
+    rules("");
+    let flags = ["-o", "rules=rules", "-o", "rule=open/** auth ./users", "-o", "reload_on_hup"];
+    let server = Server::start_with(&tree, &flags, |command| {
+        command.current_dir(tree.dir()).env("THTTPD_SYSLOG_SOCKET", "/nonexistent/log");
+    });
+    let statuses = || {
+        ["/private/a.txt", "/open/c.txt"]
+            .map(|target| [get(&server, target).status, ask(&server, "GET", target, RIGHT).status])
+    };
+    assert_eq!(statuses(), [[401, 200]; 2]);
+    rules("** header X-Again: yes\n");
+    server.signal(Signal::SIGHUP);
+    eventually("the rules are read", || get(&server, "/").field("X-Again").is_some());
+    assert_eq!(statuses(), [[401, 200]; 2]);
 }
 
 #[test]
