@@ -3,11 +3,25 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use nix::errno::Errno;
+
 use super::controller::{Control, THROTTLE_TIME};
 use super::file_task::{FileTask, TaskState};
 use super::periodic::Periodic;
 use super::reload::{LONG, Reload, Reloaded, read_again};
 use crate::log;
+
+/// Advice for a file that the server may not read any more.
+///
+/// The start reads with the rights of its user, often root, and before Landlock confines the process.
+fn advice(reason: &str) -> &'static str {
+    match reason.contains(Errno::EACCES.desc()) {
+        true => {
+            "; let this server read it, or restart: a start reads as its first user and in every directory"
+        }
+        false => "",
+    }
+}
 
 impl Control {
     /// Starts reading the configuration in a thread of its own, since the disk may hang.
@@ -60,7 +74,10 @@ impl Control {
         self.running.site.stats.reloaded(outcome.is_ok());
         match outcome {
             Ok(()) => log::notice!("configuration read again"),
-            Err(reason) => log::critical!("configuration not read again, the old one stays - {reason}"),
+            Err(reason) => {
+                let advice = advice(&reason);
+                log::critical!("configuration not read again, the old one stays - {reason}{advice}");
+            }
         }
         self.running.notify.ready(&self.running.summary);
     }

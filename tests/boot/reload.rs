@@ -1,6 +1,7 @@
 //! HUP with `reload_on_hup`: the configuration is read again without an effect on clients.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 
 use nix::sys::signal::Signal;
 
@@ -58,6 +59,23 @@ fn a_mistake_in_the_configuration_leaves_the_old_one_in_force() {
         text.contains("configuration not read again") && text.contains("conf:2: port=abc")
     });
     assert!(server.connect().get("/a.txt").head.contains("charset=utf-8"));
+}
+
+#[test]
+fn a_file_that_the_running_server_may_not_read_is_told_with_the_way_out() {
+    let tree = Tree::new();
+    tree.file("a.txt", "hello");
+    let path = tree.beside("rules", "** header X-A: 1\n");
+    let rules = format!("rules={}", path.display());
+    let server = start(&tree, "reload_on_hup", &["-o", &rules]);
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o000)).unwrap();
+    server.signal(Signal::SIGHUP);
+    let text = format!(
+        "configuration not read again, the old one stays - {rules}: Permission denied; mend the rules; --check \
+         tells without starting; let this server read it, or restart: "
+    );
+    eventually("the refusal is told", || read(&server.stderr).contains(&text));
+    assert_eq!(server.connect().get("/a.txt").field("X-A"), Some("1"));
 }
 
 #[test]
