@@ -17,6 +17,7 @@ use nix::unistd::geteuid;
 use super::failure::Failure;
 use super::names;
 use crate::config::Config;
+use crate::log;
 use crate::sys::socket::defer_accept;
 
 /// Length of the kernel's queue of connections (thttpd: 1024), limited by `net.core.somaxconn`.
@@ -84,7 +85,7 @@ impl Wanted {
 ///
 /// # Errors
 /// An address cannot be bound. Address families that the machine lacks are skipped if every address is
-/// requested, unless none is left.
+/// requested, and so is an address of a name that is not this machine's (thttpd's rule), unless none is left.
 pub fn listen(
     wanted: &Wanted,
     already: &[TcpListener],
@@ -98,7 +99,13 @@ pub fn listen(
             // With a predecessor's own sockets, there is no holder to wait for.
             Err(ListenError::Bind { errno: Errno::EADDRINUSE, .. })
                 if already.is_empty() && succession.wait() => {}
-            outcome => return outcome.map_err(|error| error.into_failure(wanted)),
+            Ok(bound) => {
+                for (call, address, errno) in bound.skipped.iter().filter(|(_, address, _)| is_own(address)) {
+                    log::critical!("{}", refusal(wanted, call, *address, *errno).message);
+                }
+                return Ok(bound.listeners);
+            }
+            Err(error) => return Err(error.into_failure(wanted)),
         }
     }
 }
@@ -138,8 +145,21 @@ impl ListenError {
     }
 }
 
-fn try_listen(wanted: &Wanted, mut already: Vec<TcpListener>) -> Result<Vec<TcpListener>, ListenError> {
+/// Sockets that listen, and the addresses that were skipped.
+struct Bound {
+    listeners: Vec<TcpListener>,
+    /// System call that failed, its address, and its error.
+    skipped: Vec<(&'static str, SocketAddr, Errno)>,
+}
+
+/// Tells whether an address is of one machine; the others stand for a family, which a machine may lack.
+fn is_own(address: &SocketAddr) -> bool {
+    !address.ip().is_unspecified() && !address.ip().is_loopback()
+}
+
+fn try_listen(wanted: &Wanted, mut already: Vec<TcpListener>) -> Result<Bound, ListenError> {
     let mut listeners: Vec<TcpListener> = Vec::new();
+    let mut skipped = Vec::new();
     for &(mut address) in &wanted.addresses {
         if let (0, Some(first)) = (address.port(), listeners.first()) {
             address.set_port(first.local_addr().map_or(0, |first| first.port()));
@@ -147,16 +167,22 @@ fn try_listen(wanted: &Wanted, mut already: Vec<TcpListener>) -> Result<Vec<TcpL
         let found = already.iter().position(|socket| wanted.is_at(address, socket));
         match found.map_or_else(|| open(address, wanted.dual), |at| Ok(already.swap_remove(at))) {
             Ok(listener) => listeners.push(listener),
-            Err((_, errno)) if is_left_out(address, &wanted.addresses, errno) => {}
+            Err((call, errno)) if is_left_out(address, &wanted.addresses, errno) => {
+                skipped.push((call, address, errno));
+            }
             Err((call, errno)) => return Err(ListenError::Bind { call, address, errno }),
         }
     }
-    if listeners.is_empty() { Err(ListenError::NoFamily) } else { Ok(listeners) }
+    match skipped.iter().find(|(_, address, _)| is_own(address)) {
+        _ if !listeners.is_empty() => Ok(Bound { listeners, skipped }),
+        Some(&(call, address, errno)) => Err(ListenError::Bind { call, address, errno }),
+        None => Err(ListenError::NoFamily),
+    }
 }
 
-/// Tells whether an address may be skipped because the machine lacks its family.
+/// Tells whether an address may be skipped: the machine lacks its family, or it is one of several of a name.
 fn is_left_out(address: SocketAddr, all: &[SocketAddr], errno: Errno) -> bool {
-    (address.ip().is_unspecified() || (address.ip().is_loopback() && all.len() > 1))
+    (address.ip().is_unspecified() || all.len() > 1)
         && matches!(errno, Errno::EAFNOSUPPORT | Errno::EADDRNOTAVAIL | Errno::EPROTONOSUPPORT)
 }
 
