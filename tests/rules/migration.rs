@@ -19,6 +19,14 @@ const ORIGIN: &str = "Origin: https://a.example\r\n";
 
 const CASES: &[Case] = &[
     ("a redirect 301 /b", &[("/a", "", 301, "Location: /b"), ("/a/", "", 200, "")]),
+    (
+        "~*/** rewrite /users/$1/$2",
+        &[
+            ("/~joe/a.txt", "", 200, "home of joe"),
+            ("/%7ejoe/a.txt", "", 200, "home"),
+            ("/~ann/a.txt", "", 404, ""),
+        ],
+    ),
     ("x/** rewrite /y/$1", &[("/x/page.txt", "", 200, "page of y"), ("/y/page.txt", "", 200, "page of y")]),
     (
         "//a.example/** redirect 301 http://b.example$uri",
@@ -109,6 +117,7 @@ fn tree() -> Tree {
         ("y/page.txt", "page of y"),
         ("b/in.txt", "in b"),
         ("b/index.html", "index of b"),
+        ("users/joe/a.txt", "home of joe"),
         ("private/a.txt", "hidden"),
         ("s.css", "css"),
         ("a/s.css", "css"),
