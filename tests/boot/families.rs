@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
 use std::process::{Command, Stdio};
 
-use super::{Running, stderr, thttpd};
+use super::{Running, run, stderr, thttpd};
 use crate::support::server::free_port;
 use crate::support::{Client, Tree, is_root};
 
@@ -94,6 +94,18 @@ fn where_ipv6_is_switched_off_two_colons_are_ipv4_and_the_server_says_so() {
     assert_eq!(output.status.code(), Some(1), "an address that was asked for alone");
 }
 
+/// Server for the name `host` of a file of hosts; needs root.
+fn with_hosts(tree: &Tree, host: &str, port: u16) -> Command {
+    let hosts = "127.0.0.1 both mixed\n::1 both\n2001:db8::1 mixed away\n192.0.2.1 away\n";
+    let hosts = tree.beside("hosts", hosts);
+    let mut command = Command::new("unshare");
+    let script = "mount --bind \"$HOSTS\" /etc/hosts && exec \"$0\" \"$@\"";
+    command.args(["--mount", "sh", "-c", script, env!("CARGO_BIN_EXE_thttpd"), "-D", "-h", host, "-p"]);
+    command.args([&port.to_string(), "-l", "/dev/null", "-d"]).arg(tree.www()).env("HOSTS", &hosts);
+    command.env("THTTPD_SYSLOG_SOCKET", "/nonexistent/log").stdin(Stdio::null());
+    command
+}
+
 #[test]
 fn of_a_name_the_addresses_of_this_machine_are_served_and_the_others_told() {
     if !is_root() {
@@ -101,23 +113,14 @@ fn of_a_name_the_addresses_of_this_machine_are_served_and_the_others_told() {
     }
     let tree = Tree::new();
     tree.file("a.txt", "hello");
-    let hosts = tree.beside("hosts", "127.0.0.1 mixed\n2001:db8::1 mixed away\n192.0.2.1 away\n");
     let port = free_port();
-    let start = |host: &str| {
-        let mut command = Command::new("unshare");
-        let script = "mount --bind \"$HOSTS\" /etc/hosts && exec \"$0\" \"$@\"";
-        command.args(["--mount", "sh", "-c", script, env!("CARGO_BIN_EXE_thttpd"), "-D", "-h", host, "-p"]);
-        command.args([&port.to_string(), "-l", "/dev/null", "-d"]).arg(tree.www()).env("HOSTS", &hosts);
-        command.env("THTTPD_SYSLOG_SOCKET", "/nonexistent/log").stdin(Stdio::null());
-        command
-    };
     let said = std::fs::File::create(tree.dir().join("stderr")).unwrap();
-    let _server = Running::start(start("mixed").stderr(said), port);
+    let _server = Running::start(with_hosts(&tree, "mixed", port).stderr(said), port);
     let mut client = Client::connect(SocketAddr::new(Ipv4Addr::LOCALHOST.into(), port));
     assert_eq!(client.get("/a.txt").text(), "hello");
     let said = std::fs::read_to_string(tree.dir().join("stderr")).unwrap();
     assert!(said.contains(&format!("bind [2001:db8::1]:{port} - ")), "{said}");
-    let output = start("away").output().unwrap();
+    let output = run(&mut with_hosts(&tree, "away", port));
     assert_eq!(output.status.code(), Some(1));
     assert!(stderr(&output).contains(&format!("bind [2001:db8::1]:{port} - ")), "{}", stderr(&output));
 }
@@ -125,11 +128,12 @@ fn of_a_name_the_addresses_of_this_machine_are_served_and_the_others_told() {
 #[test]
 fn a_port_that_is_taken_in_one_family_is_an_error() {
     let Ok(taken) = TcpListener::bind((Ipv6Addr::LOCALHOST, 0)) else { return };
+    if !is_root() {
+        return;
+    }
     let port = taken.local_addr().unwrap().port();
-    let tree = Tree::new();
-    let mut command = thttpd();
-    command.args(["-D", "-h", "localhost", "-p", &port.to_string(), "-l", "/dev/null", "-d"]).arg(tree.www());
-    let output = command.output().unwrap();
+    let output = run(&mut with_hosts(&Tree::new(), "both", port));
     assert_eq!(output.status.code(), Some(1));
-    assert!(stderr(&output).contains(&format!("bind [::1]:{port} - Address already in use")), "{output:?}");
+    let said = stderr(&output);
+    assert!(said.contains(&format!("bind [::1]:{port} - Address already in use")), "{said}");
 }
