@@ -1,4 +1,4 @@
-//! State shared by [`children`](super::children) and the `supervisor_thread`.
+//! State shared by [`children`](mod@super::children) and the `supervisor_thread`.
 //!
 //! The state holds the commands, each script's status, and the count of slots in use.
 

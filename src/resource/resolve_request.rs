@@ -12,7 +12,7 @@ use crate::rules::Charged;
 /// Callback that receives each decision of a resolution, for `--explain`; otherwise it does nothing.
 pub type Explain<'e> = &'e mut dyn FnMut(std::fmt::Arguments<'_>);
 
-/// Input of a [`Resolver`].
+/// Input of a [`Resolver`](super::Resolver).
 #[derive(Clone, Copy)]
 pub struct ResolveRequest<'a> {
     /// The request.

@@ -1,6 +1,7 @@
 //! Responses: decides status, fields and body for a resource; touches no socket.
 //!
-//! Input: the [`Request`], its [`Resource`] or the [`Rejection`] of an earlier stage, and the [`Policy`].
+//! Input: the [`Request`](crate::request::Request), its [`Resource`](crate::resource::Resource) or the
+//! [`Rejection`](crate::request::Rejection) of an earlier stage, and the [`Policy`].
 //! Output: a [`Response`] for `conn` to send, with a head written by [`head::write`]. Only two things are
 //! read from the disk: a directory's entries, through its open descriptor, and the operator's own error
 //! pages.

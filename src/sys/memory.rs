@@ -50,7 +50,7 @@ pub fn set_budgets(request_memory: usize, spool_space: usize, limit: Option<usiz
 pub struct MemoryBudget {
     most: AtomicUsize,
     held: AtomicUsize,
-    /// Maximum use since the last [`give_back`].
+    /// Maximum use since the last reset by [`fall`](MemoryBudget::fall).
     peak: AtomicUsize,
 }
 

@@ -1,6 +1,6 @@
 //! Throttles: bandwidth limits by URL pattern (thttpd's `-t`, `throttles=`).
 //!
-//! Input: the throttle file (its syntax is in [`file`]), and the name that each request asks for. Output: a
+//! Input: the throttle file (its syntax is in [`file`](mod@file)), and the name that each request asks for. Output: a
 //! [`Pacer`], which tells how many bytes of the response may be sent now or when to ask again, or
 //! [`Overloaded`]. `boot` calls [`Throttles::load`], `conn` calls [`Throttles::admit`] once per request and
 //! keeps the pacer with the response, and a timer calls [`Throttles::tick`] every 2 s.
