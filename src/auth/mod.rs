@@ -182,9 +182,10 @@ impl Authenticator {
             // checked.
             Err(Errno::ENOENT) => match dir.has_entry(FILE_NAME, links) {
                 Ok(false) => return AuthOutcome::Open,
-                Ok(true) => Err(Errno::ENOENT.into()),
+                Ok(true) => Err(of_link(links, Errno::ENOENT)),
                 Err(errno) => Err(errno.into()),
             },
+            Err(errno @ Errno::EXDEV) => Err(of_link(links, errno)),
             Err(errno) => Err(errno.into()),
             Ok(file) => self.judge(file, attempt),
         };
@@ -242,6 +243,19 @@ impl Authenticator {
         digest.update(credentials.password());
         let digest = digest.finalize();
         std::array::from_fn(|at| digest[at])
+    }
+}
+
+/// Description of a link that leads to nothing or, where that is refused, out of the tree.
+pub const LINK_TO_NO_FILE: &str = "a symbolic link to no file of the tree";
+
+/// Error of a password file that is a link.
+///
+/// The system's own words (`Invalid cross-device link`) would not tell the operator what to change.
+fn of_link(links: Links, errno: Errno) -> io::Error {
+    match links {
+        Links::Follow => errno.into(),
+        Links::Within | Links::Refuse => io::Error::other(LINK_TO_NO_FILE),
     }
 }
 

@@ -24,7 +24,7 @@ use crate::docroot::{DocRoot, Links, View};
 use crate::request::client::{ClientAddress, Scheme};
 use crate::request::head;
 use crate::request::{Client, Parsed, Request};
-use crate::resource::{AccessDenied, ResolveRequest, Resolved, Resolver, Resource};
+use crate::resource::{AccessDenied, DenialNote, ResolveRequest, Resolved, Resolver, Resource};
 use crate::response::error::sentence;
 use crate::rules::{Charged, Name, Rules};
 use crate::sys::reason;
@@ -142,6 +142,8 @@ impl Scene {
                     "the reason is the directory {dir}/ (permission bits {bits:04o}): the server's user may not enter it"
                 ),
             );
+        } else if let Some((_, DenialNote::Whole(cause))) = &denied.note {
+            write_line(out, format_args!("{cause}"));
         }
     }
 

@@ -6,7 +6,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use crate::auth::{self, crypt, htpasswd};
+use crate::auth::{self, LINK_TO_NO_FILE, crypt, htpasswd};
 use crate::config::Config;
 use crate::rules::Rules;
 use crate::sys::{read_lines, reason};
@@ -58,7 +58,14 @@ pub fn warnings(config: &Config, root: &Path, rules: &Rules) -> Vec<String> {
     let scripts = scripts.iter().map(|path| {
         format!("{}: matches cgipat, but others may not execute it: 403 (chmod o+x)", path.display())
     });
+    let (outside, passwords): (Vec<_>, Vec<_>) =
+        passwords.into_iter().partition(|path| config.symlink_check && leads_out(root, path));
+    let outside = outside.iter().map(|path| {
+        let advice = "all beside it is 403 (copy it, or name it in a rule with auth, or see -nos)";
+        format!("{}: {LINK_TO_NO_FILE}: {advice}", path.display())
+    });
     let mut warnings = bounded(scripts.collect());
+    warnings.extend(bounded(outside.collect()));
     warnings.extend(bounded(passwords.iter().flat_map(|path| hashes(path.as_path())).collect()));
     warnings.extend(bounded(kept.warnings()));
     let missing = config.vhost_default.iter().filter(|name| !root.join(name).is_dir());
@@ -104,6 +111,12 @@ fn is_refused_script(config: &Config, root: &Path, path: &Path) -> bool {
     let name = path.strip_prefix(root).unwrap_or(path).as_os_str().as_bytes();
     let is_meant = config.cgi_pattern.as_ref().is_some_and(|pattern| pattern.matches_by_name(name));
     is_meant && fs::metadata(path).is_ok_and(|meta| meta.permissions().mode() & 0o001 == 0)
+}
+
+/// Tells whether the password file of a directory is a link that leads out of the tree, or to nothing.
+fn leads_out(root: &Path, path: &Path) -> bool {
+    let leads_within = || Some(fs::canonicalize(path).ok()?.starts_with(fs::canonicalize(root).ok()?));
+    path.starts_with(root) && path.is_symlink() && leads_within() != Some(true)
 }
 
 /// Users of a password file who cannot log in, because their hash is not supported.

@@ -214,6 +214,26 @@ fn an_answer_that_standard_output_does_not_take_is_an_error_but_for_a_reader_tha
 }
 
 #[test]
+fn a_password_file_that_is_a_link_out_of_the_tree_is_warned_of() {
+    let tree = Tree::new();
+    let outside = tree.beside("passwords", "w:ab5da3hZp5iFU\n");
+    tree.file("a/.htpasswd", "w:ab5da3hZp5iFU\n");
+    tree.file("b/b.txt", "x");
+    tree.file("c/c.txt", "x");
+    tree.link("../a/.htpasswd", "b/.htpasswd");
+    tree.link(&outside, "c/.htpasswd");
+    let www = tree.www();
+    let output = check(&["-d", www.to_str().unwrap(), "-l", "-"]);
+    let text = stdout(&output);
+    let part =
+        format!("warning: {}: a symbolic link to no file of the tree: ", www.join("c/.htpasswd").display());
+    assert!(text.starts_with(&part), "{text}");
+    assert_eq!(text.lines().filter(|line| line.starts_with("warning: ")).count(), 1, "{text}");
+    let output = check(&["-d", www.to_str().unwrap(), "-nos", "-l", "-"]);
+    assert!(!stdout(&output).contains("warning: "), "{}", stdout(&output));
+}
+
+#[test]
 fn files_that_a_start_could_not_write_are_told() {
     let tree = Tree::new();
     let there = tree.beside("there", "");

@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use crate::support::{Server, Tree, is_root};
+use crate::support::{Server, Tree, eventually, is_root};
 
 fn explained(tree: &Tree, flags: &[&str], url: &str) -> String {
     let mut command = Command::new(env!("CARGO_BIN_EXE_thttpd"));
@@ -97,6 +97,22 @@ fn it_looks_with_the_eyes_of_the_server() {
         let server = Server::start(&tree, flags);
         assert!(last.starts_with(&server.connect().get(url).status.to_string()), "{flags:?} {url}: {text}");
     }
+}
+
+#[test]
+fn a_password_file_that_cannot_be_read_is_named_with_the_reason() {
+    let tree = Tree::new();
+    let outside = tree.beside("passwords", "w:ab5da3hZp5iFU\n");
+    tree.file("p/a.txt", "x");
+    tree.link(&outside, "p/.htpasswd");
+    let told = "auth file p/.htpasswd could not be opened - a symbolic link to no file of the tree";
+    let text = explained(&tree, &[], "/p/a.txt");
+    assert!(text.lines().any(|line| line == told), "{text}");
+    assert!(text.lines().last().unwrap().starts_with("403: "), "{text}");
+    let server = Server::start(&tree, &[]);
+    assert_eq!(server.connect().get("/p/a.txt").status, 403);
+    eventually("the log says so", || std::fs::read_to_string(&server.stderr).unwrap().contains(told));
+    assert_eq!(Server::start(&tree, &["-nos"]).connect().get("/p/a.txt").status, 401);
 }
 
 #[test]
