@@ -319,7 +319,7 @@ mod tests {
             "** header Strict-Transport-Security max-age=1; includeSubDomains",
             "** header Content-Security-Policy default-src 'self';",
             ".well-known/a\theader Content-Type: application/json",
-            "** cache 1\n   header Retry-After: 7\n   header X-A: 1",
+            "** cache 1\n   header Keep-Alive: 7\n   header X-A: 1",
             "** cache 1\n\theader Content-Type: text/html; charset=latin1;",
             "a/** cache 1\n     rewrite /b c\n",
             "a/** cache 1\n     redirect 301 /b c\n",

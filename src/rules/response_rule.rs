@@ -61,7 +61,7 @@ pub enum Listing {
 }
 
 /// Fields that only the server may set, and the action that sets each instead.
-const RESERVED: [(&str, &str); 19] = [
+const RESERVED: [(&str, &str); 18] = [
     ("Accept-Ranges", ""),
     ("Allow", ""),
     ("Connection", ""),
@@ -75,7 +75,6 @@ const RESERVED: [(&str, &str); 19] = [
     ("Last-Modified", ""),
     ("Location", "redirect"),
     ("Proxy-Authenticate", ""),
-    ("Retry-After", "requests"),
     ("TE", ""),
     ("Trailer", ""),
     ("Transfer-Encoding", ""),

@@ -276,3 +276,23 @@ fn a_script_s_own_field_stays_but_for_a_removal() {
     let failed = get(&server, "/bad.cgi");
     assert_eq!((failed.status, failed.field("X-C"), failed.field("Server")), (502, Some("ours"), None));
 }
+
+#[test]
+fn a_closed_site_says_when_it_opens() {
+    let tree = pages();
+    let rules = "errors/** pass\n** status 503\n   header Retry-After: 3600\nbusy requests 1/h\nbusy header -Retry-After\n";
+    let server = ruled(&tree, rules, &[]);
+    for method in ["GET", "HEAD", "POST"] {
+        let answer = ask(&server, method, "/any/page", "Content-Length: 0\r\n");
+        assert_eq!(
+            (answer.status, answer.fields("Retry-After").collect::<Vec<_>>()),
+            (503, vec!["3600"]),
+            "{method}"
+        );
+    }
+    let statuses = [(); 2].map(|()| get(&server, "/busy")).map(|answer| {
+        assert_eq!(answer.field("Retry-After"), None);
+        answer.status
+    });
+    assert_eq!(statuses, [503, 429]);
+}
