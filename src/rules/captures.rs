@@ -59,6 +59,13 @@ impl Glob {
         str::from_utf8(self.as_bytes()).ok()
     }
 
+    /// Text in front of the first wildcard.
+    pub(super) fn literal_prefix(&self) -> &[u8] {
+        let text = self.as_bytes();
+        let end = text.iter().position(|byte| matches!(byte, b'*' | b'?')).unwrap_or(text.len());
+        &text[..end]
+    }
+
     /// Tells whether the whole of `name` matches.
     pub(super) fn matches(&self, name: &[u8]) -> bool {
         self.matcher.matches(name)

@@ -1,5 +1,6 @@
 //! Warnings for `--check`: rules that are valid but probably not meant.
 
+use std::collections::HashMap;
 use std::path::Path;
 
 use super::captures::{Captures, Glob};
@@ -64,9 +65,13 @@ impl Rules {
     }
 
     fn warn_of_routes(&self, around: &Surroundings<'_>, told: &mut Vec<String>) {
+        let mut places = PlacesByPrefix::new();
         for (at, line) in self.routes.iter().enumerate() {
-            let covered = self.routes[..at].iter().find(|above| is_hidden_by(line, above));
-            if let Some(above) = covered {
+            let mut above = places_above(line, &places).into_iter().map(|place| &self.routes[place]);
+            for one in line.pattern.alternatives() {
+                places.entry(one.name.literal_prefix()).or_default().push(at);
+            }
+            if let Some(above) = above.find(|above| is_hidden_by(line, above)) {
                 told.push(format!("{line}: has no effect below {above}"));
             }
             match &line.action {
@@ -126,6 +131,23 @@ impl Rules {
         places.dedup();
         places
     }
+}
+
+/// Places of routes, by the text in front of the first wildcard of each alternative.
+type PlacesByPrefix<'r> = HashMap<&'r [u8], Vec<usize>>;
+
+/// Places of the routes that may cover `line`, in order.
+///
+/// A pattern covers another one only if the text in front of its first wildcard begins that of the other.
+/// So thousands of redirects are not each compared with all others.
+fn places_above(line: &Line<Route>, places: &PlacesByPrefix<'_>) -> Vec<usize> {
+    let Some(first) = line.pattern.alternatives().first() else { return Vec::new() };
+    let prefix = first.name.literal_prefix();
+    let lists = (0..=prefix.len()).filter_map(|len| places.get(&prefix[..len]));
+    let mut found: Vec<usize> = lists.flatten().copied().collect();
+    found.sort_unstable();
+    found.dedup();
+    found
 }
 
 /// Tells whether `above` makes `line` ineffective: `above` covers all its names and decides first.

@@ -1,6 +1,7 @@
 //! Rules in `--check`, `--explain` and `--dump-config`.
 
 use std::process::{Command, Output};
+use std::time::{Duration, Instant};
 
 use crate::support::{Server, Tree};
 
@@ -60,6 +61,24 @@ fn a_check_warns_of_what_is_probably_not_meant() {
         assert!(told, "{line}: {part} in {text}");
     }
     assert!(text.ends_with("the configuration is sound\n"), "{text}");
+}
+
+#[test]
+fn a_check_of_thousands_of_redirects_takes_seconds() {
+    let tree = Tree::new();
+    let line = |n: usize| match n % 2 {
+        0 => format!("old/page{n}.html redirect 301 /new/{n}\n"),
+        _ => format!("shop{n}/**|store{n}/* redirect 301 /goods/$1\n"),
+    };
+    let last = "shop4999/sale/*|store4999/sale redirect 301 /sale\n";
+    let rules: String = (0..10_000).map(line).chain([last.to_owned()]).collect();
+    let began = Instant::now();
+    let text = said(&run(&tree, &rules, &["--check"]));
+    assert!(began.elapsed() < Duration::from_secs(20), "{:?}", began.elapsed());
+    let warnings: Vec<&str> = text.lines().filter(|line| line.starts_with("warning: ")).collect();
+    assert_eq!(warnings.len(), 1, "{text}");
+    assert!(warnings[0].contains("rules:10001: redirect 301 /sale: has no effect below"), "{text}");
+    assert!(warnings[0].contains("rules:5000: "), "{text}");
 }
 
 #[test]
