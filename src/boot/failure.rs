@@ -50,8 +50,8 @@ impl Failure {
         Failure::new(refused(&call, &error.into()), advice)
     }
 
-    /// The failure with the option whose value was refused, unless it has one.
-    pub fn of(mut self, option: &'static str) -> Failure {
+    /// Names the option whose value was refused, unless one is named already.
+    pub fn with_option(mut self, option: &'static str) -> Failure {
         if self.0.option.is_empty() {
             self.0.option = option;
         }

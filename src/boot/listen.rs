@@ -218,7 +218,7 @@ fn refusal(wanted: &Wanted, call: &str, address: SocketAddr, errno: Errno) -> Fa
         _ => "see",
     };
     let place = if address.port() == 0 { address.ip().to_string() } else { address.to_string() };
-    Failure::from_call(format_args!("{call} {place}"), errno, format!("{advice} {flag}")).of(option)
+    Failure::from_call(format_args!("{call} {place}"), errno, format!("{advice} {flag}")).with_option(option)
 }
 
 fn open(address: SocketAddr, dual: bool) -> Result<TcpListener, (&'static str, Errno)> {
@@ -258,7 +258,7 @@ pub fn tune(fd: &impl std::os::fd::AsFd) -> nix::Result<()> {
 /// Addresses to listen on, with the fallback port if the port itself is not permitted.
 pub(crate) fn wanted_addresses(config: &Config) -> Result<Vec<SocketAddr>, Failure> {
     let host = config.host.as_deref();
-    let wanted = names::addresses(host, config.port).map_err(|failure| failure.of("host"))?;
+    let wanted = names::addresses(host, config.port).map_err(|failure| failure.with_option("host"))?;
     match config.fallback_port {
         Some(port) if is_not_permitted(&wanted) => names::addresses(host, port),
         _ => Ok(wanted),

@@ -21,7 +21,9 @@ pub(crate) fn load(config: &Config, start: &Path) -> Result<Loaded, Failure> {
 /// Reads the rules; names of their files are relative to `start`.
 pub(crate) fn load_rules(config: &Config, start: &Path) -> Result<Rules, Failure> {
     let rules = Rules::load(config, start);
-    rules.map_err(|faults| Failure::new(faults, "mend the rules; --check tells without starting").of("rules"))
+    rules.map_err(|faults| {
+        Failure::new(faults, "mend the rules; --check tells without starting").with_option("rules")
+    })
 }
 
 /// Warns of password files in directories that cannot be opened: what they protect is refused.
@@ -46,7 +48,7 @@ pub(crate) fn load_types(config: &Config) -> Result<Types, Failure> {
     let Some(path) = &config.mime_types else { return Ok(types) };
     types.load(path).map_err(|faults| {
         Failure::new(faults, "give mime_types a readable file of lines: type extension extension...")
-            .of("mime_types")
+            .with_option("mime_types")
     })
 }
 
@@ -55,7 +57,8 @@ fn load_throttles(config: &Config, rules: &Rules) -> Result<Throttles, Failure> 
     let (mut throttles, problems) = match &config.throttle_file {
         None => (Throttles::none(), Vec::new()),
         Some(path) => Throttles::load(path).map_err(|error| {
-            Failure::from_call(path.display(), error, "give a readable throttle file with -t").of("throttles")
+            Failure::from_call(path.display(), error, "give a readable throttle file with -t")
+                .with_option("throttles")
         })?,
     };
     for problem in problems {

@@ -178,7 +178,7 @@ fn no_web_directory(config: &Config, error: std::io::Error) -> Failure {
         _ => format!("{name} may not enter {}: chmod o+x it, or see -d and -u", here.display()),
     };
     let option = if config.data_dir.is_some() { "data_dir" } else { "dir" };
-    Failure::from_call("web directory", error, advice).of(option)
+    Failure::from_call("web directory", error, advice).with_option(option)
 }
 
 /// Opens the resources that need the first root, directory and user.
@@ -218,7 +218,7 @@ pub fn try_log(config: &Config) -> Result<(), Failure> {
 
 fn log_failure(config: &Config, error: std::io::Error) -> Failure {
     let LogTarget::File(path) = &config.log else {
-        return Failure::from_call("logfile", error, "see -l").of("logfile");
+        return Failure::from_call("logfile", error, "see -l").with_option("logfile");
     };
     let advice = match error.raw_os_error().map(Errno::from_raw) {
         Some(Errno::ELOOP) => "root follows no symbolic link to its log: give the file itself with -l",
@@ -227,13 +227,13 @@ fn log_failure(config: &Config, error: std::io::Error) -> Failure {
         }
         _ => "give a file that can be written with -l, or - for standard output",
     };
-    Failure::from_call(path.display(), error, advice).of("logfile")
+    Failure::from_call(path.display(), error, advice).with_option("logfile")
 }
 
 /// Changes to the directory of `-d`.
 fn enter_dir(config: &Config) -> Result<(), Failure> {
     match &config.dir {
-        Some(dir) => enter("chdir", dir, "-d").map_err(|failure| failure.of("dir")),
+        Some(dir) => enter("chdir", dir, "-d").map_err(|failure| failure.with_option("dir")),
         None => Ok(()),
     }
 }
@@ -327,7 +327,7 @@ fn enter_root(config: &Config) -> Result<(), Failure> {
         change_root()?;
     }
     match &config.data_dir {
-        Some(dir) => enter("data_dir chdir", dir, "-dd").map_err(|failure| failure.of("data_dir")),
+        Some(dir) => enter("data_dir chdir", dir, "-dd").map_err(|failure| failure.with_option("data_dir")),
         None => Ok(()),
     }
 }
@@ -335,7 +335,7 @@ fn enter_root(config: &Config) -> Result<(), Failure> {
 fn change_root() -> Result<(), Failure> {
     syslog::hold_socket_through_chroot();
     nix::unistd::chroot(".")
-        .map_err(|errno| Failure::from_call("chroot", errno, "-r needs root").of("chroot"))?;
+        .map_err(|errno| Failure::from_call("chroot", errno, "-r needs root").with_option("chroot"))?;
     std::env::set_current_dir("/").map_err(|error| Failure::from_call("chroot chdir", error, ""))
 }
 

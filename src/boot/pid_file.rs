@@ -159,7 +159,7 @@ fn failure(shown: &str, error: &io::Error) -> Failure {
         Errno::EPERM => "a pid file of another user is not taken over: remove it, or see -i",
         _ => "give a file that can be written with -i",
     };
-    Failure::from_call(shown, errno, advice).of("pidfile")
+    Failure::from_call(shown, errno, advice).with_option("pidfile")
 }
 
 /// Locks `file`; after the time limit, continues without the lock.

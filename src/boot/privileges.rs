@@ -35,10 +35,12 @@ impl Privileges {
                 format!("unknown user - '{user}'"),
                 "name a user of /etc/passwd with -u, or give numbers (uid:gid)",
             )
-            .of("user"));
+            .with_option("user"));
         };
         if next.uid != 0 && !may_change_user() {
-            return Err(Failure::new("this root may not change its user", how_to_become(&next)).of("user"));
+            return Err(
+                Failure::new("this root may not change its user", how_to_become(&next)).with_option("user")
+            );
         }
         Ok(Privileges { next: Some(next) })
     }

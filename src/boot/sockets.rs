@@ -140,14 +140,14 @@ impl Sockets {
                 "a listener with ;proxy, but no trusted_proxies",
                 "name the proxies that may connect there with trusted_proxies=",
             )
-            .of("listen"));
+            .with_option("listen"));
         }
         if purposes().all(|purpose| purpose.status) {
             return Err(Failure::new(
                 "no listener serves files",
                 "give listen= an entry without ;status, or leave it out",
             )
-            .of("listen"));
+            .with_option("listen"));
         }
         Ok(self)
     }
@@ -204,7 +204,7 @@ pub fn wanted(entry: &Listen, config: &Config) -> Result<Option<Wanted>, Failure
         Address::Port(port) => (names::addresses(None, *port)?, false),
         Address::Name(host, port) => {
             let named = names::addresses(Some(host), *port);
-            (named.map_err(|failure| failure.of("listen"))?, false)
+            (named.map_err(|failure| failure.with_option("listen"))?, false)
         }
         Address::Ip(address) => {
             let is_every = address.ip() == Ipv6Addr::UNSPECIFIED;

@@ -67,7 +67,7 @@ pub fn bind_path(
             Errno::EEXIST => "something else has that name: remove it, or give another path with listen=",
             _ => "give a path in a directory that can be written with listen=",
         };
-        Failure::from_call(format_args!("{what} {}", path.display()), errno, advice).of("listen")
+        Failure::from_call(format_args!("{what} {}", path.display()), errno, advice).with_option("listen")
     };
     let owner = owner(listen, privileges)?;
     let name = path.file_name().ok_or_else(|| failed("bind", Errno::EISDIR))?.to_owned();
@@ -145,7 +145,7 @@ fn owner(listen: &Listen, privileges: &Privileges) -> Result<Owner, Failure> {
                 format!("unknown group - '{name}'"),
                 "name a group of /etc/group with ;group=, or give its number",
             )
-            .of("listen")
+            .with_option("listen")
         })?),
     };
     Ok(Owner { user: user.map(|user| Uid::from_raw(user.uid)), group: group.map(Gid::from_raw) })
