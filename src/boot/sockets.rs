@@ -76,7 +76,7 @@ impl Sockets {
         if config.proxies.trusts_any() && has_untrusted_proxy_socket(config) {
             let why = "a Unix-domain socket with ;proxy, but trusted_proxies does not name unix";
             return Err(Failure::new(why, "add unix to trusted_proxies=: every peer of it is refused else")
-                .of("listen"));
+                .with_option("listen"));
         }
         let (stored, handed): (Vec<_>, Vec<_>) =
             handed.into_iter().partition(|socket| socket.name == systemd::STORED);

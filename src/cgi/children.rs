@@ -156,8 +156,8 @@ pub struct RunningScript {
 
 impl RunningScript {
     /// Descriptor that is readable when output has arrived, the output has ended, or the script has ended.
-    pub fn news(&self) -> RawFd {
-        self.status_cell.news.0.as_raw_fd()
+    pub fn poll_fd(&self) -> RawFd {
+        self.status_cell.readiness.0.as_raw_fd()
     }
 
     /// Tells whether the result of exec is known.

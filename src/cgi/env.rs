@@ -59,7 +59,7 @@ pub struct CgiContext<'a> {
     /// The client.
     pub client: Client,
     /// Set if a trusted proxy sent the request, so that its fields about the client are reliable.
-    pub is_spoken_for: bool,
+    pub is_from_trusted_proxy: bool,
     /// Local address of the connection.
     pub local: SocketAddr,
 }
@@ -100,7 +100,7 @@ impl CgiConstants {
         self.names(&mut variables, call);
         client(&mut variables, call);
         let is_hidden = |name: &str| {
-            self.proxies.trusts_any() && !call.is_spoken_for && self.proxies.is_proxy_field(name)
+            self.proxies.trusts_any() && !call.is_from_trusted_proxy && self.proxies.is_proxy_field(name)
         };
         fields(&mut variables, call.request, &is_hidden);
         if let Some(zone) = &self.time_zone {

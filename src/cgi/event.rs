@@ -37,7 +37,7 @@ pub enum ScriptEvent {
         reason: String,
     },
     /// The script wrote a line to its standard error, made printable.
-    Said {
+    StderrLine {
         /// Script.
         name: String,
         /// The line.
@@ -81,7 +81,7 @@ impl ScriptEvent {
             ScriptEvent::Interrupted { why: KillReason::TimeLimit | KillReason::OutputLimit, .. }
             | ScriptEvent::Killed { .. } => Level::Warning,
             ScriptEvent::Ended { status, .. } if status.signal().is_some() => Level::Warning,
-            ScriptEvent::Said { .. } => Level::Notice,
+            ScriptEvent::StderrLine { .. } => Level::Notice,
             ScriptEvent::Spawned { .. } | ScriptEvent::Interrupted { .. } | ScriptEvent::Ended { .. } => {
                 Level::Debug
             }
@@ -94,7 +94,7 @@ impl fmt::Display for ScriptEvent {
         match self {
             ScriptEvent::Spawned { pid, name } => write!(f, "spawned CGI process {pid} for file '{name}'"),
             ScriptEvent::NotStarted { name, reason } => write!(f, "execve {name} - {reason}"),
-            ScriptEvent::Said { name, line } => write!(f, "CGI {name}: {line}"),
+            ScriptEvent::StderrLine { name, line } => write!(f, "CGI {name}: {line}"),
             ScriptEvent::Interrupted { pid, why: KillReason::TimeLimit } => {
                 write!(f, "killed CGI process {pid}")
             }

@@ -11,13 +11,13 @@ use crate::request::head::is_token_byte;
 /// Maximum size of a head in bytes.
 pub const MOST: usize = 64 * 1024;
 
-/// Kind of response that a script's head asks for.
+/// Kind of response that a script's head begins (RFC 3875 §6.2).
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Asked {
+pub enum ScriptResponse {
     /// A response to the client.
     Document(ScriptHead),
     /// Internal redirect to another resource of this server: path and query (RFC 3875 §6.2.2).
-    Redirect(Vec<u8>),
+    LocalRedirect(Vec<u8>),
 }
 
 /// Response head written by a script.
@@ -114,7 +114,7 @@ impl RawHead {
 ///
 /// # Errors
 /// The fault of the head, as a sentence for the log.
-pub fn parse(head: &[u8]) -> Result<Asked, &'static str> {
+pub fn parse(head: &[u8]) -> Result<ScriptResponse, &'static str> {
     let mut lines =
         head.split(|&b| b == b'\n').map(|line| line.strip_suffix(b"\r").unwrap_or(line)).peekable();
     let mut draft = HeadBuilder::default();
@@ -207,7 +207,7 @@ impl HeadBuilder {
         }
     }
 
-    fn finish(self) -> Result<Asked, &'static str> {
+    fn finish(self) -> Result<ScriptResponse, &'static str> {
         if !self.has_lines {
             return Err("its head is empty");
         }
@@ -216,13 +216,13 @@ impl HeadBuilder {
             && self.lines == 1
             && is_local(location)
         {
-            return Ok(Asked::Redirect(location.clone()));
+            return Ok(ScriptResponse::LocalRedirect(location.clone()));
         }
         let implied = if self.has_location { 302 } else { 200 };
         let (status, reason) = self.status.unwrap_or((implied, None));
         let (chunked, fields) = (self.chunked, self.fields);
         let length = self.length.filter(|_| !chunked);
-        Ok(Asked::Document(ScriptHead { status, reason, length, chunked, fields }))
+        Ok(ScriptResponse::Document(ScriptHead { status, reason, length, chunked, fields }))
     }
 }
 
@@ -251,7 +251,7 @@ mod tests {
 
     fn document(head: &str) -> ScriptHead {
         match parse(head.as_bytes()) {
-            Ok(Asked::Document(head)) => head,
+            Ok(ScriptResponse::Document(head)) => head,
             other => panic!("{head:?} gives {other:?}"),
         }
     }
@@ -280,7 +280,11 @@ mod tests {
     #[test]
     fn a_path_as_the_only_field_is_a_redirect_within_the_server() {
         for head in ["Location: /x?y\n\n", "location:/x?y\r\n\r\n"] {
-            assert_eq!(parse(head.as_bytes()), Ok(Asked::Redirect(b"/x?y".to_vec())), "{head:?}");
+            assert_eq!(
+                parse(head.as_bytes()),
+                Ok(ScriptResponse::LocalRedirect(b"/x?y".to_vec())),
+                "{head:?}"
+            );
         }
     }
 
@@ -319,7 +323,7 @@ mod tests {
             assert!(got.fields.iter().all(|(_, value)| !value.is_empty()), "{head:?}");
         }
         let redirect = parse(b"Content-Type:\nLocation: /x\n\n");
-        assert_eq!(redirect, Ok(Asked::Redirect(b"/x".to_vec())));
+        assert_eq!(redirect, Ok(ScriptResponse::LocalRedirect(b"/x".to_vec())));
     }
 
     #[test]
@@ -396,7 +400,7 @@ mod tests {
     proptest! {
         #[test]
         fn nothing_a_script_writes_can_break_out_of_its_field(head in proptest::collection::vec(any::<u8>(), 0..200)) {
-            if let Ok(Asked::Document(head)) = parse(&head) {
+            if let Ok(ScriptResponse::Document(head)) = parse(&head) {
                 prop_assert!((200..=599).contains(&head.status));
                 prop_assert!(!head.reason.unwrap_or_default().chars().any(char::is_control));
                 for (name, value) in head.fields {

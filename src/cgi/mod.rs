@@ -86,8 +86,8 @@ impl Cgi {
 ///
 /// 503 for a shortage, 504 if the start took longer than `cgi_timeout`, 500 for a script that cannot be
 /// run.
-pub fn rejection(not: StartError) -> Rejection {
-    match not {
+pub fn rejection(error: StartError) -> Rejection {
+    match error {
         StartError::Busy => Rejection::new(503, "Too many programs are running for other requests."),
         StartError::NoRoom => Rejection {
             may_pass: true,

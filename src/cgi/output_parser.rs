@@ -10,7 +10,7 @@
 
 use std::ops::Range;
 
-use super::head::{self, Asked, EndFinder, RawHead, ScriptHead};
+use super::head::{self, EndFinder, RawHead, ScriptHead, ScriptResponse};
 use crate::request::body::BodyReader;
 use crate::request::{BodyLength, Method, Request, Version};
 
@@ -233,8 +233,8 @@ impl OutputParser {
             return Ok(ParseProgress::More);
         }
         let script = match head::parse(&self.buffer)? {
-            Asked::Redirect(to) => return Ok(ParseProgress::Redirect(to)),
-            Asked::Document(script) => script,
+            ScriptResponse::LocalRedirect(to) => return Ok(ParseProgress::Redirect(to)),
+            ScriptResponse::Document(script) => script,
         };
         let framing = self.framing(&script);
         self.status = Some(script.status);

@@ -172,13 +172,13 @@ impl ScriptProcess {
     /// Reads from the standard error of the script; returns the descriptor at its end.
     ///
     /// Reads a bounded amount, so that a script that writes without end does not hold the thread.
-    pub(super) fn listen(&mut self, script_events: &mut Vec<ScriptEvent>) -> Option<OwnedFd> {
+    pub(super) fn read_stderr(&mut self, script_events: &mut Vec<ScriptEvent>) -> Option<OwnedFd> {
         let stderr = self.stderr.as_ref()?;
         let mut buffer = [0; 4096];
         for _ in 0..16 {
             match nix::unistd::read(stderr, &mut buffer) {
                 Ok(n) if n > 0 => self.stderr_lines.take(&buffer[..n], &mut |line| {
-                    script_events.push(ScriptEvent::Said { name: self.name.clone(), line });
+                    script_events.push(ScriptEvent::StderrLine { name: self.name.clone(), line });
                 }),
                 Err(Errno::EAGAIN | Errno::EINTR) => return None,
                 Ok(_) | Err(_) => return self.stderr.take(),
@@ -189,10 +189,10 @@ impl ScriptProcess {
 
     /// Reads the rest of standard error of an ended script.
     pub(super) fn drain_stderr(&mut self, script_events: &mut Vec<ScriptEvent>) -> Option<OwnedFd> {
-        let stderr = self.listen(script_events);
+        let stderr = self.read_stderr(script_events);
         let name = &self.name;
         self.stderr_lines
-            .finish(&mut |line| script_events.push(ScriptEvent::Said { name: name.clone(), line }));
+            .finish(&mut |line| script_events.push(ScriptEvent::StderrLine { name: name.clone(), line }));
         stderr
     }
 

@@ -81,7 +81,7 @@ impl Supervisor {
     pub(super) fn settle(&self, status_cell: &ScriptStatus, end: Result<ScriptExit, StartError>) {
         if status_cell.end.set(end).is_ok() {
             // If this fails, the connection notices the end by its own timer within half a second.
-            _ = status_cell.news.add(&self.readable, EpollEvent::new(EpollFlags::EPOLLIN, 0));
+            _ = status_cell.readiness.add(&self.readable, EpollEvent::new(EpollFlags::EPOLLIN, 0));
         }
     }
 
@@ -122,7 +122,7 @@ impl Supervisor {
 #[derive(Debug)]
 pub(super) struct ScriptStatus {
     /// Epoll set that is readable when output has arrived or the end is recorded.
-    pub(super) news: Epoll,
+    pub(super) readiness: Epoll,
     /// pidfd of the process after exec, if the kernel supports that.
     pub(super) pidfd: OnceLock<Arc<OwnedFd>>,
     /// Set once the result of exec is known.
@@ -141,10 +141,10 @@ impl ScriptStatus {
     /// # Errors
     /// No descriptors are left.
     pub(super) fn from_output(output: &File) -> nix::Result<ScriptStatus> {
-        let news = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
-        news.add(output, EpollEvent::new(EpollFlags::EPOLLIN, 0))?;
+        let readiness = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
+        readiness.add(output, EpollEvent::new(EpollFlags::EPOLLIN, 0))?;
         Ok(ScriptStatus {
-            news,
+            readiness,
             pidfd: OnceLock::new(),
             decided: AtomicBool::new(false),
             by: OnceLock::new(),

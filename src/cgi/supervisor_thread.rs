@@ -111,7 +111,7 @@ impl SupervisorThread {
         let mut events = [EpollEvent::empty(); BATCH];
         while self.stopping.is_empty() || self.scripts.iter().any(SupervisedScript::may_end) {
             match self.epoll.wait(&mut events, self.next_wait()) {
-                Ok(n) => self.attend(&events[..n]),
+                Ok(n) => self.handle_events(&events[..n]),
                 Err(Errno::EINTR) => {}
                 // The arguments were valid before, so that no other error is possible.
                 Err(_) => return,
@@ -140,14 +140,14 @@ impl SupervisorThread {
         self.scripts.iter().any(|entry| entry.script.pidfd().is_none())
     }
 
-    fn attend(&mut self, events: &[EpollEvent]) {
+    fn handle_events(&mut self, events: &[EpollEvent]) {
         let mut script_events = Vec::new();
         for event in events {
             match event.data() {
                 NOTIFIER => _ = self.supervisor.notifier.read(),
                 event if event & 3 == ENDED => self.reap(event >> 2, &mut script_events),
                 event if event & 3 == STATUS => self.take_status(event >> 2, &mut script_events),
-                event => self.listen(event >> 2, &mut script_events),
+                event => self.read_stderr(event >> 2, &mut script_events),
             }
         }
         for command in self.supervisor.take_commands() {
@@ -193,26 +193,20 @@ impl SupervisorThread {
 
     /// Starts the first waiting script that may start, and refuses those that must not.
     fn start_next(&mut self, script_events: &mut Vec<ScriptEvent>) {
-        for _ in 0..self.waiting.len() {
-            let Some(request) = self.waiting.pop_front() else { break };
-            match self.may_start(&request) {
-                Start::Now => {
-                    self.is_held_back = false;
-                    return self.start(request, script_events);
-                }
-                Start::Later => self.waiting.push_back(request),
-                Start::Never(why) => {
-                    let name = printable(&request.job.name);
-                    let reason = match why {
-                        StartError::Busy => "earlier starts of it hang",
-                        StartError::NoRoom => "the system lacked a process, memory or descriptors for it",
-                        _ => "its time was over before it could be started",
-                    };
-                    let reason = reason.to_owned();
-                    script_events.push(ScriptEvent::NotStarted { name, reason });
-                    request.refuse(why, &self.supervisor);
-                }
+        let mut at = 0;
+        while let Some(start) = self.waiting.get(at).map(|request| self.may_start(request)) {
+            if start == Start::Later {
+                at += 1;
+                continue;
             }
+            let Some(request) = self.waiting.remove(at) else { break };
+            let Start::Never(why) = start else {
+                self.is_held_back = false;
+                return self.start(request, script_events);
+            };
+            let (name, reason) = (printable(&request.job.name), reason_not_to_start(why).to_owned());
+            script_events.push(ScriptEvent::NotStarted { name, reason });
+            request.refuse(why, &self.supervisor);
         }
         self.is_held_back = true;
     }
@@ -343,8 +337,9 @@ impl SupervisorThread {
     }
 
     /// Reads a script's standard error, and closes the pipe at its end.
-    fn listen(&mut self, id: u64, script_events: &mut Vec<ScriptEvent>) {
-        if let Some(stderr) = find(&mut self.scripts, id).and_then(|entry| entry.script.listen(script_events))
+    fn read_stderr(&mut self, id: u64, script_events: &mut Vec<ScriptEvent>) {
+        if let Some(stderr) =
+            find(&mut self.scripts, id).and_then(|entry| entry.script.read_stderr(script_events))
         {
             _ = self.epoll.delete(stderr);
         }
@@ -387,6 +382,15 @@ impl SupervisorThread {
                 None => _ = waitpid(pid, Some(WaitPidFlag::WNOHANG)),
             }
         }
+    }
+}
+
+/// Reason for the log why a waiting script is refused.
+fn reason_not_to_start(why: StartError) -> &'static str {
+    match why {
+        StartError::Busy => "earlier starts of it hang",
+        StartError::NoRoom => "the system lacked a process, memory or descriptors for it",
+        StartError::TooSlow | StartError::Unrunnable => "its time was over before it could be started",
     }
 }
 

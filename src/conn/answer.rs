@@ -129,7 +129,7 @@ fn dispatch(
         vhost: asked.vhost,
         user,
         client: *turn.session.client(),
-        is_spoken_for: site.config.proxies.trusts(turn.session.sender()),
+        is_from_trusted_proxy: site.config.proxies.trusts(turn.session.sender()),
         local: turn.session.local_address(),
     };
     let cgi_request = CgiRequest::new(cgi, &context, origin, run.pacer);

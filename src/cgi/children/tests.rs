@@ -214,7 +214,7 @@ fn standard_error_goes_to_the_log_by_lines_and_never_into_the_output() {
     let running = stage.run("echo out; printf 'bad\\nworse' >&2");
     assert_eq!(output(&running), "out\n");
     let said = |event: &ScriptEvent| match event {
-        ScriptEvent::Said { name, line } if name == "/bin/sh" => Some(line.clone()),
+        ScriptEvent::StderrLine { name, line } if name == "/bin/sh" => Some(line.clone()),
         _ => None,
     };
     assert_eq!(stage.event(said), "bad");
@@ -227,7 +227,7 @@ fn standard_error_without_end_holds_up_nobody() {
     let running = stage.run("echo start; yes stderr_lines >&2");
     assert_eq!(line(&running), "start");
     stage.event(|event| {
-        matches!(event, ScriptEvent::Said { line, .. } if line.contains("not logged")).then_some(())
+        matches!(event, ScriptEvent::StderrLine { line, .. } if line.contains("not logged")).then_some(())
     });
     let other = stage.run("echo other");
     assert_eq!(output(&other), "other\n");
@@ -252,8 +252,8 @@ fn the_end_of_a_script_wakes_those_who_wait_for_its_output_though_a_job_holds_it
     let stage = Stage::new();
     let running = stage.run("sleep 1000 & echo $!; read nothing; sleep 0.1");
     let pid: i32 = line(&running).parse().unwrap();
-    let news = crate::sys::fd::borrow(running.news());
-    let mut fds = [PollFd::new(news, PollFlags::POLLIN)];
+    let poll_fd = crate::sys::fd::borrow(running.poll_fd());
+    let mut fds = [PollFd::new(poll_fd, PollFlags::POLLIN)];
     assert_eq!(poll(&mut fds, PollTimeout::try_from(TIMEOUT).unwrap()), Ok(1));
     assert!(running.is_over());
     kill(Pid::from_raw(pid), nix::sys::signal::Signal::SIGKILL).unwrap();
@@ -293,13 +293,16 @@ fn a_script_that_nobody_wants_is_interrupted_and_one_that_is_released_goes_on() 
     let running = stage.run("trap 'echo caught >&2; exit 7' INT; echo ready; while :; do sleep 0.01; done");
     assert_eq!(line(&running), "ready");
     drop(running);
-    stage.event(|event| matches!(event, ScriptEvent::Said { line, .. } if line == "caught").then_some(()));
+    stage.event(|event| {
+        matches!(event, ScriptEvent::StderrLine { line, .. } if line == "caught").then_some(())
+    });
     until("no script", || stage.children.count() == 0);
 
     let running = stage.run("echo ready; exec >&-; sleep 0.05; echo done >&2");
     assert_eq!(output(&running), "ready\n");
     running.release();
-    stage.event(|event| matches!(event, ScriptEvent::Said { line, .. } if line == "done").then_some(()));
+    stage
+        .event(|event| matches!(event, ScriptEvent::StderrLine { line, .. } if line == "done").then_some(()));
 }
 
 #[test]

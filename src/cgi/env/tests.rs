@@ -48,7 +48,7 @@ fn seen_with(bytes: &str, path_info: &str, adjust: impl FnOnce(&mut CgiContext<'
             vhost: None,
             user: None,
             client: Client::of_peer("[::ffff:192.0.2.7]:4711".parse().unwrap()),
-            is_spoken_for: false,
+            is_from_trusted_proxy: false,
             local: "192.0.2.1:8080".parse().unwrap(),
         };
         adjust(&mut call);

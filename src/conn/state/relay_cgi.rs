@@ -244,7 +244,7 @@ impl RelayCgi {
             PeerState::HalfClosed => {}
         }
         self.watch.pause();
-        Ok(Some(Wait { on: On::Pipe(self.script.news()), until: Instant::now() + HEARTBEAT }))
+        Ok(Some(Wait { on: On::Pipe(self.script.poll_fd()), until: Instant::now() + HEARTBEAT }))
     }
 
     /// Ends the output. The script's exit tells whether it is complete; that of a script that goes on without
