@@ -16,9 +16,9 @@ use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
-use nix::sys::signal::{Signal, killpg};
+use nix::sys::signal::{Signal, kill, killpg};
 use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid};
-use nix::unistd::Pid;
+use nix::unistd::{Pid, getpgid};
 
 use super::event::{KillReason, ScriptEvent};
 use super::job::{Job, ScriptExit};
@@ -221,9 +221,13 @@ impl ScriptProcess {
         ScriptExit { status, by: self.ended_by }
     }
 
-    /// Sends a signal to the whole group. The script is not reaped, so that the number is still its own.
+    /// Sends a signal to the whole group, and to the script if it has left the group.
+    ///
+    /// The script is not reaped, so that the number is still its own.
     fn signal(&self, signal: Signal) -> bool {
-        killpg(self.pid, signal).is_ok()
+        let is_sent = killpg(self.pid, signal).is_ok();
+        let has_left = getpgid(Some(self.pid)).is_ok_and(|group| group != self.pid);
+        is_sent | (has_left && kill(self.pid, signal).is_ok())
     }
 
     /// File name, printable.

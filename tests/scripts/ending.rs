@@ -80,6 +80,20 @@ fn a_script_that_is_stopped_ends_at_its_limit() {
     });
 }
 
+/// The script joins the group of its child, which ends when the script does.
+#[test]
+fn a_script_that_leaves_its_process_group_ends_at_its_limit() {
+    let commands = "exec perl -e '$script = $$; $child = fork;
+        if (!$child) { setpgrp 0, 0; sleep 1 while getppid == $script; exit }
+        select undef, undef, undef, 0.01 until getpgrp($child) == $child;
+        setpgrp 0, $child; sleep 1000'";
+    leaves_nothing("cgi_timeout=1\n", commands, |site| {
+        let start = Instant::now();
+        assert_eq!(site.get("/cgi-bin/script").status, 504);
+        assert!(start.elapsed() < Duration::from_secs(6), "{:?}", start.elapsed());
+    });
+}
+
 /// Background jobs of a script, each of which writes `done` when told to continue.
 fn background(start: &str) -> String {
     let job = "sh -c 'while ! test -e ../go && test -d .; do sleep 0.01; i=$((i+1)); test $i -lt 6000 || exit; done; : > ../done.$0'";
