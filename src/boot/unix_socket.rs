@@ -103,7 +103,14 @@ fn remove_stale(dir: &OwnedFd, name: &OsString, address: &UnixAddr) -> nix::Resu
     if !is_socket(&found) {
         return Err(Errno::EEXIST);
     }
-    match connect(stream()?.as_raw_fd(), address) {
+    // A process that has stopped accepting would be waited for without end.
+    let probe = socket(
+        AddressFamily::Unix,
+        SockType::Stream,
+        SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK,
+        None,
+    )?;
+    match connect(probe.as_raw_fd(), address) {
         Err(Errno::ECONNREFUSED) => unlinkat(dir, name.as_os_str(), UnlinkatFlags::NoRemoveDir),
         _ => Err(Errno::EADDRINUSE),
     }

@@ -2,9 +2,8 @@
 //!
 //! Container health probes use this, as an image may have no other HTTP client.
 
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
-use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -12,6 +11,7 @@ use crate::boot::names;
 use crate::config::Config;
 use crate::config::listen::{Address, Listen};
 use crate::sys::reason;
+use crate::sys::socket::connect_unix;
 
 /// Time limit of each step.
 const STEP_TIMEOUT: Duration = Duration::from_secs(5);
@@ -43,7 +43,12 @@ pub fn probe(config: &Config, url: Option<&str>) -> Result<String, String> {
     let question = question.ok_or_else(|| format!("unhealthy: {} is no http:// URL", url.unwrap_or("")))?;
     let shown = question.shown();
     let unwell = |why: &str| format!("unhealthy: {shown} - {why}");
-    let status = question.put().map_err(|error| unwell(&reason(&error)))?;
+    let status = question.put().map_err(|error| match error.kind() {
+        ErrorKind::WouldBlock | ErrorKind::TimedOut => {
+            unwell(&format!("no answer in {} seconds", STEP_TIMEOUT.as_secs()))
+        }
+        _ => unwell(&reason(&error)),
+    })?;
     match status {
         100..500 => Ok(format!("healthy: {shown} answers {status}\n")),
         _ => Err(unwell(&format!("answers {status}"))),
@@ -119,9 +124,8 @@ impl HealthQuery {
     /// Sends the request, and returns the status of the response.
     fn put(&self) -> std::io::Result<u16> {
         if let Some(path) = &self.socket {
-            let stream = UnixStream::connect(path)?;
+            let stream = connect_unix(path, STEP_TIMEOUT)?;
             stream.set_read_timeout(Some(STEP_TIMEOUT))?;
-            stream.set_write_timeout(Some(STEP_TIMEOUT))?;
             return self.converse(stream);
         }
         let mut last = std::io::Error::other("Name or service not known");

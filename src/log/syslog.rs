@@ -8,8 +8,8 @@
 use std::ffi::OsString;
 use std::fmt::{self, Write as _};
 use std::io::{self, BufWriter};
-use std::os::fd::{AsRawFd, OwnedFd};
-use std::os::unix::net::{UnixDatagram, UnixStream};
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -18,11 +18,11 @@ use std::time::{Duration, Instant};
 use chrono::{Datelike, Local, Timelike};
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, open};
-use nix::sys::socket::{self, AddressFamily, SockFlag, SockType, UnixAddr, socket};
 use nix::sys::stat::Mode;
 use syslog::{Facility, LogFormat, Logger, LoggerBackend, Severity};
 
 use super::line::MONTHS;
+use crate::sys::socket::connect_unix;
 use crate::sys::{stdio, thread};
 
 /// Maximum number of messages in the queue.
@@ -406,12 +406,7 @@ fn connect(path: &Path) -> io::Result<LoggerBackend> {
             Ok(LoggerBackend::Unix(datagrams))
         }
         Err(error) if error.raw_os_error() == Some(Errno::EPROTOTYPE as i32) => {
-            let stream = socket(AddressFamily::Unix, SockType::Stream, SockFlag::SOCK_CLOEXEC, None)?;
-            let stream = UnixStream::from(stream);
-            // On Linux, the limit applies to connect(2), too.
-            stream.set_write_timeout(Some(DAEMON_TIMEOUT))?;
-            socket::connect(stream.as_raw_fd(), &UnixAddr::new(path)?)?;
-            Ok(LoggerBackend::UnixStream(BufWriter::new(stream)))
+            Ok(LoggerBackend::UnixStream(BufWriter::new(connect_unix(path, DAEMON_TIMEOUT)?)))
         }
         Err(error) => Err(error),
     }

@@ -1,11 +1,15 @@
 //! Socket options and requests that nix lacks.
 
 use std::ffi::c_int;
+use std::io;
 use std::os::fd::{AsFd, AsRawFd};
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::libc;
-use nix::sys::socket::{AddressFamily, SockFlag, SockType, socket};
+use nix::sys::socket::{AddressFamily, SockFlag, SockType, UnixAddr, connect, socket};
 
 /// Makes the kernel hold back connections without data from accept(2) for about `seconds`, tcp(7).
 ///
@@ -33,6 +37,21 @@ pub fn unacknowledged(socket: &impl AsFd) -> usize {
     if answer == 0 { usize::try_from(count).unwrap_or_default() } else { 0 }
 }
 
+/// Connects to the Unix-domain socket `path`, and limits connecting and sending to `timeout`.
+///
+/// The standard library's connect waits without end for a process that has stopped accepting.
+///
+/// # Errors
+/// Those of connect(2); `WouldBlock` when the time is over.
+pub fn connect_unix(path: &Path, timeout: Duration) -> io::Result<UnixStream> {
+    let stream = socket(AddressFamily::Unix, SockType::Stream, SockFlag::SOCK_CLOEXEC, None)?;
+    let stream = UnixStream::from(stream);
+    // On Linux, the limit on sending applies to connect(2), too.
+    stream.set_write_timeout(Some(timeout))?;
+    connect(stream.as_raw_fd(), &UnixAddr::new(path)?)?;
+    Ok(stream)
+}
+
 /// Index of the network interface called `name`, netdevice(7); `None` if there is none.
 ///
 /// `if_nametoindex(3)` would link a resolver into a static program.
@@ -57,7 +76,22 @@ pub fn interface_index(name: &str) -> Option<u32> {
 
 #[cfg(test)]
 mod tests {
+    use nix::sys::socket::{Backlog, bind, listen};
+
     use super::*;
+    use crate::testing::TempTree;
+
+    #[test]
+    fn a_listener_that_accepts_nothing_is_not_waited_for_without_end() {
+        let tree = TempTree::new();
+        let path = tree.path().join("socket");
+        let listener = socket(AddressFamily::Unix, SockType::Stream, SockFlag::SOCK_CLOEXEC, None).unwrap();
+        bind(listener.as_raw_fd(), &UnixAddr::new(&path).unwrap()).unwrap();
+        listen(&listener, Backlog::new(0).unwrap()).unwrap();
+        let short = Duration::from_millis(10);
+        let _first = connect_unix(&path, short).unwrap();
+        assert_eq!(connect_unix(&path, short).unwrap_err().kind(), io::ErrorKind::WouldBlock);
+    }
 
     #[test]
     fn the_loopback_interface_has_a_number_and_no_other_name_does() {

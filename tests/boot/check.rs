@@ -1,9 +1,13 @@
 //! `--check`, `--healthcheck` and the other commands that start no server.
 
 use std::fs::{self, Permissions};
+use std::net::TcpListener;
+use std::os::fd::AsRawFd;
 use std::os::unix::fs::{PermissionsExt, symlink};
-use std::os::unix::net::UnixListener;
+use std::os::unix::net::{UnixListener, UnixStream};
 use std::process::Output;
+
+use nix::sys::socket::{AddressFamily, Backlog, SockFlag, SockType, UnixAddr, bind, listen, socket};
 
 use super::{run, stderr, stdout, thttpd, thttpd_for_every_user};
 use crate::support::server::free_port;
@@ -92,6 +96,33 @@ fn a_running_server_is_healthy_and_a_missing_one_is_not() {
     let dead = run(thttpd().args(["-p", &free_port().to_string(), "--healthcheck"]));
     assert_eq!(dead.status.code(), Some(1));
     assert!(stderr(&dead).starts_with("unhealthy: "), "{}", stderr(&dead));
+}
+
+#[test]
+fn a_server_that_hangs_is_unhealthy_after_some_seconds() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/", listener.local_addr().unwrap());
+    let output = run(thttpd().args(["--healthcheck", &url]));
+    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(stderr(&output), format!("unhealthy: {url} - no answer in 5 seconds\n"));
+}
+
+/// A process that listens and has stopped accepting, with its backlog full.
+#[test]
+fn a_unix_socket_of_a_process_that_hangs_is_in_use() {
+    let tree = Tree::new();
+    let path = tree.dir().join("socket");
+    let listener = socket(AddressFamily::Unix, SockType::Stream, SockFlag::SOCK_CLOEXEC, None).unwrap();
+    bind(listener.as_raw_fd(), &UnixAddr::new(&path).unwrap()).unwrap();
+    listen(&listener, Backlog::new(0).unwrap()).unwrap();
+    let _first = UnixStream::connect(&path).unwrap();
+    let listen = format!("listen={}", path.display());
+    let flags = ["-D", "-l", "/dev/null", "-o", &listen, "-d"];
+    let output = run(thttpd().args(flags).arg(tree.www()));
+    assert_eq!(output.status.code(), Some(1));
+    assert!(stderr(&output).contains("Address already in use"), "{}", stderr(&output));
+    let output = run(thttpd().args(flags).arg(tree.www()).arg("--healthcheck"));
+    assert!(stderr(&output).ends_with("no answer in 5 seconds\n"), "{}", stderr(&output));
 }
 
 #[test]
