@@ -32,7 +32,7 @@ pub(crate) fn load_rules(config: &Config, start: &Path) -> Result<Rules, Failure
 /// its user may not enter them.
 pub(crate) fn warn_of_password_files(rules: &Rules) {
     for (line, file) in rules.all_auth_files() {
-        if let Err(errno) = file.dir {
+        if let Some(errno) = file.fault() {
             let why = reason(&io::Error::from(errno));
             log::warning!(
                 "{line}: the directory of the file cannot be opened - {why}; what it protects is answered 403 \

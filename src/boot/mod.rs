@@ -23,6 +23,7 @@ use crate::log::access::AccessLog;
 use crate::log::syslog::{self, Echo};
 use crate::net::Server;
 use crate::net::listen_socket::{Listener, ListenerAddress, ListenerSet};
+use crate::rules::Rules;
 use crate::site::{Loaded, Records, Site};
 use crate::sys::ids::User;
 use crate::sys::memory;
@@ -259,6 +260,17 @@ fn closed_directory(dir: &Path) -> Option<PathBuf> {
     way.into_iter().find(is_closed).map(Path::to_owned)
 }
 
+/// Files that the process reads while it serves: those of the tree, of `rules`, and `reread`.
+fn sandbox_needs(config: &Config, rules: &Rules, reread: &[PathBuf]) -> SandboxNeeds {
+    let mut needs = SandboxNeeds::from_config(config);
+    needs.dirs = rules.all_auth_files().flat_map(|(_, file)| file.dirs().cloned()).collect();
+    // A name that is a link is read in the directory of its target.
+    let targets = reread.iter().filter_map(|file| file.canonicalize().ok());
+    let files = reread.iter().cloned().chain(targets);
+    needs.read.extend(files.filter_map(|file| file.parent().map(Path::to_owned)));
+    needs
+}
+
 /// Runs the start's steps in the process that will serve.
 fn launch(config: &Arc<Config>, prepared: Prepared, reread: &[PathBuf]) -> Result<RunningServer, Failure> {
     let Prepared { sockets, loaded, privileges, log, notify } = prepared;
@@ -283,9 +295,7 @@ fn launch(config: &Arc<Config>, prepared: Prepared, reread: &[PathBuf]) -> Resul
         syslog::send_to_daemon(Severity::LOG_WARNING, text);
     }
     let unprivileged = privileges.give_up()?;
-    let mut needs = SandboxNeeds::from_config(config);
-    needs.dirs = loaded.rules.all_auth_files().filter_map(|(_, file)| file.dir.clone().ok()).collect();
-    needs.read.extend(reread.iter().filter_map(|file| file.parent()).map(Path::to_owned));
+    let mut needs = sandbox_needs(config, &loaded.rules, reread);
     needs.log = log.directory();
     needs.removal.extend(pid_directory);
     needs.removal.extend(socket_files.iter().filter_map(SocketFile::directory));

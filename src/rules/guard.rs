@@ -34,6 +34,10 @@ pub struct AuthFile {
     pub realm: String,
     /// Directory that holds the file, opened with the rules, or the error of opening it.
     pub dir: Result<Arc<OpenDirectory>, Errno>,
+    /// Directory of the file that a symbolic link leads to, if that is another one.
+    ///
+    /// A confined server may read it only if it is open at start.
+    pub target_dir: Option<Result<Arc<OpenDirectory>, Errno>>,
 }
 
 impl AuthFile {
@@ -42,11 +46,27 @@ impl AuthFile {
         self.path.file_name().unwrap_or_default().as_bytes()
     }
 
-    /// Opens the directory of the file. Relative paths start from `start`.
+    /// Opens the directory of the file, and that of a link's target. Relative paths start from `start`.
     pub(super) fn open(&mut self, start: &Path) {
+        let open = |dir: &Path| OpenDirectory::open(dir).map(Arc::new);
         let path = start.join(&self.path);
         let dir = path.parent().unwrap_or(Path::new("/"));
-        self.dir = OpenDirectory::open(dir).map(Arc::new);
+        self.dir = open(dir);
+        let target = path.canonicalize().ok();
+        let target_dir = target.as_deref().and_then(Path::parent);
+        let is_other = |other: &&Path| dir.canonicalize().is_ok_and(|dir| dir != **other);
+        self.target_dir = target_dir.filter(is_other).map(open);
+    }
+
+    /// Directories that are open for the file.
+    pub fn dirs(&self) -> impl Iterator<Item = &Arc<OpenDirectory>> {
+        self.dir.iter().chain(self.target_dir.iter().flatten())
+    }
+
+    /// Error of opening a directory that the file needs.
+    pub fn fault(&self) -> Option<Errno> {
+        let dirs = [Some(&self.dir), self.target_dir.as_ref()];
+        dirs.into_iter().flatten().find_map(|dir| dir.as_ref().err().copied())
     }
 
     /// Tells whether the server would serve the file to clients.
@@ -87,7 +107,12 @@ impl Guard {
                 [file, realm @ ..] => {
                     let realm = realm.join(" ");
                     let realm = if realm.is_empty() { pattern.to_string() } else { realm };
-                    Ok(Guard::Auth(Some(AuthFile { path: file.into(), realm, dir: Err(Errno::ENOENT) })))
+                    Ok(Guard::Auth(Some(AuthFile {
+                        path: file.into(),
+                        realm,
+                        dir: Err(Errno::ENOENT),
+                        target_dir: None,
+                    })))
                 }
             },
         }

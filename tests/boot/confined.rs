@@ -88,6 +88,50 @@ fn a_reload_tells_of_a_password_file_that_a_confined_server_cannot_reach() {
 }
 
 #[test]
+fn a_confined_server_reads_its_configuration_again_where_links_lead_to_it() {
+    let (tree, elsewhere) = (Tree::new(), Tree::new());
+    tree.file("a.txt", "hello");
+    let linked = |name: &str, text: &str| {
+        elsewhere.beside(name, text);
+        let link = tree.dir().join(name);
+        symlink(elsewhere.dir().join(name), &link).unwrap();
+        link.display().to_string()
+    };
+    let (conf, throttles) = (linked("conf", "charset=latin-1"), linked("throttles", "none 1000000\n"));
+    let (rules, types) = (linked("rules", "** header X-A: 1\n"), linked("types", "text/x-own own\n"));
+    let (rules, types) = (format!("rules={rules}"), format!("mime_types={types}"));
+    let flags = ["-C", &conf, "-t", &throttles, "-o", &rules, "-o", &types, "-o", "reload_on_hup"];
+    let server = start(&tree, &flags);
+    let said = || {
+        let answer = server.connect().get("/a.txt");
+        format!("{:?} {:?}", answer.field("Content-Type"), answer.field("X-A"))
+    };
+    assert!(said().contains("latin-1"), "{}", said());
+    elsewhere.beside("conf", "charset=latin-9");
+    elsewhere.beside("rules", "** header X-A: 2\n");
+    server.signal(Signal::SIGHUP);
+    eventually("both are read again", || said().contains("latin-9") && said().contains('2'));
+}
+
+#[test]
+fn a_confined_server_reads_a_password_file_that_a_link_leads_to() {
+    let (tree, elsewhere) = (Tree::new(), Tree::new());
+    tree.file("a.txt", "secret");
+    let users = elsewhere.beside("users", "user:$1$saltsalt$qjXMvbEw8oaL.CzflDtaK/\n");
+    let link = tree.dir().join("link");
+    symlink(&users, &link).unwrap();
+    let server = start(&tree, &["-o", &format!("rule=** auth {}", link.display())]);
+    let status = |user: &str| {
+        let mut client = server.connect();
+        client.send(format!("GET /a.txt HTTP/1.1\r\nHost: x\r\nAuthorization: Basic {user}\r\n\r\n"));
+        client.answer("GET").status
+    };
+    assert_eq!([status("dXNlcjpwYXNzd29yZA=="), status("dXNlcjp3cm9uZw==")], [200, 401]);
+    fs::remove_file(&users).unwrap();
+    assert_eq!(status("dXNlcjpwYXNzd29yZA=="), 403);
+}
+
+#[test]
 fn a_confined_server_still_serves_what_a_config_map_looks_like() {
     let tree = Tree::new();
     tree.file("..2026_11_24/index.html", "<p>first");
