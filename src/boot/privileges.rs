@@ -77,10 +77,16 @@ fn set_groups(user: &User) -> nix::Result<()> {
     }
 }
 
-/// Failure of a refused system call. EINVAL means that a user namespace lacks the ids.
+/// Failure of a refused system call.
 fn refusal(call: &str, errno: Errno, user: &User) -> Failure {
     let advice = match errno {
-        Errno::EPERM | Errno::EINVAL => how_to_become(user),
+        Errno::EPERM => how_to_become(user),
+        Errno::EINVAL => {
+            let User { name, uid, gid, .. } = user;
+            format!(
+                "{name} ({uid}:{gid}) is not mapped into this user namespace: map it, or name another user with -u"
+            )
+        }
         _ => format!("root cannot become {}", user.name),
     };
     Failure::from_call(call, errno, advice)

@@ -18,6 +18,7 @@ use nix::unistd::geteuid;
 
 use crate::sys::directory::{may_create_in, open_parent};
 use crate::sys::ids::User;
+use crate::sys::reason;
 
 /// Mode of new log files: not readable for others, since logs identify visitors.
 const MODE: Mode = Mode::from_bits_truncate(0o640);
@@ -76,8 +77,10 @@ impl LogFile {
         }
         let place = LogPath::find(path)?;
         let file = place.open(OFlag::O_CREAT, owner.is_some())?;
-        if let Some(user) = owner {
-            set_owner(&file, user)?;
+        // A file system without owners (FAT), or root without CAP_CHOWN: the open file is written all the same, and
+        // only opening it again may fail.
+        if let Some(error) = owner.and_then(|user| set_owner(&file, user).err()) {
+            super::warning!("fchown logfile - {}", reason(&error));
         }
         let whole = whole_write(&file);
         Ok(LogFile { shown: path.to_owned(), file, whole, is_shared: false, place: Some(place) })

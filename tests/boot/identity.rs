@@ -7,7 +7,7 @@ use std::process::Command;
 
 use nix::sys::signal::Signal;
 
-use super::{Running, read, thttpd_for_every_user};
+use super::{Running, read, run, stderr, thttpd_for_every_user};
 use crate::support::server::free_port;
 use crate::support::{Client, Server, Tree, eventually, is_root};
 
@@ -212,10 +212,43 @@ fn root_that_may_not_change_its_user_is_told_what_to_do_in_one_line() {
 }
 
 #[test]
+fn a_user_that_a_namespace_lacks_is_told_as_such() {
+    let tree = Tree::new();
+    let mut command = Command::new("unshare");
+    command.args(["--user", "--map-root-user", env!("CARGO_BIN_EXE_thttpd"), "-D", "-h", "127.0.0.1", "-p"]);
+    command.args([&free_port().to_string(), "-l", "/dev/null", "-d"]).arg(tree.www());
+    let output = run(command.env("THTTPD_SYSLOG_SOCKET", "/nonexistent/log"));
+    let said = stderr(&output);
+    if said.starts_with("unshare: ") {
+        return eprintln!("skipped: no user namespace here: {said}");
+    }
+    assert_eq!(output.status.code(), Some(1));
+    assert!(said.contains("(65534:65534) is not mapped into this user namespace"), "{said}");
+}
+
+#[test]
 fn root_that_was_told_to_stay_root_needs_no_capability_for_that() {
     if is_root() {
         assert_eq!(refusal_without("-all", &["-u", "root"]), None);
     }
+}
+
+#[test]
+fn a_log_that_cannot_be_given_to_the_user_is_written_and_told() {
+    if !is_root() {
+        return;
+    }
+    let tree = Tree::new();
+    tree.file("a.txt", "hello");
+    // The log is a file that root's start makes anew.
+    let without_chown = "set -- \"$0\" \"$@\" && exec setpriv --bounding-set=-chown --inh-caps=-chown \"$@\"";
+    let log = tree.dir().join("new-log");
+    let server = Server::start_after(&tree, without_chown, &["-l", log.to_str().unwrap()]);
+    server.connect().get("/a.txt");
+    eventually("the line is written", || read(&log).contains("GET /a.txt"));
+    assert_eq!(fs::metadata(&log).unwrap().uid(), 0);
+    let said = fs::read_to_string(&server.stderr).unwrap();
+    assert!(said.contains("fchown logfile - Operation not permitted"), "{said}");
 }
 
 #[test]
