@@ -372,6 +372,7 @@ fn start_threads(
 ) -> Result<(Server, Arc<Site>), Failure> {
     let OpenedResources { listeners, loaded, log } = opened;
     syslog::start_thread().map_err(no_thread)?;
+    log::report_panics();
     log.start().map_err(no_thread)?;
     let children = config.cgi_pattern.as_ref().map(|_| crate::cgi::children().map(Arc::new));
     let children = children.transpose().map_err(no_thread)?;

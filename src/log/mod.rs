@@ -17,6 +17,7 @@ mod writer;
 pub use line::MONTHS;
 
 use std::fmt;
+use std::panic;
 
 /// Severity of a message in the system log, named as in syslog(3).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,6 +51,22 @@ pub fn send(level: Level, text: fmt::Arguments<'_>) {
 /// Logs `text` at `level`, and in the foreground also shows it on standard error.
 pub fn send_shown(level: Level, text: fmt::Arguments<'_>) {
     syslog::send_shown(level.severity(), text);
+}
+
+/// Sends the place and the text of every panic to the system log.
+///
+/// Rust's own hook writes to standard error in the thread that panics, which would wait for a pipe that is not
+/// read. In the background its text would be lost.
+pub fn report_panics() {
+    panic::set_hook(Box::new(|info| {
+        let payload = info.payload();
+        let owned = || payload.downcast_ref::<String>().map(String::as_str);
+        let text = payload.downcast_ref::<&str>().copied().or_else(owned).unwrap_or_default();
+        match info.location() {
+            Some(place) => error!("panicked at {place}: {text}"),
+            None => error!("panicked: {text}"),
+        }
+    }));
 }
 
 impl Level {
