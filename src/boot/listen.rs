@@ -117,15 +117,20 @@ pub fn listen(
 /// # Errors
 /// An address cannot be bound for another reason.
 pub fn try_bind(wanted: &Wanted) -> Result<(), Failure> {
+    let (mut is_any_bound, mut skipped) = (false, None);
     for &address in &wanted.addresses {
         match bound(address, wanted.dual) {
-            Err((_, errno))
-                if errno == Errno::EADDRINUSE || is_left_out(address, &wanted.addresses, errno) => {}
-            Err((call, errno)) => return Err(refusal(wanted, call, address, errno)),
-            Ok(_) => {}
+            Ok(_) | Err((_, Errno::EADDRINUSE)) => is_any_bound = true,
+            Err((call, errno)) => {
+                let failure = refusal(wanted, call, address, errno);
+                if !is_left_out(address, &wanted.addresses, errno) {
+                    return Err(failure);
+                }
+                skipped = skipped.or(Some(failure));
+            }
         }
     }
-    Ok(())
+    skipped.filter(|_| !is_any_bound).map_or(Ok(()), Err)
 }
 
 /// Reason for not listening.

@@ -120,9 +120,12 @@ fn of_a_name_the_addresses_of_this_machine_are_served_and_the_others_told() {
     assert_eq!(client.get("/a.txt").text(), "hello");
     let said = std::fs::read_to_string(tree.dir().join("stderr")).unwrap();
     assert!(said.contains(&format!("bind [2001:db8::1]:{port} - ")), "{said}");
-    let output = run(&mut with_hosts(&tree, "away", port));
-    assert_eq!(output.status.code(), Some(1));
-    assert!(stderr(&output).contains(&format!("bind [2001:db8::1]:{port} - ")), "{}", stderr(&output));
+    for flags in [&[][..], &["--check"]] {
+        let output = run(with_hosts(&tree, "away", port).args(flags));
+        assert_eq!(output.status.code(), Some(1), "{flags:?}");
+        assert!(stderr(&output).contains(&format!("bind [2001:db8::1]:{port} - ")), "{}", stderr(&output));
+    }
+    assert!(run(with_hosts(&tree, "mixed", port).arg("--check")).status.success());
 }
 
 #[test]
