@@ -29,8 +29,8 @@ pub struct SandboxNeeds {
     pub read: Vec<PathBuf>,
     /// Open directories to read files from.
     pub dirs: Vec<Arc<OpenDirectory>>,
-    /// Directory of the log, where HUP creates a new file.
-    pub log: Option<OwnedFd>,
+    /// Directories of the log, where HUP creates a new file.
+    pub log: Vec<OwnedFd>,
     /// Directories of the pid file and of Unix sockets, for their removal.
     pub removal: Vec<OwnedFd>,
 }
@@ -41,7 +41,7 @@ impl SandboxNeeds {
     /// If symbolic links may lead anywhere, all files may be read.
     pub fn from_config(config: &Config) -> SandboxNeeds {
         let read = vec![PathBuf::from(if config.chroot || !config.symlink_check { "/" } else { "." })];
-        SandboxNeeds { read, dirs: Vec::new(), log: None, removal: Vec::new() }
+        SandboxNeeds { read, dirs: Vec::new(), log: Vec::new(), removal: Vec::new() }
     }
 }
 

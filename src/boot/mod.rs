@@ -296,7 +296,7 @@ fn launch(config: &Arc<Config>, prepared: Prepared, reread: &[PathBuf]) -> Resul
     }
     let unprivileged = privileges.give_up()?;
     let mut needs = sandbox_needs(config, &loaded.rules, reread);
-    needs.log = log.directory();
+    needs.log = log.directories();
     needs.removal.extend(pid_directory);
     needs.removal.extend(socket_files.iter().filter_map(SocketFile::directory));
     confine::confine(config, &needs);

@@ -141,11 +141,11 @@ impl AccessLog {
         self.shared.report_lost(true);
     }
 
-    /// Directory of the log file, until [`AccessLog::start`].
-    pub fn directory(&self) -> Option<OwnedFd> {
+    /// Directories of the log file, until [`AccessLog::start`].
+    pub fn directories(&self) -> Vec<OwnedFd> {
         match &*self.sink.lock().unwrap_or_else(PoisonError::into_inner) {
-            Some(Sink::File(log)) => log.directory(),
-            _ => None,
+            Some(Sink::File(log)) => log.directories(),
+            _ => Vec::new(),
         }
     }
 

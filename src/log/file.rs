@@ -46,6 +46,8 @@ pub struct LogFile {
 struct LogPath {
     dir: OwnedFd,
     name: OsString,
+    /// Directory of the file that a symbolic link leads to, if there is one.
+    target_dir: Option<OwnedFd>,
 }
 
 impl LogFile {
@@ -106,9 +108,10 @@ impl LogFile {
         }
     }
 
-    /// Directory for [`LogFile::reopen`]; `None` for a standard stream.
-    pub fn directory(&self) -> Option<OwnedFd> {
-        self.place.as_ref().and_then(|place| place.dir.try_clone().ok())
+    /// Directories for [`LogFile::reopen`]: that of the name, and that of a link's target.
+    pub fn directories(&self) -> Vec<OwnedFd> {
+        let dirs = self.place.iter().flat_map(|place| [Some(&place.dir), place.target_dir.as_ref()]);
+        dirs.flatten().filter_map(|dir| dir.try_clone().ok()).collect()
     }
 
     /// Opens the path again after the old file was renamed. `Ok(false)`: a standard stream.
@@ -126,7 +129,10 @@ impl LogFile {
 impl LogPath {
     fn find(path: &Path) -> io::Result<LogPath> {
         let name = path.file_name().ok_or(Errno::EISDIR)?.to_owned();
-        Ok(LogPath { dir: open_parent(path)?, name })
+        let is_link = path.symlink_metadata().is_ok_and(|meta| meta.is_symlink());
+        let target = is_link.then(|| path.canonicalize().ok()).flatten();
+        let target_dir = target.and_then(|target| open_parent(&target).ok());
+        Ok(LogPath { dir: open_parent(path)?, name, target_dir })
     }
 
     fn open(&self, creation: OFlag, as_root: bool) -> io::Result<File> {

@@ -114,6 +114,26 @@ fn a_confined_server_reads_its_configuration_again_where_links_lead_to_it() {
 }
 
 #[test]
+fn a_confined_server_opens_its_log_anew_where_a_link_leads_to_it() {
+    let (tree, elsewhere) = (Tree::new(), Tree::new());
+    let log = elsewhere.beside("log", "");
+    let link = tree.dir().join("link");
+    symlink(&log, &link).unwrap();
+    // Root follows no link to a log.
+    let script = match is_root() {
+        true => "exec setpriv --reuid 65534 --regid 65534 --clear-groups \"$0\" \"$@\"; true",
+        false => "true",
+    };
+    for path in [tree.dir(), elsewhere.dir(), &log] {
+        let _ = chown(path, Some(65534), Some(65534));
+    }
+    let server = Server::start_after(&tree, script, &["-l", link.to_str().unwrap()]);
+    fs::rename(&log, elsewhere.dir().join("old")).unwrap();
+    server.signal(Signal::SIGHUP);
+    eventually("the new file is there", || log.exists());
+}
+
+#[test]
 fn a_confined_server_reads_a_password_file_that_a_link_leads_to() {
     let (tree, elsewhere) = (Tree::new(), Tree::new());
     tree.file("a.txt", "secret");
