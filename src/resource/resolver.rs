@@ -136,7 +136,7 @@ impl Resolver {
                 let has_user = outcome.as_ref().is_ok_and(|found| found.user.is_some());
                 let is_restricted = has_user || file_rules.is_restricted();
                 let applied_rules = match &outcome {
-                    Ok(_) if file_rules.response_rules.is_none() => None,
+                    Ok(_) if file_rules.response_rules.is_none() && !is_restricted => None,
                     Ok(_) => Some(AppliedRules::new(entry, &query.request.fields, is_restricted)),
                     // A refused file has the response rules of the requested name, as in a look-up.
                     Err(_) => self.rules_for_request(query),

@@ -88,7 +88,9 @@ impl<'w> RuleContext<'w> {
     pub(super) fn applied_rules(&self, covering_user: bool) -> Option<AppliedRules> {
         let private = covering_user || self.is_restricted();
         let fields = &self.query.request.fields;
-        self.response_rules().map(|response_rules| AppliedRules::new(response_rules, fields, private))
+        // Where no line covers the file, shared caches are told of the restriction all the same.
+        let response_rules = self.response_rules().or_else(|| private.then(Arc::default))?;
+        Some(AppliedRules::new(response_rules, fields, private))
     }
 }
 

@@ -20,7 +20,7 @@ pub const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 const DATE_LEN: usize = 29;
 
 /// Fields of every response head, made once from the configuration.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct HeadPolicy {
     /// Server line.
     server: Vec<u8>,
@@ -28,6 +28,8 @@ pub struct HeadPolicy {
     p3p: Vec<u8>,
     /// `Cache-Control: max-age=` line; empty without a max-age.
     max_age: Vec<u8>,
+    /// The same line for responses that only some clients may have.
+    private_max_age: Vec<u8>,
     /// Value of max-age, in seconds.
     age: Option<u32>,
 }
@@ -37,16 +39,15 @@ impl HeadPolicy {
     ///
     /// `max_age` (`-M`) is in seconds.
     pub fn new(server: &str, p3p: &[u8], max_age: Option<u32>) -> HeadPolicy {
-        let mut policy =
-            HeadPolicy { server: Vec::new(), p3p: Vec::new(), max_age: Vec::new(), age: max_age };
+        let mut policy = HeadPolicy { age: max_age, ..HeadPolicy::default() };
         field(&mut policy.server, "Server", server.as_bytes());
         if !p3p.is_empty() {
             field(&mut policy.p3p, "P3P", p3p);
         }
         if let Some(seconds) = max_age {
-            policy.max_age.extend_from_slice(b"Cache-Control: max-age=");
-            push_decimal(&mut policy.max_age, seconds.into());
-            policy.max_age.extend_from_slice(b"\r\n");
+            field(&mut policy.max_age, "Cache-Control", format!("max-age={seconds}").as_bytes());
+            let value = format!("private, max-age={seconds}");
+            field(&mut policy.private_max_age, "Cache-Control", value.as_bytes());
         }
         policy
     }
@@ -335,7 +336,9 @@ fn freshness(out: &mut Vec<u8>, response: &Response, frame: &Frame<'_>) {
         return field(out, name, value);
     }
     if !frame.policy.max_age.is_empty() {
-        out.extend_from_slice(&frame.policy.max_age);
+        let is_private = applied_rules.is_some_and(|applied_rules| applied_rules.private);
+        let line = if is_private { &frame.policy.private_max_age } else { &frame.policy.max_age };
+        out.extend_from_slice(line);
         if !replaces(response_rules, "Expires") {
             own_field(out, b"Expires: ", &frame.clock.expires);
         }

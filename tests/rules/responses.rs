@@ -296,3 +296,36 @@ fn a_closed_site_says_when_it_opens() {
     });
     assert_eq!(statuses, [503, 429]);
 }
+
+#[test]
+fn max_age_is_for_the_client_alone_where_a_rule_keeps_others_away() {
+    let tree = pages();
+    let users = tree.beside("users", USERS);
+    tree.file("in/a.txt", "a");
+    tree.file("out/a.txt", "a");
+    tree.file("closed/a.txt", "a");
+    tree.file("list/a.txt", "a");
+    tree.file("list/README.txt", "for some");
+    let rules = format!(
+        "in/** allow 127.0.0.1\nout/** deny 10.0.0.1\nclosed/** auth {}\nlist/README.txt deny 10.0.0.1\n\
+         in/b.txt requests 100/s\n",
+        users.display()
+    );
+    let server = ruled(&tree, &rules, &["-M", "60", "-o", "listing_style=modern"]);
+    let tag = get(&server, "/in/a.txt").field("ETag").unwrap().to_owned();
+    for (target, fields, want) in [
+        ("/in/a.txt", "", "private, max-age=60"),
+        ("/in/a.txt", "Range: bytes=0-0\r\n", "private, max-age=60"),
+        ("/in/a.txt", &format!("If-None-Match: {tag}\r\n"), "private, max-age=60"),
+        ("/in/", "", "private, max-age=60"),
+        ("/out/a.txt", "", "private, max-age=60"),
+        ("/closed/a.txt", RIGHT, "private, max-age=60"),
+        ("/list/", "", "private, max-age=60"),
+        ("/list/a.txt", "", "max-age=60"),
+    ] {
+        for _ in 0..2 {
+            let answer = warmed(&server, target, fields);
+            assert_eq!(answer.fields("Cache-Control").collect::<Vec<_>>(), [want], "{target} {fields}");
+        }
+    }
+}
