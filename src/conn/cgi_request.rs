@@ -116,7 +116,7 @@ impl CgiRequest {
     pub fn start(&mut self, input: &mut Spool, cgi: &Cgi) -> Result<RunningScript, Rejection> {
         let reservation = cgi.reserve()?;
         let length = input.bytes();
-        let file = input.take_file().map_err(|_| Rejection::shortage())?;
+        let file = input.take_file()?;
         self.space = input.take_space();
         let mut variables = std::mem::take(&mut self.variables);
         if self.has_content {

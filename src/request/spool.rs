@@ -7,14 +7,15 @@
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::{self, Seek, Write};
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::thread;
 use std::time::Duration;
 
 use nix::errno::Errno;
-use nix::fcntl::{OFlag, open};
+use nix::fcntl::{FcntlArg, OFlag, fcntl, open};
 use nix::sys::memfd::{MFdFlags, memfd_create};
 use nix::sys::stat::Mode;
 
@@ -33,6 +34,9 @@ const FIRST_PIECE: usize = 512;
 ///
 /// The value is unset until the file system has answered. A mount over the directory after that is not noticed.
 static IS_REMOTE: OnceLock<bool> = OnceLock::new();
+
+/// Names that are tried for a file, where others may have been left by an earlier process of this number.
+const NAMES_TO_TRY: usize = 100;
 
 /// Time that the first upload waits for that answer.
 const ANSWER_TIME: Duration = Duration::from_millis(100);
@@ -129,17 +133,14 @@ impl Spool {
     /// The content as a file without a name, positioned at its start. An empty spool remains.
     ///
     /// # Errors
-    /// No descriptor or no memory left; the content is still there.
-    pub fn take_file(&mut self) -> io::Result<File> {
-        if let Store::Memory(bytes) = &self.store {
-            let mut file = memory_file()?;
-            file.write_all(bytes)?;
-            self.store = Store::File { file, _guard: FdGuard::new(1) };
-        }
-        match std::mem::replace(&mut self.store, Store::Memory(Vec::new())) {
+    /// 503; one that [may pass](Rejection::may_pass), with the content still there, where the system lacks
+    /// descriptors or memory.
+    pub fn take_file(&mut self) -> Result<File, Rejection> {
+        let taken = match std::mem::replace(&mut self.store, Store::Memory(Vec::new())) {
             Store::File { mut file, .. } => file.rewind().map(|()| file),
-            Store::Memory(_) => Err(Errno::EBADF.into()),
-        }
+            Store::Memory(bytes) => file_with(&bytes).inspect_err(|_| self.store = Store::Memory(bytes)),
+        };
+        taken.map_err(|error| no_room(&error))
     }
 
     fn append(&mut self, content: &[u8]) -> io::Result<()> {
@@ -242,8 +243,29 @@ fn disk_file() -> io::Result<File> {
     if !is_local(&dir) {
         return Err(Errno::EREMOTE.into());
     }
-    let flags = OFlag::O_TMPFILE | OFlag::O_RDWR | OFlag::O_EXCL | OFlag::O_CLOEXEC;
-    Ok(open(Path::new(&dir), flags, Mode::S_IRUSR | Mode::S_IWUSR)?.into())
+    let (dir, flags) = (Path::new(&dir), OFlag::O_RDWR | OFlag::O_EXCL | OFlag::O_CLOEXEC);
+    match open(dir, flags | OFlag::O_TMPFILE, Mode::S_IRUSR | Mode::S_IWUSR) {
+        // Linux before 3.11 opens the directory itself.
+        Err(Errno::EISDIR) => named_file(dir, flags | OFlag::O_CREAT),
+        file => Ok(file?.into()),
+    }
+}
+
+/// File in `dir` that loses its name at once, for kernels without O_TMPFILE.
+fn named_file(dir: &Path, flags: OFlag) -> io::Result<File> {
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    for _ in 0..NAMES_TO_TRY {
+        let path = dir.join(format!("thttpd-{}-{}", std::process::id(), NEXT.fetch_add(1, Relaxed)));
+        match open(&path, flags, Mode::S_IRUSR | Mode::S_IWUSR) {
+            Err(Errno::EEXIST) => {}
+            file => {
+                let file = file?.into();
+                std::fs::remove_file(&path)?;
+                return Ok(file);
+            }
+        }
+    }
+    Err(Errno::EEXIST.into())
 }
 
 /// Tells whether the directory `dir` for content is known to be this machine's own.
@@ -266,13 +288,41 @@ fn is_local(dir: &OsStr) -> bool {
 }
 
 /// File in memory (memfd).
-fn memory_file() -> io::Result<File> {
-    Ok(memfd_create(c"request content", MFdFlags::MFD_CLOEXEC)?.into())
+fn memory_file() -> nix::Result<File> {
+    memfd_create(c"request content", MFdFlags::MFD_CLOEXEC).map(File::from)
+}
+
+/// Content of at most [`IN_MEMORY`] bytes as a file, positioned at its start.
+///
+/// Linux before 3.17 has no memory files, and a sandbox or `vm.memfd_noexec` may forbid them. A pipe, which holds
+/// as many bytes by default, stands in for one.
+fn file_with(content: &[u8]) -> io::Result<File> {
+    match memory_file() {
+        Err(Errno::ENOSYS | Errno::EPERM | Errno::EACCES) => pipe_with(content),
+        file => {
+            let mut file = file?;
+            file.write_all(content)?;
+            file.rewind()?;
+            Ok(file)
+        }
+    }
+}
+
+/// Read end of a pipe that holds `content`, with nothing behind it.
+///
+/// # Errors
+/// EAGAIN if the pipe does not hold so much.
+fn pipe_with(content: &[u8]) -> io::Result<File> {
+    let (read, write) = io::pipe()?;
+    fcntl(&write, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
+    File::from(OwnedFd::from(write)).write_all(content)?;
+    Ok(OwnedFd::from(read).into())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::testing::TempTree;
     use std::io::Read;
     use std::os::unix::fs::MetadataExt;
 
@@ -292,6 +342,29 @@ mod tests {
             spool.take_file().unwrap().read_to_end(&mut got).unwrap();
             assert!(got == content, "{len} bytes differ");
         }
+    }
+
+    /// Stands in for memory files where the system has none.
+    #[test]
+    fn a_pipe_holds_as_much_as_stays_in_memory() {
+        for len in [0, 1, IN_MEMORY] {
+            let mut got = Vec::new();
+            pipe_with(&vec![7; len]).unwrap().read_to_end(&mut got).unwrap();
+            assert_eq!(got, vec![7; len]);
+        }
+        let too_much = pipe_with(&vec![7; 2 * 1024 * 1024]).unwrap_err();
+        assert_eq!(too_much.kind(), io::ErrorKind::WouldBlock);
+    }
+
+    #[test]
+    fn a_file_for_kernels_without_unnamed_ones_leaves_no_name() {
+        let tree = TempTree::new();
+        let flags = OFlag::O_RDWR | OFlag::O_EXCL | OFlag::O_CLOEXEC | OFlag::O_CREAT;
+        let mut file = named_file(tree.path(), flags).unwrap();
+        file.write_all(b"x").unwrap();
+        let meta = file.metadata().unwrap();
+        assert_eq!((meta.nlink(), meta.mode() & 0o777), (0, 0o600));
+        assert_eq!(std::fs::read_dir(tree.path()).unwrap().count(), 0);
     }
 
     #[test]
