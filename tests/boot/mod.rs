@@ -24,6 +24,7 @@ mod identity;
 mod latin1;
 mod log_texts;
 mod long_lines;
+mod old_kernels;
 mod reload;
 mod signals;
 mod succession;

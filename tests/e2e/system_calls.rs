@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::support::{Server, Tree, eventually, run};
+use crate::support::{Server, Tree, can_trace, eventually};
 
 /// Files of a test, each of which is asked for three times.
 const FILES: usize = 60;
@@ -46,9 +46,7 @@ fn usual<'t>(all: impl Iterator<Item = Vec<&'t str>>) -> Vec<&'t str> {
 
 /// Starts a server whose calls `strace` writes to a file; none where no process may trace another one.
 fn traced(tree: &Tree) -> Option<(Server, PathBuf)> {
-    let probe = run("strace", &["-o", "/dev/null", "true"])?;
-    if !probe.status.success() {
-        eprintln!("skipped: no process may trace another one here");
+    if !can_trace() {
         return None;
     }
     let trace = tree.dir().join("trace");

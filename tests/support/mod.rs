@@ -56,6 +56,15 @@ pub fn has_answer(stream: &TcpStream) -> bool {
     stream.peek(&mut [0]).is_ok()
 }
 
+/// Tells whether `strace` is there and may trace a process; says so if not.
+pub fn can_trace() -> bool {
+    let Some(probe) = run("strace", &["-o", "/dev/null", "true"]) else { return false };
+    if !probe.status.success() {
+        eprintln!("skipped: no process may trace another one here");
+    }
+    probe.status.success()
+}
+
 /// Runs a real client; `None`, with a message, if it is not installed.
 ///
 /// CI sets THTTPD_TESTS_SKIP=never.

@@ -8,6 +8,7 @@ use std::fs::File;
 use std::io::IoSlice;
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::os::unix::fs::FileExt;
 
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
@@ -25,6 +26,9 @@ use crate::sys::socket::unacknowledged;
 
 /// "More follows": nix has no name for it.
 const MSG_MORE: MsgFlags = MsgFlags::from_bits_retain(nix::libc::MSG_MORE);
+
+/// Bytes of a file that are copied in one call, where sendfile(2) does not read it.
+const COPIED_PIECE: usize = 64 * 1024;
 
 /// Interval of keep-alive probes to a silent peer, in seconds.
 const PROBE_EVERY: u32 = 15;
@@ -169,8 +173,21 @@ impl Socket {
         if let Err(errno) = self.set_nonblocking(true) {
             return Progress::Broken(errno);
         }
-        let Ok(mut offset) = i64::try_from(offset) else { return Progress::Ended };
-        progress(sendfile64(&self.stream, file, Some(&mut offset), count))
+        let Ok(mut at) = i64::try_from(offset) else { return Progress::Ended };
+        match sendfile64(&self.stream, file, Some(&mut at), count) {
+            Err(Errno::EINVAL | Errno::ENOSYS) => self.copy_file(file, offset, count),
+            sent => progress(sent),
+        }
+    }
+
+    /// Reads a piece of `file` and sends it, for file systems that sendfile(2) does not read.
+    fn copy_file(&self, file: &File, offset: u64, count: usize) -> Progress {
+        let mut bytes = vec![0; count.min(COPIED_PIECE)];
+        match file.read_at(&mut bytes, offset) {
+            Ok(0) => Progress::Ended,
+            Ok(n) => self.write(&bytes[..n], false),
+            Err(error) => Progress::Broken(Errno::from_raw(error.raw_os_error().unwrap_or_default())),
+        }
     }
 
     /// Number of sent bytes that the client's system has not acknowledged.
@@ -206,5 +223,27 @@ fn progress(result: nix::Result<usize>) -> Progress {
         // A signal may end a blocking read as its time limit does.
         Err(Errno::EAGAIN | Errno::EINTR) => Progress::WouldBlock,
         Err(errno) => Progress::Broken(errno),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read;
+    use std::os::unix::net::UnixStream;
+
+    use super::*;
+
+    /// Linux since 5.10 does not send most files of /proc by sendfile.
+    #[test]
+    fn a_file_that_sendfile_does_not_read_is_copied() {
+        let (ours, mut theirs) = UnixStream::pair().unwrap();
+        let mut socket = Socket::new(ours);
+        let file = File::open("/proc/self/status").unwrap();
+        assert_eq!(socket.send_file(&file, 0, 5), Progress::Moved(5));
+        assert_eq!(socket.send_file(&file, 4, 1), Progress::Moved(1));
+        assert_eq!(socket.send_file(&file, 1 << 30, 9), Progress::Ended);
+        let mut got = [0; 6];
+        theirs.read_exact(&mut got).unwrap();
+        assert_eq!(&got, b"Name::");
     }
 }
