@@ -89,8 +89,8 @@ impl AttemptTable {
     }
 
     fn remember(&mut self, key: &AttemptKey, answer: bool) {
-        let book = if answer { &mut self.right } else { &mut self.wrong };
-        book.insert(key);
+        let recent = if answer { &mut self.right } else { &mut self.wrong };
+        recent.insert(key);
     }
 }
 

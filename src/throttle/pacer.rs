@@ -96,30 +96,30 @@ impl Pacer {
     /// Ask only with data to send and a client that accepts it: granted bytes are kept from the others
     /// until [`Pacer::sent`].
     pub fn allowance(&mut self, now: Instant) -> Allowance {
-        let throttles = Arc::clone(&self.throttles);
+        let Pacer { throttles, shares, state, remaining, last } = self;
         let budgets = &mut throttles.ledger().budgets;
-        let slice = match self.remaining {
-            0 => budgets.slice(&mut self.shares),
-            left => budgets.slice(&mut self.shares).min(left),
+        let slice = match *remaining {
+            0 => budgets.slice(shares),
+            left => budgets.slice(shares).min(left),
         };
-        let due = match self.state {
+        let due = match *state {
             PaceState::Waiting(due) => due,
             PaceState::Idle | PaceState::Granted(_) => {
-                if let PaceState::Granted(unsent) = self.state {
-                    budgets.refund(&mut self.shares, unsent);
+                if let PaceState::Granted(unsent) = *state {
+                    budgets.refund(shares, unsent);
                 }
-                let (charge, since) = self.last.unwrap_or((slice, now));
-                budgets.queue(&mut self.shares, ThrottleTurn { slice, charge, since, now })
+                let (charge, since) = last.unwrap_or((slice, now));
+                budgets.queue(shares, ThrottleTurn { slice, charge, since, now })
             }
         };
-        let turn = if due > now { Err(due) } else { budgets.take(&mut self.shares, slice, now) };
+        let turn = if due > now { Err(due) } else { budgets.take(shares, slice, now) };
         match turn {
             Ok(()) => {
-                self.state = PaceState::Granted(slice);
+                *state = PaceState::Granted(slice);
                 Allowance::Bytes(slice)
             }
             Err(later) => {
-                self.state = PaceState::Waiting(later);
+                *state = PaceState::Waiting(later);
                 Allowance::Until(later)
             }
         }
@@ -130,35 +130,35 @@ impl Pacer {
     ///
     /// Unused bytes of the grant become available to others.
     pub fn sent(&mut self, bytes: u64, now: Instant) {
-        let throttles = Arc::clone(&self.throttles);
+        let Pacer { throttles, shares, state, remaining, last } = self;
         let mut ledger = throttles.ledger();
-        let granted = match std::mem::replace(&mut self.state, PaceState::Idle) {
+        let granted = match std::mem::replace(state, PaceState::Idle) {
             PaceState::Granted(granted) => granted,
             PaceState::Idle | PaceState::Waiting(_) => 0,
         };
-        ledger.budgets.step_back(&mut self.shares);
-        ledger.budgets.settle(&mut self.shares, granted, bytes, now);
-        for share in &self.shares {
+        ledger.budgets.step_back(shares);
+        ledger.budgets.settle(shares, granted, bytes, now);
+        for share in shares {
             let tally = &mut ledger.tallies[share.scope.rule];
             tally.bytes = tally.bytes.saturating_add(bytes);
         }
-        self.remaining = match self.remaining {
+        *remaining = match *remaining {
             u64::MAX => u64::MAX,
             known => known.saturating_sub(bytes),
         };
-        self.last = Some((bytes, now));
+        *last = Some((bytes, now));
     }
 }
 
 impl Drop for Pacer {
     fn drop(&mut self) {
-        let throttles = Arc::clone(&self.throttles);
+        let Pacer { throttles, shares, state, .. } = self;
         let mut ledger = throttles.ledger();
-        if let PaceState::Granted(unsent) = self.state {
-            ledger.budgets.refund(&mut self.shares, unsent);
+        if let PaceState::Granted(unsent) = *state {
+            ledger.budgets.refund(shares, unsent);
         }
-        ledger.budgets.leave(&mut self.shares);
-        for share in &self.shares {
+        ledger.budgets.leave(shares);
+        for share in shares {
             let sending = &mut ledger.tallies[share.scope.rule].sending;
             *sending = sending.saturating_sub(1);
         }
