@@ -113,8 +113,13 @@ impl SupervisorThread {
             match self.epoll.wait(&mut events, self.next_wait()) {
                 Ok(n) => self.handle_events(&events[..n]),
                 Err(Errno::EINTR) => {}
-                // The arguments were valid before, so that no other error is possible.
-                Err(_) => return,
+                // The arguments were valid before, so that no other error is expected.
+                Err(errno) => {
+                    return crate::log::critical!(
+                        "scripts are no longer supervised: epoll_wait - {}",
+                        reason(&errno.into())
+                    );
+                }
             }
         }
     }
