@@ -10,7 +10,7 @@ use super::site::{Shown, Site, SsiError};
 use crate::docroot::path::split;
 use crate::response::escape;
 
-/// Maximum number of bytes sent of one file.
+/// Number of bytes of one file in which directives are looked for; the rest is sent as it is.
 const MOST_BYTES: u64 = 16 * 1024 * 1024;
 
 /// Maximum depth of nested includes, which ends a page that includes itself.
@@ -66,10 +66,10 @@ impl<'s> Filler<'s> {
         self.copy(page, 0)
     }
 
-    fn copy(&mut self, page: Shown, depth: usize) -> io::Result<()> {
+    fn copy(&mut self, mut page: Shown, depth: usize) -> io::Result<()> {
         let mut text = Vec::new();
         // A partial page is better than none, and a CGI program has no log of its own.
-        let _ = page.file.take(MOST_BYTES).read_to_end(&mut text);
+        let _ = (&page.file).take(MOST_BYTES).read_to_end(&mut text);
         let place = DirectivePlace { dir: split(&page.name).0, depth };
         for piece in pieces(&text) {
             match piece {
@@ -77,7 +77,7 @@ impl<'s> Filler<'s> {
                 PagePiece::Directive(directive) => self.carry_out(directive, &place)?,
             }
         }
-        Ok(())
+        io::copy(&mut page.file, &mut self.out).map(drop)
     }
 
     fn carry_out(&mut self, directive: &[u8], place: &DirectivePlace<'_>) -> io::Result<()> {

@@ -47,6 +47,16 @@ fn text_is_copied_and_directives_are_filled_in() {
 }
 
 #[test]
+fn a_page_of_any_length_is_sent_to_its_end() {
+    let tree = TempTree::new();
+    let page = filled(
+        &tree,
+        &["<!--#echo var=\"QUERY_STRING_UNESCAPED\"-->", &"x".repeat(17 << 20), "end"].concat(),
+    );
+    assert!(page.len() > 17 << 20 && page.ends_with("xxend"), "{} bytes", page.len());
+}
+
+#[test]
 fn an_included_page_includes_from_its_own_directory() {
     let tree = TempTree::new();
     tree.file("www/other/middle.html", "[<!--#include file=\"leaf.txt\"-->]");
