@@ -24,6 +24,7 @@ use super::supervisor::{EventSink, ScriptCommand, ScriptSlot, ScriptStatus, Star
 use super::supervisor_thread::SupervisorThread;
 use crate::sys::fd::FdGuard;
 use crate::sys::latch::latch;
+use crate::sys::socket::readable;
 use crate::sys::{process, thread};
 
 /// Stack size of the supervisor thread in bytes; starting a script needs most of it.
@@ -171,6 +172,11 @@ impl RunningScript {
     /// `WouldBlock` without new output; a read of 0 bytes is the end.
     pub fn read(&self, buffer: &mut [u8]) -> io::Result<usize> {
         (&self.output).read(buffer)
+    }
+
+    /// Number of bytes of output that can be read now.
+    pub fn unread(&self) -> usize {
+        readable(&self.output)
     }
 
     /// Exit of the script, or the reason why it was not started; `None` while it runs.

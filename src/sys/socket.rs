@@ -37,6 +37,15 @@ pub fn unacknowledged(socket: &impl AsFd) -> usize {
     if answer == 0 { usize::try_from(count).unwrap_or_default() } else { 0 }
 }
 
+/// Number of bytes in a pipe or a socket that can be read now (`FIONREAD`); zero if the system does not tell.
+pub fn readable(fd: &impl AsFd) -> usize {
+    let mut count: c_int = 0;
+    // SAFETY: the call writes one integer, which lives through it; the descriptor is open as long as
+    // `fd` is borrowed.
+    let answer = unsafe { libc::ioctl(fd.as_fd().as_raw_fd(), libc::FIONREAD as _, &raw mut count) };
+    if answer == 0 { usize::try_from(count).unwrap_or_default() } else { 0 }
+}
+
 /// Connects to the Unix-domain socket `path`, and limits connecting and sending to `timeout`.
 ///
 /// The standard library's connect waits without end for a process that has stopped accepting.

@@ -1,12 +1,13 @@
 //! Ends of scripts: by themselves, by limits, with the client, with the server. No process or descriptor
 //! remains.
 
+use std::io::Read;
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 
 use super::Site;
-use crate::support::{Client, eventually};
+use crate::support::{Client, Tree, eventually};
 
 const HEAD: &str = "printf 'Content-Type: text/plain\\n\\n'";
 
@@ -124,6 +125,22 @@ fn background_jobs_live_on_thirty_of_thirty() {
         eventually(&format!("thirty of thirty: {start}"), || done() == 30);
         site.expect_no_process();
     }
+}
+
+/// The client is slower than the job, so that the pipe is never empty.
+#[test]
+fn the_response_ends_with_the_script_though_a_job_writes_without_end() {
+    let beside = Tree::new();
+    let throttles = beside.beside("throttles", "** 400000\n");
+    let config = format!("cgi_timeout=600\nthrottles={}\n", throttles.display());
+    let site = Site::new(&config, &[("job", &format!("{HEAD}; echo begun; yes & sleep 0.2"))]);
+    let mut client = site.server.connect();
+    client.send("GET /cgi-bin/job HTTP/1.0\r\n\r\n");
+    let mut text = Vec::new();
+    client.stream().take(1_000_000).read_to_end(&mut text).unwrap();
+    assert!(text.len() < 1_000_000, "the output has no end");
+    // The job is told by its next write.
+    site.expect_no_process();
 }
 
 #[test]

@@ -48,6 +48,10 @@ pub struct RelayCgi {
     parser: OutputParser,
     /// Number of bytes that the script has written.
     written: u64,
+    /// Bytes still to be read of what the pipe held when the script was seen to have ended.
+    ///
+    /// Background jobs may go on writing, and without this their output would have no end.
+    rest: Option<usize>,
     /// Set if the response's head has announced that the connection persists.
     keeps: bool,
     /// Set if the pending output is the last.
@@ -89,6 +93,7 @@ impl RelayCgi {
             script,
             parser,
             written: 0,
+            rest: None,
             keeps: false,
             complete: false,
             looks: 0,
@@ -166,15 +171,21 @@ impl RelayCgi {
     fn read(&mut self, turn: &mut Turn<'_>) -> Relayed {
         // Asked before reading: what it wrote before its end is there to be read.
         let ended = self.script.is_over();
+        if ended && self.rest.is_none() {
+            self.rest = Some(self.script.unread());
+        }
         self.counted = None;
         let mut piece = take(&mut turn.worker.output);
         piece.clear();
-        piece.resize(if RESPONSE_MEMORY.is_tight() { PIECE_WHEN_TIGHT } else { PIECE }, 0);
+        let most = if RESPONSE_MEMORY.is_tight() { PIECE_WHEN_TIGHT } else { PIECE };
+        piece.resize(self.rest.map_or(most, |rest| most.min(rest)), 0);
+        // A read of no bytes is the end of the output.
         let read = self.script.read(&mut piece);
         let next = match read {
             Ok(n) if n > 0 => {
                 // Output that no client gets takes its time too.
                 turn.budget.spend_bytes(n as u64);
+                self.rest = self.rest.map(|rest| rest - n);
                 self.take(&piece[..n], turn.worker)
             }
             // Background jobs may still hold the pipe, but the script has ended.
