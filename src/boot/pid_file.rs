@@ -22,6 +22,7 @@ use nix::unistd::{Pid, UnlinkatFlags, ftruncate, geteuid, unlinkat};
 
 use super::failure::Failure;
 use crate::sys::directory::{may_create_in, open_parent};
+use crate::sys::stat::StatFields;
 
 /// The administrator's user id.
 const ROOT: u32 = 0;
@@ -132,7 +133,7 @@ impl PidFilePlace {
         let there = fstatat(&self.dir, self.name.as_os_str(), AtFlags::AT_SYMLINK_NOFOLLOW);
         let ours = file.metadata();
         there.is_ok_and(|there| {
-            ours.is_ok_and(|ours| (there.st_dev, there.st_ino) == (ours.dev(), ours.ino()))
+            ours.is_ok_and(|ours| (there.st_dev, there.inode()) == (ours.dev(), ours.ino()))
         })
     }
 }

@@ -23,6 +23,7 @@ use super::privileges::Privileges;
 use crate::config::listen::Listen;
 use crate::sys::directory::open_parent;
 use crate::sys::ids;
+use crate::sys::stat::StatFields;
 
 /// Path of a bound socket, to be removed at the end.
 #[derive(Debug)]
@@ -43,7 +44,7 @@ impl SocketFile {
     /// Removes the path, unless another socket was bound there.
     pub fn remove(&self) {
         let found = fstatat(&self.dir, self.name.as_os_str(), AtFlags::AT_SYMLINK_NOFOLLOW);
-        if found.is_ok_and(|found| (found.st_dev, found.st_ino) == (self.device, self.inode)) {
+        if found.is_ok_and(|found| (found.st_dev, found.inode()) == (self.device, self.inode)) {
             let _ = unlinkat(&self.dir, self.name.as_os_str(), UnlinkatFlags::NoRemoveDir);
         }
     }
@@ -87,7 +88,7 @@ pub fn bind_path(
     bound.map_err(|errno| failed("bind", errno))?;
     let meta = set_owner(&dir, &name, owner).map_err(|errno| failed("chown", errno))?;
     start_listening(&fd, Backlog::MAXCONN).map_err(|errno| failed("listen", errno))?;
-    Ok((fd.into(), SocketFile { dir, name, device: meta.st_dev, inode: meta.st_ino }))
+    Ok((fd.into(), SocketFile { dir, name, device: meta.st_dev, inode: meta.inode() }))
 }
 
 fn stream() -> nix::Result<OwnedFd> {

@@ -17,6 +17,7 @@ use nix::sys::stat::FileStat;
 use super::watcher::{Freshness, WatchedPath, Watcher};
 use crate::docroot::path::split;
 use crate::docroot::{DirectoryRef, Links, View};
+use crate::sys::stat::StatFields;
 
 /// Maximum number of directories in the cache.
 const MOST_DIRECTORIES: usize = 4096;
@@ -49,11 +50,11 @@ impl Identity {
     fn from_stat(meta: &FileStat) -> Identity {
         Identity {
             device: meta.st_dev,
-            inode: meta.st_ino,
+            inode: meta.inode(),
             mode: meta.st_mode,
-            size: meta.st_size,
-            modified: (meta.st_mtime, meta.st_mtime_nsec),
-            changed: (meta.st_ctime, meta.st_ctime_nsec),
+            size: meta.bytes(),
+            modified: meta.modified(),
+            changed: meta.changed(),
         }
     }
 

@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
+use crate::sys::stat::StatFields;
 use nix::fcntl::{AtFlags, OFlag, open};
 use nix::sys::stat::{FileStat, Mode, fstatat};
 
@@ -21,10 +22,10 @@ struct ReadFile {
 }
 
 /// Version of a file: device, inode, size, and modification time in seconds and nanoseconds.
-type FileStamp = (u64, u64, i64, i64, i64);
+type FileStamp = (u64, u64, i64, (i64, i64));
 
 fn version(meta: &FileStat) -> FileStamp {
-    (meta.st_dev, meta.st_ino, meta.st_size, meta.st_mtime, meta.st_mtime_nsec)
+    (meta.st_dev, meta.inode(), meta.bytes(), meta.modified())
 }
 
 impl ReadFiles {

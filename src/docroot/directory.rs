@@ -11,6 +11,7 @@ use nix::sys::stat::fstat;
 use super::open::READ;
 use super::path::{below, join};
 use super::{Links, View};
+use crate::sys::stat::StatFields;
 
 /// Flags for a directory that is only a place to open names in.
 const PLACE: OFlag = OFlag::O_PATH.union(OFlag::O_DIRECTORY).union(OFlag::O_CLOEXEC);
@@ -133,7 +134,7 @@ impl<'v> DirectoryRef<'v> {
     pub fn inode(&self) -> nix::Result<Option<(u64, u64)>> {
         if let (Some(opened), None) = (&self.opened, self.inode.get()) {
             let facts = fstat(opened)?;
-            self.inode.set(Some((facts.st_dev, facts.st_ino)));
+            self.inode.set(Some((facts.st_dev, facts.inode())));
         }
         Ok(self.inode.get())
     }

@@ -17,8 +17,12 @@ use crate::sys::filesystem::OpenDirectory;
 const TRIES: usize = 4;
 
 /// Flags for a file that is read. A FIFO does not block, and a terminal does not become the controlling one.
-pub(super) const READ: OFlag =
-    OFlag::O_RDONLY.union(OFlag::O_NONBLOCK).union(OFlag::O_NOCTTY).union(OFlag::O_CLOEXEC);
+/// Systems of 32 bits open files of 2 GiB and more only if asked to.
+pub(super) const READ: OFlag = OFlag::O_RDONLY
+    .union(OFlag::O_NONBLOCK)
+    .union(OFlag::O_NOCTTY)
+    .union(OFlag::O_LARGEFILE)
+    .union(OFlag::O_CLOEXEC);
 
 impl View<'_> {
     /// Runs `stat` on a name; the top is the empty name.

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use crate::sys::stat::StatFields;
 use nix::sys::stat::FileStat;
 
 /// Time after a change during which another change may leave all times of the file as they are.
@@ -38,13 +39,13 @@ pub struct FileFacts {
 
 impl From<&FileStat> for FileFacts {
     fn from(meta: &FileStat) -> FileFacts {
-        let nanoseconds = |n: i64| u32::try_from(n).unwrap_or_default();
+        let time = |(seconds, nanoseconds)| (seconds, u32::try_from(nanoseconds).unwrap_or_default());
         FileFacts {
             device: meta.st_dev,
-            inode: meta.st_ino,
-            len: u64::try_from(meta.st_size).unwrap_or_default(),
-            modified: (meta.st_mtime, nanoseconds(meta.st_mtime_nsec)),
-            changed: (meta.st_ctime, nanoseconds(meta.st_ctime_nsec)),
+            inode: meta.inode(),
+            len: u64::try_from(meta.bytes()).unwrap_or_default(),
+            modified: time(meta.modified()),
+            changed: time(meta.changed()),
         }
     }
 }

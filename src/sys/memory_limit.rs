@@ -16,7 +16,7 @@ const CONTROL_GROUPS: &str = "/sys/fs/cgroup";
 const OWN_GROUPS: &str = "/proc/self/cgroup";
 
 /// Smallest number that means "no limit" in version 1 of control groups.
-const NO_LIMIT: usize = 1 << 60;
+const NO_LIMIT: u64 = 1 << 60;
 
 static LIMIT: OnceLock<Option<usize>> = OnceLock::new();
 
@@ -34,7 +34,12 @@ pub fn memory_limit() -> Option<usize> {
 
 fn process_limit(resource: Resource) -> Option<usize> {
     let (soft, _) = getrlimit(resource).ok()?;
-    usize::try_from(soft).ok().filter(|limit| *limit < NO_LIMIT)
+    real_limit(soft)
+}
+
+/// Limit of `bytes`, unless that stands for none or is more than there are addresses.
+fn real_limit(bytes: u64) -> Option<usize> {
+    Some(bytes).filter(|bytes| *bytes < NO_LIMIT).and_then(|bytes| usize::try_from(bytes).ok())
 }
 
 /// Smallest limit of the control groups in `own` (proc_pid_cgroup(5)) and their parents.
@@ -59,7 +64,7 @@ fn smallest_above(root: &Path, group: &str, file: &str) -> Option<usize> {
     let mut smallest: Option<usize> = None;
     loop {
         let text = read_text(&dir.join(file)).unwrap_or_default();
-        let limit = text.trim().parse().ok().filter(|limit| *limit < NO_LIMIT);
+        let limit = text.trim().parse().ok().and_then(real_limit);
         smallest = smallest.into_iter().chain(limit).min();
         if dir == root || !dir.pop() {
             return smallest;

@@ -16,6 +16,7 @@ pub mod scheduling;
 mod shortage;
 pub mod signal;
 pub mod socket;
+pub mod stat;
 #[cfg(all(target_env = "gnu", target_feature = "crt-static"))]
 mod static_glibc;
 pub mod stdio;

@@ -49,8 +49,9 @@ pub fn time_in<Tz: TimeZone>(zone: &Tz, seconds: i64) -> Option<DateTime<Tz>> {
 ///
 /// chrono only provides the offset.
 pub fn name(unix: i64) -> Option<String> {
-    #[allow(deprecated)] // for musl, libc says that it will change to what it is here
-    let unix: libc::time_t = unix;
+    // For musl, libc says that the type will change to the one of other systems, on which nothing is converted.
+    #[allow(deprecated, clippy::useless_conversion)]
+    let unix = libc::time_t::try_from(unix).ok()?;
     // SAFETY: all-zero bytes are a value of each field of this plain structure, the pointer included.
     let mut parts: libc::tm = unsafe { std::mem::zeroed() };
     // SAFETY: both pointers are to values of the right kind, which live through the call; no thread changes the

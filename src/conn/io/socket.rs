@@ -18,7 +18,7 @@ use nix::sys::sendfile::sendfile64;
 use nix::sys::socket::{
     MsgFlags, Shutdown, SockaddrStorage, getsockname, recv, send, sendmsg, setsockopt, shutdown, sockopt,
 };
-use nix::sys::time::TimeVal;
+use nix::sys::time::{TimeVal, TimeValLike};
 
 use crate::conn::close_reason::CloseReason;
 use crate::conn::io::spin::BlockingReadPolicy;
@@ -142,8 +142,7 @@ impl Socket {
             return self.read(buffer);
         }
         if !self.patience_set {
-            let most =
-                TimeVal::new(blocking_read.most.as_secs() as i64, blocking_read.most.subsec_micros() as i64);
+            let most = TimeVal::microseconds(blocking_read.most.as_micros() as i64);
             self.patience_set = setsockopt(&self.stream, sockopt::ReceiveTimeout, &most).is_ok();
             if !self.patience_set {
                 return self.read(buffer);

@@ -13,6 +13,7 @@ use crate::docroot::blocking::Blocking;
 use crate::resource::Directory;
 use crate::resource::list_limiter::ListPermit;
 use crate::response::Policy;
+use crate::sys::stat::StatFields;
 
 /// Maximum size of a page in bytes, to bound the memory of one request; longer lists end with a note.
 pub(super) const LARGEST_PAGE: usize = 16 * 1024 * 1024;
@@ -46,10 +47,10 @@ impl Entry {
             mode: entry.st_mode,
             target_mode: target.st_mode,
             links: entry.st_nlink,
-            size: entry.st_size,
-            target_size: target.st_size,
-            modified: entry.st_mtime,
-            target_modified: target.st_mtime,
+            size: entry.bytes(),
+            target_size: target.bytes(),
+            modified: entry.modified().0,
+            target_modified: target.modified().0,
             name,
         }
     }
