@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 use ::syslog::Severity;
 use nix::errno::Errno;
+use nix::libc::rlim_t;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::unistd::{AccessFlags, access, geteuid};
 
@@ -58,9 +59,9 @@ use privileges::{Privileges, Unprivileged};
 use sockets::{Opened, Sockets};
 
 /// Minimum number of descriptors for a working server.
-const FEWEST_DESCRIPTORS: u64 = 64;
+const FEWEST_DESCRIPTORS: rlim_t = 64;
 /// Maximum number of descriptors requested, whatever the hard limit is.
-const MOST_DESCRIPTORS: u64 = 1 << 20;
+const MOST_DESCRIPTORS: rlim_t = 1 << 20;
 
 /// Running server, with all parts that `control` needs.
 #[derive(Debug)]
@@ -263,11 +264,17 @@ fn closed_directory(dir: &Path) -> Option<PathBuf> {
 /// Files that the process reads while it serves: those of the tree, of `rules`, and `reread`.
 fn sandbox_needs(config: &Config, rules: &Rules, reread: &[PathBuf]) -> SandboxNeeds {
     let mut needs = SandboxNeeds::from_config(config);
-    needs.dirs = rules.all_auth_files().flat_map(|(_, file)| file.dirs().cloned()).collect();
-    // A name that is a link is read in the directory of its target.
-    let targets = reread.iter().filter_map(|file| file.canonicalize().ok());
-    let files = reread.iter().cloned().chain(targets);
-    needs.read.extend(files.filter_map(|file| file.parent().map(Path::to_owned)));
+    for (_, file) in rules.all_auth_files() {
+        needs.dirs.extend(file.dirs());
+    }
+    let mut read = |file: &Path| needs.read.extend(file.parent().map(Path::to_owned));
+    for file in reread {
+        read(file);
+        // A name that is a link is read in the directory of its target.
+        if let Ok(target) = file.canonicalize() {
+            read(&target);
+        }
+    }
     needs
 }
 

@@ -6,7 +6,6 @@
 //! does not answer (NFS, FUSE). Such a start blocks only its own process, and the starts of one script hold
 //! a limited share of the slots ([`Start`]).
 
-use std::collections::VecDeque;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
@@ -80,7 +79,7 @@ pub(super) struct SupervisorThread {
     /// Scripts in no order. A search passes all of them, as the search for the next deadline does anyway.
     scripts: Vec<SupervisedScript>,
     /// Scripts to start, in order.
-    waiting: VecDeque<StartRequest>,
+    waiting: Vec<StartRequest>,
     /// Set if no waiting script can be started at present.
     is_held_back: bool,
     /// To be dropped when the last script is gone; the thread ends then.
@@ -95,7 +94,7 @@ impl SupervisorThread {
     pub(super) fn new(supervisor: Arc<Supervisor>) -> io::Result<SupervisorThread> {
         let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
         epoll.add(&supervisor.notifier, EpollEvent::new(EpollFlags::EPOLLIN, NOTIFIER))?;
-        let (scripts, waiting) = (Vec::new(), VecDeque::new());
+        let (scripts, waiting) = (Vec::new(), Vec::new());
         Ok(SupervisorThread {
             supervisor,
             epoll,
@@ -173,7 +172,7 @@ impl SupervisorThread {
 
     fn obey(&mut self, command: ScriptCommand, script_events: &mut Vec<ScriptEvent>) {
         match command {
-            ScriptCommand::Start(request) if self.stopping.is_empty() => self.waiting.push_back(*request),
+            ScriptCommand::Start(request) if self.stopping.is_empty() => self.waiting.push(*request),
             ScriptCommand::Start(request) => request.refuse(StartError::Busy, &self.supervisor),
             ScriptCommand::End { id, why } => {
                 if let Some(entry) = find(&mut self.scripts, id) {
@@ -182,7 +181,7 @@ impl SupervisorThread {
             }
             ScriptCommand::Reap => self.reap_children(script_events),
             ScriptCommand::Stop { grace, done } => {
-                while let Some(request) = self.waiting.pop_front() {
+                for request in self.waiting.drain(..) {
                     request.refuse(StartError::Busy, &self.supervisor);
                 }
                 for entry in &mut self.scripts {
@@ -204,7 +203,7 @@ impl SupervisorThread {
                 at += 1;
                 continue;
             }
-            let Some(request) = self.waiting.remove(at) else { break };
+            let request = self.waiting.remove(at);
             let Start::Never(why) = start else {
                 self.is_held_back = false;
                 return self.start(request, script_events);
@@ -247,7 +246,7 @@ impl SupervisorThread {
         match started {
             Err(error) if waits && is_process_shortage(&error) => {
                 request.lacks_room = true;
-                self.waiting.push_front(request);
+                self.waiting.insert(0, request);
                 self.is_held_back = true;
             }
             started => self.started(request, started, script_events),

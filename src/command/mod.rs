@@ -36,20 +36,18 @@ const SYSLOG_SOCKET: &str = "THTTPD_SYSLOG_SOCKET";
 /// # Errors
 /// Text for standard error, of one or more lines; the exit status is 1.
 pub fn run(program: &str, arguments: &[OsString]) -> Result<(), String> {
-    let print = |text: &str| print_bytes(program, stdio::for_terminal(text).as_bytes());
     let mut invocation = args::parse(arguments, program).map_err(|problems| problems.to_string())?;
     match &invocation.action {
         Action::Serve => serve(program, arguments, invocation),
-        Action::ShowVersion => print(&format!("{SERVER}\n")),
-        Action::ShowHelp => print(&help::page(program)),
+        Action::ShowVersion => print(program, &format!("{SERVER}\n")),
+        Action::ShowHelp => print(program, &help::page(program)),
         Action::DumpConfig => dump(program, &mut invocation),
-        Action::Check => check::check(&invocation).and_then(|text| print(&text)),
+        Action::Check => check::check(&invocation).and_then(|text| print(program, &text)),
         Action::HealthCheck(url) => {
-            healthcheck::probe(&invocation.config, url.as_deref()).and_then(|text| print(&text))
+            healthcheck::probe(&invocation.config, url.as_deref()).and_then(|text| print(program, &text))
         }
-        Action::Explain(url) => {
-            explain::explain(invocation.config, url, invocation.from.as_deref()).and_then(|text| print(&text))
-        }
+        Action::Explain(url) => explain::explain(invocation.config, url, invocation.from.as_deref())
+            .and_then(|text| print(program, &text)),
     }
 }
 
@@ -75,6 +73,10 @@ fn dump(program: &str, invocation: &mut Invocation) -> Result<(), String> {
     }
     // The text is printed raw: values may be any bytes but control characters.
     print_bytes(program, &text)
+}
+
+fn print(program: &str, text: &str) -> Result<(), String> {
+    print_bytes(program, stdio::for_terminal(text).as_bytes())
 }
 
 /// Prints to standard output. A reader that has left is no error, as in `thttpd --help | head -1`.
@@ -163,11 +165,12 @@ fn reread(here: &Path, program: &str, arguments: &[OsString]) -> Result<Config, 
 
 /// Files of a configuration: config files, the throttle file, the media types.
 fn files_read(here: &Path, config: &Config, arguments: &[OsString]) -> Vec<PathBuf> {
-    let named = arguments.windows(2).filter(|pair| pair[0] == "-C").map(|pair| PathBuf::from(&pair[1]));
-    named
-        .chain(config.throttle_file.clone())
-        .chain(config.mime_types.clone())
-        .chain(config.rules_file.clone())
-        .map(|file| here.join(file))
-        .collect()
+    let mut files = Vec::new();
+    for pair in arguments.windows(2).filter(|pair| pair[0] == "-C") {
+        files.push(here.join(&pair[1]));
+    }
+    for file in [&config.throttle_file, &config.mime_types, &config.rules_file].into_iter().flatten() {
+        files.push(here.join(file));
+    }
+    files
 }

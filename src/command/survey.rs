@@ -24,7 +24,8 @@ const MOST_FILE_BYTES: u64 = 1024 * 1024;
 /// files of rules, and pages with a rule `cache immutable`. Links are not followed.
 pub fn warnings(config: &Config, root: &Path, rules: &Rules) -> Vec<String> {
     let mut scripts = Vec::new();
-    let mut passwords: Vec<PathBuf> = rules.all_auth_files().map(|(_, file)| file.path.clone()).collect();
+    let mut passwords: Vec<PathBuf> =
+        rules.all_auth_files().iter().map(|(_, file)| file.path.clone()).collect();
     let mut kept = KeptPages { config, rules, first: Vec::new() };
     USUAL_PAGES.iter().for_each(|name| kept.look(Path::new(name)));
     let mut directories = vec![root.to_path_buf()];
@@ -55,18 +56,22 @@ pub fn warnings(config: &Config, root: &Path, rules: &Rules) -> Vec<String> {
     scripts.sort_unstable_by(in_order);
     passwords.sort_unstable_by(in_order);
     passwords.dedup();
-    let scripts = scripts.iter().map(|path| {
-        format!("{}: matches cgipat, but others may not execute it: 403 (chmod o+x)", path.display())
-    });
-    let (outside, passwords): (Vec<_>, Vec<_>) =
-        passwords.into_iter().partition(|path| config.symlink_check && leads_out(root, path));
-    let outside = outside.iter().map(|path| {
-        let advice = "all beside it is 403 (copy it, or name it in a rule with auth, or see -nos)";
-        format!("{}: {LINK_TO_NO_FILE}: {advice}", path.display())
-    });
-    let mut warnings = bounded(scripts.collect());
-    warnings.extend(bounded(outside.collect()));
-    warnings.extend(bounded(passwords.iter().flat_map(|path| hashes(path.as_path())).collect()));
+    let (mut not_executable, mut outside, mut unreadable) = (Vec::new(), Vec::new(), Vec::new());
+    for path in &scripts {
+        let why = "matches cgipat, but others may not execute it: 403 (chmod o+x)";
+        not_executable.push(format!("{}: {why}", path.display()));
+    }
+    for path in &passwords {
+        if config.symlink_check && leads_out(root, path) {
+            let advice = "all beside it is 403 (copy it, or name it in a rule with auth, or see -nos)";
+            outside.push(format!("{}: {LINK_TO_NO_FILE}: {advice}", path.display()));
+        } else {
+            unreadable.extend(hashes(path));
+        }
+    }
+    let mut warnings = bounded(not_executable);
+    warnings.extend(bounded(outside));
+    warnings.extend(bounded(unreadable));
     warnings.extend(bounded(kept.warnings()));
     let missing = config.vhost_default.iter().filter(|name| !root.join(name).is_dir());
     warnings.extend(missing.map(|name| format!("vhost_default={name}: there is no such directory")));

@@ -30,7 +30,11 @@ pub fn render(config: &mut Config, origins: &Origins) -> Vec<u8> {
 fn line(row: &OptionSpec, config: &mut Config, origins: &Origins) -> Vec<u8> {
     let name = row.name;
     if let (Kind::Lines(_), false) = (&row.kind, config.rules.is_empty()) {
-        return config.rules.iter().flat_map(|rule| rule_line(name, rule, origins)).collect();
+        let mut lines = Vec::new();
+        for rule in &config.rules {
+            lines.extend_from_slice(&rule_line(name, rule, origins));
+        }
+        return lines;
     }
     let origin = origins.get(name);
     let (word, note) = match (&row.kind, row.kind.read(config)) {

@@ -110,8 +110,12 @@ impl LogFile {
 
     /// Directories for [`LogFile::reopen`]: that of the name, and that of a link's target.
     pub fn directories(&self) -> Vec<OwnedFd> {
-        let dirs = self.place.iter().flat_map(|place| [Some(&place.dir), place.target_dir.as_ref()]);
-        dirs.flatten().filter_map(|dir| dir.try_clone().ok()).collect()
+        let mut dirs = Vec::new();
+        if let Some(place) = &self.place {
+            dirs.extend(place.dir.try_clone());
+            dirs.extend(place.target_dir.as_ref().and_then(|dir| dir.try_clone().ok()));
+        }
+        dirs
     }
 
     /// Opens the path again after the old file was renamed. `Ok(false)`: a standard stream.

@@ -10,7 +10,7 @@ use std::io::{self, Seek, Write};
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::thread;
 use std::time::Duration;
 
@@ -34,9 +34,6 @@ const FIRST_PIECE: usize = 512;
 ///
 /// The value is unset until the file system has answered. A mount over the directory after that is not noticed.
 static IS_REMOTE: OnceLock<bool> = OnceLock::new();
-
-/// Names that are tried for a file, where others may have been left by an earlier process of this number.
-const NAMES_TO_TRY: usize = 100;
 
 /// Time that the first upload waits for that answer.
 const ANSWER_TIME: Duration = Duration::from_millis(100);
@@ -243,29 +240,8 @@ fn disk_file() -> io::Result<File> {
     if !is_local(&dir) {
         return Err(Errno::EREMOTE.into());
     }
-    let (dir, flags) = (Path::new(&dir), OFlag::O_RDWR | OFlag::O_EXCL | OFlag::O_CLOEXEC);
-    match open(dir, flags | OFlag::O_TMPFILE, Mode::S_IRUSR | Mode::S_IWUSR) {
-        // Linux before 3.11 opens the directory itself.
-        Err(Errno::EISDIR) => named_file(dir, flags | OFlag::O_CREAT),
-        file => Ok(file?.into()),
-    }
-}
-
-/// File in `dir` that loses its name at once, for kernels without O_TMPFILE.
-fn named_file(dir: &Path, flags: OFlag) -> io::Result<File> {
-    static NEXT: AtomicU64 = AtomicU64::new(0);
-    for _ in 0..NAMES_TO_TRY {
-        let path = dir.join(format!("thttpd-{}-{}", std::process::id(), NEXT.fetch_add(1, Relaxed)));
-        match open(&path, flags, Mode::S_IRUSR | Mode::S_IWUSR) {
-            Err(Errno::EEXIST) => {}
-            file => {
-                let file = file?.into();
-                std::fs::remove_file(&path)?;
-                return Ok(file);
-            }
-        }
-    }
-    Err(Errno::EEXIST.into())
+    let flags = OFlag::O_TMPFILE | OFlag::O_RDWR | OFlag::O_EXCL | OFlag::O_CLOEXEC;
+    Ok(open(Path::new(&dir), flags, Mode::S_IRUSR | Mode::S_IWUSR)?.into())
 }
 
 /// Tells whether the directory `dir` for content is known to be this machine's own.
@@ -322,7 +298,6 @@ fn pipe_with(content: &[u8]) -> io::Result<File> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::TempTree;
     use std::io::Read;
     use std::os::unix::fs::MetadataExt;
 
@@ -354,17 +329,6 @@ mod tests {
         }
         let too_much = pipe_with(&vec![7; 2 * 1024 * 1024]).unwrap_err();
         assert_eq!(too_much.kind(), io::ErrorKind::WouldBlock);
-    }
-
-    #[test]
-    fn a_file_for_kernels_without_unnamed_ones_leaves_no_name() {
-        let tree = TempTree::new();
-        let flags = OFlag::O_RDWR | OFlag::O_EXCL | OFlag::O_CLOEXEC | OFlag::O_CREAT;
-        let mut file = named_file(tree.path(), flags).unwrap();
-        file.write_all(b"x").unwrap();
-        let meta = file.metadata().unwrap();
-        assert_eq!((meta.nlink(), meta.mode() & 0o777), (0, 0o600));
-        assert_eq!(std::fs::read_dir(tree.path()).unwrap().count(), 0);
     }
 
     #[test]

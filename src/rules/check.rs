@@ -1,6 +1,6 @@
 //! Warnings for `--check`: rules that are valid but probably not meant.
 
-use std::collections::HashMap;
+use std::fmt::Display;
 use std::path::Path;
 
 use super::captures::{Captures, Glob};
@@ -52,7 +52,7 @@ impl Rules {
     ///
     /// A page is requested by a name that does not change with the content, so that `immutable` would keep
     /// an old page in caches. With `vhost`, `full` begins with the virtual host's directory.
-    pub fn keeps_for_good(&self, full: &[u8], vhost: bool) -> Option<&dyn std::fmt::Display> {
+    pub fn keeps_for_good(&self, full: &[u8], vhost: bool) -> Option<&dyn Display> {
         let first = full.split(|&b| b == b'/').next().unwrap_or_default();
         let host = str::from_utf8(first).ok().filter(|_| vhost);
         let site = SiteKey::new(Scheme::Http, host.unwrap_or_default(), host);
@@ -61,18 +61,15 @@ impl Rules {
             matches!(line.action, ResponseRule::Cache(_)) && line.pattern.matches(&name)
         };
         let last = self.response.iter().rfind(is_last)?;
-        (last.action == ResponseRule::Cache(Cache::Immutable)).then_some(last as &dyn std::fmt::Display)
+        (last.action == ResponseRule::Cache(Cache::Immutable)).then_some(last as &dyn Display)
     }
 
     fn warn_of_routes(&self, around: &Surroundings<'_>, told: &mut Vec<String>) {
-        let mut places = PlacesByPrefix::new();
+        let places = places_by_prefix(&self.routes);
         for (at, line) in self.routes.iter().enumerate() {
-            let mut above = places_above(line, &places).into_iter().map(|place| &self.routes[place]);
-            for one in line.pattern.alternatives() {
-                places.entry(one.name.literal_prefix()).or_default().push(at);
-            }
-            if let Some(above) = above.find(|above| is_hidden_by(line, above)) {
-                told.push(format!("{line}: has no effect below {above}"));
+            let is_above = |place: &usize| is_hidden_by(line, &self.routes[*place]);
+            if let Some(above) = places_above(line, at, &places).into_iter().filter(is_above).min() {
+                told.push(format!("{line}: has no effect below {}", self.routes[above]));
             }
             match &line.action {
                 Route::Fallback { file, .. } if !around.vhost && !around.served.join(&**file).is_file() => {
@@ -88,14 +85,15 @@ impl Rules {
 
     /// Warns of patterns that match no name, and of guards for a directory but not for its content.
     fn warn_of_names(&self, around: &Surroundings<'_>, told: &mut Vec<String>) {
-        fn odd<A>(lines: &[Line<A>]) -> impl Iterator<Item = String> {
-            lines.iter().filter_map(|line| {
-                let why = line.pattern.alternatives().iter().find_map(fault_of)?;
-                Some(format!("{line}: `{}` {why}", line.pattern))
-            })
-        }
-        told.extend(odd(&self.routes).chain(odd(&self.guards)).chain(odd(&self.response)));
-        told.extend(odd(&self.rates));
+        let mut warn = |line: &dyn Display, pattern: &Pattern| {
+            if let Some(why) = pattern.alternatives().iter().find_map(fault_of) {
+                told.push(format!("{line}: `{pattern}` {why}"));
+            }
+        };
+        self.routes.iter().for_each(|line| warn(line, &line.pattern));
+        self.guards.iter().for_each(|line| warn(line, &line.pattern));
+        self.response.iter().for_each(|line| warn(line, &line.pattern));
+        self.rates.iter().for_each(|line| warn(line, &line.pattern));
         // With virtual hosts a name begins with a host's directory.
         let is_of_no_host = |one: &Alternative| {
             let Some(name) = one.name.as_str() else { return false };
@@ -123,30 +121,42 @@ impl Rules {
 
     /// Places of the lines whose pattern asks for `scheme`.
     fn places_by_scheme(&self, scheme: Scheme) -> Vec<String> {
-        fn asking<A>(lines: &[Line<A>], scheme: Scheme) -> impl Iterator<Item = String> {
-            lines.iter().filter(move |line| line.pattern.asks_for(scheme)).map(|line| line.place.to_string())
-        }
-        let routes = asking(&self.routes, scheme).chain(asking(&self.guards, scheme));
-        let mut places: Vec<String> = routes.chain(asking(&self.response, scheme)).collect();
+        let mut places = Vec::new();
+        let mut look = |place: &dyn Display, pattern: &Pattern| {
+            if pattern.asks_for(scheme) {
+                places.push(place.to_string());
+            }
+        };
+        self.routes.iter().for_each(|line| look(&line.place, &line.pattern));
+        self.guards.iter().for_each(|line| look(&line.place, &line.pattern));
+        self.response.iter().for_each(|line| look(&line.place, &line.pattern));
         places.dedup();
         places
     }
 }
 
-/// Places of routes, by the text in front of the first wildcard of each alternative.
-type PlacesByPrefix<'r> = HashMap<&'r [u8], Vec<usize>>;
+/// Places of routes, each with the text in front of the first wildcard of an alternative, in order.
+fn places_by_prefix(routes: &[Line<Route>]) -> Vec<(&[u8], usize)> {
+    let mut places = Vec::new();
+    for (at, line) in routes.iter().enumerate() {
+        places.extend(line.pattern.alternatives().iter().map(|one| (one.name.literal_prefix(), at)));
+    }
+    places.sort_unstable();
+    places
+}
 
-/// Places of the routes that may cover `line`, in order.
+/// Places above `at` of routes that may cover `line`.
 ///
 /// A pattern covers another one only if the text in front of its first wildcard begins that of the other.
 /// So thousands of redirects are not each compared with all others.
-fn places_above(line: &Line<Route>, places: &PlacesByPrefix<'_>) -> Vec<usize> {
-    let Some(first) = line.pattern.alternatives().first() else { return Vec::new() };
-    let prefix = first.name.literal_prefix();
-    let lists = (0..=prefix.len()).filter_map(|len| places.get(&prefix[..len]));
-    let mut found: Vec<usize> = lists.flatten().copied().collect();
-    found.sort_unstable();
-    found.dedup();
+fn places_above(line: &Line<Route>, at: usize, places: &[(&[u8], usize)]) -> Vec<usize> {
+    let mut found = Vec::new();
+    let prefix = line.pattern.alternatives().first().map_or(&b""[..], |one| one.name.literal_prefix());
+    for len in 0..=prefix.len() {
+        let first = places.partition_point(|(text, _)| *text < &prefix[..len]);
+        let same = places[first..].iter().take_while(|(text, place)| *text == &prefix[..len] && *place < at);
+        found.extend(same.map(|(_, place)| *place));
+    }
     found
 }
 
@@ -193,22 +203,15 @@ fn fault_of(one: &Alternative) -> Option<&'static str> {
 /// Tells whether the pattern has signs of regular expressions, of braces or of named segments, which other
 /// servers understand.
 fn is_foreign(name: &str) -> bool {
-    let is_class = |inner: &str| {
-        let is_range =
-            |range: &[u8]| matches!(range, [from, b'-', to] if from.is_ascii_alphanumeric() && from < to);
-        inner.starts_with('^') || inner.as_bytes().windows(3).any(is_range)
-    };
-    let between = |open: char, close: char| {
-        name.split(open).skip(1).filter_map(move |rest| rest.split_once(close)).map(|(inner, _)| inner)
-    };
-    name.starts_with('^')
-        || name.ends_with('$')
-        || name.contains('\\')
-        || name.contains("(.*")
-        || name.matches('(').count() != name.matches(')').count()
-        || between('[', ']').any(is_class)
-        || between('{', '}').any(|inner| inner.contains(','))
-        || name.split('/').any(|segment| segment.starts_with(':') && segment.len() > 1)
+    let name = name.as_bytes();
+    let has = |sign: &[u8]| name.windows(sign.len()).any(|part| part == sign);
+    let count = |byte: u8| name.iter().filter(|&&one| one == byte).count();
+    let is_range = |part: &[u8]| matches!(part, [b'[', from, b'-', to] if from < to);
+    matches!(name, [b'^' | b':', ..] | [.., b'$'])
+        || [&b"\\"[..], b"(.*", b"[^", b"/:"].into_iter().any(has)
+        || count(b'(') != count(b')')
+        || count(b'{') > 0 && count(b',') > 0
+        || name.windows(4).any(is_range)
 }
 
 /// Tells whether the pattern has a segment or an escape that no name has.

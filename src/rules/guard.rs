@@ -59,14 +59,20 @@ impl AuthFile {
     }
 
     /// Directories that are open for the file.
-    pub fn dirs(&self) -> impl Iterator<Item = &Arc<OpenDirectory>> {
-        self.dir.iter().chain(self.target_dir.iter().flatten())
+    pub fn dirs(&self) -> Vec<Arc<OpenDirectory>> {
+        let mut dirs = Vec::new();
+        for dir in [Some(&self.dir), self.target_dir.as_ref()] {
+            if let Some(Ok(dir)) = dir {
+                dirs.push(Arc::clone(dir));
+            }
+        }
+        dirs
     }
 
     /// Error of opening a directory that the file needs.
     pub fn fault(&self) -> Option<Errno> {
-        let dirs = [Some(&self.dir), self.target_dir.as_ref()];
-        dirs.into_iter().flatten().find_map(|dir| dir.as_ref().err().copied())
+        let of_target = || self.target_dir.as_ref()?.as_ref().err();
+        self.dir.as_ref().err().or_else(of_target).copied()
     }
 
     /// Tells whether the server would serve the file to clients.

@@ -110,10 +110,13 @@ impl Rules {
     }
 
     /// Password files of all auth lines, with their lines.
-    pub fn all_auth_files(&self) -> impl Iterator<Item = (&Line<Guard>, &AuthFile)> {
-        self.guards.iter().filter_map(|line| match &line.action {
-            Guard::Auth(Some(file)) => Some((line, file)),
-            _ => None,
-        })
+    pub fn all_auth_files(&self) -> Vec<(&Line<Guard>, &AuthFile)> {
+        let mut files = Vec::new();
+        for line in &self.guards {
+            if let Guard::Auth(Some(file)) = &line.action {
+                files.push((line, file));
+            }
+        }
+        files
     }
 }

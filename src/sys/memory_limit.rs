@@ -32,9 +32,11 @@ pub fn memory_limit() -> Option<usize> {
     })
 }
 
+// On most systems nothing is converted.
+#[allow(clippy::useless_conversion)]
 fn process_limit(resource: Resource) -> Option<usize> {
     let (soft, _) = getrlimit(resource).ok()?;
-    real_limit(soft)
+    real_limit(soft.into())
 }
 
 /// Limit of `bytes`, unless that stands for none or is more than there are addresses.

@@ -171,8 +171,11 @@ impl Throttles {
         let mut ledger = self.ledger();
         ledger.budgets.sweep(std::time::Instant::now());
         ledger.tallies.iter_mut().for_each(Tally::average);
-        let rules = self.rules.iter().enumerate().zip(&ledger.tallies);
-        rules.flat_map(|((number, rule), tally)| remarks(number, rule, tally)).collect()
+        let mut events = Vec::new();
+        for ((number, rule), tally) in self.rules.iter().enumerate().zip(&ledger.tallies) {
+            events.extend(remarks(number, rule, tally));
+        }
+        events
     }
 
     /// Lines for the statistics: limits, rate and senders of each rule.
