@@ -28,7 +28,7 @@ pub struct HeadPolicy {
     p3p: Vec<u8>,
     /// `Cache-Control: max-age=` line; empty without a max-age.
     max_age: Vec<u8>,
-    /// The same line for responses that only some clients may have.
+    /// `Cache-Control` line with `private`, for responses that only some clients may have.
     private_max_age: Vec<u8>,
     /// Value of max-age, in seconds.
     age: Option<u32>,

@@ -32,16 +32,14 @@ pub fn memory_limit() -> Option<usize> {
     })
 }
 
-// On most systems nothing is converted.
-#[allow(clippy::useless_conversion)]
 fn process_limit(resource: Resource) -> Option<usize> {
     let (soft, _) = getrlimit(resource).ok()?;
-    real_limit(soft.into())
+    real_limit(soft)
 }
 
 /// Limit of `bytes`, unless that stands for none or is more than there are addresses.
-fn real_limit(bytes: u64) -> Option<usize> {
-    Some(bytes).filter(|bytes| *bytes < NO_LIMIT).and_then(|bytes| usize::try_from(bytes).ok())
+fn real_limit(bytes: impl Into<u64>) -> Option<usize> {
+    Some(bytes.into()).filter(|bytes| *bytes < NO_LIMIT).and_then(|bytes| usize::try_from(bytes).ok())
 }
 
 /// Smallest limit of the control groups in `own` (proc_pid_cgroup(5)) and their parents.
@@ -66,7 +64,7 @@ fn smallest_above(root: &Path, group: &str, file: &str) -> Option<usize> {
     let mut smallest: Option<usize> = None;
     loop {
         let text = read_text(&dir.join(file)).unwrap_or_default();
-        let limit = text.trim().parse().ok().and_then(real_limit);
+        let limit = text.trim().parse::<u64>().ok().and_then(real_limit);
         smallest = smallest.into_iter().chain(limit).min();
         if dir == root || !dir.pop() {
             return smallest;

@@ -1,8 +1,5 @@
 //! Fields of stat(2), in types that systems of 32 and 64 bits share.
 
-// The types of the system's structure differ: a conversion is none on most systems.
-#![allow(clippy::useless_conversion)]
-
 use nix::sys::stat::FileStat;
 
 /// Fields whose types differ between systems.
@@ -19,18 +16,28 @@ pub trait StatFields {
 
 impl StatFields for FileStat {
     fn inode(&self) -> u64 {
-        self.st_ino.into()
+        unsigned(self.st_ino)
     }
 
     fn bytes(&self) -> i64 {
-        self.st_size.into()
+        signed(self.st_size)
     }
 
     fn modified(&self) -> (i64, i64) {
-        (self.st_mtime.into(), self.st_mtime_nsec.into())
+        (signed(self.st_mtime), signed(self.st_mtime_nsec))
     }
 
     fn changed(&self) -> (i64, i64) {
-        (self.st_ctime.into(), self.st_ctime_nsec.into())
+        (signed(self.st_ctime), signed(self.st_ctime_nsec))
     }
+}
+
+/// A number of the system's structure, whose type has 32 or 64 bits.
+fn signed(number: impl Into<i64>) -> i64 {
+    number.into()
+}
+
+/// A number without a sign, whose type has 32 or 64 bits.
+fn unsigned(number: impl Into<u64>) -> u64 {
+    number.into()
 }

@@ -44,14 +44,18 @@ pub fn time_in<Tz: TimeZone>(zone: &Tz, seconds: i64) -> Option<DateTime<Tz>> {
     zone.timestamp_opt(seconds, 0).single().filter(|time| (0..=9999).contains(&time.year()))
 }
 
+/// A number in the system's type for it, which has 32 or 64 bits; `None` if it does not fit.
+fn representable<T: TryFrom<i64>>(number: i64) -> Option<T> {
+    number.try_into().ok()
+}
+
 /// Abbreviation of the local time zone at `unix` seconds since the epoch, such as `CEST`; `None` if
 /// unknown.
 ///
 /// chrono only provides the offset.
 pub fn name(unix: i64) -> Option<String> {
-    // For musl, libc says that the type will change to the one of other systems, on which nothing is converted.
-    #[allow(deprecated, clippy::useless_conversion)]
-    let unix = libc::time_t::try_from(unix).ok()?;
+    #[allow(deprecated)] // for musl, libc says that it will change to what it is here
+    let unix: libc::time_t = representable(unix)?;
     // SAFETY: all-zero bytes are a value of each field of this plain structure, the pointer included.
     let mut parts: libc::tm = unsafe { std::mem::zeroed() };
     // SAFETY: both pointers are to values of the right kind, which live through the call; no thread changes the
