@@ -155,7 +155,7 @@ fn silence_between_requests_is_an_idle_timeout_and_within_a_head_a_head_timeout(
         let mut talk = Talk::new(config(|_| ()));
         talk.send(bytes);
         assert_eq!(talk.reason(Wake::Expired), reason, "after {bytes:?}");
-        assert_eq!(talk.received().contains("408"), reason == CloseReason::HeadTimeout);
+        assert_eq!(talk.received().contains("HTTP/1.1 408 "), reason == CloseReason::HeadTimeout);
     }
 }
 
