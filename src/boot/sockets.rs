@@ -73,7 +73,7 @@ impl Sockets {
         config: &Config,
         privileges: &Privileges,
     ) -> Result<Sockets, Failure> {
-        if config.proxies.trusts_any() && has_untrusted_proxy_socket(config) {
+        if has_untrusted_proxy_socket(config) {
             let why = "a Unix-domain socket with ;proxy, but trusted_proxies does not name unix";
             return Err(Failure::new(why, "add unix to trusted_proxies=: every peer of it is refused else")
                 .with_option("listen"));
@@ -216,10 +216,11 @@ pub fn wanted(entry: &Listen, config: &Config) -> Result<Option<Wanted>, Failure
 
 /// Tells whether a Unix-domain socket with `;proxy` is to be bound whose peers are no trusted proxies.
 ///
-/// Each peer of such a socket is `unix`, so that all of them would be refused.
+/// Each peer of such a socket is `unix`, so that all of them would be refused. A configuration without any trusted
+/// proxy has another fault.
 pub fn has_untrusted_proxy_socket(config: &Config) -> bool {
     let is_such = |entry: &Listen| entry.proxy && matches!(entry.address, Address::Unix(_));
-    config.listen.iter().any(is_such) && !config.proxies.trusted.has_unix()
+    config.proxies.trusts_any() && !config.proxies.trusted.has_unix() && config.listen.iter().any(is_such)
 }
 
 /// Tells whether another entry listens for IPv4 on `port`.

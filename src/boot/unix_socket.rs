@@ -80,7 +80,7 @@ pub fn bind_path(
             return Err(failed("bind", errno));
         }
     }
-    let fd = stream().map_err(|errno| failed("socket", errno))?;
+    let fd = stream(SockFlag::empty()).map_err(|errno| failed("socket", errno))?;
     // No other thread exists yet that could create a file under this umask.
     let before = umask(Mode::from_bits_truncate(!listen.mode & 0o777));
     let bound = bind(fd.as_raw_fd(), &address);
@@ -91,8 +91,8 @@ pub fn bind_path(
     Ok((fd.into(), SocketFile { dir, name, device: meta.st_dev, inode: meta.inode() }))
 }
 
-fn stream() -> nix::Result<OwnedFd> {
-    socket(AddressFamily::Unix, SockType::Stream, SockFlag::SOCK_CLOEXEC, None)
+fn stream(flags: SockFlag) -> nix::Result<OwnedFd> {
+    socket(AddressFamily::Unix, SockType::Stream, SockFlag::SOCK_CLOEXEC | flags, None)
 }
 
 /// Removes a socket that no process listens on.
@@ -105,12 +105,7 @@ fn remove_stale(dir: &OwnedFd, name: &OsString, address: &UnixAddr) -> nix::Resu
         return Err(Errno::EEXIST);
     }
     // A process that has stopped accepting would be waited for without end.
-    let probe = socket(
-        AddressFamily::Unix,
-        SockType::Stream,
-        SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK,
-        None,
-    )?;
+    let probe = stream(SockFlag::SOCK_NONBLOCK)?;
     match connect(probe.as_raw_fd(), address) {
         Err(Errno::ECONNREFUSED) => unlinkat(dir, name.as_os_str(), UnlinkatFlags::NoRemoveDir),
         _ => Err(Errno::EADDRINUSE),

@@ -97,7 +97,7 @@ fn listeners(config: &Config) -> Vec<CheckError> {
     if config.listen.iter().any(|listen| listen.proxy) && !config.proxies.trusts_any() {
         found.push("a listener with ;proxy, but no trusted_proxies".into());
     }
-    if config.proxies.trusts_any() && sockets::has_untrusted_proxy_socket(config) {
+    if sockets::has_untrusted_proxy_socket(config) {
         found.push("a Unix-domain socket with ;proxy, but trusted_proxies does not name unix".into());
     }
     if config.listen.iter().all(|listen| listen.status) {

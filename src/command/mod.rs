@@ -163,7 +163,7 @@ fn reread(here: &Path, program: &str, arguments: &[OsString]) -> Result<Config, 
     }
 }
 
-/// Files of a configuration: config files, the throttle file, the media types.
+/// Files of a configuration: config files, the throttle file, the media types, the rules.
 fn files_read(here: &Path, config: &Config, arguments: &[OsString]) -> Vec<PathBuf> {
     let mut files = Vec::new();
     for pair in arguments.windows(2).filter(|pair| pair[0] == "-C") {

@@ -4,9 +4,10 @@ use std::ffi::OsString;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
-use crate::sys::stat::StatFields;
 use nix::fcntl::{AtFlags, OFlag, open};
 use nix::sys::stat::{FileStat, Mode, fstatat};
+
+use crate::sys::stat::StatFields;
 
 /// Files of a configuration, with their versions at the time of reading.
 #[derive(Debug, Default)]

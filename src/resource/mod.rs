@@ -2,8 +2,8 @@
 //!
 //! [`Resolver::resolve`] returns the requested resource or a refusal. Each resolution uses one open
 //! descriptor (or one copy in memory) for both the checks and the response, so that the served file is the
-//! checked one. The ordered checks are in [`lookup`]. [`cache`](crate::cache) keeps their results for plain files, and
-//! compares them with the disk before each use.
+//! checked one. The ordered checks are in [`lookup`]. [`cache`](crate::cache) keeps their results for plain
+//! files, and compares them with the disk before each use.
 
 pub mod by_rules;
 mod denial;
