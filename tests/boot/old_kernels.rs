@@ -49,17 +49,18 @@ fn files_lists_and_scripts_need_no_call_newer_than_linux_3_11() {
                 "POST /cgi-bin/count HTTP/1.1\r\nHost: x\r\nContent-Length: {length}\r\n\r\n{}",
                 "x".repeat(length)
             ));
-            client.answer("POST").text()
+            // A refusal that comes before all content is read may be lost with the connection.
+            client.try_answer("POST").map(|answer| answer.text())
         };
         for length in [0, 1, 64 * 1024] {
-            assert_eq!(counted(length), length.to_string());
+            assert_eq!(counted(length), Some(length.to_string()));
         }
         // Until the disk's file system has said that it is this machine's, which the first upload does not
         // wait for without end, only memory files would do.
-        eventually("room on the disk", || counted(64 * 1024 + 1) == "65537");
-        assert_eq!(counted(300_000), "300000");
+        eventually("room on the disk", || counted(64 * 1024 + 1).as_deref() == Some("65537"));
+        assert_eq!(counted(300_000).as_deref(), Some("300000"));
         fs::write(tree.www().join("a.txt"), "another").unwrap();
-        eventually("the change of a file", || client.get("/a.txt").text() == "another");
+        eventually("the change of a file", || server.connect().get("/a.txt").text() == "another");
         assert!(server.end(Signal::SIGTERM).success());
     }
 }
