@@ -19,6 +19,8 @@ pub struct FailureText {
     pub message: String,
     /// Advice for the operator; may be empty.
     pub advice: String,
+    /// Kind of the system's error behind the failure; `Other` if there is none.
+    pub kind: io::ErrorKind,
     /// Option whose value was refused; empty if no single option is.
     pub option: &'static str,
     /// Set if another process of the server has logged the message.
@@ -31,7 +33,8 @@ impl Failure {
         // A value of the configuration may be of any length.
         let bounded = |text: String| text.lines().map(shortened).collect::<Vec<_>>().join("\n");
         let (message, advice) = (bounded(message.into()), bounded(advice.into()));
-        Failure(Box::new(FailureText { message, advice, option: "", logged: false }))
+        let kind = io::ErrorKind::Other;
+        Failure(Box::new(FailureText { message, advice, kind, option: "", logged: false }))
     }
 
     /// Failure with a `message` that another process of the server has logged.
@@ -47,7 +50,14 @@ impl Failure {
         error: impl Into<io::Error>,
         advice: impl Into<String>,
     ) -> Failure {
-        Failure::new(refused(&call, &error.into()), advice)
+        let error = error.into();
+        Failure::new(refused(&call, &error), advice).with_kind(error.kind())
+    }
+
+    /// Sets the kind of the system's error behind the failure.
+    pub fn with_kind(mut self, kind: io::ErrorKind) -> Failure {
+        self.0.kind = kind;
+        self
     }
 
     /// Names the option whose value was refused, unless one is named already.

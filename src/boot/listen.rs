@@ -117,20 +117,11 @@ pub fn listen(
 /// # Errors
 /// An address cannot be bound for another reason.
 pub fn try_bind(wanted: &Wanted) -> Result<(), Failure> {
-    let (mut is_any_bound, mut skipped) = (false, None);
-    for &address in &wanted.addresses {
-        match bound(address, wanted.dual) {
-            Ok(_) | Err((_, Errno::EADDRINUSE)) => is_any_bound = true,
-            Err((call, errno)) => {
-                let failure = refusal(wanted, call, address, errno);
-                if !is_left_out(address, &wanted.addresses, errno) {
-                    return Err(failure);
-                }
-                skipped = skipped.or(Some(failure));
-            }
-        }
-    }
-    skipped.filter(|_| !is_any_bound).map_or(Ok(()), Err)
+    let mut bind = |address| match bound(address, wanted.dual) {
+        Err((_, Errno::EADDRINUSE)) => Ok(()),
+        bound => bound.map(drop),
+    };
+    open_each(wanted, &mut bind).map(drop).map_err(|error| error.into_failure(wanted))
 }
 
 /// Reason for not listening.
@@ -153,9 +144,11 @@ impl ListenError {
 /// Sockets that listen, and the addresses that were skipped.
 struct Bound {
     listeners: Vec<TcpListener>,
-    /// System call that failed, its address, and its error.
-    skipped: Vec<(&'static str, SocketAddr, Errno)>,
+    skipped: Vec<Skipped>,
 }
+
+/// Address that was skipped: the system call that failed, the address, and the error.
+type Skipped = (&'static str, SocketAddr, Errno);
 
 /// Tells whether an address is of one machine; the others stand for a family, which a machine may lack.
 fn is_own(address: &SocketAddr) -> bool {
@@ -164,14 +157,29 @@ fn is_own(address: &SocketAddr) -> bool {
 
 fn try_listen(wanted: &Wanted, mut already: Vec<TcpListener>) -> Result<Bound, ListenError> {
     let mut listeners: Vec<TcpListener> = Vec::new();
-    let mut skipped = Vec::new();
-    for &(mut address) in &wanted.addresses {
+    let skipped = open_each(wanted, &mut |mut address| {
         if let (0, Some(first)) = (address.port(), listeners.first()) {
             address.set_port(first.local_addr().map_or(0, |first| first.port()));
         }
         let found = already.iter().position(|socket| wanted.is_at(address, socket));
-        match found.map_or_else(|| open(address, wanted.dual), |at| Ok(already.swap_remove(at))) {
-            Ok(listener) => listeners.push(listener),
+        listeners.push(found.map_or_else(|| open(address, wanted.dual), |at| Ok(already.swap_remove(at)))?);
+        Ok(())
+    })?;
+    Ok(Bound { listeners, skipped })
+}
+
+/// Calls `open` with each address, and returns those that were skipped.
+///
+/// # Errors
+/// An address was refused that may not be skipped, or every address was skipped.
+fn open_each(
+    wanted: &Wanted,
+    open: &mut dyn FnMut(SocketAddr) -> Result<(), (&'static str, Errno)>,
+) -> Result<Vec<Skipped>, ListenError> {
+    let mut skipped: Vec<Skipped> = Vec::new();
+    for &address in &wanted.addresses {
+        match open(address) {
+            Ok(()) => {}
             Err((call, errno)) if is_left_out(address, &wanted.addresses, errno) => {
                 skipped.push((call, address, errno));
             }
@@ -179,7 +187,7 @@ fn try_listen(wanted: &Wanted, mut already: Vec<TcpListener>) -> Result<Bound, L
         }
     }
     match skipped.iter().find(|(_, address, _)| is_own(address)) {
-        _ if !listeners.is_empty() => Ok(Bound { listeners, skipped }),
+        _ if skipped.len() < wanted.addresses.len() => Ok(skipped),
         Some(&(call, address, errno)) => Err(ListenError::Bind { call, address, errno }),
         None => Err(ListenError::NoFamily),
     }
@@ -193,7 +201,7 @@ fn is_left_out(address: SocketAddr, all: &[SocketAddr], errno: Errno) -> bool {
 
 /// Tells whether this process lacks the permission for the port of one of `addresses`.
 pub fn is_not_permitted(addresses: &[SocketAddr]) -> bool {
-    addresses.iter().any(|&address| matches!(open(address, false), Err((_, Errno::EACCES))))
+    addresses.iter().any(|&address| matches!(bound(address, false), Err((_, Errno::EACCES))))
 }
 
 fn refusal(wanted: &Wanted, call: &str, address: SocketAddr, errno: Errno) -> Failure {

@@ -21,8 +21,10 @@ pub(crate) fn load(config: &Config, start: &Path) -> Result<Loaded, Failure> {
 /// Reads the rules; names of their files are relative to `start`.
 pub(crate) fn load_rules(config: &Config, start: &Path) -> Result<Rules, Failure> {
     let rules = Rules::load(config, start);
-    rules.map_err(|faults| {
-        Failure::new(faults, "mend the rules; --check tells without starting").with_option("rules")
+    rules.map_err(|error| {
+        Failure::new(error.to_string(), "mend the rules; --check tells without starting")
+            .with_kind(error.kind())
+            .with_option("rules")
     })
 }
 
@@ -42,13 +44,27 @@ pub(crate) fn warn_of_password_files(rules: &Rules) {
     }
 }
 
+/// Warnings of password files that cannot be found any more, now that the root directory is another.
+pub(crate) fn lost_password_files(rules: &Rules) -> Vec<String> {
+    let mut warnings = Vec::new();
+    for (line, file) in rules.all_auth_files() {
+        if file.has_moved() {
+            warnings.push(format!(
+                "{line}: after chroot the file is not found, as a link with an absolute path leads to it; what it \
+                 protects is answered 403; name the linked file"
+            ));
+        }
+    }
+    warnings
+}
+
 /// Reads the media types.
 pub(crate) fn load_types(config: &Config) -> Result<Types, Failure> {
     let types = Types::new(&config.charset).with_default(&config.default_type);
     let Some(path) = &config.mime_types else { return Ok(types) };
-    types.load(path).map_err(|faults| {
-        Failure::new(faults, "give mime_types a readable file of lines: type extension extension...")
-            .with_option("mime_types")
+    types.load(path).map_err(|error| {
+        let advice = "give mime_types a readable file of lines: type extension extension...";
+        Failure::new(error.to_string(), advice).with_kind(error.kind()).with_option("mime_types")
     })
 }
 

@@ -44,10 +44,10 @@ pub(crate) mod pid_file;
 pub(crate) mod privileges;
 mod signals;
 pub(crate) mod sockets;
-mod unix_socket;
+pub(crate) mod unix_socket;
 
 pub use failure::Failure;
-pub(crate) use load::{load, load_rules, load_types, warn_of_password_files};
+pub(crate) use load::{load, load_rules, load_types, lost_password_files, warn_of_password_files};
 pub use pid_file::PidFile;
 pub use signals::{Commands, SignalAction, Signals};
 pub use unix_socket::SocketFile;
@@ -284,6 +284,7 @@ fn launch(config: &Arc<Config>, prepared: Prepared, reread: &[PathBuf]) -> Resul
     let pid_file = config.pid_file.as_deref().map(PidFilePlace::find).transpose()?.flatten();
     raise_descriptor_limit()?;
     enter_root(config)?;
+    lost_password_files(&loaded.rules).iter().for_each(|text| log::warning!("{text}"));
     // Signals are blocked before the first connection, so that each has its final meaning from then on.
     let signals = Signals::block();
     let is_leaving = || pid_file.as_ref().is_some_and(PidFilePlace::names_another);
@@ -389,7 +390,8 @@ fn start_threads(
     Ok((server, site))
 }
 
-fn no_thread(error: std::io::Error) -> Failure {
+/// Failure of starting a thread.
+pub(crate) fn no_thread(error: std::io::Error) -> Failure {
     Failure::from_call("starting threads", error, "the system has no room for more: see ulimit -u")
 }
 

@@ -27,6 +27,7 @@ use crate::sys::systemd::{self, HandedSocket, Notify};
 struct Purpose {
     proxy: bool,
     status: bool,
+    is_unix: bool,
 }
 
 /// Addresses of one entry that are not bound yet.
@@ -59,7 +60,8 @@ pub struct Opened {
 
 impl From<&Listen> for Purpose {
     fn from(listen: &Listen) -> Purpose {
-        Purpose { proxy: listen.proxy, status: listen.status }
+        let is_unix = matches!(listen.address, Address::Unix(_));
+        Purpose { proxy: listen.proxy, status: listen.status, is_unix }
     }
 }
 
@@ -73,11 +75,6 @@ impl Sockets {
         config: &Config,
         privileges: &Privileges,
     ) -> Result<Sockets, Failure> {
-        if has_untrusted_proxy_socket(config) {
-            let why = "a Unix-domain socket with ;proxy, but trusted_proxies does not name unix";
-            return Err(Failure::new(why, "add unix to trusted_proxies=: every peer of it is refused else")
-                .with_option("listen"));
-        }
         let (stored, handed): (Vec<_>, Vec<_>) =
             handed.into_iter().partition(|socket| socket.name == systemd::STORED);
         let stored = stored.into_iter().map(|socket| TcpListener::from(socket.fd)).collect();
@@ -87,6 +84,11 @@ impl Sockets {
         for socket in handed {
             sockets.take(socket, config, &mut entries)?;
         }
+        let mut purposes: Vec<Purpose> = sockets.bound.iter().map(|(_, purpose)| *purpose).collect();
+        purposes.extend(entries.iter().map(|entry| Purpose::from(*entry)));
+        if let Some(fault) = faults_of(&purposes, config).next() {
+            return Err(fault);
+        }
         for entry in entries {
             sockets.add(entry, config, privileges)?;
         }
@@ -95,7 +97,7 @@ impl Sockets {
             let wanted = Wanted { addresses, dual: false, is_listed: false };
             sockets.unbound.push(Unbound { wanted, purpose: Purpose::default() });
         }
-        sockets.verify(config)
+        Ok(sockets)
     }
 
     /// Takes over a socket with the options of the entry for its address, and marks the entry as done.
@@ -110,7 +112,11 @@ impl Sockets {
         let matching = |entry: &&Listen| is_at(entry, &address);
         let purpose = match config.listen.iter().find(|entry| matching(entry)) {
             Some(entry) => entry.into(),
-            None => Purpose { proxy: handed.name == "proxy", status: handed.name == "status" },
+            None => Purpose {
+                proxy: handed.name == "proxy",
+                status: handed.name == "status",
+                is_unix: !matches!(address, ListenerAddress::Ip(_)),
+            },
         };
         entries.retain(|entry| !matching(entry));
         self.bound.push((listener, purpose));
@@ -128,28 +134,6 @@ impl Sockets {
             self.files.push(file);
         }
         Ok(())
-    }
-
-    fn verify(self, config: &Config) -> Result<Sockets, Failure> {
-        let purposes = || {
-            let bound = self.bound.iter().map(|(_, purpose)| *purpose);
-            bound.chain(self.unbound.iter().map(|unbound| unbound.purpose))
-        };
-        if purposes().any(|purpose| purpose.proxy) && !config.proxies.trusts_any() {
-            return Err(Failure::new(
-                "a listener with ;proxy, but no trusted_proxies",
-                "name the proxies that may connect there with trusted_proxies=",
-            )
-            .with_option("listen"));
-        }
-        if purposes().all(|purpose| purpose.status) {
-            return Err(Failure::new(
-                "no listener serves files",
-                "give listen= an entry without ;status, or leave it out",
-            )
-            .with_option("listen"));
-        }
-        Ok(self)
     }
 
     /// Binds the remaining addresses, except those of stored sockets.
@@ -214,13 +198,37 @@ pub fn wanted(entry: &Listen, config: &Config) -> Result<Option<Wanted>, Failure
     Ok(Some(Wanted { addresses, dual, is_listed: true }))
 }
 
-/// Tells whether a Unix-domain socket with `;proxy` is to be bound whose peers are no trusted proxies.
-///
-/// Each peer of such a socket is `unix`, so that all of them would be refused. A configuration without any trusted
-/// proxy has another fault.
-pub fn has_untrusted_proxy_socket(config: &Config) -> bool {
-    let is_such = |entry: &Listen| entry.proxy && matches!(entry.address, Address::Unix(_));
-    config.proxies.trusts_any() && !config.proxies.trusted.has_unix() && config.listen.iter().any(is_such)
+/// Faults of the entries of `listen=` taken together, for `--check`.
+pub fn faults(config: &Config) -> impl Iterator<Item = Failure> {
+    let purposes: Vec<Purpose> = config.listen.iter().map(Purpose::from).collect();
+    faults_of(&purposes, config)
+}
+
+/// Faults of listeners with these purposes taken together.
+fn faults_of(purposes: &[Purpose], config: &Config) -> impl Iterator<Item = Failure> + use<> {
+    let (trusts_any, trusts_unix) = (config.proxies.trusts_any(), config.proxies.trusted.has_unix());
+    let is_proxy = |purpose: &Purpose| purpose.proxy;
+    // Each peer of a Unix-domain socket is `unix`, so that all of them would be refused.
+    let is_unix_proxy = |purpose: &Purpose| purpose.proxy && purpose.is_unix;
+    let faults = [
+        (
+            !trusts_any && purposes.iter().any(is_proxy),
+            "a listener with ;proxy, but no trusted_proxies",
+            "name the proxies that may connect there with trusted_proxies=",
+        ),
+        (
+            trusts_any && !trusts_unix && purposes.iter().any(is_unix_proxy),
+            "a Unix-domain socket with ;proxy, but trusted_proxies does not name unix",
+            "add unix to trusted_proxies=: every peer of it is refused else",
+        ),
+        (
+            !purposes.is_empty() && purposes.iter().all(|purpose| purpose.status),
+            "no listener serves files",
+            "give listen= an entry without ;status, or leave it out",
+        ),
+    ];
+    let present = faults.into_iter().filter(|(is_present, ..)| *is_present);
+    present.map(|(_, message, advice)| Failure::new(message, advice).with_option("listen"))
 }
 
 /// Tells whether another entry listens for IPv4 on `port`.

@@ -21,7 +21,7 @@ use super::failure::Failure;
 use super::listen::Succession;
 use super::privileges::Privileges;
 use crate::config::listen::Listen;
-use crate::sys::directory::open_parent;
+use crate::sys::directory::{may_create_in, open_parent};
 use crate::sys::ids;
 use crate::sys::stat::StatFields;
 
@@ -62,18 +62,10 @@ pub fn bind_path(
     privileges: &Privileges,
     is_leaving: &dyn Fn() -> bool,
 ) -> Result<(UnixListener, SocketFile), Failure> {
-    let failed = |what: &str, errno: Errno| {
-        let advice = match errno {
-            Errno::EADDRINUSE => "a server listens there: stop it, or give another path with listen=",
-            Errno::EEXIST => "something else has that name: remove it, or give another path with listen=",
-            _ => "give a path in a directory that can be written with listen=",
-        };
-        Failure::from_call(format_args!("{what} {}", path.display()), errno, advice).with_option("listen")
-    };
+    let failed = |call: &str, errno: Errno| failure(call, path, errno);
     let owner = owner(listen, privileges)?;
-    let name = path.file_name().ok_or_else(|| failed("bind", Errno::EISDIR))?.to_owned();
-    let dir = open_parent(path).map_err(|errno| failed("bind", errno))?;
-    let address = UnixAddr::new(path).map_err(|errno| failed("bind", errno))?;
+    let SocketPlace { dir, name, address } =
+        SocketPlace::find(path).map_err(|errno| failed("bind", errno))?;
     let succession = Succession::new(is_leaving);
     while let Err(errno) = remove_stale(&dir, &name, &address) {
         if errno != Errno::EADDRINUSE || !succession.wait() {
@@ -89,6 +81,46 @@ pub fn bind_path(
     let meta = set_owner(&dir, &name, owner).map_err(|errno| failed("chown", errno))?;
     start_listening(&fd, Backlog::MAXCONN).map_err(|errno| failed("listen", errno))?;
     Ok((fd.into(), SocketFile { dir, name, device: meta.st_dev, inode: meta.inode() }))
+}
+
+/// Checks whether `path` can be bound with the options of `listen`, without changing anything, for `--check`.
+///
+/// # Errors
+/// The failure of a start. A socket in use is none, as the running server may use it.
+pub fn try_path(path: &Path, listen: &Listen) -> Result<(), Failure> {
+    group(listen)?;
+    let place = SocketPlace::find(path);
+    let is_usable = place.and_then(|SocketPlace { dir, name, .. }| {
+        match fstatat(&dir, name.as_os_str(), AtFlags::AT_SYMLINK_NOFOLLOW) {
+            Ok(found) if !is_socket(&found) => Err(Errno::EEXIST),
+            _ => may_create_in(dir),
+        }
+    });
+    is_usable.map_err(|errno| failure("bind", path, errno))
+}
+
+fn failure(call: &str, path: &Path, errno: Errno) -> Failure {
+    let advice = match errno {
+        Errno::EADDRINUSE => "a server listens there: stop it, or give another path with listen=",
+        Errno::EEXIST => "something else has that name: remove it, or give another path with listen=",
+        Errno::ENAMETOOLONG => "a socket's path has at most 107 bytes: give a shorter one with listen=",
+        _ => "give a path in a directory that can be written with listen=",
+    };
+    Failure::from_call(format_args!("{call} {}", path.display()), errno, advice).with_option("listen")
+}
+
+/// Directory, name and address of a socket's path.
+struct SocketPlace {
+    dir: OwnedFd,
+    name: OsString,
+    address: UnixAddr,
+}
+
+impl SocketPlace {
+    fn find(path: &Path) -> nix::Result<SocketPlace> {
+        let name = path.file_name().ok_or(Errno::EISDIR)?.to_owned();
+        Ok(SocketPlace { dir: open_parent(path)?, name, address: UnixAddr::new(path)? })
+    }
 }
 
 fn stream(flags: SockFlag) -> nix::Result<OwnedFd> {
@@ -141,15 +173,15 @@ struct Owner {
 
 fn owner(listen: &Listen, privileges: &Privileges) -> Result<Owner, Failure> {
     let user = privileges.user();
-    let group = match &listen.group {
-        None => user.map(|user| user.gid),
-        Some(name) => Some(ids::group(name).ok_or_else(|| {
-            Failure::new(
-                format!("unknown group - '{name}'"),
-                "name a group of /etc/group with ;group=, or give its number",
-            )
-            .with_option("listen")
-        })?),
-    };
+    let group = group(listen)?.or(user.map(|user| user.gid));
     Ok(Owner { user: user.map(|user| Uid::from_raw(user.uid)), group: group.map(Gid::from_raw) })
+}
+
+/// Group of `;group=`; `None` without one.
+fn group(listen: &Listen) -> Result<Option<u32>, Failure> {
+    let Some(name) = &listen.group else { return Ok(None) };
+    ids::group(name).map(Some).ok_or_else(|| {
+        let advice = "name a group of /etc/group with ;group=, or give its number";
+        Failure::new(format!("unknown group - '{name}'"), advice).with_option("listen")
+    })
 }

@@ -1,7 +1,6 @@
 //! `--check`: finds every error that would prevent a start, without starting.
 
 use std::fs;
-use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 
 use nix::unistd::{AccessFlags, access, geteuid};
@@ -10,15 +9,17 @@ use super::survey;
 use crate::boot::listen::{Wanted, try_bind};
 use crate::boot::pid_file::PidFilePlace;
 use crate::boot::privileges::Privileges;
-use crate::boot::{listen, load_rules, load_types, sockets, try_log, try_where_it_would_serve};
+use crate::boot::unix_socket::try_path;
+use crate::boot::{
+    Failure, listen, load_rules, load_types, lost_password_files, sockets, try_log, try_where_it_would_serve,
+};
 use crate::config::Config;
 use crate::config::args::Invocation;
 use crate::config::listen::{Address, Listen};
 use crate::config::printable::shortened;
 use crate::rules::Rules;
 use crate::rules::check::Surroundings;
-use crate::sys::directory::{may_create_in, open_parent};
-use crate::sys::{ids, reason};
+use crate::sys::reason;
 use crate::throttle::Throttles;
 
 /// Checks everything the configuration names. The text reports success, with warnings.
@@ -48,6 +49,7 @@ pub fn check(invocation: &Invocation) -> Result<String, String> {
     }
     if found.is_empty() {
         found.extend(serving(config));
+        of_tree.extend(loaded.as_ref().map(lost_password_files).unwrap_or_default());
     }
     let placed = |(option, text)| format!("{}: {text}", invocation.origins.get(option));
     let mut lines: Vec<String> = found.into_iter().map(placed).collect();
@@ -93,37 +95,17 @@ fn listeners(config: &Config) -> Vec<CheckError> {
     if config.listen.is_empty() {
         return addresses(config).into_iter().collect();
     }
-    let mut found: Vec<String> = config.listen.iter().filter_map(|entry| listener(entry, config)).collect();
-    if config.listen.iter().any(|listen| listen.proxy) && !config.proxies.trusts_any() {
-        found.push("a listener with ;proxy, but no trusted_proxies".into());
-    }
-    if sockets::has_untrusted_proxy_socket(config) {
-        found.push("a Unix-domain socket with ;proxy, but trusted_proxies does not name unix".into());
-    }
-    if config.listen.iter().all(|listen| listen.status) {
-        found.push("no listener serves files: give an entry without ;status".into());
-    }
-    found.into_iter().map(|text| ("listen", format!("listen: {text}"))).collect()
+    let entries = config.listen.iter().filter_map(|entry| try_listener(entry, config).err());
+    let found = entries.chain(sockets::faults(config));
+    found.map(|failure| ("listen", format!("listen: {failure}"))).collect()
 }
 
-/// Reason why the server cannot listen at `entry`; a server that listens there is no problem.
-fn listener(entry: &Listen, config: &Config) -> Option<String> {
+/// Tells whether the server can listen at `entry`; a server that listens there is no problem.
+fn try_listener(entry: &Listen, config: &Config) -> Result<(), Failure> {
     if let Address::Unix(path) = &entry.address {
-        let failure = socket_path(path, entry).err()?;
-        return Some(format!("{} - {failure}", path.display()));
+        return try_path(path, entry);
     }
-    let bound = sockets::wanted(entry, config).and_then(|wanted| wanted.as_ref().map_or(Ok(()), try_bind));
-    bound.err().map(|failure| failure.to_string())
-}
-
-fn socket_path(path: &Path, entry: &Listen) -> Result<(), String> {
-    if let Some(group) = entry.group.as_deref().filter(|group| ids::group(group).is_none()) {
-        return Err(format!("unknown group '{group}'"));
-    }
-    if fs::symlink_metadata(path).is_ok_and(|meta| !meta.file_type().is_socket()) {
-        return Err("something else has that name: remove it, or give another path".into());
-    }
-    open_parent(path).and_then(may_create_in).map_err(|errno| reason(&errno.into()))
+    sockets::wanted(entry, config)?.as_ref().map_or(Ok(()), try_bind)
 }
 
 /// Directory of `-d`.

@@ -2,7 +2,7 @@
 
 use crate::net::listen_socket::ListenerAddress;
 use std::ffi::OsString;
-use std::io::{IsTerminal, Write};
+use std::io::{ErrorKind, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -11,6 +11,8 @@ use ::syslog::Severity;
 
 use crate::boot::{Failure, load_rules, start};
 use crate::config::args::{self, Action, Invocation};
+use crate::config::error::ConfigError;
+use crate::config::error_kind::ConfigErrorKind;
 use crate::config::origin::Origin;
 use crate::config::{Config, dump, help};
 use crate::control::{ConfigReader, ReadFiles};
@@ -149,7 +151,7 @@ fn report(program: &str, failure: &Failure) -> String {
 }
 
 /// Configuration by the same command line, read again relative to `here`.
-fn reread(here: &Path, program: &str, arguments: &[OsString]) -> Result<Config, String> {
+fn reread(here: &Path, program: &str, arguments: &[OsString]) -> Result<Config, Failure> {
     match args::parse_in(here, arguments, program) {
         Ok(Invocation { config, .. }) => {
             let at_start = |file: PathBuf| here.join(file);
@@ -159,8 +161,17 @@ fn reread(here: &Path, program: &str, arguments: &[OsString]) -> Result<Config, 
             Ok(Config { throttle_file, mime_types, rules_file, ..config })
         }
         // The log gets one line, with the first error.
-        Err(problems) => Err(problems.list.first().map(ToString::to_string).unwrap_or_default()),
+        Err(problems) => Err(problems.list.first().map_or_else(|| Failure::new("", ""), failure_of)),
     }
+}
+
+/// Failure of a reload by the first error of the configuration.
+fn failure_of(problem: &ConfigError) -> Failure {
+    let kind = match problem.why {
+        ConfigErrorKind::Unreadable { kind, .. } => kind,
+        _ => ErrorKind::InvalidInput,
+    };
+    Failure::new(problem.to_string(), "").with_kind(kind)
 }
 
 /// Files of a configuration: config files, the throttle file, the media types, the rules.

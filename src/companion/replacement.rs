@@ -157,7 +157,9 @@ impl Replacement<'_> {
         let dir = self.place.dir.as_fd();
         let temporary = match &mut self.temporary {
             Some(name) => name,
-            // A link never takes the place of another file, so that the rename is needed, too.
+            // linkat(2) replaces no file, so that a rename is needed, too. A crash between the two calls leaves
+            // a complete file with the temporary name. It has the owner and mode of the final one, and its
+            // name begins with .ht, so that it is never served.
             without => {
                 let name = temporary_name()?;
                 linkat(

@@ -304,7 +304,7 @@ fn read_file(path: &Path, settings: &mut Settings) {
         settings.problems.push(ConfigError::new(
             &Origin::Flag("-C"),
             name,
-            ConfigErrorKind::Unreadable(reason(&error)),
+            ConfigErrorKind::Unreadable { reason: reason(&error), kind: error.kind() },
         ));
     }
 }

@@ -1,6 +1,7 @@
 //! Reasons for refusing an option, in words.
 
 use std::fmt;
+use std::io;
 
 /// Reason for refusing a written option.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -58,8 +59,13 @@ pub enum ConfigErrorKind {
     Slash,
     /// The value does not have the form of the option; the sentence describes the fault.
     Malformed(String),
-    /// The file could not be read; the text is the system's reason.
-    Unreadable(String),
+    /// The file could not be read.
+    Unreadable {
+        /// The system's words.
+        reason: String,
+        /// Kind of the system's error.
+        kind: io::ErrorKind,
+    },
 }
 
 impl ConfigErrorKind {
@@ -114,7 +120,7 @@ impl fmt::Display for ConfigErrorKind {
             ConfigErrorKind::NotMedia => f.write_str("not a media type (type/subtype)"),
             ConfigErrorKind::Slash => f.write_str("a name in the list holds a slash"),
             ConfigErrorKind::Malformed(reason) => f.write_str(reason),
-            ConfigErrorKind::Unreadable(reason) => {
+            ConfigErrorKind::Unreadable { reason, .. } => {
                 write!(f, "{reason}; give a configuration file that can be read with -C")
             }
         }

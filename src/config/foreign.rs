@@ -294,7 +294,7 @@ mod tests {
             let path = std::env::temp_dir().join(format!("thttpd-foreign-{}", std::process::id()));
             std::fs::write(&path, text).unwrap();
             let config = Config { rules_file: Some(path.clone()), ..Config::default() };
-            let told = Rules::load(&config, Path::new("/")).unwrap_err();
+            let told = Rules::load(&config, Path::new("/")).unwrap_err().to_string();
             std::fs::remove_file(path).unwrap();
             assert!(
                 told.lines().next().is_some_and(|first| first.ends_with(&format!(

@@ -1,25 +1,25 @@
 //! Reload of the configuration on HUP: its start, and the new configuration put in force.
 
+use std::io::ErrorKind;
 use std::sync::Arc;
 use std::time::Instant;
-
-use nix::errno::Errno;
 
 use super::controller::{Control, THROTTLE_TIME};
 use super::file_task::{FileTask, TaskState};
 use super::periodic::Periodic;
 use super::reload::{LONG, Reload, Reloaded, read_again};
+use crate::boot::{Failure, no_thread};
 use crate::log;
 
 /// Advice for a file that the server may not read any more.
 ///
 /// The start reads with the rights of its user, often root, and before Landlock confines the process.
-fn advice(reason: &str) -> &'static str {
-    match reason.contains(Errno::EACCES.desc()) {
-        true => {
+fn advice(kind: ErrorKind) -> &'static str {
+    match kind {
+        ErrorKind::PermissionDenied => {
             "; let this server read it, or restart: a start reads as its first user and in every directory"
         }
-        false => "",
+        _ => "",
     }
 }
 
@@ -40,7 +40,7 @@ impl Control {
                 let told_at = Some(Instant::now() + LONG);
                 self.reload = Reload { task: Some(task), again: false, told_at };
             }
-            Err(error) => self.end_reload(Err(error.to_string())),
+            Err(error) => self.end_reload(Err(no_thread(error))),
         }
     }
 
@@ -49,7 +49,7 @@ impl Control {
         let Some(task) = &self.reload.task else { return };
         let outcome = match task.poll() {
             TaskState::Done(outcome) => outcome,
-            TaskState::Failed => Err("an internal error".into()),
+            TaskState::Failed => Err(Failure::new("an internal error", "")),
             TaskState::Pending => return self.report_long_reload(),
         };
         let again = std::mem::take(&mut self.reload).again;
@@ -70,13 +70,13 @@ impl Control {
         }
     }
 
-    fn end_reload(&self, outcome: Result<(), String>) {
+    fn end_reload(&self, outcome: Result<(), Failure>) {
         self.running.site.stats.reloaded(outcome.is_ok());
         match outcome {
             Ok(()) => log::notice!("configuration read again"),
-            Err(reason) => {
-                let advice = advice(&reason);
-                log::critical!("configuration not read again, the old one stays - {reason}{advice}");
+            Err(failure) => {
+                let advice = advice(failure.kind);
+                log::critical!("configuration not read again, the old one stays - {failure}{advice}");
             }
         }
         self.running.notify.ready(&self.running.summary);

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::file_task::FileTask;
-use crate::boot::{build_site, load, warn_of_password_files};
+use crate::boot::{Failure, build_site, load, no_thread, warn_of_password_files};
 use crate::cgi::{self, children::Children};
 use crate::config::Config;
 use crate::log;
@@ -24,12 +24,12 @@ pub struct ConfigReader {
 }
 
 /// Function that reads a configuration relative to the directory it is given.
-pub type ReadConfig = dyn Fn(&Path) -> Result<Config, String> + Send + Sync;
+pub type ReadConfig = dyn Fn(&Path) -> Result<Config, Failure> + Send + Sync;
 
 /// Reload in progress, if there is one.
 #[derive(Debug, Default)]
 pub(super) struct Reload {
-    pub(super) task: Option<FileTask<Result<Reloaded, String>>>,
+    pub(super) task: Option<FileTask<Result<Reloaded, Failure>>>,
     /// Set if another HUP has arrived.
     pub(super) again: bool,
     /// Time at which to log that reading takes long.
@@ -48,10 +48,10 @@ pub(super) fn read_again(
     reader: &ConfigReader,
     old: &Site,
     children: Option<Arc<Children>>,
-) -> Result<Reloaded, String> {
+) -> Result<Reloaded, Failure> {
     if old.config.chroot {
         // Below the new root, files with these names may belong to any user.
-        return Err("after chroot only a restart reads it".into());
+        return Err(Failure::new("after chroot only a restart reads it", ""));
     }
     let mut config = (reader.read)(&reader.start)?;
     let kept = keep_fixed(&mut config, &old.config);
@@ -59,14 +59,13 @@ pub(super) fn read_again(
         log::warning!("a restart is needed to change {}", kept.join(", "));
     }
     let config = Arc::new(config);
-    let mut loaded = load(&config, &reader.start).map_err(|failure| failure.to_string())?;
+    let mut loaded = load(&config, &reader.start)?;
     warn_of_password_files(&loaded.rules);
     loaded.throttles.follow(&old.throttles);
     loaded.rules.follow(&old.rules);
-    let children = children_for(&config, children).map_err(|error| error.to_string())?;
+    let children = children_for(&config, children).map_err(no_thread)?;
     let records = Records { log: Arc::clone(&old.log), stats: Arc::clone(&old.stats) };
-    let site =
-        build_site(&config, loaded, records, children.clone()).map_err(|failure| failure.to_string())?;
+    let site = build_site(&config, loaded, records, children.clone())?;
     Ok(Reloaded { site, children })
 }
 

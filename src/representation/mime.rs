@@ -3,12 +3,13 @@
 //! Called once for each opened file, by [`super::Representation::new`].
 
 use std::cmp::Ordering;
+use std::io;
 use std::path::Path;
 
 use crate::config::kind::media;
 use crate::config::printable::{joined, shortened};
 use crate::rules::{ResponseRules, SortedMap};
-use crate::sys::{read_lines, reason, without_byte_order_mark};
+use crate::sys::{named, read_lines, without_byte_order_mark};
 
 /// Extensions that mean a content encoding instead of a type (thttpd's three).
 const ENCODINGS: [(&str, &str); 3] = [("Z", "compress"), ("gz", "gzip"), ("uu", "x-uuencode")];
@@ -60,16 +61,19 @@ impl Types {
     /// Adds the types of the file at `path`: lines of `type extension extension…`.
     ///
     /// # Errors
-    /// The reason why the file cannot be read, or each invalid line with its place.
-    pub fn load(mut self, path: &Path) -> Result<Types, String> {
-        let text = read_lines(path).map_err(|error| format!("{}: {}", path.display(), reason(&error)))?;
+    /// The file cannot be read; or, as invalid data, each invalid line with its place.
+    pub fn load(mut self, path: &Path) -> io::Result<Types> {
+        let text = read_lines(path).map_err(|error| named(&path.display(), &error))?;
         let mut faults = Vec::new();
         for (line, number) in without_byte_order_mark(&text).split(|&b| b == b'\n').zip(1..) {
             if let Err(fault) = self.line(line) {
                 faults.push(format!("{}:{number}: {}", path.display(), shortened(fault)));
             }
         }
-        if faults.is_empty() { Ok(self) } else { Err(joined(None, &mut faults.into_iter())) }
+        if faults.is_empty() {
+            return Ok(self);
+        }
+        Err(io::Error::new(io::ErrorKind::InvalidData, joined(None, &mut faults.into_iter())))
     }
 
     fn line(&mut self, line: &[u8]) -> Result<(), String> {

@@ -5,12 +5,15 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use nix::errno::Errno;
+use nix::fcntl::AtFlags;
+use nix::sys::stat::fstatat;
 
 use super::bucket::Requests;
 use super::pattern::Pattern;
 use super::words::Words;
 use crate::config::address_list::AddressList;
 use crate::sys::filesystem::OpenDirectory;
+use crate::sys::stat::StatFields;
 
 /// Condition of a guard line.
 #[derive(Debug)]
@@ -38,6 +41,8 @@ pub struct AuthFile {
     ///
     /// A confined server may read it only if it is open at start.
     pub target_dir: Option<Result<Arc<OpenDirectory>, Errno>>,
+    /// Device and inode of the file when the rules were read; `None` if there was no such file.
+    seen: Option<(u64, u64)>,
 }
 
 impl AuthFile {
@@ -56,6 +61,21 @@ impl AuthFile {
         let target_dir = target.as_deref().and_then(Path::parent);
         let is_other = |other: &&Path| dir.canonicalize().is_ok_and(|dir| dir != **other);
         self.target_dir = target_dir.filter(is_other).map(open);
+        self.seen = self.identity();
+    }
+
+    /// Tells whether another file is found, or none, than when the rules were read.
+    ///
+    /// In a new root directory, a symbolic link with an absolute path leads elsewhere.
+    pub fn has_moved(&self) -> bool {
+        self.seen.is_some() && self.identity() != self.seen
+    }
+
+    /// Device and inode of the file, found from its open directory.
+    fn identity(&self) -> Option<(u64, u64)> {
+        let dir = self.dir.as_ref().ok()?;
+        let meta = fstatat(&dir.file, self.base(), AtFlags::empty()).ok()?;
+        Some((meta.st_dev, meta.inode()))
     }
 
     /// Directories that are open for the file.
@@ -118,6 +138,7 @@ impl Guard {
                         realm,
                         dir: Err(Errno::ENOENT),
                         target_dir: None,
+                        seen: None,
                     })))
                 }
             },

@@ -1,5 +1,6 @@
 //! Loading of the rules that a configuration names.
 
+use std::io;
 use std::path::Path;
 
 use super::guard::Guard;
@@ -10,7 +11,7 @@ use super::rule_set::Rules;
 use crate::config::origin::Origin;
 use crate::config::printable::joined;
 use crate::config::{Config, foreign};
-use crate::sys::{read_lines, reason};
+use crate::sys::{named, read_lines};
 
 impl Rules {
     /// Reads lines of a file called `name`, for tests.
@@ -27,13 +28,13 @@ impl Rules {
     /// Reads the rules of `config`: the rules file and `rule` lines. Relative paths start from `start`.
     ///
     /// # Errors
-    /// Descriptions of all faults, a line each, with their place.
-    pub fn load(config: &Config, start: &Path) -> Result<Rules, String> {
+    /// The rules file cannot be read; or, as invalid data, all faults, a line each, with their place.
+    pub fn load(config: &Config, start: &Path) -> io::Result<Rules> {
         let mut reader = Reader::default();
         let mut hint = None;
         if let Some(path) = &config.rules_file {
             let content = read_lines(&start.join(path));
-            let content = content.map_err(|error| format!("rules={}: {}", path.display(), reason(&error)))?;
+            let content = content.map_err(|error| named(&format!("rules={}", path.display()), &error))?;
             let name = path.to_string_lossy();
             reader.file(&content, &name);
             hint = foreign::hint(&name, &content, reader.faults.iter().filter_map(Fault::line).collect());
@@ -54,7 +55,10 @@ impl Rules {
         for (place, text) in served {
             reader.fault(&place, text);
         }
-        let lines = |faults: Vec<Fault>| joined(hint.as_deref(), &mut faults.iter().map(Fault::to_string));
+        let lines = |faults: Vec<Fault>| {
+            let lines = joined(hint.as_deref(), &mut faults.iter().map(Fault::to_string));
+            io::Error::new(io::ErrorKind::InvalidData, lines)
+        };
         let mut rules = Rules::read(reader).map_err(lines)?;
         for line in &mut rules.guards {
             if let Guard::Auth(Some(file)) = &mut line.action {

@@ -33,14 +33,16 @@ pub struct Rules {
 }
 
 impl Rules {
-    /// Takes over the request counts of `old` for lines with the same limit.
+    /// Takes over the request counts of `old` for lines with the same limit; each line of `old` serves once.
     pub fn follow(&mut self, old: &Rules) {
+        let mut before: Vec<&Line<Guard>> = old.guards.iter().collect();
         for line in &mut self.guards {
-            let same = |one: &&Line<Guard>| one.pattern == line.pattern && one.text == line.text;
-            if let Guard::Requests(requests) = &mut line.action
-                && let Some(Line { action: Guard::Requests(before), .. }) = old.guards.iter().find(same)
+            let is_same = |one: &&Line<Guard>| one.pattern == line.pattern && one.text == line.text;
+            let Some(at) = before.iter().position(is_same) else { continue };
+            if let (Guard::Requests(requests), Guard::Requests(old)) =
+                (&mut line.action, &before.remove(at).action)
             {
-                requests.follow(before);
+                requests.follow(old);
             }
         }
     }

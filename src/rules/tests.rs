@@ -6,6 +6,7 @@ use std::path::Path;
 
 use super::rate::Rate;
 use super::*;
+use crate::request::client::ClientAddress;
 use crate::throttle;
 
 fn parsed(text: &str) -> Rules {
@@ -26,6 +27,22 @@ fn comments_begin_at_a_line_or_behind_a_blank_and_nowhere_else() {
     assert_eq!(said, ["rules:6: X has no value"], "a blank and # begin a comment");
     let dump = parsed(&text.replace("\n**\theader X: #1\r", "")).dump();
     assert_eq!(dump, "# rules:4: a#b cache 1\n# rules:5: a#b cache 2\n# rules:6: ** header X: a#1\n");
+}
+
+#[test]
+fn equal_request_limits_have_a_bucket_each_also_after_a_reload() {
+    let text = "a requests 2/h\nb requests 2/h\na requests 2/h\n";
+    let (old, mut new) = (parsed(text), parsed(text));
+    new.follow(&old);
+    let take = |rules: &Rules, line: usize| match &rules.guards[line].action {
+        Guard::Requests(requests) => requests.take(ClientAddress::Unix).is_ok(),
+        _ => panic!("a limit"),
+    };
+    for line in [0, 2] {
+        assert!(take(&old, line), "each request takes a token of both lines");
+        assert!(take(&new, line));
+        assert!(!take(&new, line), "the old and the new line share a bucket");
+    }
 }
 
 #[test]

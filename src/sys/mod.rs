@@ -24,6 +24,6 @@ pub mod systemd;
 pub mod thread;
 pub mod zone;
 
-pub use reason::reason;
+pub use reason::{named, reason};
 pub use regular_file::{read_lines, read_regular_file, read_text, without_byte_order_mark};
 pub use shortage::{is_process_shortage, is_shortage};

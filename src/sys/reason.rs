@@ -1,5 +1,6 @@
 //! The system's description of a failed call.
 
+use std::fmt;
 use std::io;
 
 /// Text of `error` as from thttpd's `%m`, without Rust's `(os error N)`.
@@ -9,6 +10,11 @@ pub fn reason(error: &io::Error) -> String {
         text.truncate(text.find(" (os error").unwrap_or(text.len()));
     }
     text
+}
+
+/// `error` with the name of its file or option in its text: `NAME: REASON`.
+pub fn named(name: &dyn fmt::Display, error: &io::Error) -> io::Error {
+    io::Error::new(error.kind(), format!("{name}: {}", reason(error)))
 }
 
 #[cfg(test)]

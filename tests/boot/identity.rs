@@ -1,13 +1,13 @@
 //! Root: used for what needs it, then gone for good; and the same inside a chroot.
 
 use std::fs;
-use std::os::unix::fs::{MetadataExt, chown};
+use std::os::unix::fs::{MetadataExt, chown, symlink};
 use std::path::Path;
 use std::process::Command;
 
 use nix::sys::signal::Signal;
 
-use super::{Running, read, run, stderr, thttpd_for_every_user};
+use super::{Running, read, run, stderr, stdout, thttpd, thttpd_for_every_user};
 use crate::support::server::free_port;
 use crate::support::{Client, Server, Tree, eventually, is_root};
 
@@ -115,6 +115,30 @@ fn in_a_new_root_hup_opens_the_log_anew_though_it_lies_outside() {
     eventually("the next line is in it", || read(&log).contains("GET /a.txt?2"));
     assert!(!read(&logs.join("old")).contains("?2"));
     assert_eq!(fs::metadata(&log).unwrap().uid(), 65534);
+}
+
+#[test]
+fn a_password_file_that_only_an_absolute_link_leads_to_is_told_in_a_new_root() {
+    if !is_root() {
+        return;
+    }
+    let tree = Tree::new();
+    tree.file("a.txt", "hello");
+    let users = tree.beside("users", "alice:x\n");
+    symlink(&users, tree.dir().join("absolute")).unwrap();
+    symlink("users", tree.dir().join("relative")).unwrap();
+    let text = "after chroot the file is not found, as a link with an absolute path leads to it";
+    for (flag, name, is_told) in
+        [("-r", "absolute", true), ("-r", "relative", false), ("-nor", "absolute", false)]
+    {
+        let rule = format!("rule=** auth {}", tree.dir().join(name).display());
+        let flags = [flag, "-o", &rule];
+        let server = Server::start(&tree, &flags);
+        assert_eq!(read(&server.stderr).contains(text), is_told, "{flags:?}");
+        assert_eq!(server.connect().get("/a.txt").status, if is_told { 403 } else { 401 }, "{flags:?}");
+        let checked = run(thttpd().arg("-d").arg(tree.www()).args(flags).arg("--check"));
+        assert_eq!(stdout(&checked).contains(text), is_told, "{}", stderr(&checked));
+    }
 }
 
 #[test]

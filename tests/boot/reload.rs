@@ -79,6 +79,20 @@ fn a_file_that_the_running_server_may_not_read_is_told_with_the_way_out() {
 }
 
 #[test]
+fn a_mistake_with_the_systems_words_in_it_is_no_file_that_cannot_be_read() {
+    let tree = Tree::new();
+    let path = tree.beside("rules", "** header X-A: 1\n");
+    let rules = format!("rules={}", path.display());
+    let server = start(&tree, "reload_on_hup", &["-o", &rules]);
+    tree.beside("rules", "Permission denied\n** 5 Permission denied\n");
+    server.signal(Signal::SIGHUP);
+    eventually("the mistake is told", || read(&server.stderr).contains("the old one stays"));
+    let text = read(&server.stderr);
+    assert!(text.contains("5 Permission denied: nothing may follow the rate"), "{text}");
+    assert!(!text.contains("let this server read it"), "{text}");
+}
+
+#[test]
 fn changes_that_need_a_restart_are_named() {
     let tree = Tree::new();
     let server = start(&tree, "reload_on_hup", &[]);

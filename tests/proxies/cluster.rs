@@ -302,11 +302,17 @@ fn a_check_of_the_configuration_tells_what_is_wrong_with_listeners() {
             "-o: listen: a Unix-domain socket with ;proxy, but trusted_proxies does not name unix",
         ),
         (&["listen=80", "trusted_proxies=all"], "all is no address, network or unix; every address is"),
-        (&["listen=/nonexistent/sock"], "-o: listen: /nonexistent/sock - No such file or directory"),
-        (&["listen=/tmp/sock;group=no-such-group"], "unknown group 'no-such-group'"),
+        (&["listen=/nonexistent/sock"], "-o: listen: bind /nonexistent/sock - No such file or directory"),
+        (
+            &["listen=/tmp/sock;group=no-such-group"],
+            "-o: listen: unknown group - 'no-such-group'; name a group of /etc/group",
+        ),
         (&["listen=127.0.0.1:0;status"], "-o: listen: no listener serves files"),
         (&["listen=192.0.2.1:8080"], "-o: listen: bind 192.0.2.1:8080 - Cannot assign requested address"),
-        (&["listen=/etc/hostname"], "-o: listen: /etc/hostname - something else has that name"),
+        (
+            &["listen=/etc/hostname"],
+            "-o: listen: bind /etc/hostname - File exists; something else has that name",
+        ),
         (&["listen=8080,[::1]:8081", "trusted_proxies=10.0.0.0/8"], "the configuration is sound"),
     ] {
         let said = check(options);

@@ -187,6 +187,33 @@ fn lists_that_cannot_be_meant_stop_the_start() {
     }
 }
 
+#[test]
+fn a_check_tells_the_faults_of_listeners_in_the_words_of_a_start() {
+    let tree = tree();
+    let socket = tree.dir().join("sock");
+    let long = tree.dir().join("x".repeat(120));
+    for list in [
+        "127.0.0.1:0;proxy",
+        "127.0.0.1:0;status",
+        "/nonexistent/sock",
+        "/etc/hostname",
+        "/tmp/x;group=no-such-group",
+        "192.0.2.1:1",
+        &long.display().to_string(),
+        &format!("{};status", socket.display()),
+    ] {
+        let option = format!("listen={list}");
+        let told = refusal(&tree, &[&option]);
+        let (_, failure) = told.trim_end().split_once("thttpd: ").unwrap();
+        let (failure, _) = failure.split_once(" (listen stands in ").unwrap_or((failure, ""));
+        let mut command = thttpd();
+        let output = command.arg("-d").arg(tree.www()).args(["-o", &option, "--check"]).output().unwrap();
+        let checked = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(checked.contains(failure), "{list}: {told}: {checked}");
+        assert!(!socket.exists(), "{list}: nothing is left behind");
+    }
+}
+
 /// A server that is handed `socket` as systemd does it, under `name`.
 fn activated(tree: &Tree, (socket, name): (OwnedFd, &str), flags: &[&str], port: u16) -> Running {
     let mut command = Command::new("sh");
