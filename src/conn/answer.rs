@@ -118,7 +118,7 @@ fn dispatch(
     let user = run.user.as_deref();
     let origin = origin.unwrap_or_else(|| {
         let entry = log_record::entry(request, turn.session.client_text().as_bytes(), asked.vhost);
-        let record = LogRecord::of(&AccessEntry { user, ..entry }, request.method.as_str());
+        let record = LogRecord::from_entry(&AccessEntry { user, ..entry }, request.method.as_str());
         RedirectOrigin { record, redirects: 0 }
     });
     let query = run.script.query.as_ref();

@@ -60,7 +60,7 @@ pub struct LogRecord {
 
 impl LogRecord {
     /// Copies what `entry` borrows; `method` is its static name.
-    pub fn of(entry: &AccessEntry<'_>, method: &'static str) -> LogRecord {
+    pub fn from_entry(entry: &AccessEntry<'_>, method: &'static str) -> LogRecord {
         LogRecord {
             user: entry.user.map(Into::into),
             method,

@@ -73,7 +73,7 @@ pub fn send(turn: &mut Turn<'_>, response: Response, mut reply: Reply<'_>) -> Tr
     send_queue.push_body(body);
     send_queue.held = response.held;
     send_queue.count_memory();
-    let record = LogRecord::of(&reply.entry, reply.method.as_str());
+    let record = LogRecord::from_entry(&reply.entry, reply.method.as_str());
     let outgoing = Outgoing::new(send_queue, record, reply.pacer, reply.after);
     let (head_left, content) = (head.saturating_sub(sent) as u64, sent.saturating_sub(head) as u64);
     Transition::Respond(Box::new(outgoing.part_sent(head_left, content)))

@@ -46,6 +46,9 @@ pub fn accept(listener: &Listener, shared: &Shared) -> io::Result<AcceptOutcome>
             | Errno::ENETDOWN
             | Errno::ENETUNREACH
             | Errno::EHOSTUNREACH
+            | Errno::EHOSTDOWN
+            | Errno::ENONET
+            | Errno::ENOPROTOOPT
             | Errno::ETIMEDOUT,
         ) => Ok(AcceptOutcome::Dropped),
         _ => Err(error),

@@ -11,6 +11,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::eventfd::{EfdFlags, EventFd};
 
 use super::accept::{AcceptOutcome, accept};
+use super::admission::ConnectionLimiter;
 use super::listen_socket::Listener;
 use super::listener::{Listeners, in_turn};
 use super::shared::Shared;
@@ -41,6 +42,7 @@ const WARNING_INTERVAL: Duration = Duration::from_secs(60);
 #[derive(Debug)]
 pub struct Acceptor {
     stop: Arc<StopSignal>,
+    limiter: Arc<ConnectionLimiter>,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
 
@@ -58,17 +60,19 @@ impl Acceptor {
     pub fn start(shared: Arc<Shared>) -> io::Result<Acceptor> {
         let notifier = EventFd::from_flags(EfdFlags::EFD_CLOEXEC)?;
         let stop = Arc::new(StopSignal { asked: AtomicBool::new(false), notifier });
+        let limiter = Arc::clone(&shared.limiter);
         let thread = {
             let stop = Arc::clone(&stop);
             thread::start("acceptor", 128 * 1024, Box::new(move || accept_all(&shared, &stop)))?
         };
-        Ok(Acceptor { stop, thread: Mutex::new(Some(thread)) })
+        Ok(Acceptor { stop, limiter, thread: Mutex::new(Some(thread)) })
     }
 
     /// Closes the listening sockets; returns when they are closed.
     pub fn stop(&self) {
         self.stop.asked.store(true, Relaxed);
         let _ = self.stop.notifier.write(1);
+        self.limiter.end_waits();
         let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(thread) = thread {
             let _ = thread.join();
@@ -169,7 +173,7 @@ impl RateLimitedWarning {
 /// Waits for a connection to close; new clients wait in the kernel's backlog meanwhile.
 fn wait_for_room(shared: &Shared, stop: &StopSignal) {
     while !shared.limiter.has_room() && !stop.asked.load(Relaxed) {
-        shared.limiter.wait_for_room(PAUSE);
+        shared.limiter.wait_for_room(&|| stop.asked.load(Relaxed));
     }
 }
 

@@ -12,6 +12,7 @@
 //! Below the full limit one standby worker looks every [`TICK`] whether the active ones make progress,
 //! and raises the limit where they do not. This bounds how long a request waits behind a long turn.
 
+use std::cell::Cell;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed, Ordering::SeqCst};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -168,6 +169,46 @@ impl ActiveWorkers {
     }
 }
 
+/// Slot of an active worker, which it may release until the end of a turn.
+#[derive(Debug, Default)]
+pub struct WorkerSlot {
+    is_released: Cell<bool>,
+    /// The limit was raised for this turn: an active worker more stands in for this one.
+    has_raised: Cell<bool>,
+}
+
+impl WorkerSlot {
+    /// Prepares for a call that may block. The slot may be kept while another worker `is_idle`, or where one more
+    /// can become active; a turn asks for that once, however many of its calls may block.
+    pub fn block(&self, workers: &ActiveWorkers, is_idle: bool) {
+        if is_idle || self.has_raised.get() {
+            return;
+        }
+        self.has_raised.set(workers.raise());
+        if !self.has_raised.get() {
+            self.release(workers);
+        }
+    }
+
+    /// Releases the slot until the end of the turn.
+    pub fn release(&self, workers: &ActiveWorkers) {
+        if !self.is_released.replace(true) {
+            workers.release();
+        }
+    }
+
+    /// Tells whether the slot is released.
+    pub fn is_released(&self) -> bool {
+        self.is_released.get()
+    }
+
+    /// Ends a turn after which the worker has its slot, or has taken another one.
+    pub fn end_turn(&self) {
+        self.is_released.set(false);
+        self.has_raised.set(false);
+    }
+}
+
 /// A standby worker's view of the active ones.
 #[derive(Debug, Default)]
 struct Watch {
@@ -254,6 +295,22 @@ mod tests {
             workers.release();
             second.join().unwrap();
         });
+    }
+
+    #[test]
+    fn a_turn_raises_the_limit_once_however_many_of_its_calls_may_block() {
+        let (workers, crew, slot) = (ActiveWorkers::new(4), Crew::default(), WorkerSlot::default());
+        (0..4).for_each(|_| workers.acquire(&mut &crew));
+        assert!(workers.lower() && workers.lower() && workers.lower());
+        let limit = || workers.limit.load(SeqCst);
+        for turn in 1..4 {
+            (0..3).for_each(|_| slot.block(&workers, false));
+            slot.end_turn();
+            assert_eq!(limit(), 1 + turn, "a turn raises it by one");
+        }
+        (0..3).for_each(|_| slot.block(&workers, false));
+        assert!(slot.is_released() && workers.active.load(SeqCst) == 0, "at the full limit the slot is free");
+        assert_eq!(limit(), 4);
     }
 
     #[test]

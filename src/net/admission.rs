@@ -39,6 +39,12 @@ const SPARE_DESCRIPTORS: usize = 24;
 /// Memory of a connection that waits: ours is some hundred bytes, the kernel's some thousand.
 const CONNECTION_MEMORY: usize = 16 * 1024;
 
+/// Interval of looking for room when `max_connections` are open.
+const ROOM_CHECK: Duration = Duration::from_secs(10);
+
+/// Interval of looking for room when descriptors have run out.
+const DESCRIPTOR_CHECK: Duration = Duration::from_millis(50);
+
 /// Limits on the number of connections.
 #[derive(Debug, Clone, Copy)]
 pub struct ConnectionBounds {
@@ -115,9 +121,18 @@ impl ConnectionLimiter {
         self.open.load(SeqCst)
     }
 
-    /// Waits until there is room, at most for `timeout`.
-    pub fn wait_for_room(&self, timeout: Duration) {
-        self.wait(Instant::now() + timeout, &|open| self.bounds.have_room(open));
+    /// Waits until there is room, or until [`end_waits`](Self::end_waits) once `is_over` holds. Returns early now
+    /// and then.
+    pub fn wait_for_room(&self, is_over: &dyn Fn() -> bool) {
+        // A connection that closes ends the wait. A file that is closed makes room without a word.
+        let longest = if self.open() >= self.bounds.most { ROOM_CHECK } else { DESCRIPTOR_CHECK };
+        self.wait(Instant::now() + longest, &|open| is_over() || self.bounds.have_room(open));
+    }
+
+    /// Lets waiting threads look again whether their wait is over.
+    pub fn end_waits(&self) {
+        drop(self.lock_guard());
+        self.closed.notify_all();
     }
 
     /// Waits until no connection is open; false if the deadline passes first.
@@ -165,8 +180,7 @@ impl Drop for Reservation {
     fn drop(&mut self) {
         self.0.open.fetch_sub(1, SeqCst);
         if self.0.has_waiter.load(SeqCst) {
-            drop(self.0.lock_guard());
-            self.0.closed.notify_all();
+            self.0.end_waits();
         }
     }
 }
@@ -203,6 +217,28 @@ mod tests {
         });
         assert!(entered.into_inner() > 0);
         assert_eq!(limiter.open(), 0);
+    }
+
+    #[test]
+    fn a_wait_for_room_ends_with_a_connection_and_with_the_server() {
+        let limiter = ConnectionLimiter::new(room_for(1), Arc::new(Stats::default()));
+        let begun = Instant::now();
+        let ended = AtomicBool::new(false);
+        let wait = || limiter.wait_for_room(&|| ended.load(SeqCst));
+        let reservation = limiter.reserve();
+        std::thread::scope(|scope| {
+            let waiter = scope.spawn(wait);
+            drop(reservation);
+            waiter.join().unwrap();
+        });
+        let _reservation = limiter.reserve();
+        std::thread::scope(|scope| {
+            let waiter = scope.spawn(wait);
+            ended.store(true, SeqCst);
+            limiter.end_waits();
+            waiter.join().unwrap();
+        });
+        assert!(begun.elapsed() < ROOM_CHECK, "neither wait took its whole time");
     }
 
     #[test]

@@ -9,7 +9,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use super::accept::try_accept;
-use super::active_workers::{Activity, Standby};
+use super::active_workers::{Activity, Standby, WorkerSlot};
 use super::admitted::{AdmittedConnection, ReadyConnection};
 use super::load::{Need, WorkerLoad};
 use super::poller;
@@ -42,8 +42,8 @@ struct Worker {
     shared: Arc<Shared>,
     /// Taken from the readiness set, and not yet served.
     batch: RefCell<VecDeque<ReadyConnection>>,
-    /// The slot among active workers is released until the end of the turn.
-    is_blocking: Cell<bool>,
+    /// The slot among active workers.
+    slot: WorkerSlot,
     /// The worker has a slot for storage that may not answer, until the end of the turn.
     remote: Cell<bool>,
     /// The last connection served was a new one: more may be waiting to be accepted.
@@ -86,7 +86,7 @@ pub fn run(shared: &Arc<Shared>, number: usize) {
     let worker = Rc::new(Worker {
         shared: Arc::clone(shared),
         batch: RefCell::default(),
-        is_blocking: Cell::new(false),
+        slot: WorkerSlot::default(),
         remote: Cell::new(false),
         expects_new: Cell::new(false),
         generation: Cell::new(shared.config_generation.newest()),
@@ -115,16 +115,12 @@ pub fn run(shared: &Arc<Shared>, number: usize) {
 
 impl Blocking for Worker {
     fn block_in_place(&self) {
-        if self.is_blocking.get() {
+        if self.slot.is_released() {
             return;
         }
         self.load.borrow_mut().restart();
-        // While an active worker is idle, or one more becomes active, the slot may be kept.
-        if self.shared.poller.idle() > 0 || self.shared.active_workers.raise() {
-            self.hand_batch_on();
-        } else {
-            self.block_in_place();
-        }
+        self.hand_batch_on();
+        self.slot.block(&self.shared.active_workers, self.shared.poller.idle() > 0);
     }
 
     fn enter_remote(&self) -> bool {
@@ -205,9 +201,7 @@ impl Worker {
     /// Requeues the connections behind this turn, and releases the slot among active workers.
     fn block_in_place(&self) {
         self.hand_batch_on();
-        if !self.is_blocking.replace(true) {
-            self.shared.active_workers.release();
-        }
+        self.slot.release(&self.shared.active_workers);
     }
 
     fn hand_batch_on(&self) {
@@ -235,8 +229,8 @@ impl Worker {
     /// active ones are overloaded, which is cheaper than to sleep and be woken for the next such turn.
     fn resume(&self, context: &mut WorkerContext) {
         let shared = &*self.shared;
-        if !self.is_blocking.get() {
-            return;
+        if !self.slot.is_released() {
+            return self.slot.end_turn();
         }
         for _ in 0..QUEUED_AT_ONCE {
             if !shared.active_workers.is_overloaded(shared.ready.len()) {
@@ -246,7 +240,7 @@ impl Worker {
             self.serve(context, ready);
         }
         self.wait_for_slot(context);
-        self.is_blocking.set(false);
+        self.slot.end_turn();
     }
 
     /// Changes to a new configuration, if there is one.

@@ -115,6 +115,11 @@ impl Types {
                 Some(encoding) => encodings.push(encoding),
                 None => {
                     media_type = own.map(str::to_owned).or_else(|| built_in(extension));
+                    // SVG writes the encoding into the extension: `a.svgz` is `a.svg.gz`.
+                    let is_svg = media_type.as_deref() == Some("image/svg+xml");
+                    if is_svg && extension.eq_ignore_ascii_case(b"svgz") {
+                        encodings.push("gzip");
+                    }
                     break;
                 }
             }

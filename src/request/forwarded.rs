@@ -62,15 +62,25 @@ impl ProxyTrust {
             return None;
         }
         lines.reverse();
-        if self.field.eq_ignore_ascii_case("Forwarded") {
-            return Some(lines.into_iter().flat_map(split_forwarded).map(forwarded_element).collect());
+        let (split, parse): (fn(&[u8]) -> Vec<&[u8]>, fn(&[u8]) -> Element) = match () {
+            () if self.field.eq_ignore_ascii_case("Forwarded") => (split_forwarded, forwarded_element),
+            () if self.field.eq_ignore_ascii_case("X-Forwarded-For") => (split_commas, address_element),
+            // In a field for one address, a list does not tell which member the proxy wrote.
+            () if lines.len() > 1 => return Some(vec![Element::default()]),
+            () => return Some(vec![address_element(lines[0])]),
+        };
+        let mut elements = Vec::new();
+        for text in lines.into_iter().flat_map(split) {
+            // An empty element of a list is ignored (RFC 9110 §5.6.1.2).
+            if !text.trim_ascii().is_empty() {
+                elements.push(parse(text));
+            }
         }
-        let addresses = lines.into_iter().flat_map(|line| line.rsplit(|&byte| byte == b','));
-        let elements: Vec<Element> =
-            addresses.map(|text| Element { address: node_address(text), scheme: None }).collect();
-        // In a field for one address, a list does not tell which member the proxy wrote.
-        let is_list = self.field.eq_ignore_ascii_case("X-Forwarded-For");
-        Some(if is_list || elements.len() == 1 { elements } else { vec![Element::default()] })
+        // A list without any element names no client.
+        if elements.is_empty() {
+            elements.push(Element::default());
+        }
+        Some(elements)
     }
 
     /// Searches from the peer to the left for the first address that is not trusted.
@@ -93,7 +103,7 @@ impl ProxyTrust {
 /// Last member of X-Forwarded-Proto, written by the nearest proxy.
 fn forwarded_proto(fields: &Fields<'_>) -> Option<Scheme> {
     let value = fields.last("X-Forwarded-Proto")?;
-    scheme(value.rsplit(|&byte| byte == b',').next()?.trim_ascii())
+    scheme(value.rsplit(|&byte| byte == b',').map(<[u8]>::trim_ascii).find(|member| !member.is_empty())?)
 }
 
 fn scheme(text: &[u8]) -> Option<Scheme> {
@@ -102,6 +112,16 @@ fn scheme(text: &[u8]) -> Option<Scheme> {
         _ if text.eq_ignore_ascii_case(b"https") => Some(Scheme::Https),
         _ => None,
     }
+}
+
+/// Members of one X-Forwarded-For line, from the right.
+fn split_commas(line: &[u8]) -> Vec<&[u8]> {
+    line.rsplit(|&byte| byte == b',').collect()
+}
+
+/// Element of a field that has addresses alone.
+fn address_element(text: &[u8]) -> Element {
+    Element { address: node_address(text), scheme: None }
 }
 
 /// Elements of one Forwarded line, from the right.

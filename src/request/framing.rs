@@ -44,6 +44,10 @@ pub fn body_length(fields: &Fields<'_>, version: Version) -> Result<BodyLength, 
     }
 }
 
+/// Framing by a Transfer-Encoding.
+///
+/// An empty element of the list is refused, though others ignore it (RFC 9110 §5.6.1.2): a server in front that does
+/// not would see another end of the content.
 fn transfer_coding(coding: &[u8], version: Version) -> Result<BodyLength, Rejection> {
     if version < Version::Http11 {
         return Err(Rejection::malformed("Transfer-Encoding needs HTTP/1.1."));

@@ -234,14 +234,14 @@ fn assemble<'b>(line: RequestLine<'b>, fields: Fields<'b>) -> Result<Request<'b>
 
 /// Tells whether the client waits for 100 Continue. Other expectations are refused (RFC 9110 §10.1.1).
 fn expects_100_continue(fields: &Fields<'_>) -> Result<bool, Rejection> {
-    let mut nod = false;
+    let mut is_expected = false;
     for member in fields.members("Expect") {
         if !member.eq_ignore_ascii_case(b"100-continue") {
             return Err(Rejection::fatal(417, "This server knows no expectation but 100-continue."));
         }
-        nod = true;
+        is_expected = true;
     }
-    Ok(nod)
+    Ok(is_expected)
 }
 
 /// Host of a request: the absolute form's, else that of Host (RFC 9112 §3.2, §3.2.2).

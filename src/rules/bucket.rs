@@ -4,11 +4,10 @@
 //! algorithm). A full bucket therefore needs no entry in the table.
 
 use std::collections::HashMap;
-use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-use crate::request::client::ClientAddress;
+use crate::request::client::{ClientAddress, ClientNetwork};
 
 /// Maximum number of buckets in the table of one line; further clients share one bucket.
 const MOST_BUCKETS: usize = 16 * 1024;
@@ -36,7 +35,7 @@ pub struct Requests {
 #[derive(Debug)]
 struct Buckets {
     start: Instant,
-    of_clients: HashMap<u128, u64>,
+    of_clients: HashMap<ClientNetwork, u64>,
     /// Bucket of all clients together, or of new clients when the table is full.
     shared: u64,
     swept: u64,
@@ -78,7 +77,7 @@ impl Requests {
     pub fn take(&self, client: ClientAddress) -> Result<(), u64> {
         let mut buckets = self.lock();
         let now = u64::try_from(buckets.start.elapsed().as_nanos()).unwrap_or(u64::MAX);
-        let key = if self.per_address { Some(network(client)) } else { None };
+        let key = self.per_address.then(|| client.into());
         let full_at = buckets.full_at(key, now).max(now);
         let after = full_at.saturating_add(self.interval);
         let most = now.saturating_add(self.interval.saturating_mul(self.burst));
@@ -111,7 +110,7 @@ impl Default for Buckets {
 }
 
 impl Buckets {
-    fn full_at(&mut self, client: Option<u128>, now: u64) -> u64 {
+    fn full_at(&mut self, client: Option<ClientNetwork>, now: u64) -> u64 {
         match client.and_then(|client| self.of_clients.get(&client).copied()) {
             Some(full_at) => full_at,
             None if client.is_none() || !self.has_room(now) => self.shared,
@@ -119,7 +118,7 @@ impl Buckets {
         }
     }
 
-    fn set(&mut self, client: Option<u128>, full_at: u64) {
+    fn set(&mut self, client: Option<ClientNetwork>, full_at: u64) {
         let has_room = self.of_clients.len() < MOST_BUCKETS;
         match client {
             Some(client) if has_room || self.of_clients.contains_key(&client) => {
@@ -142,16 +141,6 @@ impl Buckets {
 fn count(text: &str) -> Result<u64, String> {
     let digits = text.bytes().all(|b| b.is_ascii_digit()).then(|| text.parse::<u64>().ok()).flatten();
     digits.filter(|n| (1..=SECOND).contains(n)).ok_or_else(|| format!("{text}: not a number from 1 up"))
-}
-
-/// Table key of a client: an IPv4 address, an IPv6 /64 network, or one key for clients without an address.
-fn network(client: ClientAddress) -> u128 {
-    match client {
-        ClientAddress::Ip(IpAddr::V4(address)) => address.to_ipv6_mapped().to_bits(),
-        ClientAddress::Ip(IpAddr::V6(address)) => address.to_bits() >> 64 << 64,
-        ClientAddress::Unknown(Some(last)) => network(ClientAddress::Ip(last)),
-        ClientAddress::Unix | ClientAddress::Unknown(None) => u128::MAX,
-    }
 }
 
 #[cfg(test)]
@@ -215,7 +204,8 @@ mod tests {
     #[test]
     fn full_buckets_make_room() {
         let mut buckets = Buckets::default();
-        buckets.of_clients.extend((0..MOST_BUCKETS as u128).map(|client| (client, 1)));
+        let network = |n| ClientNetwork::from_address(Ipv4Addr::from_bits(n).into());
+        buckets.of_clients.extend((0..MOST_BUCKETS as u32).map(|n| (network(n), 1)));
         assert!(!buckets.has_room(0), "none is full yet");
         assert!(buckets.has_room(2 * SWEEP_PAUSE) && buckets.of_clients.is_empty());
     }

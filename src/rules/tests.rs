@@ -4,6 +4,7 @@ use proptest::prelude::*;
 
 use std::path::Path;
 
+use super::guard::Guard;
 use super::rate::Rate;
 use super::*;
 use crate::request::client::ClientAddress;

@@ -39,6 +39,33 @@ fn recorded_types_are_the_same() {
 }
 
 #[test]
+fn a_compressed_svg_has_the_encoding_that_its_extension_stands_for() {
+    for (name, encodings) in [
+        ("a.svgz", "gzip"),
+        ("a.SVGZ", "gzip"),
+        ("a.svg.gz", "gzip"),
+        ("a.svgz.gz", "gzip,gzip"),
+        ("a.svg", ""),
+    ] {
+        assert_eq!(
+            describe(name.as_bytes(), b"UTF-8"),
+            (b"image/svg+xml".into(), encodings.into()),
+            "{name}"
+        );
+    }
+    let tree = TempTree::new();
+    for (line, name, encodings) in [
+        ("image/svg+xml svg svgz", "a.svgz", "gzip"),
+        ("application/gzip svgz", "a.svgz", ""),
+        ("image/svg+xml pic", "a.pic", ""),
+    ] {
+        tree.file("types", line);
+        let types = Types::new(b"UTF-8").load(&tree.path().join("types")).unwrap();
+        assert_eq!(types.describe(name.as_bytes()).1, encodings, "{line}");
+    }
+}
+
+#[test]
 fn a_type_that_thttpd_lacked_or_that_has_a_newer_name_is_the_one_of_today() {
     for (name, media_type, encodings) in [
         ("file.js", "text/javascript; charset=UTF-8", ""),
