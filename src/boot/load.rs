@@ -50,8 +50,7 @@ pub(crate) fn lost_password_files(rules: &Rules) -> Vec<String> {
     for (line, file) in rules.all_auth_files() {
         if file.has_moved() {
             warnings.push(format!(
-                "{line}: after chroot the file is not found, as a link with an absolute path leads to it; what it \
-                 protects is answered 403; name the linked file"
+                "{line}: after chroot no absolute link leads to the file; what it protects is answered 403"
             ));
         }
     }

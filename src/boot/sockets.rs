@@ -86,7 +86,7 @@ impl Sockets {
         }
         let mut purposes: Vec<Purpose> = sockets.bound.iter().map(|(_, purpose)| *purpose).collect();
         purposes.extend(entries.iter().map(|entry| Purpose::from(*entry)));
-        if let Some(fault) = faults_of(&purposes, config).next() {
+        if let Some(fault) = faults_of(&purposes, config).pop() {
             return Err(fault);
         }
         for entry in entries {
@@ -199,18 +199,19 @@ pub fn wanted(entry: &Listen, config: &Config) -> Result<Option<Wanted>, Failure
 }
 
 /// Faults of the entries of `listen=` taken together, for `--check`.
-pub fn faults(config: &Config) -> impl Iterator<Item = Failure> {
+pub fn faults(config: &Config) -> Vec<Failure> {
     let purposes: Vec<Purpose> = config.listen.iter().map(Purpose::from).collect();
     faults_of(&purposes, config)
 }
 
 /// Faults of listeners with these purposes taken together.
-fn faults_of(purposes: &[Purpose], config: &Config) -> impl Iterator<Item = Failure> + use<> {
+fn faults_of(purposes: &[Purpose], config: &Config) -> Vec<Failure> {
     let (trusts_any, trusts_unix) = (config.proxies.trusts_any(), config.proxies.trusted.has_unix());
     let is_proxy = |purpose: &Purpose| purpose.proxy;
     // Each peer of a Unix-domain socket is `unix`, so that all of them would be refused.
     let is_unix_proxy = |purpose: &Purpose| purpose.proxy && purpose.is_unix;
-    let faults = [
+    let mut faults = Vec::new();
+    for (is_present, message, advice) in [
         (
             !trusts_any && purposes.iter().any(is_proxy),
             "a listener with ;proxy, but no trusted_proxies",
@@ -226,9 +227,12 @@ fn faults_of(purposes: &[Purpose], config: &Config) -> impl Iterator<Item = Fail
             "no listener serves files",
             "give listen= an entry without ;status, or leave it out",
         ),
-    ];
-    let present = faults.into_iter().filter(|(is_present, ..)| *is_present);
-    present.map(|(_, message, advice)| Failure::new(message, advice).with_option("listen"))
+    ] {
+        if is_present {
+            faults.push(Failure::new(message, advice).with_option("listen"));
+        }
+    }
+    faults
 }
 
 /// Tells whether another entry listens for IPv4 on `port`.

@@ -95,9 +95,10 @@ fn listeners(config: &Config) -> Vec<CheckError> {
     if config.listen.is_empty() {
         return addresses(config).into_iter().collect();
     }
-    let entries = config.listen.iter().filter_map(|entry| try_listener(entry, config).err());
-    let found = entries.chain(sockets::faults(config));
-    found.map(|failure| ("listen", format!("listen: {failure}"))).collect()
+    let mut found: Vec<Failure> =
+        config.listen.iter().filter_map(|entry| try_listener(entry, config).err()).collect();
+    found.extend(sockets::faults(config));
+    found.into_iter().map(|failure| ("listen", format!("listen: {failure}"))).collect()
 }
 
 /// Tells whether the server can listen at `entry`; a server that listens there is no problem.

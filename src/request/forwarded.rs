@@ -62,23 +62,21 @@ impl ProxyTrust {
             return None;
         }
         lines.reverse();
-        let (split, parse): (fn(&[u8]) -> Vec<&[u8]>, fn(&[u8]) -> Element) = match () {
-            () if self.field.eq_ignore_ascii_case("Forwarded") => (split_forwarded, forwarded_element),
-            () if self.field.eq_ignore_ascii_case("X-Forwarded-For") => (split_commas, address_element),
-            // In a field for one address, a list does not tell which member the proxy wrote.
-            () if lines.len() > 1 => return Some(vec![Element::default()]),
-            () => return Some(vec![address_element(lines[0])]),
-        };
+        let is_forwarded = self.field.eq_ignore_ascii_case("Forwarded");
+        let is_list = is_forwarded || self.field.eq_ignore_ascii_case("X-Forwarded-For");
         let mut elements = Vec::new();
-        for text in lines.into_iter().flat_map(split) {
-            // An empty element of a list is ignored (RFC 9110 §5.6.1.2).
-            if !text.trim_ascii().is_empty() {
-                elements.push(parse(text));
+        for text in lines.into_iter().flat_map(split_list) {
+            match text.trim_ascii() {
+                // An empty element of a list is ignored (RFC 9110 §5.6.1.2).
+                b"" if is_list => {}
+                text if is_forwarded => elements.push(forwarded_element(text)),
+                text => elements.push(Element { address: node_address(text), scheme: None }),
             }
         }
-        // A list without any element names no client.
-        if elements.is_empty() {
-            elements.push(Element::default());
+        // A list of no element names no client. In a field for one address, a list does not tell which member
+        // the proxy wrote.
+        if elements.is_empty() || elements.len() > 1 && !is_list {
+            elements = vec![Element::default()];
         }
         Some(elements)
     }
@@ -114,21 +112,11 @@ fn scheme(text: &[u8]) -> Option<Scheme> {
     }
 }
 
-/// Members of one X-Forwarded-For line, from the right.
-fn split_commas(line: &[u8]) -> Vec<&[u8]> {
-    line.rsplit(|&byte| byte == b',').collect()
-}
-
-/// Element of a field that has addresses alone.
-fn address_element(text: &[u8]) -> Element {
-    Element { address: node_address(text), scheme: None }
-}
-
-/// Elements of one Forwarded line, from the right.
+/// Elements of one field line, from the right.
 ///
 /// Quotation marks are paired from the right too: one left open by a client must not hide elements that a
 /// proxy appended.
-fn split_forwarded(line: &[u8]) -> Vec<&[u8]> {
+fn split_list(line: &[u8]) -> Vec<&[u8]> {
     let (mut elements, mut end, mut is_quoted) = (Vec::new(), line.len(), false);
     for at in (0..line.len()).rev() {
         match line[at] {
