@@ -1,7 +1,9 @@
 //! A server whose workers stand still ends itself.
 
 use std::os::unix::process::ExitStatusExt;
+use std::path::Path;
 
+use nix::libc;
 use nix::sys::ptrace;
 use nix::sys::signal::Signal;
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
@@ -17,32 +19,58 @@ fn threads(server: &Server, name: &str) -> Vec<Pid> {
     named.map(|task| Pid::from_raw(task.file_name().to_str().unwrap().parse().unwrap())).collect()
 }
 
-/// Tells whether the thread is asleep, so that it holds no lock of the allocator while it is stopped.
-fn is_asleep(thread: Pid) -> bool {
-    let stat = read(std::path::Path::new(&format!("/proc/{thread}/stat")));
-    stat.rsplit(") ").next().is_some_and(|rest| rest.starts_with('S'))
+/// Tells whether the stopped thread waits for work, so that it holds no lock that another thread needs.
+fn waits_for_work(thread: Pid) -> bool {
+    let call = read(Path::new(&format!("/proc/{thread}/syscall")));
+    let number = call.split(' ').next().and_then(|number| number.parse().ok());
+    [libc::SYS_epoll_pwait, libc::SYS_epoll_pwait2, libc::SYS_futex].map(Some).contains(&number)
+        || cfg!(target_arch = "x86_64") && number == Some(EPOLL_WAIT)
 }
+
+/// Number of epoll_wait(2) on x86-64; other machines have epoll_pwait(2) alone.
+const EPOLL_WAIT: i64 = 232;
 
 /// Threads that this thread holds still. The process cannot end before their end was taken notice of.
 struct Held(Vec<Pid>);
 
 impl Held {
+    /// Stops the thread while it waits for work.
+    ///
+    /// A thread that was asleep a moment ago may have woken up and taken a lock, of the allocator for one, which
+    /// would hold up the watchdog itself.
     fn hold(&mut self, thread: Pid) -> nix::Result<()> {
         ptrace::seize(thread, ptrace::Options::empty())?;
         self.0.push(thread);
-        ptrace::interrupt(thread)
+        eventually("a worker is stopped while it waits for work", || {
+            ptrace::interrupt(thread).unwrap();
+            eventually("the thread stops", || {
+                matches!(waitpid(thread, flags()), Ok(WaitStatus::PtraceEvent(..) | WaitStatus::Stopped(..)))
+            });
+            let waits = waits_for_work(thread);
+            if !waits {
+                ptrace::cont(thread, None).unwrap();
+            }
+            waits
+        });
+        Ok(())
     }
 
     /// Waits until all have ended with their process.
     fn wait(&self) {
-        let flags = Some(WaitPidFlag::__WALL | WaitPidFlag::WNOHANG);
         let has_ended = |thread: &Pid| {
-            matches!(waitpid(*thread, flags), Ok(WaitStatus::Exited(..) | WaitStatus::Signaled(..)) | Err(_))
+            matches!(
+                waitpid(*thread, flags()),
+                Ok(WaitStatus::Exited(..) | WaitStatus::Signaled(..)) | Err(_)
+            )
         };
         for thread in &self.0 {
             eventually("a held thread ends with its process", || has_ended(thread));
         }
     }
+}
+
+fn flags() -> Option<WaitPidFlag> {
+    Some(WaitPidFlag::__WALL | WaitPidFlag::WNOHANG)
 }
 
 impl Drop for Held {
@@ -59,10 +87,7 @@ fn a_server_whose_workers_stand_still_ends_with_sigabrt() {
     let mut server = Server::start_with(&tree, &["-o", "watchdog=2", "-o", "workers=3"], |command| {
         command.env("THTTPD_SYSLOG_SOCKET", "/nonexistent/log");
     });
-    eventually("three workers wait for work", || {
-        let workers = threads(&server, "worker");
-        workers.len() == 3 && workers.into_iter().all(is_asleep)
-    });
+    eventually("there are three workers", || threads(&server, "worker").len() == 3);
     let mut held = Held(Vec::new());
     for worker in threads(&server, "worker") {
         if let Err(errno) = held.hold(worker) {
