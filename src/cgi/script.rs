@@ -22,7 +22,8 @@ use nix::unistd::{Pid, getpgid};
 
 use super::event::{KillReason, ScriptEvent};
 use super::job::{Job, ScriptExit};
-use super::stderr_lines::{StderrLines, printable};
+use super::stderr_lines::StderrLines;
+use crate::config::printable::printable;
 use crate::sys::process::{self, Program, Streams};
 
 /// Increment of the niceness of scripts (thttpd's CGI_NICE).

@@ -1,6 +1,6 @@
 //! Standard error of a script as log lines: split, made printable, bounded.
 
-use std::fmt::Write;
+use crate::config::printable::printable;
 
 /// Maximum length of a logged line in bytes; the rest of the line is dropped.
 const LINE_BYTES: usize = 500;
@@ -51,26 +51,6 @@ impl StderrLines {
     }
 }
 
-/// Converts `bytes` to text that can neither forge a log line nor control a terminal.
-///
-/// Control characters and bytes that are not UTF-8 become `\xNN`.
-pub fn printable(bytes: &[u8]) -> String {
-    let mut text = String::with_capacity(bytes.len());
-    for chunk in bytes.utf8_chunks() {
-        for c in chunk.valid().chars() {
-            match c {
-                '\\' => text.push_str("\\\\"),
-                c if c.is_control() => _ = write!(text, "\\x{:02x}", u32::from(c)),
-                c => text.push(c),
-            }
-        }
-        for byte in chunk.invalid() {
-            _ = write!(text, "\\x{byte:02x}");
-        }
-    }
-    text
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -93,7 +73,7 @@ mod tests {
 
     #[test]
     fn control_characters_and_bytes_that_are_no_text_are_escaped() {
-        let line = "a\\x1b[31m\\x00b\\x0dc\\\\ \\xff é";
+        let line = "a\\x1b[31m\\x00b\\rc\\ \\xff é";
         assert_eq!(lines(&[b"a\x1b[31m\x00b\rc\\ \xff \xc3\xa9"]), [line]);
     }
 

@@ -19,8 +19,8 @@ use nix::sys::wait::{Id, WaitPidFlag, waitid, waitpid};
 use super::event::{KillReason, ScriptEvent};
 use super::job::StartError;
 use super::script::{KILL_AFTER, ScriptProcess};
-use super::stderr_lines::printable;
 use super::supervisor::{ScriptCommand, ScriptSlot, ScriptStatus, StartRequest, Supervisor};
+use crate::config::printable::printable;
 use crate::sys::latch::LatchSetter;
 use crate::sys::{is_process_shortage, reason};
 
