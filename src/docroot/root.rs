@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 
 use nix::errno::Errno;
-use nix::fcntl::{OFlag, openat};
+use nix::fcntl::{OFlag, OpenHow, openat, openat2};
 use nix::sys::stat::{Mode, fstat};
 
 use crate::sys::filesystem;
@@ -73,6 +73,11 @@ impl DocRoot {
         let dir = openat(&self.dir, ".", flags, Mode::empty())?;
         // A directory that was removed can still be opened through a descriptor of it.
         if fstat(&dir)?.st_nlink == 0 { Err(Errno::ENOENT) } else { Ok(()) }
+    }
+
+    /// Tells whether `openat2` opens the root itself, without reading it.
+    pub(super) fn can_openat2(&self) -> bool {
+        openat2(&self.dir, ".", OpenHow::new().flags(OFlag::O_PATH | OFlag::O_CLOEXEC)).is_ok()
     }
 
     /// Absolute path with a trailing slash.
