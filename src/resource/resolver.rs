@@ -87,7 +87,7 @@ impl Resolver {
         self.cache.bytes()
     }
 
-    /// Closes cached files that were deleted. The timer thread calls this periodically.
+    /// Closes cached files that were deleted. A worker calls this periodically, as the disk is asked.
     pub fn tidy(&self) {
         self.cache.tidy();
     }
