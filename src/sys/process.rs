@@ -189,7 +189,7 @@ fn default_signals() {
     // SAFETY: `set` is initialised by sigemptyset before it is read; SIG_DFL is a valid action for
     // every signal, and no handler of ours is lost, because exec resets handlers anyway.
     unsafe {
-        for signal in 1..libc::SIGRTMIN() {
+        for signal in 1..=libc::SIGRTMAX() {
             libc::signal(signal, libc::SIG_DFL);
         }
         let mut set = std::mem::zeroed::<libc::sigset_t>();

@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 
-use super::Site;
-use crate::support::{Client, Tree, eventually};
+use super::{Site, lay_script};
+use crate::support::{Client, Server, Tree, eventually};
 
 const HEAD: &str = "printf 'Content-Type: text/plain\\n\\n'";
 
@@ -307,4 +307,17 @@ fn a_thousand_scripts_leave_no_process_and_no_descriptor() {
         };
         std::thread::scope(|scope| (0..4).for_each(|_| _ = scope.spawn(ask)));
     });
+}
+
+#[test]
+fn a_script_ignores_no_signal_that_the_starter_of_its_server_ignored() {
+    let tree = Tree::new();
+    let commands = format!("#!/bin/sh\n{HEAD}; exec grep -E 'Sig(Blk|Ign)' /proc/self/status\n");
+    lay_script(&tree.www().join("cgi-bin/signals"), &commands);
+    let server = Server::start_after(&tree, "trap '' HUP PIPE QUIT 40 64", &["-c", "/cgi-bin/*"]);
+    let text = server.connect().get("/cgi-bin/signals").text();
+    let sets: Vec<u64> =
+        text.lines().map(|line| u64::from_str_radix(line[7..].trim(), 16).unwrap()).collect();
+    // The C library keeps signals 32 to 34 for itself.
+    assert_eq!(sets.iter().map(|set| set & !(0b111 << 31)).collect::<Vec<_>>(), [0, 0], "{text}");
 }
