@@ -154,7 +154,7 @@ impl Connection {
                 },
                 Advance::Go(transition) => transition,
             };
-            // Bytes that are read from here on are news.
+            // Bytes that are read from here on may be newer than the last check of the cache.
             turn.worker.freshness.expire();
             turn.wake = Wake::Ready;
             state = match enter(transition, &mut turn) {

@@ -103,7 +103,7 @@ pub fn log_unanswered(session: &Session, worker: &WorkerContext, upload: &Upload
     log_exchange(session, worker, &upload.cgi_request.record.entry(session.client_text().as_bytes(), 0));
 }
 
-/// Logs what has come of a head, or a whole request that waits to be decided, when it is cut off.
+/// Logs a request that is cut off before its decision: a whole one, or the beginning of its head.
 pub fn log_undecided(session: &mut Session, worker: &WorkerContext) {
     let pending = session.take_pending();
     if head::is_blank(&pending) {

@@ -56,7 +56,7 @@ impl Acceptor {
     /// Starts the thread that accepts from the listeners of `shared`.
     ///
     /// # Errors
-    /// When the system has no thread or descriptor for us.
+    /// The system lacks a thread or descriptor.
     pub fn start(shared: Arc<Shared>) -> io::Result<Acceptor> {
         let notifier = EventFd::from_flags(EfdFlags::EFD_CLOEXEC)?;
         let stop = Arc::new(StopSignal { asked: AtomicBool::new(false), notifier });
@@ -95,7 +95,7 @@ fn accept_all(shared: &Shared, stop: &StopSignal) {
         let mut ready: Vec<PollFd<'_>> =
             listeners.iter().map(|listener| PollFd::new(listener.as_fd(), PollFlags::POLLIN)).collect();
         ready.push(PollFd::new(stop.notifier.as_fd(), PollFlags::POLLIN));
-        // A failed poll is retried; what it failed of will show in accept.
+        // A failed poll is retried; accept meets the cause, and logs it.
         let _ = poll(&mut ready, PollTimeout::NONE);
         // Where there is room for a few, it is each listener's in turn.
         rounds = rounds.wrapping_add(1);

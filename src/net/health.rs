@@ -65,7 +65,7 @@ impl DirectoryWatch {
     ///
     /// # Errors
     ///
-    /// The system has no thread for us.
+    /// The system lacks a thread.
     pub fn start(shared: &Arc<Shared>) -> io::Result<Arc<DirectoryWatch>> {
         let watch = Arc::new(DirectoryWatch::default());
         let (shared, own) = (Arc::clone(shared), Arc::clone(&watch));

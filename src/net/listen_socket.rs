@@ -22,7 +22,7 @@ pub struct ListenerSet {
     pub status: Vec<Listener>,
 }
 
-/// Both kinds say differently from where a connection comes.
+/// Socket of one of the two kinds; only a TCP socket names the peer of a connection.
 #[derive(Debug)]
 enum ListeningSocket {
     Tcp(TcpListener),

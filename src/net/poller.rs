@@ -76,7 +76,7 @@ impl Poller {
     /// Creates a poller without connections.
     ///
     /// # Errors
-    /// When the system has no descriptors for us.
+    /// The system lacks descriptors.
     pub fn new() -> io::Result<Poller> {
         let set = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
         let notifier = EventFd::from_flags(EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK)?;
@@ -130,7 +130,7 @@ impl Poller {
             }
         };
         let flags = match admitted.watched.socket {
-            // Room for output, once watched, stays watched: it says nothing until it is news.
+            // EPOLLOUT stays watched once it was asked for: an edge-triggered set reports each change once.
             Some(present) if present.contains(wanted) => return Ok(()),
             Some(present) => {
                 self.modify(admitted, present | wanted)?;

@@ -38,7 +38,7 @@ impl Server {
     /// Starts to serve `site` on `listeners`, and to tell of it on those for status.
     ///
     /// # Errors
-    /// When the system has no threads or descriptors for us.
+    /// The system lacks threads or descriptors.
     pub fn start(listeners: ListenerSet, site: Arc<Site>) -> io::Result<Server> {
         let count = worker_count(&site);
         let shared = Arc::new(Shared::new(listeners.serving, site, count)?);
@@ -129,8 +129,10 @@ impl Drop for Server {
     }
 }
 
-/// A pool of `count` threads. The pool's builder panics where the system has no thread for it, which is
-/// an error like any other; so its panic is caught, and not told of.
+/// Starts a pool of `count` threads.
+///
+/// The pool's builder panics where the system lacks a thread. The panic is caught, and becomes an error without
+/// a line in the log.
 fn start_pool(count: usize) -> io::Result<ThreadPool> {
     let builder = threadpool::Builder::new()
         .num_threads(count)
@@ -143,7 +145,7 @@ fn start_pool(count: usize) -> io::Result<ThreadPool> {
     pool.map_err(|_| Errno::EAGAIN.into())
 }
 
-/// Enough that a few may wait for a disk while the processors stay busy.
+/// Number of workers: enough that a few may wait for a disk while the processors stay busy.
 fn worker_count(site: &Site) -> usize {
     match site.config.workers {
         0 => (2 * thread::processors()).clamp(4, 64),

@@ -56,7 +56,7 @@ enum ExchangeProgress {
 ///
 /// # Errors
 ///
-/// The system has no thread for us.
+/// The system lacks a thread.
 pub fn start(listeners: Vec<Listener>, shared: &Arc<Shared>) -> io::Result<()> {
     if listeners.is_empty() {
         return Ok(());

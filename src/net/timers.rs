@@ -22,7 +22,7 @@ struct TimerHeap {
     ended: bool,
 }
 
-/// The heap and its sleeper.
+/// Deadlines of all waits, and the signal that wakes the timer thread.
 #[derive(Debug, Default)]
 pub struct Deadlines {
     heap: Mutex<TimerHeap>,
@@ -41,7 +41,7 @@ pub enum TimerEvent {
 }
 
 impl Deadlines {
-    /// Adds a moment; wakes the sleeper if it is the earliest.
+    /// Adds a deadline; wakes the timer thread if it is the earliest.
     pub fn add(&self, at: Instant, key: usize) {
         let mut heap = self.heap();
         let earliest = heap.entries.peek().is_none_or(|Reverse((first, _))| at < *first);
@@ -84,7 +84,7 @@ impl Deadlines {
         }
     }
 
-    /// Ends the sleep for good.
+    /// Ends the timer thread.
     pub fn end(&self) {
         self.heap().ended = true;
         self.earlier.notify_all();

@@ -316,8 +316,9 @@ impl Worker {
         }
     }
 
-    /// Wakes all waiting connections again if the server began to stop or abort during this turn, when
-    /// this connection was not in the poller.
+    /// Wakes all waiting connections once more if the server began to stop or abort during this turn.
+    ///
+    /// This turn's connection was not in the poller at the first time.
     fn recheck_shutdown(&self, context: &WorkerContext) {
         let shared = &*self.shared;
         if shared.aborting.load(Relaxed) || shared.stop_phase.is_stopping() && !context.stopping {

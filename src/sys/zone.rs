@@ -112,8 +112,9 @@ fn rule_of(zone: Option<&str>) -> Option<String> {
     }
 }
 
-/// The last line of a zone file of version 2 or later (RFC 9636 §3.3), which holds for all times
-/// after its last listed change of clocks.
+/// Last line of a zone file of version 2 or later (RFC 9636 §3.3).
+///
+/// The rule in this line holds for all times after the last listed change of clocks.
 fn footer(file: &[u8]) -> Option<String> {
     let text = file.strip_prefix(b"TZif")?.strip_suffix(b"\n")?;
     let start = text.iter().rposition(|&byte| byte == b'\n')? + 1;

@@ -72,13 +72,13 @@ pub enum PeerState {
 pub struct Socket {
     stream: OwnedFd,
     nonblocking: bool,
-    patience_set: bool,
+    has_receive_timeout: bool,
 }
 
 impl Socket {
     /// Takes an accepted socket, in blocking mode.
     pub fn new(stream: impl Into<OwnedFd>) -> Socket {
-        Socket { stream: stream.into(), nonblocking: false, patience_set: false }
+        Socket { stream: stream.into(), nonblocking: false, has_receive_timeout: false }
     }
 
     /// Descriptor number, the connection's key in the poller.
@@ -141,10 +141,10 @@ impl Socket {
         if self.set_nonblocking(false).is_err() {
             return self.read(buffer);
         }
-        if !self.patience_set {
+        if !self.has_receive_timeout {
             let most = TimeVal::microseconds(blocking_read.most.as_micros() as i64);
-            self.patience_set = setsockopt(&self.stream, sockopt::ReceiveTimeout, &most).is_ok();
-            if !self.patience_set {
+            self.has_receive_timeout = setsockopt(&self.stream, sockopt::ReceiveTimeout, &most).is_ok();
+            if !self.has_receive_timeout {
                 return self.read(buffer);
             }
         }

@@ -13,7 +13,7 @@ const UNDISTURBED_POLL: Duration = Duration::from_micros(4);
 /// Longest block, with falling asleep and waking up, after which the next wait may begin with a spin.
 const SHORT_BLOCK: Duration = Duration::from_micros(100);
 
-/// Waits in a row without a block after which the thread yields, so as not to keep its processor from others.
+/// Waits in a row without a block after which the thread yields its processor to others.
 const YIELD_AFTER: u32 = 2;
 
 /// Waits of one kind in a row, each of which may begin with a spin.

@@ -19,8 +19,7 @@ use crate::resource::Retry;
 /// Pause of a request that cannot be decided just now, until it is tried again.
 const PAUSE: Duration = Duration::from_millis(20);
 
-/// Longest wait of a request for its list to be made, or for a worker that may look at storage which does
-/// not answer others.
+/// Longest wait of a request for a permit to make its list, or for a slot in remote storage.
 const SHORT_WAIT: Duration = Duration::from_secs(5);
 
 /// Waiting for a request, or in the middle of its head.

@@ -95,8 +95,7 @@ impl SendResponse {
         true
     }
 
-    /// Waits until a worker has come back from storage that may not answer, for as long as a client may
-    /// keep the server waiting.
+    /// Waits for a slot in remote storage, for at most `send_timeout`.
     fn wait_for_storage(mut self, turn: &Turn<'_>) -> Advance<SendResponse> {
         match timeouts::storage_since(turn, self.0.wait_for_storage()) {
             Ok(wait) => Advance::Stay(self, Pause::Wait(wait)),
