@@ -17,12 +17,12 @@ use std::time::{Duration, Instant};
 use nix::errno::Errno;
 use nix::fcntl::{AtFlags, OFlag, openat};
 use nix::sys::signal::kill;
-use nix::sys::stat::{Mode, fstatat};
+use nix::sys::stat::Mode;
 use nix::unistd::{Pid, UnlinkatFlags, ftruncate, geteuid, unlinkat};
 
 use super::failure::Failure;
 use crate::sys::directory::{may_create_in, open_parent};
-use crate::sys::stat::StatFields;
+use crate::sys::stat::{StatFields, fstatat};
 
 /// The administrator's user id.
 const ROOT: u32 = 0;

@@ -12,12 +12,10 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
-use nix::sys::stat::FileStat;
-
 use super::watcher::{Freshness, WatchedPath, Watcher};
 use crate::docroot::path::split;
 use crate::docroot::{DirectoryRef, Links, View};
-use crate::sys::stat::StatFields;
+use crate::sys::stat::{FileStat, StatFields};
 
 /// Maximum number of directories in the cache.
 const MOST_DIRECTORIES: usize = 4096;

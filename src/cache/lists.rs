@@ -8,14 +8,13 @@ use std::ffi::CString;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use nix::sys::stat::FileStat;
-
 use super::directories::{DirectoryCache, DirectoryCheck};
 use super::watcher::Freshness;
 use crate::docroot::path::join;
 use crate::docroot::{Links, View};
 use crate::request::list_view::ListView;
 use crate::sys::memory::{LISTING_MEMORY, MemoryReservation};
+use crate::sys::stat::FileStat;
 
 /// Minimum size of a cached page in bytes; a shorter one is cheap to make.
 const LEAST_PAGE: usize = 64 * 1024;

@@ -11,13 +11,12 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use nix::sys::stat::fstat;
-
 use crate::config::CacheLimits;
 use crate::docroot::{Links, View};
 use crate::representation::coding::Variant;
 use crate::representation::{Content, Representation};
 use crate::rules::{FileRules, OwnsResponseRules, ResponseRules};
+use crate::sys::stat::fstat;
 
 mod directories;
 mod lists;

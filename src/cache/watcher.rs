@@ -16,11 +16,11 @@ use std::time::{Duration, Instant};
 use nix::errno::Errno;
 use nix::libc::IN_MASK_ADD;
 use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify, WatchDescriptor};
-use nix::sys::stat::{fstat, stat};
 use nix::unistd::read;
 
 use crate::docroot::{Links, View};
 use crate::sys::filesystem;
+use crate::sys::stat::{fstat, stat};
 
 /// Maximum number of watches; names in other directories are looked up each time.
 const MOST_WATCHES: usize = 4096;

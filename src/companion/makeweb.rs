@@ -13,10 +13,11 @@ use std::path::{Component, Path, PathBuf};
 
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, open, openat};
-use nix::sys::stat::{Mode, fchmod, fstat, mkdirat};
+use nix::sys::stat::{Mode, fchmod, mkdirat};
 use nix::unistd::{Gid, Uid, fchown, getegid, geteuid, getgid, getuid};
 
 use super::{Refusal, reason, say};
+use crate::sys::stat::fstat;
 
 /// Parent of users' directories, unless `MAKEWEB_DIR` is set.
 const WEB_DIR: &str = "/var/www/users";

@@ -5,9 +5,9 @@ use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
 use nix::fcntl::{AtFlags, OFlag, open};
-use nix::sys::stat::{FileStat, Mode, fstatat};
+use nix::sys::stat::Mode;
 
-use crate::sys::stat::StatFields;
+use crate::sys::stat::{FileStat, StatFields, fstatat};
 
 /// Files of a configuration, with their versions at the time of reading.
 #[derive(Debug, Default)]

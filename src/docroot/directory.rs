@@ -6,12 +6,11 @@ use std::os::fd::{AsFd, OwnedFd};
 
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, readlinkat};
-use nix::sys::stat::fstat;
 
 use super::open::READ;
 use super::path::{below, join};
 use super::{Links, View};
-use crate::sys::stat::StatFields;
+use crate::sys::stat::{StatFields, fstat};
 
 /// Flags for a directory that is only a place to open names in.
 const PLACE: OFlag = OFlag::O_PATH.union(OFlag::O_DIRECTORY).union(OFlag::O_CLOEXEC);

@@ -7,11 +7,12 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use nix::errno::Errno;
 use nix::fcntl::{AtFlags, OFlag, OpenHow, ResolveFlag, openat, openat2};
-use nix::sys::stat::{FileStat, Mode, fstat, fstatat};
+use nix::sys::stat::Mode;
 
 use super::path::without_links;
 use super::{Links, View};
 use crate::sys::filesystem::OpenDirectory;
+use crate::sys::stat::{FileStat, fstat, fstatat};
 
 /// Number of `openat2` calls for one name while concurrent renames make it fail with EAGAIN.
 const TRIES: usize = 4;

@@ -3,9 +3,10 @@
 use std::collections::VecDeque;
 
 use nix::errno::Errno;
-use nix::sys::stat::{FileStat, SFlag};
+use nix::sys::stat::SFlag;
 
 use super::{DocRoot, Links, View};
+use crate::sys::stat::FileStat;
 
 /// Maximum number of links followed for one name; more count as a loop (thttpd's MAX_LINKS).
 const MOST_LINKS: usize = 32;

@@ -9,9 +9,10 @@ use std::sync::atomic::AtomicBool;
 
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, OpenHow, openat, openat2};
-use nix::sys::stat::{Mode, fstat};
+use nix::sys::stat::Mode;
 
 use crate::sys::filesystem;
+use crate::sys::stat::fstat;
 
 /// Root of the served tree.
 #[derive(Debug)]

@@ -144,6 +144,7 @@ impl LogPath {
         let mut flags = creation
             | OFlag::O_WRONLY
             | OFlag::O_APPEND
+            | OFlag::O_LARGEFILE
             | OFlag::O_CLOEXEC
             | OFlag::O_NOCTTY
             | OFlag::O_NONBLOCK;

@@ -14,13 +14,13 @@ use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
-use nix::sys::stat::fstat;
 use sha2::{Digest as _, Sha256};
 
 use super::content::Content;
 use super::facts::{FileFacts, since_epoch};
 use super::inline::Inline;
 use crate::config::choice::EtagSource;
+use crate::sys::stat::fstat;
 
 /// Maximum size of a file whose content is hashed, in bytes.
 const LARGEST_HASHED: u64 = 4 * 1024 * 1024;

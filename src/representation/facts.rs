@@ -2,8 +2,7 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use crate::sys::stat::StatFields;
-use nix::sys::stat::FileStat;
+use crate::sys::stat::{FileStat, StatFields};
 
 /// Time after a change during which another change may leave all times of the file as they are.
 ///

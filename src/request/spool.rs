@@ -240,7 +240,7 @@ fn disk_file() -> io::Result<File> {
     if !is_local(&dir) {
         return Err(Errno::EREMOTE.into());
     }
-    let flags = OFlag::O_TMPFILE | OFlag::O_RDWR | OFlag::O_EXCL | OFlag::O_CLOEXEC;
+    let flags = OFlag::O_TMPFILE | OFlag::O_RDWR | OFlag::O_EXCL | OFlag::O_LARGEFILE | OFlag::O_CLOEXEC;
     Ok(open(Path::new(&dir), flags, Mode::S_IRUSR | Mode::S_IWUSR)?.into())
 }
 

@@ -4,7 +4,6 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 
 use nix::errno::Errno;
-use nix::sys::stat::FileStat;
 
 use super::denial::{changing, errno_of, io_denied, judged};
 use super::lookup_context::LookupContext;
@@ -18,6 +17,7 @@ use crate::log::Level;
 use crate::representation::coding::Coding;
 use crate::request::Rejection;
 use crate::rules::{Covering, FileRules, Refused, Rules};
+use crate::sys::stat::FileStat;
 
 /// Name that a look-up has found in the tree.
 pub(super) struct FoundName<'r> {

@@ -1,11 +1,11 @@
 //! Index files: the file that is served for a directory.
 
 use nix::errno::Errno;
-use nix::sys::stat::FileStat;
 
 use crate::docroot::path::{Expanded, expand_plain, join};
 use crate::docroot::{DirectoryRef, Links, View};
 use crate::sys::is_shortage;
+use crate::sys::stat::FileStat;
 
 /// Default names, in thttpd's order.
 const NAMES: [&str; 6] = ["index.html", "index.htm", "index.xhtml", "index.xht", "Default.htm", "index.cgi"];

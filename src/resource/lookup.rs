@@ -10,7 +10,7 @@ use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use nix::sys::stat::{FileStat, Mode, SFlag, fstat};
+use nix::sys::stat::{Mode, SFlag};
 
 use super::denial::{io_denied, not_a_file, not_found, not_readable};
 use super::guards::FoundName;
@@ -31,6 +31,7 @@ use crate::representation::coding::Variant;
 use crate::representation::{Content, FileFacts};
 use crate::request::{Rejection, Request};
 use crate::sys::fd::OpenFile;
+use crate::sys::stat::{FileStat, fstat};
 
 impl Resolver {
     /// Resolves a request from the disk, without the cache, and adds plain files to the cache.

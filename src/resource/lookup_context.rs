@@ -3,13 +3,14 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use nix::sys::stat::{FileStat, Mode, SFlag};
+use nix::sys::stat::{Mode, SFlag};
 
 use super::rule_context::RuleContext;
 use super::{ResolveRequest, ThrottleName};
 use crate::cache::DirectoryCheck;
 use crate::docroot::DirectoryRef;
 use crate::docroot::path::Expanded;
+use crate::sys::stat::FileStat;
 
 /// Directory of the password file for everything, with its links expanded; `None` without `-g`.
 pub(super) type GlobalDirectory<'r> = Option<Cow<'r, [u8]>>;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use nix::sys::stat::{FileStat, Mode, SFlag};
+use nix::sys::stat::{Mode, SFlag};
 
 use super::lookup_context::{Candidate, LookupContext, is_password_file, kind, world};
 use super::siblings::{Forms, Sibling, Siblings};
@@ -12,6 +12,7 @@ use crate::docroot::{Links, View};
 use crate::representation::coding::{Coding, Variant, is_older, select};
 use crate::representation::{Content, FileFacts, Representation};
 use crate::rules::Covering;
+use crate::sys::stat::FileStat;
 
 impl Resolver {
     /// Finds the precompressed forms of a plain file with the facts `plain`.

@@ -3,11 +3,10 @@
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use nix::sys::stat::FileStat;
-
 use crate::cache::{CacheEntry, Snapshot};
 use crate::representation::coding::{Coding, Variant};
 use crate::representation::{Content, FileFacts, Representation};
+use crate::sys::stat::FileStat;
 
 /// Maximum number of reported files in memory; a full set is emptied.
 const MOST_REPORTED: usize = 4096;

@@ -7,7 +7,6 @@
 use std::sync::Arc;
 
 use nix::errno::Errno;
-use nix::sys::stat::fstat;
 
 use super::page::html_in;
 use super::{Body, Policy, Response};
@@ -18,6 +17,7 @@ use crate::request::{Rejection, Request};
 use crate::resource::Directory;
 use crate::sys::is_shortage;
 use crate::sys::memory::{LISTING_MEMORY, MemoryReservation};
+use crate::sys::stat::fstat;
 
 mod classic;
 mod entries;

@@ -1,4 +1,4 @@
-//! Directories of the files that the server writes: the log, the pid file, sockets.
+//! Directories: the names in one, and those of the files that the server writes (the log, the pid file, sockets).
 
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
@@ -6,6 +6,14 @@ use std::path::Path;
 use nix::fcntl::{AtFlags, OFlag, open};
 use nix::sys::stat::Mode;
 use nix::unistd::{AccessFlags, faccessat};
+
+#[cfg(not(all(target_env = "gnu", target_pointer_width = "32")))]
+pub use nix::dir::{Dir, Type};
+#[cfg(all(target_env = "gnu", target_pointer_width = "32"))]
+pub use {entries::Dir, nix::dir::Type};
+
+#[cfg(any(all(target_env = "gnu", target_pointer_width = "32"), test))]
+mod entries;
 
 /// Opens the directory of `path` (O_PATH).
 ///

@@ -1,11 +1,22 @@
-//! Fields of stat(2), in types that systems of 32 and 64 bits share.
+//! stat(2), with the same fields on systems of 32 and 64 bits.
+//!
+//! The C library's structure for programs of 32 bits has no room for files of 2 GiB and more in glibc, nor for
+//! inode numbers beyond 32 bits, nor for times after January 2038. statx(2) has room everywhere.
 
-use nix::sys::stat::FileStat;
+#[cfg(not(target_pointer_width = "32"))]
+pub use nix::sys::stat::{FileStat, fstat, fstatat, stat};
+#[cfg(target_pointer_width = "32")]
+pub use statx::{FileStat, fstat, fstatat, stat};
+
+#[cfg(any(target_pointer_width = "32", test))]
+mod statx;
 
 /// Fields whose types differ between systems.
 pub trait StatFields {
     /// Inode number.
     fn inode(&self) -> u64;
+    /// Number of hard links.
+    fn links(&self) -> u64;
     /// Length in bytes.
     fn bytes(&self) -> i64;
     /// Time of the last change of the content: seconds since the epoch, nanoseconds.
@@ -16,25 +27,24 @@ pub trait StatFields {
 
 impl StatFields for FileStat {
     fn inode(&self) -> u64 {
-        unsigned(self.st_ino)
+        self.st_ino
+    }
+
+    fn links(&self) -> u64 {
+        unsigned(self.st_nlink)
     }
 
     fn bytes(&self) -> i64 {
-        signed(self.st_size)
+        self.st_size
     }
 
     fn modified(&self) -> (i64, i64) {
-        (signed(self.st_mtime), signed(self.st_mtime_nsec))
+        (self.st_mtime, self.st_mtime_nsec)
     }
 
     fn changed(&self) -> (i64, i64) {
-        (signed(self.st_ctime), signed(self.st_ctime_nsec))
+        (self.st_ctime, self.st_ctime_nsec)
     }
-}
-
-/// A number of the system's structure, whose type has 32 or 64 bits.
-fn signed(number: impl Into<i64>) -> i64 {
-    number.into()
 }
 
 /// A number without a sign, whose type has 32 or 64 bits.

@@ -2,6 +2,7 @@
 
 mod downloads;
 mod kept_lists;
+mod large;
 mod links;
 mod listings;
 mod pages;

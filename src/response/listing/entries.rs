@@ -3,17 +3,17 @@
 use std::ffi::{CStr, CString, OsString};
 use std::sync::Arc;
 
-use nix::dir::{Dir, Type};
 use nix::errno::Errno;
 use nix::fcntl::{AtFlags, OFlag, OpenHow, ResolveFlag, openat2, readlinkat};
-use nix::sys::stat::{FileStat, Mode, SFlag, fstat, fstatat};
+use nix::sys::stat::{Mode, SFlag};
 
 use crate::cache::{MOST_SUBDIRECTORIES, Subdirectory};
 use crate::docroot::blocking::Blocking;
 use crate::resource::Directory;
 use crate::resource::list_limiter::ListPermit;
 use crate::response::Policy;
-use crate::sys::stat::StatFields;
+use crate::sys::directory::{Dir, Type};
+use crate::sys::stat::{FileStat, StatFields, fstat, fstatat};
 
 /// Maximum size of a page in bytes, to bound the memory of one request; longer lists end with a note.
 pub(super) const LARGEST_PAGE: usize = 16 * 1024 * 1024;
@@ -30,7 +30,7 @@ pub struct Entry {
     /// Mode bits of the link's target, if the entry is a link.
     pub target_mode: u32,
     /// Number of hard links.
-    pub links: nix::libc::nlink_t,
+    pub links: u64,
     /// Size in bytes.
     pub size: i64,
     /// Size of the link's target in bytes, if the entry is a link.
@@ -46,7 +46,7 @@ impl Entry {
         Entry {
             mode: entry.st_mode,
             target_mode: target.st_mode,
-            links: entry.st_nlink,
+            links: entry.links(),
             size: entry.bytes(),
             target_size: target.bytes(),
             modified: entry.modified().0,
