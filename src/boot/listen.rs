@@ -20,8 +20,9 @@ use crate::config::Config;
 use crate::log;
 use crate::sys::socket::defer_accept;
 
-/// Length of the kernel's queue of connections (thttpd: 1024), limited by `net.core.somaxconn`.
-const BACKLOG: Backlog = Backlog::MAXCONN;
+/// Length of the kernel's queue of connections (thttpd: 1024): as long as `net.core.somaxconn` allows. The constant
+/// of the C library, [`Backlog::MAXCONN`], is only 128 in musl.
+pub(super) const BACKLOG: Backlog = Backlog::MAXALLOWABLE;
 /// TCP_DEFER_ACCEPT: seconds for which the kernel holds a connection without data back.
 ///
 /// A worker that takes a connection then finds data to read. Zero: no delay.
@@ -300,11 +301,18 @@ mod tests {
     }
 
     #[test]
+    fn the_queue_of_connections_is_as_long_as_the_system_allows_with_every_c_library() {
+        // listen(2) takes the number as one without a sign, and the system's own limit where that is smaller.
+        assert_eq!(i32::from(BACKLOG), -1);
+    }
+
+    #[test]
     fn a_taken_port_is_named_with_what_to_do() {
         let taken = listen(&wanted(&[(Ipv4Addr::LOCALHOST, 0).into()]), &[], &|| false).unwrap();
         let address = taken[0].local_addr().unwrap();
         let failure = listen(&wanted(&[address]), &[], &|| false).unwrap_err().to_string();
-        assert!(failure.starts_with(&format!("bind {address} - Address already in use; ")), "{failure}");
+        let reason = crate::sys::reason(&Errno::EADDRINUSE.into());
+        assert!(failure.starts_with(&format!("bind {address} - {reason}; ")), "{failure}");
         assert!(failure.ends_with(" of this machine alone with -h localhost -p"), "{failure}");
         let anywhere = (Ipv4Addr::UNSPECIFIED, address.port()).into();
         let failure = refusal(&wanted(&[anywhere]), "bind", anywhere, Errno::EADDRINUSE).to_string();

@@ -12,18 +12,19 @@ use std::path::Path;
 use nix::errno::Errno;
 use nix::fcntl::{AtFlags, OFlag, openat};
 use nix::sys::socket::{
-    AddressFamily, Backlog, SockFlag, SockType, UnixAddr, bind, connect, listen as start_listening, socket,
+    AddressFamily, SockFlag, SockType, UnixAddr, bind, connect, listen as start_listening, socket,
 };
-use nix::sys::stat::{FileStat, Mode, SFlag, fstat, fstatat, umask};
+use nix::sys::stat::{Mode, SFlag, umask};
 use nix::unistd::{Gid, Uid, UnlinkatFlags, fchownat, unlinkat};
 
 use super::failure::Failure;
+use super::listen::BACKLOG;
 use super::listen::Succession;
 use super::privileges::Privileges;
 use crate::config::listen::Listen;
 use crate::sys::directory::{may_create_in, open_parent};
 use crate::sys::ids;
-use crate::sys::stat::StatFields;
+use crate::sys::stat::{FileStat, StatFields, fstat, fstatat};
 
 /// Path of a bound socket, to be removed at the end.
 #[derive(Debug)]
@@ -79,7 +80,7 @@ pub fn bind_path(
     umask(before);
     bound.map_err(|errno| failed("bind", errno))?;
     let meta = set_owner(&dir, &name, owner).map_err(|errno| failed("chown", errno))?;
-    start_listening(&fd, Backlog::MAXCONN).map_err(|errno| failed("listen", errno))?;
+    start_listening(&fd, BACKLOG).map_err(|errno| failed("listen", errno))?;
     Ok((fd.into(), SocketFile { dir, name, device: meta.st_dev, inode: meta.inode() }))
 }
 
