@@ -392,7 +392,7 @@ fn start_threads(
 
 /// Failure of starting a thread.
 pub(crate) fn no_thread(error: std::io::Error) -> Failure {
-    Failure::from_call("starting threads", error, "the system has no room for more: see ulimit -u")
+    Failure::from_call("starting threads", error, "the system has no room for more: see ulimit -u and -v")
 }
 
 /// Builds the site for the current directory, also after reading the configuration again.

@@ -79,7 +79,9 @@ impl AccessLog {
     pub fn start(&self) -> io::Result<()> {
         let Some(sink) = self.take_sink() else { return Ok(()) };
         let mut writer = Writer::new(sink, Arc::clone(&self.shared));
-        thread::start("access-log", 256 * 1024, Box::new(move || writer.run())).map(drop)
+        let started = thread::start("access-log", 256 * 1024, Box::new(move || writer.run()));
+        // Without a writer, the close of the log has nothing to wait for.
+        started.map(drop).inspect_err(|_| self.shared.finish())
     }
 
     /// Records one exchange that ended at `time`: no system call, no allocation, and one short lock.

@@ -6,14 +6,13 @@ use std::sync::Arc;
 
 use nix::errno::Errno;
 use nix::fcntl::AtFlags;
-use nix::sys::stat::fstatat;
 
 use super::bucket::Requests;
 use super::pattern::Pattern;
 use super::words::Words;
 use crate::config::address_list::AddressList;
 use crate::sys::filesystem::OpenDirectory;
-use crate::sys::stat::StatFields;
+use crate::sys::stat::{StatFields, fstatat};
 
 /// Condition of a guard line.
 #[derive(Debug)]

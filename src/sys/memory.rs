@@ -96,8 +96,8 @@ impl MemoryBudget {
     /// Takes `bytes` for a reservation that already has `own` bytes.
     fn take(&self, bytes: usize, own: usize) -> bool {
         let most = self.most.load(Relaxed);
-        let fits = |held: usize| held == own || held.saturating_add(bytes) <= most;
-        let more = |held| fits(held).then(|| held + bytes);
+        // In a program of 32 bits, the sum may be beyond the type.
+        let more = |held: usize| held.checked_add(bytes).filter(|sum| held == own || *sum <= most);
         let taken = self.held.fetch_update(SeqCst, SeqCst, more);
         if let Ok(before) = taken {
             self.peak.fetch_max(before + bytes, Relaxed);
@@ -191,6 +191,16 @@ mod tests {
         assert!(BUDGET.reserve(20).is_some(), "there is room for one");
         assert_eq!(BUDGET.held.load(SeqCst), 0);
         assert!(BUDGET.fall(20) && !BUDGET.fall(20), "once for each fall");
+    }
+
+    #[test]
+    fn a_sum_beyond_the_type_is_refused_and_what_is_held_stays_right() {
+        static BUDGET: MemoryBudget = MemoryBudget::new(usize::MAX);
+        let first = BUDGET.reserve(usize::MAX - 1);
+        assert!(BUDGET.reserve(2).is_none() && BUDGET.reserve(1).is_some());
+        assert_eq!(BUDGET.held.load(SeqCst), usize::MAX - 1);
+        drop(first);
+        assert_eq!(BUDGET.held.load(SeqCst), 0);
     }
 
     #[test]

@@ -4,10 +4,13 @@ use std::net::TcpListener;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use nix::errno::Errno;
 
 use super::{run, stderr, thttpd, thttpd_for_every_user};
 use crate::support::server::free_port;
-use crate::support::{Tree, is_root};
+use crate::support::{Tree, is_root, reason};
 
 /// Runs the server with `flags` in foreground and background, and checks its one line of output.
 fn refuses(flags: &[&str], says: &str, advises: &str) {
@@ -198,7 +201,7 @@ fn a_port_that_is_taken() {
     let tree = Tree::new();
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = taken.local_addr().unwrap().port().to_string();
-    let says = format!("bind 127.0.0.1:{port} - Address already in use");
+    let says = format!("bind 127.0.0.1:{port} - {}", reason(Errno::EADDRINUSE));
     refuses_beside_sound_flags(&tree, &["-p", &port], &says, "-p");
 }
 
@@ -228,8 +231,9 @@ fn an_address_of_listen_is_changed_there() {
     let tree = Tree::new();
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let taken = format!("listen={}", taken.local_addr().unwrap());
+    let in_use = reason(Errno::EADDRINUSE);
     for (listen, says) in [
-        (taken.as_str(), "Address already in use"),
+        (taken.as_str(), in_use.as_str()),
         ("listen=192.0.2.1:80", "bind 192.0.2.1:80"),
         ("listen=no.such.host.example:80", "getaddrinfo no.such.host.example - "),
     ] {
@@ -308,7 +312,10 @@ fn too_few_descriptors() {
     let mut fewer = Command::new("sh");
     fewer.args(["-c", "ulimit -n 5; exec \"$0\" \"$@\"", env!("CARGO_BIN_EXE_thttpd")]).args(&flags);
     let text = stderr(&run(&mut fewer));
-    assert!(text.contains("daemon - Too many open files; ") && text.contains("ulimit -n"), "{text}");
+    assert!(
+        text.contains(&format!("daemon - {}; ", reason(Errno::EMFILE))) && text.contains("ulimit -n"),
+        "{text}"
+    );
 }
 
 /// The server as a user who has no other process, and may have `count` threads and processes.
@@ -331,7 +338,10 @@ fn too_few_threads_for_any_part_of_the_server() {
     let flags = sound.iter().map(String::as_str).chain(["-c", "**.cgi", "-o", "workers=6"]);
     let flags: Vec<&str> = flags.collect();
     for count in 1..12 {
+        let begun = Instant::now();
         refuses_as(|| with_threads(count), &flags, " - Resource temporarily unavailable", "ulimit -u");
+        // Longer ones wait for something that has not been started, for five seconds each.
+        assert!(begun.elapsed() < Duration::from_secs(8), "{count}: {:?}", begun.elapsed());
     }
 }
 
