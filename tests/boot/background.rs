@@ -3,12 +3,13 @@
 use std::fs;
 use std::path::PathBuf;
 
+use nix::errno::Errno;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use super::{is_running, read, run, stderr, thttpd};
 use crate::support::server::free_port;
-use crate::support::{Client, Server, Tree, eventually};
+use crate::support::{Client, Server, Tree, eventually, reason};
 
 /// A server in the background; killed on drop.
 struct Daemon {
@@ -85,7 +86,7 @@ fn a_second_server_on_the_same_port_does_not_start_and_leaves_the_pid_file_alone
     command.args(["-h", "127.0.0.1", "-p", &daemon.port.to_string(), "-d"]).arg(tree.www());
     let output = run(command.arg("-i").arg(&daemon.pid_file).args(["-l", "/dev/null"]));
     assert_eq!(output.status.code(), Some(1));
-    assert!(stderr(&output).contains("Address already in use"), "{}", stderr(&output));
+    assert!(stderr(&output).contains(&reason(Errno::EADDRINUSE)), "{}", stderr(&output));
     assert_eq!(read(&daemon.pid_file), format!("{}\n", daemon.pid));
 }
 

@@ -43,7 +43,7 @@ fn a_line_that_is_refused_is_told_by_its_ends() {
         ("conf", format!("default_type=a/${{{plain}\n"), "is no variable"),
         ("conf", format!("default_type=a/${{{plain}}}\n"), "the environment has no y"),
         ("conf", format!("user={plain}\n"), "y"),
-        ("conf", format!("throttles={plain}\n"), "File name too long"),
+        ("conf", format!("throttles={plain}\n"), "name too long"),
         ("rules", format!("/a {plain}\n"), "unknown action"),
         ("rules", format!("/a redirect 301 {plain}\n"), "a target begins with"),
         ("rules", format!("/a status 299{plain}\n"), "a status is"),

@@ -18,7 +18,10 @@ const FIRST: [&str; 9] =
 const CACHED: [&str; 1] = ["read"];
 
 /// Calls of the standard library's own checks in builds for tests, and of the scheduling.
-const ASIDE: [&str; 3] = ["fcntl", "futex", "sched_yield"];
+const ASIDE: [&str; 4] = ["fcntl", "fcntl64", "futex", "sched_yield"];
+
+/// Other names of fstat(2): those of programs with another C library, and of programs of 32 bits.
+const FSTAT: [&str; 2] = ["newfstatat", "statx"];
 
 /// The calls between those that receive a request for `target` and send the response, in order of the requests.
 fn calls_for<'t>(trace: &'t str, target: &str) -> Vec<Vec<&'t str>> {
@@ -29,7 +32,7 @@ fn calls_for<'t>(trace: &'t str, target: &str) -> Vec<Vec<&'t str>> {
         let of_thread = lines.clone().skip(at + 1).filter(move |line| line.split(' ').next() == Some(thread));
         // A call during which another thread made one has two lines, the second of which is no call.
         let names = of_thread.filter_map(|line| line.split_once(' ')?.1.trim_start().split_once('('));
-        let mut names = names.map(|(name, _)| if name == "newfstatat" { "fstat" } else { name });
+        let mut names = names.map(|(name, _)| if FSTAT.contains(&name) { "fstat" } else { name });
         let mut calls: Vec<&str> = names.by_ref().take_while(|name| !name.starts_with("send")).collect();
         calls.retain(|name| !ASIDE.contains(name));
         calls

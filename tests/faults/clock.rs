@@ -10,8 +10,12 @@ use std::time::{Duration, Instant};
 use super::tree;
 use crate::support::{Server, Tree, eventually, run};
 
-/// The library, where it is installed.
+/// The library, where it is installed and the program takes one.
 fn library() -> Option<PathBuf> {
+    if cfg!(target_feature = "crt-static") {
+        eprintln!("skipped: a static program takes no other library");
+        return None;
+    }
     run("faketime", &["--version"])?;
     let mut dirs: Vec<PathBuf> = vec!["/usr/lib/faketime".into(), "/usr/local/lib/faketime".into()];
     dirs.extend(fs::read_dir("/usr/lib").unwrap().flatten().map(|entry| entry.path().join("faketime")));

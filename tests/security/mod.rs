@@ -8,6 +8,8 @@ use crate::support::{Answer, Server, Tree, is_root};
 
 mod companions;
 mod credentials;
+// nix has renameat2(2) for glibc alone.
+#[cfg(target_env = "gnu")]
 mod exchanged;
 mod hosts;
 mod injection;

@@ -65,6 +65,11 @@ pub fn can_trace() -> bool {
     probe.status.success()
 }
 
+/// Text of an error, which is another one in each C library.
+pub fn reason(errno: nix::errno::Errno) -> String {
+    thttpd::sys::reason(&errno.into())
+}
+
 /// Runs a real client; `None`, with a message, if it is not installed.
 ///
 /// CI sets THTTPD_TESTS_SKIP=never.

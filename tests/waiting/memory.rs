@@ -4,8 +4,10 @@ use std::io::{ErrorKind, Write};
 use std::net::TcpStream;
 use std::time::Duration;
 
+use nix::errno::Errno;
+
 use super::{affordable, alone};
-use crate::support::{Server, Tree, eventually, has_answer};
+use crate::support::{Server, Tree, eventually, has_answer, reason};
 
 /// Request to a script with endless content: a head of 14 kB, and 65 kB of content.
 fn unfinished() -> Vec<u8> {
@@ -171,7 +173,7 @@ fn contents_on_disk_are_bounded_too() {
     });
     eventually("the log says why", || {
         let told = std::fs::read_to_string(&server.stderr).unwrap();
-        told.contains("(TMPDIR, request_spool) - Disk quota exceeded")
+        told.contains(&format!("(TMPDIR, request_spool) - {}", reason(Errno::EDQUOT)))
     });
     drop(crowd);
     eventually("there is again", || {
