@@ -422,7 +422,12 @@ impl Watcher {
     /// If more events arrive meanwhile, callers use `stat` instead of waiting for the end of the queue.
     fn apply_events(&self, inotify: &Inotify, mut table: MutexGuard<'_, WatchTable>) {
         for event in inotify.read_events().unwrap_or_default() {
-            if table.retired.remove(&event.wd) {
+            let is_ignored = event.mask.contains(AddWatchFlags::IN_IGNORED);
+            if table.retired.contains(&event.wd) {
+                // Events from before the removal come first.
+                if is_ignored {
+                    table.retired.remove(&event.wd);
+                }
                 continue;
             }
             let is_lost = event.mask.contains(AddWatchFlags::IN_Q_OVERFLOW);
@@ -433,12 +438,12 @@ impl Watcher {
                 changed(directory);
             }
             // All names below the directory may lead elsewhere now.
-            let has_gone = event.mask.intersects(AddWatchFlags::IN_IGNORED | AddWatchFlags::IN_MOVE_SELF);
+            let has_gone = is_ignored || event.mask.contains(AddWatchFlags::IN_MOVE_SELF);
             if is_lost || has_gone && !is_file {
                 table.by_name.clear();
                 self.rename_epoch.fetch_add(1, SeqCst);
             }
-            if event.mask.contains(AddWatchFlags::IN_IGNORED) {
+            if is_ignored {
                 table.by_descriptor.remove(&event.wd);
             }
         }

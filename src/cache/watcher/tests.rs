@@ -63,3 +63,25 @@ fn one_answer_serves_whoever_was_there_before_the_question() {
     asking.expire();
     assert!(!watcher.is_unchanged(&watched, &asking), "is about others now");
 }
+
+#[test]
+fn an_event_of_a_file_that_is_watched_no_longer_says_nothing_of_directories() {
+    let tree = TempTree::new();
+    let name = |n: usize| format!("many/{n}");
+    (0..MOST_BESIDE_FILES).for_each(|n| tree.file(&name(n), ""));
+    tree.file("another/file", "");
+    let root = DocRoot::open(tree.path(), tree.path().as_os_str().as_encoded_bytes()).unwrap();
+    let (view, watcher) = (View::local(&root), Watcher::default());
+    let many = watcher.watch(&view, b"many").unwrap();
+    let another = watcher.watch(&view, b"another").unwrap();
+    let watch = |n| watcher.watch_file(&view, name(n).as_bytes(), &many);
+    // Beside the watches of three directories, the table is full.
+    let watched: Vec<WatchedPath> = (0..MOST_BESIDE_FILES - 3).map(watch).collect();
+    tree.file(&name(0), "changed, and not read from the queue");
+    drop(watched);
+    watcher.watch_file(&view, b"another/file", &another);
+    assert!(!watcher.table().retired.is_empty(), "the table was full");
+    assert!((0..10_000).any(|_| watcher.is_quiet(&Freshness::default())), "the queue has an end");
+    assert!(watcher.table().retired.is_empty());
+    assert!(watcher.is_untouched(&another, &Freshness::default()), "no name leads elsewhere");
+}
