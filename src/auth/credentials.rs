@@ -1,5 +1,7 @@
 //! Basic credentials: user and password from `Authorization: Basic` (RFC 7617 §2).
 
+use super::crypt::text64;
+
 /// User name and password from a client: bounded, and free of control characters.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Credentials {
@@ -45,37 +47,22 @@ impl Credentials {
     }
 }
 
-/// Decodes base64 (RFC 4648 §4). Padding is optional; other characters are refused.
+/// Alphabet of base64 (RFC 4648 §4).
+const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+
+/// Decodes base64. Padding is optional; other characters are refused.
 ///
 /// thttpd skips other characters, so that two spellings can mean one user. A crate for this would be
 /// larger.
 fn decode_base64(text: &[u8]) -> Option<Vec<u8>> {
     let padding = text.iter().rev().take(2).take_while(|&&b| b == b'=').count();
     let letters = &text[..text.len() - padding];
-    if letters.len() % 4 == 1 || (padding > 0 && !text.len().is_multiple_of(4)) {
+    if padding > 0 && !text.len().is_multiple_of(4) {
         return None;
     }
-    let mut bytes = Vec::with_capacity(letters.len() * 3 / 4);
-    for group in letters.chunks(4) {
-        let mut word = 0;
-        for (at, &letter) in group.iter().enumerate() {
-            word |= u32::from(base64_bits(letter)?) << (18 - 6 * at);
-        }
-        bytes.extend_from_slice(&word.to_be_bytes()[1..group.len()]);
-    }
+    let mut bytes = vec![0; letters.len() * 3 / 4];
+    text64::read_high_first(ALPHABET, letters, &mut bytes)?;
     Some(bytes)
-}
-
-/// Six bits of the standard alphabet.
-fn base64_bits(letter: u8) -> Option<u8> {
-    Some(match letter {
-        b'A'..=b'Z' => letter - b'A',
-        b'a'..=b'z' => letter - b'a' + 26,
-        b'0'..=b'9' => letter - b'0' + 52,
-        b'+' => 62,
-        b'/' => 63,
-        _ => return None,
-    })
 }
 
 #[cfg(test)]
@@ -159,8 +146,7 @@ mod tests {
     }
 
     fn encode(bytes: &[u8]) -> Vec<u8> {
-        const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-        let mut text = super::super::crypt::text64::high_first(ALPHABET, bytes);
+        let mut text = text64::high_first(ALPHABET, bytes);
         text.resize(bytes.len().div_ceil(3) * 4, b'=');
         text
     }

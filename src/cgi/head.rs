@@ -6,6 +6,7 @@
 
 use std::str;
 
+use crate::log::decimal::parse_decimal;
 use crate::request::head::is_token_byte;
 
 /// Maximum size of a head in bytes.
@@ -195,9 +196,7 @@ impl HeadBuilder {
     }
 
     fn content_length(&mut self, value: &[u8]) -> Result<(), &'static str> {
-        let digits = !value.is_empty() && value.iter().all(u8::is_ascii_digit);
-        let length = str::from_utf8(value).ok().filter(|_| digits).and_then(|text| text.parse().ok());
-        match (length, self.length) {
+        match (parse_decimal(value), self.length) {
             (None, _) => Err("its Content-Length is not a number"),
             (Some(new), Some(old)) if new != old => Err("it has two different Content-Lengths"),
             (Some(new), _) => {

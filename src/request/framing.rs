@@ -4,6 +4,7 @@
 //! connection is closed.
 
 use super::{Fields, Rejection, Version};
+use crate::log::decimal::parse_decimal;
 
 /// Length of a request's content.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,7 +30,7 @@ pub fn body_length(fields: &Fields<'_>, version: Version) -> Result<BodyLength, 
         (Some(_), Some(_)) => Err(Rejection::malformed(
             "The request has both Content-Length and Transfer-Encoding; send one of them.",
         )),
-        (Some(length), None) => match (lengths.next(), decimal(length)) {
+        (Some(length), None) => match (lengths.next(), parse_decimal(length)) {
             (None, Some(0)) => Ok(BodyLength::None),
             (None, Some(n)) => Ok(BodyLength::Length(n)),
             (Some(_), _) => Err(Rejection::malformed("The request has more than one Content-Length.")),
@@ -60,14 +61,6 @@ fn transfer_coding(coding: &[u8], version: Version) -> Result<BodyLength, Reject
         return Err(Rejection::fatal(501, "This server knows no transfer coding but chunked."));
     }
     Err(Rejection::malformed("The request's Transfer-Encoding does not end in chunked."))
-}
-
-/// Parses digits only: no sign, no blank, no list; `None` beyond u64.
-fn decimal(text: &[u8]) -> Option<u64> {
-    if text.is_empty() || !text.iter().all(u8::is_ascii_digit) {
-        return None;
-    }
-    text.iter().try_fold(0u64, |n, d| n.checked_mul(10)?.checked_add(u64::from(d - b'0')))
 }
 
 #[cfg(test)]

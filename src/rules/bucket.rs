@@ -7,6 +7,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
+use crate::log::decimal::parse_decimal;
 use crate::request::client::{ClientAddress, ClientNetwork};
 
 /// Maximum number of buckets in the table of one line; further clients share one bucket.
@@ -139,8 +140,9 @@ impl Buckets {
 }
 
 fn count(text: &str) -> Result<u64, String> {
-    let digits = text.bytes().all(|b| b.is_ascii_digit()).then(|| text.parse::<u64>().ok()).flatten();
-    digits.filter(|n| (1..=SECOND).contains(n)).ok_or_else(|| format!("{text}: not a number from 1 up"))
+    parse_decimal(text.as_bytes())
+        .filter(|n| (1..=SECOND).contains(n))
+        .ok_or_else(|| format!("{text}: not a number from 1 up"))
 }
 
 #[cfg(test)]

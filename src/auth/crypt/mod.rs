@@ -11,6 +11,8 @@ pub(super) mod text64;
 
 pub use bcrypt::LONGEST_PASSWORD as BCRYPT_LONGEST_PASSWORD;
 
+use crate::log::decimal::parse_decimal;
+
 /// Hash scheme with its work factor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum HashScheme {
@@ -213,10 +215,7 @@ fn parse_rounds(text: &[u8]) -> Option<(u32, &[u8])> {
 
 /// Parses digits only.
 fn number(text: &[u8]) -> Option<u32> {
-    if !text.iter().all(u8::is_ascii_digit) {
-        return None;
-    }
-    str::from_utf8(text).ok()?.parse().ok()
+    u32::try_from(parse_decimal(text)?).ok()
 }
 
 /// Splits the text at its first `$`.
