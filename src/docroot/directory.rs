@@ -75,14 +75,27 @@ impl<'v> DirectoryRef<'v> {
     /// # Errors
     /// Those of [`View::open_read`].
     pub fn open_read(&self, base: &[u8], links: Links) -> nix::Result<File> {
+        self.open_as(base, READ, links)
+    }
+
+    /// Opens the file `base` in this directory, by its name alone (O_PATH) where it cannot be read.
+    ///
+    /// # Errors
+    /// Those of [`View::open_path`].
+    pub fn open_program(&self, base: &[u8], links: Links) -> nix::Result<File> {
+        self.open_as(base, READ, links)
+            .or_else(|_| self.open_as(base, OFlag::O_PATH | OFlag::O_CLOEXEC, links))
+    }
+
+    fn open_as(&self, base: &[u8], flags: OFlag, links: Links) -> nix::Result<File> {
         if let Some(dir) = &self.opened {
-            match self.view.open_from(dir.as_fd(), base, READ, links) {
+            match self.view.open_from(dir.as_fd(), base, flags, links) {
                 // A link out of this directory may still lead to a target in the tree.
                 Err(Errno::EXDEV | Errno::ELOOP) if links == Links::Within => {}
                 opened => return opened.map(File::from),
             }
         }
-        self.view.open_read(&join(self.name, base), links)
+        self.view.open_with(&join(self.name, base), flags, links).map(File::from)
     }
 
     /// Tells whether this directory has an entry called `base`; a dangling link counts.

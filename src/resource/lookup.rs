@@ -337,7 +337,12 @@ impl Resolver {
         if kind(seen) != SFlag::S_IFREG {
             return Err(not_a_file());
         }
-        let file = dir.open_read(name, self.links()).map_err(io_denied)?;
+        // The kernel runs a program of mode 711, which the server cannot read.
+        let opened = match world(seen, Mode::S_IXOTH) {
+            true => dir.open_program(name, self.links()),
+            false => dir.open_read(name, self.links()),
+        };
+        let file = opened.map_err(io_denied)?;
         let meta = fstat(file.as_fd()).map_err(io_denied)?;
         if kind(&meta) != SFlag::S_IFREG {
             return Err(not_a_file());

@@ -171,3 +171,23 @@ fn a_php_page_works_by_php_cgi() {
     // A query without `=` must not become options of the interpreter.
     assert!(!page(site.get("/cgi-bin/page.php?-s")).contains("&lt;?php"));
 }
+
+#[test]
+fn a_program_that_others_may_execute_but_not_read_is_run() {
+    let site = Site::new("", &[]);
+    let www = site.tree.www();
+    std::fs::create_dir_all(www.join("cgi-bin")).unwrap();
+    for program in ["cgi-bin/printf", "printf"] {
+        let copied =
+            Command::new("install").args(["-m", "111", "/usr/bin/printf"]).arg(www.join(program)).status();
+        assert!(copied.unwrap().success());
+    }
+    assert_eq!(page(site.get("/cgi-bin/printf?Content-Type:%20text/plain%5Cn%5Cnrun")), "run");
+    let elsewhere = site.get("/printf");
+    assert_eq!(elsewhere.status, 403);
+    assert!(
+        elsewhere.text().contains("is marked executable but is not a CGI script"),
+        "{}",
+        elsewhere.text()
+    );
+}
