@@ -302,12 +302,13 @@ impl Control {
             log::syslog::flush(Duration::from_secs(2));
             log::syslog::set_echo(Echo::Never);
         }
+        // The lines of requests come first, and the statistics count those that were lost.
+        self.running.site.log.close();
         self.log_stats();
         match signal {
             Some(signal) => log::notice!("exiting due to signal {}", signal as i32),
             None => log::notice!("exiting"),
         }
-        self.running.site.log.close();
         log::syslog::flush(Duration::from_secs(2));
         // The threads end with the process: joining a thread that waits for a hung disk would block the
         // exit.

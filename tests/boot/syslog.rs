@@ -142,6 +142,17 @@ fn without_a_log_file_access_lines_go_to_the_daemon_without_their_date() {
 }
 
 #[test]
+fn the_lines_of_requests_come_before_the_message_of_the_end() {
+    let tree = Tree::new();
+    let mut syslogd = Syslogd::bind(&tree.dir().join("socket"));
+    let (mut server, port) = start(&tree, &[]);
+    Client::connect(([127, 0, 0, 1], port).into()).get("/a.txt");
+    assert_eq!(server.end(Signal::SIGTERM).code(), Some(0));
+    syslogd.until_all(&["GET /a.txt", "exiting due to signal 15"]);
+    assert!(syslogd.now().last().unwrap().contains("exiting"), "{:?}", syslogd.now());
+}
+
+#[test]
 fn client_data_cannot_begin_a_line_of_the_log() {
     let tree = Tree::new();
     let mut syslogd = Syslogd::bind(&tree.dir().join("socket"));
