@@ -78,16 +78,11 @@ impl<'v> DirectoryRef<'v> {
         self.open_as(base, READ, links)
     }
 
-    /// Opens the file `base` in this directory, by its name alone (O_PATH) where it cannot be read.
+    /// Opens the file `base` in this directory with `flags`, [`READ`] or [`PATH`](super::PATH).
     ///
     /// # Errors
-    /// Those of [`View::open_path`].
-    pub fn open_program(&self, base: &[u8], links: Links) -> nix::Result<File> {
-        self.open_as(base, READ, links)
-            .or_else(|_| self.open_as(base, OFlag::O_PATH | OFlag::O_CLOEXEC, links))
-    }
-
-    fn open_as(&self, base: &[u8], flags: OFlag, links: Links) -> nix::Result<File> {
+    /// Those of [`View::open_read`].
+    pub fn open_as(&self, base: &[u8], flags: OFlag, links: Links) -> nix::Result<File> {
         if let Some(dir) = &self.opened {
             match self.view.open_from(dir.as_fd(), base, flags, links) {
                 // A link out of this directory may still lead to a target in the tree.

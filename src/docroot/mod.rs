@@ -11,4 +11,5 @@ pub mod path;
 mod root;
 
 pub use directory::DirectoryRef;
+pub use open::{PATH, READ};
 pub use root::{DocRoot, Links, View};

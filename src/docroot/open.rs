@@ -19,11 +19,14 @@ const TRIES: usize = 4;
 
 /// Flags for a file that is read. A FIFO does not block, and a terminal does not become the controlling one.
 /// Systems of 32 bits open files of 2 GiB and more only if asked to.
-pub(super) const READ: OFlag = OFlag::O_RDONLY
+pub const READ: OFlag = OFlag::O_RDONLY
     .union(OFlag::O_NONBLOCK)
     .union(OFlag::O_NOCTTY)
     .union(OFlag::O_LARGEFILE)
     .union(OFlag::O_CLOEXEC);
+
+/// Flags for a name alone: no content is read, no permission is needed, and devices have no side effects.
+pub const PATH: OFlag = OFlag::O_PATH.union(OFlag::O_CLOEXEC);
 
 impl View<'_> {
     /// Runs `stat` on a name; the top is the empty name.
@@ -33,7 +36,7 @@ impl View<'_> {
     pub fn stat(&self, name: &[u8], links: Links) -> nix::Result<FileStat> {
         if self.local {
             let last = if links == Links::Refuse { OFlag::O_NOFOLLOW } else { OFlag::empty() };
-            let flags = OFlag::O_PATH | OFlag::O_CLOEXEC | last;
+            let flags = PATH | last;
             let here = self.root.dir.as_fd();
             return fstat(self.noted(self.open_here(here, or_dot(name), flags, ResolveFlag::empty()))?);
         }
@@ -57,12 +60,12 @@ impl View<'_> {
         fstat(self.open_path(name, links)?)
     }
 
-    /// Opens the name alone (O_PATH): no content is read, and devices have no side effects.
+    /// Opens the name alone, with [`PATH`].
     ///
     /// # Errors
     /// Those of [`View::stat_beneath`].
     pub fn open_path(&self, name: &[u8], links: Links) -> nix::Result<OwnedFd> {
-        self.open_with(name, OFlag::O_PATH | OFlag::O_CLOEXEC, links)
+        self.open_with(name, PATH, links)
     }
 
     /// Announces access to a path outside the tree, whose file system is unknown.

@@ -25,7 +25,7 @@ use super::{ResolveRequest, index};
 use crate::cache::{CacheEntry, ListQuery, Snapshot};
 use crate::config::printable::printable;
 use crate::docroot::path::{Expanded, Unexpandable, expand, expand_plain, join, split};
-use crate::docroot::{DirectoryRef, Links, View};
+use crate::docroot::{DirectoryRef, Links, PATH, READ, View};
 use crate::log::Level;
 use crate::representation::coding::Variant;
 use crate::representation::{Content, FileFacts};
@@ -235,7 +235,8 @@ impl Resolver {
         self.check_referrer(lookup.query, bare.unwrap_or(lookup.name))?;
         let snapshot = self.snapshot(lookup, file);
         let (opened, meta) = self.open_candidate(lookup, file)?;
-        let executable = world(&meta, Mode::S_IXOTH);
+        // What was seen to be a program is not open for reading.
+        let executable = world(&meta, Mode::S_IXOTH) || world(file.seen, Mode::S_IXOTH);
         if executable && self.config.cgi_pattern.as_ref().is_some_and(|p| p.matches(name)) {
             explain(format_args!("matches the CGI pattern and is executable: a script"));
             return script(lookup.query.request, file, self.links()).map_err(io_denied);
@@ -337,12 +338,9 @@ impl Resolver {
         if kind(seen) != SFlag::S_IFREG {
             return Err(not_a_file());
         }
-        // The kernel runs a program of mode 711, which the server cannot read.
-        let opened = match world(seen, Mode::S_IXOTH) {
-            true => dir.open_program(name, self.links()),
-            false => dir.open_read(name, self.links()),
-        };
-        let file = opened.map_err(io_denied)?;
+        // A program is run or refused, and never read: mode 711 suffices.
+        let flags = if world(seen, Mode::S_IXOTH) { PATH } else { READ };
+        let file = dir.open_as(name, flags, self.links()).map_err(io_denied)?;
         let meta = fstat(file.as_fd()).map_err(io_denied)?;
         if kind(&meta) != SFlag::S_IFREG {
             return Err(not_a_file());
