@@ -38,7 +38,7 @@ impl AddressList {
                 _ => list.networks.push(Network::parse(word)?),
             }
         }
-        if list == AddressList::default() { Err("names no address".into()) } else { Ok(list) }
+        if list == AddressList::default() { Err("no address is named".into()) } else { Ok(list) }
     }
 
     /// Tells whether `address` is in the list or in one of its networks.
@@ -159,8 +159,8 @@ mod tests {
     #[test]
     fn invalid_addresses_are_reported() {
         for (text, part) in [
-            ("", "names no address"),
-            (",", "names no address"),
+            ("", "no address is named"),
+            (",", "no address is named"),
             ("192.0.2", "192.0.2 is no address"),
             ("example.org", "example.org is no address"),
             ("all", "every address is 0.0.0.0/0,::/0"),

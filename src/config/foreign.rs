@@ -28,14 +28,18 @@ const SERVERS: [Foreign; 11] = [
         words: "server.* url.* mimetype.* accesslog.* dir-listing.* index-file.* cgi.assign* auth.* static-file.* \
                 alias.* expire.* setenv.* ssl.* fastcgi.* proxy.* evhost.* simple-vhost.* deflate.* compress.* \
                 include_shell var.* $HTTP* $SERVER*",
-        // Members of lists are quoted, and so are names in JSON.
-        is_line: |line| line.starts_with('"') && !line.contains("\":"),
+        // Members of lists are quoted, and so are names in JSON; `"dir=/srv"` is a slip.
+        is_line: |line| {
+            line.starts_with('"') && !line.contains("\":") && (!line.contains('=') || has_blank(line))
+        },
     },
-    // Lines of no other server end in a semicolon; values of fields have one inside.
+    // Lines of no other server end in a semicolon; values of fields have one inside, and `port=80;` is a slip.
     Foreign {
         name: "nginx",
         words: "http events server upstream types map",
-        is_line: |line| (line.ends_with(';') || line.contains("; }")) && !line.contains("header "),
+        is_line: |line| {
+            (line.ends_with(';') || line.contains("; }")) && has_blank(line) && !line.contains("header ")
+        },
     },
     Foreign {
         name: "Apache",
@@ -89,13 +93,18 @@ impl Foreign {
     }
 }
 
+/// Tells whether a line has more than one word.
+fn has_blank(line: &str) -> bool {
+    line.contains([' ', '\t'])
+}
+
 /// Tells whether a line is in the form of BusyBox httpd.
 ///
 /// Forms: `H:/www`, `A:10.`, `E404:/page`, `*.php:/usr/bin/php-cgi`, `.ext:media/type`,
 /// `/path:user:password`.
 fn is_busybox(line: &str) -> bool {
     let Some((key, value)) = line.split_once(':') else { return false };
-    if key.contains([' ', '\t']) {
+    if has_blank(key) {
         return false;
     }
     match key.as_bytes() {
@@ -347,7 +356,16 @@ mod tests {
 
     #[test]
     fn a_slip_in_a_file_of_ours_is_no_other_server() {
-        for text in ["prot=80", "port=x", "nolistings", "dir", "port=80x\nvirtual=1\nssl\n"] {
+        for text in [
+            "prot=80",
+            "port=x",
+            "nolistings",
+            "dir",
+            "port=80x\nvirtual=1\nssl\n",
+            "port=80;",
+            "dir=/w\nchroot;",
+            "\"dir=/w\"",
+        ] {
             assert!(!told(text).contains("migration"), "{}", told(text));
         }
     }

@@ -49,7 +49,7 @@ impl Requests {
     /// # Errors
     /// The syntax of the action.
     pub fn parse(words: &[String]) -> Result<Requests, String> {
-        const USAGE: &str = "write: requests [per-address] N/s|m|h [burst B]";
+        const USAGE: &str = "write requests [per-address] N/s|m|h [burst B]";
         let (per_address, words) = match words {
             [first, rest @ ..] if first == "per-address" => (true, rest),
             all => (false, all),
@@ -225,14 +225,14 @@ mod tests {
     #[test]
     fn invalid_limits_are_reported() {
         for (text, part) in [
-            ("", "write: "),
-            ("5", "write: "),
+            ("", "write "),
+            ("5", "write "),
             ("5/d", "s, m or h"),
             ("0/s", "from 1 up"),
-            ("5/s burst", "write: "),
+            ("5/s burst", "write "),
             ("5/s burst 0", "from 1 up"),
             ("+5/s", "from 1 up"),
-            ("per-connection 5/s", "write: "),
+            ("per-connection 5/s", "write "),
         ] {
             let words: Vec<String> = text.split(' ').map(str::to_owned).collect();
             let said = Requests::parse(&words).err().unwrap_or_default();

@@ -32,7 +32,7 @@ impl EnvScript {
             );
         }
         if words.is_empty() {
-            return Err("write: env NAME...".into());
+            return Err("write env NAME...".into());
         }
         let mut object = String::from("{");
         for (at, word) in words.iter().enumerate() {

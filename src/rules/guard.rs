@@ -125,7 +125,7 @@ impl Guard {
             "deny" => Ok(Guard::Deny(AddressList::parse(&words.joined())?)),
             "requests" => Requests::parse(words.slice()).map(Guard::Requests),
             _ => match words.slice() {
-                [] => Err("write: auth FILE [REALM...], or auth -".into()),
+                [] => Err("write auth FILE [REALM...], or auth -".into()),
                 [dash] if dash == "-" => Ok(Guard::Auth(None)),
                 [dash, ..] if dash == "-" => Err("auth - takes no realm".into()),
                 [file, ..] if file.ends_with('/') => Err(format!("{file}: a directory is no password file")),

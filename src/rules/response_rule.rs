@@ -150,7 +150,7 @@ fn cache(word: &str) -> Result<Cache, String> {
 
 fn cors(words: &Words) -> Result<ResponseRule, String> {
     if words.is_empty() {
-        return Err("write: cors ORIGIN...".into());
+        return Err("write cors ORIGIN...".into());
     }
     for origin in words.iter().filter(|origin| *origin != "*") {
         let host = origin.split_once("://").filter(|(scheme, _)| {
@@ -178,7 +178,7 @@ fn header(text: &str) -> Result<ResponseRule, String> {
         (Change::Remove, None) => (rest, ""),
         (Change::Remove, Some(_)) => return Err("a field is removed by its name alone: header -NAME".into()),
         (_, Some((name, value))) => (name, value.trim()),
-        (_, None) => return Err("write: header NAME: VALUE, header +NAME: VALUE or header -NAME".into()),
+        (_, None) => return Err("write header NAME: VALUE, header +NAME: VALUE or header -NAME".into()),
     };
     let is_token = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b);
     if name.is_empty() || !name.bytes().all(is_token) {
@@ -222,7 +222,7 @@ mod tests {
     #[test]
     fn faults_are_reported() {
         for (word, rest, part) in [
-            ("header", "X-A", "write: header"),
+            ("header", "X-A", "write header"),
             ("header", "X A: b", "not the name"),
             ("header", "X-A:", "no value"),
             ("header", "-X-A: b", "by its name alone"),
@@ -233,11 +233,11 @@ mod tests {
             ("cache", "imutable", "did you mean immutable?"),
             ("cache", "99999999999", "more seconds"),
             ("cache", "1h", "1h: not one of a number of seconds, immutable,"),
-            ("cache", "", "write: cache"),
+            ("cache", "", "write cache"),
             ("type", "gzip", "not a media type"),
-            ("charset", "a b", "write: charset"),
+            ("charset", "a b", "write charset"),
             ("charset", "a\"", "not the name of a charset"),
-            ("cors", "", "write: cors"),
+            ("cors", "", "write cors"),
             ("cors", "null", "an origin is"),
             ("cors", "https://a/", "an origin is"),
             ("cors", "https://A", "an origin is"),

@@ -77,7 +77,7 @@ impl Route {
 
 fn suffixes(words: &Words) -> Result<Route, String> {
     if words.is_empty() {
-        return Err("write: try SUFFIX...".into());
+        return Err("write try SUFFIX...".into());
     }
     for suffix in words.iter() {
         if !suffix.starts_with(['.', '-']) || suffix.len() < 2 || suffix.contains('/') {
@@ -91,7 +91,7 @@ fn fallback(words: &Words) -> Result<Route, String> {
     let (file, any) = match words.slice() {
         [file] => (file, false),
         [file, any] if any == "any" => (file, true),
-        _ => return Err("write: fallback FILE [any]".into()),
+        _ => return Err("write fallback FILE [any]".into()),
     };
     let file = file.trim_start_matches('/');
     if file.is_empty() || file.split('/').any(|segment| matches!(segment, "" | "." | "..")) {

@@ -35,7 +35,7 @@ impl Words {
     /// The words where there are exactly so many; else how the action is written.
     pub(super) fn exactly<const N: usize>(&self, usage: &str) -> Result<[&str; N], String> {
         let words: Vec<&str> = self.iter().collect();
-        words.try_into().map_err(|_| format!("write: {usage}"))
+        words.try_into().map_err(|_| format!("write {usage}"))
     }
 
     /// The words with a blank between two.
