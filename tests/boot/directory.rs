@@ -8,12 +8,11 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::pty::openpty;
 use nix::sys::signal::Signal;
 
 use super::{Running, run, stderr, thttpd, thttpd_for_every_user};
 use crate::support::server::free_port;
-use crate::support::{Client, Tree, eventually, is_root};
+use crate::support::{Client, Tree, eventually, is_root, terminal};
 
 /// Becomes the server in a network of its own, where `lo` alone is up and `localhost` is of both families.
 const APART: &str = "mount --bind \"$HOSTS\" /etc/hosts && ip link set lo up && exec \"$@\"";
@@ -30,10 +29,10 @@ struct Screen {
 }
 
 impl Screen {
-    fn start(command: &mut Command) -> (Screen, OwnedFd) {
-        let pty = openpty(None, None).unwrap();
+    fn start(command: &mut Command) -> Option<(Screen, OwnedFd)> {
+        let pty = terminal()?;
         command.stderr(Stdio::from(pty.slave.try_clone().unwrap()));
-        (Screen { terminal: pty.master.into(), shown: String::new() }, pty.slave)
+        Some((Screen { terminal: pty.master.into(), shown: String::new() }, pty.slave))
     }
 
     /// Waits until `part` is shown.
@@ -92,7 +91,7 @@ fn visited(tree: &Tree, user: &str, port: &str) -> Option<(String, String)> {
         ])
         .arg(tree.www());
     command.env("PORT", port).env("THTTPD_SYSLOG_SOCKET", "/nonexistent/log").stdin(Stdio::null());
-    let (mut screen, _slave) = Screen::start(&mut command);
+    let (mut screen, _slave) = Screen::start(&mut command)?;
     let output = command.stdout(Stdio::piped()).spawn().unwrap().wait_with_output().unwrap();
     screen.look();
     assert!(output.status.success(), "{}", screen.shown);
@@ -134,7 +133,7 @@ fn a_port_opens_it_to_everyone_and_the_terminal_is_told_every_address() {
     let port = free_port();
     let mut command = thttpd();
     command.arg(tree.www()).args(["-p", &port.to_string()]).stdout(Stdio::null());
-    let (mut screen, slave) = Screen::start(&mut command);
+    let Some((mut screen, slave)) = Screen::start(&mut command) else { return };
     let mut server = Running::start(&mut command, port);
     drop(slave);
     assert_eq!(Client::connect(([127, 0, 0, 1], port).into()).get("/a.txt").text(), "hello");

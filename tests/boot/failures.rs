@@ -10,7 +10,7 @@ use nix::errno::Errno;
 
 use super::{run, stderr, thttpd, thttpd_for_every_user};
 use crate::support::server::free_port;
-use crate::support::{Tree, is_root, reason};
+use crate::support::{Tree, can_unshare, is_root, reason};
 
 /// Runs the server with `flags` in foreground and background, and checks its one line of output.
 fn refuses(flags: &[&str], says: &str, advises: &str) {
@@ -137,7 +137,7 @@ fn a_file_that_is_no_text_is_told_in_one_line() {
 
 #[test]
 fn a_background_without_dev_null_is_told_once() {
-    if !is_root() {
+    if !is_root() || !can_unshare("-m") {
         return;
     }
     let tree = Tree::new();

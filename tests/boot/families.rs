@@ -7,7 +7,7 @@ use nix::errno::Errno;
 
 use super::{Running, run, stderr, thttpd};
 use crate::support::server::free_port;
-use crate::support::{Client, Tree, is_root, reason};
+use crate::support::{Client, Tree, can_unshare, is_root, reason};
 
 /// Script for a network namespace with `bindv6only` set: output of `curl` over each family.
 const IN_A_NETWORK_OF_ITS_OWN: &str = "ip link set lo up && echo 1 >/proc/sys/net/ipv6/bindv6only || exit 99
@@ -35,7 +35,7 @@ fn two_colons_are_every_address_of_both_families() {
 
 #[test]
 fn where_the_system_says_so_two_colons_are_ipv6_alone() {
-    if !is_root() {
+    if !is_root() || !can_unshare("-n") {
         return;
     }
     let tree = Tree::new();
@@ -113,7 +113,7 @@ fn with_hosts(tree: &Tree, host: &str, port: u16) -> Command {
 
 #[test]
 fn of_a_name_the_addresses_of_this_machine_are_served_and_the_others_told() {
-    if !is_root() {
+    if !is_root() || !can_unshare("-m") {
         return;
     }
     let tree = Tree::new();
@@ -136,7 +136,7 @@ fn of_a_name_the_addresses_of_this_machine_are_served_and_the_others_told() {
 #[test]
 fn a_port_that_is_taken_in_one_family_is_an_error() {
     let Ok(taken) = TcpListener::bind((Ipv6Addr::LOCALHOST, 0)) else { return };
-    if !is_root() {
+    if !is_root() || !can_unshare("-m") {
         return;
     }
     let port = taken.local_addr().unwrap().port();

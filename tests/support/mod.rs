@@ -56,13 +56,43 @@ pub fn has_answer(stream: &TcpStream) -> bool {
     stream.peek(&mut [0]).is_ok()
 }
 
-/// Tells whether `strace` is there and may trace a process; says so if not.
+/// Tells whether `strace` is there and may trace a server, which changes its user; says so if not.
 pub fn can_trace() -> bool {
     let Some(probe) = run("strace", &["-o", "/dev/null", "true"]) else { return false };
     if !probe.status.success() {
         eprintln!("skipped: no process may trace another one here");
     }
-    probe.status.success()
+    probe.status.success() && sees_others()
+}
+
+/// Tells whether a process of another user may be looked into, which containers seldom allow; says so if not.
+pub fn sees_others() -> bool {
+    const CAP_SYS_PTRACE: u32 = 19;
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let capabilities = status.lines().find_map(|line| line.strip_prefix("CapEff:")).unwrap();
+    let capabilities = u64::from_str_radix(capabilities.trim(), 16).unwrap();
+    let sees = !nix::unistd::geteuid().is_root() || capabilities >> CAP_SYS_PTRACE & 1 == 1;
+    sees || skipped("root may not look into the processes of other users here")
+}
+
+/// A new terminal; `None`, with a message, where `/dev/pts` is not mounted.
+pub fn terminal() -> Option<nix::pty::OpenptyResult> {
+    let opened = nix::pty::openpty(None, None);
+    opened.map_err(|errno| skipped(&format!("no terminal can be made here: {errno}"))).ok()
+}
+
+/// Tells whether unshare(1) makes namespaces by `flags`, which containers seldom allow; says so if not.
+pub fn can_unshare(flags: &str) -> bool {
+    let trial = run("unshare", &[flags, "true"]);
+    trial
+        .is_some_and(|trial| trial.status.success() || skipped("no namespaces of one's own may be made here"))
+}
+
+/// Says why a test is skipped, for which CI, where nothing may be, sets THTTPD_TESTS_SKIP=never.
+pub fn skipped(why: &str) -> bool {
+    assert!(std::env::var_os("THTTPD_TESTS_SKIP").is_none_or(|value| value != "never"), "{why}");
+    eprintln!("skipped: {why}");
+    false
 }
 
 /// Text of an error, which is another one in each C library.
