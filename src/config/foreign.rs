@@ -149,19 +149,32 @@ fn is_field_line(line: &str) -> bool {
 ///
 /// `refused`: numbers of those lines in their order, counted from 1.
 pub fn hint(name: &str, text: &[u8], mut refused: Vec<usize>) -> Option<String> {
-    if refused.is_empty() {
-        return None;
-    }
     refused.dedup();
-    let all: Vec<&[u8]> = text.split(|&b| b == b'\n').collect();
-    let lines = refused.iter().filter_map(|number| all.get(number.checked_sub(1)?));
-    let lines: Vec<String> = lines.map(|line| without_comment(&String::from_utf8_lossy(line))).collect();
-    let lines = || lines.iter().filter(|line| line.contains(|c: char| c.is_ascii_alphanumeric()));
-    let count = |server: &Foreign| lines().filter(|line| server.has(line)).count();
-    let best = SERVERS.iter().rev().max_by_key(|server| count(server))?;
-    let is_likely = count(best) > 0 && count(best) * 2 >= lines().count();
+    let mut counts = [0; SERVERS.len()];
+    let (mut lines, mut seen) = (0, 0);
+    for (number, line) in (1..).zip(text.split(|&b| b == b'\n')) {
+        if refused.get(seen) != Some(&number) {
+            continue;
+        }
+        seen += 1;
+        let line = without_comment(&String::from_utf8_lossy(line));
+        if !line.contains(|c: char| c.is_ascii_alphanumeric()) {
+            continue;
+        }
+        lines += 1;
+        for (count, server) in counts.iter_mut().zip(&SERVERS) {
+            *count += usize::from(server.has(&line));
+        }
+    }
+    let mut best = 0;
+    for server in 1..SERVERS.len() {
+        if counts[server] > counts[best] {
+            best = server;
+        }
+    }
+    let is_likely = counts[best] > 0 && counts[best] * 2 >= lines;
     is_likely.then(|| {
-        let (name, server) = (printable(name.as_bytes()), best.name);
+        let (name, server) = (printable(name.as_bytes()), SERVERS[best].name);
         format!(
             "{name}: the words are those of {server}: thttpd-migration(7) says what replaces each of them"
         )
