@@ -35,6 +35,14 @@ fn a_maximum_of_zero_refuses_everything_it_covers() {
     assert_eq!(server.connect().get("/private/a.bin").status, 503);
 }
 
+#[test]
+fn every_rule_that_covers_a_url_holds_however_many_there_are() {
+    let rules = "**.bin 1000000\n".repeat(20) + "a.* 0\n";
+    let (_tree, server) = serve(&rules, &["a.bin", "b.bin"]);
+    assert_eq!(server.connect().get("/a.bin").status, 503);
+    assert_eq!(server.connect().get("/b.bin").status, 200);
+}
+
 /// A connection of one who may have it; waits for one that is just being closed.
 fn welcome(server: &Server) -> Client {
     let mut welcome = None;
