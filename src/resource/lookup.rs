@@ -235,7 +235,6 @@ impl Resolver {
         self.check_referrer(lookup.query, bare.unwrap_or(lookup.name))?;
         let snapshot = self.snapshot(lookup, file);
         let (opened, meta) = self.open_candidate(lookup, file)?;
-        // What was seen to be a program is not open for reading.
         let executable = world(&meta, Mode::S_IXOTH) || world(file.seen, Mode::S_IXOTH);
         if executable && self.config.cgi_pattern.as_ref().is_some_and(|p| p.matches(name)) {
             explain(format_args!("matches the CGI pattern and is executable: a script"));
@@ -338,7 +337,7 @@ impl Resolver {
         if kind(seen) != SFlag::S_IFREG {
             return Err(not_a_file());
         }
-        // A program is run or refused, and never read: mode 711 suffices.
+        // A program is run or refused, and never read: mode 711 suffices. So what was seen to be one stays one.
         let flags = if world(seen, Mode::S_IXOTH) { PATH } else { READ };
         let file = dir.open_as(name, flags, self.links()).map_err(io_denied)?;
         let meta = fstat(file.as_fd()).map_err(io_denied)?;
