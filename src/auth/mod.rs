@@ -33,7 +33,7 @@ use credentials::Credentials;
 pub const FILE_NAME: &[u8] = b".htpasswd";
 
 /// Maximum size of a password file in bytes; it is read whole for each result that is not cached.
-const MOST_FILE_BYTES: u64 = 1024 * 1024;
+pub const MOST_FILE_BYTES: u64 = 1024 * 1024;
 
 /// Minimum age of a file's last change before results are cached.
 ///

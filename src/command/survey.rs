@@ -6,7 +6,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use crate::auth::{self, LINK_TO_NO_FILE, crypt, htpasswd};
+use crate::auth::{self, LINK_TO_NO_FILE, MOST_FILE_BYTES, crypt, htpasswd};
 use crate::config::Config;
 use crate::rules::Rules;
 use crate::sys::{read_lines, reason};
@@ -15,8 +15,6 @@ use crate::sys::{read_lines, reason};
 const MOST_NAMES: usize = 200_000;
 /// Maximum number of warnings of one kind.
 const MOST_WARNINGS: usize = 10;
-/// Maximum size of a password file in bytes, as in the server.
-const MOST_FILE_BYTES: u64 = 1024 * 1024;
 
 /// Warnings about files below `root`, the served directory.
 ///

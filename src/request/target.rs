@@ -124,6 +124,11 @@ pub fn decode(raw: &[u8]) -> Vec<u8> {
     out
 }
 
+/// Tells whether a file with this base name is never served or listed: it begins with `.ht` in any case.
+pub fn is_never_served(base: &[u8]) -> bool {
+    base.get(..3).is_some_and(|start| start.eq_ignore_ascii_case(b".ht"))
+}
+
 fn hex(digit: u8) -> Option<u8> {
     char::from(digit).to_digit(16).and_then(|n| u8::try_from(n).ok())
 }

@@ -14,9 +14,7 @@ use nix::sys::stat::{Mode, SFlag};
 
 use super::denial::{io_denied, not_a_file, not_found, not_readable};
 use super::guards::FoundName;
-use super::lookup_context::{
-    Candidate, GlobalDirectory, LookupContext, is_password_file, kind, shown, world,
-};
+use super::lookup_context::{Candidate, GlobalDirectory, LookupContext, kind, shown, world};
 use super::realm::is_in_realm_of;
 use super::rule_context::RuleContext;
 use super::siblings::Forms;
@@ -29,6 +27,7 @@ use crate::docroot::{DirectoryRef, Links, PATH, READ, View};
 use crate::log::Level;
 use crate::representation::coding::Variant;
 use crate::representation::{Content, FileFacts};
+use crate::request::target::is_never_served;
 use crate::request::{Rejection, Request};
 use crate::sys::fd::OpenFile;
 use crate::sys::stat::{FileStat, fstat};
@@ -410,7 +409,7 @@ fn not_executable() -> AccessDenied {
 
 /// Refuses `.ht*` files, whatever their permission bits.
 fn refuse_password_file(base: &[u8]) -> Result<(), AccessDenied> {
-    if is_password_file(base) {
+    if is_never_served(base) {
         return Err(AccessDenied::noted(
             Rejection::new(403, "{url} is a password file; such files are not served."),
             Level::Notice,

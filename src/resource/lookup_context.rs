@@ -67,11 +67,6 @@ pub(super) struct Candidate<'r> {
     pub(super) protected: bool,
 }
 
-/// Tells whether the name begins with `.ht`: such files are never served.
-pub(super) fn is_password_file(base: &[u8]) -> bool {
-    base.get(..3).is_some_and(|start| start.eq_ignore_ascii_case(b".ht"))
-}
-
 /// Kind of a file.
 pub(super) fn kind(meta: &FileStat) -> SFlag {
     SFlag::from_bits_truncate(meta.st_mode & SFlag::S_IFMT.bits())

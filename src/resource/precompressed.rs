@@ -4,13 +4,14 @@ use std::sync::Arc;
 
 use nix::sys::stat::{Mode, SFlag};
 
-use super::lookup_context::{Candidate, LookupContext, is_password_file, kind, world};
+use super::lookup_context::{Candidate, LookupContext, kind, world};
 use super::siblings::{Forms, Sibling, Siblings};
 use super::{AccessDenied, ResolveRequest, Resolver};
 use crate::docroot::path::{Expanded, split};
 use crate::docroot::{Links, View};
 use crate::representation::coding::{Coding, Variant, is_older, select};
 use crate::representation::{Content, FileFacts, Representation};
+use crate::request::target::is_never_served;
 use crate::rules::Covering;
 use crate::sys::stat::FileStat;
 
@@ -90,7 +91,7 @@ impl Resolver {
             return Ok(Err("not readable by everyone, or executable"));
         }
         let base = split(sibling.file).1;
-        if is_password_file(base) || self.names_a_script(sibling.file, false) {
+        if is_never_served(base) || self.names_a_script(sibling.file, false) {
             return Ok(Err("by its name a password file or a script"));
         }
         let Ok((opened, meta)) = self.open_regular(&file.dir, base, sibling.seen) else {

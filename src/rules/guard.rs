@@ -11,6 +11,7 @@ use super::bucket::Requests;
 use super::pattern::Pattern;
 use super::words::Words;
 use crate::config::address_list::AddressList;
+use crate::request::target::is_never_served;
 use crate::sys::filesystem::OpenDirectory;
 use crate::sys::stat::{StatFields, fstatat};
 
@@ -103,15 +104,11 @@ impl AuthFile {
         let path = start.join(&self.path);
         let within = path.parent().and_then(|parent| parent.canonicalize().ok());
         let named = within.map(|parent| parent.join(path.file_name().unwrap_or_default()));
-        let is_bare = |path: PathBuf| path.starts_with(&dir) && !is_hidden(&path);
+        let is_bare = |path: PathBuf| {
+            path.starts_with(&dir) && !is_never_served(path.file_name().unwrap_or_default().as_bytes())
+        };
         named.is_some_and(is_bare) || path.canonicalize().is_ok_and(is_bare)
     }
-}
-
-/// Tells whether the file's name begins with `.ht`, so that the file is never served.
-fn is_hidden(path: &Path) -> bool {
-    let name = path.file_name().unwrap_or_default().as_bytes();
-    name.get(..3).is_some_and(|start| start.eq_ignore_ascii_case(b".ht"))
 }
 
 impl Guard {

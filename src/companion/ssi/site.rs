@@ -13,6 +13,7 @@ use crate::auth;
 use crate::config::pattern::Pattern;
 use crate::docroot::path::{Unexpandable, expand, split};
 use crate::docroot::{DocRoot, Links, View};
+use crate::request::target::is_never_served;
 
 /// Directory that contains all files to show.
 pub struct Site {
@@ -102,8 +103,7 @@ impl Site {
 
 /// Tells whether the name begins with `.ht`, as `.htpasswd` and its backups do.
 fn is_private(name: &[u8]) -> bool {
-    name.split(|&b| b == b'/')
-        .any(|segment| segment.get(..3).is_some_and(|start| start.eq_ignore_ascii_case(b".ht")))
+    name.split(|&b| b == b'/').any(is_never_served)
 }
 
 fn problem(error: Errno) -> SsiError {

@@ -13,6 +13,7 @@ use nix::libc::ETIMEDOUT;
 
 use super::replacement::TargetDirectory;
 use super::{Refusal, reason, say};
+use crate::auth::MOST_FILE_BYTES;
 use crate::auth::crypt::{self, HashScheme};
 use crate::sys::stdio;
 
@@ -24,9 +25,6 @@ use invocation::{PasswordAction, PasswordArguments};
 
 /// Exit status of `-v` if the password is wrong or the user does not exist.
 const WRONG: u8 = 3;
-
-/// Maximum size of a password file in bytes, as in the server.
-const MOST_FILE_BYTES: u64 = 1024 * 1024;
 
 /// Executes the arguments, given without the program's name.
 ///

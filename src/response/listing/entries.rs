@@ -9,6 +9,7 @@ use nix::sys::stat::{Mode, SFlag};
 
 use crate::cache::{MOST_SUBDIRECTORIES, Subdirectory};
 use crate::docroot::blocking::Blocking;
+use crate::request::target::is_never_served;
 use crate::resource::Directory;
 use crate::resource::list_limiter::ListPermit;
 use crate::response::Policy;
@@ -238,7 +239,7 @@ fn stat_carefully(dir: &Dir, name: &CStr, flags: AtFlags, remote: &mut RemoteAcc
 fn is_shown(name: &[u8], is_top: bool, hide_dotfiles: bool) -> bool {
     match name {
         b".." => !is_top,
-        _ if name.starts_with(b".ht") => false,
+        _ if is_never_served(name) => false,
         _ => !(hide_dotfiles && name.starts_with(b".")),
     }
 }

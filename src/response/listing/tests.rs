@@ -85,7 +85,17 @@ fn rows_have_thttpds_columns() {
 #[test]
 fn names_are_in_byte_order_and_links_to_nothing_left_out() {
     let dir = TempTree::new();
-    for name in ["alpha.txt", "Beta.txt", "10.txt", "9.txt", ".dotfile", ".htpasswd", ".htaccess~", ".ht"] {
+    for name in [
+        "alpha.txt",
+        "Beta.txt",
+        "10.txt",
+        "9.txt",
+        ".dotfile",
+        ".htpasswd",
+        ".HTpasswd",
+        ".htaccess~",
+        ".ht",
+    ] {
         dir.file(name, b"");
     }
     symlink("nowhere", dir.path().join("broken")).unwrap();
