@@ -4,7 +4,7 @@
 
 use std::fs::File;
 use std::os::fd::OwnedFd;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::SeqCst};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -13,6 +13,7 @@ use nix::sys::eventfd::{EfdFlags, EventFd};
 
 use super::event::{KillReason, ScriptEvent};
 use super::job::{Job, ScriptExit, StartError};
+use crate::sys::atomic::AtomicU64;
 use crate::sys::latch::LatchSetter;
 
 /// Receiver of [`ScriptEvent`]s, which must not block.

@@ -3,9 +3,11 @@
 //! [`access`](super::access) appends under a short lock; [`writer`](super::writer) takes all collected
 //! lines. Lines beyond the capacity are lost and counted.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
+
+use crate::sys::atomic::AtomicU64;
 
 /// Maximum size of unwritten lines in bytes; further lines are lost.
 pub const CAPACITY: usize = 4 << 20;

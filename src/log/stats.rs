@@ -3,9 +3,11 @@
 //! `net/` and `conn/` count; `control/` logs the statistics hourly, on USR2 and at the end. The counters
 //! use relaxed ordering: a report may be off by one request.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
+
+use crate::sys::atomic::AtomicU64;
 
 /// Number of response classes: the first digit of the status, and 0 for anything else.
 pub const CLASSES: usize = 6;

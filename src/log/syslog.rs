@@ -11,7 +11,7 @@ use std::io::{self, BufWriter};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::sync::{Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -22,6 +22,7 @@ use nix::sys::stat::Mode;
 use syslog::{Facility, LogFormat, Logger, LoggerBackend, Severity};
 
 use super::line::MONTHS;
+use crate::sys::atomic::AtomicU64;
 use crate::sys::socket::connect_unix;
 use crate::sys::{stdio, thread};
 

@@ -1,8 +1,9 @@
 //! Counters of closed connections by reason.
 
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::Ordering::Relaxed;
 
 use crate::conn::CloseReason;
+use crate::sys::atomic::AtomicU64;
 
 /// Connections closed since the start, by [`CloseReason`].
 #[derive(Debug, Default)]

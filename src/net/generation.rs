@@ -4,9 +4,11 @@
 //! A worker publishes the generation of each turn in a slot of its own. Between turns its slot is empty,
 //! and the next turn begins with the newest generation, so only workers in a turn are waited for.
 
-use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
+use std::sync::atomic::Ordering::SeqCst;
 use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
+
+use crate::sys::atomic::AtomicU64;
 
 /// A slot's value between turns.
 const NO_TURN: u64 = 0;

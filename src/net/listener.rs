@@ -1,10 +1,12 @@
 //! The listening sockets of a server.
 
 use std::io;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use super::listen_socket::Listener;
+
+use crate::sys::atomic::AtomicU64;
 
 /// Listening sockets, which the acceptor and workers accept from.
 #[derive(Debug)]

@@ -1,7 +1,7 @@
 //! State that the threads of a server share.
 
 use std::io;
-use std::sync::atomic::{AtomicBool, AtomicU64};
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use crossbeam_channel::{Receiver, Sender, unbounded};
@@ -18,6 +18,7 @@ use crate::conn::stop_phase::StopPhase;
 use crate::conn::wait::Wake;
 use crate::docroot::blocking::RemoteSlots;
 use crate::site::Site;
+use crate::sys::atomic::AtomicU64;
 use crate::sys::thread;
 
 /// State that acceptor, workers and timer share.

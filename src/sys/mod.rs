@@ -1,5 +1,6 @@
 //! System calls: the only module that may contain `unsafe`.
 
+pub mod atomic;
 pub mod capability;
 pub mod directory;
 pub mod fd;
