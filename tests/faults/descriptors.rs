@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use super::{Duration, alone, assert_serves, eventually, rest, tree};
-use crate::support::{Client, Server, Tree};
+use crate::support::{Client, Server, Tree, sees_others};
 use crate::waiting::{clients_that_sent, idle_clients};
 
 const FEW: &str = "ulimit -n 100";
@@ -70,6 +70,9 @@ fn open_files(server: &Server) -> Vec<String> {
 
 #[test]
 fn a_file_asked_for_today_takes_the_place_of_one_of_yesterday_and_deleted_ones_are_given_up() {
+    if !sees_others() {
+        return;
+    }
     let tree = large_files(300);
     let server = Server::start(&tree, &[]);
     rest(&server, "/large299");
