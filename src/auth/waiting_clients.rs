@@ -4,7 +4,6 @@
 //! no request, only client networks, each once. After an attempt of one client, its next attempt comes
 //! behind one of every other waiting client.
 
-use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use crate::request::client::ClientNetwork;
@@ -18,7 +17,7 @@ const ABANDONED_AFTER: Duration = Duration::from_millis(500);
 /// Clients that wait for a slot, in queue order.
 #[derive(Debug, Default)]
 pub struct WaitingClients {
-    queue: VecDeque<Waiting>,
+    queue: Vec<Waiting>,
 }
 
 #[derive(Debug)]
@@ -37,7 +36,7 @@ impl WaitingClients {
             Some(at) if is_next => _ = self.queue.remove(at),
             Some(at) => self.queue[at].asked = now,
             None if !is_next && self.queue.len() < MOST_CLIENTS => {
-                self.queue.push_back(Waiting { client, asked: now });
+                self.queue.push(Waiting { client, asked: now });
             }
             None => {}
         }

@@ -66,6 +66,12 @@ pub struct CacheEntry {
 }
 
 impl CacheEntry {
+    /// Tells whether any client may have the file: no password file and no guard is asked.
+    pub fn is_for_all(&self) -> bool {
+        let has_guard = |rules: &FileRules| rules.has_restricted_form || !rules.covering.is_empty();
+        !self.protected && !self.file_rules.as_deref().is_some_and(has_guard)
+    }
+
     fn contents(&self) -> impl Iterator<Item = &Content> {
         std::iter::once(&self.content).chain(self.variants.iter().map(|variant| &variant.content))
     }
@@ -163,8 +169,7 @@ impl Cache {
             slot.used.store(true, Relaxed);
             Arc::clone(&slot.entry)
         };
-        let mut snapshots = std::iter::once(&entry.snapshot).chain(&entry.siblings);
-        if snapshots.all(|snapshot| self.directories.hold(snapshot, view, freshness)) {
+        if self.holds(&entry, view, freshness) {
             return Some(entry);
         }
         if view.has_crossed() {
@@ -173,6 +178,12 @@ impl Cache {
         }
         self.forget(&mut self.shard(name), name);
         None
+    }
+
+    /// Tells whether the disk still agrees with `entry`.
+    pub fn holds(&self, entry: &CacheEntry, view: &View<'_>, freshness: &Freshness) -> bool {
+        let mut snapshots = std::iter::once(&entry.snapshot).chain(&entry.siblings);
+        snapshots.all(|snapshot| self.directories.hold(snapshot, view, freshness))
     }
 
     /// Cached list of a directory, if it is still valid.

@@ -95,8 +95,10 @@ fn listeners(config: &Config) -> Vec<CheckError> {
     if config.listen.is_empty() {
         return addresses(config).into_iter().collect();
     }
-    let mut found: Vec<Failure> =
-        config.listen.iter().filter_map(|entry| try_listener(entry, config).err()).collect();
+    let mut found: Vec<Failure> = Vec::new();
+    for entry in &config.listen {
+        found.extend(try_listener(entry, config).err());
+    }
     found.extend(sockets::faults(config));
     found.into_iter().map(|failure| ("listen", format!("listen: {failure}"))).collect()
 }

@@ -10,9 +10,11 @@ use super::context::{Turn, WorkerContext};
 use super::exchange::{Decided, Decision, RequestContext, Run, decide};
 use super::log_record::{self, LogRecord};
 use super::outgoing::{AfterResponse, MOST_DISCARDED};
-use super::reply::{Reply, send};
+use super::reply::{Reply, RequestForm, Unsent, send, transmit};
+use super::response_cache::{CachedResponse, sole_source};
 use super::session::Session;
 use super::transition::{Transition, Upload};
+use crate::cache::CacheEntry;
 use crate::cgi::env::CgiContext;
 use crate::log;
 use crate::log::Level;
@@ -21,7 +23,8 @@ use crate::request::outline::outline;
 use crate::request::spool::Spool;
 use crate::request::{BodyLength, Parsed, Rejection, Request, head};
 use crate::resource::{DenialNote, Retry};
-use crate::response::{Policy, Response, error};
+use crate::response::{Body, Policy, Response, error};
+use crate::sys::memory::RESPONSE_MEMORY;
 
 /// Answers one complete request.
 ///
@@ -42,6 +45,27 @@ pub fn answer(
         details.set_request(request, is_trusted);
     }
     serve(turn, request, may_wait, None)
+}
+
+/// Response that the worker has sent to the same `head` in this second, if it would be sent again.
+pub fn cached(turn: &Turn<'_>, head: &[u8]) -> Option<Rc<CachedResponse>> {
+    let worker = &*turn.worker;
+    let cached = worker.response_cache.get(head, worker.clock.second())?;
+    let is_another = turn.session.refusal().is_some()
+        || worker.end_of_keepalive(turn.session).is_some()
+        || RESPONSE_MEMORY.is_tight();
+    let is_valid = |entry: Arc<CacheEntry>| worker.site.resolver.holds(&entry, &worker.freshness);
+    (!is_another && cached.entry.upgrade().is_some_and(is_valid)).then_some(cached)
+}
+
+/// Sends a `cached` response again.
+pub fn repeat(turn: &mut Turn<'_>, cached: &CachedResponse) -> Transition {
+    turn.worker.output.clear();
+    turn.worker.output.extend_from_slice(&cached.bytes);
+    let client = *turn.session.client_text();
+    let entry = cached.record.entry(client.as_bytes(), 0);
+    let reply = Reply { entry, after: AfterResponse::NextRequest, pacer: None, source: None };
+    transmit(turn, Unsent { head: cached.bytes.len() - cached.content, body: Body::None, held: None }, reply)
 }
 
 /// Answers `cgi_request` as if its client had sent `head`: its script wants that.
@@ -95,8 +119,11 @@ fn serve(
     };
     entry.user = user.as_deref().or(entry.user);
     let after = after(request, &response, turn);
-    let reply = Reply { entry, version: request.version, method: request.method, after, pacer };
-    Ok(send(turn, response, reply))
+    let form = RequestForm { version: request.version, method: request.method };
+    let is_plain = origin.is_none() && after == AfterResponse::NextRequest;
+    let source = name.as_ref().filter(|_| is_plain).and_then(|name| sole_source(request, &response, name));
+    let reply = Reply { entry, after, pacer, source };
+    Ok(send(turn, response, form, reply))
 }
 
 /// A request and the directory of its virtual host.
@@ -118,7 +145,7 @@ fn dispatch(
     let user = run.user.as_deref();
     let origin = origin.unwrap_or_else(|| {
         let entry = log_record::entry(request, turn.session.client_text().as_bytes(), asked.vhost);
-        let record = LogRecord::from_entry(&AccessEntry { user, ..entry }, request.method.as_str());
+        let record = LogRecord::from_entry(&AccessEntry { user, ..entry });
         RedirectOrigin { record, redirects: 0 }
     });
     let query = run.script.query.as_ref();
@@ -166,9 +193,9 @@ pub fn refuse(turn: &mut Turn<'_>, bytes: &[u8], rejection: &Rejection, reason: 
     let client = *turn.session.client_text();
     let host = site.resolver.own_name().filter(|_| site.config.vhost);
     let entry = log_record::entry_of_refused(&refused, host, client.as_bytes(), response.status.0);
-    let (version, method) = (refused.version, refused.answered_method());
-    let reply = Reply { entry, version, method, after: AfterResponse::Linger(reason), pacer: None };
-    send(turn, response, reply)
+    let form = RequestForm { version: refused.version, method: refused.answered_method() };
+    let reply = Reply { entry, after: AfterResponse::Linger(reason), pacer: None, source: None };
+    send(turn, response, form, reply)
 }
 
 /// Answers a request that its script cannot answer, or not any more, under the throttles of the script.
@@ -193,8 +220,8 @@ pub fn fail(
         () if cgi_request.has_content => AfterResponse::Linger(reason),
         () => AfterResponse::Close(reason),
     };
-    let (version, method) = (cgi_request.response_plan.version, cgi_request.method);
-    send(turn, response, Reply { entry, version, method, after, pacer })
+    let form = RequestForm { version: cgi_request.response_plan.version, method: cgi_request.method };
+    send(turn, response, form, Reply { entry, after, pacer, source: None })
 }
 
 /// Step after the response: the next request, the rest of this one's content, or the end.

@@ -10,6 +10,7 @@ use super::io::receive_buffer::ReceiveBuffer;
 use super::io::socket::PeerState;
 use super::io::spin::BlockingReadPolicy;
 use super::now::Now;
+use super::response_cache::ResponseCache;
 use super::session::Session;
 use super::stop_phase::StopPhase;
 use super::wait::{On, Wait, Wake};
@@ -46,6 +47,7 @@ pub struct WorkerContext {
     pub(super) clock: Clock,
     pub(super) receive_buffer: ReceiveBuffer,
     pub(super) output: Vec<u8>,
+    pub(super) response_cache: ResponseCache,
 }
 
 impl WorkerContext {
@@ -62,6 +64,7 @@ impl WorkerContext {
         let receive_buffer = ReceiveBuffer::with_room_for(site.config.limits.head);
         let output = Vec::with_capacity(8192);
         let freshness = Freshness::default();
+        let response_cache = ResponseCache::new(&site);
         WorkerContext {
             site,
             stopping: false,
@@ -74,6 +77,7 @@ impl WorkerContext {
             clock,
             receive_buffer,
             output,
+            response_cache,
         }
     }
 

@@ -59,11 +59,11 @@ pub struct LogRecord {
 }
 
 impl LogRecord {
-    /// Copies what `entry` borrows; `method` is its static name.
-    pub fn from_entry(entry: &AccessEntry<'_>, method: &'static str) -> LogRecord {
+    /// Copies what `entry` borrows.
+    pub fn from_entry(entry: &AccessEntry<'_>) -> LogRecord {
         LogRecord {
             user: entry.user.map(Into::into),
-            method,
+            method: entry.method,
             vhost: entry.vhost.map(Into::into),
             target: entry.target.into(),
             version: entry.version.into(),

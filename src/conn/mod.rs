@@ -49,6 +49,7 @@ mod now;
 mod outgoing;
 mod progress;
 mod reply;
+mod response_cache;
 mod session;
 mod state;
 pub mod stop_phase;

@@ -1,5 +1,6 @@
 //! Responses on their way out: head, first send, and the one place that logs an exchange.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::context::{Turn, WorkerContext};
@@ -7,6 +8,7 @@ use super::io::send_queue::SendQueue;
 use super::io::socket::Progress;
 use super::log_record::{LogRecord, entry_of_refused};
 use super::outgoing::{AfterResponse, Outgoing};
+use super::response_cache::ResponseSource;
 use super::session::Session;
 use super::transition::{Transition, Upload};
 use crate::log::access::AccessEntry;
@@ -14,7 +16,7 @@ use crate::request::outline::outline;
 use crate::request::{Method, Version, head};
 use crate::response::head::{Frame, write as write_head};
 use crate::response::{Body, Response};
-use crate::sys::memory::RESPONSE_MEMORY;
+use crate::sys::memory::{MemoryReservation, RESPONSE_MEMORY};
 use crate::throttle::Pacer;
 
 /// Content up to this size is copied behind its head and leaves in the same plain `send`.
@@ -27,21 +29,38 @@ const INLINE_WHEN_TIGHT: usize = 1024;
 pub struct Reply<'a> {
     /// Line for the access log.
     pub entry: AccessEntry<'a>,
-    /// The request's version.
-    pub version: Version,
-    /// The request's method.
-    pub method: Method,
     /// Step after the response.
     pub after: AfterResponse,
     /// Pace, where throttles cover it.
     pub pacer: Option<Box<Pacer>>,
+    /// Source of the response, if the worker may send it again to the same request.
+    pub source: Option<ResponseSource<'a>>,
+}
+
+/// Version and method of the request, on which the form of its response depends.
+#[derive(Debug, Clone, Copy)]
+pub struct RequestForm {
+    /// The request's version.
+    pub version: Version,
+    /// The request's method.
+    pub method: Method,
+}
+
+/// Response of which the beginning is in the worker's output.
+pub struct Unsent {
+    /// Length of its head, at the start of the output.
+    pub head: usize,
+    /// Content behind the output.
+    pub body: Body,
+    /// Memory reservation of a large page, released when the page is sent.
+    pub held: Option<Arc<MemoryReservation>>,
 }
 
 /// Writes the head, sends what can be sent at once, and logs the exchange if that was all.
-pub fn send(turn: &mut Turn<'_>, response: Response, mut reply: Reply<'_>) -> Transition {
+pub fn send(turn: &mut Turn<'_>, response: Response, form: RequestForm, mut reply: Reply<'_>) -> Transition {
     let worker = &mut *turn.worker;
     let frame = Frame {
-        version: reply.version,
+        version: form.version,
         keep_alive: reply.after.keeps_alive(),
         chunked: false,
         clock: &worker.clock,
@@ -51,8 +70,16 @@ pub fn send(turn: &mut Turn<'_>, response: Response, mut reply: Reply<'_>) -> Tr
     worker.output.clear();
     write_head(&mut worker.output, &response, &frame);
     let head = worker.output.len();
-    let body = if reply.method == Method::Head { Body::None } else { response.body };
+    let body = if form.method == Method::Head { Body::None } else { response.body };
     let body = inline(&mut worker.output, body);
+    transmit(turn, Unsent { head, body, held: response.held }, reply)
+}
+
+/// Sends what can be sent at once of the worker's output and the content behind it, and logs the exchange if
+/// that was all.
+pub fn transmit(turn: &mut Turn<'_>, unsent: Unsent, reply: Reply<'_>) -> Transition {
+    let Unsent { head, body, held } = unsent;
+    let worker = &mut *turn.worker;
     let mut sent = 0;
     if reply.pacer.is_none() && matches!(body, Body::None) {
         match turn.session.socket().write(&worker.output, false) {
@@ -65,15 +92,20 @@ pub fn send(turn: &mut Turn<'_>, response: Response, mut reply: Reply<'_>) -> Tr
         }
         if sent == worker.output.len() {
             let bytes = (sent - head) as u64;
-            log_exchange(turn.session, worker, &AccessEntry { bytes, ..reply.entry });
+            let entry = AccessEntry { bytes, ..reply.entry };
+            log_exchange(turn.session, worker, &entry);
+            if let Some(source) = reply.source {
+                let second = worker.clock.second();
+                worker.response_cache.keep(source, second, &entry, &worker.output);
+            }
             return reply.after.into();
         }
     }
     let mut send_queue = SendQueue::new(worker.output[sent..].to_vec());
     send_queue.push_body(body);
-    send_queue.held = response.held;
+    send_queue.held = held;
     send_queue.count_memory();
-    let record = LogRecord::from_entry(&reply.entry, reply.method.as_str());
+    let record = LogRecord::from_entry(&reply.entry);
     let outgoing = Outgoing::new(send_queue, record, reply.pacer, reply.after);
     let (head_left, content) = (head.saturating_sub(sent) as u64, sent.saturating_sub(head) as u64);
     Transition::Respond(Box::new(outgoing.part_sent(head_left, content)))

@@ -318,3 +318,59 @@ fn the_end_of_the_grace_aborts() {
     talk.send("GET / HT");
     assert_eq!(talk.reason(Wake::Abort), CloseReason::Aborted);
 }
+
+/// A file that one call sends.
+const GET_SMALL: &str = "GET /rustfmt.toml HTTP/1.1\r\nHost: x\r\n\r\n";
+
+impl Talk {
+    /// Sends `bytes`, and reads what comes back; tells whether its response is kept.
+    fn is_kept_after(&mut self, bytes: &str) -> bool {
+        self.send(bytes);
+        self.received();
+        self.client.set_nonblocking(false).unwrap();
+        self.worker.response_cache.get(bytes.as_bytes(), self.worker.clock.second()).is_some()
+    }
+
+    /// Tells whether the response to `bytes` is kept once they came a few times, several within one second.
+    fn is_kept(&mut self, bytes: &str) -> bool {
+        (0..8).any(|_| self.is_kept_after(bytes))
+    }
+}
+
+#[test]
+fn the_response_to_a_request_that_comes_again_is_kept_for_the_rest_of_its_second() {
+    let mut talk = Talk::new(config(|_| {}));
+    assert!(talk.is_kept(GET_SMALL));
+    let second = talk.worker.clock.second();
+    let cached = talk.worker.response_cache.get(GET_SMALL.as_bytes(), second).unwrap();
+    assert!(cached.bytes.starts_with(b"HTTP/1.1 200 OK\r\n"));
+    assert!(cached.bytes[..cached.bytes.len() - cached.content].ends_with(b"\r\n\r\n"));
+    talk.worker.reconfigure(Arc::clone(&talk.worker.site));
+    assert!(talk.worker.response_cache.get(GET_SMALL.as_bytes(), second).is_none());
+}
+
+#[test]
+fn long_heads_and_responses_are_not_kept_nor_what_more_than_the_file_decides() {
+    let long = GET_SMALL.replace(" HTTP", &format!("?{} HTTP", "x".repeat(1024)));
+    let missing = GET_SMALL.replace("rustfmt.toml", "none");
+    let redirected = GET_SMALL.replace("rustfmt.toml", "src");
+    for bytes in [GET, &long, &missing, &redirected] {
+        assert!(!Talk::new(config(|_| {})).is_kept(bytes), "{bytes:.40}");
+    }
+    assert!(!Talk::new(config(|config| config.global_passwd = true)).is_kept(GET_SMALL));
+}
+
+#[test]
+fn no_head_takes_the_place_of_another_within_a_second() {
+    let mut talk = Talk::new(config(|_| {}));
+    let heads: Vec<String> = (0..200).map(|n| GET_SMALL.replace(" HTTP", &format!("?{n} HTTP"))).collect();
+    let kept = loop {
+        let began = talk.worker.clock.second();
+        let kept = heads.iter().chain(&heads).filter(|head| talk.is_kept_after(head)).count();
+        if talk.worker.clock.second() == began {
+            break kept;
+        }
+    };
+    // A slot keeps one head of the first round; few slots find none.
+    assert!((40..=64).contains(&kept), "{kept}");
+}

@@ -22,7 +22,7 @@ pub struct AccessEntry<'a> {
     /// Authenticated user name.
     pub user: Option<&'a [u8]>,
     /// Method in canonical case, or `UNKNOWN`; written as it is.
-    pub method: &'a str,
+    pub method: &'static str,
     /// Virtual host's directory; written as `/HOST` before the target.
     pub vhost: Option<&'a [u8]>,
     /// Request target as received; empty if none was received.

@@ -56,7 +56,9 @@ impl Deadlines {
     pub fn restore(&self, entries: Vec<Due>) {
         let mut heap = self.heap();
         heap.sweep_over = 2 * entries.len();
-        heap.entries.extend(entries);
+        for entry in entries {
+            heap.entries.push(entry);
+        }
     }
 
     /// Sleeps until there is something to do.

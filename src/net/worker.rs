@@ -205,7 +205,8 @@ impl Worker {
     }
 
     fn hand_batch_on(&self) {
-        for ready in self.batch.borrow_mut().drain(..) {
+        loop {
+            let Some(ready) = self.batch.borrow_mut().pop_front() else { return };
             self.shared.requeue(ready);
         }
     }

@@ -40,10 +40,14 @@ pub fn parse<'b>(bytes: &'b [u8], limits: &Limits) -> Result<Parsed<Request<'b>>
     }
     let after_line = start + line_len;
     if line.version == Version::Http09 {
-        return Ok(Parsed::Complete(assemble(line, Fields::default())?, after_line));
+        let request = assemble(&bytes[..after_line], line, Fields::default())?;
+        return Ok(Parsed::Complete(request, after_line));
     }
     match field_lines(&bytes[after_line..], limits)? {
-        Parsed::Complete(fields, len) => Ok(Parsed::Complete(assemble(line, fields)?, after_line + len)),
+        Parsed::Complete(fields, len) => {
+            let len = after_line + len;
+            Ok(Parsed::Complete(assemble(&bytes[..len], line, fields)?, len))
+        }
         Parsed::Partial if bytes.len() >= limits.head => Err(head_too_large()),
         Parsed::Partial => Ok(Parsed::Partial),
     }
@@ -202,7 +206,7 @@ fn collect<'b>(read: ReadLines<'_, 'b>) -> Result<Parsed<Fields<'b>>, Rejection>
 }
 
 /// Builds the request after the checks that need both line and fields.
-fn assemble<'b>(line: RequestLine<'b>, fields: Fields<'b>) -> Result<Request<'b>, Rejection> {
+fn assemble<'b>(head: &'b [u8], line: RequestLine<'b>, fields: Fields<'b>) -> Result<Request<'b>, Rejection> {
     let body = framing::body_length(&fields, line.version)?;
     let target = target::parse(line.target, line.method)?;
     let host = host(target.authority, &fields, line.version)?;
@@ -216,6 +220,7 @@ fn assemble<'b>(line: RequestLine<'b>, fields: Fields<'b>) -> Result<Request<'b>
     let expects_continue =
         line.version >= Version::Http11 && expects_100_continue(&fields)? && body != BodyLength::None;
     Ok(Request {
+        head,
         method: line.method,
         method_text: line.method_text,
         target: line.target,

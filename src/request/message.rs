@@ -10,6 +10,8 @@ use super::target;
 /// A complete, well-formed request head.
 #[derive(Debug, Clone)]
 pub struct Request<'b> {
+    /// The whole head as received.
+    pub head: &'b [u8],
     /// Method, for decisions.
     pub method: Method,
     /// Method as sent, for messages.

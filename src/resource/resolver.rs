@@ -11,7 +11,7 @@ use super::resolve_request::ResolveRequest;
 use super::siblings::{Forms, Reported};
 use super::vhost::{self, DefaultHost};
 use crate::auth::Authenticator;
-use crate::cache::{Cache, CacheEntry};
+use crate::cache::{Cache, CacheEntry, Freshness};
 use crate::config::Config;
 use crate::docroot::{DocRoot, Links, View};
 use crate::log::Level;
@@ -85,6 +85,11 @@ impl Resolver {
     /// Bytes of file content in the cache.
     pub fn cached_bytes(&self) -> usize {
         self.cache.bytes()
+    }
+
+    /// Tells whether the disk still agrees with `entry`, as far as local storage tells.
+    pub fn holds(&self, entry: &CacheEntry, freshness: &Freshness) -> bool {
+        self.cache.holds(entry, &View::local(&self.root), freshness)
     }
 
     /// Closes cached files that were deleted. A worker calls this periodically, as the disk is asked.

@@ -22,6 +22,7 @@ pub fn now() -> SystemTime {
 /// Request for `target` with `fields`.
 pub fn request<'b>(method: &'b str, target: &'b str, fields: &[(&'b str, &'b str)]) -> Request<'b> {
     Request {
+        head: b"",
         method: Method::from_token(method.as_bytes()),
         method_text: method.as_bytes(),
         target: target.as_bytes(),

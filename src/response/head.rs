@@ -91,6 +91,11 @@ impl Clock {
         self.expires.copy_from_slice(imf_fixdate(now + fresh).as_bytes());
     }
 
+    /// Seconds since the epoch.
+    pub fn second(&self) -> u64 {
+        self.second
+    }
+
     /// Expires value of a response that stays fresh for `age` seconds.
     fn in_seconds(&self, age: u32) -> [u8; DATE_LEN] {
         const MOST_AGES: usize = 8;

@@ -94,8 +94,11 @@ impl Pattern {
     /// A sentence for the operator: a host has no slash behind it, is missing, or is not text.
     pub fn parse(text: impl AsRef<[u8]>) -> Result<Pattern, String> {
         let text = text.as_ref();
-        let alternatives: Result<Vec<_>, _> = text.split(|&b| b == b'|').map(Alternative::parse).collect();
-        Ok(Pattern { text: text.into(), alternatives: alternatives?.into() })
+        let mut alternatives = Vec::new();
+        for alternative in text.split(|&b| b == b'|') {
+            alternatives.push(Alternative::parse(alternative)?);
+        }
+        Ok(Pattern { text: text.into(), alternatives: alternatives.into() })
     }
 
     /// Reads a pattern of a throttle file, where leading slashes of an alternative are ignored.

@@ -55,11 +55,13 @@ pub fn listeners() -> io::Result<Vec<HandedSocket>> {
     }
     let count = number("LISTEN_FDS").unwrap_or(0).clamp(0, MOST);
     let names = env::var("LISTEN_FDNAMES").unwrap_or_default();
-    let names = names.split(':').map(str::to_owned).chain(std::iter::repeat(String::new()));
-    (FIRST..FIRST + count)
-        .zip(names)
-        .map(|(number, name)| Ok(HandedSocket { fd: take(number)?, name }))
-        .collect()
+    let mut names = names.split(':');
+    let mut sockets = Vec::new();
+    for number in FIRST..FIRST + count {
+        let name = names.next().unwrap_or_default().to_owned();
+        sockets.push(HandedSocket { fd: take(number)?, name });
+    }
+    Ok(sockets)
 }
 
 fn take(number: i32) -> io::Result<OwnedFd> {

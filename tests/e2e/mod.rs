@@ -8,5 +8,6 @@ mod curl;
 mod explain;
 mod front_door;
 mod pipelined;
+mod repeated;
 mod system_calls;
 mod wget;

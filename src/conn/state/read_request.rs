@@ -36,6 +36,24 @@ pub struct ReadRequest {
     is_drained: bool,
 }
 
+/// Result for the bytes at hand.
+enum Answered {
+    /// Step after a request of so many bytes.
+    Whole(Transition, usize),
+    /// Step after bytes that are no request.
+    Refused(Transition),
+    /// Time at which the request is to be decided again.
+    Later(Retry),
+    /// No request yet.
+    Incomplete,
+}
+
+/// Notes whether nothing is left to read behind a request of `len` bytes.
+fn note_drained(turn: &mut Turn<'_>, buffer: &ReceiveBuffer, len: usize) {
+    let sees_end = turn.wake != Wake::Hangup && !turn.session.take_unseen_end();
+    turn.session.set_input_drained(sees_end && buffer.is_drained_after(len));
+}
+
 impl ReadRequest {
     /// State before the first byte of a request; `is_drained` tells that the socket is empty, too.
     pub fn new(is_drained: bool) -> ReadRequest {
@@ -62,16 +80,8 @@ impl ReadRequest {
             if !buffer.is_empty() {
                 let began = self.first_byte.or(self.waits_since);
                 turn.session.set_began(began.unwrap_or(turn.worker.now.monotonic));
-                match head::parse(buffer.bytes(), &turn.worker.site.config.limits) {
-                    Ok(Parsed::Partial) => {}
-                    Ok(Parsed::Complete(request, len)) => {
-                        let sees_end = turn.wake != Wake::Hangup && !turn.session.take_unseen_end();
-                        let is_drained = sees_end && buffer.is_drained_after(len);
-                        turn.session.set_input_drained(is_drained);
-                        let transition = match self.answer(turn, &request) {
-                            Ok(transition) => transition,
-                            Err(retry) => return self.pause(retry),
-                        };
+                match self.answer(turn, buffer) {
+                    Answered::Whole(transition, len) => {
                         buffer.consume(len);
                         self.count_answered(turn);
                         match transition {
@@ -85,15 +95,14 @@ impl ReadRequest {
                         if turn.budget.is_spent() && !buffer.is_empty() {
                             return Advance::Stay(self, Pause::Yield);
                         }
-                        if is_drained && !turn.worker.stopping {
+                        if turn.session.input_drained() && !turn.worker.stopping {
                             return self.idle(turn);
                         }
                         continue;
                     }
-                    Err(rejection) => {
-                        let reason = CloseReason::ProtocolError;
-                        return Advance::Go(refuse(turn, buffer.bytes(), &rejection, reason));
-                    }
+                    Answered::Refused(transition) => return Advance::Go(transition),
+                    Answered::Later(retry) => return self.pause(retry),
+                    Answered::Incomplete => {}
                 }
             }
             let wait = take(&mut may_block).then_some(&mut turn.worker.blocking_read);
@@ -136,8 +145,28 @@ impl ReadRequest {
         }
     }
 
+    /// Answers the request at the start of `buffer`.
+    fn answer(&self, turn: &mut Turn<'_>, buffer: &ReceiveBuffer) -> Answered {
+        let bytes = buffer.bytes();
+        if let Some(cached) = answer::cached(turn, bytes) {
+            note_drained(turn, buffer, bytes.len());
+            return Answered::Whole(answer::repeat(turn, &cached), bytes.len());
+        }
+        match head::parse(bytes, &turn.worker.site.config.limits) {
+            Ok(Parsed::Partial) => Answered::Incomplete,
+            Ok(Parsed::Complete(request, len)) => {
+                note_drained(turn, buffer, len);
+                match self.decide(turn, &request) {
+                    Ok(transition) => Answered::Whole(transition, len),
+                    Err(retry) => Answered::Later(retry),
+                }
+            }
+            Err(rejection) => Answered::Refused(refuse(turn, bytes, &rejection, CloseReason::ProtocolError)),
+        }
+    }
+
     /// Answers the request at hand, or puts it off.
-    fn answer(&self, turn: &mut Turn<'_>, request: &Request<'_>) -> Result<Transition, Retry> {
+    fn decide(&self, turn: &mut Turn<'_>, request: &Request<'_>) -> Result<Transition, Retry> {
         let (since, longest) = (self.waits_since, turn.worker.site.config.timeouts.head);
         let may_wait = |retry| {
             let longest = match retry {

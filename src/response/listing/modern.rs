@@ -37,7 +37,7 @@ pub const SECURITY_POLICY: &str = "default-src 'none'; style-src \
 /// Sorts the entries and renders the whole page.
 pub fn render(entries: &mut Entries, view: ListView, policy: &Policy<'_>) -> Vec<u8> {
     entries.list.retain(|entry| !matches!(entry.name(), b"." | b".."));
-    entries.list.sort_by(|one, other| order(one, other, view));
+    entries.list.sort_unstable_by(|one, other| order(one, other, view));
     let title = [b"Index of /", &entries.url_path[..]].concat();
     let content = content(entries, view);
     Page { title: &title, charset: policy.charset, style: STYLE }.render(&content, policy.signature)
