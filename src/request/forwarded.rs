@@ -56,29 +56,24 @@ impl ProxyTrust {
     }
 
     /// Elements of all lines of the field, from the right; `None` if the field is missing.
+    ///
+    /// An empty element counts (RFC 9110 §5.6.1.2 has it ignored): a trusted proxy that names no client must not let
+    /// the client's own words count.
     fn elements(&self, fields: &Fields<'_>) -> Option<Vec<Element>> {
         let mut lines: Vec<&[u8]> = fields.all(&self.field).collect();
         if lines.is_empty() {
             return None;
         }
         lines.reverse();
-        let is_forwarded = self.field.eq_ignore_ascii_case("Forwarded");
-        let is_list = is_forwarded || self.field.eq_ignore_ascii_case("X-Forwarded-For");
-        let mut elements = Vec::new();
-        for text in lines.into_iter().flat_map(split_list) {
-            match text.trim_ascii() {
-                // An empty element of a list is ignored (RFC 9110 §5.6.1.2).
-                b"" if is_list => {}
-                text if is_forwarded => elements.push(forwarded_element(text)),
-                text => elements.push(Element { address: node_address(text), scheme: None }),
-            }
+        if self.field.eq_ignore_ascii_case("Forwarded") {
+            return Some(lines.into_iter().flat_map(split_forwarded).map(forwarded_element).collect());
         }
-        // A list of no element names no client. In a field for one address, a list does not tell which member
-        // the proxy wrote.
-        if elements.is_empty() || elements.len() > 1 && !is_list {
-            elements = vec![Element::default()];
-        }
-        Some(elements)
+        let addresses = lines.into_iter().flat_map(|line| line.rsplit(|&byte| byte == b','));
+        let elements: Vec<Element> =
+            addresses.map(|text| Element { address: node_address(text), scheme: None }).collect();
+        // In a field for one address, a list does not tell which member the proxy wrote.
+        let is_list = self.field.eq_ignore_ascii_case("X-Forwarded-For");
+        Some(if is_list || elements.len() == 1 { elements } else { vec![Element::default()] })
     }
 
     /// Searches from the peer to the left for the first address that is not trusted.
@@ -101,7 +96,7 @@ impl ProxyTrust {
 /// Last member of X-Forwarded-Proto, written by the nearest proxy.
 fn forwarded_proto(fields: &Fields<'_>) -> Option<Scheme> {
     let value = fields.last("X-Forwarded-Proto")?;
-    scheme(value.rsplit(|&byte| byte == b',').map(<[u8]>::trim_ascii).find(|member| !member.is_empty())?)
+    scheme(value.rsplit(|&byte| byte == b',').next()?.trim_ascii())
 }
 
 fn scheme(text: &[u8]) -> Option<Scheme> {
@@ -112,11 +107,11 @@ fn scheme(text: &[u8]) -> Option<Scheme> {
     }
 }
 
-/// Elements of one field line, from the right.
+/// Elements of one Forwarded line, from the right.
 ///
 /// Quotation marks are paired from the right too: one left open by a client must not hide elements that a
 /// proxy appended.
-fn split_list(line: &[u8]) -> Vec<&[u8]> {
+fn split_forwarded(line: &[u8]) -> Vec<&[u8]> {
     let (mut elements, mut end, mut is_quoted) = (Vec::new(), line.len(), false);
     for at in (0..line.len()).rev() {
         match line[at] {

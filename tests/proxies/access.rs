@@ -138,11 +138,10 @@ const CASES: &[Case] = &[
     ("x-forwarded-for", "X-Forwarded-For-: 203.0.113.9\r\n", Seen::Other, "127.0.0.1"),
     ("x-forwarded-for", "X_Forwarded_For: 203.0.113.9\r\n", Seen::Other, "127.0.0.1"),
     ("x-forwarded-for", "True-Client-IP: 203.0.113.9\r\nVia: 203.0.113.9\r\n", Seen::Other, "127.0.0.1"),
-    // An empty element is none.
-    ("x-forwarded-for", "X-Forwarded-For: 203.0.113.9,\r\n", Seen::Listed, "203.0.113.9"),
     // An invalid address makes the client unknown.
     ("x-forwarded-for", "X-Forwarded-For:\r\n", Seen::Unknown, "127.0.0.1"),
     ("x-forwarded-for", "X-Forwarded-For: unknown\r\n", Seen::Unknown, "127.0.0.1"),
+    ("x-forwarded-for", "X-Forwarded-For: 203.0.113.9,\r\n", Seen::Unknown, "127.0.0.1"),
     ("x-forwarded-for", "X-Forwarded-For: 203.0.113.9, unknown\r\n", Seen::Unknown, "127.0.0.1"),
     ("x-forwarded-for", "X-Forwarded-For: 203.0.113.9 198.51.100.1\r\n", Seen::Unknown, "127.0.0.1"),
     ("x-forwarded-for", "X-Forwarded-For: 203.0.113.9%eth0\r\n", Seen::Unknown, "127.0.0.1"),

@@ -75,10 +75,7 @@ const CHAINS: &[Case] = &[
     // Several lines are one list.
     ("10.0.0.1", &["198.51.100.1", "203.0.113.9"], "203.0.113.9"),
     ("10.0.0.1", &["203.0.113.9", "10.0.0.2"], "203.0.113.9"),
-    // Empty elements are ignored; a list of them alone names no client.
-    ("10.0.0.1", &["203.0.113.9", ""], "203.0.113.9"),
-    ("10.0.0.1", &[",203.0.113.9,"], "203.0.113.9"),
-    ("10.0.0.1", &[" , ", ","], "?10.0.0.1"),
+    ("10.0.0.1", &["203.0.113.9", ""], "?10.0.0.1"),
 ];
 
 const FORMS: &[Case] = &[
@@ -93,7 +90,7 @@ const FORMS: &[Case] = &[
     ("10.0.0.1", &["\t203.0.113.9\t"], "203.0.113.9"),
     // A trusted proxy names something that is not an address.
     ("10.0.0.1", &[""], "?10.0.0.1"),
-    ("10.0.0.1", &[","], "?10.0.0.1"),
+    ("10.0.0.1", &["203.0.113.9,"], "?10.0.0.1"),
     ("10.0.0.1", &["unknown"], "?10.0.0.1"),
     ("10.0.0.1", &["_hidden"], "?10.0.0.1"),
     ("10.0.0.1", &["-"], "?10.0.0.1"),
@@ -112,7 +109,7 @@ const FORMS: &[Case] = &[
     ("10.0.0.1", &["2001:db8::9%eth0"], "?10.0.0.1"),
     ("10.0.0.1", &["\"203.0.113.9"], "?10.0.0.1"),
     ("10.0.0.1", &["nonsense, 10.0.0.2"], "?10.0.0.2"),
-    ("10.0.0.1", &["198.51.100.1, , 10.0.0.2"], "198.51.100.1"),
+    ("10.0.0.1", &["198.51.100.1, , 10.0.0.2"], "?10.0.0.2"),
     ("unix", &["unix:"], "?"),
     ("unix", &["nonsense, 10.0.0.2"], "?10.0.0.2"),
 ];
@@ -132,9 +129,6 @@ fn forwarded_is_read_from_the_right_whatever_the_client_wrote_before() {
         ("for=203.0.113.9:_port", "203.0.113.9"),
         ("FOR=\"[2001:db8::9]:1234\";proto=https", "2001:db8::9"),
         ("for=\"[2001:db8::9]\"", "2001:db8::9"),
-        ("for=203.0.113.9,", "203.0.113.9"),
-        (",for=203.0.113.9, , for=10.0.0.2 ,\t", "203.0.113.9"),
-        (", ,", "?10.0.0.1"),
         ("for=[2001:db8::9]", "2001:db8::9"),
         ("for=2001:db8::9", "2001:db8::9"),
         ("by=10.0.0.1; for=203.0.113.9 ;proto=http", "203.0.113.9"),
@@ -160,6 +154,7 @@ fn forwarded_is_read_from_the_right_whatever_the_client_wrote_before() {
         ("for =203.0.113.9", "?10.0.0.1"),
         ("for=\"203.0.113.9\"x", "?10.0.0.1"),
         ("for=\"203.0.113.9", "?10.0.0.1"),
+        ("for=203.0.113.9,", "?10.0.0.1"),
         ("for=203.0.113.9, for=unknown", "?10.0.0.1"),
         ("for=unknown, for=10.0.0.2", "?10.0.0.2"),
     ];
@@ -199,7 +194,7 @@ fn the_scheme_is_said_by_the_element_chosen_or_the_last_proxy() {
         ("x-forwarded-for", "10.0.0.1", &[XFF, proto("https, http")], Scheme::Http),
         ("x-forwarded-for", "10.0.0.1", &[XFF, proto("http"), proto("https")], Scheme::Https),
         ("x-forwarded-for", "10.0.0.1", &[XFF, proto("wss")], Scheme::Http),
-        ("x-forwarded-for", "10.0.0.1", &[XFF, proto("https,")], Scheme::Https),
+        ("x-forwarded-for", "10.0.0.1", &[XFF, proto("https,")], Scheme::Http),
         ("x-forwarded-for", "10.0.0.1", &[("X-Forwarded-For", "x"), proto("https")], Scheme::Https),
         ("x-forwarded-for", "192.0.2.1", &[XFF, proto("https")], Scheme::Http),
         ("forwarded", "10.0.0.1", &[("Forwarded", "for=203.0.113.9;proto=https")], Scheme::Https),
