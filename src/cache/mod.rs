@@ -66,10 +66,11 @@ pub struct CacheEntry {
 }
 
 impl CacheEntry {
-    /// Tells whether any client may have the file: no password file and no guard is asked.
+    /// Tells whether any client may have the file in each of its forms: no password file and no guard is asked.
     pub fn is_for_all(&self) -> bool {
         let has_guard = |rules: &FileRules| rules.has_restricted_form || !rules.covering.is_empty();
-        !self.protected && !self.file_rules.as_deref().is_some_and(has_guard)
+        let is_guarded = self.file_rules.as_deref().is_some_and(has_guard);
+        !self.protected && !is_guarded && self.variants.iter().all(|variant| variant.covering.is_empty())
     }
 
     fn contents(&self) -> impl Iterator<Item = &Content> {

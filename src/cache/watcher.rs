@@ -435,6 +435,8 @@ impl Watcher {
             let is_file = table.by_descriptor.get(&event.wd).is_some_and(|known| known.is_file);
             if is_lost {
                 table.by_descriptor.values().for_each(|directory| changed(directory));
+                // The events that end their wait may be among those that are lost.
+                table.retired.clear();
             } else if let Some(directory) = table.by_descriptor.get(&event.wd) {
                 changed(directory);
             }

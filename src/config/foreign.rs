@@ -149,6 +149,7 @@ fn is_field_line(line: &str) -> bool {
 ///
 /// `refused`: numbers of those lines in their order, counted from 1.
 pub fn hint(name: &str, text: &[u8], mut refused: Vec<usize>) -> Option<String> {
+    refused.sort_unstable();
     refused.dedup();
     let mut counts = [0; SERVERS.len()];
     let (mut lines, mut seen) = (0, 0);

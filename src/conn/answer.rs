@@ -19,6 +19,7 @@ use crate::cgi::env::CgiContext;
 use crate::log;
 use crate::log::Level;
 use crate::log::access::AccessEntry;
+use crate::request::client::Scheme;
 use crate::request::outline::outline;
 use crate::request::spool::Spool;
 use crate::request::{BodyLength, Parsed, Rejection, Request, head};
@@ -51,7 +52,8 @@ pub fn answer(
 pub fn cached(turn: &Turn<'_>, head: &[u8]) -> Option<Rc<CachedResponse>> {
     let worker = &*turn.worker;
     let cached = worker.response_cache.get(head, worker.clock.second())?;
-    let is_another = turn.session.refusal().is_some()
+    let is_another = turn.session.client().scheme != Scheme::Http
+        || turn.session.refusal().is_some()
         || worker.end_of_keepalive(turn.session).is_some()
         || RESPONSE_MEMORY.is_tight();
     let is_valid = |entry: Arc<CacheEntry>| worker.site.resolver.holds(&entry, &worker.freshness);
@@ -120,7 +122,9 @@ fn serve(
     entry.user = user.as_deref().or(entry.user);
     let after = after(request, &response, turn);
     let form = RequestForm { version: request.version, method: request.method };
-    let is_plain = origin.is_none() && after == AfterResponse::NextRequest;
+    let is_plain = origin.is_none()
+        && after == AfterResponse::NextRequest
+        && turn.session.client().scheme == Scheme::Http;
     let source = name.as_ref().filter(|_| is_plain).and_then(|name| sole_source(request, &response, name));
     let reply = Reply { entry, after, pacer, source };
     Ok(send(turn, response, form, reply))

@@ -74,18 +74,23 @@ pub struct ResponseCache {
 impl ResponseCache {
     /// Empty cache for the responses of `site`.
     ///
-    /// Nothing is ever kept where more than a [`ResponseSource`] decides: the client that a trusted proxy names, or a
-    /// password file for everything. The same holds where the log has facts that a [`LogRecord`] lacks.
+    /// Nothing is ever kept where more than a [`ResponseSource`] decides: the client that a trusted proxy names, a
+    /// password file for everything, or which virtual hosts have a directory. The same holds where the log has facts
+    /// that a [`LogRecord`] lacks.
     pub fn new(site: &Site) -> ResponseCache {
         let config = &site.config;
-        let depends_on_more = config.proxies.trusts_any() || config.global_passwd || site.log.has_details();
+        let depends_on_more = config.proxies.trusts_any()
+            || config.global_passwd
+            || config.vhost_default.is_some()
+            || site.log.has_details();
         ResponseCache { slots: (!depends_on_more).then(|| Box::new([const { ResponseSlot::FREE }; SLOTS])) }
     }
 
     /// Response to the request `head` in `second`, counted from the epoch.
     pub fn get(&self, head: &[u8], second: u64) -> Option<Rc<CachedResponse>> {
+        let slots = self.slots.as_ref().filter(|_| head.len() <= LONGEST_REQUEST)?;
         let hash = hash(head);
-        let slot = &self.slots.as_ref()?[hash as usize % SLOTS];
+        let slot = &slots[hash as usize % SLOTS];
         let cached = slot.response.as_ref().filter(|_| slot.second == second && slot.hash == hash)?;
         (*cached.request == *head).then(|| Rc::clone(cached))
     }
@@ -100,15 +105,15 @@ impl ResponseCache {
         log_entry: &AccessEntry<'_>,
         bytes: &[u8],
     ) {
-        let hash = hash(source.request);
         let Some(slots) = &mut self.slots else { return };
+        if source.request.len() > LONGEST_REQUEST || bytes.len() > LONGEST_RESPONSE {
+            return;
+        }
+        let hash = hash(source.request);
         let slot = &mut slots[hash as usize % SLOTS];
         if slot.second != second {
             *slot = ResponseSlot { second, hash, response: None };
-        } else if slot.hash == hash
-            && source.request.len() <= LONGEST_REQUEST
-            && bytes.len() <= LONGEST_RESPONSE
-        {
+        } else if slot.hash == hash {
             slot.response = Some(Rc::new(CachedResponse {
                 request: source.request.into(),
                 entry: Arc::downgrade(source.entry),

@@ -358,6 +358,7 @@ fn long_heads_and_responses_are_not_kept_nor_what_more_than_the_file_decides() {
         assert!(!Talk::new(config(|_| {})).is_kept(bytes), "{bytes:.40}");
     }
     assert!(!Talk::new(config(|config| config.global_passwd = true)).is_kept(GET_SMALL));
+    assert!(!Talk::new(config(|config| config.vhost_default = Some("all".into()))).is_kept(GET_SMALL));
 }
 
 #[test]

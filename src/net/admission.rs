@@ -125,8 +125,12 @@ impl ConnectionLimiter {
     /// and then.
     pub fn wait_for_room(&self, is_over: &dyn Fn() -> bool) {
         // A connection that closes ends the wait. A file that is closed makes room without a word.
-        let longest = if self.open() >= self.bounds.most { ROOM_CHECK } else { DESCRIPTOR_CHECK };
-        self.wait(Instant::now() + longest, &|open| is_over() || self.bounds.have_room(open));
+        let is_full = |open| open >= self.bounds.most;
+        let was_full = is_full(self.open());
+        let longest = if was_full { ROOM_CHECK } else { DESCRIPTOR_CHECK };
+        // Where descriptors are still short behind the end of a connection, the caller waits anew, for less.
+        let is_due = |open| was_full && !is_full(open) || self.bounds.have_room(open);
+        self.wait(Instant::now() + longest, &|open| is_over() || is_due(open));
     }
 
     /// Lets waiting threads look again whether their wait is over.

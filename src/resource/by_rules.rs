@@ -9,6 +9,7 @@
 
 use std::borrow::Cow;
 use std::cell::RefCell;
+use std::sync::Arc;
 
 use nix::sys::stat::SFlag;
 
@@ -250,7 +251,8 @@ impl Resolver {
             self.negotiate(query, &rule_context.satisfied_guards(), &Forms::from_entry(&entry));
         let resource = Resource::File(representation, content);
         let user = user.or_else(|| rule_context.state.borrow().user.clone());
-        Ok(Resolved { resource, user, name: ThrottleName::Cached(entry) })
+        // The entry is that of another name than the client asked for: it does not tell the guards of that one.
+        Ok(Resolved { resource, user, name: ThrottleName::Found(Arc::clone(&entry.throttle_name)) })
     }
 
     /// Tells whether a directory without an index file is listed.

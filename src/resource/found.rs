@@ -96,7 +96,7 @@ pub enum Resource {
 pub enum ThrottleName {
     /// Name that was looked up.
     Found(Arc<[u8]>),
-    /// Name of a cached file.
+    /// Name of a cached file, in the entry of the name that the client asked for.
     Cached(Arc<CacheEntry>),
 }
 

@@ -95,6 +95,44 @@ fn each_client_is_asked_for_its_address_and_counted() {
 }
 
 #[test]
+fn the_guards_of_a_name_hold_where_another_file_answers() {
+    let tree = Tree::new();
+    tree.file("index.html", "home");
+    tree.file("p.html", "page");
+    tree.file("packed.txt", "plain".repeat(20));
+    // The last bytes are the length of the text.
+    tree.file("packed.txt.gz", [&b"\x1f\x8b\x08"[..], &[0; 30], &[100, 0, 0, 0]].concat());
+    tree.dir_in("private");
+    let with = |rules: &str| {
+        let path = tree.beside("rules", rules);
+        serve(&tree, &["-o", "precompressed", "-o", &format!("rules={}", path.display())])
+    };
+    let get = |target: &str| format!("GET {target} HTTP/1.1\r\nHost: h\r\nAccept-Encoding: gzip\r\n\r\n");
+    let server = with("private/** deny 127.0.0.2\n** fallback /index.html\n");
+    let mut client = server.connect();
+    assert_eq!(often(&mut client, &get("/private/x")).text(), "home");
+    assert_eq!(again(&mut from_elsewhere(&server), &get("/private/x")).status, 403);
+    tree.file("private/x", "own");
+    assert_eq!(again(&mut client, &get("/private/x")).text(), "own");
+    for (rule, warmed, target) in [
+        ("private/** requests 20/h\n** fallback /index.html\n", "/", "/private/y"),
+        ("p requests 20/h\n** try .html\n", "/p.html", "/p"),
+    ] {
+        let server = with(rule);
+        let mut client = server.connect();
+        often(&mut client, &get(warmed));
+        assert!((0..25).any(|_| again(&mut client, &get(target)).status == 429), "{rule}");
+    }
+    let server = with("**.gz requests 20/h\n");
+    let mut client = server.connect();
+    often(&mut client, &get("/index.html"));
+    let is_packed =
+        |client: &mut Client| again(client, &get("/packed.txt")).field("Content-Encoding").is_some();
+    assert!(is_packed(&mut client));
+    assert!((0..25).any(|_| !is_packed(&mut client)), "the limit of the compressed form");
+}
+
+#[test]
 fn the_address_that_a_trusted_proxy_names_counts_and_is_logged() {
     let tree = Tree::new();
     tree.file("sub/a.txt", "one");
