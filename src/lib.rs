@@ -43,6 +43,7 @@
 //! | where does a timeout end a connection? | `conn/timeouts.rs`: each deadline, and how it ends; `net/poller.rs` wakes the connection for it |
 //! | which code may touch a connection? | `conn/session.rs`: its fields are private; `conn/mod.rs` alone makes states |
 //! | what happens when descriptors, memory or processes run out? | `net/admission.rs` |
+//! | which requests are not parsed again? | `conn/response_cache.rs`: those with the bytes of one before, within its second |
 //! | how is an option added? | `config/mod.rs`, `config/options.rs`, and the code that reads it |
 //! | how is a response field added? | `response/head.rs`, or the response's own file in `response/` |
 

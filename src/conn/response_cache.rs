@@ -17,17 +17,19 @@ use crate::resource::ThrottleName;
 use crate::response::Response;
 use crate::site::Site;
 
-/// Number of responses that are kept for a second at most.
+/// Number of responses that a worker keeps, of which each counts for the second in which it was made.
+///
+/// With the two lengths below, they take some 400 KiB at most.
 const SLOTS: usize = 64;
-
-/// Factor of the hash: the golden ratio of 2^64, which spreads bits well.
-const FACTOR: u64 = 0x9e37_79b9_7f4a_7c15;
 
 /// Maximum length of the head of a request, in bytes.
 const LONGEST_REQUEST: usize = 1024;
 
 /// Maximum length of a response, in bytes, its head included.
 const LONGEST_RESPONSE: usize = 4096;
+
+/// Factor of the hash: the golden ratio of 2^64, which spreads bits well.
+const FACTOR: u64 = 0x9e37_79b9_7f4a_7c15;
 
 /// Facts that alone decide a response, beside the configuration.
 #[derive(Debug, Clone, Copy)]
