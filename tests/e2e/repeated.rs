@@ -233,8 +233,8 @@ fn dates_move_on() {
             let date = httpdate::parse_http_date(answer.field(name).unwrap()).unwrap();
             date.duration_since(UNIX_EPOCH).unwrap().as_secs()
         };
-        // The coarse clock is a few milliseconds behind.
-        assert!(date("Date") >= before.saturating_sub(Duration::from_millis(100)).as_secs());
+        // The coarse clock is a few milliseconds behind, and a worker on a busy machine more.
+        assert!(date("Date") >= before.saturating_sub(Duration::from_millis(500)).as_secs());
         assert_eq!(date("Expires"), date("Date") + 60);
         seconds.push(date("Date"));
     }
