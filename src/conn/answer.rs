@@ -40,6 +40,9 @@ pub fn answer(
     let proxies = &turn.worker.site.config.proxies;
     if proxies.trusts_any() {
         turn.session.set_client(proxies.client(turn.session.sender(), &request.fields));
+    } else if turn.session.client() != turn.session.sender() {
+        // A configuration before this one trusted a proxy, which named another client.
+        turn.session.set_client_to_sender();
     }
     let is_trusted = proxies.trusts(turn.session.sender());
     if let Some(details) = turn.session.begin_details(turn.worker.site.log.has_details()) {
@@ -52,7 +55,9 @@ pub fn answer(
 pub fn cached(turn: &Turn<'_>, head: &[u8]) -> Option<Rc<CachedResponse>> {
     let worker = &*turn.worker;
     let cached = worker.response_cache.get(head, worker.clock.second())?;
-    let is_another = turn.session.client().scheme != Scheme::Http
+    let client = turn.session.client();
+    let is_another = client.scheme != Scheme::Http
+        || client != turn.session.sender()
         || turn.session.refusal().is_some()
         || worker.end_of_keepalive(turn.session).is_some()
         || RESPONSE_MEMORY.is_tight();

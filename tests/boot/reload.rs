@@ -48,6 +48,31 @@ fn no_connection_is_served_by_the_old_configuration_however_long_it_has_been_idl
 }
 
 #[test]
+fn a_proxy_that_is_trusted_no_more_has_named_no_client_of_the_requests_to_come() {
+    let tree = Tree::new();
+    tree.file("a.txt", "hello");
+    let server = start(&tree, "reload_on_hup workers=1 trusted_proxies=127.0.0.1", &[]);
+    let (mut client, mut direct) = (server.connect(), server.connect());
+    let named = "GET /a.txt HTTP/1.1\r\nHost: x\r\nX-Forwarded-For: 192.0.2.7\r\n\r\n";
+    client.send(named);
+    assert_eq!(client.answer("GET").status, 200);
+    server.logged("192.0.2.7 - - ");
+    tree.beside("conf", "reload_on_hup workers=1");
+    server.signal(Signal::SIGHUP);
+    eventually("a word of it", || read(&server.stderr).contains("configuration read again"));
+    for _ in 0..4 {
+        // The second client's responses may be those that are sent again.
+        for client in [&mut direct, &mut client] {
+            client.send(named);
+            assert_eq!(client.answer("GET").status, 200);
+        }
+    }
+    eventually("all lines", || server.log_lines().len() == 9);
+    let of_proxy = server.log_lines().iter().filter(|line| line.starts_with("192.0.2.7 - - ")).count();
+    assert_eq!(of_proxy, 1);
+}
+
+#[test]
 fn a_mistake_in_the_configuration_leaves_the_old_one_in_force() {
     let tree = Tree::new();
     tree.file("a.txt", "hello");
