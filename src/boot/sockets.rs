@@ -86,7 +86,7 @@ impl Sockets {
         }
         let mut purposes: Vec<Purpose> = sockets.bound.iter().map(|(_, purpose)| *purpose).collect();
         purposes.extend(entries.iter().map(|entry| Purpose::from(*entry)));
-        if let Some(fault) = faults_of(&purposes, config).pop() {
+        if let Some(fault) = faults_of(&purposes, config).into_iter().next() {
             return Err(fault);
         }
         for entry in entries {

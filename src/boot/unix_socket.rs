@@ -18,8 +18,7 @@ use nix::sys::stat::{Mode, SFlag, umask};
 use nix::unistd::{Gid, Uid, UnlinkatFlags, fchownat, unlinkat};
 
 use super::failure::Failure;
-use super::listen::BACKLOG;
-use super::listen::Succession;
+use super::listen::{BACKLOG, Succession};
 use super::privileges::Privileges;
 use crate::config::listen::Listen;
 use crate::sys::directory::{may_create_in, open_parent};

@@ -19,7 +19,6 @@ use crate::cgi::env::CgiContext;
 use crate::log;
 use crate::log::Level;
 use crate::log::access::AccessEntry;
-use crate::request::client::Scheme;
 use crate::request::outline::outline;
 use crate::request::spool::Spool;
 use crate::request::{BodyLength, Parsed, Rejection, Request, head};
@@ -55,9 +54,7 @@ pub fn answer(
 pub fn cached(turn: &Turn<'_>, head: &[u8]) -> Option<Rc<CachedResponse>> {
     let worker = &*turn.worker;
     let cached = worker.response_cache.get(head, worker.clock.second())?;
-    let client = turn.session.client();
-    let is_another = client.scheme != Scheme::Http
-        || client != turn.session.sender()
+    let is_another = !turn.session.has_plain_client()
         || turn.session.refusal().is_some()
         || worker.end_of_keepalive(turn.session).is_some()
         || RESPONSE_MEMORY.is_tight();
@@ -127,9 +124,7 @@ fn serve(
     entry.user = user.as_deref().or(entry.user);
     let after = after(request, &response, turn);
     let form = RequestForm { version: request.version, method: request.method };
-    let is_plain = origin.is_none()
-        && after == AfterResponse::NextRequest
-        && turn.session.client().scheme == Scheme::Http;
+    let is_plain = origin.is_none() && after == AfterResponse::NextRequest && turn.session.has_plain_client();
     let source = name.as_ref().filter(|_| is_plain).and_then(|name| sole_source(request, &response, name));
     let reply = Reply { entry, after, pacer, source };
     Ok(send(turn, response, form, reply))

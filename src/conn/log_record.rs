@@ -45,7 +45,7 @@ pub fn entry_of_refused<'a>(
     }
 }
 
-/// Facts of an entry, owned: for a response that takes more than one call to send.
+/// Facts of an entry, owned: for a response that takes more than one call to send, or that is sent again.
 #[derive(Debug)]
 pub struct LogRecord {
     user: Option<Box<[u8]>>,

@@ -179,18 +179,7 @@ mod tests {
         let other = colliding(HEAD);
         assert!(other != HEAD && hash(&other) == hash(HEAD));
         let mut cache = ResponseCache { slots: Some(Box::new([const { ResponseSlot::FREE }; SLOTS])) };
-        let record = LogRecord::from_entry(&AccessEntry {
-            peer: b"",
-            user: None,
-            method: "GET",
-            vhost: None,
-            target: b"/a.txt",
-            version: "HTTP/1.1",
-            status: 200,
-            bytes: 0,
-            referer: b"",
-            agent: b"",
-        });
+        let record = LogRecord::from_entry(&AccessEntry::PLAIN);
         let cached = CachedResponse {
             request: HEAD.into(),
             entry: Weak::new(),

@@ -121,6 +121,11 @@ impl Session {
         &self.sender
     }
 
+    /// Tells whether the client is the sender, by plain HTTP: no proxy has named another one or said TLS.
+    pub fn has_plain_client(&self) -> bool {
+        self.client == self.sender && self.sender.scheme == Scheme::Http
+    }
+
     /// Sets the client of the request at hand; most often that of the one before.
     pub fn set_client(&mut self, client: Client) {
         if client.address != self.client.address {

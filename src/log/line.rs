@@ -74,6 +74,23 @@ impl AccessEntry<'_> {
     }
 }
 
+#[cfg(test)]
+impl AccessEntry<'static> {
+    /// Entry of a plain request, for tests.
+    pub const PLAIN: AccessEntry<'static> = AccessEntry {
+        peer: b"127.0.0.1",
+        user: None,
+        method: "GET",
+        vhost: None,
+        target: b"/a.txt",
+        version: "HTTP/1.1",
+        status: 200,
+        bytes: 6,
+        referer: b"",
+        agent: b"",
+    };
+}
+
 /// Tells whether a byte must be escaped: quotes, backslashes, and all but printable ASCII.
 fn needs_escape(byte: u8) -> bool {
     !(0x20..0x7f).contains(&byte) || byte == b'"' || byte == b'\\'
@@ -157,18 +174,7 @@ fn push_two(text: &mut Vec<u8>, number: u32) {
 mod tests {
     use super::*;
 
-    const ENTRY: AccessEntry<'static> = AccessEntry {
-        peer: b"127.0.0.1",
-        user: None,
-        method: "GET",
-        vhost: None,
-        target: b"/a.txt",
-        version: "HTTP/1.1",
-        status: 200,
-        bytes: 6,
-        referer: b"",
-        agent: b"",
-    };
+    const ENTRY: AccessEntry<'static> = AccessEntry::PLAIN;
 
     fn text(entry: AccessEntry<'_>) -> String {
         let mut line = Vec::new();

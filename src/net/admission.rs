@@ -246,6 +246,24 @@ mod tests {
     }
 
     #[test]
+    fn a_wait_at_the_limit_ends_with_a_connection_though_descriptors_are_short() {
+        let bounds = ConnectionBounds { most: 2, descriptors: 0 };
+        let limiter = ConnectionLimiter::new(bounds, Arc::new(Stats::default()));
+        limiter.open.store(2, SeqCst);
+        let begun = Instant::now();
+        std::thread::scope(|scope| {
+            let waiter = scope.spawn(|| limiter.wait_for_room(&|| false));
+            while !limiter.has_waiter.load(SeqCst) {
+                std::thread::yield_now();
+            }
+            limiter.open.store(1, SeqCst);
+            limiter.end_waits();
+            waiter.join().unwrap();
+        });
+        assert!(!limiter.has_room() && begun.elapsed() < ROOM_CHECK);
+    }
+
+    #[test]
     fn a_place_that_nobody_takes_is_given_back() {
         let limiter = ConnectionLimiter::new(room_for(1), Arc::new(Stats::default()));
         let reservation = limiter.reserve();

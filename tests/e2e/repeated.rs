@@ -16,6 +16,13 @@ use crate::support::{Answer, Client, Server, Tree, eventually};
 /// Requests in a row, of which most come within one second of the first.
 const OFTEN: usize = 8;
 
+/// A tree with the file that [`HEAD`] asks for.
+fn page() -> Tree {
+    let tree = Tree::new();
+    tree.file("sub/a.txt", "one");
+    tree
+}
+
 /// A server with one worker.
 fn serve(tree: &Tree, flags: &[&str]) -> Server {
     let all: Vec<&str> = ["-o", "workers=1"].into_iter().chain(flags.iter().copied()).collect();
@@ -81,8 +88,7 @@ fn each_change_of_the_file_shows_at_once() {
 
 #[test]
 fn each_client_is_asked_for_its_address_and_counted() {
-    let tree = Tree::new();
-    tree.file("sub/a.txt", "one");
+    let tree = page();
     let deny = format!("rules={}", tree.beside("deny", "sub/** deny 127.0.0.2\n").display());
     let server = serve(&tree, &["-o", &deny]);
     assert_eq!(often(&mut server.connect(), HEAD).status, 200);
@@ -134,8 +140,7 @@ fn the_guards_of_a_name_hold_where_another_file_answers() {
 
 #[test]
 fn the_address_that_a_trusted_proxy_names_counts_and_is_logged() {
-    let tree = Tree::new();
-    tree.file("sub/a.txt", "one");
+    let tree = page();
     let deny = format!("rules={}", tree.beside("deny", "sub/** deny 192.0.2.7\n").display());
     let server = serve(&tree, &["-o", &deny, "-o", "trusted_proxies=127.0.0.1"]);
     let named = |address| HEAD.replace("\r\n\r\n", &format!("\r\nX-Forwarded-For: {address}\r\n\r\n"));
@@ -161,8 +166,7 @@ fn the_address_that_a_trusted_proxy_names_counts_and_is_logged() {
 
 #[test]
 fn a_password_file_for_everything_is_asked_each_time() {
-    let tree = Tree::new();
-    tree.file("sub/a.txt", "one");
+    let tree = page();
     let server = serve(&tree, &["-o", "globalpasswd"]);
     let mut client = server.connect();
     assert_eq!(often(&mut client, HEAD).status, 200);
@@ -172,8 +176,7 @@ fn a_password_file_for_everything_is_asked_each_time() {
 
 #[test]
 fn a_log_with_more_facts_has_them_for_each_request() {
-    let tree = Tree::new();
-    tree.file("sub/a.txt", "one");
+    let tree = page();
     let server = serve(&tree, &["-o", "log_format=json"]);
     often(&mut server.connect(), HEAD);
     again(&mut from_elsewhere(&server), HEAD);
@@ -196,8 +199,7 @@ fn a_request_without_a_host_gets_the_virtual_host_of_its_connection() {
 
 #[test]
 fn each_request_is_logged_with_its_client_and_all_that_was_sent() {
-    let tree = Tree::new();
-    tree.file("sub/a.txt", "one");
+    let tree = page();
     let server = serve(&tree, &[]);
     let head = "GET /sub/a.txt HTTP/1.1\r\nHost: h\r\nReferer: http://r/\"\r\nUser-Agent: again\r\n\r\n";
     let mut client = server.connect();
@@ -220,8 +222,7 @@ fn each_request_is_logged_with_its_client_and_all_that_was_sent() {
 
 #[test]
 fn dates_move_on() {
-    let tree = Tree::new();
-    tree.file("sub/a.txt", "one");
+    let tree = page();
     let server = serve(&tree, &["-M", "60"]);
     let mut client = server.connect();
     often(&mut client, HEAD);
@@ -244,8 +245,7 @@ fn dates_move_on() {
 
 #[test]
 fn the_last_request_of_a_connection_is_told_so() {
-    let tree = Tree::new();
-    tree.file("sub/a.txt", "one");
+    let tree = page();
     let server = serve(&tree, &["-o", "keepalive_requests=2000"]);
     let mut first = server.connect();
     often(&mut first, HEAD);
@@ -259,8 +259,7 @@ fn the_last_request_of_a_connection_is_told_so() {
 
 #[test]
 fn a_new_configuration_counts_from_the_next_request_on() {
-    let tree = Tree::new();
-    tree.file("sub/a.txt", "one");
+    let tree = page();
     let conf = |age: &str| tree.beside("conf", &format!("reload_on_hup\nmax_age={age}\n"));
     let path = conf("11");
     let server = serve(&tree, &["-C", path.to_str().unwrap()]);
